@@ -1,0 +1,31 @@
+# Two targets do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= reports/digits
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "torch>=2.9" torchvision
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+.PHONY: demo test slow lint clean
+demo: .venv/installed
+	$(BIN)/autodistill search search_spaces/digits.yaml --out $(OUT)
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+slow: .venv/installed-test
+	$(BIN)/pytest -m slow
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,53 @@
+"""Floor 0: frozen values, their schemas and keys, and the strict YAML door."""
+
+from .architectures import ConvNet, Imported, MLP, ResNet, Timm, describe
+from .document import Spec, TaskSpec, Teacher
+from .door import load, parse
+from .errors import (
+    AutodistillError,
+    DataError,
+    Problem,
+    SpecError,
+    StageFailed,
+    StoreError,
+    StudyError,
+    UsageError,
+)
+from .objectives import CrossEntropy, Objective, Recipe, SoftTargets, Term
+from .stage import Checkpoint, Network, Split, Stage, Task, chain
+from .value import Value, digest
+
+__all__ = [
+    "MLP",
+    "AutodistillError",
+    "Checkpoint",
+    "ConvNet",
+    "CrossEntropy",
+    "DataError",
+    "Imported",
+    "Network",
+    "Objective",
+    "Problem",
+    "Recipe",
+    "ResNet",
+    "SoftTargets",
+    "Spec",
+    "SpecError",
+    "Split",
+    "Stage",
+    "StageFailed",
+    "StoreError",
+    "StudyError",
+    "Task",
+    "TaskSpec",
+    "Teacher",
+    "Term",
+    "Timm",
+    "UsageError",
+    "Value",
+    "chain",
+    "describe",
+    "digest",
+    "load",
+    "parse",
+]

@@ -1,0 +1,176 @@
+"""The spec: everything that a study is made from, as a frozen value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    model_validator,
+)
+
+from .architectures import ARCHITECTURE, Architecture, check_import
+from .domains import Choice, Int, Uniform, searchable
+from .objectives import OBJECTIVE, RECIPE, CrossEntropy, Objective, Recipe
+from .stage import Split
+from .value import AsTuple, Value
+
+Import = Annotated[str, AfterValidator(check_import)]
+Size = Literal["params", "macs", "bytes"]
+
+
+def plain(tree: Any) -> Any:
+    """A tree as YAML would have it, the inverse of `domains.parse`."""
+    if isinstance(tree, Choice):
+        return {"choice": [plain(option) for option in tree.options]}
+    if isinstance(tree, Int | Uniform):
+        return {tree.kind: [tree.low, tree.high]}
+    if isinstance(tree, dict):
+        return {key: plain(item) for key, item in tree.items()}
+    if isinstance(tree, tuple):
+        return [plain(item) for item in tree]
+    return tree
+
+
+def _tree(adapter: Any) -> Any:
+    return Annotated[Any, PlainValidator(lambda raw: searchable(raw, adapter)), PlainSerializer(plain)]
+
+
+class ImportedData(Value):
+    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold."""
+
+    factory: Import = Field(alias="import")
+    arguments: dict[str, JsonValue] = {}
+
+
+class TaskSpec(Value):
+    """Where the data come from and how they are split. `samples` takes that many of the training data only."""
+
+    dataset: str | ImportedData
+    split: Split = Split()
+    samples: Annotated[int, Field(ge=1)] | None = None
+    layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
+    metric: Literal["accuracy"] = "accuracy"
+    fingerprint: str | None = None
+
+
+class Teacher(Value):
+    """Trained from labels by `recipe`, or a `checkpoint` (safetensors) with its architecture, or one's own `import`."""
+
+    architecture: Architecture | None = None
+    recipe: Recipe | None = None
+    objective: Objective = Objective(ce=CrossEntropy())
+    checkpoint: str | None = None
+    factory: Import | None = Field(default=None, alias="import")
+    arguments: dict[str, JsonValue] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_three(self) -> Self:
+        given = self.model_dump(exclude_none=True, exclude_defaults=True, by_alias=True).keys()
+        forms = ({"architecture", "recipe"}, {"checkpoint", "architecture"}, {"import"})
+        extras = ({"objective"}, set(), {"arguments"})
+        if not any(form <= given <= form | extra for form, extra in zip(forms, extras, strict=True)):
+            raise ValueError(
+                f"has {', '.join(sorted(given)) or 'nothing'}; give architecture and recipe (it is trained), "
+                "checkpoint and architecture, or import"
+            )
+        if self.objective.needs_teachers():
+            raise ValueError("the teacher has no teacher of its own: its objective can only have ce")
+        return self
+
+
+class Student(Value):
+    """What is searched: trees whose leaves may be domains."""
+
+    architecture: _tree(ARCHITECTURE)  # type: ignore[valid-type]
+    objective: _tree(OBJECTIVE)  # type: ignore[valid-type]
+    recipe: _tree(RECIPE)  # type: ignore[valid-type]
+
+    def tree(self) -> dict[str, Any]:
+        return {"architecture": self.architecture, "objective": self.objective, "recipe": self.recipe}
+
+
+class Assistants(Value):
+    """How many assistants stand between teacher and student, and the sizes they come in."""
+
+    at_most: Annotated[int, Field(ge=0)]
+    at_least: Annotated[int, Field(ge=0)] = 0
+    ladder: Annotated[tuple[Architecture, ...], AsTuple] = ()
+    objective: Objective | None = None
+    recipe: Recipe | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.at_most > len(self.ladder):
+            raise ValueError(f"at_most is {self.at_most} but the ladder has {len(self.ladder)} rungs")
+        if self.at_least > self.at_most:
+            raise ValueError(f"at_least is {self.at_least}, above at_most, which is {self.at_most}")
+        if len(set(map(repr, self.ladder))) < len(self.ladder):
+            raise ValueError("the ladder names the same architecture twice")
+        if self.at_most and (self.objective is None or self.recipe is None):
+            raise ValueError("assistants need an objective and a recipe of their own")
+        if self.objective is not None and not self.objective.needs_teachers():
+            raise ValueError("the assistants' objective learns from no teacher; give it kd")
+        return self
+
+
+class Limits(Value):
+    """The largest student that may be proposed."""
+
+    params: Annotated[int, Field(ge=1)] | None = None
+    macs: Annotated[int, Field(ge=1)] | None = None
+    bytes: Annotated[int, Field(ge=1)] | None = None
+
+
+class Search(Value):
+    trials: Annotated[int, Field(ge=1)]
+    objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
+    sampler: Literal["auto", "tpe", "gp", "nsga2", "random"] = "auto"
+    seed: int = 0
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _trades_accuracy_for_size(self) -> Self:
+        if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) != len(self.objectives) or len(
+            self.objectives
+        ) < 2:
+            raise ValueError(f"objectives are {list(self.objectives)}; give accuracy, then one or more of params, macs, bytes")
+        return self
+
+
+def _bytes(value: Any) -> Any:
+    return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
+
+
+class Resources(Value):
+    """Of one trial: `gpus` may be a fraction; a stage runs on CUDA where gpus is above 0. `auto`: 1 where CUDA is.
+
+    `cache_limit` is the most that teachers' outputs may take on the disk: bytes, or a text such as 20 GB.
+    """
+
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    threads: Annotated[int, Field(ge=1)] = 1
+    cache_limit: Annotated[int, Field(ge=1), BeforeValidator(_bytes)] = 20_000_000_000
+
+
+class Spec(Value):
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    seed: int = 0
+    task: TaskSpec
+    teacher: Teacher
+    student: Student
+    assistants: Assistants = Assistants(at_most=0)
+    search: Search
+    resources: Resources = Resources()
+
+    def document(self) -> dict[str, Any]:
+        """Plain dicts, lists and scalars: what spec.yaml holds, and what `parse` takes back."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

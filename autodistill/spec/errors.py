@@ -1,0 +1,61 @@
+"""The errors that a person may see.
+
+    AutodistillError            exit code 1
+    |-- UsageError              exit code 2: something that was typed or given is wrong (also a ValueError)
+    |   |-- SpecError           one or more problems of a spec, each with its place and the way out
+    |   `-- DataError           a data set that cannot be used
+    |-- StudyError              a study's folder that cannot be used now
+    |-- StoreError              a stored file that is damaged
+    `-- StageFailed             one stage could not be trained; the search goes on without it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class AutodistillError(Exception):
+    exit_code = 1
+
+
+class UsageError(AutodistillError, ValueError):
+    exit_code = 2
+
+
+class DataError(UsageError):
+    pass
+
+
+class StudyError(AutodistillError):
+    pass
+
+
+class StoreError(AutodistillError):
+    pass
+
+
+class StageFailed(AutodistillError):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a spec: `place` is file and line, `path` the keys down to it."""
+
+    place: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.place}: {self.path}" if self.path else self.place
+        return f"{where}: {self.message}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"place": self.place, "path": self.path, "message": self.message}
+
+
+class SpecError(UsageError):
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))

@@ -1,0 +1,37 @@
+"""Which keys a spec knows at a path, for the errors that name the nearest right one."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from .architectures import Architecture
+from .document import Spec
+from .objectives import Objective, Recipe
+
+_TREES: dict[tuple[str, str], Any] = {
+    ("student", "architecture"): Architecture,
+    ("student", "objective"): Objective,
+    ("student", "recipe"): Recipe,
+}
+
+
+def keys_at(path: tuple[Any, ...]) -> list[str]:
+    kinds: list[Any] = [Spec]
+    names = [part for part in path if isinstance(part, str)]
+    for index, name in enumerate(names):
+        inner = [_TREES.get(tuple(names[: index + 1])) or _field(kind, name) for kind in kinds]  # type: ignore[call-overload]
+        kinds = [model for kind in inner for model in _models(kind)]
+    return sorted({field.alias or name for kind in kinds for name, field in kind.model_fields.items()})
+
+
+def _field(model: type[BaseModel], name: str) -> Any:
+    fields = {field.alias or key: field for key, field in model.model_fields.items()}
+    return fields[name].annotation if name in fields else None
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) if get_origin(annotation) for model in _models(part)]

@@ -1,0 +1,57 @@
+"""Frozen values with one canonical form, from which keys are made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Value(BaseModel):
+    """A frozen, strictly typed value.
+
+    `version` is part of the canonical form where it is not zero: raise it in a subclass when the numerics that the
+    subclass stands for change. `outside_key` names the fields that say how or where, not what.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
+    )
+    version: ClassVar[int] = 0
+    outside_key: ClassVar[frozenset[str]] = frozenset()
+
+    def identity(self) -> dict[str, Any]:
+        """The canonical form: defaults written out, unset optional fields left out."""
+        fields = {
+            name: canonical(value)
+            for name, value in self
+            if value is not None and name not in self.outside_key
+        }
+        return fields | ({"version": self.version} if self.version else {})
+
+
+def canonical(value: Any) -> Any:
+    if isinstance(value, Value):
+        return value.identity()
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return value
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON of `value`, in hexadecimal."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+AsTuple = BeforeValidator(_as_tuple)
+"""Lets a YAML or JSON list in where a strict field is a tuple."""
+
