@@ -1,1 +1,27 @@
-"""Search for the smallest distilled student."""
+"""Search for the smallest distilled student that is accurate enough.
+
+spec = autodistill.load("search_spaces/digits.yaml")
+study = autodistill.search(spec, out="reports/digits", runner="serial")
+study.frontier()                                  # a pandas DataFrame
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .search import search
+    from .spec import Spec, load
+    from .study.schedule import Study
+
+__all__ = ["Spec", "Study", "load", "search"]
+_PLACES = {"Spec": "spec", "load": "spec", "search": "search", "Study": "study.schedule"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for when it is asked for: torch, Ray and Optuna take seconds."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,6 +1,6 @@
 """Floor 0: frozen values, their schemas and keys, and the strict YAML door."""
 
-from .architectures import ConvNet, Imported, MLP, ResNet, Timm, describe
+from .architectures import MLP, ConvNet, Imported, ResNet, Timm, describe
 from .document import Spec, TaskSpec, Teacher
 from .door import load, parse
 from .errors import (

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from .architectures import ARCHITECTURE, Architecture, check_import
-from .domains import Choice, Int, Uniform, searchable
+from .domains import RANGES, Choice, Int, Uniform, searchable
 from .objectives import OBJECTIVE, RECIPE, CrossEntropy, Objective, Recipe
 from .stage import Split
 from .value import AsTuple, Value
@@ -31,7 +31,8 @@ def plain(tree: Any) -> Any:
     if isinstance(tree, Choice):
         return {"choice": [plain(option) for option in tree.options]}
     if isinstance(tree, Int | Uniform):
-        return {tree.kind: [tree.low, tree.high]}
+        kind = next(name for name, one in RANGES.items() if one is type(tree))
+        return {kind: [tree.low, tree.high]}
     if isinstance(tree, dict):
         return {key: plain(item) for key, item in tree.items()}
     if isinstance(tree, tuple):
@@ -51,13 +52,18 @@ class ImportedData(Value):
 
 
 class TaskSpec(Value):
-    """Where the data come from and how they are split. `samples` takes that many of the training data only."""
+    """Where the data come from and how they are split.
+
+    `samples` takes that many, stratified, for training and validation. `layout` says what a sample's axes are, `folder`
+    where torchvision's files lie. `fingerprint` pins the data: others are refused.
+    """
 
     dataset: str | ImportedData
     split: Split = Split()
     samples: Annotated[int, Field(ge=1)] | None = None
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
     metric: Literal["accuracy"] = "accuracy"
+    folder: str | None = None
     fingerprint: str | None = None
 
 
@@ -75,7 +81,7 @@ class Teacher(Value):
     def _is_one_of_three(self) -> Self:
         given = self.model_dump(exclude_none=True, exclude_defaults=True, by_alias=True).keys()
         forms = ({"architecture", "recipe"}, {"checkpoint", "architecture"}, {"import"})
-        extras = ({"objective"}, set(), {"arguments"})
+        extras: tuple[set[str], ...] = ({"objective"}, set(), {"arguments"})
         if not any(form <= given <= form | extra for form, extra in zip(forms, extras, strict=True)):
             raise ValueError(
                 f"has {', '.join(sorted(given)) or 'nothing'}; give architecture and recipe (it is trained), "
@@ -138,9 +144,11 @@ class Search(Value):
 
     @model_validator(mode="after")
     def _trades_accuracy_for_size(self) -> Self:
-        if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) != len(self.objectives) or len(
-            self.objectives
-        ) < 2:
+        if (
+            self.objectives[:1] != ("accuracy",)
+            or len(set(self.objectives)) != len(self.objectives)
+            or len(self.objectives) < 2
+        ):
             raise ValueError(f"objectives are {list(self.objectives)}; give accuracy, then one or more of params, macs, bytes")
         return self
 

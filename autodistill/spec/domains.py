@@ -19,8 +19,8 @@ Params = Mapping[str, Any]
 
 
 class _Range(Value):
-    low: Any
-    high: Any
+    low: float
+    high: float
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> Self:
@@ -35,7 +35,6 @@ class _Range(Value):
 class Int(_Range):
     """Whole numbers from low to high, both included."""
 
-    kind: Literal["int"] = "int"
     low: int
     high: int
 
@@ -47,7 +46,6 @@ class Int(_Range):
 
 
 class Uniform(_Range):
-    kind: Literal["uniform"] = "uniform"
     low: float
     high: float
 
@@ -61,14 +59,12 @@ class Uniform(_Range):
 class Log(Uniform):
     """Uniform in the logarithm."""
 
-    kind: Literal["log"] = "log"  # type: ignore[assignment]
     low: Annotated[float, Field(gt=0)]
 
 
 class Choice(Value):
     """One of several options; an option may be a tree that holds further domains."""
 
-    kind: Literal["choice"] = "choice"
     options: Annotated[tuple[Any, ...], AsTuple, Field(min_length=1)]
 
     @property
@@ -79,7 +75,8 @@ class Choice(Value):
     def values(self) -> tuple[Any, ...]:
         return self.options if self.plain else tuple(range(len(self.options)))
 
-    ends = values
+    def ends(self) -> tuple[Any, ...]:
+        return self.values()
 
     def count(self) -> float:
         return len(self.options)
@@ -92,7 +89,8 @@ class Choice(Value):
 
 
 Domain = Int | Uniform | Log | Choice
-KINDS: dict[str, type[Int | Uniform | Log | Choice]] = {"int": Int, "uniform": Uniform, "log": Log, "choice": Choice}
+RANGES: dict[str, type[Int | Uniform]] = {"int": Int, "uniform": Uniform, "log": Log}
+KINDS = (*RANGES, "choice")
 
 
 def parse(raw: Any) -> Any:
@@ -118,12 +116,12 @@ def _domain(kind: str, argument: Any) -> Domain:
         return Choice(options=tuple(options))
     if not isinstance(argument, list | tuple) or len(argument) != 2:
         raise wrong(argument, f"{kind} takes a list of two numbers, [low, high]")
-    return KINDS[kind](low=argument[0], high=argument[1])
+    return RANGES[kind](low=argument[0], high=argument[1])
 
 
 def wrong(value: Any, message: str, location: tuple[int | str, ...] = ()) -> ValidationError:
     """A ValidationError of our own words at `location`."""
-    error = PydanticCustomError("wrong", "{text}", {"text": message})  # type: ignore[arg-type]
+    error = PydanticCustomError("wrong", "{text}", {"text": message})
     return ValidationError.from_exception_data("", [InitErrorDetails(type=error, loc=location, input=value)])
 
 
@@ -137,7 +135,7 @@ def _located(location: tuple[int | str, ...], make: Any) -> Any:
 def relocated(error: ValidationError, location: tuple[int | str, ...]) -> ValidationError:
     lines = [
         InitErrorDetails(
-            type=PydanticCustomError(line["type"], "{text}", {"text": line["msg"], **line.get("ctx", {})}),  # type: ignore[arg-type]
+            type=PydanticCustomError(line["type"], "{text}", {"text": line["msg"], **line.get("ctx", {})}),
             loc=(*location, *line["loc"]),
             input=line["input"],
         )

@@ -106,7 +106,7 @@ def _message(line: dict[str, Any], raw: Any, path: tuple[Any, ...]) -> str:
         key = str(next(iter(value)))
         return f"{key!r} is no domain; {_nearest(key, list(KINDS))}"
     if kind in ("value_error", "wrong"):
-        return text
+        return str(text)
     return f"{_short(value)} is wrong: {text[:1].lower()}{text[1:]}"
 
 
@@ -199,5 +199,3 @@ def _children(node: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(node.value, list):
         for index, item in enumerate(node.value):
             yield (item[0].value, item[1]) if isinstance(item, tuple) else (index, item)
-
-

@@ -1,12 +1,12 @@
 """The errors that a person may see.
 
-    AutodistillError            exit code 1
-    |-- UsageError              exit code 2: something that was typed or given is wrong (also a ValueError)
-    |   |-- SpecError           one or more problems of a spec, each with its place and the way out
-    |   `-- DataError           a data set that cannot be used
-    |-- StudyError              a study's folder that cannot be used now
-    |-- StoreError              a stored file that is damaged
-    `-- StageFailed             one stage could not be trained; the search goes on without it
+AutodistillError            exit code 1
+|-- UsageError              exit code 2: something that was typed or given is wrong (also a ValueError)
+|   |-- SpecError           one or more problems of a spec, each with its place and the way out
+|   `-- DataError           a data set that cannot be used
+|-- StudyError              a study's folder that cannot be used now
+|-- StoreError              a stored file that is damaged
+`-- StageFailed             one stage could not be trained; the search goes on without it
 """
 
 from __future__ import annotations

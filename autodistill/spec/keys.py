@@ -10,7 +10,7 @@ from .architectures import Architecture
 from .document import Spec
 from .objectives import Objective, Recipe
 
-_TREES: dict[tuple[str, str], Any] = {
+_TREES: dict[tuple[str, ...], Any] = {
     ("student", "architecture"): Architecture,
     ("student", "objective"): Objective,
     ("student", "recipe"): Recipe,
@@ -21,7 +21,7 @@ def keys_at(path: tuple[Any, ...]) -> list[str]:
     kinds: list[Any] = [Spec]
     names = [part for part in path if isinstance(part, str)]
     for index, name in enumerate(names):
-        inner = [_TREES.get(tuple(names[: index + 1])) or _field(kind, name) for kind in kinds]  # type: ignore[call-overload]
+        inner = [_TREES.get(tuple(names[: index + 1])) or _field(kind, name) for kind in kinds]
         kinds = [model for kind in inner for model in _models(kind)]
     return sorted({field.alias or name for kind in kinds for name, field in kind.model_fields.items()})
 

@@ -57,7 +57,7 @@ class Objective(Value):
     def resolved(self) -> Objective:
         """`rest` as a number, terms of weight 0 left out: what a stage holds."""
         terms = self.terms()
-        rest = max(0.0, 1.0 - _sum(terms))
+        rest = round(max(0.0, 1.0 - _sum(terms)), 12)  # 1 - 0.9 is to equal a 0.1 that was written
         weights = {name: rest if term.weight == "rest" else term.weight for name, term in terms.items()}
         kept = {name: terms[name].model_copy(update={"weight": weight}) for name, weight in weights.items() if weight}
         return Objective(**kept)  # type: ignore[arg-type]

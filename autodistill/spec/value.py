@@ -24,11 +24,7 @@ class Value(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The canonical form: defaults written out, unset optional fields left out."""
-        fields = {
-            name: canonical(value)
-            for name, value in self
-            if value is not None and name not in self.outside_key
-        }
+        fields = {name: canonical(value) for name, value in self if value is not None and name not in self.outside_key}
         return fields | ({"version": self.version} if self.version else {})
 
 
@@ -54,4 +50,3 @@ def _as_tuple(value: Any) -> Any:
 
 AsTuple = BeforeValidator(_as_tuple)
 """Lets a YAML or JSON list in where a strict field is a tuple."""
-

@@ -1,0 +1,175 @@
+"""Floor 9: the command line. Imports what a subcommand needs only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Result = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 2 a spec or an argument that is wrong, 1 anything else."""
+    arguments = parser().parse_args(argv)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
+    try:
+        result = arguments.run(arguments, _console(arguments.json))
+    except KeyboardInterrupt:
+        return _failed(arguments, "stopped; the same command goes on from here", 1)
+    except Exception as error:
+        return _explained(arguments, error)
+    if arguments.json:
+        print(json.dumps(result))
+    return 0
+
+
+def _explained(arguments: argparse.Namespace, error: Exception) -> int:
+    from .spec import AutodistillError, SpecError
+
+    if arguments.debug:
+        raise error
+    problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
+    known = isinstance(error, AutodistillError)
+    text = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+    return _failed(arguments, text, error.exit_code if isinstance(error, AutodistillError) else 1, problems)
+
+
+def _failed(arguments: argparse.Namespace, text: str, code: int, problems: Sequence[Any] = ()) -> int:
+    print(text, file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"error": text, "exit_code": code, "problems": list(problems)}))
+    return code
+
+
+def _console(json_mode: bool) -> Console:
+    """Holds the real stream, so that what others print can be kept off it."""
+    from rich.console import Console
+
+    stream = sys.stderr if json_mode else sys.stdout
+    return Console(file=stream, soft_wrap=not stream.isatty(), width=None if stream.isatty() else 160, highlight=False)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        """Exit code 2; with --json an object all the same."""
+        if "--json" in sys.argv:
+            print(json.dumps({"error": message, "exit_code": 2, "problems": []}))
+        super().error(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    one = _command(commands, "check", _check, "say what a spec would do, before anything is trained")
+    _takes_spec(one)
+    _takes_search(_command(commands, "search", _search, "search the students of a spec, or go on with a search"))
+    one = _command(commands, "report", _report, "draw the tables and pictures of a study again")
+    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+    one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
+    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+    one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
+    return top
+
+
+def _command(commands: Any, name: str, run: Callable[..., Result], text: str) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    one.set_defaults(run=run)
+    one.add_argument("--json", action="store_true", help="print exactly one JSON object; all else goes to standard error")
+    one.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return one
+
+
+def _takes_spec(one: argparse.ArgumentParser) -> None:
+    one.add_argument("spec", metavar="SPEC", help="a YAML file")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as search.trials=8")
+
+
+def _takes_search(one: argparse.ArgumentParser) -> None:
+    _takes_spec(one)
+    one.add_argument("--out", metavar="DIR", help="the study's folder (default: reports/<study>)")
+    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    one.add_argument("--runner", choices=("ray", "serial"), default="ray", help="ray: all cores; serial: one process")
+    one.add_argument("--address", metavar="ADDRESS", help="join a running Ray cluster, from one of its nodes: auto")
+    one.add_argument("--fresh", action="store_true", help="forget the trials of the folder; stages are kept")
+    one.add_argument("--extend", action="store_true", help="let a study have more trials than it was begun with")
+    one.add_argument("--retry-failed", action="store_true", help="try failed stages again")
+
+
+def _check(arguments: argparse.Namespace, console: Console) -> Result:
+    from .spec import load
+
+    spec = load(arguments.spec, arguments.set)
+    from .check import check
+    from .prepare import cores
+    from .text import checked
+
+    workers = max(1, int(cores() / spec.resources.cpus))
+    found = check(spec, near=Path(arguments.spec).parent, workers=workers)
+    console.print(checked(found, workers))
+    return found
+
+
+def _search(arguments: argparse.Namespace, console: Console) -> Result:
+    from .spec import load
+
+    spec = load(arguments.spec, arguments.set)
+    from .report import summary
+    from .runners import runner_of
+    from .search import Options, search
+    from .text import frontier_table
+
+    options = Options(
+        store=arguments.store, fresh=arguments.fresh, extend=arguments.extend, retry_failed=arguments.retry_failed
+    )
+    study = search(
+        spec,
+        out=arguments.out,
+        runner=runner_of(arguments.runner, arguments.address),
+        options=options,
+        console=console,
+        near=Path(arguments.spec).parent,
+    )
+    out = str(Path(arguments.out or Path("reports") / spec.study))
+    found = summary(study.spec, study.rows(), study.chance)
+    console.print(frontier_table(found))
+    console.print(f"report: {out}")
+    stages = {"trained": len(study.trained), "reused": study.reused()}
+    return {"out": out, "seconds": _seconds(), "stages": stages, **found}
+
+
+def _report(arguments: argparse.Namespace, console: Console) -> Result:
+    from .report import redraw, summary
+    from .study.folder import Folder
+    from .text import frontier_table
+
+    folder = Folder(arguments.folder)
+    found = summary(*redraw(folder))
+    console.print(frontier_table(found))
+    console.print(f"report: {arguments.folder}")
+    return {"out": str(arguments.folder), **found}
+
+
+def _explain(arguments: argparse.Namespace, console: Console) -> Result:
+    from .explain import explain
+    from .study.folder import Folder
+    from .text import explained
+
+    found = explain(Folder(arguments.folder), arguments.key)
+    console.print(explained(found))
+    return found
+
+
+def _seconds() -> float:
+    """Wall time since this process started."""
+    import psutil
+
+    return time.time() - float(psutil.Process().create_time())

@@ -1,0 +1,19 @@
+"""Floor 2: trains one stage. The only training loop."""
+
+from .artifacts import Data, adopt, load_network, make_outputs, open_data, outputs_key, save_data
+from .jobs import Job, perform
+from .loop import time_steps, train
+
+__all__ = [
+    "Data",
+    "Job",
+    "adopt",
+    "load_network",
+    "make_outputs",
+    "open_data",
+    "outputs_key",
+    "perform",
+    "save_data",
+    "time_steps",
+    "train",
+]

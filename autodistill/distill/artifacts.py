@@ -1,0 +1,150 @@
+"""What stages read and write in the store: data, networks, and teachers' outputs. safetensors, .npy and JSON only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save, save_file
+
+from ..data import Splits
+from ..measure import count_correct, evaluate, sizes
+from ..models import Network, build
+from ..spec import Checkpoint, DataError, Stage, Task, UsageError, describe, digest
+from ..spec.architectures import AnyArchitecture
+from ..store import Store
+
+Array = NDArray[Any]
+PARTS = ("train_x", "train_y", "validation_x", "validation_y")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Training and validation samples, memory-mapped; `shape` is a sample's, channels first."""
+
+    train_x: Array
+    train_y: Array
+    validation_x: Array
+    validation_y: Array
+    shape: tuple[int, ...]
+    classes: int
+    mean: list[float]
+    std: list[float]
+
+
+def save_data(store: Store, splits: Splits) -> None:
+    """Puts training and validation data where workers read them. The test split is not among them."""
+    mean, std = splits.scale()
+
+    def fill(folder: Path) -> dict[str, Any]:
+        arrays = (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y)
+        for name, array in zip(PARTS, arrays, strict=True):
+            np.save(folder / f"{name}.npy", np.ascontiguousarray(array))
+        return {"shape": list(splits.shape), "classes": splits.classes, "mean": mean, "std": std}
+
+    store.make("data", splits.fingerprint, fill)
+
+
+def open_data(store: Store, fingerprint: str) -> Data:
+    record = store.record("data", fingerprint)
+    arrays = {name: np.load(store.file("data", fingerprint, f"{name}.npy"), mmap_mode="r") for name in PARTS}
+    facts = {name: record[name] for name in ("classes", "mean", "std")}
+    return Data(**arrays, shape=tuple(record["shape"]), **facts)
+
+
+def build_for(data: Data, architecture: AnyArchitecture) -> Network:
+    return build(architecture, shape=data.shape, classes=data.classes, mean=data.mean, std=data.std)
+
+
+def load_network(store: Store, network: Stage | Checkpoint, device: torch.device) -> Network:
+    """A stored network in eval mode, its parameters frozen. Raises StoreError when its file is damaged."""
+    built = build_for(open_data(store, network.task.data), network.architecture)
+    built.load_state_dict(load_file(store.file("stages", network.key(), "model.safetensors")))
+    return built.to(device).eval().requires_grad_(False)
+
+
+def save_network(folder: Path, network: Network) -> None:
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+
+
+def measurement(network: Network, data: Data, architecture: AnyArchitecture, device: torch.device) -> dict[str, Any]:
+    """Validation accuracy and exact sizes of a trained network."""
+    logits = evaluate(network, data.validation_x, batch_size=1024, device=device)
+    correct, n = count_correct(logits, data.validation_y), len(data.validation_y)
+    size = sizes(architecture, data.shape, data.classes)
+    return {"accuracy": correct / n, "correct": correct, "n": n, "params": size.params, "macs": size.macs, "bytes": size.bytes}
+
+
+def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Path | None, device: torch.device) -> Checkpoint:
+    """Takes a network from outside into the store: a safetensors file, or an imported module as its factory made it.
+
+    Raises UsageError when the file does not fit the architecture or the outputs do not fit the data.
+    """
+    data = open_data(store, task.data)
+    network = build_for(data, architecture)
+    if weights is not None:
+        _load_into(network, weights, architecture)
+    checkpoint = Checkpoint(task=task, architecture=architecture, weights=digest(save(network.state_dict()).hex()))
+    network.to(device).eval().requires_grad_(False)
+    _check_outputs(network, data, describe(architecture), device)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        save_network(folder, network)
+        found = measurement(network, data, architecture, device)
+        return {"network": checkpoint.model_dump(mode="json"), "measurement": found | {"seconds": 0.0}}
+
+    store.make("stages", checkpoint.key(), fill)
+    return checkpoint
+
+
+def _load_into(network: Network, weights: Path, architecture: AnyArchitecture) -> None:
+    """Takes a file of the whole network, or of its body alone (then the task's standardisation stands)."""
+    try:
+        state = load_file(weights)
+        whole = "mean" in state or any(name.startswith("body.") for name in state)
+        (network if whole else network.body).load_state_dict(state)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"teacher.checkpoint: {weights} is no readable safetensors file ({error})") from None
+    except RuntimeError as error:
+        raise UsageError(f"teacher.checkpoint: {weights} does not fit {describe(architecture)}: {error}") from None
+
+
+def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
+    try:
+        logits = evaluate(network, data.validation_x[:2], batch_size=2, device=device)
+    except UsageError:
+        raise
+    except Exception as error:  # one's own module may raise anything
+        raise UsageError(f"teacher: {name} fails on samples of shape {data.shape}: {type(error).__name__}: {error}") from error
+    if tuple(logits.shape) != (2, data.classes):
+        raise UsageError(f"teacher: {name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")
+
+
+def outputs_key(teacher: Stage | Checkpoint, dtype: Literal["float32"] = "float32") -> str:
+    """Of one teacher's outputs on the training data, seen as they are."""
+    return digest({"teacher": teacher.key(), "data": teacher.task.data, "views": None, "dtype": dtype})
+
+
+def make_outputs(store: Store, teacher: Stage | Checkpoint, device: torch.device) -> None:
+    """Computes a teacher's logits (N, K) on the training data, once for all its students."""
+
+    def fill(folder: Path) -> dict[str, Any]:
+        network = load_network(store, teacher, device)
+        data = open_data(store, teacher.task.data)
+        logits = evaluate(network, data.train_x, batch_size=1024, device=device)
+        np.save(folder / "logits.npy", logits.numpy())
+        return {"teacher": teacher.key()}
+
+    store.make("outputs", outputs_key(teacher), fill)
+
+
+def open_outputs(store: Store, teacher: Stage | Checkpoint) -> Array:
+    path = store.file("outputs", outputs_key(teacher), "logits.npy")
+    logits: Array = np.load(path, mmap_mode="r")
+    return logits

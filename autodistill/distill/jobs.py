@@ -1,0 +1,106 @@
+"""The unit of work: one stage to train, or one teacher's outputs to compute."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from ..spec import AutodistillError, Checkpoint, Network, Stage, StageFailed, StoreError, StudyError
+from ..store import Kind, Store
+from .artifacts import make_outputs, outputs_key
+
+NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    kind: Literal["train", "outputs"]
+    network: Stage | Checkpoint
+
+    def address(self) -> tuple[Kind, str]:
+        """Where its result stands in the store."""
+        return ("stages", self.network.key()) if self.kind == "train" else ("outputs", outputs_key(self.network))
+
+    def dump(self) -> str:
+        return json.dumps({"kind": self.kind, "network": self.network.model_dump(mode="json")})
+
+    @classmethod
+    def load(cls, text: str) -> Job:
+        document = json.loads(text)
+        return cls(kind=document["kind"], network=NETWORK.validate_json(json.dumps(document["network"])))
+
+
+def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
+    """Does a job, so that its result is in the store.
+
+    Raises StageFailed with the reason when the stage is to blame, StudyError or StoreError when the machine or the
+    store is (then no other stage would fare better, and nothing is held against this one).
+    """
+    import torch
+
+    from .loop import train
+
+    device = _device(cuda)
+    try:
+        with _threads(threads):
+            if isinstance(job.network, Stage) and job.kind == "train":
+                train(store, job.network, device)
+            else:
+                make_outputs(store, job.network, device)
+    except (StageFailed, StoreError):
+        raise
+    except torch.OutOfMemoryError as error:
+        raise StageFailed(f"out of memory on {device}: {_first_line(error)}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
+        raise StageFailed(_reason(error)) from error
+    except AutodistillError as error:
+        raise StageFailed(_first_line(error)) from error
+    except Exception as error:  # one's own code may raise anything
+        raise StageFailed(_reason(error)) from error
+
+
+def _device(cuda: bool) -> Any:
+    import torch
+
+    if cuda and not torch.cuda.is_available():
+        raise StudyError("resources.gpus is above 0 but this worker sees no CUDA; set gpus: 0 or give it a GPU")
+    return torch.device("cuda" if cuda else "cpu")
+
+
+@contextlib.contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:500]
+
+
+def _reason(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {_first_line(error)} ({frame.filename}:{frame.lineno} in {frame.name})"
+
+
+def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> str | None:
+    """Does a job; returns the reason when its stage failed."""
+    try:
+        perform(job, store, cuda=cuda, threads=threads)
+    except StageFailed as failure:
+        return str(failure)
+    return None

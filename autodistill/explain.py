@@ -1,0 +1,72 @@
+"""Floor 8: one stage of a study: its chain, its numbers, and the command that makes it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from .report.write import directions
+from .spec import Checkpoint, Stage, UsageError, Value, describe
+from .store import Store
+from .study.folder import Folder
+from .study.record import Record
+from .study.tables import network_of
+
+
+def explain(folder: Folder, prefix: str) -> dict[str, Any]:
+    """Facts of the stage whose key begins with `prefix`. Raises UsageError when it names none or several."""
+    record = Record(folder.database, directions=directions(folder.read()))
+    store, teacher = Store(folder.path / record.facts()["store"]), record.facts()["teacher"]
+    trials = [trial.number for trial in record.trials if trial.facts["stage"].startswith(prefix)]
+    record.close()
+    key = _one(store, prefix)
+    store.verify("stages", key)
+    network, stored = network_of(store, key), store.record("stages", key)
+    above = network.ancestors() if isinstance(network, Stage) else []
+    return {
+        "stage": key,
+        "trials": trials,
+        "chain": [_link(store, one) for one in [*above, network]],
+        "objective": network.objective.identity() if isinstance(network, Stage) else None,
+        "recipe": network.recipe.identity() if isinstance(network, Stage) else None,
+        "measurement": stored["measurement"],
+        "environment": stored.get("environment"),
+        "files": str(store.folder("stages", key) / stored["attempt"]),
+        "command": command(folder, network, teacher),
+    }
+
+
+def _one(store: Store, prefix: str) -> str:
+    keys = [key for key in store.keys("stages") if key.startswith(prefix)]
+    if len(keys) == 1:
+        return keys[0]
+    what = "no stored stage" if not keys else f"{len(keys)} stages, such as {keys[0][:12]} and {keys[1][:12]}"
+    raise UsageError(f"KEY {prefix!r} names {what}; keys stand in the column stage of {store.root.parent.name}'s trials.csv")
+
+
+def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
+    measured = store.record("stages", network.key())["measurement"]
+    return {
+        "stage": network.key(),
+        "architecture": describe(network.architecture),
+        **{name: measured[name] for name in ("params", "accuracy", "seconds")},
+    }
+
+
+def command(folder: Folder, network: Stage | Checkpoint, teacher: str) -> str:
+    """A search of one trial whose space holds this stage alone: it has the same key, so the same weights."""
+    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}}
+    if isinstance(network, Stage):
+        settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "objective", "recipe")}
+        rungs = [_plain(one.architecture) for one in network.ancestors() if one.key() != teacher]
+        settings |= {"assistants.at_most": len(rungs), "assistants.at_least": len(rungs)}
+        settings |= {"assistants.ladder": rungs} if rungs else {}
+    words = ["autodistill", "search", str(folder.spec), "--out", f"{folder.path}-{network.key()[:8]}"]
+    for key, value in settings.items():
+        words += ["--set", f"{key}={json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def _plain(value: Value) -> dict[str, Any]:
+    return value.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,133 @@
+"""Floor 2: how large a network is, before any training, and how many answers it gives right.
+
+Shape suffixes: B batch, N samples, K classes. A sample's `shape` is channels first: (D,), (C, L) or (C, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from .models import Network, build
+from .spec import Imported, UsageError, Value, describe, digest
+
+Samples = Tensor | NDArray[Any]
+
+
+class Sizes(NamedTuple):
+    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors."""
+
+    params: int
+    macs: int
+    bytes: int
+
+
+_KNOWN: dict[tuple[str, tuple[int, ...], int], Sizes] = {}
+
+
+def sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
+    """Sizes of `architecture` for samples of `shape`, without any weights in memory; remembered within the process.
+
+    An Imported module is really built, on the CPU. Draws nothing from torch's global generator. Raises UsageError if
+    the network cannot be built, does not take the shape, or gives no logits of shape (1, classes).
+    """
+    key = (digest(architecture), shape, classes)
+    if key not in _KNOWN:
+        _KNOWN[key] = _sizes(architecture, shape, classes)
+    return _KNOWN[key]
+
+
+def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
+    device = torch.device("cpu" if isinstance(architecture, Imported) else "meta")
+    try:
+        with torch.random.fork_rng(devices=[]), device:
+            network = build(architecture, shape=shape, classes=classes).eval()
+            return Sizes(params=_params(network), macs=_macs(network, shape, classes), bytes=_bytes(network))
+    except UsageError:
+        raise
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"{describe(architecture)} cannot take samples of shape {shape} with {classes} classes: {cause}"
+        ) from error
+
+
+def _params(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values())
+
+
+def _macs(network: Network, shape: tuple[int, ...], classes: int) -> int:
+    """Half of the floating-point operations that torch counts, as a multiply-add is two; on the device in force.
+
+    Raises ValueError if the network returns anything but logits_1K.
+    """
+    x = torch.zeros(1, *shape)
+    with torch.no_grad(), _unfused(), FlopCounterMode(display=False) as counter:
+        logits = network({"x": x}).logits
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"it returns a {type(logits).__name__}, not a tensor of logits")
+    if logits.shape != (1, classes):
+        raise ValueError(f"it returns shape {tuple(logits.shape)}, not logits of shape {(1, classes)}")
+    return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Attention as matrix products: of its fused CPU kernels the counter knows nothing."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def evaluate(network: nn.Module, x: Samples, *, batch_size: int, device: torch.device | str) -> Tensor:
+    """logits_NK of all samples `x` (N, *shape), float32 on the CPU.
+
+    Runs in eval mode, each module's mode is restored; moves the network to `device`. Needs at least one sample.
+    """
+    assert len(x) > 0, "nothing to evaluate"
+    network.to(device)
+    with _eval_mode(network), torch.inference_mode():
+        batches = [_logits(network, x[start : start + batch_size], device) for start in range(0, len(x), batch_size)]
+    return torch.cat(batches)  # outside of inference mode, so that autograd may use the result
+
+
+def count_correct(logits_NK: Tensor, y: Samples) -> int:
+    """How many of the classes `y` (N,) have the largest logit, the first of equals."""
+    return int((logits_NK.argmax(dim=1) == _tensor(y).to(logits_NK.device)).sum())
+
+
+def _logits(network: nn.Module, x: Samples, device: torch.device | str) -> Tensor:
+    logits_BK: Tensor = network({"x": _tensor(x).to(device)}).logits
+    return logits_BK.float().cpu()
+
+
+def _tensor(x: Samples) -> Tensor:
+    """A copy of an array, because torch warns of sharing one that is read-only."""
+    return x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+
+
+@contextmanager
+def _eval_mode(network: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,81 @@
+"""Floor 1: architectures as torch modules, one function for each family in one table.
+
+Shape suffixes: B batch, C channels, H height, W width, L length, D features, K classes. `shape` is a sample's shape,
+channels first: (D,), (C, L) or (C, H, W); `x` is (B, *shape).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import Outputs
+from ..spec import MLP, ConvNet, Imported, ResNet, Timm, Value
+from .convnet import build_convnet
+from .external import build_imported, build_timm
+from .mlp import build_mlp
+from .resnet import build_resnet
+
+__all__ = ["FAMILIES", "Network", "build"]
+
+FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = {
+    MLP: build_mlp,
+    ConvNet: build_convnet,
+    ResNet: build_resnet,
+    Timm: build_timm,
+    Imported: build_imported,
+}
+"""Each schema's function: (architecture, shape, classes) -> the body, x float32 (B, *shape) -> logits_BK."""
+
+
+class Network(nn.Module):
+    """A body that takes raw numbers of any dtype: they are cast to float32 and standardised, (x - mean) / std.
+
+    `mean` and `std` (C, 1, ...) or, for samples (D,), (1,), are part of the weights; None: the body takes raw numbers.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(self, body: nn.Module, mean: Tensor | None = None, std: Tensor | None = None) -> None:
+        super().__init__()
+        assert (mean is None) == (std is None), "mean and std come together"
+        self.body = body
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Outputs:
+        x = inputs["x"].float()
+        if self.mean is not None and self.std is not None:
+            x = (x - self.mean) / self.std
+        return Outputs(logits=self.body(x), features={})
+
+
+def build(
+    architecture: Value,
+    *,
+    shape: tuple[int, ...],
+    classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Network:
+    """The network of `architecture` for samples of `shape`, with the next weights of torch's global generator.
+
+    `mean` (default 0) and `std` (default 1) hold one number for each channel; of features (D,), one for all. An
+    Imported module gets neither. Raises UsageError where the family does not take the shape or its arguments.
+    """
+    body = FAMILIES[type(architecture)](architecture, shape, classes)
+    if isinstance(architecture, Imported):
+        return Network(body)
+    return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape))
+
+
+def _by_channel(numbers: Sequence[float] | None, default: float, shape: tuple[int, ...]) -> Tensor:
+    """(C, 1, ...), or (1,) for samples (D,)."""
+    channels = shape[0] if len(shape) > 1 else 1
+    values = [default] * channels if numbers is None else [float(number) for number in numbers]
+    assert len(values) == channels, f"{len(values)} numbers for {channels} channels of samples {shape}"
+    return torch.tensor(values, dtype=torch.float32).reshape(-1, *[1] * (len(shape) - 1))

@@ -1,0 +1,72 @@
+"""Modules that others wrote: timm's models, and modules of one's own.
+
+Shape suffixes: B batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+
+from torch import nn
+
+from ..imports import import_function
+from ..spec import Imported, Timm, UsageError
+
+
+def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """x_BCHW -> logits_BK, with timm's own initialisation.
+
+    Raises UsageError for samples that are no images, a name that timm does not know and arguments that it refuses.
+    """
+    if len(shape) != 3:
+        raise UsageError(
+            f"timm's {architecture.name} takes images (C, H, W), not samples of shape {shape}; "
+            "use family resnet, convnet or mlp"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _created(architecture, shape[0], classes)
+
+
+def _created(architecture: Timm, channels: int, classes: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(architecture.name):
+        raise UsageError(f"timm {timm.__version__} has no model {architecture.name!r}{_nearest(architecture.name)}")
+    ours = {"pretrained": False, "checkpoint_path": None, "num_classes": classes, "in_chans": channels}
+    taken = sorted(ours.keys() & architecture.arguments.keys())
+    if taken:
+        raise UsageError(f"timm {architecture.name}: arguments hold {', '.join(taken)}, which autodistill sets itself")
+    try:
+        return timm.create_model(architecture.name, **ours, **architecture.arguments)  # type: ignore[no-any-return]
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise UsageError(f"timm {architecture.name} refused {_call(architecture.arguments)}: {cause}") from error
+
+
+def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """What the factory returns, as it is: x (B, *shape), the data's raw numbers -> logits_BK.
+
+    Raises UsageError if the factory cannot be imported, raises, or returns something that is no torch.nn.Module.
+    """
+    call = f"{architecture.factory} called with {_call(architecture.arguments)}"
+    factory = import_function(architecture.factory)
+    try:
+        module = factory(**architecture.arguments)
+    except Exception as error:
+        raise UsageError(f"{call} failed with {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{call} returned {module!r:.80} of type {type(module).__name__}; return a torch.nn.Module")
+    return module
+
+
+def _nearest(name: str) -> str:
+    import timm
+
+    near = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), n=3, cutoff=0.4)
+    return f"; the nearest are {', '.join(near)}" if near else "; timm.list_models() names them all"
+
+
+def _call(arguments: object) -> str:
+    return f"arguments {arguments}" if arguments else "no arguments"

@@ -1,0 +1,51 @@
+"""Floor 4: from a spec to its data, its teacher and its space."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .data import Splits, read, split
+from .data.sources import locate
+from .distill import adopt, save_data
+from .space import Space, teacher_stage
+from .spec import Checkpoint, Imported, Spec, Stage
+from .spec.resolve import resolve
+from .store import Store
+
+
+def load_data(spec: Spec, *, cuda: bool, near: Path | None) -> tuple[Spec, Splits]:
+    """The resolved spec and the splits of its data. Raises DataError."""
+    splits = split(read(spec.task, near), spec.task)
+    spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
+    dataset = spec.task.dataset
+    if isinstance(dataset, str) and dataset.endswith(".npz"):
+        task = spec.task.model_copy(update={"dataset": str(locate(dataset, near))})
+        spec = spec.model_copy(update={"task": task})
+    return spec, splits
+
+
+def space_of(spec: Spec, splits: Splits, store: Store, near: Path | None) -> Space:
+    """The space of a resolved spec; puts the data, and a teacher from outside, into the store."""
+    save_data(store, splits)
+    teacher = _teacher(spec, splits, store, near)
+    return Space(spec, task=splits.task(spec.task), teacher=teacher, shape=splits.shape, classes=splits.classes)
+
+
+def _teacher(spec: Spec, splits: Splits, store: Store, near: Path | None) -> Stage | Checkpoint:
+    import torch
+
+    task, teacher = splits.task(spec.task), spec.teacher
+    if teacher.recipe is not None:
+        return teacher_stage(teacher, task, spec.seed)
+    device = torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
+    if teacher.factory is not None:
+        architecture = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
+        return adopt(store, task, architecture, None, device)
+    assert teacher.checkpoint is not None and teacher.architecture is not None
+    return adopt(store, task, teacher.architecture, locate(teacher.checkpoint, near), device)
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,76 @@
+"""Floor 7: what a person sees while a search runs: one live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from .study.schedule import Study
+from .study.tables import Row
+
+QUIET_SECONDS = 15.0
+
+
+class Progress:
+    """`update` after each job; `say` for what must be read."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started = time.monotonic()
+        self.best = "the teacher is being trained"
+        self.left = ""
+        self.stages = ""
+        self._printed = -QUIET_SECONDS
+        self._live = Live(get_renderable=self._line, console=console, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        self.console.print(Text(text))
+
+    def update(self, study: Study, found: list[Row]) -> None:
+        done, of = study.counted_done(), study.spec.search.trials
+        self.stages = f"trials {done}/{of}, stages trained {len(study.trained)}, reused {study.reused()}"
+        self.left = self._time_left(study, done, of)
+        self.best = _best(found) or self.best
+        if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or done == of):
+            self._printed = time.monotonic()
+            self.console.print(self._line())
+
+    def _time_left(self, study: Study, done: int, of: int) -> str:
+        fresh = done - study.done_before
+        if fresh <= 0:
+            return ""
+        seconds = (time.monotonic() - study.first_asked) / fresh * (of - done)
+        return f", {clock(seconds)} left"
+
+    def _line(self) -> Text:
+        elapsed = clock(time.monotonic() - self.started)
+        parts = [part for part in (self.stages, self.best) if part]
+        return Text(f"{elapsed}  " + "; ".join(parts) + self.left)
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _best(found: list[Row]) -> str:
+    members = [row for row in found if row["frontier"]]
+    if not members:
+        teacher = [row for row in found if row["role"] == "teacher"]
+        return f"teacher {teacher[0]['accuracy']:.1%}" if teacher else ""
+    best = max(members, key=lambda row: row["accuracy"])
+    return f"best {best['accuracy']:.1%} with {best['params']:,} parameters"

@@ -1,0 +1,84 @@
+"""Tables and pictures of a study, each file written whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..spec import Spec
+from ..store import Store
+from ..study.folder import Folder, replace
+from ..study.record import Direction, Record
+from ..study.tables import Row, frontier, hypervolume, rows
+from .picture import draw
+
+MEMBER = (
+    *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
+    *("seconds", "seconds_chain", "architecture", "chain"),
+)
+FIRST = ("trial", "role", "state", "repeats", "retried", "frontier", *MEMBER, "reason")
+
+
+def write(folder: Path, spec: Spec, found: Sequence[Row], chance: float, *, picture: bool = True) -> None:
+    """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
+    columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row)]))
+    replace(folder / "trials.csv", _csv(found, columns))
+    members = frontier(found)
+    replace(folder / "frontier.csv", _csv(members, MEMBER))
+    replace(folder / "frontier.json", json.dumps(summary(spec, found, chance), indent=1).encode() + b"\n")
+    if picture:
+        draw(
+            [row for row in found if row["accuracy"] is not None],
+            title=spec.study,
+            size=spec.search.objectives[1],
+            target=folder / "frontier",
+        )
+
+
+def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
+    """The study in one JSON object."""
+    teacher = next(row for row in found if row["role"] == "teacher")
+    return {
+        "study": spec.study,
+        "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
+        "trials": counts(found),
+        "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
+        "hypervolume": hypervolume(found, chance),
+    }
+
+
+def counts(found: Sequence[Row]) -> dict[str, int]:
+    """How trials ended; repeats and those tried again are not counted."""
+    trials = [row for row in found if row["trial"] is not None and not row["repeats"] and row["retried"] is None]
+    return {
+        "complete": sum(row["state"] == "complete" for row in trials),
+        "stopped": 0,
+        "failed": sum(row["state"] == "failed" for row in trials),
+    }
+
+
+def redraw(folder: Folder) -> tuple[Spec, list[Row], float]:
+    """Writes everything again from the record and the store. Raises UsageError when there is no study."""
+    spec = folder.read()
+    record = Record(folder.database, directions=directions(spec))
+    store = Store(folder.path / record.facts()["store"])
+    found, chance = rows(spec, store, record), record.facts()["chance"]
+    record.close()
+    write(folder.path, spec, found, chance)
+    return spec, found, chance
+
+
+def directions(spec: Spec) -> list[Direction]:
+    return ["maximize" if name == "accuracy" else "minimize" for name in spec.search.objectives]
+
+
+def _csv(found: Sequence[Row], columns: Sequence[str]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return stream.getvalue().encode()

@@ -1,0 +1,43 @@
+"""Floor 5: who does the jobs. One method each: `run(study, after)`; every job's result is in the store.
+
+Serial      one process, for a debugger
+RayTune     workers of a local Ray or of a cluster
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..spec import UsageError
+from ..study.schedule import Study
+
+
+class Runner(Protocol):
+    def sees_cuda(self) -> bool:
+        """Whether workers have CUDA: decides what `auto` means in a spec."""
+        ...
+
+    def run(self, study: Study, after: Callable[[], None]) -> None:
+        """Does jobs until the study is finished; calls `after` whenever one has ended.
+
+        Raises StudyError or StoreError when no job could go on.
+        """
+        ...
+
+
+def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
+    """The runner of that name, or the one given. Raises UsageError."""
+    if runner == "ray":
+        from .tune import RayTune
+
+        return RayTune(address)
+    if address is not None:
+        raise UsageError(f"--address {address} is for --runner ray")
+    if runner == "serial":
+        from .serial import Serial
+
+        return Serial()
+    if isinstance(runner, str):
+        raise UsageError(f"runner {runner!r} is neither 'ray' nor 'serial'")
+    return runner

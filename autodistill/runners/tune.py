@@ -1,0 +1,216 @@
+"""Ray Tune: our Searcher hands out ready jobs, reused actors do them.
+
+What bites in Ray is in the comments; the store, not Tune's own state, is what a search resumes from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from ..distill.jobs import Job, attempt
+from ..prepare import cores
+from ..spec import AutodistillError, StudyError, UsageError
+from ..store import Store
+from ..study.schedule import Study
+
+DIED = "the worker process died: killed, out of memory, or a crash in native code"
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else CSV, JSON and TensorBoard files for every trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends us at once: everything finished is stored
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """One actor does many jobs: a new process would import torch again for each."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
+        self.job = Job.load(config["job"])
+        self.store = Store(config["store"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.job = Job.load(new_config["job"])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        failure, fatal = None, None
+        try:
+            failure = attempt(self.job, self.store, cuda=self.config["cuda"], threads=self.config["threads"])
+        except AutodistillError as error:
+            fatal = str(error)
+        return {"done": True, "failure": failure, "fatal": fatal}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        return None
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        return None
+
+
+class Jobs(Searcher):  # type: ignore[misc]
+    """Asks the study what is ready. Runs in the driver, so only the driver touches the study."""
+
+    def __init__(self, study: Study, after: Callable[[], None]) -> None:
+        super().__init__()
+        self.study, self.after = study, after
+        self.running: dict[str, Job] = {}
+        self.error: BaseException | None = None
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        with self._guard():
+            job = None if self.error else self.study.next()
+            if job is not None:
+                self.running[trial_id] = job
+                return {"job": job.dump()}
+            if not self.running and not self.error and not self.study.finished():
+                raise AssertionError("nothing is running, nothing is ready, and the study is not finished")
+        if self.error or self.study.finished():
+            return str(Searcher.FINISHED)
+        return None  # nothing ready: Tune asks again
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        job = self.running.pop(trial_id)
+        with self._guard():
+            if result and result.get("fatal"):
+                raise StudyError(result["fatal"])
+            self.study.done(job, DIED if error or result is None else result.get("failure"))
+            self.after()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Tune would swallow or wrap what is raised here: it is kept, and raised when Tune has ended."""
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for a resumption of its own, which is never used: nothing of ours goes in."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        return None
+
+    def restore(self, checkpoint_path: str) -> None:
+        return None
+
+
+class RayTune:
+    """`address` None starts a Ray of our own with all cores; else joins a running cluster from one of its nodes."""
+
+    def __init__(self, address: str | None = None) -> None:
+        if address and address.startswith("ray://"):
+            raise UsageError(
+                f"--address {address}: Tune would run on the head, away from the study; give instead: "
+                f"ray job submit --address http://{address.removeprefix('ray://').split(':')[0]}:8265 "
+                "-- autodistill search SPEC --address auto --store SHARED_FOLDER"
+            )
+        self.address = address
+
+    def sees_cuda(self) -> bool:
+        if self.address is None:
+            import torch
+
+            return torch.cuda.is_available()
+        self._connect()
+        return bool(ray.cluster_resources().get("GPU", 0) > 0)
+
+    def run(self, study: Study, after: Callable[[], None]) -> None:
+        owner = not ray.is_initialized()
+        self._connect()
+        try:
+            study.workers = workers_of(study)
+            jobs = Jobs(study, after)
+            with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
+                _tuner(study, jobs, scratch).fit()
+            if jobs.error is not None:
+                raise jobs.error
+        finally:
+            if owner:
+                ray.shutdown()
+
+    def _connect(self) -> None:
+        if ray.is_initialized():
+            return
+        os.environ.update(QUIET)
+        if self.address is None:
+            # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        try:
+            ray.init(
+                address=self.address or "local",
+                num_cpus=None if self.address else cores(),
+                include_dashboard=None if self.address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, RuntimeError) as error:
+            raise StudyError(f"no Ray cluster at --address {self.address}: {error}") from error
+
+
+def workers_of(study: Study) -> int:
+    """How many jobs the cluster can do at once. Raises UsageError when not even one."""
+    resources = study.spec.resources
+    gpus = float(resources.gpus) if resources.gpus != "auto" else 0.0
+    found = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            fits = [node["Resources"].get("CPU", 0) / resources.cpus]
+            fits += [node["Resources"].get("GPU", 0) / gpus] if gpus else []
+            found += int(min(fits) + 1e-9)
+    if not found:
+        raise UsageError(f"resources: no node has {resources.cpus:g} CPUs and {gpus:g} GPUs; ask for less")
+    return found
+
+
+def _tuner(study: Study, jobs: Jobs, scratch: str) -> tune.Tuner:
+    resources = study.spec.resources
+    bundle = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
+    return tune.Tuner(
+        tune.with_resources(Worker, bundle),
+        param_space={
+            "store": str(study.store.root),
+            "cuda": bool(resources.gpus),
+            "threads": resources.threads,
+            "path": [entry or os.getcwd() for entry in sys.path],
+        },
+        tune_config=tune.TuneConfig(
+            search_alg=jobs,
+            num_samples=-1,
+            reuse_actors=True,
+            max_concurrent_trials=study.workers,  # without it a searcher of one's own gets one pending trial at a time
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(name="search", storage_path=scratch, verbose=0, log_to_file=False),
+    )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Tune prints a banner even at verbose=0; what we print goes to a console that holds the real stream."""
+    level = logging.getLogger("ray").level
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.getLogger("ray").setLevel(level)

@@ -1,0 +1,131 @@
+"""Floor 8: a search from a spec to its report."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from .prepare import load_data, space_of
+from .progress import Progress
+from .report.write import directions, write
+from .runners import Runner, runner_of
+from .spec import Spec, StudyError
+from .store import Store
+from .study.folder import Folder
+from .study.record import Record
+from .study.schedule import Study
+from .study.tables import rows
+
+PICTURE_SECONDS = 30.0
+TABLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to go on where a study's folder exists: `fresh` forgets its record, `extend` lets it have more trials."""
+
+    store: str | None = None
+    fresh: bool = False
+    extend: bool = False
+    retry_failed: bool = False
+
+
+def search(
+    spec: Spec,
+    *,
+    out: Path | str | None = None,
+    runner: Runner | Literal["ray", "serial"] = "ray",
+    options: Options | None = None,
+    console: Console | None = None,
+    near: Path | None = None,
+) -> Study:
+    """Searches the students of `spec` and writes the report into `out` (`reports/<study>` unless given).
+
+    The same call goes on where an earlier one stopped. `near` is the folder that relative paths of the spec are looked up
+    in first. Raises UsageError for what was asked wrongly, StudyError or StoreError when the search cannot go on.
+    """
+    options, runner = options or Options(), runner_of(runner)
+    folder = Folder(out or Path("reports") / spec.study)
+    console = console or Console(stderr=True)
+    with folder:
+        study = prepare(spec, folder, runner, options, near)
+        with Progress(console) as progress:
+            _go_on(study, folder, runner, options, progress)
+    return study
+
+
+def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options, near: Path | None) -> Study:
+    """The study, ready to go on: data read and stored, spec resolved, folder claimed, teacher known."""
+    spec, splits = load_data(spec, cuda=runner.sees_cuda(), near=near)
+    folder.claim(spec, fresh=options.fresh, extend=options.extend)
+    store = _store(folder, options)
+    space = space_of(spec, splits, store, near)
+    record = Record(
+        folder.database,
+        directions=directions(spec),
+        domains=space.domains,
+        sampler=spec.search.sampler,
+        seed=spec.search.seed,
+    )
+    for key, value in (("store", _place(folder, store)), ("teacher", space.teacher.key()), ("chance", splits.chance)):
+        if record.facts().get(key) != value:
+            record.note(key, value)
+    return Study(spec, space, store, record, chance=splits.chance)
+
+
+def _store(folder: Folder, options: Options) -> Store:
+    """The place of the stages: the folder's own unless --store names a shared one. Only our own is swept."""
+    if options.store is not None:
+        return Store(options.store)
+    store = Store(folder.path / "store")
+    store.sweep()
+    return store
+
+
+def _place(folder: Folder, store: Store) -> str:
+    return os.path.relpath(store.root, folder.path) if store.root.is_relative_to(folder.path) else str(store.root)
+
+
+def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progress: Progress) -> None:
+    if options.retry_failed and not study.retry_failed():
+        progress.say("nothing had failed")
+    if study.finished() and study.record.facts().get("drawn") == study.counted_done():
+        progress.say(f"{folder.path} is finished: {study.counted_done()} trials; nothing to do")
+        return
+    pen = _Pen(study, folder, progress)
+    if not study.finished():
+        runner.run(study, pen.after)
+    if not study.finished():
+        raise StudyError("the runner ended before the study did; give the same command again to go on")
+    pen.draw(picture=True)
+    study.record.note("drawn", study.counted_done())
+    if study.ended is not None:
+        progress.say(study.ended)
+
+
+class _Pen:
+    """Rewrites the report while the search runs, not more often than it can be looked at."""
+
+    def __init__(self, study: Study, folder: Folder, progress: Progress) -> None:
+        self.study, self.folder, self.progress = study, folder, progress
+        self._tables = self._pictures = -PICTURE_SECONDS
+
+    def after(self) -> None:
+        now = time.monotonic()
+        if now - self._tables < TABLE_SECONDS:
+            return
+        self._tables = now
+        self.draw(picture=now - self._pictures > PICTURE_SECONDS)
+
+    def draw(self, *, picture: bool) -> None:
+        found: list[dict[str, Any]] = rows(self.study.spec, self.study.store, self.study.record)
+        if found:
+            write(self.folder.path, self.study.spec, found, self.study.chance, picture=picture)
+            self.progress.update(self.study, found)
+        if picture:
+            self._pictures = time.monotonic()

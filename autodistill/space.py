@@ -1,0 +1,170 @@
+"""Floor 3: from an assignment of parameters to a Stage, and back; sizes of candidates, memoised."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .measure import Sizes, sizes
+from .spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, Value
+from .spec.architectures import ARCHITECTURE
+from .spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match
+from .spec.objectives import OBJECTIVE, RECIPE
+
+COUNT = "assistants.count"
+
+
+def teacher_stage(teacher: Teacher, task: Task, seed: int) -> Stage:
+    """The stage of a teacher that is trained from labels."""
+    assert teacher.recipe is not None and teacher.architecture is not None
+    objective = teacher.objective.resolved()
+    return Stage(task=task, architecture=teacher.architecture, objective=objective, recipe=teacher.recipe, seed=seed)
+
+
+class Space:
+    """The students that a resolved spec allows.
+
+    Every parameter is always proposed (a fixed length suits every sampler); those that do not matter in a branch do not
+    reach the stage, so equivalent assignments are one stage. An assistant that is not larger than its student is dropped.
+    """
+
+    def __init__(self, spec: Spec, *, task: Task, teacher: Stage | Checkpoint, shape: tuple[int, ...], classes: int) -> None:
+        self.spec, self.task, self.teacher = spec, task, teacher
+        self.shape, self.classes = shape, classes
+        self.tree = spec.student.tree()
+        self.ladder = spec.assistants.ladder
+        self.domains: dict[str, Domain] = domains(self.tree) | self._assistant_domains()
+        self.closed: set[int] = set()
+        """Rungs of the ladder that may not be proposed any more."""
+
+    def _assistant_domains(self) -> dict[str, Domain]:
+        at_most = self.spec.assistants.at_most
+        if not at_most:
+            return {}
+        rung = Int(low=0, high=len(self.ladder) - 1)
+        rungs = {f"assistants.{position}": rung for position in range(1, at_most + 1)}
+        return {COUNT: Int(low=self.spec.assistants.at_least, high=at_most), **rungs}
+
+    def sizes(self, architecture: Value) -> Sizes:
+        return sizes(architecture, self.shape, self.classes)
+
+    def within_limits(self, architecture: Value) -> bool:
+        limits, found = self.spec.search.limits, self.sizes(architecture)
+        return all(
+            limit is None or getattr(found, name) <= limit
+            for name, limit in (("params", limits.params), ("macs", limits.macs), ("bytes", limits.bytes))
+        )
+
+    def feasible(self, params: Params) -> bool:
+        """Whether the student is within the limits and its chain long enough and open. Nothing is trained to know this."""
+        if not self.within_limits(self.architecture(params)):
+            return False
+        rungs = self.rungs(params)
+        return not self.closed & set(rungs) and len(rungs) >= self.spec.assistants.at_least
+
+    def architecture(self, params: Params) -> Any:
+        return ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
+
+    def rungs(self, params: Params) -> list[int]:
+        """Positions in the ladder of a student's assistants, the largest first."""
+        count = params.get(COUNT, 0)
+        least = self.sizes(self.architecture(params)).params
+        chosen = {params[f"assistants.{position}"] for position in range(1, count + 1)}
+        larger = [rung for rung in chosen if self.sizes(self.ladder[rung]).params > least]
+        return sorted(larger, key=lambda rung: (-self.sizes(self.ladder[rung]).params, rung))
+
+    def decode(self, params: Params) -> Stage:
+        """The student's stage, its chain of assistants included."""
+        objective: Objective = OBJECTIVE.validate_python(fill(self.tree["objective"], params, "objective")).resolved()
+        recipe: Recipe = RECIPE.validate_python(fill(self.tree["recipe"], params, "recipe"))
+        rungs = self.rungs(params) if objective.needs_teachers() else []
+        teachers = (self.chain(rungs),) if objective.needs_teachers() else ()
+        return self._stage(self.architecture(params), objective, recipe, teachers)
+
+    def chain(self, rungs: list[int]) -> Stage | Checkpoint:
+        """The last assistant of a chain through these rungs: each is taught by the one above it."""
+        network, assistants = self.teacher, self.spec.assistants
+        for rung in rungs:
+            assert assistants.objective is not None and assistants.recipe is not None
+            network = self._stage(self.ladder[rung], assistants.objective.resolved(), assistants.recipe, (network,))
+        return network
+
+    def _stage(self, architecture: Any, objective: Objective, recipe: Recipe, teachers: tuple[Any, ...]) -> Stage:
+        return Stage(
+            task=self.task,
+            architecture=architecture,
+            objective=objective,
+            recipe=recipe,
+            seed=self.spec.seed,
+            teachers=teachers,
+        )
+
+    def encode(self, stage: Stage) -> dict[str, Any] | None:
+        """Parameters that decode to `stage`, or None when this space could not have proposed it."""
+        found = match(_without_rest(self.tree), stage.model_dump(mode="json"))
+        rungs = [self._rung(network) for network in stage.ancestors() if network.key() != self.teacher.key()]
+        if found is None or None in rungs or len(rungs) > self.spec.assistants.at_most:
+            return None
+        places = {f"assistants.{position}": 0 for position in range(1, self.spec.assistants.at_most + 1)}
+        places |= {f"assistants.{position}": rung for position, rung in enumerate(rungs, 1)}
+        low = {path: domain.ends()[0] for path, domain in self.domains.items()}
+        params = low | found | places | ({COUNT: len(rungs)} if COUNT in self.domains else {})
+        fits = self.feasible(params) and self.decode(params).key() == stage.key()
+        return params if fits else None
+
+    def _rung(self, network: Stage | Checkpoint) -> Any:
+        return self.ladder.index(network.architecture) if network.architecture in self.ladder else None
+
+    def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
+        """Distinct architectures of students, and whether these are all; a sample where there are more than `most`."""
+        inner = domains(self.tree["architecture"], "architecture")
+        everything = math.prod(domain.count() for domain in inner.values()) <= most
+        draws = _product(inner) if everything else _draws(inner, most // 10)
+        found = {repr(one): one for one in (self.architecture(params) for params in draws)}
+        return list(found.values()), everything
+
+    def assistant_stages(self) -> int:
+        """How many different assistants can be trained: one for each chain down to it."""
+        return sum(math.comb(len(self.ladder), length) for length in range(1, self.spec.assistants.at_most + 1))
+
+
+def _without_rest(tree: Any) -> Any:
+    """The tree less the weights that are computed from others: `match` does not compare what is not there."""
+    if isinstance(tree, Choice):
+        return Choice(options=tuple(_without_rest(option) for option in tree.options))
+    if isinstance(tree, dict):
+        return {key: _without_rest(item) for key, item in tree.items() if item != "rest"}
+    return tree
+
+
+def _values(domain: Domain) -> list[Any]:
+    return list(range(domain.low, domain.high + 1)) if isinstance(domain, Int) else list(dict.fromkeys(domain.ends()))
+
+
+def _product(inner: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*map(_values, inner.values())):
+        yield dict(zip(inner, values, strict=True))
+
+
+def _draws(inner: Mapping[str, Domain], count: int) -> Iterator[dict[str, Any]]:
+    """The corners first, then random assignments."""
+    rng = random.Random(0)
+    for end in (0, -1):
+        yield {path: domain.ends()[end] for path, domain in inner.items()}
+    for _ in range(count):
+        yield {path: draw(domain, rng) for path, domain in inner.items()}
+
+
+def draw(domain: Domain, rng: random.Random) -> Any:
+    """A random value of a domain."""
+    if isinstance(domain, Int):
+        return rng.randint(domain.low, domain.high)
+    ends = domain.ends()
+    if isinstance(domain, Choice):
+        return rng.choice(ends)
+    if isinstance(domain, Log):
+        return min(max(math.exp(rng.uniform(math.log(ends[0]), math.log(ends[1]))), ends[0]), ends[1])
+    return rng.uniform(*ends)

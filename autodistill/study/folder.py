@@ -1,0 +1,117 @@
+"""The folder of a study: what is in it, whose it is, and whether a spec may go on there."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from ruamel.yaml import YAML
+
+from ..spec import Spec, StudyError, UsageError, load
+
+DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg")
+
+
+class Folder:
+    """`reports/<study>/`: spec.yaml, study.db, stages/, tables and pictures. Locked while a search runs in it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.spec, self.database = self.path / "spec.yaml", self.path / "study.db"
+        self._lock: io.IOBase | None = None
+
+    def __enter__(self) -> Self:
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise StudyError(f"{self.path} is in use by another search; wait for it or give another --out") from None
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def exists(self) -> bool:
+        return self.spec.exists() and self.database.exists()
+
+    def read(self) -> Spec:
+        """The resolved spec of the study. Raises UsageError when there is no study here."""
+        if not self.exists():
+            raise UsageError(f"{self.path} holds no study (no spec.yaml with study.db); name the --out of a search")
+        return load(self.spec)
+
+    def claim(self, spec: Spec, *, fresh: bool = False, extend: bool = False) -> None:
+        """Makes the folder that of `spec`. Raises UsageError when it is another's, with the ways out."""
+        if fresh:
+            self.clear()
+        if self.exists():
+            _check_same(self.read(), spec, self.path, extend)
+        self._write(spec)
+
+    def clear(self) -> None:
+        """Removes the record, tables and pictures. Stages stay: their keys say what they are."""
+        for name in ("spec.yaml", "study.db", "study.db-wal", "study.db-shm", *DRAWN):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _write(self, spec: Spec) -> None:
+        text = dump(spec.document())
+        if self.spec.exists() and self.spec.read_text() == text:
+            return
+        replace(self.spec, text.encode())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def dump(document: Any) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.width = 120
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _check_same(old: Spec, new: Spec, path: Path, extend: bool) -> None:
+    changed = _differences(_comparable(old), _comparable(new))
+    if not changed:
+        return
+    grew = list(changed) == ["search.trials"] and new.search.trials > old.search.trials
+    if grew and extend:
+        return
+    what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
+    ways = "--extend to go on with more trials, " if grew else ""
+    raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")
+
+
+def _comparable(spec: Spec) -> dict[str, Any]:
+    """All but what says how and where, not what."""
+    document = spec.document()
+    document["resources"] = {}
+    for key in ("dataset", "folder"):
+        document["task"].pop(key, None)  # the fingerprint says which data
+    return document
+
+
+def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in old | new:
+            found |= _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    return {} if old == new else {path: (old, new)}

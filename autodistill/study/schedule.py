@@ -1,0 +1,272 @@
+"""What to do next: the stage is the unit of work, so no worker waits for an assistant to be trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..distill import Job
+from ..space import Space
+from ..spec import Checkpoint, Spec, Stage, StudyError, chain, describe
+from ..stats import wilson
+from ..store import Store
+from .record import Record, Trial
+from .tables import Row, frontier, rows
+
+if TYPE_CHECKING:
+    import pandas
+
+REPEATS = 20
+Network = Stage | Checkpoint
+
+
+def needs(stage: Network) -> Iterator[Job]:
+    """The jobs that end with `stage` being stored, each after those it waits for."""
+    above = stage.ancestors() if isinstance(stage, Stage) else []
+    for network in [*above, stage]:
+        for teacher in network.teachers if isinstance(network, Stage) else ():
+            yield Job(kind="outputs", network=teacher)
+        yield Job(kind="train", network=network)
+
+
+class Study:
+    """The driver's view of a search: asks for students, hands out ready jobs, tells what came of them."""
+
+    def __init__(self, spec: Spec, space: Space, store: Store, record: Record, *, chance: float) -> None:
+        self.spec, self.space, self.store, self.record, self.chance = spec, space, store, record, chance
+        self.teacher = space.teacher
+        self.workers = 1
+        self.trained: list[str] = []
+        self.done_before = sum(1 for trial in record.trials if _counts(trial) and trial.state != "running")
+        self.first_asked = time.monotonic()
+        self._stages = {trial.number: space.decode(trial.params) for trial in record.trials}
+        self._running: set[tuple[str, str]] = set()
+        self._done: set[tuple[str, str]] = set()
+        self._failed: dict[str, str] = dict(record.facts().get("failed", {}))
+        for stage in self._stages.values():
+            self._close_rungs(stage)
+        self.ended = self._repeats_only()
+        if self._is_done(Job(kind="train", network=self.teacher)):
+            self._check_teacher()
+            self._settle()
+
+    # What the runner calls
+
+    def next(self) -> Job | None:
+        """A job whose requirements are met, or None when there is none now."""
+        while True:
+            job = self._ready()
+            if job is not None:
+                self._running.add(job.address())
+                return job
+            if not self._may_ask():
+                return None
+            self._ask()
+
+    def finished(self) -> bool:
+        return (
+            self.teacher_is_there()
+            and not self._open()
+            and (self.ended is not None or self._counted() >= self.spec.search.trials)
+        )
+
+    def done(self, job: Job, failure: str | None = None) -> None:
+        """Takes note of a job's end; `failure` is the reason why its result is not in the store."""
+        self._running.discard(job.address())
+        if failure is None and job.kind == "train":
+            self.trained.append(job.network.key())
+        if failure is not None:
+            self._failed[job.network.key()] = failure
+            self.record.note("failed", self._failed)
+        if job.network.key() == self.teacher.key():
+            self._check_teacher()
+        self._settle()
+
+    # The teacher
+
+    def teacher_is_there(self) -> bool:
+        return self._is_done(Job(kind="train", network=self.teacher))
+
+    def _check_teacher(self) -> None:
+        """Raises StudyError when the teacher failed or knows no more than the commonest class."""
+        key = self.teacher.key()
+        if key in self._failed:
+            raise StudyError(f"the teacher could not be trained: {self._failed[key]}")
+        found = self.measured(key)
+        low = wilson(found["correct"], found["n"]).low
+        if low <= self.chance:
+            raise StudyError(
+                f"the teacher {describe(self.teacher.architecture)} is right on {found['accuracy']:.1%} of the validation "
+                f"samples, no better than guessing the commonest class ({self.chance:.1%}); train it longer, change its "
+                "learning rate, or check that the checkpoint belongs to this architecture and these labels"
+            )
+
+    def measured(self, key: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.store.record("stages", key)["measurement"]
+        return found
+
+    # Jobs
+
+    def _is_done(self, job: Job) -> bool:
+        address = job.address()
+        if address not in self._done and self.store.has(*address):
+            self._done.add(address)
+        return address in self._done
+
+    def _ready(self) -> Job | None:
+        """The first job that can start: the teacher, then what unblocks others, then students in the order asked."""
+        if not self.teacher_is_there():
+            job = Job(kind="train", network=self.teacher)
+            return None if job.address() in self._running else job
+        found: Job | None = None
+        for trial in self._open():
+            stage = self._stages[trial.number]
+            for job in self._startable(stage):
+                if job.network.key() != stage.key() or job.kind == "outputs":
+                    return job
+                found = found or job
+        return found
+
+    def _startable(self, stage: Stage) -> Iterator[Job]:
+        for job in needs(stage):
+            if not self._is_done(job) and job.address() not in self._running and self._is_unblocked(job):
+                yield job
+
+    def _is_unblocked(self, job: Job) -> bool:
+        if job.kind == "outputs":
+            return self._is_done(Job(kind="train", network=job.network))
+        teachers = job.network.teachers if isinstance(job.network, Stage) else ()
+        return all(self._is_done(Job(kind="outputs", network=teacher)) for teacher in teachers)
+
+    # Trials
+
+    def _open(self) -> list[Trial]:
+        return [trial for trial in self.record.trials if trial.state == "running"]
+
+    def _counted(self) -> int:
+        return sum(map(_counts, self.record.trials))
+
+    def counted_done(self) -> int:
+        return sum(_counts(trial) and trial.state != "running" for trial in self.record.trials)
+
+    def _may_ask(self) -> bool:
+        few = len(self._open()) < self.workers + len(self.space.ladder)
+        return self.teacher_is_there() and few and self.ended is None and self._counted() < self.spec.search.trials
+
+    def _ask(self) -> None:
+        params, sampled = self.record.propose(self.space.feasible)
+        if not self.record.trials:
+            self.first_asked = time.monotonic()
+        self._add(params, sampled)
+        self._settle()
+        self.ended = self._repeats_only()
+
+    def _add(self, params: dict[str, Any], sampled: dict[str, Any] | None = None) -> Trial:
+        stage = self.space.decode(params)
+        known = {one.key() for one in self._stages.values()}
+        facts = self._facts(stage) | ({"repeats": stage.key()} if stage.key() in known else {})
+        trial = self.record.add(params, facts, sampled=sampled)
+        self._stages[trial.number] = stage
+        return trial
+
+    def _facts(self, stage: Stage) -> dict[str, Any]:
+        size = self.space.sizes(stage.architecture)
+        return {
+            "stage": stage.key(),
+            "role": "student" if stage.teachers else "from labels",
+            "architecture": describe(stage.architecture),
+            "chain": chain(stage),
+            "params": size.params,
+            "macs": size.macs,
+            "bytes": size.bytes,
+        }
+
+    def _repeats_only(self) -> str | None:
+        last = [trial for trial in self.record.trials if "assistant" not in trial.facts][-REPEATS:]
+        if len(last) == REPEATS and all("repeats" in trial.facts for trial in last):
+            return f"{REPEATS} proposals in a row repeated finished stages: the space holds nothing new for this sampler"
+        return None
+
+    def retry_failed(self) -> int:
+        """Asks for every failed trial again; returns how many there were."""
+        failed = [trial for trial in self.record.trials if trial.state == "failed" and "retried" not in trial.facts]
+        self._failed.clear()
+        self.record.note("failed", {})
+        self.space.closed.clear()
+        for trial in failed:
+            stage = self._stages.pop(trial.number)
+            again = self._add(trial.params)
+            self._stages[trial.number] = stage
+            self.record.remember(trial, "retried", again.number)
+        self._settle()
+        return len(failed)
+
+    # Results
+
+    def _settle(self) -> None:
+        """Tells every open trial whose stage is stored or can no longer be; enters assistants that are students too."""
+        for trial in self._open():
+            stage = self._stages[trial.number]
+            for network in [*stage.ancestors(), stage]:
+                key = network.key()
+                if key in self._failed:
+                    self._tell_failed(trial, network, self._failed[key])
+                    break
+                if self._is_done(Job(kind="train", network=network)):
+                    self._tell_stored(trial, network)
+
+    def _tell_stored(self, trial: Trial, network: Network) -> None:
+        stage = self._stages[trial.number]
+        if network.key() == stage.key():
+            self.record.tell(trial, self._values(network.key()))
+        elif isinstance(network, Stage) and network.key() != self.teacher.key():
+            self._enter_assistant(network)
+
+    def _enter_assistant(self, network: Stage) -> None:
+        """An assistant that this space could have proposed is knowledge for the sampler."""
+        if any(stage.key() == network.key() for stage in self._stages.values()):
+            return
+        params = self.space.encode(network)
+        if params is not None:
+            facts = self._facts(network) | {"assistant": True, "role": "assistant"}
+            trial = self.record.add(params, facts, values=self._values(network.key()))
+            self._stages[trial.number] = network
+
+    def _values(self, key: str) -> list[float]:
+        found = self.measured(key)
+        return [float(found[name]) for name in self.spec.search.objectives]
+
+    def _tell_failed(self, trial: Trial, network: Network, reason: str) -> None:
+        stage = self._stages[trial.number]
+        if network.key() != stage.key():
+            reason = f"assistant {describe(network.architecture)} failed: {reason}"
+        self._close_rungs(stage)
+        self.record.tell(trial, None, {"reason": reason})
+
+    def _close_rungs(self, stage: Stage) -> None:
+        """A rung on which an assistant failed is not proposed again in this study."""
+        for network in stage.ancestors():
+            if network.key() in self._failed and network.architecture in self.space.ladder:
+                self.space.closed.add(self.space.ladder.index(network.architecture))
+
+    def reused(self) -> int:
+        """How often a network was needed and already there: the teacher once, then every trial's assistants and itself."""
+        asked = [self._stages[t.number] for t in self.record.trials if t.state == "complete" and "assistant" not in t.facts]
+        uses = 1 + sum(max(1, len(stage.ancestors())) for stage in asked)
+        return max(0, uses - len(self.trained))
+
+    def rows(self) -> list[Row]:
+        """The teacher, assistants and trials as plain rows."""
+        return rows(self.spec, self.store, self.record)
+
+    def frontier(self) -> pandas.DataFrame:
+        """The Pareto frontier, the smallest student first."""
+        import pandas
+
+        return pandas.DataFrame(frontier(self.rows()))
+
+
+def _counts(trial: Trial) -> bool:
+    """Whether a trial uses up one of the number asked for: no repeat, no assistant, not tried again later."""
+    return not {"repeats", "assistant", "retried"} & trial.facts.keys()

@@ -1,0 +1,98 @@
+"""Floor 8: facts as text and tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from .progress import clock
+
+Facts = dict[str, Any]
+
+
+def frontier_table(found: Facts) -> Table:
+    """The frontier of a study's summary, the smallest student first, the teacher last."""
+    title = f"{found['study']}: the frontier of validation accuracy and size"
+    table = Table(title=title, title_justify="left")
+    for name in ("params", "accuracy", "95 % interval", "of teacher", "smaller", "seconds"):
+        table.add_column(name, justify="right")
+    for name in ("role", "chain below the teacher", "stage"):
+        table.add_column(name, overflow="fold")
+    for row in found["frontier"]:
+        below = row["chain"].split(" > ", 1)[-1]
+        table.add_row(*_numbers(row), row["role"], below, row["stage"][:8])
+    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0}
+    table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
+    return table
+
+
+def _numbers(row: Facts) -> list[str]:
+    return [
+        f"{row['params']:,}",
+        f"{row['accuracy']:.1%}",
+        f"{row['low']:.1%} - {row['high']:.1%}",
+        f"{row['of_teacher']:.1%}",
+        f"{row['compression']:.1f}x",
+        f"{row['seconds']:.1f}",
+    ]
+
+
+def checked(found: Facts, workers: int) -> str:
+    """What `check` prints."""
+    count, data, teacher = found["architectures"], found["data"], found["teacher"]
+    low, high = data["test_interval_at_90"]
+    shape = "x".join(map(str, data["shape"]))
+    lines = [
+        f"study        {found['study']}",
+        f"students     {count['count']:,} architectures{'' if count['all'] else ' in a sample of the space'}"
+        f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
+        f"stages       at most {found['stages']['most']} trained, {found['stages']['shared']} of them shared "
+        "(teacher and assistants)",
+        f"teacher      {teacher['architecture']}: {teacher['params']:,} params, {teacher['source']}",
+        *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
+        f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",
+        f"splits       {data['train']:,} train, {data['validation']:,} validation, {data['test']:,} test"
+        f"{' (the data set has a test split of its own)' if data['own_test'] else ''}, sealed",
+        f"exactness    an accuracy of 90 % on this test split is known to {low:.1%} - {high:.1%} (95 %)",
+        f"caches       {found['cache_bytes']:,} bytes of teachers' outputs at most",
+        f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
+    ]
+    return "\n".join([*lines, *_times(found.get("seconds"), workers)])
+
+
+def _too_large(count: Facts) -> str:
+    return f" ({count['too_large']:,} more are above the limits)" if count["too_large"] else ""
+
+
+def _span(ends: list[int]) -> str:
+    return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,} to {ends[1]:,}"
+
+
+def _times(seconds: Facts | None, workers: int) -> list[str]:
+    if seconds is None:
+        return []
+    return [
+        f"time         about {clock(seconds['total'])} on {workers} worker{'s' * (workers > 1)} of this machine: teacher "
+        f"{clock(seconds['teacher'])}, each assistant {clock(seconds['assistant_each'])}, each student "
+        f"{clock(seconds['student_each'])}"
+    ]
+
+
+def explained(found: Facts) -> str:
+    """What `explain` prints."""
+    measured = found["measurement"]
+    lines = [f"stage        {found['stage']}", f"trials       {', '.join(map(str, found['trials'])) or 'none'}"]
+    for depth, link in enumerate(found["chain"]):
+        lines.append(
+            f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link['architecture']}: {link['accuracy']:.1%}, "
+            f"{link['params']:,} params, {link['seconds']:.1f} s, {link['stage'][:8]}"
+        )
+    lines.append(
+        f"accuracy     {measured['correct']} of {measured['n']} validation samples, {measured['params']:,} params, "
+        f"{measured['macs']:,} MACs, {measured['bytes']:,} bytes"
+    )
+    for name in ("objective", "recipe", "environment"):
+        if found[name]:
+            lines.append(f"{name:12} {found[name]}")
+    return "\n".join([*lines, f"files        {found['files']}", "again        " + found["command"]])
