@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .study.schedule import Study
 from .study.tables import Row
+from .text import clock
 
 QUIET_SECONDS = 15.0
 
@@ -59,12 +60,6 @@ class Progress:
         elapsed = clock(time.monotonic() - self.started)
         parts = [part for part in (self.stages, self.best) if part]
         return Text(f"{elapsed}  " + "; ".join(parts) + self.left)
-
-
-def clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _best(found: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Floor 8: facts as text and tables for a terminal."""
+"""Floor 0: facts as text and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any
 
 from rich.table import Table
 
-from .progress import clock
-
 Facts = dict[str, Any]
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def frontier_table(found: Facts) -> Table:

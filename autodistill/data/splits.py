@@ -24,7 +24,7 @@ class Samples:
 
 
 class Sealed:
-    """The test split. Its size may be known; only `confirm` may open it."""
+    """The test split. Its size may be known; only `confirm` may unseal it."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
@@ -32,7 +32,7 @@ class Sealed:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def open(self) -> Samples:
+    def unseal(self) -> Samples:
         return self._samples
 
 

@@ -2,7 +2,7 @@
 
 Proposals are drawn in a scratch study in memory that mirrors the record; a trial then enters the record whole, in one
 transaction, already with its parameters. So a kill loses no proposal, and a proposal outside the limits never becomes a
-trial. The sampler is seeded anew by (search.seed, trial number): a resumed study proposes what it would have proposed.
+trial. The sampler is seeded anew by (search.seed, proposals so far): a resumed study proposes what it would have proposed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def distribution(domain: Domain) -> BaseDistribution:
 def sampler_of(name: str, seed: int) -> BaseSampler:
     """`auto` is TPE, Optuna's own choice for several objectives."""
     if name == "gp":
-        return GPSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return GPSampler(seed=seed)
     if name == "nsga2":
         return NSGAIISampler(seed=seed)
     return RandomSampler(seed=seed) if name == "random" else TPESampler(seed=seed)
@@ -100,15 +102,14 @@ class Record:
 
         Raises UsageError when the sampler finds none.
         """
-        self._scratch.sampler = sampler_of(self.sampler, _mixed(self.seed, len(self.trials)))
+        asked = sum("assistant" not in trial.facts for trial in self.trials)
+        self._scratch.sampler = sampler_of(self.sampler, _mixed(self.seed, asked))
         for _ in range(TRIES):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                trial = self._scratch.ask(self.distributions)
-            frozen = self._scratch.trials[trial.number]
+            trial = self._scratch.ask(self.distributions)
+            sampled = self._scratch.get_trials(deepcopy=False)[trial.number].system_attrs
             self._scratch.tell(trial.number, state=TrialState.FAIL)
             if feasible(trial.params):
-                return dict(trial.params), frozen.system_attrs
+                return dict(trial.params), sampled
         raise UsageError(f"search.limits: {TRIES} proposals in a row were too large; raise the limits or lower the ends")
 
     def add(

@@ -1,0 +1,81 @@
+"""Small real things that many tests use."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodistill import spec
+from autodistill.spec import Spec
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
+DOCUMENT: dict[str, Any] = {
+    "study": "tiny",
+    "task": {"dataset": "data.npz", "split": {"validation": 0.25, "test": 0.25, "seed": 0}},
+    "teacher": {"architecture": {"family": "mlp", "depth": 1, "width": 64}, "recipe": RECIPE | {"epochs": 6}},
+    "student": {
+        "architecture": {"family": "mlp", "depth": {"int": [1, 2]}, "width": {"int": [1, 12]}},
+        "objective": {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": {"log": [1, 16]}}},
+        "recipe": RECIPE,
+    },
+    "assistants": {
+        "at_most": 1,
+        "ladder": [{"family": "mlp", "depth": 1, "width": 16}, {"family": "mlp", "depth": 1, "width": 32}],
+        "objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
+        "recipe": RECIPE,
+    },
+    "search": {"trials": 6, "seed": 0},
+    "resources": {"gpus": 0},
+}
+
+
+def blobs(samples: int = 320, classes: int = 4, features: int = 12, seed: int = 0) -> dict[str, Any]:
+    """Gaussian blobs that a small net tells apart."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(samples) % classes
+    centres = rng.normal(size=(classes, features)) * 1.5
+    return {"x": (centres[y] + rng.normal(size=(samples, features))).astype(np.float32), "y": y}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with data.npz."""
+    np.savez(tmp_path / "data.npz", **blobs())
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(folder: Path) -> Callable[..., Spec]:
+    """Makes a small spec on data.npz; `changes` are key paths with dots, such as search__trials=3."""
+
+    def make(**changes: Any) -> Spec:
+        document = copy.deepcopy(DOCUMENT)
+        document["task"]["dataset"] = str(folder / "data.npz")
+        for path, value in changes.items():
+            *above, last = path.split("__")
+            place = document
+            for part in above:
+                place = place[part]
+            place[last] = value
+        return spec.parse(document)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for all tests that need one; the runner finds it running."""
+    import ray
+
+    from autodistill.runners.tune import RayTune
+
+    RayTune()._connect()
+    yield
+    ray.shutdown()

@@ -1,0 +1,159 @@
+"""The store: complete when the record is there, made once, damage is found."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill.spec import StoreError
+from autodistill.store import Store
+
+
+def fill(content: bytes = b"weights") -> Any:
+    def write(folder: Path) -> dict[str, Any]:
+        (folder / "a.bin").write_bytes(content)
+        return {"measurement": {"accuracy": 0.1 + 0.2}}
+
+    return write
+
+
+def test_a_folder_is_there_once_its_record_is(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not store.has("stages", "k")
+    record = store.make("stages", "k", fill())
+    assert store.has("stages", "k") and store.keys("stages") == ["k"]
+    assert record["measurement"] == {"accuracy": 0.1 + 0.2}
+    assert store.file("stages", "k", "a.bin").read_bytes() == b"weights"
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.make("stages", "k", fill())
+    path = store.file("stages", "k", "a.bin")
+    before = path.stat().st_mtime_ns
+
+    def never(folder: Path) -> dict[str, Any]:
+        raise AssertionError("made twice")
+
+    assert store.make("stages", "k", never) == first
+    assert path.stat().st_mtime_ns == before
+
+
+def test_an_attempt_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def broken(folder: Path) -> dict[str, Any]:
+        (folder / "half").write_bytes(b"x")
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        store.make("stages", "k", broken)
+    assert not store.has("stages", "k") and not list((tmp_path / "stages" / "k").iterdir())
+    store.make("stages", "k", fill())
+    assert store.has("stages", "k")
+
+
+def test_an_attempt_cut_off_does_not_count_and_is_swept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    orphan = tmp_path / "stages" / "k" / "orphan"
+    orphan.mkdir(parents=True)
+    (orphan / "a.bin").write_bytes(b"half")
+    assert not store.has("stages", "k")
+    store.make("stages", "other", fill())
+    store.sweep()
+    assert not orphan.exists() and store.file("stages", "other", "a.bin").exists()
+
+
+@settings(max_examples=30, deadline=None)
+@given(position=st.integers(0, 6), bit=st.integers(0, 7))
+def test_any_flipped_bit_of_a_file_is_found(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
+    root = tmp_path_factory.mktemp("store")
+    path = next(iter(_made(root).glob("stages/k/*/a.bin")))
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged.*remove the folder.*made again"):
+        Store(root).file("stages", "k", "a.bin")
+
+
+def _made(root: Path) -> Path:
+    Store(root).make("stages", "k", fill())
+    return root
+
+
+def test_a_changed_measurement_is_found(tmp_path: Path) -> None:
+    path = _made(tmp_path) / "stages" / "k" / "stage.json"
+    path.write_text(path.read_text().replace("0.30000000000000004", "0.90000000000000004"))
+    with pytest.raises(StoreError, match="checksum"):
+        Store(tmp_path).record("stages", "k")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"a": 1}', b"\xff\xfe"])
+def test_a_record_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
+    path = _made(tmp_path) / "stages" / "k" / "stage.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="remove the folder"):
+        Store(tmp_path).record("stages", "k")
+
+
+def test_a_lost_file_is_said(tmp_path: Path) -> None:
+    store = Store(_made(tmp_path))
+    store.file("stages", "k", "a.bin").unlink()
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.verify("stages", "k")
+
+
+def test_records_are_json_with_the_hash_of_each_file(tmp_path: Path) -> None:
+    record = json.loads((_made(tmp_path) / "stages" / "k" / "stage.json").read_text())
+    assert set(record) == {"key", "attempt", "files", "measurement", "checksum"}
+    assert set(record["files"]) == {"a.bin"} and len(record["files"]["a.bin"]) == 64
+
+
+def test_without_hard_links_the_first_still_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = Store(tmp_path)
+    assert store.make("stages", "k", _racing(store)) == store.record("stages", "k")
+    assert store.file("stages", "k", "a.bin").read_bytes() == b"first"
+
+
+def _racing(store: Store) -> Any:
+    """An attempt during which another one completes."""
+
+    def slow(folder: Path) -> dict[str, Any]:
+        Store(store.root).make("stages", "k", fill(b"first"))
+        return fill(b"second")(folder)  # type: ignore[no-any-return]
+
+    return slow
+
+
+def _race(root: Path, barrier: Any, content: bytes) -> None:
+    def together(folder: Path) -> dict[str, Any]:
+        (folder / "a.bin").write_bytes(content)
+        barrier.wait()
+        return {}
+
+    Store(root).make("stages", "k", together)
+
+
+def test_of_two_processes_racing_one_record_stands(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    racers = [context.Process(target=_race, args=(tmp_path, barrier, content)) for content in (b"one", b"two")]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0, 0]
+    attempts = [path for path in (tmp_path / "stages" / "k").iterdir() if path.is_dir()]
+    assert [path.name for path in attempts] == [Store(tmp_path).record("stages", "k")["attempt"]]
+    assert Store(tmp_path).file("stages", "k", "a.bin").read_bytes() in (b"one", b"two")
