@@ -35,13 +35,17 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(kw_only=True)
 class Trial:
-    """A trial as the driver sees it; `facts` are Optuna's user attributes (stage, role, architecture, reason, ...)."""
+    """A trial as the driver sees it; `facts` are Optuna's user attributes (stage, role, architecture, reason, ...).
+
+    `retried` is the number of the trial that tried the same again (whose fact `retries` says so).
+    """
 
     number: int
     params: dict[str, Any]
     state: State
     values: list[float] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    retried: int | None = None
 
 
 def distribution(domain: Domain) -> BaseDistribution:
@@ -84,8 +88,10 @@ class Record:
             )
             found = self.study.get_trials(deepcopy=False)
         except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
-            raise StudyError(f"{database} is no readable study ({error}); give another --out or --fresh") from error
-        self.trials = [_seen(trial) for trial in found]
+            raise StudyError(f"{database} is no readable study ({str(error).splitlines()[0]}); give another --out or --fresh") from error
+        self.trials: list[Trial] = []
+        for one in found:
+            self._keep(_seen(one))
         self._scratch = optuna.create_study(directions=self.directions)
         self._scratch.add_trials(found)
         self._mirror = {trial.number: trial.number for trial in found}
@@ -135,24 +141,26 @@ class Record:
         self.study.add_trial(frozen)
         trial = Trial(number=len(self.trials), params=dict(params), state=STATES[state], facts=dict(facts))
         trial.values = None if values is None else list(values)
-        self.trials.append(trial)
+        self._keep(trial)
         self._scratch.add_trial(frozen)
         self._mirror[trial.number] = len(self._scratch.trials) - 1
         return trial
 
+    def _keep(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        if "retries" in trial.facts:
+            self.trials[trial.facts["retries"]].retried = trial.number
+
     def tell(self, trial: Trial, values: Sequence[float] | None, facts: Mapping[str, Any] | None = None) -> None:
         """Ends a running trial: complete with its values in natural units, or failed without."""
         state = TrialState.FAIL if values is None else TrialState.COMPLETE
+        number = self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
         for key, value in (facts or {}).items():
-            self.remember(trial, key, value)
+            self.storage.set_trial_user_attr(number, key, value)
+            trial.facts[key] = value
         self.study.tell(trial.number, values, state=state)
         self._scratch.tell(self._mirror[trial.number], values, state=state)
         trial.state, trial.values = STATES[state], None if values is None else list(values)
-
-    def remember(self, trial: Trial, key: str, value: Any) -> None:
-        number = self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
-        self.storage.set_trial_user_attr(number, key, value)
-        trial.facts[key] = value
 
     def close(self) -> None:
         self.storage.remove_session()

@@ -158,17 +158,16 @@ class Study:
         params, sampled = self.record.propose(self.space.feasible)
         if not self.record.trials:
             self.first_asked = time.monotonic()
-        self._add(params, sampled)
+        self._add(params, {}, sampled)
         self._settle()
         self.ended = self._repeats_only()
 
-    def _add(self, params: dict[str, Any], sampled: dict[str, Any] | None = None) -> Trial:
+    def _add(self, params: dict[str, Any], more: dict[str, Any], sampled: dict[str, Any] | None = None) -> None:
         stage = self.space.decode(params)
         known = {one.key() for one in self._stages.values()}
-        facts = self._facts(stage) | ({"repeats": stage.key()} if stage.key() in known else {})
+        facts = self._facts(stage) | more | ({"repeats": stage.key()} if stage.key() in known else {})
         trial = self.record.add(params, facts, sampled=sampled)
         self._stages[trial.number] = stage
-        return trial
 
     def _facts(self, stage: Stage) -> dict[str, Any]:
         size = self.space.sizes(stage.architecture)
@@ -190,15 +189,15 @@ class Study:
 
     def retry_failed(self) -> int:
         """Asks for every failed trial again; returns how many there were."""
-        failed = [trial for trial in self.record.trials if trial.state == "failed" and "retried" not in trial.facts]
+        failed = [trial for trial in self.record.trials if trial.state == "failed" and trial.retried is None]
         self._failed.clear()
         self.record.note("failed", {})
         self.space.closed.clear()
         for trial in failed:
-            stage = self._stages.pop(trial.number)
-            again = self._add(trial.params)
-            self._stages[trial.number] = stage
-            self.record.remember(trial, "retried", again.number)
+            del self._stages[trial.number]  # what failed is not repeated but tried again
+        for trial in failed:
+            self._add(trial.params, {"retries": trial.number})
+            self._stages[trial.number] = self.space.decode(trial.params)
         self._settle()
         return len(failed)
 
@@ -269,4 +268,4 @@ class Study:
 
 def _counts(trial: Trial) -> bool:
     """Whether a trial uses up one of the number asked for: no repeat, no assistant, not tried again later."""
-    return not {"repeats", "assistant", "retried"} & trial.facts.keys()
+    return trial.retried is None and not {"repeats", "assistant"} & trial.facts.keys()

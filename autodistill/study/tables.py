@@ -71,7 +71,7 @@ def _of_trial(store: Store, trial: Trial) -> Row:
     facts = trial.facts
     row = _stored(store, facts["stage"], role=facts["role"]) if trial.state == "complete" else _unmeasured(trial)
     searched = {f"param.{path}": value for path, value in trial.params.items()}
-    return row | {"trial": trial.number, "repeats": "repeats" in facts, "retried": facts.get("retried")} | searched
+    return row | {"trial": trial.number, "repeats": "repeats" in facts, "retried": trial.retried} | searched
 
 
 def _unmeasured(trial: Trial) -> Row:

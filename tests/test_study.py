@@ -1,0 +1,303 @@
+"""The controller without workers: asking, telling, resuming, readiness, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from autodistill.distill import Job, make_outputs, train
+from autodistill.prepare import load_data, space_of
+from autodistill.report.write import counts, directions, summary
+from autodistill.spec import Spec, Stage, StudyError, UsageError
+from autodistill.store import Store
+from autodistill.study.record import Record
+from autodistill.study.schedule import REPEATS, Study, needs
+
+CPU = torch.device("cpu")
+
+
+def open_study(spec: Spec, root: Path) -> Study:
+    spec, splits = load_data(spec, cuda=False, near=None)
+    store = Store(root / "store")
+    space = space_of(spec, splits, store, None)
+    record = Record(
+        root / "study.db", directions=directions(spec), domains=space.domains, sampler=spec.search.sampler, seed=spec.search.seed
+    )
+    if "teacher" not in record.facts():
+        record.note("teacher", space.teacher.key())
+    return Study(spec, space, store, record, chance=splits.chance)
+
+
+def do(study: Study, job: Job) -> None:
+    if isinstance(job.network, Stage) and job.kind == "train":
+        train(study.store, job.network, CPU)
+    else:
+        make_outputs(study.store, job.network, CPU)
+    study.done(job)
+
+
+def run(study: Study, most: int = 1000) -> list[Job]:
+    done: list[Job] = []
+    while len(done) < most and (job := study.next()) is not None:
+        do(study, job)
+        done.append(job)
+    return done
+
+
+def told(study: Study) -> list[Any]:
+    return [(trial.params, trial.state, trial.values, trial.facts) for trial in study.record.trials]
+
+
+@pytest.fixture
+def study(tiny: Callable[..., Spec], folder: Path) -> Callable[..., Study]:
+    return lambda **changes: open_study(tiny(**changes), folder)
+
+
+def test_the_teacher_comes_first_and_alone(study: Callable[..., Study]) -> None:
+    one = study()
+    one.workers = 4
+    job = one.next()
+    assert job is not None and job.network.key() == one.teacher.key() and job.kind == "train"
+    assert one.next() is None and one.record.trials == []
+
+
+def test_no_job_starts_before_what_it_needs_is_stored(study: Callable[..., Study]) -> None:
+    one = study(assistants__at_most=2, search__trials=8)
+    one.workers = 3
+    pending: list[Job] = []
+    while not one.finished():
+        while len(pending) < one.workers and (job := one.next()) is not None:
+            before = list(needs(job.network))[:-1] if job.kind == "train" else list(needs(job.network))
+            assert all(one.store.has(*need.address()) for need in before)
+            assert job.address() not in [other.address() for other in pending]
+            pending.append(job)
+        assert len([trial for trial in one.record.trials if trial.state == "running"]) <= one.workers + len(one.space.ladder)
+        do(one, pending.pop(0))
+    assert one.next() is None and not pending
+
+
+def test_twelve_trials_on_one_assistant_train_it_once(study: Callable[..., Study]) -> None:
+    one = study(
+        assistants__at_least=1,
+        assistants__ladder=[{"family": "mlp", "depth": 1, "width": 32}],
+        search__trials=12,
+        student__objective={"kd": {"weight": 1.0, "temperature": {"log": [1, 16]}}},
+    )
+    one.workers = 4
+    jobs = run(one)
+    keys = [job.network.key() for job in jobs if job.kind == "train"]
+    assert len(keys) == len(set(keys)) == 1 + 1 + 12
+    assistants = {network.key() for stage in one._stages.values() for network in stage.ancestors()} - {one.teacher.key()}
+    assert len(assistants) == 1
+    assert one.reused() == 11
+
+
+def test_a_finished_study_opens_finished_and_as_it_was(study: Callable[..., Study]) -> None:
+    one = study()
+    run(one)
+    again = study()
+    assert again.finished() and again.next() is None
+    assert told(again) == told(one)
+    assert again.frontier().equals(one.frontier())
+
+
+@pytest.mark.parametrize("stop", range(1, 12, 2))
+def test_stopped_anywhere_the_study_becomes_the_same(tiny: Callable[..., Spec], folder: Path, stop: int) -> None:
+    """Killed after any number of jobs, even between a stage's being stored and its being told."""
+    whole = open_study(tiny(), folder / "whole")
+    run(whole)
+    one = open_study(tiny(), folder / "cut")
+    run(one, stop)
+    job = one.next()
+    if job is not None and job.kind == "train":
+        assert isinstance(job.network, Stage)
+        train(one.store, job.network, CPU)  # stored, then killed
+    again = open_study(tiny(), folder / "cut")
+    run(again)
+    assert told(again) == told(whole)
+
+
+@pytest.fixture(autouse=True)
+def folders(folder: Path) -> None:
+    for name in ("whole", "cut"):
+        (folder / name).mkdir()
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "nsga2", "gp"])
+def test_every_sampler_finishes_and_resumes(tiny: Callable[..., Spec], folder: Path, sampler: str) -> None:
+    spec = tiny(search={"trials": 14, "sampler": sampler})
+    whole = open_study(spec, folder / "whole")
+    run(whole)
+    assert whole.finished()
+    run(open_study(spec, folder / "cut"), 9)
+    again = open_study(spec, folder / "cut")
+    run(again)
+    assert [trial.params for trial in again.record.trials] == [trial.params for trial in whole.record.trials]
+
+
+def test_values_told_are_natural_units(study: Callable[..., Study]) -> None:
+    one = study()
+    run(one)
+    stored = optuna.load_study(study_name="students", storage=one.record.storage)
+    assert [direction.name for direction in stored.directions] == ["MAXIMIZE", "MINIMIZE"]
+    for trial in stored.trials:
+        found = one.measured(trial.user_attrs["stage"])
+        assert trial.values == [found["accuracy"], found["params"]]
+
+
+def test_an_assistant_that_is_a_student_too_is_told_and_not_counted(study: Callable[..., Study]) -> None:
+    one = study(
+        student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 32]}}, search__trials=8
+    )
+    run(one)
+    assistants = [trial for trial in one.record.trials if trial.facts["role"] == "assistant"]
+    assert assistants and all(trial.state == "complete" for trial in assistants)
+    assert len(one.record.trials) - len(assistants) == 8 + sum("repeats" in trial.facts for trial in one.record.trials)
+
+
+def test_a_repeat_is_told_its_stored_values_and_does_not_count(study: Callable[..., Study]) -> None:
+    one = study(
+        student={
+            "architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 3]}},
+            "objective": {"ce": {"weight": 1.0}},
+            "recipe": {"epochs": 1},
+        },
+        assistants={"at_most": 0},
+        search__trials=10,
+    )
+    run(one)
+    first = {trial.facts["stage"]: trial.values for trial in one.record.trials if "repeats" not in trial.facts}
+    repeats = [trial for trial in one.record.trials if "repeats" in trial.facts]
+    assert len(first) == 3 and len(repeats) >= REPEATS
+    assert all(trial.values == first[trial.facts["stage"]] for trial in repeats)
+    assert one.finished() and one.ended is not None and "20 proposals in a row" in one.ended
+    assert counts(one.rows())["complete"] == 3
+    again = study(**_small())
+    assert again.finished()
+
+
+def _small() -> dict[str, Any]:
+    return {
+        "student": {
+            "architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 3]}},
+            "objective": {"ce": {"weight": 1.0}},
+            "recipe": {"epochs": 1},
+        },
+        "assistants": {"at_most": 0},
+        "search__trials": 10,
+    }
+
+
+def test_limits_are_never_a_failed_trial(study: Callable[..., Study]) -> None:
+    one = study(search={"trials": 8, "limits": {"params": 60}})
+    run(one)
+    students = [trial for trial in one.record.trials if trial.facts["role"] != "assistant"]
+    assert {trial.state for trial in students} == {"complete"}
+    assert all(trial.facts["params"] <= 60 for trial in students)
+
+
+def test_limits_that_leave_nothing_are_said(study: Callable[..., Study]) -> None:
+    one = study(search={"trials": 8, "limits": {"params": 5}})
+    with pytest.raises(UsageError, match="search.limits.*too large"):
+        run(one)
+
+
+def fail(study: Study, is_wanted: Callable[[Job], bool]) -> None:
+    while (job := study.next()) is not None:
+        if job.kind == "train" and job.network.key() != study.teacher.key() and is_wanted(job):
+            study.done(job, "the loss became nan")
+        else:
+            do(study, job)
+
+
+def test_a_failed_student_is_one_failed_trial_with_its_reason(study: Callable[..., Study]) -> None:
+    one = study()
+    broken: list[str] = []
+
+    def first(job: Job) -> bool:
+        stage = job.network
+        wanted = not broken and stage.key() in [trial.facts["stage"] for trial in one.record.trials]
+        broken.extend([stage.key()] if wanted else [])
+        return wanted
+
+    fail(one, first)
+    rows = one.rows()
+    assert counts(rows) == {"complete": 5, "stopped": 0, "failed": 1}
+    assert [row["reason"] for row in rows if row["state"] == "failed"] == ["the loss became nan"]
+    assert study().finished()
+
+
+def test_a_failed_assistant_fails_its_dependants_by_name_and_closes_its_rung(study: Callable[..., Study]) -> None:
+    changes = {"assistants__at_least": 1, "search__trials": 8}
+    one = study(**changes)
+    one.workers = 4
+    fail(one, lambda job: job.network.architecture.width == 16)
+    reasons = [trial.facts.get("reason") for trial in one.record.trials if trial.state == "failed"]
+    assert reasons and set(reasons) == {"assistant mlp depth=1 width=16 failed: the loss became nan"}
+    closed = [trial.number for trial in one.record.trials if trial.state == "failed"]
+    later = [trial for trial in one.record.trials if trial.number > max(closed)]
+    assert all("width=16" not in trial.facts["chain"] for trial in later)
+    assert one.space.closed == {0} == study(**changes).space.closed
+    assert one.finished()
+
+
+def test_retry_failed_asks_for_the_same_again(study: Callable[..., Study]) -> None:
+    changes = {"assistants__at_least": 1, "search__trials": 8}
+    one = study(**changes)
+    fail(one, lambda job: job.network.architecture.width == 16)
+    failed = [trial for trial in one.record.trials if trial.state == "failed"]
+    again = study(**changes)
+    assert again.retry_failed() == len(failed) and not again.space.closed
+    run(again)
+    assert again.finished() and counts(again.rows()) == {"complete": 8, "stopped": 0, "failed": 0}
+    tried = [again.record.trials[trial.retried] for trial in again.record.trials if trial.retried is not None]
+    assert [trial.params for trial in tried] == [trial.params for trial in failed]
+
+
+def test_a_teacher_near_chance_ends_the_search(study: Callable[..., Study]) -> None:
+    one = study(teacher__recipe={"epochs": 1, "learning_rate": 1e-9})
+    with pytest.raises(StudyError, match="no better than guessing the commonest class"):
+        run(one)
+
+
+def test_a_failed_teacher_ends_the_search(study: Callable[..., Study]) -> None:
+    one = study()
+    job = one.next()
+    assert job is not None
+    with pytest.raises(StudyError, match="the teacher could not be trained: boom"):
+        one.done(job, "boom")
+
+
+def test_the_frontier_is_whole_and_consistent(study: Callable[..., Study]) -> None:
+    one = study(search__trials=10)
+    run(one)
+    found = summary(one.spec, one.rows(), one.chance)
+    members = found["frontier"]
+    assert [row["params"] for row in members] == sorted({row["params"] for row in members})
+    assert [row["accuracy"] for row in members] == sorted({row["accuracy"] for row in members})
+    for row in one.rows():
+        if row["role"] == "teacher" or row["accuracy"] is None:
+            continue
+        assert any(m["params"] <= row["params"] and m["accuracy"] >= row["accuracy"] for m in members)
+    assert all(row["low"] <= row["accuracy"] <= row["high"] for row in members)
+    assert found["hypervolume"]["reference"] == {"accuracy": one.chance, "params": found["teacher"]["params"]}
+    assert found["hypervolume"]["value"] > 0
+
+
+def test_an_assistant_above_the_limits_is_no_member(study: Callable[..., Study]) -> None:
+    one = study(search={"trials": 6, "limits": {"params": 100}}, assistants__at_least=1)
+    run(one)
+    roles = {row["role"]: row for row in one.rows()}
+    assert roles["assistant"]["params"] > 100
+    assert all(row["params"] <= 100 for row in one.rows() if row["frontier"])
+
+
+def test_an_unreadable_record_is_said(folder: Path) -> None:
+    (folder / "study.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StudyError, match="no readable study.*--fresh"):
+        Record(folder / "study.db", directions=["maximize", "minimize"])
