@@ -32,11 +32,16 @@ def _module(path: str, place: str) -> ModuleType:
     except ModuleNotFoundError as error:
         way = f"install what holds {error.name!r}, or put the folder it lies in on PYTHONPATH"
         raise UsageError(f"{path}: {error}; {way}") from error
-    except Exception as error:
-        message = f"{path}: importing {place} failed with {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        message = f"{path}: importing {place} failed with {reason(error)}"
         raise UsageError(f"{message}; try it alone: python -c 'import {place}'") from error
+
+
+def reason(error: BaseException) -> str:
+    """The kind of an error and the first line of its text."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
 def _nearest(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}?" if near else "; name a function of it"

@@ -38,7 +38,7 @@ class Progress:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     def update(self, study: Study, found: list[Row]) -> None:
         done, of = study.counted_done(), study.spec.search.trials
@@ -47,7 +47,7 @@ class Progress:
         self.best = _best(found) or self.best
         if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or done == of):
             self._printed = time.monotonic()
-            self.console.print(self._line())
+            self.console.print(self._line(), soft_wrap=True)
 
     def _time_left(self, study: Study, done: int, of: int) -> str:
         fresh = done - study.done_before

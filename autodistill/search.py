@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from .prepare import load_data, space_of
 from .progress import Progress
 from .report.write import directions, write
 from .runners import Runner, runner_of
-from .spec import Spec, StudyError
+from .space import domains_of
+from .spec import Spec, StudyError, UsageError
 from .store import Store
 from .study.folder import Folder
 from .study.record import Record
@@ -23,6 +23,7 @@ from .study.tables import rows
 
 PICTURE_SECONDS = 30.0
 TABLE_SECONDS = 2.0
+OWN_STORE = "store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,32 +64,36 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options, near: 
     """The study, ready to go on: data read and stored, spec resolved, folder claimed, teacher known."""
     spec, splits = load_data(spec, cuda=runner.sees_cuda(), near=near)
     folder.claim(spec, fresh=options.fresh, extend=options.extend)
-    store = _store(folder, options)
-    space = space_of(spec, splits, store, near)
     record = Record(
         folder.database,
         directions=directions(spec),
-        domains=space.domains,
+        domains=domains_of(spec),
         sampler=spec.search.sampler,
         seed=spec.search.seed,
     )
-    for key, value in (("store", _place(folder, store)), ("teacher", space.teacher.key()), ("chance", splits.chance)):
-        if record.facts().get(key) != value:
-            record.note(key, value)
+    store = _store(folder, record, options.store)
+    space = space_of(spec, splits, store, near)
+    _note(record, teacher=space.teacher.key(), chance=splits.chance)
     return Study(spec, space, store, record, chance=splits.chance)
 
 
-def _store(folder: Folder, options: Options) -> Store:
-    """The place of the stages: the folder's own unless --store names a shared one. Only our own is swept."""
-    if options.store is not None:
-        return Store(options.store)
-    store = Store(folder.path / "store")
-    store.sweep()
+def _store(folder: Folder, record: Record, asked: str | None) -> Store:
+    """The place of the stages: the folder's own, which is swept, unless --store names a shared one."""
+    known = record.facts().get("store")
+    place = str(Path(asked).absolute()) if asked is not None else known or OWN_STORE
+    if known is not None and place != known:
+        raise UsageError(f"--store {asked}: {folder.path} keeps its stages in {known}; leave --store out or give another --out")
+    _note(record, store=place)
+    store = Store(folder.path / place)
+    if place == OWN_STORE:
+        store.sweep()
     return store
 
 
-def _place(folder: Folder, store: Store) -> str:
-    return os.path.relpath(store.root, folder.path) if store.root.is_relative_to(folder.path) else str(store.root)
+def _note(record: Record, **facts: Any) -> None:
+    for key, value in facts.items():
+        if record.facts().get(key) != value:
+            record.note(key, value)
 
 
 def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progress: Progress) -> None:

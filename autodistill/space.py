@@ -24,6 +24,16 @@ def teacher_stage(teacher: Teacher, task: Task, seed: int) -> Stage:
     return Stage(task=task, architecture=teacher.architecture, objective=objective, recipe=teacher.recipe, seed=seed)
 
 
+def domains_of(spec: Spec) -> dict[str, Domain]:
+    """Every parameter of a search, by path."""
+    found = domains(spec.student.tree())
+    if spec.assistants.at_most:
+        rung = Int(low=0, high=len(spec.assistants.ladder) - 1)
+        found[COUNT] = Int(low=spec.assistants.at_least, high=spec.assistants.at_most)
+        found |= {f"assistants.{position}": rung for position in range(1, spec.assistants.at_most + 1)}
+    return found
+
+
 class Space:
     """The students that a resolved spec allows.
 
@@ -36,17 +46,9 @@ class Space:
         self.shape, self.classes = shape, classes
         self.tree = spec.student.tree()
         self.ladder = spec.assistants.ladder
-        self.domains: dict[str, Domain] = domains(self.tree) | self._assistant_domains()
+        self.domains = domains_of(spec)
         self.closed: set[int] = set()
         """Rungs of the ladder that may not be proposed any more."""
-
-    def _assistant_domains(self) -> dict[str, Domain]:
-        at_most = self.spec.assistants.at_most
-        if not at_most:
-            return {}
-        rung = Int(low=0, high=len(self.ladder) - 1)
-        rungs = {f"assistants.{position}": rung for position in range(1, at_most + 1)}
-        return {COUNT: Int(low=self.spec.assistants.at_least, high=at_most), **rungs}
 
     def sizes(self, architecture: Value) -> Sizes:
         return sizes(architecture, self.shape, self.classes)

@@ -79,3 +79,10 @@ def local_ray() -> Iterator[None]:
     RayTune()._connect()
     yield
     ray.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start a Ray run on one core after the other, so that they share one Ray."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))

@@ -53,7 +53,9 @@ class House:
 
     def stage(self, architecture: Any = None, objective: Objective = LABELS, **changes: Any) -> Stage:
         architecture = architecture or MLP(depth=1, width=8)
-        return Stage(**{"task": self.task, "architecture": architecture, "objective": objective, "recipe": RECIPE, "seed": 0} | changes)
+        return Stage(
+            **{"task": self.task, "architecture": architecture, "objective": objective, "recipe": RECIPE, "seed": 0} | changes
+        )
 
     def trained_teacher(self) -> Stage:
         teacher = self.stage(MLP(depth=1, width=64))

@@ -23,6 +23,7 @@ FLOORS = {
     **dict.fromkeys(("report", "progress"), 7),
     **dict.fromkeys(("search", "check", "explain"), 8),
     "cli": 9,
+    "__main__": 10,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -86,7 +87,7 @@ def test_help_answers_in_under_0_7_seconds() -> None:
     best = 9.0
     for _ in range(3):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "autodistill.cli", "--help"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "autodistill", "--help"], check=True, capture_output=True)
         best = min(best, time.perf_counter() - started)
     assert best < 0.7
 

@@ -62,7 +62,9 @@ def test_the_gradient_is_t_times_the_difference_of_probabilities() -> None:
     """d/dz of T^2 KL = T (q - p) / B: why T^2 keeps gradients alike across temperatures."""
     rng = np.random.default_rng(0)
     student, teacher, temperature = torch.tensor(rng.normal(size=(4, 3)), requires_grad=True), rng.normal(size=(4, 3)), 5.0
-    soft_targets(SoftTargets(temperature=temperature), outputs(student), [outputs(teacher)], torch.zeros(4, dtype=int)).backward()
+    soft_targets(
+        SoftTargets(temperature=temperature), outputs(student), [outputs(teacher)], torch.zeros(4, dtype=int)
+    ).backward()
     q = torch.softmax(student.detach() / temperature, 1)
     p = torch.softmax(torch.tensor(teacher) / temperature, 1)
     assert student.grad is not None
@@ -98,7 +100,11 @@ def test_masked_samples_do_not_count(term: CrossEntropy | SoftTargets) -> None:
 def test_an_objective_is_the_weighted_sum_of_its_terms() -> None:
     objective = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.3, temperature=4.0)).resolved()
     rng = np.random.default_rng(4)
-    student, teacher, targets = outputs(rng.normal(size=(6, 4))), outputs(rng.normal(size=(6, 4))), torch.tensor([0, 1, 2, 3, 0, 1])
+    student, teacher, targets = (
+        outputs(rng.normal(size=(6, 4))),
+        outputs(rng.normal(size=(6, 4))),
+        torch.tensor([0, 1, 2, 3, 0, 1]),
+    )
     ce = cross_entropy(CrossEntropy(), student, [], targets)
     kd = soft_targets(SoftTargets(temperature=4.0), student, [teacher], targets)
     torch.testing.assert_close(loss_of(objective)(student, [teacher], targets), 0.7 * ce + 0.3 * kd)

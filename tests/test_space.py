@@ -120,7 +120,10 @@ def test_an_assistant_that_is_a_student_too_is_found(space: Callable[..., Space]
 
 
 def test_choices_of_families_hold_domains_of_their_own(space: Callable[..., Space]) -> None:
-    options = [{"family": "mlp", "depth": 1, "width": {"int": [2, 4]}}, {"family": "convnet", "depth": {"int": [1, 2]}, "width": 2}]
+    options = [
+        {"family": "mlp", "depth": 1, "width": {"int": [2, 4]}},
+        {"family": "convnet", "depth": {"int": [1, 2]}, "width": 2},
+    ]
     made = space(student__architecture={"choice": options})
     assert set(made.domains) >= {"architecture", "architecture{0}.width", "architecture{1}.depth"}
     architectures, everything = made.architectures()

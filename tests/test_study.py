@@ -26,7 +26,11 @@ def open_study(spec: Spec, root: Path) -> Study:
     store = Store(root / "store")
     space = space_of(spec, splits, store, None)
     record = Record(
-        root / "study.db", directions=directions(spec), domains=space.domains, sampler=spec.search.sampler, seed=spec.search.seed
+        root / "study.db",
+        directions=directions(spec),
+        domains=space.domains,
+        sampler=spec.search.sampler,
+        seed=spec.search.seed,
     )
     if "teacher" not in record.facts():
         record.note("teacher", space.teacher.key())
@@ -151,9 +155,7 @@ def test_values_told_are_natural_units(study: Callable[..., Study]) -> None:
 
 
 def test_an_assistant_that_is_a_student_too_is_told_and_not_counted(study: Callable[..., Study]) -> None:
-    one = study(
-        student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 32]}}, search__trials=8
-    )
+    one = study(student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 32]}}, search__trials=8)
     run(one)
     assistants = [trial for trial in one.record.trials if trial.facts["role"] == "assistant"]
     assert assistants and all(trial.state == "complete" for trial in assistants)
@@ -269,8 +271,31 @@ def test_a_failed_teacher_ends_the_search(study: Callable[..., Study]) -> None:
     one = study()
     job = one.next()
     assert job is not None
-    with pytest.raises(StudyError, match="the teacher could not be trained: boom"):
+    with pytest.raises(StudyError, match="the teacher mlp depth=1 width=64 failed: boom"):
         one.done(job, "boom")
+
+
+def test_a_teacher_that_failed_once_is_trained_by_the_same_command(study: Callable[..., Study]) -> None:
+    one = study()
+    job = one.next()
+    assert job is not None
+    with pytest.raises(StudyError):
+        one.done(job, "the worker process died")
+    again = study()
+    run(again)
+    assert again.finished()
+
+
+def test_outputs_that_failed_are_tried_again(study: Callable[..., Study]) -> None:
+    one = study(search__trials=2)
+    refused = 0
+    while (job := one.next()) is not None:
+        if job.kind == "outputs" and refused < 2:
+            refused += 1
+            one.done(job, "the worker process died")
+        else:
+            do(one, job)
+    assert refused == 2 and counts(one.rows()) == {"complete": 2, "stopped": 0, "failed": 0}
 
 
 def test_the_frontier_is_whole_and_consistent(study: Callable[..., Study]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..imports import import_function
-from ..spec import DataError, TaskSpec
+from ..imports import import_function, reason
+from ..spec import DataError, TaskSpec, UsageError
 from ..spec.document import ImportedData
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-TORCHVISION = ("CIFAR10", "CIFAR100")
-NAMES = (
-    "sklearn/digits, fashion_mnist, torchvision/CIFAR10, torchvision/CIFAR100, a .npz file or {import: package.module:function}"
-)
+FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
+MOST_CLASSES = 2**31
 Array = NDArray[Any]
 
 
@@ -43,28 +42,27 @@ def read(task: TaskSpec, near: Path | None = None) -> Raw:
     """
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
-        name = f"import {dataset.factory}"
-        return check(name, _call(dataset))
+        return check(f"task.dataset: {dataset.factory}", _call(dataset))
+    if dataset.endswith(".npz"):
+        path = locate(dataset, near, place="task.dataset")
+        return check(f"task.dataset: {path}", _npz(path))
     if dataset == "sklearn/digits":
         return check(dataset, _digits())
     if dataset == "fashion_mnist":
         return check(dataset, _fashion_mnist(_folder(task)))
-    if dataset.startswith("torchvision/"):
-        return check(dataset, _torchvision(dataset.removeprefix("torchvision/"), _folder(task)))
-    if dataset.endswith(".npz"):
-        path = locate(dataset, near)
-        return check(str(path), _npz(path))
-    raise DataError(f"task.dataset: {dataset!r} is unknown; there are {NAMES}")
+    return check(dataset, _downloaded(dataset.removeprefix("torchvision/"), _folder(task), ""))
 
 
-def locate(name: str, near: Path | None) -> Path:
-    """The file `name` beside the spec, else in the working folder. Raises DataError."""
-    places = [Path(near, name) if near else Path(name), Path(name)]
-    for place in places:
-        if place.is_file():
-            return place.resolve()
-    looked = " or ".join(dict.fromkeys(str(place.absolute()) for place in places))
-    raise DataError(f"{name!r} is not a file: looked for {looked}")
+def locate(name: str, near: Path | None, *, place: str = "") -> Path:
+    """The file `name` beside the spec, else in the working folder. Raises DataError, with `place` as where it was named."""
+    path = Path(name).expanduser()
+    paths = [(near or Path()) / path, path]
+    for one in paths:
+        if one.is_file():
+            return one.resolve()
+    looked = " or ".join(dict.fromkeys(str(one.absolute()) for one in paths))
+    where = f"{place}: " if place else ""
+    raise DataError(f"{where}{name!r} is not a file: looked for {looked}; give a path from the spec's folder, or a whole one")
 
 
 def _folder(task: TaskSpec) -> Path:
@@ -72,15 +70,26 @@ def _folder(task: TaskSpec) -> Path:
 
 
 def _call(dataset: ImportedData) -> Mapping[str, Any]:
-    found = import_function(dataset.factory)(**dataset.arguments)
-    if isinstance(found, tuple) and len(found) in (2, 4):
-        return dict(zip(("x", "y") if len(found) == 2 else ("x_train", "y_train", "x_test", "y_test"), found, strict=True))
+    found = _returned(dataset)
+    if isinstance(found, tuple | list) and len(found) in (2, 4):
+        return dict(zip(FORMS[1] if len(found) == 2 else FORMS[0], found, strict=True))
     if isinstance(found, Mapping):
         return found
+    what = f"{type(found).__name__} of {len(found)}" if isinstance(found, tuple | list) else type(found).__name__
     raise DataError(
-        f"task.dataset: {dataset.factory} returned {type(found).__name__}; return (x, y), "
+        f"task.dataset.import: {dataset.factory} returned {what}; return (x, y), "
         "(x_train, y_train, x_test, y_test), or a dict with these names"
     )
+
+
+def _returned(dataset: ImportedData) -> Any:
+    try:
+        return import_function(dataset.factory)(**dataset.arguments)
+    except UsageError as error:
+        raise DataError(f"task.dataset.import: {error}") from error
+    except (Exception, SystemExit) as error:  # one's own code may raise anything
+        call = f"{dataset.factory} called with {f'arguments {dataset.arguments}' if dataset.arguments else 'no arguments'}"
+        raise DataError(f"task.dataset.import: {call} failed with {reason(error)}") from error
 
 
 def _digits() -> Mapping[str, Any]:
@@ -108,14 +117,10 @@ def _idx(path: Path) -> Array:
         data = gzip.decompress(path.read_bytes())
         sides = np.frombuffer(data, ">i4", count=data[3], offset=4)
         return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(sides)
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise DataError(f"{path} cannot be read ({error}); install the package dataset-fashion-mnist again") from None
-
-
-def _torchvision(name: str, folder: Path) -> Mapping[str, Any]:
-    if name not in TORCHVISION:
-        raise DataError(f"task.dataset: 'torchvision/{name}' is unknown; there are {', '.join(TORCHVISION)}")
-    return _downloaded(name, folder, "")
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise DataError(
+            f"task.dataset: {path} cannot be read ({error}); install the package dataset-fashion-mnist again"
+        ) from None
 
 
 def _downloaded(name: str, folder: Path, other_way: str) -> Mapping[str, Any]:
@@ -133,22 +138,25 @@ def _downloaded(name: str, folder: Path, other_way: str) -> Mapping[str, Any]:
 
 
 def _npz(path: Path) -> Mapping[str, Any]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1]}]
+            return {key: archive[key] for key in wanted or archive.files}
     except ValueError as error:
-        raise DataError(f"{path}: {error}; save plain arrays of numbers, not objects") from None
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"{path} is no readable .npz file ({error}); write it with numpy.savez") from None
+        raise DataError(f"task.dataset: {path}: {error}; save plain arrays of numbers, not objects") from None
+    except Exception as error:  # a damaged file fails in many ways: BadZipFile, zlib.error, KeyError, NotImplementedError
+        raise DataError(f"task.dataset: {path} is damaged ({reason(error)}); write it again with numpy.savez") from None
 
 
 def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     """Checked arrays. Raises DataError naming the array, the first bad row and the way out."""
-    forms = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
-    keys = next((form for form in forms if set(form) <= set(arrays)), None)
+    keys = next((form for form in FORMS if set(form) <= set(arrays)), None)
     if keys is None:
-        raise DataError(f"{name} has {sorted(arrays)}; give x and y, or x_train, y_train, x_test and y_test")
-    found = [np.asarray(arrays[key]) for key in keys]
+        there = ", ".join(map(str, arrays)) or "nothing"
+        raise DataError(f"{name} has {there}; give x and y, or x_train, y_train, x_test and y_test")
+    found = [_array(name, key, arrays[key]) for key in keys]
     for index in range(0, len(found), 2):
         found[index] = _numbers(name, keys[index], found[index])
         found[index + 1] = _labels(name, keys[index + 1], found[index + 1], len(found[index]))
@@ -158,15 +166,26 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     return Raw(name=name, **dict(zip(("x", "y", "x_test", "y_test"), found, strict=False)))
 
 
+def _array(name: str, key: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor on a GPU
+        raise DataError(f"{name}: {key} cannot be made an array ({reason(error)}); give a numpy array") from None
+
+
 def _numbers(name: str, key: str, x: Array) -> Array:
     if x.dtype.kind not in "uifb":
         raise DataError(f"{name}: {key} has dtype {x.dtype}; give numbers")
     if x.ndim < 2 or x.size == 0:
         raise DataError(f"{name}: {key} has shape {x.shape}; give (samples, ...) with at least one number a sample")
-    x = x if x.dtype == np.uint8 else x.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1)) if x.dtype != np.uint8 else np.array([])
+    if x.dtype == np.uint8:
+        return x
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
     if len(bad):
-        raise DataError(f"{name}: {key} row {bad[0]} holds NaN or infinity ({len(bad)} rows do); drop or fill these rows")
+        what = f"holds NaN, infinity or a number beyond float32 ({len(bad):,} of {len(x):,} rows do)"
+        raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
     return x
 
 
@@ -175,21 +194,21 @@ def _labels(name: str, key: str, y: Array, samples: int) -> Array:
         raise DataError(f"{name}: {key} has shape {y.shape} for {samples} samples; give one label a sample, shape ({samples},)")
     if y.dtype.kind not in "ui":
         raise DataError(f"{name}: {key} has dtype {y.dtype}; give integer labels, such as {key}.astype(int)")
-    if y.min() < 0:
-        row = int(np.flatnonzero(y < 0)[0])
-        raise DataError(f"{name}: {key} row {row} has label {y[row]}, out of range; labels count from 0")
+    bad = np.flatnonzero((y < 0) | (y >= MOST_CLASSES))
+    if len(bad):
+        raise DataError(f"{name}: {key} row {bad[0]} has label {y[bad[0]]}, out of range; number the classes from 0")
     return y.astype(np.int64)
 
 
 def _classes(name: str, key: str, y: Array) -> None:
     present = np.unique(y)
     if len(present) < 2:
-        raise DataError(f"{name}: {key} has one class only ({present[0]}); a classifier needs two")
+        raise DataError(f"{name}: {key} has one class only ({present[0]}); a classifier needs two: give samples of another")
     gaps = np.flatnonzero(present != np.arange(len(present)))
     if len(gaps):
         raise DataError(
             f"{name}: {key} has {len(present)} classes but labels up to {present[-1]}, out of range: no sample has label "
-            f"{gaps[0]}; number the classes 0 to {len(present) - 1}"
+            f"{gaps[0]}; number the classes from 0 to {len(present) - 1}"
         )
 
 
@@ -199,4 +218,7 @@ def _same_task(name: str, found: list[Array]) -> None:
         raise DataError(f"{name}: x_train has samples of shape {x.shape[1:]} but x_test of {x_test.shape[1:]}; make them equal")
     if y_test.max() > y.max():
         row = int(np.argmax(y_test > y.max()))
-        raise DataError(f"{name}: y_test row {row} has label {y_test[row]}, out of range: y_train has labels up to {y.max()}")
+        raise DataError(
+            f"{name}: y_test row {row} has label {y_test[row]}, out of range: y_train has labels up to {y.max()}; "
+            "give training samples of that class, or drop these"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -108,19 +109,35 @@ def _parted(raw: Raw, rows: Array, part: float, seed: int, name: str) -> tuple[A
     """The rows left and the rows taken, both in their old order; `part` is a share or a count."""
     from sklearn.model_selection import train_test_split
 
+    y = raw.y[rows]
     place = "task.samples" if name == "samples" else f"task.split.{name}"
-    try:
-        left, taken = train_test_split(rows, test_size=part, stratify=raw.y[rows], random_state=seed % 2**32)
-    except ValueError as error:
-        raise DataError(f"{place}: {part} of {len(rows)} samples in {raw.y.max() + 1} classes: {error}") from None
-    for side, what in ((left, "left for training"), (taken, f"in the {name} part")):
-        missing = np.setdiff1d(np.arange(raw.y.max() + 1), raw.y[side])
-        if len(missing):
+    _check_room(y, part, int(raw.y.max()) + 1, place)
+    left, taken = train_test_split(rows, test_size=part, stratify=y, random_state=seed % 2**32)
+    for side, what in ((left, "left over"), (taken, f"in the {name} part")):
+        missing = np.setdiff1d(y, raw.y[side])
+        if len(missing) and not (name == "samples" and side is left):
             raise DataError(
                 f"{place}: {part} of {len(rows)} samples leaves no sample of class {missing[0]} {what}; "
-                "change the shares or give more samples of that class"
+                "change the share or give more samples of that class"
             )
     return np.sort(left), np.sort(taken)
+
+
+def _check_room(y: Array, part: float, classes: int, place: str) -> None:
+    """Raises DataError unless both parts can have a sample of each class."""
+    counts = np.bincount(y, minlength=classes)
+    if counts.min() < 2:
+        least = int(counts.argmin())
+        raise DataError(
+            f"{place}: class {least} has {counts[least]} of {len(y)} samples, too few for two parts; "
+            "give more samples of that class"
+        )
+    taken = int(part) if part >= 1 else math.ceil(part * len(y))
+    if not classes <= taken <= len(y) - classes:
+        raise DataError(
+            f"{place}: {part} of {len(y)} samples makes parts of {taken} and {len(y) - taken} for {classes} classes; "
+            f"take from {classes} to {len(y) - classes} samples, or give more"
+        )
 
 
 def _channels_first(x: Array, layout: str, name: str) -> tuple[Array, str]:
@@ -128,7 +145,10 @@ def _channels_first(x: Array, layout: str, name: str) -> tuple[Array, str]:
     if layout == "auto":
         layout = _guess(x.shape[1:])
     if len(layout) != x.ndim - 1 and layout != "D":
-        raise DataError(f"task.layout: {layout} has {len(layout)} axes but {name} has samples of shape {x.shape[1:]}")
+        count, shape = len(layout), x.shape[1:]
+        raise DataError(
+            f"task.layout: {layout} has {count} axes but samples have shape {shape}; leave it out, or reshape ({name})"
+        )
     if layout == "D":
         return x.reshape(len(x), -1), layout
     if layout == "HW":

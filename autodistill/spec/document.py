@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,14 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-from .architectures import ARCHITECTURE, Architecture, check_import
-from .domains import RANGES, Choice, Int, Uniform, searchable
+from .architectures import ARCHITECTURE, Architecture, check_import, describe
+from .domains import RANGES, Choice, Int, Uniform, searchable, wrong
 from .objectives import OBJECTIVE, RECIPE, CrossEntropy, Objective, Recipe
 from .stage import Split
 from .value import AsTuple, Value
 
 Import = Annotated[str, AfterValidator(check_import)]
 Size = Literal["params", "macs", "bytes"]
+DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 
 
 def plain(tree: Any) -> Any:
@@ -51,6 +53,14 @@ class ImportedData(Value):
     arguments: dict[str, JsonValue] = {}
 
 
+def _check_name(value: str) -> str:
+    if value in DATASETS or value.endswith(".npz"):
+        return value
+    near = difflib.get_close_matches(value, DATASETS, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
+    raise ValueError(f"{value!r} is no data set; {meant} (or a .npz file, or import: package.module:function)")
+
+
 class TaskSpec(Value):
     """Where the data come from and how they are split.
 
@@ -58,7 +68,7 @@ class TaskSpec(Value):
     where torchvision's files lie. `fingerprint` pins the data: others are refused.
     """
 
-    dataset: str | ImportedData
+    dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
     split: Split = Split()
     samples: Annotated[int, Field(ge=1)] | None = None
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
@@ -114,17 +124,25 @@ class Assistants(Value):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.at_most > len(self.ladder):
-            raise ValueError(f"at_most is {self.at_most} but the ladder has {len(self.ladder)} rungs")
+        rungs = len(self.ladder)
+        if self.at_most > rungs:
+            raise _wrong("at_most", self.at_most, f"{self.at_most} is more than the {rungs} rungs of the ladder; add rungs")
         if self.at_least > self.at_most:
-            raise ValueError(f"at_least is {self.at_least}, above at_most, which is {self.at_most}")
-        if len(set(map(repr, self.ladder))) < len(self.ladder):
-            raise ValueError("the ladder names the same architecture twice")
-        if self.at_most and (self.objective is None or self.recipe is None):
-            raise ValueError("assistants need an objective and a recipe of their own")
+            raise _wrong("at_least", self.at_least, f"{self.at_least} is above at_most, which is {self.at_most}; lower it")
+        for position, rung in enumerate(self.ladder):
+            if rung in self.ladder[:position]:
+                message = f"{describe(rung)} stands in the ladder already, as rung {self.ladder.index(rung)}; keep one"
+                raise wrong(rung, message, ("ladder", position))
+        for name in ("objective", "recipe"):
+            if self.at_most and getattr(self, name) is None:
+                raise _wrong(name, None, "is missing; assistants have their own")
         if self.objective is not None and not self.objective.needs_teachers():
-            raise ValueError("the assistants' objective learns from no teacher; give it kd")
+            raise _wrong("objective", None, "has no term that learns from a teacher; add kd: {weight: 0.9}")
         return self
+
+
+def _wrong(name: str, value: Any, message: str) -> Exception:
+    return wrong(value, message, (name,))
 
 
 class Limits(Value):
@@ -144,12 +162,10 @@ class Search(Value):
 
     @model_validator(mode="after")
     def _trades_accuracy_for_size(self) -> Self:
-        if (
-            self.objectives[:1] != ("accuracy",)
-            or len(set(self.objectives)) != len(self.objectives)
-            or len(self.objectives) < 2
-        ):
-            raise ValueError(f"objectives are {list(self.objectives)}; give accuracy, then one or more of params, macs, bytes")
+        names = self.objectives
+        if names[:1] != ("accuracy",) or len(set(names)) != len(names) or len(names) < 2:
+            message = f"{list(names)} is wrong: give accuracy first, then one or more of params, macs, bytes"
+            raise _wrong("objectives", names, message)
         return self
 
 

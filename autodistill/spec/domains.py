@@ -7,8 +7,8 @@ a tree: `architecture.depth`, `arguments.layers[0]`, and `architecture{1}.width`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -16,6 +16,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from .value import AsTuple, Value
 
 Params = Mapping[str, Any]
+Location = tuple[int | str, ...]
+Faults = list[Any]
+BROKEN: Any = object()
+"""Stands in a tree for a domain that is wrong."""
 
 
 class _Range(Value):
@@ -96,52 +100,72 @@ KINDS = (*RANGES, "choice")
 def parse(raw: Any) -> Any:
     """The tree of `raw`, with {int: [1, 3]} and its like turned into domains.
 
-    Raises pydantic's ValidationError, located at the domain.
+    Raises pydantic's ValidationError, located at each wrong domain.
     """
+    faults: Faults = []
+    tree = _tree(raw, (), faults)
+    _raise(faults)
+    return tree
+
+
+def _tree(raw: Any, location: Location, faults: Faults) -> Any:
     if isinstance(raw, dict) and len(raw) == 1 and next(iter(raw)) in KINDS:
         ((kind, argument),) = raw.items()
-        return _located((kind,), lambda: _domain(kind, argument))
+        return _domain(kind, argument, (*location, kind), faults)
     if isinstance(raw, dict):
-        return {key: _located((key,), lambda item=item: parse(item)) for key, item in raw.items()}
+        return {key: _tree(item, (*location, key), faults) for key, item in raw.items()}
     if isinstance(raw, list | tuple):
-        return tuple(_located((index,), lambda item=item: parse(item)) for index, item in enumerate(raw))
+        return tuple(_tree(item, (*location, index), faults) for index, item in enumerate(raw))
     return raw
 
 
-def _domain(kind: str, argument: Any) -> Domain:
-    if kind == "choice":
-        if not isinstance(argument, list | tuple) or not argument:
-            raise wrong(argument, "choice takes a list of at least one option")
-        options = [_located((index,), lambda option=option: parse(option)) for index, option in enumerate(argument)]
-        return Choice(options=tuple(options))
-    if not isinstance(argument, list | tuple) or len(argument) != 2:
-        raise wrong(argument, f"{kind} takes a list of two numbers, [low, high]")
-    return RANGES[kind](low=argument[0], high=argument[1])
+def _domain(kind: str, argument: Any, location: Location, faults: Faults) -> Any:
+    """BROKEN where the argument is wrong: what stands beside it is looked at all the same."""
+    try:
+        if kind == "choice":
+            return _choice(argument, location, faults)
+        if not isinstance(argument, list | tuple) or len(argument) != 2:
+            raise wrong(argument, f"{argument!r:.60} is wrong: {kind} takes a list of two numbers, [low, high]")
+        return RANGES[kind](low=argument[0], high=argument[1])
+    except ValidationError as error:
+        faults += _relocated(error, lambda line: (*location, *line["loc"]))
+        return BROKEN
 
 
-def wrong(value: Any, message: str, location: tuple[int | str, ...] = ()) -> ValidationError:
+def _choice(argument: Any, location: Location, faults: Faults) -> Choice:
+    if not isinstance(argument, list | tuple) or not argument:
+        raise wrong(argument, f"{argument!r:.60} is wrong: choice takes a list of at least one option")
+    options = [_tree(option, (*location, index), faults) for index, option in enumerate(argument)]
+    for index, option in enumerate(options):
+        if option is not BROKEN and option in options[:index]:
+            raise wrong(
+                option, f"{argument[index]!r:.60} equals option {options.index(option)} of the choice; keep one", (index,)
+            )
+    return Choice(options=tuple(options))
+
+
+def wrong(value: Any, message: str, location: Location = ()) -> ValidationError:
     """A ValidationError of our own words at `location`."""
     error = PydanticCustomError("wrong", "{text}", {"text": message})
     return ValidationError.from_exception_data("", [InitErrorDetails(type=error, loc=location, input=value)])
 
 
-def _located(location: tuple[int | str, ...], make: Any) -> Any:
-    try:
-        return make()
-    except ValidationError as error:
-        raise relocated(error, location) from None
-
-
-def relocated(error: ValidationError, location: tuple[int | str, ...]) -> ValidationError:
-    lines = [
+def _relocated(error: ValidationError, locate: Callable[[Any], Location]) -> Faults:
+    return [
         InitErrorDetails(
             type=PydanticCustomError(line["type"], "{text}", {"text": line["msg"], **line.get("ctx", {})}),
-            loc=(*location, *line["loc"]),
+            loc=locate(line),
             input=line["input"],
         )
         for line in error.errors(include_url=False)
     ]
-    return ValidationError.from_exception_data("", lines)
+
+
+def _raise(faults: Faults) -> None:
+    """The first fault of each kind at each place, if there are any."""
+    first = {(fault["loc"], fault["type"].type): fault for fault in reversed(faults)}
+    if first:
+        raise ValidationError.from_exception_data("", list(reversed(first.values())))
 
 
 def domains(tree: Any, path: str = "") -> dict[str, Domain]:
@@ -227,7 +251,43 @@ def probes(tree: Any) -> list[dict[str, Any]]:
 
 def searchable(raw: Any, adapter: TypeAdapter[Any]) -> Any:
     """The tree of `raw`, once every end of every domain has passed the schema behind `adapter`."""
-    tree = parse(raw)
+    faults: Faults = []
+    tree = _tree(raw, (), faults)
     for params in probes(tree):
-        adapter.validate_python(fill(tree, params))
+        faults += _refused(tree, params, adapter)
+    _raise(faults)
     return tree
+
+
+def _refused(tree: Any, params: Params, adapter: TypeAdapter[Any]) -> Faults:
+    """What the schema has against one assignment; of a BROKEN domain enough was said."""
+    try:
+        adapter.validate_python(fill(tree, params))
+    except ValidationError as error:
+        found = _relocated(error, lambda line: _origin(tree, params, line["loc"], line["type"]))
+        return [fault for fault in found if not _is_of_broken(fault)]
+    return []
+
+
+def _is_of_broken(fault: Any) -> bool:
+    value, kind = fault["input"], fault["type"].type
+    if kind == "union_tag_invalid":
+        return value["family"] is BROKEN
+    return value is BROKEN and kind != "extra_forbidden"
+
+
+def _origin(tree: Any, params: Params, location: Location, kind: str, path: str = "") -> Location:
+    """Where in the raw tree a place in the filled tree was written: inside which option of which choice."""
+    if isinstance(tree, Choice):
+        index = tree.pick(params[path])
+        return ("choice", index, *_origin(tree.options[index], params, location, kind, f"{path}{{{index}}}"))
+    if not location:
+        return ("family",) if kind == "union_tag_invalid" else ()
+    head, *rest = location
+    if isinstance(tree, dict) and head in tree:
+        return (head, *_origin(tree[head], params, tuple(rest), kind, f"{path}.{head}" if path else str(head)))
+    if isinstance(tree, tuple) and isinstance(head, int):
+        return (head, *_origin(tree[head], params, tuple(rest), kind, f"{path}[{head}]"))
+    if not rest and kind in ("missing", "extra_forbidden"):
+        return (head,)
+    return _origin(tree, params, tuple(rest), kind, path)  # the name of a union member

@@ -17,13 +17,15 @@ _TREES: dict[tuple[str, ...], Any] = {
 }
 
 
-def keys_at(path: tuple[Any, ...]) -> list[str]:
+def keys_at(path: tuple[Any, ...], family: Any = None) -> list[str]:
+    """Of all families, or of the one that is named, where the path leads to an architecture."""
     kinds: list[Any] = [Spec]
-    names = [part for part in path if isinstance(part, str)]
+    names = [part for part in path if isinstance(part, str) and part != "choice"]
     for index, name in enumerate(names):
         inner = [_TREES.get(tuple(names[: index + 1])) or _field(kind, name) for kind in kinds]
         kinds = [model for kind in inner for model in _models(kind)]
-    return sorted({field.alias or name for kind in kinds for name, field in kind.model_fields.items()})
+    named = [kind for kind in kinds if "family" in kind.model_fields and kind.model_fields["family"].default == family]
+    return sorted({field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()})
 
 
 def _field(model: type[BaseModel], name: str) -> Any:

@@ -6,7 +6,10 @@ from typing import Any
 
 from .document import Spec
 from .errors import DataError
-from .objectives import Recipe
+from .objectives import Objective, Recipe
+from .value import Value
+
+Tree = dict[str, Any]
 
 
 def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
@@ -16,20 +19,45 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     """
     pinned = spec.task.fingerprint
     if pinned not in (None, fingerprint):
-        raise DataError(f"task.fingerprint: the spec pins data {pinned:.12} but these are {fingerprint:.12}")
+        message = f"the spec pins data {pinned:.12} but these are {fingerprint:.12}; give the same data, or leave it out"
+        raise DataError(f"task.fingerprint: {message}")
     gpus = (1.0 if cuda else 0.0) if spec.resources.gpus == "auto" else spec.resources.gpus
     precision = "bfloat16" if gpus else "float32"
     document = spec.document()
     document["task"]["fingerprint"] = fingerprint
     document["resources"]["gpus"] = gpus
-    document["student"]["recipe"] = _defaults(document["student"]["recipe"])
+    student = document["student"]
+    student["objective"] = _filled(student["objective"], Objective)
+    student["recipe"] = _filled(student["recipe"], Recipe)
     for part in ("teacher", "student", "assistants"):
-        recipe = document[part].get("recipe")
-        if recipe is not None and recipe.get("precision") == "auto":
-            recipe["precision"] = precision
+        if document[part].get("recipe") is not None:
+            document[part]["recipe"] = _precise(document[part]["recipe"], precision)
     return Spec.model_validate(document)
 
 
-def _defaults(recipe: dict[str, Any]) -> dict[str, Any]:
-    fields = Recipe.model_fields.items()
-    return {name: field.default for name, field in fields if not field.is_required() and field.default is not None} | recipe
+def _filled(tree: Any, model: type[Value]) -> Any:
+    """A searched tree with the defaults of `model` and of the terms within it, in each option of a choice."""
+    if not isinstance(tree, dict):
+        return tree
+    if tree.keys() == {"choice"}:
+        return {"choice": [_filled(option, model) for option in tree["choice"]]}
+    fields = {name: field for name, field in model.model_fields.items() if not field.is_required()}
+    defaults = {name: field.default for name, field in fields.items() if field.default is not None}
+    return defaults | {name: _filled(item, _inner(model, name)) for name, item in tree.items()}
+
+
+def _inner(model: type[Value], name: str) -> type[Value]:
+    """The term that `name` stands for in an objective; elsewhere nothing with defaults of its own."""
+    kinds = getattr(model.model_fields[name].annotation, "__args__", ()) if name in model.model_fields else ()
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Value)), Value)
+
+
+def _precise(recipe: Tree, precision: str) -> Tree:
+    """A recipe with `auto` decided, in each option of a choice."""
+    if recipe.keys() == {"choice"}:
+        return {"choice": [_precise(option, precision) for option in recipe["choice"]]}
+    given = recipe.get("precision")
+    if isinstance(given, dict):
+        options = [precision if option == "auto" else option for option in given["choice"]]
+        return recipe | {"precision": {"choice": list(dict.fromkeys(options))}}
+    return recipe | ({"precision": precision} if given in (None, "auto") else {})

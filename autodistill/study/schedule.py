@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
 REPEATS = 20
+TRIES = 3
 Network = Stage | Checkpoint
 
 
@@ -43,6 +44,7 @@ class Study:
         self._stages = {trial.number: space.decode(trial.params) for trial in record.trials}
         self._running: set[tuple[str, str]] = set()
         self._done: set[tuple[str, str]] = set()
+        self._tries: dict[tuple[str, str], int] = {}
         self._failed: dict[str, str] = dict(record.facts().get("failed", {}))
         for stage in self._stages.values():
             self._close_rungs(stage)
@@ -74,14 +76,23 @@ class Study:
     def done(self, job: Job, failure: str | None = None) -> None:
         """Takes note of a job's end; `failure` is the reason why its result is not in the store."""
         self._running.discard(job.address())
-        if failure is None and job.kind == "train":
-            self.trained.append(job.network.key())
         if failure is not None:
-            self._failed[job.network.key()] = failure
-            self.record.note("failed", self._failed)
-        if job.network.key() == self.teacher.key():
-            self._check_teacher()
+            self._note_failure(job, failure)
+        elif job.kind == "train":
+            self.trained.append(job.network.key())
+            if job.network.key() == self.teacher.key():
+                self._check_teacher()
         self._settle()
+
+    def _note_failure(self, job: Job, reason: str) -> None:
+        """Outputs of a network that could be trained are tried again; without a teacher there is no search."""
+        self._tries[job.address()] = self._tries.get(job.address(), 0) + 1
+        if job.kind == "outputs" and self._tries[job.address()] < TRIES:
+            return
+        if job.network.key() == self.teacher.key():
+            raise StudyError(f"the teacher {describe(self.teacher.architecture)} failed: {reason}")
+        self._failed[job.network.key()] = reason
+        self.record.note("failed", self._failed)
 
     # The teacher
 
@@ -89,11 +100,8 @@ class Study:
         return self._is_done(Job(kind="train", network=self.teacher))
 
     def _check_teacher(self) -> None:
-        """Raises StudyError when the teacher failed or knows no more than the commonest class."""
-        key = self.teacher.key()
-        if key in self._failed:
-            raise StudyError(f"the teacher could not be trained: {self._failed[key]}")
-        found = self.measured(key)
+        """Raises StudyError when the teacher knows no more than the commonest class."""
+        found = self.measured(self.teacher.key())
         low = wilson(found["correct"], found["n"]).low
         if low <= self.chance:
             raise StudyError(

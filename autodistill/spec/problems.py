@@ -1,0 +1,181 @@
+"""From pydantic's errors to problems with a place, the value and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from .domains import KINDS
+from .errors import Problem
+from .keys import keys_at
+from .reading import Lines
+
+Path = tuple[Any, ...]
+Line = dict[str, Any]
+OWN = ("value_error", "wrong")
+WAYS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "keys and values",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "{le:g} or less",
+    "literal_error": "{expected}",
+    "byte_size": "bytes, or a text such as 20 GB",
+    "byte_size_unit": "bytes, or a text such as 20 GB",
+    "string_pattern_mismatch": "at most 100 letters, digits, '.', '_' and '-', first a letter or a digit",
+}
+
+
+class Places:
+    """Where a path in the raw document was written."""
+
+    def __init__(self, file: str = "spec", lines: Lines | None = None) -> None:
+        self.file, self.lines = file, lines or {}
+        self.overrides: dict[Path, str] = {}
+
+    def override(self, path: Path, place: str) -> None:
+        """What was written at `path` and below it counts no more."""
+        self.lines = {old: line for old, line in self.lines.items() if old[: len(path)] != path}
+        self.overrides = {old: other for old, other in self.overrides.items() if old[: len(path)] != path} | {path: place}
+
+    def of(self, path: Path) -> str:
+        inside = [place for other, place in self.overrides.items() if path and other != path and other[: len(path)] == path]
+        return " with ".join([self._written(path), *inside])
+
+    def _written(self, path: Path) -> str:
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.overrides:
+                return self.overrides[path[:end]]
+            if path[:end] in self.lines:
+                return f"{self.file}:{self.lines[path[:end]]}"
+        return self.file
+
+
+def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]:
+    """All that is wrong, each mistake once."""
+    found: dict[Path, list[Line]] = {}
+    for line in error.errors(include_url=False):
+        found.setdefault(_path_in(raw, line["loc"], line["type"]), []).append(dict(line))
+    unknown = [path for path, lines in found.items() if lines[0]["type"] == "extra_forbidden"]
+    meant = {(*path[:-1], _near(path[-1], _absent(path, raw))) for path in unknown}
+    return [
+        Problem(place=places.of(path), path=dotted(path), message=message)
+        for path, lines in found.items()
+        if not (path in meant and lines[0]["type"] == "missing") and not _is_other_form(path, lines, found)
+        for message in _messages(lines, raw, path)
+    ]
+
+
+def _is_other_form(path: Path, lines: list[Line], found: dict[Path, list[Line]]) -> bool:
+    """Whether these only say that a mapping, which has errors of its own, is no text."""
+    inner = any(len(other) > len(path) and other[: len(path)] == path for other in found)
+    return inner and all(line["type"] == "string_type" for line in lines)
+
+
+def _path_in(raw: Any, location: Path, kind: str) -> Path:
+    """`location` without the names of union members, which are not keys of the document."""
+    path: list[Any] = []
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(raw, dict) and part in raw or isinstance(raw, list | tuple) and isinstance(part, int) and part < len(raw):
+            raw = raw[part]
+        elif not (last and kind in ("missing", "extra_forbidden", "wrong")):
+            continue
+        path.append(part)
+    tagged = kind == "union_tag_invalid" and isinstance(raw, dict) and "family" in raw
+    return (*path, "family") if tagged else tuple(path)
+
+
+def dotted(path: Path) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _messages(lines: list[Line], raw: Any, path: Path) -> list[str]:
+    """One message for each value: alternatives of a union are joined."""
+    own = [line["msg"].removeprefix("Value error, ") for line in lines if line["type"] in OWN]
+    if own:
+        return list(dict.fromkeys(own))
+    special = [message for line in lines if (message := _special(line, raw, path))]
+    if special:
+        return list(dict.fromkeys(special))
+    ways: dict[str, list[str]] = {}
+    for line in lines:
+        ways.setdefault(shown(line["input"]), []).append(_way(line, raw, path))
+    return [f"{value} is wrong: give {', or '.join(dict.fromkeys(texts))}" for value, texts in ways.items()]
+
+
+def _special(line: Line, raw: Any, path: Path) -> str | None:
+    value, kind = line["input"], line["type"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return f"{path[-1]!r} is not a key here; {_nearest(path[-1], _keys(path, raw), _absent(path, raw))}"
+    if kind == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in str(line["ctx"]["expected_tags"]).split(",")]
+        return f"{shown(value['family'])} is no family; {_nearest(value['family'], tags)}"
+    if kind == "union_tag_not_found":
+        return "has no family; give one of mlp, convnet, resnet, timm"
+    return _about_domains(value, path) if isinstance(value, dict) and value and kind != "string_type" else None
+
+
+def _about_domains(value: dict[str, Any], path: Path) -> str | None:
+    key = str(next(iter(value)))
+    if path[:1] != ("student",):
+        return f"{shown(value)} is a domain, but only student is searched; give one value" if key in KINDS else None
+    if len(value) == 1:
+        return f"{key!r} is no domain; {_nearest(key, list(KINDS))}"
+    return f"{shown(value)} is wrong: give one value, or one domain such as {{int: [1, 3]}}"
+
+
+def _way(line: Line, raw: Any, path: Path) -> str:
+    kind, text = line["type"], line["msg"]
+    if kind in ("model_type", "model_attributes_type", "dataclass_type"):
+        return f"keys and values; the keys are {', '.join(keys_at(path))}"
+    if kind in WAYS:
+        return WAYS[kind].format(**line.get("ctx", {}))
+    return f"what pydantic takes: {text[:1].lower()}{text[1:]}"
+
+
+def shown(value: Any) -> str:
+    """A value as YAML has it, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest(word: Any, candidates: Sequence[str], first: Sequence[str] = ()) -> str:
+    """Names the nearest of `first`, else of the `candidates`, else all of these."""
+    near = _near(word, first) or _near(word, candidates)
+    return f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(candidates))}"
+
+
+def _near(word: Any, candidates: Sequence[str]) -> str | None:
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5) if isinstance(word, str) else []
+    return found[0] if found else None
+
+
+def _absent(path: Path, raw: Any) -> list[str]:
+    """The keys that could stand beside `path` and do not."""
+    there = _at(raw, path[:-1])
+    return [key for key in _keys(path, raw) if key not in there]
+
+
+def _keys(path: Path, raw: Any) -> list[str]:
+    return keys_at(path[:-1], _at(raw, path[:-1]).get("family"))
+
+
+def _at(raw: Any, path: Path) -> Any:
+    for part in path:
+        raw = raw[part]
+    return raw

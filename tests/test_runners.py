@@ -1,0 +1,125 @@
+"""One contract for every runner: the same stages give the same bytes, failures are told, all trials end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from autodistill.report.write import counts
+from autodistill.runners import Runner, runner_of
+from autodistill.search import search
+from autodistill.spec import Spec, StoreError, StudyError, UsageError
+from autodistill.study.schedule import Study
+
+RUNNERS = ["serial", pytest.param("ray", marks=pytest.mark.ray)]
+
+
+@pytest.fixture
+def runner(request: pytest.FixtureRequest) -> Runner:
+    if request.param == "ray":
+        request.getfixturevalue("local_ray")
+    return runner_of(request.param)
+
+
+def weights(study: Study) -> dict[str, bytes]:
+    store = study.store
+    return {key: store.file("stages", key, "model.safetensors").read_bytes() for key in store.keys("stages")}
+
+
+@pytest.mark.parametrize("runner", RUNNERS, indirect=True)
+class TestContract:
+    def test_all_trials_end_and_the_report_is_there(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+        study = search(tiny(), out=tmp_path / "out", runner=runner)
+        assert study.finished() and counts(study.rows())["complete"] == 6
+        names = {"spec.yaml", "study.db", "trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg"}
+        assert names <= {path.name for path in (tmp_path / "out").iterdir()}
+        assert list(study.frontier()["role"]).count("teacher") == 0 < len(study.frontier())
+
+    def test_the_same_stages_have_the_bytes_of_the_serial_runner(
+        self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
+    ) -> None:
+        spec = tiny(search={"trials": 8, "sampler": "random"}, assistants__at_most=2)
+        expected = weights(search(spec, out=tmp_path / "serial", runner="serial"))
+        assert weights(search(spec, out=tmp_path / "other", runner=runner)) == expected
+
+    def test_twelve_trials_on_one_assistant_train_it_once(
+        self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
+    ) -> None:
+        changes: dict[str, Any] = {
+            "assistants__at_least": 1,
+            "assistants__ladder": [{"family": "mlp", "depth": 1, "width": 32}],
+            "student__objective": {"kd": {"weight": 1.0, "temperature": {"log": [1, 16]}}},
+            "search__trials": 12,
+        }
+        study = search(tiny(**changes), out=tmp_path / "out", runner=runner)
+        assert len(study.trained) == len(set(study.trained)) == len(study.store.keys("stages")) == 1 + 1 + 12
+
+    def test_a_stage_that_explodes_is_a_failed_trial(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+        recipe = {"epochs": 2, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
+        study = search(tiny(student__recipe=recipe, search__trials=10), out=tmp_path / "out", runner=runner)
+        found = counts(study.rows())
+        assert found["failed"] > 0 < found["complete"] and sum(found.values()) == 10
+        reasons = {row["reason"] for row in study.rows() if row["state"] == "failed"}
+        assert all("lower the learning rate" in reason for reason in reasons)
+
+    def test_a_damaged_store_ends_the_search_with_the_way_out(
+        self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
+    ) -> None:
+        study = search(tiny(), out=tmp_path / "out", runner=runner)
+        path = study.store.file("outputs", study.store.keys("outputs")[0], "logits.npy")
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        from autodistill.search import Options
+
+        with pytest.raises((StoreError, StudyError), match="damaged.*remove the folder"):
+            search(tiny(search__trials=30), out=tmp_path / "out", runner=runner, options=Options(extend=True))
+
+
+@pytest.mark.ray
+def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
+    local_ray: None, tiny: Callable[..., Spec], tmp_path: Path
+) -> None:
+    killed: list[int] = []
+    recipe = {"epochs": 80, "batch_size": 8, "learning_rate": 0.01}
+    spec = tiny(student__recipe=recipe, search__trials=6, student__architecture__depth=2)
+    runner = runner_of("ray")
+    original = Study.next
+
+    def kill_once(self: Study) -> Any:
+        job = original(self)
+        busy = [p for p in psutil.process_iter(["cmdline"]) if "Trainable.train" in " ".join(p.info["cmdline"] or [])]
+        students_only = all(kind == "stages" for kind, _ in self._running)
+        if len(self.record.trials) >= 2 and students_only and busy and not killed:
+            killed.append(busy[0].pid)
+            os.kill(busy[0].pid, signal.SIGKILL)
+        return job
+
+    Study.next = kill_once  # type: ignore[method-assign]
+    try:
+        study = search(spec, out=tmp_path / "out", runner=runner)
+    finally:
+        Study.next = original  # type: ignore[method-assign]
+    found = counts(study.rows())
+    assert killed and found["complete"] + found["failed"] == 6 and found["failed"] <= 2
+    assert {row["reason"] for row in study.rows() if row["state"] == "failed"} <= {
+        "the worker process died: killed, out of memory, or a crash in native code"
+    }
+
+
+def test_a_ray_client_address_is_refused_with_the_line_to_use() -> None:
+    with pytest.raises(UsageError, match=r"ray job submit --address http://head:8265 -- autodistill search"):
+        runner_of("ray", "ray://head:10001")
+
+
+def test_an_address_is_for_ray_and_runners_have_names() -> None:
+    with pytest.raises(UsageError, match="--address auto is for --runner ray"):
+        runner_of("serial", "auto")
+    with pytest.raises(UsageError, match="neither 'ray' nor 'serial'"):
+        runner_of("dask")

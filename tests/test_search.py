@@ -1,0 +1,246 @@
+"""A search as a process: killed and resumed, finished, extended, refused, locked, shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodistill.report.write import directions
+from autodistill.search import Options, search
+from autodistill.spec import Spec, StoreError, StudyError, UsageError
+from autodistill.store import Store
+from autodistill.study.folder import Folder, dump
+from autodistill.study.record import Record
+
+
+def written(spec: Spec, folder: Path) -> Path:
+    path = folder / "spec.yaml"
+    path.write_text(dump(spec.document()))
+    return path
+
+
+def start(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "autodistill", "search", str(spec), "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def stored(root: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file of finished stages, its bytes and its time."""
+    store, found = Store(root), {}
+    for key in store.keys("stages"):
+        for path in store.folder("stages", key).rglob("*"):
+            if path.is_file():
+                found[str(path)] = (path.read_bytes(), path.stat().st_mtime_ns)
+    return found
+
+
+def trials(out: Path, spec: Spec) -> list[Any]:
+    record = Record(out / "study.db", directions=directions(spec))
+    found = [(trial.params, trial.state, trial.values) for trial in record.trials]
+    record.close()
+    return found
+
+
+def wait_for_stages(root: Path, number: int, process: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if len(Store(root).keys("stages")) >= number or process.poll() is not None:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the search stored nothing")
+
+
+@pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
+def test_killed_in_mid_search_and_resumed(tiny: Callable[..., Spec], tmp_path: Path, runner: str) -> None:
+    """Every file stored before keeps its bytes and time, nothing is trained twice, all trials end; serial: the same study."""
+    recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
+    spec = tiny(student__recipe=recipe, search__trials=8)
+    path, out = written(spec, tmp_path), tmp_path / "out"
+    process = start(path, out, "--runner", runner)
+    wait_for_stages(out / "store", 4, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = stored(out / "store")
+    assert before and len(Store(out / "store").keys("stages")) < 9
+
+    process = start(path, out, "--runner", runner, "--json")
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    found = json.loads(output)
+    after = stored(out / "store")
+    assert {name: after[name] for name in before} == before
+    assert found["stages"]["trained"] == len(Store(out / "store").keys("stages")) - len(
+        {Path(name).parent for name in before if name.endswith("stage.json")}
+    )
+    assert found["trials"] == {"complete": 8, "stopped": 0, "failed": 0}
+    assert not [trial for trial in trials(out, spec) if trial[1] == "running"]
+    if runner == "serial":
+        search(spec, out=tmp_path / "whole", runner="serial")
+        assert trials(out, spec) == trials(tmp_path / "whole", spec)
+
+
+def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
+    path, out = written(tiny(student__recipe=recipe, search__trials=5), tmp_path), tmp_path / "out"
+    process = start(path, out, "--runner", "serial")
+    wait_for_stages(out / "store", 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "the same command goes on" in errors and "Traceback" not in errors
+    process = start(path, out, "--runner", "serial")
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+
+
+def snapshot(out: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
+
+
+def test_on_a_finished_study_the_same_command_changes_nothing(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    before = snapshot(tmp_path / "out")
+    study = search(tiny(), out=tmp_path / "out", runner="serial")
+    assert study.trained == [] and "is finished: 6 trials; nothing to do" in capsys.readouterr().err
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_a_changed_spec_is_refused_with_the_ways_out(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    before = snapshot(tmp_path / "out")
+    with pytest.raises(UsageError, match="search.seed was 0, is 1.*another --out.*--fresh") as refused:
+        search(tiny(search__seed=1), out=tmp_path / "out", runner="serial")
+    assert "--extend" not in str(refused.value)
+    with pytest.raises(UsageError, match="--extend to go on"):
+        search(tiny(search__trials=9), out=tmp_path / "out", runner="serial")
+    with pytest.raises(UsageError, match="another spec"):
+        search(tiny(search__trials=3), out=tmp_path / "out", runner="serial", options=Options(extend=True))
+    with pytest.raises(UsageError, match="another spec"):
+        search(tiny(search__trials=9, search__seed=1), out=tmp_path / "out", runner="serial", options=Options(extend=True))
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_other_resources_are_the_same_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    assert search(tiny(resources={"gpus": 0, "threads": 2}), out=tmp_path / "out", runner="serial").finished()
+
+
+def test_extended_it_is_the_longer_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    study = search(tiny(search__trials=9), out=tmp_path / "out", runner="serial", options=Options(extend=True))
+    search(tiny(search__trials=9), out=tmp_path / "whole", runner="serial")
+    assert study.counted_done() == 9
+    assert trials(tmp_path / "out", study.spec) == trials(tmp_path / "whole", study.spec)
+
+
+def test_fresh_forgets_the_trials_and_keeps_the_stages(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    first = search(tiny(), out=tmp_path / "out", runner="serial")
+    again = search(tiny(), out=tmp_path / "out", runner="serial", options=Options(fresh=True))
+    assert again.trained == [] and again.reused() > 0
+    assert first.frontier()[["stage", "accuracy"]].equals(again.frontier()[["stage", "accuracy"]])
+    other = search(tiny(search__seed=5), out=tmp_path / "out", runner="serial", options=Options(fresh=True))
+    assert other.finished()
+
+
+def test_a_folder_in_use_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    with Folder(tmp_path / "out"), pytest.raises(StudyError, match="in use by another search"):
+        search(tiny(), out=tmp_path / "out", runner="serial")
+
+
+def test_a_shared_store_is_used_across_studies(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    options = Options(store=str(tmp_path / "shared"))
+    one = search(tiny(), out=tmp_path / "one", runner="serial", options=options)
+    two = search(tiny(), out=tmp_path / "two", runner="serial", options=options)
+    assert len(one.trained) > 0 == len(two.trained)
+    assert not (tmp_path / "two" / "store").exists()
+    three = search(tiny(), out=tmp_path / "one", runner="serial")  # its record knows where the stages are
+    assert three.finished() and three.store.root == tmp_path / "shared"
+    with pytest.raises(UsageError, match="keeps its stages in"):
+        search(tiny(), out=tmp_path / "one", runner="serial", options=Options(store=str(tmp_path / "elsewhere")))
+
+
+def test_scrambled_test_rows_change_no_key_and_no_weight(tiny: Callable[..., Spec], folder: Path) -> None:
+    import numpy as np
+
+    from autodistill.data import read, split
+
+    spec = tiny()
+    one = search(spec, out=folder / "one", runner="serial")
+    raw = read(spec.task)
+    test = split(raw, spec.task).test.unseal().x
+    in_test = [bool((test == row).all(axis=1).any()) for row in raw.x]
+    x = raw.x.copy()
+    x[in_test] = np.random.default_rng(0).permutation(x[in_test]) * 7 - 3
+    np.savez(folder / "data.npz", x=x, y=raw.y)
+    two = search(spec, out=folder / "two", runner="serial")
+    assert {name.removeprefix(str(folder / "one")) for name in stored(folder / "one" / "store") if "stage.json" in name} == {
+        name.removeprefix(str(folder / "two")) for name in stored(folder / "two" / "store") if "stage.json" in name
+    }
+    for key in one.store.keys("stages"):
+        paths = [study.store.file("stages", key, "model.safetensors") for study in (one, two)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_other_data_in_the_same_folder_are_refused(tiny: Callable[..., Spec], folder: Path) -> None:
+    import numpy as np
+
+    from .conftest import blobs
+
+    search(tiny(), out=folder / "out", runner="serial")
+    np.savez(folder / "data.npz", **blobs(seed=1))
+    with pytest.raises(UsageError, match="task.fingerprint was"):
+        search(tiny(), out=folder / "out", runner="serial")
+
+
+def test_a_flipped_byte_in_the_teacher_is_found(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    study = search(tiny(), out=tmp_path / "out", runner="serial")
+    path = study.store.folder("stages", study.teacher.key()) / "stage.json"
+    content = bytearray(path.read_bytes())
+    content[content.index(b'"correct"') + 12] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged|cannot be read"):
+        search(tiny(), out=tmp_path / "out", runner="serial")
+
+
+def test_a_cut_off_attempt_is_swept(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    study = search(tiny(), out=tmp_path / "out", runner="serial")
+    orphan = study.store.folder("stages", study.teacher.key()) / "cut-off"
+    orphan.mkdir()
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    assert not orphan.exists()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_search_over_two_nodes(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """Both nodes of a cluster train; the driver joins it by its address."""
+    path, out = written(tiny(search__trials=12), tmp_path), tmp_path / "out"
+    script = f"""
+import json, subprocess, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1}})
+cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+code = subprocess.run([sys.executable, "-m", "autodistill", "search", {str(path)!r}, "--out", {str(out)!r},
+    "--address", cluster.address, "--store", {str(tmp_path / "shared")!r}, "--json"]).returncode
+cluster.shutdown()
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"RAY_AUTH_MODE": "disabled"},
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"complete": 12' in done.stdout
