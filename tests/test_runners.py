@@ -94,7 +94,7 @@ def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
 
     def kill_once(self: Study) -> Any:
         job = original(self)
-        busy = [p for p in psutil.process_iter(["cmdline"]) if "Trainable.train" in " ".join(p.info["cmdline"] or [])]
+        busy = [p for p in psutil.Process().children(recursive=True) if "Trainable.train" in " ".join(p.cmdline())]
         students_only = all(kind == "stages" for kind, _ in self._running)
         if len(self.record.trials) >= 2 and students_only and busy and not killed:
             killed.append(busy[0].pid)

@@ -269,7 +269,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (DATASET, "dataset: data.csv", "task.dataset", ("'data.csv'", "sklearn/digits, fashion_mnist", ".npz", "import:")),
     (DATASET, "dataset: [data.npz]", "task.dataset", ('["data.npz"]', "arguments, import")),
     ("[accuracy, params]", "[accuracy, prams]", "search.objectives[1]", ('"prams"', "'params', 'macs' or 'bytes'")),
-    ("trials: 2", "trials: 2\n  sampler: tep", "search.sampler", ('"tep"', "'tpe'")),
+    ("trials: 2", "sampler: tep\n  trials: 2", "search.sampler", ('"tep"', "'tpe'")),
     # domains
     (WIDTH, "{int: []}", "student.architecture.width.int", ("[] is wrong", "[low, high]")),
     (WIDTH, "{int: [1, 2, 3]}", "student.architecture.width.int", ("[1, 2, 3]", "[low, high]")),

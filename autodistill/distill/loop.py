@@ -135,12 +135,14 @@ def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -
     return OneCycleLR(optimizer, max_lr=recipe.learning_rate, total_steps=steps + 1, cycle_momentum=False)
 
 
-def time_steps(store: Store, stage: Stage, device: torch.device, steps: int = 6) -> float:
-    """Seconds that one step of a stage takes: the median of a few after one to warm up. Needs teachers' outputs in place."""
+def time_steps(store: Store, stage: Stage, device: torch.device, most: int = 6) -> float:
+    """Seconds that one step of a stage takes: the median of a few after one to warm up, of fewer where they take long."""
     run = Run(store, stage, open_data(store, stage.task.data), device)
     run.network.train()
     rows_B = next(run.batches())
-    times = [_timed(lambda: run.step(rows_B), device) for _ in range(steps + 1)]
+    times = [_timed(lambda: run.step(rows_B), device)]
+    while len(times) < 2 or len(times) <= most and sum(times) < 1.0:
+        times.append(_timed(lambda: run.step(rows_B), device))
     return float(np.median(times[1:]))
 
 

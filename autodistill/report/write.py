@@ -31,12 +31,9 @@ def write(folder: Path, spec: Spec, found: Sequence[Row], chance: float, *, pict
     replace(folder / "frontier.csv", _csv(members, MEMBER))
     replace(folder / "frontier.json", json.dumps(summary(spec, found, chance), indent=1).encode() + b"\n")
     if picture:
-        draw(
-            [row for row in found if row["accuracy"] is not None],
-            title=spec.study,
-            size=spec.search.objectives[1],
-            target=folder / "frontier",
-        )
+        size = spec.search.objectives[1]
+        drawn = [row | {size: max(1, row[size])} for row in found if row["accuracy"] is not None]  # a log axis has no 0
+        draw(drawn, title=spec.study, size=size, target=folder / "frontier")
 
 
 def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:

@@ -88,7 +88,8 @@ class Record:
             )
             found = self.study.get_trials(deepcopy=False)
         except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
-            raise StudyError(f"{database} is no readable study ({str(error).splitlines()[0]}); give another --out or --fresh") from error
+            cause = str(error).splitlines()[0]
+            raise StudyError(f"{database} is no readable study ({cause}); give another --out or --fresh") from error
         self.trials: list[Trial] = []
         for one in found:
             self._keep(_seen(one))
