@@ -1,8 +1,8 @@
 """Floor 0: which rows nobody beats, and how much they enclose; always minimising.
 
-`costs` is an (n, m) array: n candidates, m >= 1 objectives in any units, smaller is better, +inf allowed. A row dominates
-another if it is nowhere larger and somewhere smaller (Deb 2001, "Multi-Objective Optimization Using Evolutionary
-Algorithms", definition 2.5), so exact duplicates do not dominate each other.
+`costs` is an (n, m) array: n candidates, m >= 1 objectives in any units, smaller is better, +inf allowed. A row
+dominates another if it is nowhere larger and somewhere smaller (Deb 2001, "Multi-Objective Optimization Using
+Evolutionary Algorithms", definition 2.5), so exact duplicates do not dominate each other.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def frontier(costs: npt.ArrayLike) -> Indices:
 def hypervolume(costs: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """The volume that is dominated by `costs` and better than the `reference` point (m,), in the columns' units.
 
-    Exact. Zitzler and Thiele, IEEE TEC 1999; by slicing objectives (While et al., IEEE TEC 2006) for m >= 3. Rows that are
-    not strictly better than the reference add nothing. Raises ValueError on NaN, -inf or a reference of another length.
+    Exact. Zitzler and Thiele, IEEE TEC 1999; for m >= 3 by slicing objectives (While et al., IEEE TEC 2006). Rows that
+    are not strictly better than the reference add nothing. Raises ValueError on NaN, -inf or a reference of another
+    length.
     """
     table = _checked(costs)
     corner = np.asarray(reference, dtype=np.float64)
@@ -56,7 +57,7 @@ def _checked(costs: npt.ArrayLike) -> Floats:
 
 
 def _first_of_each(costs: Floats) -> tuple[Mask, Indices]:
-    """(n,) mask of the first row of each nondominated cost vector, and (n,) the index of the first row equal to each."""
+    """(n,) mask of the first row of each nondominated cost vector; (n,) index of the first row that equals each row."""
     order = np.lexsort(costs.T[::-1])  # stable: of equal rows the first comes first
     table = costs[order]
     new = np.ones(len(table), dtype=np.bool_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -82,6 +83,15 @@ class TestContract:
             search(tiny(search__trials=30), out=tmp_path / "out", runner=runner, options=Options(extend=True))
 
 
+def training() -> list[psutil.Process]:
+    """Our own Ray's workers that are at work; a process may end while it is looked at."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found += [process] if "Trainable.train" in " ".join(process.cmdline()) else []
+    return found
+
+
 @pytest.mark.ray
 def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
     local_ray: None, tiny: Callable[..., Spec], tmp_path: Path
@@ -94,7 +104,7 @@ def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
 
     def kill_once(self: Study) -> Any:
         job = original(self)
-        busy = [p for p in psutil.Process().children(recursive=True) if "Trainable.train" in " ".join(p.cmdline())]
+        busy = training()
         students_only = all(kind == "stages" for kind, _ in self._running)
         if len(self.record.trials) >= 2 and students_only and busy and not killed:
             killed.append(busy[0].pid)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -196,6 +196,7 @@ def test_plain_and_parse_are_inverse(tree: Any) -> None:
     assert tree_of(json.loads(json.dumps(plain(tree)))) == tree
 
 
+@settings(max_examples=300)
 @given(st.data())
 def test_match_finds_what_fill_used(data: st.DataObject) -> None:
     tree = data.draw(TREES)
@@ -226,6 +227,13 @@ def test_match_refuses_what_the_tree_cannot_give() -> None:
     assert match(tree, {"depth": 2, "family": "mlp", "more": 1}) == {"depth": 2}
     for value in ({"depth": 4, "family": "mlp"}, {"depth": 2, "family": "resnet"}, {"depth": 2}, 3):
         assert match(tree, value) is None
+
+
+def test_match_takes_the_option_that_says_most() -> None:
+    """A field that an option leaves out has its default, which the other options may not mean."""
+    tree = tree_of({"choice": [{"depth": 2}, {"depth": 2, "hidden": 8}]})
+    assert match(tree, {"depth": 2, "hidden": 8}) == {"": 1}
+    assert match(tree, {"depth": 2, "hidden": 0}) == {"": 0}
 
 
 def test_equal_options_of_a_choice_are_refused() -> None:

@@ -18,13 +18,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-INCHES, DPI = (13.333, 7.5), 120  # a 16:9 slide, 1600 x 900 pixels
+INCHES, DPI = (40 / 3, 7.5), 120  # a 16:9 slide, 1600 x 900 pixels
 AXES = (0.075, 0.115, 0.905, 0.725)  # left, bottom, width, height as shares of the figure
 SIZES = {"params": "parameters", "macs": "multiply-adds per sample", "bytes": "bytes"}
 UNITS = {"params": "params", "macs": "MACs", "bytes": "bytes"}
-MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "from labels": ("s", "#009E73")}  # Okabe and Ito 2008
-TEACHER, INK, GREY = "#CC79A7", "#222222", "#8C8C8C"
-LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4, "borderpad": 0}
+MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "from labels": ("s", "#009E73")}
+LINE, TEACHER = "#56B4E9", "#CC79A7"  # all from the palette of Okabe and Ito 2008, for every kind of colour vision
+INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
+LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
 STYLE = {
     "svg.hashsalt": "autodistill",
@@ -54,8 +55,9 @@ class Point(NamedTuple):
 def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params", target: Path) -> None:
     """Writes target.png (1600 x 900) and target.svg, each whole or not at all.
 
-    A row has `role` (student, assistant, from labels, teacher), the size (`params`, `macs` or `bytes`), `accuracy`, `low`
-    and `high` from 0 to 1, `frontier` (bool), `architecture` (text) and `state` (complete, stopped). Raises ValueError.
+    A row has `role` (student, assistant, from labels, teacher), `params`, `macs` or `bytes` (which one is `size`),
+    `accuracy`, `low` and `high` from 0 to 1, `frontier` (bool), `architecture` (text) and `state` (complete, stopped).
+    Raises ValueError.
     """
     from matplotlib import style
 
@@ -129,6 +131,7 @@ def _scale(axes: Any, points: Sequence[Point], members: Sequence[Point], size: s
     axes.minorticks_off()
     bottom, top = _accuracy_limits(points, members)
     axes.set_ylim(bottom, top)
+    axes.spines.left.set_bounds(bottom, min(top, 100))
     axes.set_yticks([tick for tick in axes.get_yticks() if max(bottom, 0) <= tick <= min(top, 100)])
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y")
@@ -150,7 +153,7 @@ def _accuracy_limits(points: Sequence[Point], members: Sequence[Point]) -> tuple
     low = min((min(point.low, point.accuracy) for point in seen), default=0.0)
     high = max((max(point.high, point.accuracy) for point in points), default=100.0)
     span = max(high - low, 4.0)
-    return low - 0.1 * span, high + 0.16 * span
+    return low - 0.13 * span, high + 0.16 * span
 
 
 def size_ticks(low: float, high: float) -> list[float]:
@@ -177,7 +180,10 @@ def _plain(text: str, limit: int, weight: str = "normal") -> str:
 
     font = get_font(findfont(FontProperties(weight=weight)))
     line = "".join(letter if font.get_char_index(ord(letter)) else "?" for letter in " ".join(text.split()))
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    if len(line) <= limit:
+        return line
+    cut = line[: limit - 1]
+    return (cut[: cut.rfind(" ")] if cut.rfind(" ") > limit // 2 else cut).rstrip() + "…"
 
 
 def _steps(members: Sequence[Point], teachers: Sequence[Point]) -> Floats:
@@ -191,35 +197,37 @@ def _steps(members: Sequence[Point], teachers: Sequence[Point]) -> Floats:
 
 
 def _draw_frontier(axes: Any, members: Sequence[Point], steps: Floats) -> None:
+    area = float(np.clip(2000 / max(len(members), 1), 55, 130))
     for role, (marker, color) in MARKS.items():
         if chosen := [point for point in members if point.role == role]:
             sizes, accuracies = [point.size for point in chosen], [point.accuracy for point in chosen]
             ends = [point.low for point in chosen], [point.high for point in chosen]
             axes.vlines(sizes, *ends, color=color, linewidth=1.6, alpha=0.65, zorder=4)
             style = {"marker": marker, "color": color, "edgecolor": "white", "linewidth": 1.2}
-            axes.scatter(sizes, accuracies, s=130, zorder=6, label=role, **style)
+            axes.scatter(sizes, accuracies, s=area, zorder=6, label=role, **style)
     if len(steps):
-        axes.plot(*steps.T, color="#56B4E9", linewidth=2.2, zorder=3, label="frontier", solid_joinstyle="miter")
+        axes.plot(*steps.T, color=LINE, linewidth=2.2, zorder=3, label="frontier", solid_joinstyle="miter")
 
 
 def _draw_teachers(axes: Any, teachers: Sequence[Point]) -> None:
     for number, point in enumerate(teachers):
         axes.axhline(point.accuracy, color=TEACHER, linestyle=":", linewidth=2, zorder=2)
-        label = None if number else "teacher"
-        axes.scatter(point.size, point.accuracy, s=480, marker="*", color=TEACHER, edgecolor="white", zorder=7, label=label)
+        style = {"marker": "*", "color": TEACHER, "edgecolor": "white", "label": None if number else "teacher"}
+        axes.scatter(point.size, point.accuracy, s=480, zorder=7, **style)
 
 
 def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
-    """The trials that are not on the frontier; those below the picture as marks on its lower edge, with their number."""
+    """The trials that are not on the frontier; of those below the picture, marks on its lower edge and their number."""
     bottom = axes.get_ylim()[0]
     crowd = [point for point in points if point.kind in ("dominated", "stopped") and point.accuracy >= bottom]
-    for kind, label, face in (("dominated", "dominated", GREY), ("stopped", "stopped early", "none")):
+    for kind, label, face in (("dominated", "dominated", GREY), ("stopped", "stopped early", "white")):
         if chosen := [(point.size, point.accuracy) for point in crowd if point.kind == kind]:
-            axes.scatter(*zip(*chosen, strict=True), s=34, facecolor=face, edgecolor=GREY, alpha=0.75, zorder=2.5, label=label)
+            style = {"facecolor": face, "edgecolor": GREY, "alpha": 0.75, "label": label}
+            axes.scatter(*zip(*chosen, strict=True), s=34, zorder=2.5, **style)
     if below := [point.size for point in points if point.accuracy < bottom]:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
         axes.scatter(below, [0.0] * len(below), s=40, marker="v", color=GREY, **edge)
-        axes.figure.text(AXES[0] + AXES[2], 0.03, f"{len(below)} below", color="#666666", fontsize=14, ha="right")
+        axes.figure.text(AXES[0] + AXES[2], 0.03, f"▾ {len(below)} below", color=TEXT_GREY, fontsize=14, ha="right")
 
 
 def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
@@ -260,9 +268,9 @@ def _place(axes: Any, text: str, anchor: Floats, obstacles: Floats) -> Floats:
         for direction in DIRECTIONS:
             centre = anchor + direction * (half + gap)
             box = np.stack([centre - half, centre + half])
-            covered = obstacles[((obstacles[:, :2] > box[0] - 6) & (obstacles[:, :2] < box[1] + 6)).all(axis=1), 2].sum()
+            near = ((obstacles[:, :2] > box[0] - 6) & (obstacles[:, :2] < box[1] + 6)).all(axis=1)
             outside = np.maximum(frame[0] + 4 - box[0], 0).sum() + np.maximum(box[1] - frame[1] + 4, 0).sum()
-            if (bad := covered + 10 * outside + gap / 20) < least:
+            if (bad := obstacles[near, 2].sum() + 10 * outside + gap / 20) < least:
                 best, least = box, bad
     return best
 
@@ -289,5 +297,5 @@ def _write(axes: Any, text: str, anchor: Floats, box: Floats) -> None:
         zorder=8,
         parse_math=False,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
-        arrowprops={"arrowstyle": "-", "color": "#666666", "linewidth": 1, "shrinkA": 0, "shrinkB": 8} if far else None,
+        arrowprops={"arrowstyle": "-", "color": TEXT_GREY, "linewidth": 1, "shrinkA": 2, "shrinkB": 7} if far else None,
     )

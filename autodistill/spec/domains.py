@@ -218,11 +218,20 @@ def match(tree: Any, value: Any, path: str = "") -> dict[str, Any] | None:
 
 
 def _match_choice(tree: Choice, value: Any, path: str) -> dict[str, Any] | None:
+    """By the option that says most about `value`: one may be another with a field left out."""
+    best, most = None, 0
     for index, option in enumerate(tree.options):
-        inner = match(option, value, f"{path}{{{index}}}")
-        if inner is not None:
-            return {path: tree.values()[index], **inner}
-    return None
+        here = f"{path}{{{index}}}"
+        inner = match(option, value, here)
+        if inner is not None and _count(fill(option, inner, here)) > most:
+            best, most = {path: tree.values()[index], **inner}, _count(fill(option, inner, here))
+    return best
+
+
+def _count(value: Any) -> int:
+    """Of all values within a value, itself included."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, items))
 
 
 def _match_dict(tree: dict[str, Any], value: Any, path: str) -> dict[str, Any] | None:
