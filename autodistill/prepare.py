@@ -9,7 +9,7 @@ from .data import Splits, read, split
 from .data.sources import locate
 from .distill import adopt, save_data
 from .space import Space, teacher_stage
-from .spec import Checkpoint, Imported, Spec, Stage
+from .spec import Checkpoint, Imported, Spec, Stage, located
 from .spec.resolve import resolve
 from .store import Store
 
@@ -41,9 +41,11 @@ def _teacher(spec: Spec, splits: Splits, store: Store, near: Path | None) -> Sta
     device = torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
     if teacher.factory is not None:
         architecture = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
-        return adopt(store, task, architecture, None, device)
+        with located("teacher.import"):
+            return adopt(store, task, architecture, None, device)
     assert teacher.checkpoint is not None and teacher.architecture is not None
-    return adopt(store, task, teacher.architecture, locate(teacher.checkpoint, near), device)
+    with located("teacher.checkpoint"):
+        return adopt(store, task, teacher.architecture, locate(teacher.checkpoint, near), device)
 
 
 def cores() -> int:

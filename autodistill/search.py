@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from .facts import facts
 from .prepare import load_data, space_of
 from .progress import Progress
 from .report.write import directions, write
@@ -62,7 +63,10 @@ def search(
 
 def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options, near: Path | None) -> Study:
     """The study, ready to go on: data read and stored, spec resolved, folder claimed, teacher known."""
-    spec, splits = load_data(spec, cuda=runner.sees_cuda(), near=near)
+    cuda = runner.sees_cuda()
+    spec, splits = load_data(spec, cuda=cuda, near=near)
+    if spec.resources.gpus and not cuda:
+        raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
     folder.claim(spec, fresh=options.fresh, extend=options.extend)
     record = Record(
         folder.database,
@@ -73,6 +77,8 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options, near: 
     )
     store = _store(folder, record, options.store)
     space = space_of(spec, splits, store, near)
+    if not record.trials:
+        facts(space, splits)  # refuses what check would refuse
     _note(record, teacher=space.teacher.key(), chance=splits.chance)
     return Study(spec, space, store, record, chance=splits.chance)
 

@@ -75,7 +75,7 @@ def _span(ends: list[int]) -> str:
 
 def _times(seconds: Facts | None, workers: int) -> list[str]:
     if seconds is None:
-        return []
+        return ["time         not estimated: the spec asks for CUDA, which this machine lacks"]
     return [
         f"time         about {clock(seconds['total'])} on {workers} worker{'s' * (workers > 1)} of this machine: teacher "
         f"{clock(seconds['teacher'])}, each assistant {clock(seconds['assistant_each'])}, each student "

@@ -18,7 +18,7 @@ FLOORS = {
     "measure": 2,
     "distill": 3,
     "space": 4,
-    **dict.fromkeys(("prepare", "study"), 5),
+    **dict.fromkeys(("prepare", "facts", "study"), 5),
     "runners": 6,
     **dict.fromkeys(("report", "progress"), 7),
     **dict.fromkeys(("search", "check", "explain"), 8),

@@ -505,7 +505,7 @@ def test_imported_teachers(name: str, tmp_path: Path, refused: Callable[..., str
 
 def test_a_teacher_of_other_classes(tmp_path: Path, refused: Callable[..., str]) -> None:
     text, _ = changed(TRAINED, f"  import: {__name__}:five_classes\n")
-    names(refused(write(tmp_path, text)), "teacher: ", "five_classes", "(2, 5)", "(2, 3)")
+    names(refused(write(tmp_path, text)), "teacher.import: ", "five_classes", "(2, 5)", "(2, 3)")
 
 
 CHECKPOINTS: dict[str, tuple[bytes, str]] = {

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
 
 from ..data import Splits
+from ..imports import reason
 from ..measure import count_correct, evaluate, sizes
 from ..models import Network, build
 from ..spec import Checkpoint, DataError, Stage, Task, UsageError, describe, digest
@@ -110,9 +111,9 @@ def _load_into(network: Network, weights: Path, architecture: AnyArchitecture) -
         whole = "mean" in state or any(name.startswith("body.") for name in state)
         (network if whole else network.body).load_state_dict(state)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"teacher.checkpoint: {weights} is no readable safetensors file ({error})") from None
+        raise DataError(f"{weights} is no readable safetensors file ({error})") from None
     except RuntimeError as error:
-        raise UsageError(f"teacher.checkpoint: {weights} does not fit {describe(architecture)}: {error}") from None
+        raise UsageError(f"{weights} does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
@@ -121,9 +122,9 @@ def _check_outputs(network: Network, data: Data, name: str, device: torch.device
     except UsageError:
         raise
     except Exception as error:  # one's own module may raise anything
-        raise UsageError(f"teacher: {name} fails on samples of shape {data.shape}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{name} fails on samples of shape {data.shape}: {reason(error)}") from error
     if tuple(logits.shape) != (2, data.classes):
-        raise UsageError(f"teacher: {name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")
+        raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")
 
 
 def outputs_key(teacher: Stage | Checkpoint, dtype: Literal["float32"] = "float32") -> str:

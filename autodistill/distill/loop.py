@@ -137,7 +137,8 @@ def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -
 
 def time_steps(store: Store, stage: Stage, device: torch.device, most: int = 6) -> float:
     """Seconds that one step of a stage takes: the median of a few after one to warm up, of fewer where they take long."""
-    run = Run(store, stage, open_data(store, stage.task.data), device)
+    recipe = stage.recipe.model_copy(update={"epochs": stage.recipe.epochs + most + 1})  # a schedule has an end
+    run = Run(store, stage.model_copy(update={"recipe": recipe}), open_data(store, stage.task.data), device)
     run.network.train()
     rows_B = next(run.batches())
     times = [_timed(lambda: run.step(rows_B), device)]

@@ -10,7 +10,7 @@ import warnings
 
 from torch import nn
 
-from ..imports import import_function
+from ..imports import import_function, reason
 from ..spec import Imported, Timm, UsageError
 
 
@@ -54,8 +54,8 @@ def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int)
     factory = import_function(architecture.factory)
     try:
         module = factory(**architecture.arguments)
-    except Exception as error:
-        raise UsageError(f"{call} failed with {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{call} failed with {reason(error)}") from error
     if not isinstance(module, nn.Module):
         raise UsageError(f"{call} returned {module!r:.80} of type {type(module).__name__}; return a torch.nn.Module")
     return module

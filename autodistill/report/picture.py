@@ -74,7 +74,7 @@ def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
     role, amount, shares = row["role"], row[size], [float(row[name]) for name in ("accuracy", "low", "high")]
     if role not in (*MARKS, "teacher"):
         raise ValueError(f"row {number}: role is {role!r}; give one of {', '.join(MARKS)}, teacher")
-    if not 0 < amount < float("inf"):
+    if amount is None or not 0 < amount < float("inf"):
         raise ValueError(f"row {number}: {size} is {amount!r}; a logarithmic axis needs a number above 0")
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"row {number}: accuracy, low and high are {shares}; give shares from 0 to 1")
@@ -159,7 +159,7 @@ def _accuracy_limits(points: Sequence[Point], members: Sequence[Point]) -> tuple
 def size_ticks(low: float, high: float) -> list[float]:
     """Round numbers from low to high: powers of ten, and what lies between them where that leaves less than four."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for between in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+    for between in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         ticks = [step * 10.0**power for power in powers for step in between if low <= step * 10.0**power <= high]
         if len(ticks) >= 4:
             break

@@ -12,6 +12,7 @@ from .errors import (
     StoreError,
     StudyError,
     UsageError,
+    located,
 )
 from .objectives import CrossEntropy, Objective, Recipe, SoftTargets, Term
 from .stage import Checkpoint, Network, Split, Stage, Task, chain
@@ -49,5 +50,6 @@ __all__ = [
     "describe",
     "digest",
     "load",
+    "located",
     "parse",
 ]

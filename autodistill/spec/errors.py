@@ -11,6 +11,8 @@ AutodistillError            exit code 1
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,17 @@ class StoreError(AutodistillError):
 
 class StageFailed(AutodistillError):
     pass
+
+
+@contextlib.contextmanager
+def located(place: str) -> Iterator[None]:
+    """Says in a UsageError where in the spec its cause stands."""
+    try:
+        yield
+    except UsageError as error:
+        if str(error).startswith(place) or isinstance(error, SpecError):
+            raise
+        raise UsageError(f"{place}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

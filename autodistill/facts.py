@@ -1,0 +1,104 @@
+"""Floor 5: what a space holds and what it would cost, known before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .data import Splits
+from .measure import Sizes
+from .space import Space
+from .spec import UsageError, describe, located
+from .stats import wilson
+
+
+def facts(space: Space, splits: Splits) -> dict[str, Any]:
+    """Sizes, splits, stages and caches. Raises UsageError when the limits leave nothing or the caches are too large."""
+    architectures, everything = space.architectures()
+    sized = [(one, space.sizes(one)) for one in architectures]
+    allowed = [size for one, size in sized if space.within_limits(one)]
+    if not allowed:
+        least = min(size.params for _, size in sized)
+        raise UsageError(f"search.limits leave no student: the smallest of the space has {least:,} params; raise the limits")
+    _check_ladder(space)
+    return {
+        "study": space.spec.study,
+        "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
+        **{name: _range(allowed, name) for name in ("params", "macs", "bytes")},
+        "stages": _stages(space),
+        "teacher": _teacher(space),
+        "assistants": [_sized(space, rung) for rung in space.ladder],
+        "data": _data(splits),
+        "cache_bytes": cache_bytes(space, splits),
+        "precision": space.spec.student.recipe["precision"],
+        "gpus": space.spec.resources.gpus,
+    }
+
+
+def _nothing_left(space: Space, found: list[Sizes]) -> str:
+    limits = space.spec.search.limits.model_dump(exclude_none=True)
+    least = {name: min(getattr(size, name) for size in found) for name in limits}
+    binding = [f"{name} {limits[name]:,} (the smallest student has {least[name]:,})" for name in limits]
+    return f"search.limits leave no student: {', '.join(binding)}; raise the limits or lower the ends of the space"
+
+
+def _range(allowed: list[Sizes], name: str) -> list[int]:
+    values = [getattr(size, name) for size in allowed]
+    return [min(values), max(values)]
+
+
+def _check_ladder(space: Space) -> None:
+    """An assistant stands between teacher and student: it must be smaller than the teacher."""
+    teacher = space.sizes(space.teacher.architecture).params
+    if not (space.spec.assistants.at_most and teacher):  # a module of one's own may hold its weights elsewhere
+        return
+    for position, rung in enumerate(space.ladder):
+        with located(f"assistants.ladder[{position}]"):
+            size = space.sizes(rung).params
+        if size >= teacher:
+            raise UsageError(
+                f"assistants.ladder[{position}]: {describe(rung)} has {size:,} params, not fewer than the teacher's "
+                f"{teacher:,}; an assistant stands in between"
+            )
+
+
+def _stages(space: Space) -> dict[str, int]:
+    shared = 1 + space.assistant_stages()
+    return {"most": shared + space.spec.search.trials, "shared": shared}
+
+
+def _sized(space: Space, architecture: Any) -> dict[str, Any]:
+    return {"architecture": describe(architecture), **space.sizes(architecture)._asdict()}
+
+
+def _teacher(space: Space) -> dict[str, Any]:
+    source = space.spec.teacher
+    how = "checkpoint" if source.checkpoint else "import" if source.factory else "trained from labels"
+    return _sized(space, space.teacher.architecture) | {"source": how}
+
+
+def _data(splits: Splits) -> dict[str, Any]:
+    n = len(splits.test)
+    interval = wilson(round(0.9 * n), n)
+    return {
+        "train": len(splits.train),
+        "validation": len(splits.validation),
+        "test": n,
+        "own_test": splits.own_test,
+        "shape": list(splits.shape),
+        "layout": splits.layout,
+        "classes": splits.classes,
+        "chance": splits.chance,
+        "test_interval_at_90": [interval.low, interval.high],
+    }
+
+
+def cache_bytes(space: Space, splits: Splits) -> int:
+    """The most that teachers' outputs can take: float32 logits on the training data. Raises UsageError above the limit."""
+    found = (1 + space.assistant_stages()) * len(splits.train) * splits.classes * 4
+    limit = space.spec.resources.cache_limit
+    if found > limit:
+        raise UsageError(
+            f"resources.cache_limit: teachers' outputs can take {found:,} bytes, above the limit of {limit:,}; "
+            "raise it, or use fewer rungs, assistants or samples"
+        )
+    return found

@@ -1,0 +1,249 @@
+"""Pictures of invented studies."""
+
+import itertools
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill.report import picture
+from autodistill.report.picture import draw, short, size_ticks
+
+
+def row(role="student", params=1000, accuracy=0.8, frontier=False, state="complete", architecture="resnet depth=1 width=8"):
+    low, high = max(accuracy - 0.04, 0.0), min(accuracy + 0.04, 1.0)
+    sizes = {"params": params, "macs": 60 * params, "bytes": 4 * params}
+    return {
+        "role": role, "accuracy": accuracy, "low": low, "high": high, "frontier": frontier,
+        "architecture": architecture, "state": state, **sizes,
+    }  # fmt: skip
+
+
+TEACHER = row("teacher", 696_000, 0.989, architecture="resnet depth=2 width=32")
+
+
+def study(trials):
+    """Invented trials of growing size, every third on the frontier, some stopped early."""
+    random = np.random.default_rng(trials)
+    rows = []
+    for index, params in enumerate(np.geomspace(399, 20_000, trials)):
+        best = 0.99 - 0.59 * (399 / params) ** 0.7
+        role = ("student", "assistant", "from labels")[index // 3 % 3]
+        if index % 3 == 0:
+            rows.append(row(role, int(params), best, frontier=True))
+        else:
+            state = "stopped" if index % 9 == 1 else "complete"
+            rows.append(row(role, int(params), best * random.uniform(0.3, 1), state=state))
+    return [*rows, TEACHER]
+
+
+REGIMES = {
+    "24 trials": study(24),
+    "500 trials": study(500),
+    "only the teacher": [TEACHER],
+    "no teacher": study(5)[:-1],
+    "nothing": [],
+    "one trial": [row(frontier=True)],
+    "one dominated trial": [row()],
+    "equal sizes": [row(accuracy=0.5 + 0.1 * index, frontier=index == 3) for index in range(4)] + [row("teacher")],
+    "equal rows": [row(frontier=True)] * 3,
+    "none or all right": [row(accuracy=0.0, frontier=True), row("teacher", 10**12, 1.0)],
+    "a student larger than its teacher": [row(params=10**6, accuracy=0.9, frontier=True), row("teacher", 500, 0.7)],
+    "two teachers": [row(frontier=True), TEACHER, row("teacher", 20_000, 0.9)],
+    "one parameter": [row(params=1, frontier=True)],
+}
+
+
+def figure(rows, size="params"):
+    with matplotlib.style.context(picture.STYLE, after_reset=True):
+        return picture._figure([picture._point(item, size, 0) for item in rows], "title", size)
+
+
+def texts(drawn):
+    """Every text of the figure that is not on an axis or in the legend."""
+    return [text for text in [*drawn.texts, *drawn.axes[0].texts] if text.get_text()]
+
+
+def pixels(path):
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR"
+    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_two_files_of_the_right_size_and_nothing_else(name, tmp_path):
+    draw(REGIMES[name], title=name, target=tmp_path / "frontier")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frontier.png", "frontier.svg"]
+    assert pixels(tmp_path / "frontier.png") == (1600, 900)
+    assert ElementTree.parse(tmp_path / "frontier.svg").getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", [name for name, rows in REGIMES.items() if rows])
+def test_labels_are_inside_the_axes_and_apart(name):
+    axes = figure(REGIMES[name]).axes[0]
+    frame = axes.get_window_extent()
+    boxes = [matplotlib.text.Text.get_window_extent(text) for text in axes.texts]
+    assert 1 <= len(boxes) <= 3
+    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_labels_leave_the_frontier_and_the_teacher_free():
+    axes = figure(study(24)).axes[0]
+    shown = [(item["params"], 100 * item["accuracy"]) for item in study(24) if item["frontier"] or item["role"] == "teacher"]
+    for text in axes.texts:
+        box = matplotlib.text.Text.get_window_extent(text)
+        assert not any(box.contains(*spot) for spot in axes.transData.transform(shown))
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    for name in ("once", "again"):
+        draw(study(24), title="digits", target=tmp_path / name)
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"once.{kind}").read_bytes() == (tmp_path / f"again.{kind}").read_bytes()
+    assert b"<dc:date>" not in (tmp_path / "once.svg").read_bytes()
+
+
+def test_ones_own_style_changes_nothing_and_stays(tmp_path):
+    draw(study(9), title="digits", target=tmp_path / "plain")
+    with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": "x", "text.usetex": True, "axes.facecolor": "red"}):
+        before = dict(matplotlib.rcParams)
+        draw(study(9), title="digits", target=tmp_path / "styled")
+        assert dict(matplotlib.rcParams) == before
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"styled.{kind}").read_bytes()
+
+
+def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
+    draw([TEACHER], title="one", target=tmp_path / "here")
+    code = (
+        "import sys; from pathlib import Path; from autodistill.report import picture\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        f"picture.draw([{TEACHER!r}], title='one', target=Path(sys.argv[1]))\n"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7", "MPLBACKEND": "svg"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], check=True, timeout=120, env=environment)
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"here.{kind}").read_bytes() == (tmp_path / f"there.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["costs $5 or $6", "$\\frac{", "a_b^c", "<b> & </b> -->", "漢字 \N{GRINNING FACE} \ud800", "two\nlines\x00\t\x1b[0m", "", "x" * 999],
+)
+def test_any_text_is_drawn_as_it_is(text, tmp_path):
+    rows = [row(frontier=True, architecture=text), row("teacher", 9000, 0.9, architecture=text)]
+    draw(rows, title=text, target=tmp_path / "frontier")
+    assert ElementTree.parse(tmp_path / "frontier.svg").getroot().tag.endswith("svg")
+
+
+def test_no_text_is_read_as_mathematics():
+    drawn = figure([row(frontier=True, architecture="$x$"), TEACHER | {"architecture": "$y$"}])
+    assert not any(text.get_parse_math() for text in texts(drawn))
+    assert any("$x$" in text.get_text() for text in texts(drawn))
+
+
+def test_long_texts_are_shortened_at_a_word():
+    long = "timm vit_tiny_patch16_224 embed_dim=48 depth=3"
+    labels = [text.get_text() for text in figure([row(frontier=True, architecture=long)]).axes[0].texts]
+    assert labels == ["timm vit_tiny_patch16_224…\n1k params, 80.0 %"]
+
+
+def test_what_lies_below_is_counted_not_shown():
+    far_below = [row(accuracy=0.1), row(accuracy=0.12, state="stopped"), row(accuracy=0.05, role="assistant")]
+    drawn = figure([row(accuracy=0.8, frontier=True), *far_below, TEACHER])
+    assert 60 < drawn.axes[0].get_ylim()[0] < 76
+    assert [text.get_text() for text in drawn.texts if "below" in text.get_text()] == ["▾ 3 below"]
+    assert not any("below" in text.get_text() for text in texts(figure([row(accuracy=0.8, frontier=True), TEACHER])))
+
+
+def test_the_line_steps_up_at_each_member_and_ends_at_the_teachers_size():
+    rows = [row(params=100, accuracy=0.5, frontier=True), row(params=400, accuracy=0.75, frontier=True), TEACHER]
+    (line,) = [line for line in figure(rows).axes[0].lines if line.get_label() == "frontier"]
+    assert line.get_xydata().tolist() == [[100, 50], [400, 50], [400, 75], [696_000, 75]]
+
+
+def test_the_legend_names_what_is_there_and_only_that():
+    (legend,) = figure(study(24)).legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["student", "assistant", "from labels", "frontier", "teacher", "dominated", "stopped early"]
+    (legend,) = figure([TEACHER]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["teacher"]
+
+
+@pytest.mark.parametrize("rows", [study(24), study(500), [TEACHER], []])
+def test_letters_are_legible_on_a_slide(rows):
+    drawn = figure(rows)
+    letters = drawn.findobj(matplotlib.text.Text)
+    assert min(text.get_fontsize() for text in letters if text.get_text()) >= 14
+
+
+@pytest.mark.parametrize("rows", [study(24), study(500)])
+def test_no_text_leaves_the_page_or_touches_another(rows):
+    drawn = figure(rows)
+    drawn.draw_without_rendering()
+    extents = [text.get_window_extent() for text in drawn.texts]
+    extents += [legend.get_window_extent() for legend in drawn.legends]
+    extents += [axis.label.get_window_extent() for axis in (drawn.axes[0].xaxis, drawn.axes[0].yaxis)]
+    page = drawn.bbox
+    assert all(0 <= box.x0 and box.x1 <= page.x1 and 0 <= box.y0 and box.y1 <= page.y1 for box in extents)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(extents, 2))
+
+
+@pytest.mark.parametrize("size", ["params", "macs", "bytes"])
+def test_each_size_has_its_own_axis(size):
+    label = {"params": "1k params", "macs": "60k MACs", "bytes": "4k bytes"}[size]
+    assert any(label in text.get_text() for text in texts(figure([row(frontier=True)], size)))
+
+
+@settings(deadline=None)
+@given(st.floats(-1, 12), st.floats(np.log10(6), 12))
+def test_ticks_are_few_and_within(low, span):
+    low, high = 10**low, 10 ** (low + span)
+    ticks = size_ticks(low, high)
+    assert 4 <= len(ticks) <= 13
+    assert ticks == sorted(set(ticks)) and low <= ticks[0] and ticks[-1] <= high
+    assert len({short(tick) for tick in ticks}) == len(ticks)
+
+
+def test_sizes_are_short():
+    amounts = [1, 399, 999, 1000, 1384, 19_810, 99_949, 999_499, 999_500, 1_234_567, 7e9, 3e12]
+    expected = ["1", "399", "999", "1k", "1.38k", "19.8k", "99.9k", "999k", "1M", "1.23M", "7G", "3T"]
+    assert [short(amount) for amount in amounts] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, from labels, teacher"),
+        ({"params": 0}, "row 1: params is 0; a logarithmic axis needs a number above 0"),
+        ({"params": None}, "row 1: params is None"),
+        ({"accuracy": 98.9}, "row 1: accuracy, low and high are .*98.9.* shares from 0 to 1"),
+        ({"low": float("nan")}, "row 1: accuracy, low and high are .*nan"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(change, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        draw([TEACHER, row() | change], title="wrong", target=tmp_path / "frontier")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_size_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="size is 'latency'; choose one of params, macs, bytes"):
+        draw([TEACHER], title="wrong", size="latency", target=tmp_path / "frontier")
+
+
+def test_a_picture_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    draw([TEACHER], title="first", target=tmp_path / "frontier")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(picture.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        draw(study(9), title="second", target=tmp_path / "frontier")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
