@@ -66,9 +66,10 @@ def test_the_frontier_has_the_first_row_of_each_nondominated_vector_in_order(cos
 @given(tables(rows=st.integers(1, 12)), st.data())
 def test_a_dominated_row_changes_nothing(costs, data):
     row = data.draw(st.integers(0, len(costs) - 1))
-    worse = costs[row] + np.array(data.draw(st.lists(st.integers(0, 3), min_size=costs.shape[1], max_size=costs.shape[1])))
+    m = costs.shape[1]
+    worse = costs[row] + np.array(data.draw(st.lists(st.integers(0, 3), min_size=m, max_size=m)))
     more = np.vstack([costs, worse])
-    reference = np.full(costs.shape[1], SIDE + 0.7)
+    reference = np.full(m, SIDE + 0.7)
     assert frontier(more).tolist() == frontier(costs).tolist()
     assert hypervolume(more, reference) == hypervolume(costs, reference)
 

@@ -16,7 +16,7 @@ from autodistill.report import picture
 from autodistill.report.picture import draw, short, size_ticks
 
 
-def row(role="student", params=1000, accuracy=0.8, frontier=False, state="complete", architecture="resnet depth=1 width=8"):
+def row(role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1"):
     low, high = max(accuracy - 0.04, 0.0), min(accuracy + 0.04, 1.0)
     sizes = {"params": params, "macs": 60 * params, "bytes": 4 * params}
     return {
@@ -62,7 +62,9 @@ REGIMES = {
 
 def figure(rows, size="params"):
     with matplotlib.style.context(picture.STYLE, after_reset=True):
-        return picture._figure([picture._point(item, size, 0) for item in rows], "title", size)
+        drawn = picture._figure([picture._point(item, size, 0) for item in rows], "title", size)
+        drawn.draw_without_rendering()
+        return drawn
 
 
 def texts(drawn):
@@ -89,14 +91,15 @@ def test_labels_are_inside_the_axes_and_apart(name):
     axes = figure(REGIMES[name]).axes[0]
     frame = axes.get_window_extent()
     boxes = [matplotlib.text.Text.get_window_extent(text) for text in axes.texts]
-    assert 1 <= len(boxes) <= 3
+    assert len(boxes) <= 3 and bool(boxes) == (name != "one dominated trial")
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_labels_leave_the_frontier_and_the_teacher_free():
     axes = figure(study(24)).axes[0]
-    shown = [(item["params"], 100 * item["accuracy"]) for item in study(24) if item["frontier"] or item["role"] == "teacher"]
+    members = [item for item in study(24) if item["frontier"] or item["role"] == "teacher"]
+    shown = [(item["params"], 100 * item["accuracy"]) for item in members]
     for text in axes.texts:
         box = matplotlib.text.Text.get_window_extent(text)
         assert not any(box.contains(*spot) for spot in axes.transData.transform(shown))
@@ -134,10 +137,10 @@ def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
         assert (tmp_path / f"here.{kind}").read_bytes() == (tmp_path / f"there.{kind}").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["costs $5 or $6", "$\\frac{", "a_b^c", "<b> & </b> -->", "漢字 \N{GRINNING FACE} \ud800", "two\nlines\x00\t\x1b[0m", "", "x" * 999],
-)
+STRANGE = ["costs $5 or $6", "$\\frac{", "a_b^c", "<b> & </b> -->", "漢字 \ud800", "two\nlines\x00\t\x1b[0m", ""]
+
+
+@pytest.mark.parametrize("text", [*STRANGE, "x" * 999])
 def test_any_text_is_drawn_as_it_is(text, tmp_path):
     rows = [row(frontier=True, architecture=text), row("teacher", 9000, 0.9, architecture=text)]
     draw(rows, title=text, target=tmp_path / "frontier")
@@ -188,7 +191,6 @@ def test_letters_are_legible_on_a_slide(rows):
 @pytest.mark.parametrize("rows", [study(24), study(500)])
 def test_no_text_leaves_the_page_or_touches_another(rows):
     drawn = figure(rows)
-    drawn.draw_without_rendering()
     extents = [text.get_window_extent() for text in drawn.texts]
     extents += [legend.get_window_extent() for legend in drawn.legends]
     extents += [axis.label.get_window_extent() for axis in (drawn.axes[0].xaxis, drawn.axes[0].yaxis)]

@@ -41,8 +41,9 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
         run = Run(store, stage, data, device)
         losses = [run.epoch() for _ in range(stage.recipe.epochs)]
         seconds = time.perf_counter() - started
-        save_network(folder, run.network)
-        found = measurement(run.network, data, stage.architecture, device)
+        network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
+        save_network(folder, network)
+        found = measurement(network, data, stage.architecture, device)
         return {
             "network": stage.model_dump(mode="json"),
             "measurement": found | {"seconds": seconds},
@@ -63,16 +64,14 @@ class Run:
         self.teachers_TNK = [torch.from_numpy(np.array(open_outputs(store, teacher))).to(device) for teacher in stage.teachers]
         self.batch = min(stage.recipe.batch_size, len(self.y_N))
         self.steps = len(self.y_N) // self.batch
-        self.network = self._placed(initialised(stage, data))
+        self.network = initialised(stage, data).to(device)
+        if self.x_N.ndim == 4:  # channels last: a tenth to two fifths faster on the CPU, faster still on tensor cores
+            self.x_N = self.x_N.contiguous(memory_format=torch.channels_last)
+            self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = optimizer_of(self.network, stage.recipe)
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
         self.loss = loss_of(stage.objective)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
-
-    def _placed(self, network: Network) -> Network:
-        network = network.to(self.device)
-        images = self.device.type == "cuda" and self.x_N.ndim == 4
-        return network.to(memory_format=torch.channels_last) if images else network
 
     def batches(self) -> Iterator[Tensor]:
         order_N = torch.randperm(len(self.y_N), generator=self.order)[: self.steps * self.batch]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 INCHES, DPI = (40 / 3, 7.5), 120  # a 16:9 slide, 1600 x 900 pixels
-AXES = (0.075, 0.115, 0.905, 0.725)  # left, bottom, width, height as shares of the figure
+AXES = (0.075, 0.115, 0.905, 0.735)  # left, bottom, width, height as shares of the figure
 SIZES = {"params": "parameters", "macs": "multiply-adds per sample", "bytes": "bytes"}
 UNITS = {"params": "params", "macs": "MACs", "bytes": "bytes"}
 MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "from labels": ("s", "#009E73")}
@@ -116,7 +116,7 @@ def _figure(points: Sequence[Point], title: str, size: str) -> Any:
     _draw_crowd(axes, points)
     _draw_labels(axes, members, teachers, _obstacles(axes, points, steps), UNITS[size])
     if points:
-        figure.legend(loc="lower left", bbox_to_anchor=(AXES[0] - 0.008, 0.87), ncols=8, frameon=False, **LEGEND)
+        figure.legend(loc="lower left", bbox_to_anchor=(AXES[0] - 0.014, 0.868), ncols=8, frameon=False, **LEGEND)
     else:
         axes.text(0.5, 0.5, "no trials yet", transform=axes.transAxes, ha="center", fontsize=20)
     return figure
@@ -137,7 +137,7 @@ def _scale(axes: Any, points: Sequence[Point], members: Sequence[Point], size: s
     axes.grid(axis="y")
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel(f"{SIZES[size]} (logarithmic)", labelpad=8)
-    axes.set_ylabel("validation accuracy in % (bars: 95 % interval)", labelpad=8)
+    axes.set_ylabel("validation accuracy in %" + " (bars: 95 % interval)" * bool(members), labelpad=8)
 
 
 def _size_limits(sizes: Sequence[float]) -> tuple[float, float]:
@@ -197,7 +197,7 @@ def _steps(members: Sequence[Point], teachers: Sequence[Point]) -> Floats:
 
 
 def _draw_frontier(axes: Any, members: Sequence[Point], steps: Floats) -> None:
-    area = float(np.clip(2000 / max(len(members), 1), 55, 130))
+    area = float(np.clip(3000 / max(len(members), 1), 75, 130))
     for role, (marker, color) in MARKS.items():
         if chosen := [point for point in members if point.role == role]:
             sizes, accuracies = [point.size for point in chosen], [point.accuracy for point in chosen]
@@ -223,7 +223,7 @@ def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
     for kind, label, face in (("dominated", "dominated", GREY), ("stopped", "stopped early", "white")):
         if chosen := [(point.size, point.accuracy) for point in crowd if point.kind == kind]:
             style = {"facecolor": face, "edgecolor": GREY, "alpha": 0.75, "label": label}
-            axes.scatter(*zip(*chosen, strict=True), s=34, zorder=2.5, **style)
+            axes.scatter(*zip(*chosen, strict=True), s=34 if len(crowd) < 100 else 20, zorder=2.5, **style)
     if below := [point.size for point in points if point.accuracy < bottom]:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
         axes.scatter(below, [0.0] * len(below), s=40, marker="v", color=GREY, **edge)
