@@ -6,7 +6,6 @@ import json
 import shlex
 from typing import Any
 
-from .report.write import directions
 from .spec import Checkpoint, Stage, UsageError, Value, describe
 from .store import Store
 from .study.folder import Folder
@@ -16,7 +15,7 @@ from .study.tables import network_of
 
 def explain(folder: Folder, prefix: str) -> dict[str, Any]:
     """Facts of the stage whose key begins with `prefix`. Raises UsageError when it names none or several."""
-    record = Record(folder.database, directions=directions(folder.read()))
+    record = Record(folder.database, folder.read())
     store, teacher = Store(folder.path / record.facts()["store"]), record.facts()["teacher"]
     trials = [trial.number for trial in record.trials if trial.facts["stage"].startswith(prefix)]
     record.close()

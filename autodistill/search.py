@@ -12,7 +12,7 @@ from rich.console import Console
 from .facts import facts
 from .prepare import load_data, space_of
 from .progress import Progress
-from .report.write import directions, write
+from .report.write import write
 from .runners import Runner, runner_of
 from .space import domains_of
 from .spec import Spec, StudyError, UsageError
@@ -68,13 +68,7 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options, near: 
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
     folder.claim(spec, fresh=options.fresh, extend=options.extend)
-    record = Record(
-        folder.database,
-        directions=directions(spec),
-        domains=domains_of(spec),
-        sampler=spec.search.sampler,
-        seed=spec.search.seed,
-    )
+    record = Record(folder.database, spec, domains_of(spec))
     store = _store(folder, record, options.store)
     space = space_of(spec, splits, store, near)
     if not record.trials:

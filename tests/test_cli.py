@@ -73,6 +73,20 @@ def test_report_draws_the_same_again(path: Path, tmp_path: Path, capsys: pytest.
     assert {name: (out / name).read_bytes() for name in names} == before
 
 
+def test_the_record_opens_in_optuna_dashboard(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from wsgiref.util import setup_testing_defaults
+
+    from optuna_dashboard import wsgi
+
+    call(capsys, "search", str(path), "--out", str(tmp_path / "out"), "--runner", "serial")
+    environment: dict[str, Any] = {"PATH_INFO": "/api/studies"}
+    setup_testing_defaults(environment)
+    statuses: list[str] = []
+    body = b"".join(wsgi(f"sqlite:///{tmp_path / 'out' / 'study.db'}")(environment, lambda status, *_: statuses.append(status)))
+    assert statuses == ["200 OK"]
+    assert [study["study_name"] for study in json.loads(body)["study_summaries"]] == ["tiny"]
+
+
 def test_a_moved_folder_is_still_a_study(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(capsys, "search", str(path), "--out", str(tmp_path / "out"), "--runner", "serial")
     (tmp_path / "out").rename(tmp_path / "moved")

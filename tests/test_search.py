@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from autodistill.report.write import directions
 from autodistill.search import Options, search
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.store import Store
@@ -44,7 +43,7 @@ def stored(root: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def trials(out: Path, spec: Spec) -> list[Any]:
-    record = Record(out / "study.db", directions=directions(spec))
+    record = Record(out / "study.db", spec)
     found = [(trial.params, trial.state, trial.values) for trial in record.trials]
     record.close()
     return found

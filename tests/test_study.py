@@ -12,7 +12,7 @@ import torch
 
 from autodistill.distill import Job, make_outputs, train
 from autodistill.prepare import load_data, space_of
-from autodistill.report.write import counts, directions, summary
+from autodistill.report.write import counts, summary
 from autodistill.spec import Spec, Stage, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.record import Record
@@ -25,13 +25,7 @@ def open_study(spec: Spec, root: Path) -> Study:
     spec, splits = load_data(spec, cuda=False, near=None)
     store = Store(root / "store")
     space = space_of(spec, splits, store, None)
-    record = Record(
-        root / "study.db",
-        directions=directions(spec),
-        domains=space.domains,
-        sampler=spec.search.sampler,
-        seed=spec.search.seed,
-    )
+    record = Record(root / "study.db", spec, space.domains)
     if "teacher" not in record.facts():
         record.note("teacher", space.teacher.key())
     return Study(spec, space, store, record, chance=splits.chance)
@@ -147,7 +141,7 @@ def test_every_sampler_finishes_and_resumes(tiny: Callable[..., Spec], folder: P
 def test_values_told_are_natural_units(study: Callable[..., Study]) -> None:
     one = study()
     run(one)
-    stored = optuna.load_study(study_name="students", storage=one.record.storage)
+    stored = optuna.load_study(study_name="tiny", storage=one.record.storage)
     assert [direction.name for direction in stored.directions] == ["MAXIMIZE", "MINIMIZE"]
     for trial in stored.trials:
         found = one.measured(trial.user_attrs["stage"])
@@ -322,7 +316,7 @@ def test_an_assistant_above_the_limits_is_no_member(study: Callable[..., Study])
     assert all(row["params"] <= 100 for row in one.rows() if row["frontier"])
 
 
-def test_an_unreadable_record_is_said(folder: Path) -> None:
+def test_an_unreadable_record_is_said(folder: Path, tiny: Callable[..., Spec]) -> None:
     (folder / "study.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(StudyError, match="no readable study.*--fresh"):
-        Record(folder / "study.db", directions=["maximize", "minimize"])
+        Record(folder / "study.db", tiny())

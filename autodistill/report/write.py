@@ -12,7 +12,7 @@ from typing import Any
 from ..spec import Spec
 from ..store import Store
 from ..study.folder import Folder, replace
-from ..study.record import Direction, Record
+from ..study.record import Record
 from ..study.tables import Row, frontier, hypervolume, rows
 from .picture import draw
 
@@ -61,16 +61,12 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
 def redraw(folder: Folder) -> tuple[Spec, list[Row], float]:
     """Writes everything again from the record and the store. Raises UsageError when there is no study."""
     spec = folder.read()
-    record = Record(folder.database, directions=directions(spec))
+    record = Record(folder.database, spec)
     store = Store(folder.path / record.facts()["store"])
     found, chance = rows(spec, store, record), record.facts()["chance"]
     record.close()
     write(folder.path, spec, found, chance)
     return spec, found, chance
-
-
-def directions(spec: Spec) -> list[Direction]:
-    return ["maximize" if name == "accuracy" else "minimize" for name in spec.search.objectives]
 
 
 def _csv(found: Sequence[Row], columns: Sequence[str]) -> bytes:

@@ -17,13 +17,13 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ..spec import StudyError, UsageError
+from ..spec import Spec, StudyError, UsageError
 from ..spec.domains import Choice, Domain, Int, Log
 
 State = Literal["running", "complete", "failed"]
-Direction = Literal["minimize", "maximize"]
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
@@ -68,23 +68,17 @@ def sampler_of(name: str, seed: int) -> BaseSampler:
 
 
 class Record:
-    """One Optuna study. `domains` may be left out where nothing is proposed."""
+    """The Optuna study of a spec. `domains` may be left out where nothing is proposed."""
 
-    def __init__(
-        self,
-        database: Path,
-        *,
-        directions: Sequence[Direction],
-        domains: Mapping[str, Domain] | None = None,
-        sampler: str = "auto",
-        seed: int = 0,
-    ) -> None:
-        self.directions, self.sampler, self.seed = list(directions), sampler, seed
+    def __init__(self, database: Path, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
+        self.search = spec.search
+        up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        directions = [up if name == "accuracy" else down for name in spec.search.objectives]
         self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
         try:
             self.storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
             self.study = optuna.create_study(
-                study_name="students", storage=self.storage, directions=self.directions, load_if_exists=True
+                study_name=spec.study, storage=self.storage, directions=directions, load_if_exists=True
             )
             found = self.study.get_trials(deepcopy=False)
         except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
@@ -93,7 +87,7 @@ class Record:
         self.trials: list[Trial] = []
         for one in found:
             self._keep(_seen(one))
-        self._scratch = optuna.create_study(directions=self.directions)
+        self._scratch = optuna.create_study(directions=directions)
         self._scratch.add_trials(found)
         self._mirror = {trial.number: trial.number for trial in found}
 
@@ -110,7 +104,7 @@ class Record:
         Raises UsageError when the sampler finds none.
         """
         asked = sum("assistant" not in trial.facts for trial in self.trials)
-        self._scratch.sampler = sampler_of(self.sampler, _mixed(self.seed, asked))
+        self._scratch.sampler = sampler_of(self.search.sampler, _mixed(self.search.seed, asked))
         for _ in range(TRIES):
             trial = self._scratch.ask(self.distributions)
             sampled = self._scratch.get_trials(deepcopy=False)[trial.number].system_attrs

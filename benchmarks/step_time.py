@@ -1,0 +1,58 @@
+"""Milliseconds of one training step on the CPU: plain memory order, channels last, and each without oneDNN.
+
+    python benchmarks/step_time.py
+
+One thread, batch 64, forward, backward and fused AdamW on random images; the variants take turns, the median of five.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from autodistill.models import build
+from autodistill.spec import ResNet
+
+CASES = [(1, 4, 8), (3, 15, 8), (2, 32, 8), (1, 8, 28), (1, 16, 28)]
+VARIANTS = {
+    "plain": (torch.contiguous_format, True),
+    "channels last": (torch.channels_last, True),
+    "plain, no oneDNN": (torch.contiguous_format, False),
+    "channels last, no oneDNN": (torch.channels_last, False),
+}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    for depth, width, side in CASES:
+        times: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        for _ in range(5):
+            for name, (order, onednn) in VARIANTS.items():
+                times[name].append(step_ms(depth, width, side, order, onednn))
+        medians = ", ".join(f"{name} {statistics.median(values):.1f}" for name, values in times.items())
+        print(f"resnet {depth}x{width} on {side}x{side}: {medians}")
+
+
+def step_ms(depth: int, width: int, side: int, order: Any, onednn: bool, steps: int = 15) -> float:
+    torch.manual_seed(0)
+    network = build(ResNet(depth=depth, width=width), shape=(1, side, side), classes=10).to(memory_format=order)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+    x, y = torch.randn(64, 1, side, side).contiguous(memory_format=order), torch.randint(0, 10, (64,))
+    with torch.backends.mkldnn.flags(enabled=onednn):
+        for step in range(-5, steps):
+            if step == 0:
+                started = time.perf_counter()
+            F.cross_entropy(network({"x": x}).logits, y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return (time.perf_counter() - started) / steps * 1e3
+
+
+if __name__ == "__main__":
+    main()
