@@ -65,7 +65,7 @@ class Run:
         self.batch = min(stage.recipe.batch_size, len(self.y_N))
         self.steps = len(self.y_N) // self.batch
         self.network = initialised(stage, data).to(device)
-        if self.x_N.ndim == 4:  # channels last: a tenth to two fifths faster on the CPU, faster still on tensor cores
+        if self.x_N.ndim == 4:  # channels last: up to a third faster on the CPU (benchmarks/step_time.py)
             self.x_N = self.x_N.contiguous(memory_format=torch.channels_last)
             self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = optimizer_of(self.network, stage.recipe)
