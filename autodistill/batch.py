@@ -1,4 +1,4 @@
-"""What passes between models and terms: a batch is (inputs: dict of tensors, targets); models return Outputs."""
+"""Floor 0: what passes between models and terms: a batch is (inputs: dict of tensors, targets); models return Outputs."""
 
 from __future__ import annotations
 

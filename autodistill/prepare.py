@@ -1,4 +1,4 @@
-"""Floor 4: from a spec to its data, its teacher and its space."""
+"""Floor 5: from a spec to its data, its teacher and its space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 3: from an assignment of parameters to a Stage, and back; sizes of candidates, memoised."""
+"""Floor 4: from an assignment of parameters to a Stage, and back; sizes of candidates, memoised."""
 
 from __future__ import annotations
 

@@ -53,6 +53,13 @@ def test_a_module_imports_only_from_floors_below(path: Path) -> None:
         assert FLOORS[other] < FLOORS[own] or (FLOORS[other] == FLOORS[own] == 0), f"{own} imports {other}"
 
 
+def test_a_room_says_its_floor() -> None:
+    for name, floor in FLOORS.items():
+        path = PACKAGE / f"{name}.py" if (PACKAGE / f"{name}.py").exists() else PACKAGE / name / "__init__.py"
+        said = (ast.get_docstring(ast.parse(path.read_text())) or "").partition(":")[0]
+        assert said in (f"Floor {floor}", "`python -m autodistill` is the command autodistill."), path
+
+
 def test_only_confirm_may_open_the_test_split() -> None:
     for path in FILES:
         names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}

@@ -245,7 +245,7 @@ def test_an_unknown_size_is_refused(tmp_path):
 def test_a_picture_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     draw([TEACHER], title="first", target=tmp_path / "frontier")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr(picture.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
     with pytest.raises(OSError, match="disk"):
         draw(study(9), title="second", target=tmp_path / "frontier")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

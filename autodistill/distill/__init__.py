@@ -1,4 +1,4 @@
-"""Floor 2: trains one stage. The only training loop."""
+"""Floor 3: trains one stage. The only training loop."""
 
 from .artifacts import Data, adopt, load_network, make_outputs, open_data, outputs_key, save_data
 from .jobs import Job, perform

@@ -7,14 +7,14 @@ global state is used or left changed (no pyplot, no backend).
 from __future__ import annotations
 
 import io
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from ..study.folder import replace
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params",
     with style.context(STYLE, after_reset=True):
         figure = _figure(points, title, size)
         for kind in ("png", "svg"):
-            _replace(target.with_suffix(f".{kind}"), _render(figure, kind))
+            replace(target.with_suffix(f".{kind}"), _render(figure, kind))
 
 
 def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
@@ -88,15 +88,6 @@ def _render(figure: Any, kind: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _figure(points: Sequence[Point], title: str, size: str) -> Any:

@@ -1,1 +1,1 @@
-"""Floor 4: the Optuna study: ask, tell, resume; which stages are ready."""
+"""Floor 5: the Optuna study: ask, tell, resume; which stages are ready."""
