@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .search import search
+    from .driver import search
     from .spec import Spec, load
     from .study.schedule import Study
 
 __all__ = ["Spec", "Study", "load", "search"]
-_PLACES = {"Spec": "spec", "load": "spec", "search": "search", "Study": "study.schedule"}
+_PLACES = {"Spec": "spec", "load": "spec", "search": "driver", "Study": "study.schedule"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -21,14 +22,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
+    console = _console(arguments.json)
     try:
-        result = arguments.run(arguments, _console(arguments.json))
+        with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+            text = json.dumps(arguments.run(arguments, console))
     except KeyboardInterrupt:
         return _failed(arguments, "stopped; the same command goes on from here", 1)
     except Exception as error:
         return _explained(arguments, error)
     if arguments.json:
-        print(json.dumps(result))
+        print(text)
     return 0
 
 
@@ -55,7 +58,9 @@ def _console(json_mode: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if json_mode else sys.stdout
-    return Console(file=stream, soft_wrap=not stream.isatty(), width=None if stream.isatty() else 160, highlight=False)
+    return Console(
+        file=stream, soft_wrap=not stream.isatty(), width=None if stream.isatty() else 160, highlight=False, markup=False
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -113,8 +118,8 @@ def _check(arguments: argparse.Namespace, console: Console) -> Result:
     from .text import checked
 
     workers = max(1, int(cores() / spec.resources.cpus))
-    found = check(spec, near=Path(arguments.spec).parent, workers=workers)
-    console.print(checked(found, workers))
+    found = check(spec, workers=workers)
+    console.print(checked(found, workers), soft_wrap=True)
     return found
 
 
@@ -122,10 +127,10 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
     from .spec import load
 
     spec = load(arguments.spec, arguments.set)
+    from .driver import Options, search
     from .report import summary
     from .runners import runner_of
-    from .search import Options, search
-    from .text import frontier_table
+    from .text import frontier_table, remarks
 
     options = Options(
         store=arguments.store, fresh=arguments.fresh, extend=arguments.extend, retry_failed=arguments.retry_failed
@@ -136,12 +141,13 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
         runner=runner_of(arguments.runner, arguments.address),
         options=options,
         console=console,
-        near=Path(arguments.spec).parent,
     )
     out = str(Path(arguments.out or Path("reports") / spec.study))
     found = summary(study.spec, study.rows(), study.chance)
     console.print(frontier_table(found))
-    console.print(f"report: {out}")
+    for line in remarks(found):
+        console.print(line, soft_wrap=True)
+    console.print(f"report: {out}", soft_wrap=True)
     stages = {"trained": len(study.trained), "reused": study.reused()}
     return {"out": out, "seconds": _seconds(), "stages": stages, **found}
 
@@ -164,7 +170,7 @@ def _explain(arguments: argparse.Namespace, console: Console) -> Result:
     from .text import explained
 
     found = explain(Folder(arguments.folder), arguments.key)
-    console.print(explained(found))
+    console.print(explained(found), soft_wrap=True)
     return found
 
 

@@ -7,19 +7,27 @@ from typing import Any
 from .data import Splits
 from .measure import Sizes
 from .space import Space
-from .spec import UsageError, describe, located
+from .spec import Stage, UsageError, describe, located
+from .spec.domains import fill, probes
+from .spec.objectives import RECIPE
 from .stats import wilson
 
 
 def facts(space: Space, splits: Splits) -> dict[str, Any]:
-    """Sizes, splits, stages and caches. Raises UsageError when the limits leave nothing or the caches are too large."""
-    architectures, everything = space.architectures()
-    sized = [(one, space.sizes(one)) for one in architectures]
+    """Sizes, splits, stages and caches.
+
+    Raises UsageError when an architecture cannot be built on these data, the limits leave no student, a rung is not
+    smaller than the teacher, or the caches are too large.
+    """
+    with located("teacher.architecture"):
+        space.sizes(space.teacher.architecture)
+    with located("student.architecture"):
+        architectures, everything = space.architectures()
+        sized = [(one, space.sizes(one)) for one in architectures]
+    _check_ladder(space)
     allowed = [size for one, size in sized if space.within_limits(one)]
     if not allowed:
-        least = min(size.params for _, size in sized)
-        raise UsageError(f"search.limits leave no student: the smallest of the space has {least:,} params; raise the limits")
-    _check_ladder(space)
+        raise UsageError(_nothing_left(space, [size for _, size in sized]))
     return {
         "study": space.spec.study,
         "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
@@ -29,9 +37,14 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
         "assistants": [_sized(space, rung) for rung in space.ladder],
         "data": _data(splits),
         "cache_bytes": cache_bytes(space, splits),
-        "precision": space.spec.student.recipe["precision"],
+        "precision": _precisions(space),
         "gpus": space.spec.resources.gpus,
     }
+
+
+def _precisions(space: Space) -> str:
+    tree = space.spec.student.recipe
+    return " or ".join(sorted({RECIPE.validate_python(fill(tree, params)).precision for params in probes(tree)}))
 
 
 def _nothing_left(space: Space, found: list[Sizes]) -> str:
@@ -62,7 +75,7 @@ def _check_ladder(space: Space) -> None:
 
 
 def _stages(space: Space) -> dict[str, int]:
-    shared = 1 + space.assistant_stages()
+    shared = isinstance(space.teacher, Stage) + space.assistant_stages()
     return {"most": shared + space.spec.search.trials, "shared": shared}
 
 

@@ -113,7 +113,10 @@ def count_correct(logits_NK: Tensor, y: Samples) -> int:
 
 
 def _logits(network: nn.Module, x: Samples, device: torch.device | str) -> Tensor:
-    logits_BK: Tensor = network({"x": _tensor(x).to(device)}).logits
+    logits_BK = network({"x": _tensor(x).to(device)}).logits
+    if not isinstance(logits_BK, Tensor) or logits_BK.ndim != 2 or len(logits_BK) != len(x):
+        got = tuple(logits_BK.shape) if isinstance(logits_BK, Tensor) else type(logits_BK).__name__
+        raise UsageError(f"a batch of {len(x)} samples gives {got}, not logits of shape ({len(x)}, classes)")
     return logits_BK.float().cpu()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from .data import Splits, read, split
 from .data.sources import locate
@@ -14,25 +13,21 @@ from .spec.resolve import resolve
 from .store import Store
 
 
-def load_data(spec: Spec, *, cuda: bool, near: Path | None) -> tuple[Spec, Splits]:
+def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
     """The resolved spec and the splits of its data. Raises DataError."""
-    splits = split(read(spec.task, near), spec.task)
+    splits = split(read(spec.task), spec.task)
     spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
-    dataset = spec.task.dataset
-    if isinstance(dataset, str) and dataset.endswith(".npz"):
-        task = spec.task.model_copy(update={"dataset": str(locate(dataset, near))})
-        spec = spec.model_copy(update={"task": task})
     return spec, splits
 
 
-def space_of(spec: Spec, splits: Splits, store: Store, near: Path | None) -> Space:
+def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
     """The space of a resolved spec; puts the data, and a teacher from outside, into the store."""
     save_data(store, splits)
-    teacher = _teacher(spec, splits, store, near)
+    teacher = _teacher(spec, splits, store)
     return Space(spec, task=splits.task(spec.task), teacher=teacher, shape=splits.shape, classes=splits.classes)
 
 
-def _teacher(spec: Spec, splits: Splits, store: Store, near: Path | None) -> Stage | Checkpoint:
+def _teacher(spec: Spec, splits: Splits, store: Store) -> Stage | Checkpoint:
     import torch
 
     task, teacher = splits.task(spec.task), spec.teacher
@@ -45,7 +40,7 @@ def _teacher(spec: Spec, splits: Splits, store: Store, near: Path | None) -> Sta
             return adopt(store, task, architecture, None, device)
     assert teacher.checkpoint is not None and teacher.architecture is not None
     with located("teacher.checkpoint"):
-        return adopt(store, task, teacher.architecture, locate(teacher.checkpoint, near), device)
+        return adopt(store, task, teacher.architecture, locate(teacher.checkpoint, place="teacher.checkpoint"), device)
 
 
 def cores() -> int:

@@ -11,6 +11,7 @@ stage.json), `outputs` and `data`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -137,8 +138,18 @@ def _link(draft: Path, path: Path) -> None:
     """Gives `draft` the name `path`; unlike a rename it fails where the name is taken."""
     try:
         os.link(draft, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        with path.open("xb") as file:
-            file.write(draft.read_bytes())
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        _write_new(path, draft.read_bytes())
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """For a file system without hard links. Raises FileExistsError; what cannot be written whole is taken away."""
+    with path.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise

@@ -17,7 +17,7 @@ def clock(seconds: float) -> str:
 
 def frontier_table(found: Facts) -> Table:
     """The frontier of a study's summary, the smallest student first, the teacher last."""
-    title = f"{found['study']}: the frontier of validation accuracy and size"
+    title = f"{found['study']}: the frontier of validation accuracy and size; last, the teacher"
     table = Table(title=title, title_justify="left")
     for name in ("params", "accuracy", "95 % interval", "of teacher", "smaller", "seconds"):
         table.add_column(name, justify="right")
@@ -29,6 +29,16 @@ def frontier_table(found: Facts) -> Table:
     teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0}
     table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
     return table
+
+
+def remarks(found: Facts) -> list[str]:
+    """What a person should not overlook in a study's summary."""
+    lines = []
+    if found["trials"]["failed"]:
+        lines.append(f"{found['trials']['failed']} trials failed; the column reason of trials.csv says why")
+    if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
+        lines.append("no network of the frontier is smaller than the teacher")
+    return lines
 
 
 def _numbers(row: Facts) -> list[str]:
@@ -76,11 +86,13 @@ def _span(ends: list[int]) -> str:
 def _times(seconds: Facts | None, workers: int) -> list[str]:
     if seconds is None:
         return ["time         not estimated: the spec asks for CUDA, which this machine lacks"]
-    return [
-        f"time         about {clock(seconds['total'])} on {workers} worker{'s' * (workers > 1)} of this machine: teacher "
-        f"{clock(seconds['teacher'])}, each assistant {clock(seconds['assistant_each'])}, each student "
-        f"{clock(seconds['student_each'])}"
-    ]
+    parts = ", ".join(
+        f"{name} {clock(seconds[key])}"
+        for name, key in (("teacher", "teacher"), ("each assistant", "assistant_each"), ("each student", "student_each"))
+        if seconds[key]
+    )
+    total = f"about {clock(seconds['total'])} of training on {workers} worker{'s' * (workers > 1)} of this machine"
+    return [f"time         {total}, and some 20 s to start: {parts}"]
 
 
 def explained(found: Facts) -> str:

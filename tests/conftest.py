@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from autodistill import spec
 from autodistill.spec import Spec
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
 DOCUMENT: dict[str, Any] = {
     "study": "tiny",

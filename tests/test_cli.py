@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from autodistill.cli import main
-from autodistill.search import search
+from autodistill.driver import search
 from autodistill.spec import Spec, load
 from autodistill.study.folder import dump
 
@@ -147,8 +147,8 @@ def test_check_says_what_a_search_would_do(path: Path, capsys: pytest.CaptureFix
     assert found["architectures"] == {"count": 24, "all": True, "too_large": 0}
     assert found["params"] == [12 + 1 + 4 + 4, 12 * 12 + 12 + 12 * 12 + 12 + 12 * 4 + 4]
     assert found["stages"] == {"most": 1 + 2 + 4, "shared": 3}
-    assert found["data"]["train"] == 180 and found["data"]["validation"] == 60 and found["data"]["test"] == 80
-    assert found["cache_bytes"] == 3 * 180 * 4 * 4
+    assert found["data"]["train"] == 160 and found["data"]["validation"] == 80 and found["data"]["test"] == 80
+    assert found["cache_bytes"] == 3 * 160 * 4 * 4
     low, high = found["data"]["test_interval_at_90"]
     assert low < 0.9 < high
     assert found["seconds"]["total"] > 0
@@ -179,6 +179,30 @@ def test_a_teacher_of_ones_own_is_imported(path: Path, tmp_path: Path, capsys: p
         "--set", "assistants.at_most=0",
     )  # fmt: skip
     assert code == 0 and found["teacher"]["accuracy"] > 0.8 and found["teacher"]["seconds"] == 0
+
+
+@pytest.mark.parametrize("kind", ["tuple", "nan", "few", "exit", "wide"])
+def test_a_teacher_that_misbehaves_is_refused(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Right on two samples, wrong on more; or wrong from the start."""
+    teacher = f"{{import: 'tests.own:odd', arguments: {{kind: {kind}}}}}"
+    code, found, _ = call(capsys, "check", str(path), "--set", f"teacher={teacher}", "--set", "assistants.at_most=0")
+    assert code == 2 and found["error"].startswith("teacher.import: ")
+
+
+def test_a_teacher_with_tied_weights_in_another_order_is_taken(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = "{import: 'tests.own:odd', arguments: {kind: tied}}"
+    code, found, errors = call(capsys, "check", str(path), "--set", f"teacher={teacher}", "--set", "assistants.at_most=0")
+    assert code == 0, errors
+
+
+def test_code_of_ones_own_may_print(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = f"{{import: 'tests.own:chatty', arguments: {{path: {tmp_path / 'data.npz'}}}}}"
+    code, found, errors = call(capsys, "check", str(path), "--set", f"task.dataset={dataset}")
+    assert code == 0 and found["data"]["train"] == 160 and "hello from my loader" in errors
 
 
 def test_a_teacher_from_a_checkpoint(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("prepare", "facts", "study"), 5),
     "runners": 6,
     **dict.fromkeys(("report", "progress"), 7),
-    **dict.fromkeys(("search", "check", "explain"), 8),
+    **dict.fromkeys(("driver", "check", "explain"), 8),
     "cli": 9,
     "__main__": 10,
 }

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
+from autodistill.driver import search
 from autodistill.report.write import counts
 from autodistill.runners import Runner, runner_of
-from autodistill.search import search
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.schedule import Study
 
@@ -77,7 +77,7 @@ class TestContract:
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-        from autodistill.search import Options
+        from autodistill.driver import Options
 
         with pytest.raises((StoreError, StudyError), match="damaged.*remove the folder"):
             search(tiny(search__trials=30), out=tmp_path / "out", runner=runner, options=Options(extend=True))

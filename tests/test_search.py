@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autodistill.search import Options, search
+from autodistill.driver import Options, search
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.folder import Folder, dump
@@ -208,6 +208,90 @@ def test_a_flipped_byte_in_the_teacher_is_found(tiny: Callable[..., Spec], tmp_p
     path.write_bytes(content)
     with pytest.raises(StoreError, match="damaged|cannot be read"):
         search(tiny(), out=tmp_path / "out", runner="serial")
+
+
+def test_the_public_name_is_the_function_every_time(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    import autodistill
+
+    for name in ("one", "two"):
+        study = autodistill.search(tiny(search__trials=1), out=tmp_path / name, runner="serial")
+        assert isinstance(study, autodistill.Study)
+
+
+def test_a_refused_spec_leaves_its_folder_free_and_an_older_study_whole(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    wrong = tiny(search={"trials": 6, "limits": {"params": 3}})
+    with pytest.raises(UsageError, match="search.limits leave no student: params 3 .the smallest student has"):
+        search(wrong, out=tmp_path / "out", runner="serial")
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    before = snapshot(tmp_path / "out")
+    with pytest.raises(UsageError, match="search.limits"):
+        search(wrong, out=tmp_path / "out", runner="serial", options=Options(fresh=True))
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_another_teacher_under_an_existing_study_is_refused(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    before = snapshot(tmp_path / "out")
+    monkeypatch.setattr("autodistill.spec.Recipe.version", 99)
+    with pytest.raises(UsageError, match="the teacher of .* was .*another --out, or --fresh"):
+        search(tiny(), out=tmp_path / "out", runner="serial")
+    assert snapshot(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"choice": [{"epochs": 1}, {"epochs": 2, "batch_size": 32}]},
+        {"epochs": 1, "precision": {"choice": ["float32", "bfloat16"]}},
+    ],
+)
+def test_recipes_are_searched_like_anything_else(tiny: Callable[..., Spec], tmp_path: Path, recipe: Any) -> None:
+    from autodistill.check import check
+
+    spec = tiny(student__recipe=recipe, search__trials=3)
+    assert json.dumps(check(spec))
+    assert search(spec, out=tmp_path / "out", runner="serial").finished()
+
+
+def test_no_distillation_can_be_an_option_of_its_own(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    options = [{"ce": {"weight": 1.0}}, {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": 4.0}}]
+    study = search(tiny(student__objective={"choice": options}, search__trials=10), out=tmp_path / "out", runner="serial")
+    assert {"student", "from labels"} <= {row["role"] for row in study.rows()}
+
+
+def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """The way out that a damaged stage is given with: remove its folder, give the same command."""
+    import shutil
+
+    study = search(tiny(), out=tmp_path / "out", runner="serial")
+    before = study.rows()
+    student = next(row for row in before if row["role"] == "student")
+    assistant = next(row for row in before if row["role"] == "assistant")
+    for row in (student, assistant):
+        shutil.rmtree(study.store.folder("stages", row["stage"]))
+    assert "lost" in {row["state"] for row in study.rows()}
+    again = search(tiny(), out=tmp_path / "out", runner="serial")
+    assert set(again.trained) == {student["stage"], assistant["stage"]}
+    told = [(row["stage"], row["accuracy"], row["state"]) for row in before]
+    assert [(row["stage"], row["accuracy"], row["state"]) for row in again.rows()] == told
+
+
+def test_a_record_without_its_spec_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    (tmp_path / "out" / "spec.yaml").unlink()
+    with pytest.raises(UsageError, match="study.db but no spec.yaml.*--fresh"):
+        search(tiny(search__seed=3), out=tmp_path / "out", runner="serial")
+    assert search(tiny(), out=tmp_path / "out", runner="serial", options=Options(fresh=True)).finished()
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a b", "a#b?mode=ro", "ü"])
+def test_any_folder_name_holds_its_own_study(tiny: Callable[..., Spec], tmp_path: Path, name: str) -> None:
+    search(tiny(search__trials=1), out=tmp_path / name, runner="serial")
+    assert (tmp_path / name / "study.db").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {name, "data.npz"}
+    assert search(tiny(search__trials=1), out=tmp_path / name, runner="serial").trained == []
 
 
 def test_a_cut_off_attempt_is_swept(tiny: Callable[..., Spec], tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from autodistill.store import Store
 @pytest.fixture
 def space(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Space]:
     def make(**changes: Any) -> Space:
-        spec, splits = load_data(tiny(**changes), cuda=False, near=None)
-        return space_of(spec, splits, Store(tmp_path / "store"), None)
+        spec, splits = load_data(tiny(**changes), cuda=False)
+        return space_of(spec, splits, Store(tmp_path / "store"))
 
     return make
 
@@ -154,8 +154,8 @@ def test_a_space_of_timm_models_is_searched_like_any_other(tmp_path: Path) -> No
         "search": {"trials": 2},
         "resources": {"gpus": 0},
     }
-    spec, splits = load_data(parse(document), cuda=False, near=None)
-    made = space_of(spec, splits, Store(tmp_path), None)
+    spec, splits = load_data(parse(document), cuda=False)
+    made = space_of(spec, splits, Store(tmp_path))
     architectures, everything = made.architectures()
     assert everything and len(architectures) == 4
     assert len({made.sizes(one).params for one in architectures}) == 4

@@ -22,9 +22,9 @@ CPU = torch.device("cpu")
 
 
 def open_study(spec: Spec, root: Path) -> Study:
-    spec, splits = load_data(spec, cuda=False, near=None)
+    spec, splits = load_data(spec, cuda=False)
     store = Store(root / "store")
-    space = space_of(spec, splits, store, None)
+    space = space_of(spec, splits, store)
     record = Record(root / "study.db", spec, space.domains)
     if "teacher" not in record.facts():
         record.note("teacher", space.teacher.key())
@@ -240,6 +240,27 @@ def test_a_failed_assistant_fails_its_dependants_by_name_and_closes_its_rung(stu
     assert all("width=16" not in trial.facts["chain"] for trial in later)
     assert one.space.closed == {0} == study(**changes).space.closed
     assert one.finished()
+
+
+def test_when_every_rung_is_closed_the_study_ends_and_says_why(study: Callable[..., Study]) -> None:
+    one = study(assistants__at_least=1, search__trials=8)
+    fail(one, lambda job: job.network.architecture.width in (16, 32))
+    assert one.finished() and one.ended is not None and "rungs of the ladder" in one.ended
+
+
+def test_a_result_that_another_study_stored_is_told(study: Callable[..., Study], folder: Path) -> None:
+    one, two = study(), open_study(study().spec, _beside(folder))
+    two.store = one.store
+    while (job := two.next()) is not None:
+        do(two, job)
+    assert two.finished()
+    run(one)
+    assert one.finished() and told(one) == told(two)
+
+
+def _beside(folder: Path) -> Path:
+    (folder / "beside").mkdir()
+    return folder / "beside"
 
 
 def test_retry_failed_asks_for_the_same_again(study: Callable[..., Study]) -> None:

@@ -35,8 +35,8 @@ class Raw:
     y_test: Array | None = None
 
 
-def read(task: TaskSpec, near: Path | None = None) -> Raw:
-    """The data set that `task` names; a relative path is looked up beside the spec (`near`), then in the working folder.
+def read(task: TaskSpec) -> Raw:
+    """The data set that `task` names.
 
     Raises DataError when it is not there or cannot be used.
     """
@@ -44,7 +44,7 @@ def read(task: TaskSpec, near: Path | None = None) -> Raw:
     if isinstance(dataset, ImportedData):
         return check(f"task.dataset: {dataset.factory}", _call(dataset))
     if dataset.endswith(".npz"):
-        path = locate(dataset, near, place="task.dataset")
+        path = locate(dataset, place="task.dataset")
         return check(f"task.dataset: {path}", _npz(path))
     if dataset == "sklearn/digits":
         return check(dataset, _digits())
@@ -53,16 +53,12 @@ def read(task: TaskSpec, near: Path | None = None) -> Raw:
     return check(dataset, _downloaded(dataset.removeprefix("torchvision/"), _folder(task), ""))
 
 
-def locate(name: str, near: Path | None, *, place: str = "") -> Path:
-    """The file `name` beside the spec, else in the working folder. Raises DataError, with `place` as where it was named."""
-    path = Path(name).expanduser()
-    paths = [(near or Path()) / path, path]
-    for one in paths:
-        if one.is_file():
-            return one.resolve()
-    looked = " or ".join(dict.fromkeys(str(one.absolute()) for one in paths))
-    where = f"{place}: " if place else ""
-    raise DataError(f"{where}{name!r} is not a file: looked for {looked}; give a path from the spec's folder, or a whole one")
+def locate(name: str, *, place: str) -> Path:
+    """The file `name`. Raises DataError, with `place` as where it was named."""
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise DataError(f"{place}: {str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
+    return path
 
 
 def _folder(task: TaskSpec) -> Path:

@@ -82,14 +82,17 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     """Training, validation and sealed test samples. Raises DataError when a class would be missing from one of them."""
     x, layout = _channels_first(raw.x, task.layout, raw.name)
     rows = np.arange(len(raw.y))
+    whole = len(rows)
     if raw.x_test is None or raw.y_test is None:
-        rows, test = _parted(raw, rows, task.split.test, task.split.seed, "test")
+        rows, test = _parted(raw, rows, task.split.test, task.split.seed, "test", f"{task.split.test} of {whole}")
         sealed = Samples(x=x[test], y=raw.y[test])
     else:
         sealed = Samples(x=_channels_first(raw.x_test, layout, raw.name)[0], y=raw.y_test)
     if task.samples is not None:
         rows = _subset(raw, rows, task.samples, task.split.seed)
-    train, validation = _parted(raw, rows, task.split.validation, task.split.seed, "validation")
+        whole = len(rows)
+    count = max(1, round(task.split.validation * whole))
+    train, validation = _parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
     return Splits(
         train=Samples(x=x[train], y=raw.y[train]),
         validation=Samples(x=x[validation], y=raw.y[validation]),
@@ -102,40 +105,40 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
 def _subset(raw: Raw, rows: Array, samples: int, seed: int) -> Array:
     if samples > len(rows):
         raise DataError(f"task.samples: {samples:,} of {len(rows):,} that there are; ask for fewer or leave it out")
-    return rows if samples == len(rows) else _parted(raw, rows, samples, seed, "samples")[1]
+    return rows if samples == len(rows) else _parted(raw, rows, samples, seed, "samples", f"{samples} of {len(rows)}")[1]
 
 
-def _parted(raw: Raw, rows: Array, part: float, seed: int, name: str) -> tuple[Array, Array]:
-    """The rows left and the rows taken, both in their old order; `part` is a share or a count."""
+def _parted(raw: Raw, rows: Array, part: float, seed: int, name: str, said: str) -> tuple[Array, Array]:
+    """The rows left and the rows taken, both in their old order; `part` is a share or a count, `said` what was asked."""
     from sklearn.model_selection import train_test_split
 
     y = raw.y[rows]
     place = "task.samples" if name == "samples" else f"task.split.{name}"
-    _check_room(y, part, int(raw.y.max()) + 1, place)
+    _check_room(y, part, int(raw.y.max()) + 1, f"{place}: {said}")
     left, taken = train_test_split(rows, test_size=part, stratify=y, random_state=seed % 2**32)
     for side, what in ((left, "left over"), (taken, f"in the {name} part")):
         missing = np.setdiff1d(y, raw.y[side])
         if len(missing) and not (name == "samples" and side is left):
             raise DataError(
-                f"{place}: {part} of {len(rows)} samples leaves no sample of class {missing[0]} {what}; "
+                f"{place}: {said} samples leaves no sample of class {missing[0]} {what}; "
                 "change the share or give more samples of that class"
             )
     return np.sort(left), np.sort(taken)
 
 
-def _check_room(y: Array, part: float, classes: int, place: str) -> None:
+def _check_room(y: Array, part: float, classes: int, asked: str) -> None:
     """Raises DataError unless both parts can have a sample of each class."""
     counts = np.bincount(y, minlength=classes)
     if counts.min() < 2:
         least = int(counts.argmin())
         raise DataError(
-            f"{place}: class {least} has {counts[least]} of {len(y)} samples, too few for two parts; "
+            f"{asked} samples: class {least} has {counts[least]} of the {len(y)} there are, too few for two parts; "
             "give more samples of that class"
         )
     taken = int(part) if part >= 1 else math.ceil(part * len(y))
     if not classes <= taken <= len(y) - classes:
         raise DataError(
-            f"{place}: {part} of {len(y)} samples makes parts of {taken} and {len(y) - taken} for {classes} classes; "
+            f"{asked} samples makes parts of {taken} and {len(y) - taken} for {classes} classes; "
             f"take from {classes} to {len(y) - classes} samples, or give more"
         )
 

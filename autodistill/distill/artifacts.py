@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 
 from ..data import Splits
 from ..imports import reason
 from ..measure import count_correct, evaluate, sizes
 from ..models import Network, build
-from ..spec import Checkpoint, DataError, Stage, Task, UsageError, describe, digest
+from ..spec import Checkpoint, DataError, Stage, StageFailed, Task, UsageError, describe, digest
 from ..spec.architectures import AnyArchitecture
 from ..store import Store
 
@@ -45,10 +47,18 @@ def save_data(store: Store, splits: Splits) -> None:
     def fill(folder: Path) -> dict[str, Any]:
         arrays = (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y)
         for name, array in zip(PARTS, arrays, strict=True):
-            np.save(folder / f"{name}.npy", np.ascontiguousarray(array))
+            save_array(folder / f"{name}.npy", array)
         return {"shape": list(splits.shape), "classes": splits.classes, "mean": mean, "std": std}
 
     store.make("data", splits.fingerprint, fill)
+
+
+def save_array(path: Path, array: Array) -> None:
+    """A .npy file. numpy.save would hide what the system says of a full disk."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def open_data(store: Store, fingerprint: str) -> Data:
@@ -69,17 +79,39 @@ def load_network(store: Store, network: Stage | Checkpoint, device: torch.device
     return built.to(device).eval().requires_grad_(False)
 
 
+def batch_for(data: Data) -> int:
+    """Samples at once where nothing is trained: 4 million numbers, 1,024 at most."""
+    return max(1, min(1024, 4_000_000 // math.prod(data.shape)))
+
+
+def plain_state(network: Network) -> dict[str, torch.Tensor]:
+    """Its tensors on the CPU, in plain order, tied ones each for itself: what safetensors can hold."""
+    return {
+        name: tensor.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+
+
 def save_network(folder: Path, network: Network) -> None:
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
+    state = plain_state(network)
+    (folder / "model.safetensors").write_bytes(save(state))  # save_file hides what the system says of a full disk
 
 
 def measurement(network: Network, data: Data, architecture: AnyArchitecture, device: torch.device) -> dict[str, Any]:
-    """Validation accuracy and exact sizes of a trained network."""
-    logits = evaluate(network, data.validation_x, batch_size=1024, device=device)
+    """Validation accuracy and exact sizes of a trained network. Raises StageFailed when its outputs are no logits."""
+    logits = logits_of(network, data, data.validation_x, device)
     correct, n = count_correct(logits, data.validation_y), len(data.validation_y)
     size = sizes(architecture, data.shape, data.classes)
     return {"accuracy": correct / n, "correct": correct, "n": n, "params": size.params, "macs": size.macs, "bytes": size.bytes}
+
+
+def logits_of(network: Network, data: Data, x: Array, device: torch.device) -> torch.Tensor:
+    """Finite logits (N, classes) of samples x. Raises StageFailed when they are not."""
+    logits = evaluate(network, x, batch_size=batch_for(data), device=device)
+    if logits.shape[1] != data.classes or not bool(torch.isfinite(logits).all()):
+        what = "not finite" if logits.shape[1] == data.classes else f"of {logits.shape[1]} classes, not {data.classes}"
+        raise StageFailed(f"the outputs are {what}")
+    return logits
 
 
 def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Path | None, device: torch.device) -> Checkpoint:
@@ -91,7 +123,9 @@ def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Path
     network = build_for(data, architecture)
     if weights is not None:
         _load_into(network, weights, architecture)
-    checkpoint = Checkpoint(task=task, architecture=architecture, weights=digest(save(network.state_dict()).hex()))
+    checkpoint = Checkpoint(
+        task=task, architecture=architecture, weights=hashlib.sha256(save(plain_state(network))).hexdigest()
+    )
     network.to(device).eval().requires_grad_(False)
     _check_outputs(network, data, describe(architecture), device)
 
@@ -100,7 +134,10 @@ def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Path
         found = measurement(network, data, architecture, device)
         return {"network": checkpoint.model_dump(mode="json"), "measurement": found | {"seconds": 0.0}}
 
-    store.make("stages", checkpoint.key(), fill)
+    try:
+        store.make("stages", checkpoint.key(), fill)
+    except (StageFailed, RuntimeError) as failure:  # right on two samples, wrong on more
+        raise UsageError(f"{describe(architecture)}: {reason(failure)}") from failure
     return checkpoint
 
 
@@ -121,7 +158,7 @@ def _check_outputs(network: Network, data: Data, name: str, device: torch.device
         logits = evaluate(network, data.validation_x[:2], batch_size=2, device=device)
     except UsageError:
         raise
-    except Exception as error:  # one's own module may raise anything
+    except (Exception, SystemExit) as error:  # one's own module may raise anything
         raise UsageError(f"{name} fails on samples of shape {data.shape}: {reason(error)}") from error
     if tuple(logits.shape) != (2, data.classes):
         raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")
@@ -138,8 +175,8 @@ def make_outputs(store: Store, teacher: Stage | Checkpoint, device: torch.device
     def fill(folder: Path) -> dict[str, Any]:
         network = load_network(store, teacher, device)
         data = open_data(store, teacher.task.data)
-        logits = evaluate(network, data.train_x, batch_size=1024, device=device)
-        np.save(folder / "logits.npy", logits.numpy())
+        logits = logits_of(network, data, data.train_x, device)
+        save_array(folder / "logits.npy", logits.numpy())
         return {"teacher": teacher.key()}
 
     store.make("outputs", outputs_key(teacher), fill)

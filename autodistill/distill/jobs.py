@@ -59,12 +59,12 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
     except torch.OutOfMemoryError as error:
         raise StageFailed(f"out of memory on {device}: {_first_line(error)}") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
         raise StageFailed(_reason(error)) from error
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
-    except Exception as error:  # one's own code may raise anything
+    except (Exception, SystemExit) as error:  # one's own code may raise anything
         raise StageFailed(_reason(error)) from error
 
 
@@ -97,10 +97,20 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {_first_line(error)} ({frame.filename}:{frame.lineno} in {frame.name})"
 
 
+def _release(cuda: bool) -> None:
+    """Gives cached memory back: a share of a GPU is shared with others, and a worker lives long."""
+    if cuda:
+        import torch
+
+        torch.cuda.empty_cache()
+
+
 def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> str | None:
     """Does a job; returns the reason when its stage failed."""
     try:
         perform(job, store, cuda=cuda, threads=threads)
     except StageFailed as failure:
         return str(failure)
+    finally:
+        _release(cuda)
     return None

@@ -8,6 +8,7 @@ weights and see the same batches in the same order.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import platform
@@ -39,7 +40,8 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
         data = open_data(store, stage.task.data)
         started = time.perf_counter()
         run = Run(store, stage, data, device)
-        losses = [run.epoch() for _ in range(stage.recipe.epochs)]
+        with seeded(stage.seed, "forward", device):  # dropout and its like
+            losses = [run.epoch() for _ in range(stage.recipe.epochs)]
         seconds = time.perf_counter() - started
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
         save_network(folder, network)
@@ -105,10 +107,17 @@ def derived_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")
 
 
+@contextlib.contextmanager
+def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
+    """torch's own generators as (seed, purpose) has them; put back afterwards."""
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
+        torch.manual_seed(derived_seed(seed, purpose))
+        yield
+
+
 def initialised(stage: Stage, data: Data) -> Network:
     """The stage's network with the weights that its seed gives, on the CPU."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(stage.seed, "init"))
+    with seeded(stage.seed, "init", torch.device("cpu")):
         return build_for(data, stage.architecture)
 
 

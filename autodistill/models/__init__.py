@@ -69,7 +69,7 @@ def build(
     """
     body = FAMILIES[type(architecture)](architecture, shape, classes)
     if isinstance(architecture, Imported):
-        return Network(body)
+        return Network(body.cpu())
     return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape))
 
 

@@ -44,7 +44,7 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
-        "hypervolume": hypervolume(found, chance),
+        "hypervolume": hypervolume(spec, found, chance),
     }
 
 

@@ -12,6 +12,7 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,12 +59,6 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             fatal = str(error)
         return {"done": True, "failure": failure, "fatal": fatal}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        return None
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        return None
-
 
 class Jobs(Searcher):  # type: ignore[misc]
     """Asks the study what is ready. Runs in the driver, so only the driver touches the study."""
@@ -91,7 +86,10 @@ class Jobs(Searcher):  # type: ignore[misc]
         with self._guard():
             if result and result.get("fatal"):
                 raise StudyError(result["fatal"])
-            self.study.done(job, DIED if error or result is None else result.get("failure"))
+            died = error or result is None
+            if died and not _is_alive():
+                raise StudyError("Ray itself ended; the same command goes on from here")
+            self.study.done(job, DIED if died else (result or {}).get("failure"))
             self.after()
 
     @contextlib.contextmanager
@@ -163,7 +161,16 @@ class RayTune:
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError) as error:
-            raise StudyError(f"no Ray cluster at --address {self.address}: {error}") from error
+            raise StudyError(f"no Ray at {self.address or 'this machine'}: {error}") from error
+
+
+def _is_alive() -> bool:
+    """Whether Ray still has a node, a moment after a worker was lost: else the loss says nothing of its stage."""
+    time.sleep(1.0)
+    try:
+        return any(node["Alive"] for node in ray.nodes())
+    except Exception:  # whatever its client raises when nothing answers
+        return False
 
 
 def workers_of(study: Study) -> int:
@@ -179,6 +186,10 @@ def workers_of(study: Study) -> int:
     if not found:
         raise UsageError(f"resources: no node has {resources.cpus:g} CPUs and {gpus:g} GPUs; ask for less")
     return found
+
+
+# Tune would save a checkpoint when a trial ends, into a folder of the driver that other machines do not have.
+_NEVER = tune.CheckpointConfig(checkpoint_at_end=False)
 
 
 def _tuner(study: Study, jobs: Jobs, scratch: str) -> tune.Tuner:
@@ -200,7 +211,7 @@ def _tuner(study: Study, jobs: Jobs, scratch: str) -> tune.Tuner:
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=tune.RunConfig(name="search", storage_path=scratch, verbose=0, log_to_file=False),
+        run_config=tune.RunConfig(name="search", storage_path=scratch, verbose=0, log_to_file=False, checkpoint_config=_NEVER),
     )
 
 

@@ -31,7 +31,23 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
         raise SpecError(problems + error.problems) from None
     if problems:
         raise SpecError(problems)
-    return spec
+    return _anchored(spec, Path(path).parent)
+
+
+def _anchored(spec: Spec, folder: Path) -> Spec:
+    """Files that a spec names are looked up beside it, then in the working folder; from here on their paths are whole."""
+    task, teacher = spec.task, spec.teacher
+    if isinstance(task.dataset, str) and task.dataset.endswith(".npz"):
+        task = task.model_copy(update={"dataset": _whole(task.dataset, folder)})
+    if teacher.checkpoint is not None:
+        teacher = teacher.model_copy(update={"checkpoint": _whole(teacher.checkpoint, folder)})
+    return spec.model_copy(update={"task": task, "teacher": teacher})
+
+
+def _whole(name: str, folder: Path) -> str:
+    path = Path(name).expanduser()
+    found = path if path.is_file() and not (folder / path).is_file() else folder / path
+    return str(found.absolute())
 
 
 def parse(raw: Any, places: Places | None = None) -> Spec:

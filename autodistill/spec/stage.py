@@ -15,7 +15,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Split(Value):
-    """Shares of the samples; `test` is not used where a data set has a test split of its own."""
+    """Shares of all samples (of `task.samples`, where given, for validation).
+
+    `test` is not used where a data set has a test split of its own.
+    """
 
     validation: Share = 0.15
     test: Share = 0.15

@@ -39,7 +39,10 @@ class Folder:
             self._lock.close()
 
     def exists(self) -> bool:
-        return self.spec.exists() and self.database.exists()
+        """Whether a study is here. Raises UsageError for a record without its spec."""
+        if self.database.exists() and not self.spec.exists():
+            raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
+        return self.database.exists()
 
     def read(self) -> Spec:
         """The resolved spec of the study. Raises UsageError when there is no study here."""
@@ -47,17 +50,19 @@ class Folder:
             raise UsageError(f"{self.path} holds no study (no spec.yaml with study.db); name the --out of a search")
         return load(self.spec)
 
-    def claim(self, spec: Spec, *, fresh: bool = False, extend: bool = False) -> None:
-        """Makes the folder that of `spec`. Raises UsageError when it is another's, with the ways out."""
+    def refuse_other(self, spec: Spec, *, extend: bool) -> None:
+        """Raises UsageError when the study here is another's than `spec`, with the ways out."""
+        _check_same(self.read(), spec, self.path, extend)
+
+    def claim(self, spec: Spec, *, fresh: bool) -> None:
+        """Makes the folder that of `spec`."""
         if fresh:
             self.clear()
-        if self.exists():
-            _check_same(self.read(), spec, self.path, extend)
         self._write(spec)
 
     def clear(self) -> None:
         """Removes the record, tables and pictures. Stages stay: their keys say what they are."""
-        for name in ("spec.yaml", "study.db", "study.db-wal", "study.db-shm", *DRAWN):
+        for name in ("study.db", "study.db-wal", "study.db-shm", "spec.yaml", *DRAWN):
             (self.path / name).unlink(missing_ok=True)
 
     def _write(self, spec: Spec) -> None:

@@ -7,6 +7,7 @@ trial. The sampler is seeded anew by (search.seed, proposals so far): a resumed 
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,13 +77,17 @@ class Record:
         directions = [up if name == "accuracy" else down for name in spec.search.objectives]
         self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
         try:
-            self.storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
+            # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
+            connect = {"creator": lambda: sqlite3.connect(database, timeout=60)}
+            self.storage = optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
             self.study = optuna.create_study(
                 study_name=spec.study, storage=self.storage, directions=directions, load_if_exists=True
             )
             found = self.study.get_trials(deepcopy=False)
         except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
             cause = str(error).splitlines()[0]
+            if "disk is full" in str(error):
+                raise StudyError(f"no space left for {database}; free some, then give the same command again") from error
             raise StudyError(f"{database} is no readable study ({cause}); give another --out or --fresh") from error
         self.trials: list[Trial] = []
         for one in found:
@@ -138,7 +143,7 @@ class Record:
         trial.values = None if values is None else list(values)
         self._keep(trial)
         self._scratch.add_trial(frozen)
-        self._mirror[trial.number] = len(self._scratch.trials) - 1
+        self._mirror[trial.number] = len(self._scratch.get_trials(deepcopy=False)) - 1
         return trial
 
     def _keep(self, trial: Trial) -> None:

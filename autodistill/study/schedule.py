@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..distill import Job
 from ..space import Space
-from ..spec import Checkpoint, Spec, Stage, StudyError, chain, describe
+from ..spec import Checkpoint, Spec, Stage, StudyError, UsageError, chain, describe
 from ..stats import wilson
 from ..store import Store
 from .record import Record, Trial
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REPEATS = 20
 TRIES = 3
+ARRIVAL_SECONDS = 30
 Network = Stage | Checkpoint
 
 
@@ -46,6 +47,8 @@ class Study:
         self._done: set[tuple[str, str]] = set()
         self._tries: dict[tuple[str, str], int] = {}
         self._failed: dict[str, str] = dict(record.facts().get("failed", {}))
+        complete = [self._stages[trial.number] for trial in record.trials if trial.state == "complete"]
+        self._lost = [stage for stage in complete if not self._is_whole(stage)]
         for stage in self._stages.values():
             self._close_rungs(stage)
         self.ended = self._repeats_only()
@@ -57,6 +60,7 @@ class Study:
 
     def next(self) -> Job | None:
         """A job whose requirements are met, or None when there is none now."""
+        self._settle()  # another study may have filled a shared store
         while True:
             job = self._ready()
             if job is not None:
@@ -67,17 +71,16 @@ class Study:
             self._ask()
 
     def finished(self) -> bool:
-        return (
-            self.teacher_is_there()
-            and not self._open()
-            and (self.ended is not None or self._counted() >= self.spec.search.trials)
-        )
+        asked = self.ended is not None or self._counted() >= self.spec.search.trials
+        return asked and self.teacher_is_there() and not self._open() and all(map(self._is_whole, self._lost))
 
     def done(self, job: Job, failure: str | None = None) -> None:
         """Takes note of a job's end; `failure` is the reason why its result is not in the store."""
         self._running.discard(job.address())
-        if failure is not None:
+        if failure is not None and not self._is_done(job):  # a worker may die after it stored what it was asked for
             self._note_failure(job, failure)
+        elif not self._arrives(job):
+            raise StudyError(f"a worker stored a result that is not in {self.store.root}; give a --store that every node sees")
         elif job.kind == "train":
             self.trained.append(job.network.key())
             if job.network.key() == self.teacher.key():
@@ -122,14 +125,26 @@ class Study:
             self._done.add(address)
         return address in self._done
 
+    def _is_whole(self, stage: Stage) -> bool:
+        """Whether a stage and its chain are stored: a folder that was damaged and removed is made again."""
+        return all(self._is_done(Job(kind="train", network=network)) for network in [*stage.ancestors(), stage])
+
+    def _arrives(self, job: Job) -> bool:
+        """Whether a result is there; a network file system may take some seconds to show what another node wrote."""
+        for _ in range(ARRIVAL_SECONDS * 10):
+            if self._is_done(job):
+                return True
+            time.sleep(0.1)
+        return False
+
     def _ready(self) -> Job | None:
         """The first job that can start: the teacher, then what unblocks others, then students in the order asked."""
         if not self.teacher_is_there():
             job = Job(kind="train", network=self.teacher)
             return None if job.address() in self._running else job
         found: Job | None = None
-        for trial in self._open():
-            stage = self._stages[trial.number]
+        self._lost = [stage for stage in self._lost if not self._is_whole(stage)]
+        for stage in [*self._lost, *(self._stages[trial.number] for trial in self._open())]:
             for job in self._startable(stage):
                 if job.network.key() != stage.key() or job.kind == "outputs":
                     return job
@@ -155,6 +170,9 @@ class Study:
     def _counted(self) -> int:
         return sum(map(_counts, self.record.trials))
 
+    def told(self) -> int:
+        return sum(trial.state != "running" for trial in self.record.trials)
+
     def counted_done(self) -> int:
         return sum(_counts(trial) and trial.state != "running" for trial in self.record.trials)
 
@@ -163,7 +181,13 @@ class Study:
         return self.teacher_is_there() and few and self.ended is None and self._counted() < self.spec.search.trials
 
     def _ask(self) -> None:
-        params, sampled = self.record.propose(self.space.feasible)
+        try:
+            params, sampled = self.record.propose(self.space.feasible)
+        except UsageError:
+            if not self.space.closed:
+                raise
+            self.ended = "no student is left to propose: the rungs of the ladder that its assistants need are closed"
+            return
         if not self.record.trials:
             self.first_asked = time.monotonic()
         self._add(params, {}, sampled)
@@ -184,6 +208,7 @@ class Study:
             "role": "student" if stage.teachers else "from labels",
             "architecture": describe(stage.architecture),
             "chain": chain(stage),
+            "above": [network.key() for network in stage.ancestors()],
             "params": size.params,
             "macs": size.macs,
             "bytes": size.bytes,

@@ -32,8 +32,8 @@ def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
     if teacher_key is None or not store.has("stages", teacher_key):
         return []
     teacher = _stored(store, teacher_key, role="teacher")
-    trials = [_of_trial(store, trial) for trial in record.trials if "assistant" not in trial.facts]
-    found = [teacher, *_assistants(store, trials, teacher_key), *trials]
+    trials = [trial for trial in record.trials if "assistant" not in trial.facts]
+    found = [teacher, *_assistants(store, trials, teacher_key), *(_of_trial(store, trial) for trial in trials)]
     for row in found:
         _relate(row, teacher)
     for index in _members(found, spec):
@@ -69,7 +69,8 @@ def _stored(store: Store, key: str, *, role: str) -> Row:
 
 def _of_trial(store: Store, trial: Trial) -> Row:
     facts = trial.facts
-    row = _stored(store, facts["stage"], role=facts["role"]) if trial.state == "complete" else _unmeasured(trial)
+    there = all(store.has("stages", key) for key in (*facts["above"], facts["stage"]))
+    row = _stored(store, facts["stage"], role=facts["role"]) if trial.state == "complete" and there else _unmeasured(trial)
     searched = {f"param.{path}": value for path, value in trial.params.items()}
     return row | {"trial": trial.number, "repeats": "repeats" in facts, "retried": trial.retried} | searched
 
@@ -77,20 +78,16 @@ def _of_trial(store: Store, trial: Trial) -> Row:
 def _unmeasured(trial: Trial) -> Row:
     empty = dict.fromkeys(("accuracy", "low", "high", "seconds", "seconds_chain"))
     known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
-    reason = trial.facts.get("reason")
-    return {"trial": trial.number, "state": trial.state, **known, **empty, "reason": reason, "frontier": False}
+    lost = "its stage, or one above it, is no longer stored; the search makes it again"
+    state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
+    return {"trial": trial.number, "state": state, **known, **empty, "reason": reason, "frontier": False}
 
 
-def _assistants(store: Store, trials: Sequence[Row], teacher_key: str) -> list[Row]:
-    """Assistants that complete trials stand on, each once, unless it is itself a student of a trial."""
-    keys: dict[str, None] = {}
-    for row in trials:
-        if row["state"] == "complete":
-            network = network_of(store, row["stage"])
-            above = network.ancestors() if isinstance(network, Stage) else []
-            keys |= dict.fromkeys(one.key() for one in above)
-    own = {row["stage"] for row in trials} | {teacher_key}
-    return [_stored(store, key, role="assistant") for key in keys if key not in own]
+def _assistants(store: Store, trials: Sequence[Trial], teacher_key: str) -> list[Row]:
+    """Stored assistants of all trials, each once, unless it is itself the student of a trial."""
+    above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
+    own = {trial.facts["stage"] for trial in trials} | {teacher_key}
+    return [_stored(store, key, role="assistant") for key in above if key not in own and store.has("stages", key)]
 
 
 def _relate(row: Row, teacher: Row) -> None:
@@ -121,11 +118,12 @@ def frontier(found: Sequence[Row]) -> list[Row]:
     return sorted((row for row in found if row["frontier"]), key=lambda row: (row["params"], row["accuracy"]))
 
 
-def hypervolume(found: Sequence[Row], chance: float) -> dict[str, Any]:
-    """Of validation accuracy above chance and log10 of params below the teacher's."""
+def hypervolume(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
+    """Of validation accuracy above chance and log10 of params below the teacher's, whatever the spec's objectives."""
+    able = [row for row in found if row["state"] == "complete" and _may_be_member(row, spec)]
     teacher = next(row for row in found if row["role"] == "teacher")
     points = costs(
-        [{"accuracy": row["accuracy"], "params": math.log10(max(row["params"], 1))} for row in frontier(found)],
+        [{"accuracy": row["accuracy"], "params": math.log10(max(row["params"], 1))} for row in able],
         ("accuracy", "params"),
     )
     reference = costs([{"accuracy": chance, "params": math.log10(max(teacher["params"], 1))}], ("accuracy", "params"))

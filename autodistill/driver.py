@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,50 +45,79 @@ def search(
     runner: Runner | Literal["ray", "serial"] = "ray",
     options: Options | None = None,
     console: Console | None = None,
-    near: Path | None = None,
 ) -> Study:
     """Searches the students of `spec` and writes the report into `out` (`reports/<study>` unless given).
 
-    The same call goes on where an earlier one stopped. `near` is the folder that relative paths of the spec are looked up
-    in first. Raises UsageError for what was asked wrongly, StudyError or StoreError when the search cannot go on.
+    The same call goes on where an earlier one stopped. Raises UsageError for what was asked wrongly, StudyError or
+    StoreError when the search cannot go on.
     """
     options, runner = options or Options(), runner_of(runner)
     folder = Folder(out or Path("reports") / spec.study)
-    console = console or Console(stderr=True)
+    console = console or Console(file=sys.stderr)  # this stream, whatever Ray's silence does to the name
     with folder:
-        study = prepare(spec, folder, runner, options, near)
+        study = prepare(spec, folder, runner, options)
         with Progress(console) as progress:
             _go_on(study, folder, runner, options, progress)
     return study
 
 
-def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options, near: Path | None) -> Study:
-    """The study, ready to go on: data read and stored, spec resolved, folder claimed, teacher known."""
+def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Study:
+    """The study, ready to go on. Nothing of an older study is touched before all that could be refused has passed."""
     cuda = runner.sees_cuda()
-    spec, splits = load_data(spec, cuda=cuda, near=near)
+    spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
-    folder.claim(spec, fresh=options.fresh, extend=options.extend)
-    record = Record(folder.database, spec, domains_of(spec))
-    store = _store(folder, record, options.store)
-    space = space_of(spec, splits, store, near)
-    if not record.trials:
+    known = {} if options.fresh else _known(folder, spec, options.extend)
+    store = _store(folder, known.get("store"), options.store)
+    space = space_of(spec, splits, store)
+    _refuse_other_teacher(folder, known.get("teacher"), space.teacher.key())
+    if not known:
         facts(space, splits)  # refuses what check would refuse
-    _note(record, teacher=space.teacher.key(), chance=splits.chance)
+    folder.claim(spec, fresh=options.fresh)
+    record = Record(folder.database, spec, domains_of(spec))
+    _note(record, store=_place(folder, store), teacher=space.teacher.key(), chance=splits.chance)
     return Study(spec, space, store, record, chance=splits.chance)
 
 
-def _store(folder: Folder, record: Record, asked: str | None) -> Store:
+def _known(folder: Folder, spec: Spec, extend: bool) -> dict[str, Any]:
+    """What the record in the folder knows of its study. Raises UsageError when that is a study of another spec."""
+    if not folder.exists():
+        return {}
+    folder.refuse_other(spec, extend=extend)
+    record = Record(folder.database, folder.read())
+    known = record.facts()
+    record.close()
+    return known
+
+
+def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
     """The place of the stages: the folder's own, which is swept, unless --store names a shared one."""
-    known = record.facts().get("store")
-    place = str(Path(asked).absolute()) if asked is not None else known or OWN_STORE
-    if known is not None and place != known:
-        raise UsageError(f"--store {asked}: {folder.path} keeps its stages in {known}; leave --store out or give another --out")
-    _note(record, store=place)
-    store = Store(folder.path / place)
-    if place == OWN_STORE:
+    if asked == "":
+        raise UsageError("--store is empty; name a folder, or leave it out")
+    own = Store(folder.path / OWN_STORE)
+    before = Store(folder.path / known) if known is not None else None
+    store = Store(asked) if asked is not None else before or own
+    if before is not None and store.root != before.root:
+        raise UsageError(
+            f"--store {asked}: {folder.path} keeps its stages in {before.root}; leave --store out or give another --out"
+        )
+    if store.root == own.root:
         store.sweep()
     return store
+
+
+def _place(folder: Folder, store: Store) -> str:
+    """Of a store in the study's folder relative to it, so that the folder can be moved."""
+    inside = store.root.is_relative_to(folder.path)
+    return str(store.root.relative_to(folder.path) if inside else store.root)
+
+
+def _refuse_other_teacher(folder: Folder, known: str | None, key: str) -> None:
+    if known is not None and known != key:
+        raise UsageError(
+            f"the teacher of {folder.path} was {known:.12}, is {key:.12}: its weights, or the version of what trains it, "
+            "changed; give another --out, or --fresh to start anew"
+        )
 
 
 def _note(record: Record, **facts: Any) -> None:
@@ -99,7 +129,7 @@ def _note(record: Record, **facts: Any) -> None:
 def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progress: Progress) -> None:
     if options.retry_failed and not study.retry_failed():
         progress.say("nothing had failed")
-    if study.finished() and study.record.facts().get("drawn") == study.counted_done():
+    if study.finished() and study.record.facts().get("drawn") == study.told():
         progress.say(f"{folder.path} is finished: {study.counted_done()} trials; nothing to do")
         return
     pen = _Pen(study, folder, progress)
@@ -108,7 +138,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
     if not study.finished():
         raise StudyError("the runner ended before the study did; give the same command again to go on")
     pen.draw(picture=True)
-    study.record.note("drawn", study.counted_done())
+    study.record.note("drawn", study.told())
     if study.ended is not None:
         progress.say(study.ended)
 
