@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import sys
 import time
@@ -40,6 +41,8 @@ def _explained(arguments: argparse.Namespace, error: Exception) -> int:
 
     if arguments.debug:
         raise error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+        return _failed(arguments, "no space left; free some, then give the same command again: it goes on from here", 1)
     problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
     known = isinstance(error, AutodistillError)
     text = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"

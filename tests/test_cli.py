@@ -126,6 +126,12 @@ def test_a_folder_without_a_study_is_said(tmp_path: Path, capsys: pytest.Capture
         assert code == 2 and "holds no study" in found["error"] and "holds no study" in errors
 
 
+def test_an_out_that_is_a_file_is_said(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (path, path / "below"):
+        code, found, _ = call(capsys, "search", str(path), "--out", str(out), "--runner", "serial")
+        assert code == 2 and "cannot be written to" in found["error"]
+
+
 def test_errors_are_one_object_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, found, errors = call(capsys, "search", str(tmp_path / "none.yaml"))
     assert code == 2 == found["exit_code"] and "cannot be read" in found["error"] and "Traceback" not in errors
