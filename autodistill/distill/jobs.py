@@ -10,13 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
-
-from ..spec import AutodistillError, Checkpoint, Network, Stage, StageFailed, StoreError, StudyError
+from ..spec import NETWORK, AutodistillError, Checkpoint, Stage, StageFailed, StoreError, StudyError
 from ..store import Kind, Store
 from .artifacts import make_outputs, outputs_key
-
-NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,12 @@ from .errors import (
     located,
 )
 from .objectives import CrossEntropy, Objective, Recipe, SoftTargets, Term
-from .stage import Checkpoint, Network, Split, Stage, Task, chain
+from .stage import NETWORK, Checkpoint, Network, Split, Stage, Task, chain
 from .value import Value, digest
 
 __all__ = [
     "MLP",
+    "NETWORK",
     "AutodistillError",
     "Checkpoint",
     "ConvNet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import AnyArchitecture, describe
 from .objectives import Objective, Recipe
@@ -98,6 +98,10 @@ class Stage(Value):
 
 
 Network = Annotated[Stage | Checkpoint, Field(discriminator="kind")]
+
+
+NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
+"""From plain data back to a stage with its chain, or a checkpoint."""
 
 
 def chain(network: Stage | Checkpoint) -> str:

@@ -72,7 +72,7 @@ class Study:
 
     def finished(self) -> bool:
         asked = self.ended is not None or self._counted() >= self.spec.search.trials
-        return asked and self.teacher_is_there() and not self._open() and all(map(self._is_whole, self._lost))
+        return asked and self.teacher_is_there() and not self._open() and not self._wanted_again()
 
     def done(self, job: Job, failure: str | None = None) -> None:
         """Takes note of a job's end; `failure` is the reason why its result is not in the store."""
@@ -129,6 +129,11 @@ class Study:
         """Whether a stage and its chain are stored: a folder that was damaged and removed is made again."""
         return all(self._is_done(Job(kind="train", network=network)) for network in [*stage.ancestors(), stage])
 
+    def _wanted_again(self) -> list[Stage]:
+        """Stages of complete trials that are no longer stored, unless making them again failed."""
+        self._lost = [stage for stage in self._lost if not self._is_whole(stage)]
+        return [one for one in self._lost if not any(n.key() in self._failed for n in [*one.ancestors(), one])]
+
     def _arrives(self, job: Job) -> bool:
         """Whether a result is there; a network file system may take some seconds to show what another node wrote."""
         for _ in range(ARRIVAL_SECONDS * 10):
@@ -143,8 +148,7 @@ class Study:
             job = Job(kind="train", network=self.teacher)
             return None if job.address() in self._running else job
         found: Job | None = None
-        self._lost = [stage for stage in self._lost if not self._is_whole(stage)]
-        for stage in [*self._lost, *(self._stages[trial.number] for trial in self._open())]:
+        for stage in [*self._wanted_again(), *(self._stages[trial.number] for trial in self._open())]:
             for job in self._startable(stage):
                 if job.network.key() != stage.key() or job.kind == "outputs":
                     return job

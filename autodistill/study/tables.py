@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from .. import pareto
-from ..spec import Checkpoint, Network, Spec, Stage, chain, describe
+from ..spec import NETWORK, Checkpoint, Spec, Stage, chain, describe
 from ..stats import wilson
 from ..store import Store
 from .record import Record, Trial
 
 Row = dict[str, Any]
-NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 SIZES = ("params", "macs", "bytes")
 
 
