@@ -98,7 +98,7 @@ def _times(seconds: Facts | None, workers: int) -> list[str]:
 def explained(found: Facts) -> str:
     """What `explain` prints."""
     measured = found["measurement"]
-    lines = [f"stage        {found['stage']}", f"trials       {', '.join(map(str, found['trials'])) or 'none'}"]
+    lines = [f"stage        {found['stage']}", f"of trial     {', '.join(map(str, found['trials'])) or 'none'}"]
     for depth, link in enumerate(found["chain"]):
         lines.append(
             f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link['architecture']}: {link['accuracy']:.1%}, "
