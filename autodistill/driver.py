@@ -67,27 +67,25 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
-    known = {} if options.fresh else _known(folder, spec, options.extend)
+    record = None if options.fresh else _opened(folder, spec, options.extend)
+    known = record.facts() if record is not None else {}
     store = _store(folder, known.get("store"), options.store)
     space = space_of(spec, splits, store)
     _refuse_other_teacher(folder, known.get("teacher"), space.teacher.key())
     if not known:
         facts(space, splits)  # refuses what check would refuse
     folder.claim(spec, fresh=options.fresh)
-    record = Record(folder.database, spec, domains_of(spec))
+    record = record or Record(folder.database, spec, domains_of(spec))
     _note(record, store=_place(folder, store), teacher=space.teacher.key(), chance=splits.chance)
     return Study(spec, space, store, record, chance=splits.chance)
 
 
-def _known(folder: Folder, spec: Spec, extend: bool) -> dict[str, Any]:
-    """What the record in the folder knows of its study. Raises UsageError when that is a study of another spec."""
+def _opened(folder: Folder, spec: Spec, extend: bool) -> Record | None:
+    """The record in the folder, if there is one. Raises UsageError when that is of another spec."""
     if not folder.exists():
-        return {}
+        return None
     folder.refuse_other(spec, extend=extend)
-    record = Record(folder.database, folder.read())
-    known = record.facts()
-    record.close()
-    return known
+    return Record(folder.database, spec, domains_of(spec))
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:

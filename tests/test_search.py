@@ -305,7 +305,7 @@ def test_a_cut_off_attempt_is_swept(tiny: Callable[..., Spec], tmp_path: Path) -
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_search_over_two_nodes(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    """Both nodes of a cluster train; the driver joins it by its address."""
+    """The driver joins a cluster by its address; of one CPU a node, so two workers are one on each."""
     path, out = written(tiny(search__trials=12), tmp_path), tmp_path / "out"
     script = f"""
 import json, subprocess, sys

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..imports import reason
 from ..spec import NETWORK, AutodistillError, Checkpoint, Stage, StageFailed, StoreError, StudyError
 from ..store import Kind, Store
 from .artifacts import make_outputs, outputs_key
@@ -90,7 +91,7 @@ def _first_line(error: BaseException) -> str:
 
 def _reason(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {_first_line(error)} ({frame.filename}:{frame.lineno} in {frame.name})"
+    return f"{reason(error)} ({frame.filename}:{frame.lineno} in {frame.name})"
 
 
 def _release(cuda: bool) -> None:
