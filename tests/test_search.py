@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -29,7 +30,9 @@ def written(spec: Spec, folder: Path) -> Path:
 
 def start(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "autodistill", "search", str(spec), "--out", str(out), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
 
 
 def stored(root: Path) -> dict[str, tuple[bytes, int]]:
