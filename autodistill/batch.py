@@ -13,3 +13,13 @@ class Outputs(NamedTuple):
 
     logits: Tensor
     features: dict[str, Tensor]
+
+
+class Layers(NamedTuple):
+    """What a network can hand over besides its logits: shapes of its features, without the batch, from input to output.
+
+    `layers`: maps (C, H, W) or (C, L), tokens (N, D), vectors (D,). `attentions`: queries, keys and values, (3, heads, N, D).
+    """
+
+    layers: dict[str, tuple[int, ...]]
+    attentions: dict[str, tuple[int, ...]]

@@ -13,7 +13,7 @@ from .prepare import load_data, space_of
 from .space import Space
 from .spec import CrossEntropy, Imported, Objective, Recipe, Spec, Stage, UsageError, describe
 from .spec.domains import fill, probes
-from .spec.objectives import RECIPE
+from .spec.recipe import RECIPE
 from .store import Store
 
 TIMED = 5

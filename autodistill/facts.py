@@ -9,7 +9,7 @@ from .measure import Sizes
 from .space import Space
 from .spec import Stage, UsageError, describe, located
 from .spec.domains import fill, probes
-from .spec.objectives import RECIPE
+from .spec.recipe import RECIPE
 from .stats import wilson
 
 

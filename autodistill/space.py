@@ -12,7 +12,8 @@ from .measure import Sizes, sizes
 from .spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, Value
 from .spec.architectures import ARCHITECTURE
 from .spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match
-from .spec.objectives import OBJECTIVE, RECIPE
+from .spec.objectives import OBJECTIVE
+from .spec.recipe import RECIPE
 
 COUNT = "assistants.count"
 

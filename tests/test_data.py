@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from autodistill.data import Raw, Splits, read, sources, split
 from autodistill.data.sources import check
 from autodistill.spec import DataError, Split, TaskSpec, load
-from autodistill.spec.document import ImportedData
+from autodistill.spec.task import ImportedData
 from autodistill.study.folder import dump
 
 from .conftest import DOCUMENT

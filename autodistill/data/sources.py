@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..imports import import_function, reason
 from ..spec import DataError, TaskSpec, UsageError
-from ..spec.document import ImportedData
+from ..spec.task import ImportedData
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))

@@ -1,6 +1,7 @@
 """Floor 3: trains one stage. The only training loop."""
 
-from .artifacts import Data, adopt, load_network, make_outputs, open_data, outputs_key, save_data
+from .artifacts import adopt, load_network, make_outputs, outputs_key
+from .data import Data, open_data, save_data
 from .jobs import Job, perform
 from .loop import time_steps, train
 

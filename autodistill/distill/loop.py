@@ -27,7 +27,8 @@ from ..models import Network
 from ..objectives import loss_of
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
-from .artifacts import Data, build_for, measurement, open_data, open_outputs, save_network
+from .artifacts import build_for, measurement, open_outputs, save_network
+from .data import Data, open_data
 
 
 def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:

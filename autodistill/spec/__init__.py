@@ -1,7 +1,7 @@
 """Floor 0: frozen values, their schemas and keys, and the strict YAML door."""
 
 from .architectures import MLP, ConvNet, Imported, ResNet, Timm, describe
-from .document import Spec, TaskSpec, Teacher
+from .document import Spec, Teacher
 from .door import load, parse
 from .errors import (
     AutodistillError,
@@ -14,8 +14,10 @@ from .errors import (
     UsageError,
     located,
 )
-from .objectives import CrossEntropy, Objective, Recipe, SoftTargets, Term
+from .objectives import CrossEntropy, Objective, SoftTargets, Term
+from .recipe import Recipe
 from .stage import NETWORK, Checkpoint, Network, Split, Stage, Task, chain
+from .task import TaskSpec
 from .value import Value, digest
 
 __all__ = [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ByteSize,
     Field,
@@ -17,15 +15,14 @@ from pydantic import (
     model_validator,
 )
 
-from .architectures import ARCHITECTURE, Architecture, check_import, describe
+from .architectures import ARCHITECTURE, Architecture, describe
 from .domains import RANGES, Choice, Int, Uniform, searchable, wrong
-from .objectives import OBJECTIVE, RECIPE, CrossEntropy, Objective, Recipe
-from .stage import Split
+from .objectives import OBJECTIVE, CrossEntropy, Objective
+from .recipe import RECIPE, Recipe
+from .task import Import, TaskSpec
 from .value import AsTuple, Value
 
-Import = Annotated[str, AfterValidator(check_import)]
 Size = Literal["params", "macs", "bytes"]
-DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 
 
 def plain(tree: Any) -> Any:
@@ -44,37 +41,6 @@ def plain(tree: Any) -> Any:
 
 def _tree(adapter: Any) -> Any:
     return Annotated[Any, PlainValidator(lambda raw: searchable(raw, adapter)), PlainSerializer(plain)]
-
-
-class ImportedData(Value):
-    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold."""
-
-    factory: Import = Field(alias="import")
-    arguments: dict[str, JsonValue] = {}
-
-
-def _check_name(value: str) -> str:
-    if value in DATASETS or value.endswith(".npz"):
-        return value
-    near = difflib.get_close_matches(value, DATASETS, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
-    raise ValueError(f"{value!r} is no data set; {meant} (or a .npz file, or import: package.module:function)")
-
-
-class TaskSpec(Value):
-    """Where the data come from and how they are split.
-
-    `samples` takes that many, stratified, for training and validation. `layout` says what a sample's axes are, `folder`
-    where torchvision's files lie. `fingerprint` pins the data: others are refused.
-    """
-
-    dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
-    split: Split = Split()
-    samples: Annotated[int, Field(ge=1)] | None = None
-    layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
-    metric: Literal["accuracy"] = "accuracy"
-    folder: str | None = None
-    fingerprint: str | None = None
 
 
 class Teacher(Value):

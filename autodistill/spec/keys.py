@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from .architectures import Architecture
 from .document import Spec
-from .objectives import Objective, Recipe
+from .objectives import Objective
+from .recipe import Recipe
 
 _TREES: dict[tuple[str, ...], Any] = {
     ("student", "architecture"): Architecture,

@@ -6,7 +6,8 @@ from typing import Any
 
 from .document import Spec
 from .errors import DataError
-from .objectives import Objective, Recipe
+from .objectives import Objective
+from .recipe import Recipe
 from .value import Value
 
 Tree = dict[str, Any]

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import AnyArchitecture, describe
-from .objectives import Objective, Recipe
+from .objectives import Objective
+from .recipe import Recipe
 from .value import AsTuple, Value, digest
 
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batch import Outputs
-from .spec import CrossEntropy, Objective, SoftTargets, Term
+from ..batch import Outputs
+from ..spec import CrossEntropy, Objective, SoftTargets, Term
 
 Teachers = Sequence[Outputs]
 

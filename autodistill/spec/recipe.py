@@ -1,0 +1,39 @@
+"""Schema of the recipe: how a stage is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from .value import Value
+
+
+class Recipe(Value):
+    """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short."""
+
+    version: ClassVar[int] = 1  # of the training loop: raise it when its numerics change
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _momentum_is_of_sgd(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("optimizer") == "sgd" and data.get("momentum") is None:
+            return data | {"momentum": 0.9}
+        return data
+
+    @model_validator(mode="after")
+    def _no_other_has_momentum(self) -> Self:
+        if self.optimizer != "sgd" and self.momentum is not None:
+            raise ValueError(f"momentum is of sgd, not of {self.optimizer}; leave it out or set optimizer: sgd")
+        return self
+
+
+RECIPE: TypeAdapter[Any] = TypeAdapter(Recipe)
