@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from .data import Splits
@@ -11,7 +12,7 @@ from .facts import facts
 from .imports import reason
 from .prepare import load_data, space_of
 from .space import Space
-from .spec import CrossEntropy, Imported, Objective, Recipe, Spec, Stage, UsageError, describe
+from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
 from .spec.domains import fill, probes
 from .spec.recipe import RECIPE
 from .store import Store
@@ -28,9 +29,19 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
         store = Store(scratch)
         space = space_of(spec, splits, store)
         found = facts(space, splits)
+        found["dark"] = [_dark(store, spec, teacher) for teacher in space.teachers]
         if timed and (not spec.resources.gpus or torch.cuda.is_available()):
             found["seconds"] = estimate(space, store, splits, workers)
     return found
+
+
+def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:
+    """What a teacher has to teach: known of one from outside, and of one that this study has trained already."""
+    for store in (scratch, Store(Path("reports") / spec.study / "store")):
+        if store.has("stages", teacher.key()):
+            record = store.record("stages", teacher.key())
+            return {**record["dark"], "accuracy": record["measurement"]["accuracy"]}
+    return None
 
 
 def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[str, float]:
@@ -49,10 +60,11 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
 
 
 def _teacher_seconds(space: Space, store: Store, splits: Splits) -> float:
-    recipe, architecture = space.spec.teacher.recipe, space.teacher.architecture
-    if recipe is None or isinstance(architecture, Imported):
-        return 0.0
-    return _seconds(space, store, splits, architecture, recipe)
+    return sum(
+        _seconds(space, store, splits, network.architecture, network.recipe)
+        for network in space.teachers
+        if isinstance(network, Stage)
+    )
 
 
 def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, recipe: Recipe | None) -> float:

@@ -71,12 +71,13 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
     known = record.facts() if record is not None else {}
     store = _store(folder, known.get("store"), options.store)
     space = space_of(spec, splits, store)
-    _refuse_other_teacher(folder, known.get("teacher"), space.teacher.key())
+    teachers = [teacher.key() for teacher in space.teachers]
+    _refuse_other_teachers(folder, known.get("teachers"), teachers)
     if not known:
         facts(space, splits)  # refuses what check would refuse
     folder.claim(spec, fresh=options.fresh)
     record = record or Record(folder.database, spec, domains_of(spec))
-    _note(record, store=_place(folder, store), teacher=space.teacher.key(), chance=splits.chance)
+    _note(record, store=_place(folder, store), teachers=teachers, chance=splits.chance)
     return Study(spec, space, store, record, chance=splits.chance)
 
 
@@ -110,12 +111,13 @@ def _place(folder: Folder, store: Store) -> str:
     return str(store.root.relative_to(folder.path) if inside else store.root)
 
 
-def _refuse_other_teacher(folder: Folder, known: str | None, key: str) -> None:
-    if known is not None and known != key:
-        raise UsageError(
-            f"the teacher of {folder.path} was {known:.12}, is {key:.12}: its weights, or the version of what trains it, "
-            "changed; give another --out, or --fresh to start anew"
-        )
+def _refuse_other_teachers(folder: Folder, known: list[str] | None, keys: list[str]) -> None:
+    for before, now in zip(known or keys, keys, strict=True):
+        if before != now:
+            raise UsageError(
+                f"the teacher of {folder.path} was {before:.12}, is {now:.12}: its weights, or the version of what trains "
+                "it, changed; give another --out, or --fresh to start anew"
+            )
 
 
 def _note(record: Record, **facts: Any) -> None:

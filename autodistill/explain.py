@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from .spec import Checkpoint, Stage, UsageError, Value, describe
+from .spec.stage import is_dense
 from .store import Store
 from .study.folder import Folder
 from .study.record import Record
@@ -16,7 +17,7 @@ from .study.tables import network_of
 def explain(folder: Folder, prefix: str) -> dict[str, Any]:
     """Facts of the stage whose key begins with `prefix`. Raises UsageError when it names none or several."""
     record = Record(folder.database, folder.read())
-    store, teacher = Store(folder.path / record.facts()["store"]), record.facts()["teacher"]
+    store, teachers = Store(folder.path / record.facts()["store"]), record.facts()["teachers"]
     trials = [trial.number for trial in record.trials if trial.facts["stage"].startswith(prefix)]
     record.close()
     key = _one(store, prefix)
@@ -32,7 +33,7 @@ def explain(folder: Folder, prefix: str) -> dict[str, Any]:
         "measurement": stored["measurement"],
         "environment": stored.get("environment"),
         "files": str(store.folder("stages", key) / stored["attempt"]),
-        "command": command(folder, network, teacher),
+        "command": command(folder, network, teachers),
     }
 
 
@@ -53,12 +54,16 @@ def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
     }
 
 
-def command(folder: Folder, network: Stage | Checkpoint, teacher: str) -> str:
+def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) -> str:
     """A search of one trial whose space holds this stage alone: it has the same key, so the same weights."""
     settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}}
     if isinstance(network, Stage):
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "objective", "recipe")}
-        rungs = [_plain(one.architecture) for one in network.ancestors() if one.key() != teacher]
+        settings["student.init"] = "random" if network.init is None else "from_teacher"
+        settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
+        rungs = [
+            _plain(one.architecture) for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)
+        ]
         settings |= {"assistants.at_most": len(rungs), "assistants.at_least": len(rungs)}
         settings |= {"assistants.ladder": rungs} if rungs else {}
     words = ["autodistill", "search", str(folder.spec), "--out", f"{folder.path}-{network.key()[:8]}"]

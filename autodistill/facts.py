@@ -1,13 +1,14 @@
-"""Floor 5: what a space holds and what it would cost, known before anything is trained."""
+"""Floor 6: what a space holds and what it would cost, known before anything is trained."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .data import Splits
+from .edges import check_edges
 from .measure import Sizes
 from .space import Space
-from .spec import Stage, UsageError, describe, located
+from .spec import Checkpoint, Recipe, Stage, Teacher, UsageError, describe, located
 from .spec.domains import fill, probes
 from .spec.recipe import RECIPE
 from .stats import wilson
@@ -20,11 +21,13 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
     smaller than the teacher, or the caches are too large.
     """
     with located("teacher.architecture"):
-        space.sizes(space.teacher.architecture)
+        for teacher in space.teachers:
+            space.sizes(teacher.architecture)
     with located("student.architecture"):
         architectures, everything = space.architectures()
         sized = [(one, space.sizes(one)) for one in architectures]
     _check_ladder(space)
+    check_edges(space)
     allowed = [size for one, size in sized if space.within_limits(one)]
     if not allowed:
         raise UsageError(_nothing_left(space, [size for _, size in sized]))
@@ -33,7 +36,7 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
         "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
         **{name: _range(allowed, name) for name in ("params", "macs", "bytes")},
         "stages": _stages(space),
-        "teacher": _teacher(space),
+        "teachers": [_teacher(space, source, network) for source, network in _sources(space)],
         "assistants": [_sized(space, rung) for rung in space.ladder],
         "data": _data(splits),
         "cache_bytes": cache_bytes(space, splits),
@@ -43,8 +46,7 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
 
 
 def _precisions(space: Space) -> str:
-    tree = space.spec.student.recipe
-    return " or ".join(sorted({RECIPE.validate_python(fill(tree, params)).precision for params in probes(tree)}))
+    return " or ".join(sorted({recipe.precision for recipe in _recipes(space)}))
 
 
 def _nothing_left(space: Space, found: list[Sizes]) -> str:
@@ -61,7 +63,7 @@ def _range(allowed: list[Sizes], name: str) -> list[int]:
 
 def _check_ladder(space: Space) -> None:
     """An assistant stands between teacher and student: it must be smaller than the teacher."""
-    teacher = space.sizes(space.teacher.architecture).params
+    teacher = max(space.sizes(teacher.architecture).params for teacher in space.teachers)
     if not (space.spec.assistants.at_most and teacher):  # a module of one's own may hold its weights elsewhere
         return
     for position, rung in enumerate(space.ladder):
@@ -75,7 +77,7 @@ def _check_ladder(space: Space) -> None:
 
 
 def _stages(space: Space) -> dict[str, int]:
-    shared = isinstance(space.teacher, Stage) + space.assistant_stages()
+    shared = sum(isinstance(teacher, Stage) for teacher in space.teachers) + space.assistant_stages()
     return {"most": shared + space.spec.search.trials, "shared": shared}
 
 
@@ -83,10 +85,13 @@ def _sized(space: Space, architecture: Any) -> dict[str, Any]:
     return {"architecture": describe(architecture), **space.sizes(architecture)._asdict()}
 
 
-def _teacher(space: Space) -> dict[str, Any]:
-    source = space.spec.teacher
+def _sources(space: Space) -> list[tuple[Teacher, Stage | Checkpoint]]:
+    return list(zip(space.spec.teacher.members(), space.teachers, strict=True))
+
+
+def _teacher(space: Space, source: Teacher, network: Stage | Checkpoint) -> dict[str, Any]:
     how = "checkpoint" if source.checkpoint else "import" if source.factory else "trained from labels"
-    return _sized(space, space.teacher.architecture) | {"source": how}
+    return _sized(space, network.architecture) | {"source": how}
 
 
 def _data(splits: Splits) -> dict[str, Any]:
@@ -106,12 +111,29 @@ def _data(splits: Splits) -> dict[str, Any]:
 
 
 def cache_bytes(space: Space, splits: Splits) -> int:
-    """The most that teachers' outputs can take: float32 logits on the training data. Raises UsageError above the limit."""
-    found = (1 + space.assistant_stages()) * len(splits.train) * splits.classes * 4
+    """The most that teachers' outputs can take: logits on the training data. Raises UsageError above the limit."""
+    recipes = [*_recipes(space), *([space.spec.assistants.recipe] if space.spec.assistants.recipe else [])]
+    each = {(one.views, one.augmentation, one.outputs_dtype, one.outputs_top): one for one in recipes}
+    cached = sum(_bytes_a_sample(one, splits.classes) for one in each.values())
+    found = (len(space.teachers) + space.assistant_stages()) * splits.rows * cached
     limit = space.spec.resources.cache_limit
     if found > limit:
         raise UsageError(
             f"resources.cache_limit: teachers' outputs can take {found:,} bytes, above the limit of {limit:,}; "
-            "raise it, or use fewer rungs, assistants or samples"
+            "raise it, or use fewer views, rungs, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh"
         )
     return found
+
+
+def _recipes(space: Space) -> list[Recipe]:
+    """The student's recipe at every end of its domains."""
+    tree = space.spec.student.recipe
+    return [RECIPE.validate_python(fill(tree, params)) for params in probes(tree)]
+
+
+def _bytes_a_sample(recipe: Recipe, classes: int) -> int:
+    if recipe.views == "fresh":
+        return 0
+    digits = 2 if recipe.outputs_dtype == "float16" else 4
+    top = recipe.outputs_top or classes
+    return (recipe.views or 1) * (top * (digits + 4) + digits if top < classes else classes * digits)

@@ -22,6 +22,9 @@ from .spec import Imported, UsageError, Value, describe, digest
 Samples = Tensor | NDArray[Any]
 
 
+TEMPERATURES = (1, 4, 8)
+
+
 class Sizes(NamedTuple):
     """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors."""
 
@@ -110,6 +113,20 @@ def evaluate(network: nn.Module, x: Samples, *, batch_size: int, device: torch.d
 def count_correct(logits_NK: Tensor, y: Samples) -> int:
     """How many of the classes `y` (N,) have the largest logit, the first of equals."""
     return int((logits_NK.argmax(dim=1) == _tensor(y).to(logits_NK.device)).sum())
+
+
+def dark_knowledge(logits_NK: Tensor, y: Samples) -> dict[str, Any]:
+    """What a teacher has to say besides the label (Hinton, Vinyals and Dean 2015): of its outputs on training samples,
+    the mean entropy in nats of softmax(logits / T) at some T (log K where all classes are alike), and its accuracy.
+    """
+    entropies = {str(temperature): float(entropy(logits_NK, temperature).mean()) for temperature in TEMPERATURES}
+    return {"entropy": entropies, "classes": logits_NK.shape[1], "train_accuracy": count_correct(logits_NK, y) / len(y)}
+
+
+def entropy(logits_NK: Tensor, temperature: float) -> Tensor:
+    """(N,) entropies of softmax(logits / T) in nats."""
+    log_NK = torch.log_softmax(logits_NK.float() / temperature, 1)
+    return -(log_NK.exp() * log_NK).sum(1)
 
 
 def _logits(network: nn.Module, x: Samples, device: torch.device | str) -> Tensor:

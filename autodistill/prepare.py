@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from .data import Splits, read, split
-from .data.sources import locate
 from .distill import adopt, save_data
+from .distill.weights import Weights, pretrained, read_weights
 from .space import Space, teacher_stage
-from .spec import Checkpoint, Imported, Spec, Stage, located
+from .spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, located
 from .spec.resolve import resolve
 from .store import Store
 
@@ -23,24 +24,48 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
 def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
     """The space of a resolved spec; puts the data, and a teacher from outside, into the store."""
     save_data(store, splits)
-    teacher = _teacher(spec, splits, store)
-    return Space(spec, task=splits.task(spec.task), teacher=teacher, shape=splits.shape, classes=splits.classes)
+    members = spec.teacher.members()
+    teachers = tuple(_teacher(spec, member, spec.seed + index, splits, store) for index, member in enumerate(members))
+    return Space(spec, task=splits.task(spec.task), teachers=teachers, shape=splits.shape, classes=splits.classes)
 
 
-def _teacher(spec: Spec, splits: Splits, store: Store) -> Stage | Checkpoint:
+def _teacher(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Stage | Checkpoint:
+    """The network of one teacher; equal members of an ensemble differ by their seeds."""
+    outside = _from_outside(spec, teacher, splits, store)
+    if teacher.recipe is not None:
+        return teacher_stage(teacher, splits.task(spec.task), seed, outside)
+    assert outside is not None, "the schema allows no other form"
+    return outside
+
+
+def _from_outside(spec: Spec, teacher: Teacher, splits: Splits, store: Store) -> Checkpoint | None:
     import torch
 
-    task, teacher = splits.task(spec.task), spec.teacher
-    if teacher.recipe is not None:
-        return teacher_stage(teacher, task, spec.seed)
+    task = splits.task(spec.task)
     device = torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
     if teacher.factory is not None:
         architecture = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
         with located("teacher.import"):
             return adopt(store, task, architecture, None, device)
-    assert teacher.checkpoint is not None and teacher.architecture is not None
+    if teacher.pretrained:
+        assert isinstance(teacher.architecture, Timm)
+        with located("teacher.pretrained"):
+            found = pretrained(teacher.architecture, splits.shape, splits.classes)
+            return adopt(store, task, teacher.architecture, _normalised(found, teacher, splits), device)
+    if teacher.checkpoint is None:
+        return None
     with located("teacher.checkpoint"):
-        return adopt(store, task, teacher.architecture, locate(teacher.checkpoint, place="teacher.checkpoint"), device)
+        architecture, found = read_weights(Path(teacher.checkpoint), teacher.architecture)
+        found = found._replace(lenient=teacher.recipe is not None)
+        return adopt(store, task, architecture, _normalised(found, teacher, splits), device)
+
+
+def _normalised(found: Weights, teacher: Teacher, splits: Splits) -> Weights:
+    """With what the spec says of the numbers that the network expects, in the data's own units."""
+    given, byte = teacher.normalise, splits.dtype == "uint8"
+    if given is not None:
+        found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
+    return found._replace(scale=found.scale or (255.0 if byte else 1.0))
 
 
 def cores() -> int:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .measure import Sizes, sizes
-from .spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, Value
+from .measure import Sizes, check_inherit, sizes
+from .spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
 from .spec.architectures import ARCHITECTURE
 from .spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match
 from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
 
 COUNT = "assistants.count"
+GUIDANCE = "assistants.guidance"
 
 
-def teacher_stage(teacher: Teacher, task: Task, seed: int) -> Stage:
-    """The stage of a teacher that is trained from labels."""
+Network = Stage | Checkpoint
+
+
+def teacher_stage(teacher: Teacher, task: Task, seed: int, init: Checkpoint | None = None) -> Stage:
+    """The stage of a teacher that is trained from labels, beginning with the weights of `init` where given."""
     assert teacher.recipe is not None and teacher.architecture is not None
-    objective = teacher.objective.resolved()
-    return Stage(task=task, architecture=teacher.architecture, objective=objective, recipe=teacher.recipe, seed=seed)
+    objective, architecture = teacher.objective.resolved(), teacher.architecture
+    return Stage(task=task, architecture=architecture, objective=objective, recipe=teacher.recipe, seed=seed, init=init)
+
+
+def is_assistant(network: Network) -> bool:
+    return isinstance(network, Stage) and bool(network.teachers)
 
 
 def domains_of(spec: Spec) -> dict[str, Domain]:
@@ -32,6 +41,7 @@ def domains_of(spec: Spec) -> dict[str, Domain]:
         rung = Int(low=0, high=len(spec.assistants.ladder) - 1)
         found[COUNT] = Int(low=spec.assistants.at_least, high=spec.assistants.at_most)
         found |= {f"assistants.{position}": rung for position in range(1, spec.assistants.at_most + 1)}
+        found |= domains(spec.assistants.guidance, GUIDANCE)
     return found
 
 
@@ -42,8 +52,8 @@ class Space:
     reach the stage, so equivalent assignments are one stage. An assistant that is not larger than its student is dropped.
     """
 
-    def __init__(self, spec: Spec, *, task: Task, teacher: Stage | Checkpoint, shape: tuple[int, ...], classes: int) -> None:
-        self.spec, self.task, self.teacher = spec, task, teacher
+    def __init__(self, spec: Spec, *, task: Task, teachers: tuple[Network, ...], shape: tuple[int, ...], classes: int) -> None:
+        self.spec, self.task, self.teachers = spec, task, teachers
         self.shape, self.classes = shape, classes
         self.tree = spec.student.tree()
         self.ladder = spec.assistants.ladder
@@ -84,18 +94,27 @@ class Space:
         objective: Objective = OBJECTIVE.validate_python(fill(self.tree["objective"], params, "objective")).resolved()
         recipe: Recipe = RECIPE.validate_python(fill(self.tree["recipe"], params, "recipe"))
         rungs = self.rungs(params) if objective.needs_teachers() else []
-        teachers = (self.chain(rungs),) if objective.needs_teachers() else ()
-        return self._stage(self.architecture(params), objective, recipe, teachers)
+        above = self.chain(rungs, fill(self.spec.assistants.guidance, params, GUIDANCE))
+        teachers = above if objective.needs_teachers() else ()
+        return self._stage(self.architecture(params), objective, recipe, teachers, fill(self.tree["init"], params, "init"))
 
-    def chain(self, rungs: list[int]) -> Stage | Checkpoint:
-        """The last assistant of a chain through these rungs: each is taught by the one above it."""
-        network, assistants = self.teacher, self.spec.assistants
+    def chain(self, rungs: list[int], guidance: str = "serial") -> tuple[Network, ...]:
+        """The teachers of a student below a chain of assistants through these rungs.
+
+        serial: the assistant above it. dense: all larger networks of the chain (Son et al., "Densely Guided Knowledge
+        Distillation using Multiple Teacher Assistants", ICCV 2021); the assistants are taught so too.
+        """
+        assistants, teachers = self.spec.assistants, self.teachers
         for rung in rungs:
             assert assistants.objective is not None and assistants.recipe is not None
-            network = self._stage(self.ladder[rung], assistants.objective.resolved(), assistants.recipe, (network,))
-        return network
+            objective = assistants.objective.resolved()
+            assistant = self._stage(self.ladder[rung], objective, assistants.recipe, teachers, assistants.init)
+            teachers = (*teachers, assistant) if guidance == "dense" else (assistant,)
+        return teachers
 
-    def _stage(self, architecture: Any, objective: Objective, recipe: Recipe, teachers: tuple[Any, ...]) -> Stage:
+    def _stage(
+        self, architecture: Any, objective: Objective, recipe: Recipe, teachers: tuple[Network, ...], init: str
+    ) -> Stage:
         return Stage(
             task=self.task,
             architecture=architecture,
@@ -103,22 +122,38 @@ class Space:
             recipe=recipe,
             seed=self.spec.seed,
             teachers=teachers,
+            init=self.source(architecture, teachers) if init == "from_teacher" else None,
         )
+
+    def source(self, architecture: Any, teachers: tuple[Network, ...]) -> Network:
+        """Where a student's first weights come from: the lowest of its teachers that is large enough, else the first.
+
+        Raises UsageError when none is.
+        """
+        for network in reversed(teachers):
+            with contextlib.suppress(UsageError):
+                check_inherit(architecture, network.architecture, self.shape, self.classes)
+                return network
+        check_inherit(architecture, self.teachers[0].architecture, self.shape, self.classes)
+        return self.teachers[0]
 
     def encode(self, stage: Stage) -> dict[str, Any] | None:
         """Parameters that decode to `stage`, or None when this space could not have proposed it."""
-        found = match(_without_rest(self.tree), stage.model_dump(mode="json"))
-        rungs = [self._rung(network) for network in stage.ancestors() if network.key() != self.teacher.key()]
+        plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
+        found = match(_without_rest(self.tree), plain)
+        own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not is_assistant(one)}
+        rungs = [self._rung(network) for network in stage.ancestors() if network.key() not in own]
         if found is None or None in rungs or len(rungs) > self.spec.assistants.at_most:
             return None
         places = {f"assistants.{position}": 0 for position in range(1, self.spec.assistants.at_most + 1)}
         places |= {f"assistants.{position}": rung for position, rung in enumerate(rungs, 1)}
         low = {path: domain.ends()[0] for path, domain in self.domains.items()}
         params = low | found | places | ({COUNT: len(rungs)} if COUNT in self.domains else {})
-        fits = self.feasible(params) and self.decode(params).key() == stage.key()
-        return params if fits else None
+        guidances = self.domains[GUIDANCE].ends() if GUIDANCE in self.domains else (None,)
+        tried = [params | ({GUIDANCE: guidance} if guidance else {}) for guidance in guidances]
+        return next((one for one in tried if self.feasible(one) and self.decode(one).key() == stage.key()), None)
 
-    def _rung(self, network: Stage | Checkpoint) -> Any:
+    def _rung(self, network: Network) -> Any:
         return self.ladder.index(network.architecture) if network.architecture in self.ladder else None
 
     def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
@@ -130,8 +165,10 @@ class Space:
         return list(found.values()), everything
 
     def assistant_stages(self) -> int:
-        """How many different assistants can be trained: one for each chain down to it."""
-        return sum(math.comb(len(self.ladder), length) for length in range(1, self.spec.assistants.at_most + 1))
+        """How many different assistants can be trained: one for each chain down to it, and each guidance of longer ones."""
+        ways = len(self.domains[GUIDANCE].ends()) if GUIDANCE in self.domains else 1
+        chains = [math.comb(len(self.ladder), length) for length in range(1, self.spec.assistants.at_most + 1)]
+        return sum(count * (ways if length > 1 else 1) for length, count in enumerate(chains, 1))
 
 
 def _without_rest(tree: Any) -> Any:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 from rich.table import Table
 
 Facts = dict[str, Any]
+WORSE = "!"
+"""Marks a distilled student that is worse than the same student trained from labels."""
+
+
+SATURATED = 0.02
+"""Share of the largest entropy below which outputs at T 4 say little more than the label."""
+GAP = 0.1
 
 
 def clock(seconds: float) -> str:
@@ -19,14 +27,14 @@ def frontier_table(found: Facts) -> Table:
     """The frontier of a study's summary, the smallest student first, the teacher last."""
     title = f"{found['study']}: the frontier of validation accuracy and size; last, the teacher"
     table = Table(title=title, title_justify="left")
-    for name in ("params", "accuracy", "95 % interval", "of teacher", "smaller", "seconds"):
+    for name in ("params", "accuracy", "95 % interval", "from labels", "of teacher", "smaller", "seconds"):
         table.add_column(name, justify="right")
     for name in ("role", "chain below the teacher", "stage"):
         table.add_column(name, overflow="fold")
     for row in found["frontier"]:
         below = row["chain"].split(" > ", 1)[-1]
         table.add_row(*_numbers(row), row["role"], below, row["stage"][:8])
-    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0}
+    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0, "from_labels": None, "worse_than_labels": False}
     table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
     return table
 
@@ -36,16 +44,22 @@ def remarks(found: Facts) -> list[str]:
     lines = []
     if found["trials"]["failed"]:
         lines.append(f"{found['trials']['failed']} trials failed; the column reason of trials.csv says why")
+    worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_labels"]]
+    if worse:
+        lines.append(
+            f"{WORSE} worse than the same student trained from labels (params {', '.join(worse)}): there, distillation did not pay"
+        )
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
-    return lines
+    return lines + warned(found["teacher"]["dark"] | {"accuracy": found["teacher"]["accuracy"]})
 
 
 def _numbers(row: Facts) -> list[str]:
     return [
         f"{row['params']:,}",
-        f"{row['accuracy']:.1%}",
+        f"{row['accuracy']:.1%}{f' {WORSE}' if row['worse_than_labels'] else ''}",
         f"{row['low']:.1%} - {row['high']:.1%}",
+        "" if row["from_labels"] is None else f"{row['from_labels']:.1%}",
         f"{row['of_teacher']:.1%}",
         f"{row['compression']:.1f}x",
         f"{row['seconds']:.1f}",
@@ -54,7 +68,7 @@ def _numbers(row: Facts) -> list[str]:
 
 def checked(found: Facts, workers: int) -> str:
     """What `check` prints."""
-    count, data, teacher = found["architectures"], found["data"], found["teacher"]
+    count, data = found["architectures"], found["data"]
     low, high = data["test_interval_at_90"]
     shape = "x".join(map(str, data["shape"]))
     lines = [
@@ -63,7 +77,7 @@ def checked(found: Facts, workers: int) -> str:
         f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
         f"stages       at most {found['stages']['most']} trained, {found['stages']['shared']} of them shared "
         "(teacher and assistants)",
-        f"teacher      {teacher['architecture']}: {teacher['params']:,} params, {teacher['source']}",
+        *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
         *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
         f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",
         f"splits       {data['train']:,} train, {data['validation']:,} validation, {data['test']:,} test"
@@ -72,7 +86,33 @@ def checked(found: Facts, workers: int) -> str:
         f"caches       {found['cache_bytes']:,} bytes of teachers' outputs at most",
         f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
     ]
-    return "\n".join([*lines, *_times(found.get("seconds"), workers)])
+    said = [line for dark in found.get("dark", []) for line in knowledge(dark)]
+    return "\n".join([*lines, *said, *_times(found.get("seconds"), workers)])
+
+
+def knowledge(dark: Facts | None) -> list[str]:
+    """What a teacher has to teach besides the labels, and what stands in the way."""
+    if dark is None:
+        return ["dark         the teacher is not trained yet: entropies stand here once a search has begun"]
+    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in dark["entropy"].items())
+    lines = [
+        f"dark         the teacher's outputs have a mean entropy of {entropies} (all classes alike: {log(dark['classes']):.2f} nats)"
+    ]
+    return lines + [f"warning      {text}" for text in warned(dark)]
+
+
+def warned(dark: Facts) -> list[str]:
+    """What a teacher's outputs and accuracies warn of."""
+    found = []
+    if dark["entropy"]["4"] < SATURATED * log(dark["classes"]):
+        found.append("the teacher is saturated: even at T 4 it says little more than the label; search temperatures up to 16")
+    gap = dark["train_accuracy"] - dark["accuracy"]
+    if gap > GAP:
+        found.append(
+            f"the teacher is right on {dark['train_accuracy']:.1%} of its training samples but {dark['accuracy']:.1%} of "
+            "the validation samples: there it says what it learnt by heart; augmentation or unlabelled samples help"
+        )
+    return found
 
 
 def _too_large(count: Facts) -> str:

@@ -211,7 +211,7 @@ def test_a_batch_larger_than_the_data_is_the_data(house: House) -> None:
 
 def test_a_loss_that_explodes_fails_the_stage_with_the_way_out(house: House) -> None:
     recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "epochs": 3})
-    job = Job(kind="train", network=house.stage(MLP(depth=3, width=8), recipe=recipe))
+    job = Job(network=house.stage(MLP(depth=3, width=8), recipe=recipe))
     reason = attempt(job, house.store, cuda=False, threads=1)
     assert reason is not None and "mlp depth=3 width=8" in reason and "lower the learning rate (1e+30)" in reason
     assert not house.store.has(*job.address())
@@ -219,7 +219,7 @@ def test_a_loss_that_explodes_fails_the_stage_with_the_way_out(house: House) -> 
 
 def test_an_exception_in_ones_own_code_is_a_reason_with_its_place(house: House) -> None:
     stage = house.stage(Imported(factory="tests.own:broken"))
-    reason = attempt(Job(kind="train", network=stage), house.store, cuda=False, threads=1)
+    reason = attempt(Job(network=stage), house.store, cuda=False, threads=1)
     assert reason is not None and "own forward says no" in reason
 
 
@@ -229,7 +229,7 @@ def test_out_of_memory_is_a_reason(house: House, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Run, "epoch", full)
     with pytest.raises(StageFailed, match="out of memory on cpu"):
-        perform(Job(kind="train", network=house.stage()), house.store, cuda=False, threads=1)
+        perform(Job(network=house.stage()), house.store, cuda=False, threads=1)
 
 
 FULL = """
@@ -274,23 +274,23 @@ def test_outputs_that_are_not_finite_fail_the_stage(house: House) -> None:
     recipe = RECIPE.model_copy(
         update={"learning_rate": 3e38, "epochs": 1, "batch_size": 2000, "optimizer": "sgd", "momentum": 0.0}
     )
-    reason = attempt(Job(kind="train", network=house.stage(recipe=recipe)), house.store, cuda=False, threads=1)
+    reason = attempt(Job(network=house.stage(recipe=recipe)), house.store, cuda=False, threads=1)
     assert reason is not None and "not finite" in reason
 
 
 def test_threads_are_put_back(house: House) -> None:
     before = torch.get_num_threads()
-    perform(Job(kind="train", network=house.stage()), house.store, cuda=False, threads=2)
+    perform(Job(network=house.stage()), house.store, cuda=False, threads=2)
     assert torch.get_num_threads() == before
     assert house.store.record("stages", house.stage().key())["environment"]["threads"] == 2
 
 
 def test_a_job_survives_its_own_text(house: House) -> None:
     teacher = house.stage(MLP(depth=1, width=64))
-    job = Job(kind="train", network=house.stage(objective=KD, teachers=(teacher,)))
+    job = Job(network=house.stage(objective=KD, teachers=(teacher,)))
     again = Job.load(job.dump())
     assert again == job and again.address() == job.address()
-    assert Job(kind="outputs", network=teacher).address() == ("outputs", outputs_key(teacher))
+    assert Job(network=teacher).address() == ("outputs", outputs_key(teacher))
 
 
 @pytest.mark.gpu
@@ -300,7 +300,7 @@ def test_a_chain_trains_on_cuda_in_bfloat16(house: House) -> None:
     recipe = RECIPE.model_copy(update={"precision": "bfloat16", "epochs": 5})
     teacher = house.stage(ResNet(depth=1, width=16), recipe=recipe)
     for stage in (teacher, house.stage(ResNet(depth=1, width=4), KD, teachers=(teacher,), recipe=recipe)):
-        perform(Job(kind="train", network=stage), house.store, cuda=True, threads=1)
+        perform(Job(network=stage), house.store, cuda=True, threads=1)
         make_outputs(house.store, stage, device)
         record = house.store.record("stages", stage.key())
         assert record["measurement"]["accuracy"] > 0.5 and record["environment"]["device"].startswith("cuda")

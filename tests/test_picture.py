@@ -16,12 +16,14 @@ from autodistill.report import picture
 from autodistill.report.picture import draw, short, size_ticks
 
 
-def row(role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1"):
+def row(
+    role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1", worse=False
+):
     low, high = max(accuracy - 0.04, 0.0), min(accuracy + 0.04, 1.0)
     sizes = {"params": params, "macs": 60 * params, "bytes": 4 * params}
     return {
         "role": role, "accuracy": accuracy, "low": low, "high": high, "frontier": frontier,
-        "architecture": architecture, "state": state, **sizes,
+        "architecture": architecture, "state": state, "worse_than_labels": worse, **sizes,
     }  # fmt: skip
 
 
@@ -51,6 +53,7 @@ REGIMES = {
     "nothing": [],
     "one trial": [row(frontier=True)],
     "one dominated trial": [row()],
+    "worse than from labels": [row(frontier=True, worse=True), row(params=2000, accuracy=0.9, frontier=True), TEACHER],
     "equal sizes": [row(accuracy=0.5 + 0.1 * index, frontier=index == 3) for index in range(4)] + [row("teacher")],
     "equal rows": [row(frontier=True)] * 3,
     "none or all right": [row(accuracy=0.0, frontier=True), row("teacher", 10**12, 1.0)],

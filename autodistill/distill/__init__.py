@@ -1,9 +1,10 @@
 """Floor 3: trains one stage. The only training loop."""
 
-from .artifacts import adopt, load_network, make_outputs, outputs_key
+from .artifacts import adopt, load_network
 from .data import Data, open_data, save_data
 from .jobs import Job, perform
 from .loop import time_steps, train
+from .outputs import make_outputs, outputs_key
 
 __all__ = [
     "Data",

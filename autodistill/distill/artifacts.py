@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ..imports import reason
-from ..measure import count_correct, evaluate, sizes
+from ..measure import count_correct, dark_knowledge, evaluate, sizes
 from ..models import Network, build
-from ..spec import Checkpoint, DataError, Stage, StageFailed, Task, UsageError, describe, digest
+from ..spec import Checkpoint, Stage, StageFailed, Task, UsageError, describe
 from ..spec.architectures import AnyArchitecture
 from ..store import Store
-from .data import Array, Data, open_data, save_array
+from .data import Array, Data, open_data
+from .weights import Weights, load_into
+
+DARK = 2000
 
 
 def build_for(data: Data, architecture: AnyArchitecture) -> Network:
@@ -58,24 +60,34 @@ def measurement(network: Network, data: Data, architecture: AnyArchitecture, dev
     return {"accuracy": correct / n, "correct": correct, "n": n, "params": size.params, "macs": size.macs, "bytes": size.bytes}
 
 
+def dark(network: Network, data: Data, device: torch.device) -> dict[str, Any]:
+    """What a network has to teach, seen on at most DARK training samples."""
+    rows = np.linspace(0, len(data.train_y) - 1, min(DARK, len(data.train_y))).astype(int)
+    return dark_knowledge(logits_of(network, data, data.fetch(rows), device), np.array(data.train_y)[rows])
+
+
 def logits_of(network: Network, data: Data, x: Array, device: torch.device) -> torch.Tensor:
     """Finite logits (N, classes) of samples x. Raises StageFailed when they are not."""
-    logits = evaluate(network, x, batch_size=batch_for(data), device=device)
-    if logits.shape[1] != data.classes or not bool(torch.isfinite(logits).all()):
-        what = "not finite" if logits.shape[1] == data.classes else f"of {logits.shape[1]} classes, not {data.classes}"
+    return checked_logits(evaluate(network, x, batch_size=batch_for(data), device=device), data.classes)
+
+
+def checked_logits(logits: torch.Tensor, classes: int) -> torch.Tensor:
+    """Logits (N, classes), float32 on the CPU. Raises StageFailed when they are not of these classes or not finite."""
+    if logits.shape[1] != classes or not bool(torch.isfinite(logits).all()):
+        what = "not finite" if logits.shape[1] == classes else f"of {logits.shape[1]} classes, not {classes}"
         raise StageFailed(f"the outputs are {what}")
-    return logits
+    return logits.float().cpu()
 
 
-def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Path | None, device: torch.device) -> Checkpoint:
-    """Takes a network from outside into the store: a safetensors file, or an imported module as its factory made it.
+def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Weights | None, device: torch.device) -> Checkpoint:
+    """Takes a network from outside into the store: its weights, or an imported module as its factory made it.
 
-    Raises UsageError when the file does not fit the architecture or the outputs do not fit the data.
+    Raises UsageError when the weights do not fit the architecture or the outputs do not fit the data.
     """
     data = open_data(store, task.data)
     network = build_for(data, architecture)
     if weights is not None:
-        _load_into(network, weights, architecture)
+        load_into(network, weights, architecture)
     checkpoint = Checkpoint(
         task=task, architecture=architecture, weights=hashlib.sha256(save(plain_state(network))).hexdigest()
     )
@@ -84,26 +96,14 @@ def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Path
 
     def fill(folder: Path) -> dict[str, Any]:
         save_network(folder, network)
-        found = measurement(network, data, architecture, device)
-        return {"network": checkpoint.model_dump(mode="json"), "measurement": found | {"seconds": 0.0}}
+        found = measurement(network, data, architecture, device) | {"seconds": 0.0}
+        return {"network": checkpoint.model_dump(mode="json"), "measurement": found, "dark": dark(network, data, device)}
 
     try:
         store.make("stages", checkpoint.key(), fill)
     except (StageFailed, RuntimeError) as failure:  # right on two samples, wrong on more
         raise UsageError(f"{describe(architecture)}: {reason(failure)}") from failure
     return checkpoint
-
-
-def _load_into(network: Network, weights: Path, architecture: AnyArchitecture) -> None:
-    """Takes a file of the whole network, or of its body alone (then the task's standardisation stands)."""
-    try:
-        state = load_file(weights)
-        whole = "mean" in state or any(name.startswith("body.") for name in state)
-        (network if whole else network.body).load_state_dict(state)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{weights} is no readable safetensors file ({error})") from None
-    except RuntimeError as error:
-        raise UsageError(f"{weights} does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
@@ -115,27 +115,3 @@ def _check_outputs(network: Network, data: Data, name: str, device: torch.device
         raise UsageError(f"{name} fails on samples of shape {data.shape}: {reason(error)}") from error
     if tuple(logits.shape) != (2, data.classes):
         raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")
-
-
-def outputs_key(teacher: Stage | Checkpoint, dtype: Literal["float32"] = "float32") -> str:
-    """Of one teacher's outputs on the training data, seen as they are."""
-    return digest({"teacher": teacher.key(), "data": teacher.task.data, "views": None, "dtype": dtype})
-
-
-def make_outputs(store: Store, teacher: Stage | Checkpoint, device: torch.device) -> None:
-    """Computes a teacher's logits (N, K) on the training data, once for all its students."""
-
-    def fill(folder: Path) -> dict[str, Any]:
-        network = load_network(store, teacher, device)
-        data = open_data(store, teacher.task.data)
-        logits = logits_of(network, data, data.train_x, device)
-        save_array(folder / "logits.npy", logits.numpy())
-        return {"teacher": teacher.key()}
-
-    store.make("outputs", outputs_key(teacher), fill)
-
-
-def open_outputs(store: Store, teacher: Stage | Checkpoint) -> Array:
-    path = store.file("outputs", outputs_key(teacher), "logits.npy")
-    logits: Array = np.load(path, mmap_mode="r")
-    return logits

@@ -8,30 +8,40 @@ import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..imports import reason
-from ..spec import NETWORK, AutodistillError, Checkpoint, Stage, StageFailed, StoreError, StudyError
+from ..spec import NETWORK, Asked, AutodistillError, Checkpoint, Stage, StageFailed, StoreError, StudyError
 from ..store import Kind, Store
-from .artifacts import make_outputs, outputs_key
+from .outputs import make_outputs, outputs_key
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    kind: Literal["train", "outputs"]
+    """A stage to train or, where something is `asked` of a network, its outputs to compute."""
+
     network: Stage | Checkpoint
+    asked: Asked | None = None
+
+    @property
+    def trains(self) -> bool:
+        return self.asked is None
 
     def address(self) -> tuple[Kind, str]:
         """Where its result stands in the store."""
-        return ("stages", self.network.key()) if self.kind == "train" else ("outputs", outputs_key(self.network))
+        if self.asked is None:
+            return ("stages", self.network.key())
+        return ("outputs", outputs_key(self.network, self.asked))
 
     def dump(self) -> str:
-        return json.dumps({"kind": self.kind, "network": self.network.model_dump(mode="json")})
+        asked = self.asked and self.asked.model_dump(mode="json")
+        return json.dumps({"network": self.network.model_dump(mode="json"), "asked": asked})
 
     @classmethod
     def load(cls, text: str) -> Job:
         document = json.loads(text)
-        return cls(kind=document["kind"], network=NETWORK.validate_json(json.dumps(document["network"])))
+        asked = document["asked"] and Asked.model_validate_json(json.dumps(document["asked"]))
+        return cls(network=NETWORK.validate_json(json.dumps(document["network"])), asked=asked)
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
@@ -47,10 +57,11 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
     device = _device(cuda)
     try:
         with _threads(threads):
-            if isinstance(job.network, Stage) and job.kind == "train":
-                train(store, job.network, device)
+            if job.asked is not None:
+                make_outputs(store, job.network, job.asked, device)
             else:
-                make_outputs(store, job.network, device)
+                assert isinstance(job.network, Stage), "a checkpoint is stored already"
+                train(store, job.network, device)
     except (StageFailed, StoreError):
         raise
     except torch.OutOfMemoryError as error:

@@ -9,26 +9,35 @@ weights and see the same batches in the same order.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from ..batch import Outputs
+from ..batch import Layers, Outputs
+from ..measure import layers
 from ..models import Network
-from ..objectives import loss_of
+from ..models.inherit import inherit
+from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
-from .artifacts import build_for, measurement, open_outputs, save_network
+from .artifacts import build_for, dark, load_network, measurement, save_network
 from .data import Data, open_data
+from .guides import Guides
+from .samples import Batch, Samples
+
+NO_LAYERS = Layers({}, {})
+BALANCED = 8
 
 
 def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
@@ -51,6 +60,8 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
             "network": stage.model_dump(mode="json"),
             "measurement": found | {"seconds": seconds},
             "losses": losses,
+            **({} if stage.teachers else {"dark": dark(network, data, device)}),
+            **({"scales": run.loss.scales} if stage.objective.balance else {}),
             "environment": environment(device),
         }
 
@@ -58,50 +69,87 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
 
 
 class Run:
-    """A stage in training: everything resident on the device."""
+    """A stage in training."""
 
     def __init__(self, store: Store, stage: Stage, data: Data, device: torch.device) -> None:
-        self.stage, self.device = stage, device
-        self.x_N = torch.from_numpy(np.array(data.train_x)).to(device)
-        self.y_N = torch.from_numpy(np.array(data.train_y)).to(device)
-        self.teachers_TNK = [torch.from_numpy(np.array(open_outputs(store, teacher))).to(device) for teacher in stage.teachers]
-        self.batch = min(stage.recipe.batch_size, len(self.y_N))
-        self.steps = len(self.y_N) // self.batch
-        self.network = initialised(stage, data).to(device)
-        if self.x_N.ndim == 4:  # channels last: up to a third faster on the CPU (benchmarks/step_time.py)
-            self.x_N = self.x_N.contiguous(memory_format=torch.channels_last)
+        self.stage, self.device, self.view, self.taken = stage, device, 0, 0
+        self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
+        self.batch = min(stage.recipe.batch_size, len(self.samples))
+        self.steps = len(self.samples) // self.batch
+        self.network = initialised(store, stage, data).to(device)
+        with seeded(stage.seed, "projection", torch.device("cpu")):
+            self.loss = loss_of(stage, data).to(device)
+        self.guides = Guides(store, stage, self.loss.teacher_layers, device)
+        if len(data.shape) == 3:
             self.network = self.network.to(memory_format=torch.channels_last)
-        self.optimizer = optimizer_of(self.network, stage.recipe)
+        self.optimizer = optimizer_of([*self.network.parameters(), *self.loss.parameters()], stage.recipe)
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
-        self.loss = loss_of(stage.objective)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
+        self.dropping = torch.Generator().manual_seed(derived_seed(stage.seed, "teachers"))
+        if stage.objective.balance == "initial":
+            self.loss.balance(self.first_values())
 
-    def batches(self) -> Iterator[Tensor]:
-        order_N = torch.randperm(len(self.y_N), generator=self.order)[: self.steps * self.batch]
-        yield from order_N.to(self.device).view(self.steps, self.batch)
+    def rows(self, generator: torch.Generator) -> Tensor:
+        """The rows (S, B) of one epoch."""
+        return self.samples.order(self.steps, self.batch, not self.stage.teachers, generator)
 
-    def step(self, rows_B: Tensor) -> Tensor:
+    def step(self, rows_B: Tensor, batch: Batch | None = None) -> Tensor:
         """One update; returns the loss, still on the device."""
-        teachers = [Outputs(logits_NK[rows_B], {}) for logits_NK in self.teachers_TNK]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.stage.recipe.precision == "bfloat16"):
-            student = self.network({"x": self.x_N[rows_B]})
-        loss = self.loss(student, teachers, self.y_N[rows_B])
-        loss.backward()  # type: ignore[no-untyped-call]
+        batch = batch or self.samples.batch(rows_B, self.view)
+        which = self.kept()
+        progress = self.taken / (self.steps * self.stage.recipe.epochs)
+        loss = self.loss(*self.outputs(self.network, rows_B, batch, which), batch.targets, progress=progress, which=which)
+        loss.backward()
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        self.taken += 1
+        return loss.detach()  # type: ignore[no-any-return]
+
+    def outputs(self, network: Network, rows_B: Tensor, batch: Batch, which: Sequence[int]) -> tuple[Outputs, list[Outputs]]:
+        teachers = self.guides.say(rows_B, batch.x, self.view, which)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.stage.recipe.precision == "bfloat16"):
+            return network({"x": batch.x}, self.loss.student_layers), teachers
+
+    def kept(self) -> list[int]:
+        """The teachers of this batch: all, or what is left by the draw of Son et al., ICCV 2021; one at least stays."""
+        count, share = len(self.stage.teachers), self.stage.objective.drop_teachers
+        if not share or count < 2:
+            return list(range(count))
+        drawn_T = torch.rand(count, generator=self.dropping)
+        return (drawn_T >= share).nonzero().flatten().tolist() or [int(drawn_T.argmax())]
+
+    def first_values(self) -> list[dict[str, float]]:
+        """What each term is on the first batches, before any update: the network itself stays as it is."""
+        network, order = copy.deepcopy(self.network).train(), torch.Generator().manual_seed(self.order.initial_seed())
+        everyone, found = list(range(len(self.stage.teachers))), []
+        for rows_B in self.rows(order)[:BALANCED]:
+            batch = self.samples.batch(rows_B, self.view)
+            with torch.no_grad():
+                values = self.loss.values(*self.outputs(network, rows_B, batch, everyone), batch.targets)
+            found.append({name: float(value) for name, value in values.items()})
+        return found
 
     def epoch(self) -> float:
         """One pass over the training data; returns the mean loss. Raises StageFailed when it is not finite."""
         self.network.train()
-        mean = float(torch.stack([self.step(rows_B) for rows_B in self.batches()]).mean())
+        batches = self.samples.batches(self.rows(self.order), self.view)
+        mean = float(torch.stack([self.step(rows_B, batch) for rows_B, batch in batches]).mean())
+        self.view += 1
         if not math.isfinite(mean):
             raise StageFailed(
                 f"the loss of {describe(self.stage.architecture)} became {mean}; "
                 f"lower the learning rate ({self.stage.recipe.learning_rate:g}) or the weights"
             )
         return mean
+
+
+def loss_of(stage: Stage, data: Data) -> Loss:
+    """The stage's objective; where it looks at features, their layers are matched."""
+    if not stage.objective.needs_features():
+        return Loss(stage.objective, None, [NO_LAYERS] * len(stage.teachers))
+    found = [layers(one.architecture, data.shape, data.classes) for one in (stage, *stage.teachers)]
+    return Loss(stage.objective, found[0], found[1:])
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -116,18 +164,21 @@ def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def initialised(stage: Stage, data: Data) -> Network:
-    """The stage's network with the weights that its seed gives, on the CPU."""
+def initialised(store: Store, stage: Stage, data: Data) -> Network:
+    """The stage's network on the CPU with the weights that its seed gives, or that it inherits."""
     with seeded(stage.seed, "init", torch.device("cpu")):
-        return build_for(data, stage.architecture)
+        network = build_for(data, stage.architecture)
+    if stage.init is not None:
+        inherit(network, load_network(store, stage.init, torch.device("cpu")))
+    return network
 
 
-def optimizer_of(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     momentum = recipe.momentum or 0.0
     return torch.optim.SGD(
-        network.parameters(),
+        parameters,
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         momentum=momentum,
@@ -149,7 +200,7 @@ def time_steps(store: Store, stage: Stage, device: torch.device, most: int = 6) 
     recipe = stage.recipe.model_copy(update={"epochs": stage.recipe.epochs + most + 1})  # a schedule has an end
     run = Run(store, stage.model_copy(update={"recipe": recipe}), open_data(store, stage.task.data), device)
     run.network.train()
-    rows_B = next(run.batches())
+    rows_B = run.rows(run.order)[0]
     times = [_timed(lambda: run.step(rows_B), device)]
     while len(times) < 2 or len(times) <= most and sum(times) < 1.0:
         times.append(_timed(lambda: run.step(rows_B), device))

@@ -24,6 +24,7 @@ SIZES = {"params": "parameters", "macs": "multiply-adds per sample", "bytes": "b
 UNITS = {"params": "params", "macs": "MACs", "bytes": "bytes"}
 MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "from labels": ("s", "#009E73")}
 LINE, TEACHER = "#56B4E9", "#CC79A7"  # all from the palette of Okabe and Ito 2008, for every kind of colour vision
+WORSE = "#E69F00"
 INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
@@ -50,14 +51,15 @@ class Point(NamedTuple):
     role: str
     kind: str  # teacher, frontier, dominated or stopped
     architecture: str
+    worse: bool  # than the same student trained from labels
 
 
 def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params", target: Path) -> None:
     """Writes target.png (1600 x 900) and target.svg, each whole or not at all.
 
     A row has `role` (student, assistant, from labels, teacher), `params`, `macs` or `bytes` (which one is `size`),
-    `accuracy`, `low` and `high` from 0 to 1, `frontier` (bool), `architecture` (text) and `state` (complete, stopped).
-    Raises ValueError.
+    `accuracy`, `low` and `high` from 0 to 1, `frontier` (bool), `architecture` (text), `state` (complete, stopped) and
+    `worse_than_labels` (bool). Raises ValueError.
     """
     from matplotlib import style
 
@@ -81,7 +83,7 @@ def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
     kind = "stopped" if row["state"] == "stopped" else "dominated"
     kind = "teacher" if role == "teacher" else "frontier" if row["frontier"] else kind
     accuracy, low, high = (100 * share for share in shares)
-    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]))
+    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), row["worse_than_labels"])
 
 
 def _render(figure: Any, kind: str) -> bytes:
@@ -196,6 +198,9 @@ def _draw_frontier(axes: Any, members: Sequence[Point], steps: Floats) -> None:
             axes.vlines(sizes, *ends, color=color, linewidth=1.6, alpha=0.65, zorder=4)
             style = {"marker": marker, "color": color, "edgecolor": "white", "linewidth": 1.2}
             axes.scatter(sizes, accuracies, s=area, zorder=6, label=role, **style)
+    if worse := [(point.size, point.accuracy) for point in members if point.worse]:
+        style = {"facecolor": "none", "edgecolor": WORSE, "linewidth": 2.2, "label": "worse than from labels"}
+        axes.scatter(*zip(*worse, strict=True), s=3.2 * area, zorder=5.5, **style)
     if len(steps):
         axes.plot(*steps.T, color=LINE, linewidth=2.2, zorder=3, label="frontier", solid_joinstyle="miter")
 

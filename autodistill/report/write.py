@@ -18,14 +18,14 @@ from .picture import draw
 
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
-    *("seconds", "seconds_chain", "architecture", "chain"),
+    *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain"),
 )
 FIRST = ("trial", "role", "state", "repeats", "retried", "frontier", *MEMBER, "reason")
 
 
 def write(folder: Path, spec: Spec, found: Sequence[Row], chance: float, *, picture: bool = True) -> None:
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
-    columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row)]))
+    columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row if key != "dark")]))
     replace(folder / "trials.csv", _csv(found, columns))
     members = frontier(found)
     replace(folder / "frontier.csv", _csv(members, MEMBER))
@@ -41,7 +41,9 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
     teacher = next(row for row in found if row["role"] == "teacher")
     return {
         "study": spec.study,
-        "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
+        "teacher": {
+            key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds", "dark")
+        },
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
         "hypervolume": hypervolume(spec, found, chance),

@@ -16,13 +16,14 @@ from .errors import (
 )
 from .objectives import CrossEntropy, Objective, SoftTargets, Term
 from .recipe import Recipe
-from .stage import NETWORK, Checkpoint, Network, Split, Stage, Task, chain
+from .stage import NETWORK, Asked, Checkpoint, Network, Split, Stage, Task, chain, twin
 from .task import TaskSpec
 from .value import Value, digest
 
 __all__ = [
     "MLP",
     "NETWORK",
+    "Asked",
     "AutodistillError",
     "Checkpoint",
     "ConvNet",
@@ -55,4 +56,5 @@ __all__ = [
     "load",
     "located",
     "parse",
+    "twin",
 ]

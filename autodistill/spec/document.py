@@ -15,13 +15,15 @@ from pydantic import (
     model_validator,
 )
 
-from .architectures import ARCHITECTURE, Architecture, describe
+from .architectures import ARCHITECTURE, Architecture, Timm, describe
 from .domains import RANGES, Choice, Int, Uniform, searchable, wrong
 from .objectives import OBJECTIVE, CrossEntropy, Objective
 from .recipe import RECIPE, Recipe
 from .task import Import, TaskSpec
 from .value import AsTuple, Value
 
+INIT: TypeAdapter[Any] = TypeAdapter(Literal["random", "from_teacher"])
+GUIDANCE: TypeAdapter[Any] = TypeAdapter(Literal["serial", "dense"])
 Size = Literal["params", "macs", "bytes"]
 
 
@@ -43,50 +45,88 @@ def _tree(adapter: Any) -> Any:
     return Annotated[Any, PlainValidator(lambda raw: searchable(raw, adapter)), PlainSerializer(plain)]
 
 
+class Normalise(Value):
+    """What a network from outside expects: (x / scale - mean) / std by channel. `scale`: 255 where data are bytes, else 1."""
+
+    mean: Annotated[tuple[float, ...], AsTuple]
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], AsTuple]
+    scale: Annotated[float, Field(gt=0)] | None = None
+
+
 class Teacher(Value):
-    """Trained from labels by `recipe`, or a `checkpoint` (safetensors) with its architecture, or one's own `import`."""
+    """Trained from labels by `recipe`, or a network from outside, or one of these and then trained on by `recipe`.
+
+    From outside: a `checkpoint` (.safetensors, .pth) with its architecture, or the folder of a stage of another study;
+    a `pretrained` timm model; one's own `import`. `ensemble` is several teachers at once: students learn from the mean
+    over them, and sizes are compared with the first.
+    """
 
     architecture: Architecture | None = None
     recipe: Recipe | None = None
     objective: Objective = Objective(ce=CrossEntropy())
     checkpoint: str | None = None
+    pretrained: bool = False
+    normalise: Normalise | None = None
     factory: Import | None = Field(default=None, alias="import")
     arguments: dict[str, JsonValue] | None = None
+    ensemble: Annotated[tuple[Teacher, ...], AsTuple, Field(min_length=2)] | None = None
+
+    def members(self) -> tuple[Teacher, ...]:
+        return self.ensemble or (self,)
 
     @model_validator(mode="after")
-    def _is_one_of_three(self) -> Self:
+    def _is_of_one_form(self) -> Self:
         given = self.model_dump(exclude_none=True, exclude_defaults=True, by_alias=True).keys()
-        forms = ({"architecture", "recipe"}, {"checkpoint", "architecture"}, {"import"})
-        extras: tuple[set[str], ...] = ({"objective"}, set(), {"arguments"})
-        if not any(form <= given <= form | extra for form, extra in zip(forms, extras, strict=True)):
+        forms: tuple[tuple[set[str], set[str]], ...] = (
+            ({"architecture", "recipe"}, {"objective", "checkpoint", "normalise"}),
+            ({"architecture", "recipe", "pretrained"}, {"objective", "normalise"}),
+            ({"checkpoint"}, {"architecture", "normalise"}),
+            ({"architecture", "pretrained"}, {"normalise"}),
+            ({"import"}, {"arguments"}),
+            ({"ensemble"}, set()),
+        )
+        if not any(form <= given <= form | extra for form, extra in forms):
             raise ValueError(
                 f"has {', '.join(sorted(given)) or 'nothing'}; give architecture and recipe (it is trained), "
-                "checkpoint and architecture, or import"
+                "checkpoint and architecture, architecture and pretrained, import, or an ensemble of these"
             )
+        if self.pretrained and not isinstance(self.architecture, Timm):
+            raise ValueError("pretrained is of {family: timm, name: ...}, as timm names its models; else give a checkpoint")
         if self.objective.needs_teachers():
             raise ValueError("the teacher has no teacher of its own: its objective can only have ce")
+        if any(member.ensemble for member in self.ensemble or ()):
+            raise ValueError("an ensemble within an ensemble; list all teachers in one")
         return self
 
 
 class Student(Value):
-    """What is searched: trees whose leaves may be domains."""
+    """What is searched: trees whose leaves may be domains.
+
+    `init: from_teacher` begins with the weights of the network above it: every k-th layer, the leading slices.
+    """
 
     architecture: _tree(ARCHITECTURE)  # type: ignore[valid-type]
     objective: _tree(OBJECTIVE)  # type: ignore[valid-type]
     recipe: _tree(RECIPE)  # type: ignore[valid-type]
+    init: _tree(INIT) = "random"  # type: ignore[valid-type]
 
     def tree(self) -> dict[str, Any]:
-        return {"architecture": self.architecture, "objective": self.objective, "recipe": self.recipe}
+        return {"architecture": self.architecture, "objective": self.objective, "recipe": self.recipe, "init": self.init}
 
 
 class Assistants(Value):
-    """How many assistants stand between teacher and student, and the sizes they come in."""
+    """How many assistants stand between teacher and student, and the sizes they come in.
+
+    `guidance`, which may be searched: `serial` teaches each network by the one above it, `dense` by all above it.
+    """
 
     at_most: Annotated[int, Field(ge=0)]
     at_least: Annotated[int, Field(ge=0)] = 0
     ladder: Annotated[tuple[Architecture, ...], AsTuple] = ()
     objective: Objective | None = None
     recipe: Recipe | None = None
+    init: Literal["random", "from_teacher"] = "random"
+    guidance: _tree(GUIDANCE) = "serial"  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -120,11 +160,14 @@ class Limits(Value):
 
 
 class Search(Value):
+    """`guard` trains each member of the frontier from labels too, at the end: does distillation beat that?"""
+
     trials: Annotated[int, Field(ge=1)]
     objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
     sampler: Literal["auto", "tpe", "gp", "nsga2", "random"] = "auto"
     seed: int = 0
     limits: Limits = Limits()
+    guard: bool = True
 
     @model_validator(mode="after")
     def _trades_accuracy_for_size(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .document import Spec
+from .document import Spec, Teacher
 from .errors import Problem, SpecError
 from .problems import Places, dotted, explained, shown
 from .reading import from_text, read_yaml
@@ -39,9 +39,13 @@ def _anchored(spec: Spec, folder: Path) -> Spec:
     task, teacher = spec.task, spec.teacher
     if isinstance(task.dataset, str) and task.dataset.endswith(".npz"):
         task = task.model_copy(update={"dataset": _whole(task.dataset, folder)})
-    if teacher.checkpoint is not None:
-        teacher = teacher.model_copy(update={"checkpoint": _whole(teacher.checkpoint, folder)})
-    return spec.model_copy(update={"task": task, "teacher": teacher})
+    return spec.model_copy(update={"task": task, "teacher": _teacher(teacher, folder)})
+
+
+def _teacher(teacher: Teacher, folder: Path) -> Teacher:
+    checkpoint = teacher.checkpoint and _whole(teacher.checkpoint, folder)
+    ensemble = teacher.ensemble and tuple(_teacher(member, folder) for member in teacher.ensemble)
+    return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble})
 
 
 def _whole(name: str, folder: Path) -> str:

@@ -10,7 +10,11 @@ from .value import Value
 
 
 class Recipe(Value):
-    """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short."""
+    """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short.
+
+    `outputs_dtype` is how teachers' cached outputs are stored, `outputs_top` how many classes of each sample are kept
+    (the others share what is left of the probability evenly).
+    """
 
     version: ClassVar[int] = 1  # of the training loop: raise it when its numerics change
     epochs: Annotated[int, Field(ge=1)]
@@ -21,6 +25,8 @@ class Recipe(Value):
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    outputs_dtype: Literal["float32", "float16"] = "float32"
+    outputs_top: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -30,9 +30,9 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     student = document["student"]
     student["objective"] = _filled(student["objective"], Objective)
     student["recipe"] = _filled(student["recipe"], Recipe)
-    for part in ("teacher", "student", "assistants"):
-        if document[part].get("recipe") is not None:
-            document[part]["recipe"] = _precise(document[part]["recipe"], precision)
+    for part in (document["teacher"], *document["teacher"].get("ensemble", ()), student, document["assistants"]):
+        if part.get("recipe") is not None:
+            part["recipe"] = _precise(part["recipe"], precision)
     return Spec.model_validate(document)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import AnyArchitecture, describe
-from .objectives import Objective
+from .augmentation import Augmentation
+from .objectives import CrossEntropy, Objective
 from .recipe import Recipe
 from .value import AsTuple, Value, digest
 
@@ -57,11 +58,22 @@ class Checkpoint(Value):
         return self._key
 
 
+class Asked(Value):
+    """How a teacher's outputs are cached for a stage: of which views of each sample, and with how many digits."""
+
+    views: int | None = None
+    augmentation: Augmentation | None = None
+    seed: int | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+    top: int | None = None
+
+
 class Stage(Value):
     """One training: an architecture, an objective, a recipe and the teachers whose outputs it learns from.
 
-    teachers=() trains from labels; a teacher that has a teacher makes a chain. `key()` is the sha256 of the canonical
-    form, in which teachers stand by their keys (a Merkle tree): equal stages have equal keys.
+    teachers=() trains from labels; a teacher that has a teacher makes a chain; several are an ensemble, or dense guidance.
+    `init` is where the first weights come from (None: drawn at random). `key()` is the sha256 of the canonical form, in
+    which teachers and init stand by their keys (a Merkle tree): equal stages have equal keys.
     """
 
     version: ClassVar[int] = 1
@@ -72,6 +84,7 @@ class Stage(Value):
     recipe: Recipe
     seed: int
     teachers: Annotated[tuple[Network, ...], AsTuple] = ()
+    init: Network | None = None
 
     @model_validator(mode="after")
     def _is_resolved(self) -> Self:
@@ -83,18 +96,30 @@ class Stage(Value):
 
     @cached_property
     def _key(self) -> str:
-        parts = {name: value for name, value in self.identity().items() if name != "teachers"}
-        return digest(parts | {"teachers": [teacher.key() for teacher in self.teachers]})
+        own = {name: value for name, value in self if name not in ("teachers", "init")} | {"version": self.version}
+        above: dict[str, Any] = {"teachers": [teacher.key() for teacher in self.teachers]}
+        return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 
     def key(self) -> str:
         return self._key
 
+    def asked(self) -> Asked | None:
+        """What it reads of its teachers; None where it has none, or they run within its training.
+
+        They run where a term is on their features, or each epoch sees fresh views.
+        """
+        recipe = self.recipe
+        if not self.teachers or self.objective.needs_features() or recipe.views == "fresh":
+            return None
+        views = {"views": recipe.views, "augmentation": recipe.augmentation, "seed": self.seed} if recipe.views else {}
+        return Asked(dtype=recipe.outputs_dtype, top=recipe.outputs_top, **views)
+
     def ancestors(self) -> list[Network]:
         """All networks that must be there before this one, each once, teachers first."""
         found: dict[str, Network] = {}
-        for teacher in self.teachers:
-            above = teacher.ancestors() if isinstance(teacher, Stage) else []
-            found |= {network.key(): network for network in [*above, teacher]}
+        for network in (*self.teachers, *([self.init] if self.init is not None else [])):
+            above = network.ancestors() if isinstance(network, Stage) else []
+            found |= {one.key(): one for one in [*above, network] if one.key() not in found}
         return list(found.values())
 
 
@@ -105,7 +130,30 @@ NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 """From plain data back to a stage with its chain, or a checkpoint."""
 
 
+def twin(stage: Stage) -> Stage:
+    """The same student trained from labels: what distillation has to beat."""
+    ce = stage.objective.ce or CrossEntropy()
+    objective = Objective(ce=ce.model_copy(update={"weight": 1.0}))
+    return stage.model_copy(update={"objective": objective, "teachers": (), "init": None})
+
+
 def chain(network: Stage | Checkpoint) -> str:
-    """The way from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`."""
+    """The way from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`.
+
+    Networks without a teacher are joined by +; at the end stands `(dense)` where one learns from several generations.
+    """
     above = network.ancestors() if isinstance(network, Stage) else []
-    return " > ".join(describe(each.architecture) for each in [*above, network])
+    line = [*above, network]
+    first = [describe(each.architecture) for each in line if not _taught(each)]
+    rest = [describe(each.architecture) for each in line if _taught(each)]
+    return " > ".join([" + ".join(first), *rest] if first else rest) + (" (dense)" if any(map(is_dense, line)) else "")
+
+
+def _taught(network: Stage | Checkpoint) -> bool:
+    return isinstance(network, Stage) and bool(network.teachers or network.init)
+
+
+def is_dense(network: Stage | Checkpoint) -> bool:
+    """Whether it learns from an assistant and from that one's teacher too."""
+    teachers = network.teachers if isinstance(network, Stage) else ()
+    return len({_taught(teacher) for teacher in teachers}) == 2

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..distill import Job
 from ..space import Space
-from ..spec import Checkpoint, Spec, Stage, StudyError, UsageError, chain, describe
+from ..spec import Checkpoint, Spec, Stage, StudyError, UsageError, chain, describe, twin
 from ..stats import wilson
 from ..store import Store
 from .record import Record, Trial
-from .tables import Row, frontier, rows
+from .tables import Row, frontier, network_of, rows
 
 if TYPE_CHECKING:
     import pandas
@@ -27,9 +27,14 @@ def needs(stage: Network) -> Iterator[Job]:
     """The jobs that end with `stage` being stored, each after those it waits for."""
     above = stage.ancestors() if isinstance(stage, Stage) else []
     for network in [*above, stage]:
-        for teacher in network.teachers if isinstance(network, Stage) else ():
-            yield Job(kind="outputs", network=teacher)
-        yield Job(kind="train", network=network)
+        yield from outputs_of(network)
+        yield Job(network=network)
+
+
+def outputs_of(network: Network) -> list[Job]:
+    """The jobs that compute what a stage's teachers say, unless they run within its training."""
+    asked = network.asked() if isinstance(network, Stage) else None
+    return [] if asked is None else [Job(network=one, asked=asked) for one in network.teachers]  # type: ignore[union-attr]
 
 
 class Study:
@@ -37,7 +42,7 @@ class Study:
 
     def __init__(self, spec: Spec, space: Space, store: Store, record: Record, *, chance: float) -> None:
         self.spec, self.space, self.store, self.record, self.chance = spec, space, store, record, chance
-        self.teacher = space.teacher
+        self.teachers = {teacher.key(): teacher for teacher in space.teachers}
         self.workers = 1
         self.trained: list[str] = []
         self.done_before = sum(1 for trial in record.trials if _counts(trial) and trial.state != "running")
@@ -49,12 +54,14 @@ class Study:
         self._failed: dict[str, str] = dict(record.facts().get("failed", {}))
         complete = [self._stages[trial.number] for trial in record.trials if trial.state == "complete"]
         self._lost = [stage for stage in complete if not self._is_whole(stage)]
+        self._twins: list[Stage] | None = None
         for stage in self._stages.values():
             self._close_rungs(stage)
         self.ended = self._repeats_only()
-        if self._is_done(Job(kind="train", network=self.teacher)):
-            self._check_teacher()
-            self._settle()
+        for teacher in self.teachers.values():
+            if self._is_done(Job(network=teacher)):
+                self._check_teacher(teacher)
+        self._settle()
 
     # What the runner calls
 
@@ -71,8 +78,11 @@ class Study:
             self._ask()
 
     def finished(self) -> bool:
+        return self._all_told() and not self._wanted_again() and not self._missing_twins()
+
+    def _all_told(self) -> bool:
         asked = self.ended is not None or self._counted() >= self.spec.search.trials
-        return asked and self.teacher_is_there() and not self._open() and not self._wanted_again()
+        return asked and self.teachers_are_there() and not self._open()
 
     def done(self, job: Job, failure: str | None = None) -> None:
         """Takes note of a job's end; `failure` is the reason why its result is not in the store."""
@@ -81,34 +91,34 @@ class Study:
             self._note_failure(job, failure)
         elif not self._arrives(job):
             raise StudyError(f"a worker stored a result that is not in {self.store.root}; give a --store that every node sees")
-        elif job.kind == "train":
+        elif job.trains:
             self.trained.append(job.network.key())
-            if job.network.key() == self.teacher.key():
-                self._check_teacher()
+            if job.network.key() in self.teachers:
+                self._check_teacher(job.network)
         self._settle()
 
     def _note_failure(self, job: Job, reason: str) -> None:
         """Outputs of a network that could be trained are tried again; without a teacher there is no search."""
         self._tries[job.address()] = self._tries.get(job.address(), 0) + 1
-        if job.kind == "outputs" and self._tries[job.address()] < TRIES:
+        if not job.trains and self._tries[job.address()] < TRIES:
             return
-        if job.network.key() == self.teacher.key():
-            raise StudyError(f"the teacher {describe(self.teacher.architecture)} failed: {reason}")
+        if job.network.key() in self.teachers:
+            raise StudyError(f"the teacher {describe(job.network.architecture)} failed: {reason}")
         self._failed[job.network.key()] = reason
         self.record.note("failed", self._failed)
 
-    # The teacher
+    # The teachers
 
-    def teacher_is_there(self) -> bool:
-        return self._is_done(Job(kind="train", network=self.teacher))
+    def teachers_are_there(self) -> bool:
+        return all(self._is_done(Job(network=teacher)) for teacher in self.teachers.values())
 
-    def _check_teacher(self) -> None:
-        """Raises StudyError when the teacher knows no more than the commonest class."""
-        found = self.measured(self.teacher.key())
+    def _check_teacher(self, teacher: Network) -> None:
+        """Raises StudyError when a teacher knows no more than the commonest class."""
+        found = self.measured(teacher.key())
         low = wilson(found["correct"], found["n"]).low
         if low <= self.chance:
             raise StudyError(
-                f"the teacher {describe(self.teacher.architecture)} is right on {found['accuracy']:.1%} of the validation "
+                f"the teacher {describe(teacher.architecture)} is right on {found['accuracy']:.1%} of the validation "
                 f"samples, no better than guessing the commonest class ({self.chance:.1%}); train it longer, change its "
                 "learning rate, or check that the checkpoint belongs to this architecture and these labels"
             )
@@ -127,12 +137,20 @@ class Study:
 
     def _is_whole(self, stage: Stage) -> bool:
         """Whether a stage and its chain are stored: a folder that was damaged and removed is made again."""
-        return all(self._is_done(Job(kind="train", network=network)) for network in [*stage.ancestors(), stage])
+        return all(self._is_done(Job(network=network)) for network in [*stage.ancestors(), stage])
 
     def _wanted_again(self) -> list[Stage]:
         """Stages of complete trials that are no longer stored, unless making them again failed."""
         self._lost = [stage for stage in self._lost if not self._is_whole(stage)]
         return [one for one in self._lost if not any(n.key() in self._failed for n in [*one.ancestors(), one])]
+
+    def _missing_twins(self) -> list[Stage]:
+        """At the end, what tells a person whether distillation paid: the frontier's members trained from labels."""
+        if self._twins is None:
+            members = frontier(self.rows()) if self.spec.search.guard else []
+            networks = [network_of(self.store, row["stage"]) for row in members]
+            self._twins = [twin(one) for one in networks if isinstance(one, Stage) and one.teachers]
+        return [one for one in self._twins if one.key() not in self._failed and not self._is_done(Job(network=one))]
 
     def _arrives(self, job: Job) -> bool:
         """Whether a result is there; a network file system may take some seconds to show what another node wrote."""
@@ -143,14 +161,15 @@ class Study:
         return False
 
     def _ready(self) -> Job | None:
-        """The first job that can start: the teacher, then what unblocks others, then students in the order asked."""
-        if not self.teacher_is_there():
-            job = Job(kind="train", network=self.teacher)
-            return None if job.address() in self._running else job
+        """The first job that can start: the teachers, then what unblocks others, then students in the order asked."""
+        if not self.teachers_are_there():
+            jobs = [Job(network=teacher) for teacher in self.teachers.values()]
+            return next((job for job in jobs if not self._is_done(job) and job.address() not in self._running), None)
         found: Job | None = None
-        for stage in [*self._wanted_again(), *(self._stages[trial.number] for trial in self._open())]:
+        wanted = [*self._wanted_again(), *(self._stages[trial.number] for trial in self._open())]
+        for stage in wanted or (self._missing_twins() if self._all_told() else []):
             for job in self._startable(stage):
-                if job.network.key() != stage.key() or job.kind == "outputs":
+                if job.network.key() != stage.key() or not job.trains:
                     return job
                 found = found or job
         return found
@@ -161,10 +180,11 @@ class Study:
                 yield job
 
     def _is_unblocked(self, job: Job) -> bool:
-        if job.kind == "outputs":
-            return self._is_done(Job(kind="train", network=job.network))
-        teachers = job.network.teachers if isinstance(job.network, Stage) else ()
-        return all(self._is_done(Job(kind="outputs", network=teacher)) for teacher in teachers)
+        if not job.trains:
+            return self._is_done(Job(network=job.network))
+        above = job.network.ancestors() if isinstance(job.network, Stage) else []
+        trained = all(self._is_done(Job(network=network)) for network in above)
+        return trained and all(map(self._is_done, outputs_of(job.network)))
 
     # Trials
 
@@ -182,7 +202,7 @@ class Study:
 
     def _may_ask(self) -> bool:
         few = len(self._open()) < self.workers + len(self.space.ladder)
-        return self.teacher_is_there() and few and self.ended is None and self._counted() < self.spec.search.trials
+        return self.teachers_are_there() and few and self.ended is None and self._counted() < self.spec.search.trials
 
     def _ask(self) -> None:
         try:
@@ -249,14 +269,14 @@ class Study:
                 if key in self._failed:
                     self._tell_failed(trial, network, self._failed[key])
                     break
-                if self._is_done(Job(kind="train", network=network)):
+                if self._is_done(Job(network=network)):
                     self._tell_stored(trial, network)
 
     def _tell_stored(self, trial: Trial, network: Network) -> None:
         stage = self._stages[trial.number]
         if network.key() == stage.key():
             self.record.tell(trial, self._values(network.key()))
-        elif isinstance(network, Stage) and network.key() != self.teacher.key():
+        elif isinstance(network, Stage) and network.key() not in self.teachers:
             self._enter_assistant(network)
 
     def _enter_assistant(self, network: Stage) -> None:
@@ -287,9 +307,10 @@ class Study:
                 self.space.closed.add(self.space.ladder.index(network.architecture))
 
     def reused(self) -> int:
-        """How often a network was needed and already there: the teacher once, then every trial's assistants and itself."""
+        """How often a network was needed and already there: the teachers once, then every trial's assistants and itself."""
         asked = [self._stages[t.number] for t in self.record.trials if t.state == "complete" and "assistant" not in t.facts]
-        uses = 1 + sum(max(1, len(stage.ancestors())) for stage in asked)
+        own = len(self.teachers)
+        uses = own + sum(1 + sum(one.key() not in self.teachers for one in stage.ancestors()) for stage in asked)
         return max(0, uses - len(self.trained))
 
     def rows(self) -> list[Row]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import pareto
-from ..spec import NETWORK, Checkpoint, Spec, Stage, chain, describe
+from ..spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, twin
 from ..stats import wilson
 from ..store import Store
 from .record import Record, Trial
@@ -25,18 +25,32 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
-    """One row for the teacher, one for each assistant, one for each trial, in this order; members of the frontier marked."""
-    teacher_key = record.facts().get("teacher")
-    if teacher_key is None or not store.has("stages", teacher_key):
+    """One row for each teacher, one for each assistant, one for each trial, in this order; members of the frontier marked.
+
+    Shares and compressions are against the first teacher.
+    """
+    keys = record.facts().get("teachers", [])
+    if not keys or not all(store.has("stages", key) for key in keys):
         return []
-    teacher = _stored(store, teacher_key, role="teacher")
+    teachers = [_stored(store, key, role="teacher") | {"dark": store.record("stages", key)["dark"]} for key in keys]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [teacher, *_assistants(store, trials, teacher_key), *(_of_trial(store, trial) for trial in trials)]
+    found = [*teachers, *_assistants(store, trials, keys), *(_of_trial(store, trial) for trial in trials)]
     for row in found:
-        _relate(row, teacher)
+        _relate(row, teachers[0])
     for index in _members(found, spec):
         found[index]["frontier"] = True
+        found[index] |= _against_labels(store, found[index])
     return found
+
+
+def _against_labels(store: Store, row: Row) -> Row:
+    """The accuracy of a distilled network's twin that was trained from labels, where there is one, and whether that is better."""
+    network = network_of(store, row["stage"])
+    key = twin(network).key() if isinstance(network, Stage) and network.teachers else None
+    if key is None or not store.has("stages", key):
+        return {}
+    accuracy = store.record("stages", key)["measurement"]["accuracy"]
+    return {"from_labels": accuracy, "worse_than_labels": row["accuracy"] < accuracy}
 
 
 def _stored(store: Store, key: str, *, role: str) -> Row:
@@ -62,6 +76,8 @@ def _stored(store: Store, key: str, *, role: str) -> Row:
         "seconds_chain": measured["seconds"] + sum(seconds),
         "reason": None,
         "frontier": False,
+        "from_labels": None,
+        "worse_than_labels": False,
     }
 
 
@@ -81,11 +97,12 @@ def _unmeasured(trial: Trial) -> Row:
     return {"trial": trial.number, "state": state, **known, **empty, "reason": reason, "frontier": False}
 
 
-def _assistants(store: Store, trials: Sequence[Trial], teacher_key: str) -> list[Row]:
+def _assistants(store: Store, trials: Sequence[Trial], teachers: Sequence[str]) -> list[Row]:
     """Stored assistants of all trials, each once, unless it is itself the student of a trial."""
     above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
-    own = {trial.facts["stage"] for trial in trials} | {teacher_key}
-    return [_stored(store, key, role="assistant") for key in above if key not in own and store.has("stages", key)]
+    own = {trial.facts["stage"] for trial in trials} | set(teachers)
+    there = [key for key in above if key not in own and store.has("stages", key)]
+    return [_stored(store, key, role="assistant") for key in there if isinstance(network_of(store, key), Stage)]
 
 
 def _relate(row: Row, teacher: Row) -> None:

@@ -1,0 +1,141 @@
+"""Weights from outside: files of others, stages of other studies, timm's pretrained models. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..imports import reason
+from ..models import Network
+from ..spec import NETWORK, DataError, Timm, UsageError, Value, describe
+from ..spec.architectures import AnyArchitecture
+from ..store import Store
+
+INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
+"""Where training scripts put the weights within a .pth file."""
+
+
+class Weights(NamedTuple):
+    """Tensors of a whole Network, or of its body alone, by name.
+
+    A body alone expects (x / scale - mean) / std; None: what the task's own data give. `lenient`: tensors of another
+    shape stay as they were drawn (a classifier of other classes that is trained anew).
+    """
+
+    state: dict[str, Tensor]
+    name: str
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    scale: float | None = None
+    lenient: bool = False
+
+
+def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchitecture, Weights]:
+    """Weights of a .safetensors or .pth file, or of the folder of a stored stage, which knows its own architecture.
+
+    Raises DataError when they cannot be read, UsageError when the architecture is missing or another.
+    """
+    if path.is_dir():
+        return _stage(path, architecture)
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
+    if architecture is None:
+        raise UsageError(f"{path} holds weights only; give the architecture beside it")
+    state = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
+    return architecture, Weights(state, str(path))
+
+
+def _stage(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchitecture, Weights]:
+    """A folder <store>/stages/<key>."""
+    store, key = Store(path.parent.parent), path.name
+    if path.parent.name != "stages" or not store.has("stages", key):
+        raise DataError(f"{path} is no stage of a study; give .../store/stages/KEY, or a file of weights")
+    network = NETWORK.validate_python(store.record("stages", key)["network"], strict=False)
+    if architecture not in (None, network.architecture):
+        raise UsageError(f"{path} is a {describe(network.architecture)}; leave architecture out, or give that")
+    return network.architecture, Weights(load_file(store.file("stages", key, "model.safetensors")), str(path))
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} is no readable safetensors file ({error})") from None
+
+
+def _pickled(path: Path) -> dict[str, Tensor]:
+    """What torch.save wrote, tensors alone. Code in the file is refused, never run."""
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path} cannot be read as tensors alone ({reason(error)}); save it with torch.save(model.state_dict(), path)"
+        ) from None
+    while isinstance(found, dict) and (inside := next((name for name in INSIDE if isinstance(found.get(name), dict)), None)):
+        found = found[inside]
+    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise DataError(f"{path} holds no state_dict of tensors; save it with torch.save(model.state_dict(), path)")
+    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int) -> Weights:
+    """timm's weights, from its cache or the hub; a classifier of other classes is drawn at random.
+
+    Raises UsageError when they cannot be had.
+    """
+    import timm
+
+    name, channels = architecture.name, shape[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels, **architecture.arguments)
+    except Exception as error:  # no such weights, no network, a refused argument
+        raise UsageError(
+            f"timm gives no pretrained {name} ({reason(error)}); where there is no network, give its file as checkpoint"
+        ) from error
+    config = network.pretrained_cfg
+    mean, std = (_by_channel(config[part], channels) for part in ("mean", "std"))
+    return Weights(network.state_dict(), f"pretrained {name}", mean, std)
+
+
+def _by_channel(numbers: Sequence[float], channels: int) -> list[float]:
+    """timm sums the first layer over colours for grey images: their numbers are averaged."""
+    return list(numbers) if len(numbers) == channels else [sum(numbers) / len(numbers)] * channels
+
+
+def load_into(network: Network, weights: Weights, architecture: Value) -> None:
+    """Raises UsageError when the tensors do not fit the architecture."""
+    state = weights.state
+    whole = "mean" in state or any(name.startswith("body.") for name in state)
+    target = network if whole else network.body
+    if weights.lenient:
+        own = target.state_dict()
+        state = {name: tensor if own.get(name, tensor).shape == tensor.shape else own[name] for name, tensor in state.items()}
+    try:
+        target.load_state_dict(state)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{weights.name} does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}"
+        ) from None
+    if weights.mean is not None and weights.std is not None and not whole:
+        _normalise(network, weights)
+
+
+def _normalise(network: Network, weights: Weights) -> None:
+    """Raises UsageError when there is not one number for each channel."""
+    assert network.mean is not None and network.std is not None and weights.scale is not None
+    for name, numbers in (("mean", weights.mean), ("std", weights.std)):
+        buffer = getattr(network, name)
+        assert numbers is not None
+        if len(numbers) != buffer.numel():
+            raise UsageError(f"normalise.{name} has {len(numbers)} numbers for {buffer.numel()} channels; give one for each")
+        buffer.copy_((torch.tensor(numbers, dtype=torch.float32) * weights.scale).view_as(buffer))

@@ -1,0 +1,52 @@
+"""Floor 5: whether students fit their teachers: layers that terms compare, weights that are copied. Nothing is trained."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from .measure import layers
+from .objectives import Loss
+from .space import Space
+from .spec import Objective, located
+from .spec.architectures import ARCHITECTURE
+from .spec.domains import fill, probes
+from .spec.objectives import OBJECTIVE
+
+
+def check_edges(space: Space) -> None:
+    """Looks at every end of the space, below every teacher and every rung.
+
+    Raises UsageError, with both shapes, where a term cannot compare two networks or weights cannot be copied.
+    """
+    assistants = space.spec.assistants
+    ladder = space.ladder if assistants.at_most else ()
+    above = [*(teacher.architecture for teacher in space.teachers), *ladder]
+    students = _ends(space.tree["architecture"], ARCHITECTURE)
+    for place, objectives, below in (
+        ("student", _ends(space.tree["objective"], OBJECTIVE), students),
+        ("assistants", [assistants.objective] if ladder and assistants.objective else [], ladder),
+    ):
+        with located(f"{place}.objective"):
+            for objective in objectives:
+                _check_terms(space, objective.resolved(), below, above)
+    for place, init, below in (("student", space.tree["init"], students), ("assistants", assistants.init, ladder)):
+        with located(f"{place}.init"):
+            for architecture in below if "from_teacher" in {fill(init, params) for params in probes(init)} else ():
+                space.source(architecture, space.teachers)
+
+
+def _ends(tree: Any, adapter: TypeAdapter[Any]) -> list[Any]:
+    """The values at every end of every domain, each once."""
+    found = [adapter.validate_python(fill(tree, params)) for params in probes(tree)]
+    return [one for index, one in enumerate(found) if one not in found[:index]]
+
+
+def _check_terms(space: Space, objective: Objective, students: Sequence[Any], teachers: Sequence[Any]) -> None:
+    if objective.needs_features():
+        for student, teacher in itertools.product(students, teachers):
+            found = [layers(one, space.shape, space.classes) for one in (student, teacher)]
+            Loss(objective, found[0], found[1:])
