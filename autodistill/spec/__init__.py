@@ -1,6 +1,7 @@
 """Floor 0: frozen values, their schemas and keys, and the strict YAML door."""
 
 from .architectures import MLP, ConvNet, Imported, ResNet, Timm, describe
+from .augmentation import Augmentation, RandAugment
 from .document import Spec, Teacher
 from .door import load, parse
 from .errors import (
@@ -23,6 +24,7 @@ from .value import Value, digest
 __all__ = [
     "MLP",
     "NETWORK",
+    "Augmentation",
     "AutodistillError",
     "Checkpoint",
     "ConvNet",
@@ -32,6 +34,7 @@ __all__ = [
     "Network",
     "Objective",
     "Problem",
+    "RandAugment",
     "Recipe",
     "ResNet",
     "SoftTargets",

@@ -6,11 +6,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .augmentation import Augmentation
 from .value import Value
 
 
 class Recipe(Value):
-    """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short."""
+    """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short.
+
+    `views`: how many augmented views each sample has; the teacher's outputs on these are kept and shared. `fresh`: a new
+    view each epoch, which the teacher sees live.
+    """
 
     version: ClassVar[int] = 1  # of the training loop: raise it when its numerics change
     epochs: Annotated[int, Field(ge=1)]
@@ -21,6 +26,8 @@ class Recipe(Value):
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    augmentation: Augmentation | None = None
+    views: Annotated[int, Field(ge=1)] | Literal["fresh"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -33,6 +40,22 @@ class Recipe(Value):
     def _no_other_has_momentum(self) -> Self:
         if self.optimizer != "sgd" and self.momentum is not None:
             raise ValueError(f"momentum is of sgd, not of {self.optimizer}; leave it out or set optimizer: sgd")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _views_are_fresh(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("augmentation") is not None and data.get("views") is None:
+            return data | {"views": "fresh"}
+        return data
+
+    @model_validator(mode="after")
+    def _no_views_without_augmentation(self) -> Self:
+        if self.augmentation is None and self.views is not None:
+            raise ValueError(
+                f"views: {self.views} is of an augmentation, and there is none; leave views out, or give one, "
+                "such as augmentation: {flip: true}"
+            )
         return self
 
 
