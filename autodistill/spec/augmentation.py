@@ -34,10 +34,9 @@ class Augmentation(Value):
     randaugment: RandAugment | None = None
     mixup: Annotated[float, Field(gt=0)] | None = None
 
-    def of_images(self) -> dict[str, int | RandAugment]:
-        """What is on and takes images only."""
-        fields = {"flip": self.flip, "crop": self.crop, "cutout": self.cutout, "randaugment": self.randaugment}
-        return {name: value for name, value in fields.items() if value}
+    def of_images(self) -> list[str]:
+        """The options that are on and take images only."""
+        return [name for name in ("flip", "crop", "cutout", "randaugment") if getattr(self, name)]
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
