@@ -1,6 +1,7 @@
 """Floor 0: frozen values, their schemas and keys, and the strict YAML door."""
 
 from .architectures import MLP, ConvNet, Imported, ResNet, Timm, describe
+from .augmentation import Augmentation, RandAugment
 from .document import Spec, Teacher
 from .door import load, parse
 from .errors import (
@@ -24,6 +25,7 @@ __all__ = [
     "MLP",
     "NETWORK",
     "Asked",
+    "Augmentation",
     "AutodistillError",
     "Checkpoint",
     "ConvNet",
@@ -33,6 +35,7 @@ __all__ = [
     "Network",
     "Objective",
     "Problem",
+    "RandAugment",
     "Recipe",
     "ResNet",
     "SoftTargets",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .augmentation import Augmentation
 from .value import Value
 
 
@@ -14,6 +15,8 @@ class Recipe(Value):
 
     `outputs_dtype` is how teachers' cached outputs are stored, `outputs_top` how many classes of each sample are kept
     (the others share what is left of the probability evenly).
+    `views`: how many augmented views each sample has; the teacher's outputs on these are kept and shared. `fresh`: a new
+    view each epoch, which the teacher sees live.
     """
 
     version: ClassVar[int] = 1  # of the training loop: raise it when its numerics change
@@ -27,6 +30,8 @@ class Recipe(Value):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     outputs_dtype: Literal["float32", "float16"] = "float32"
     outputs_top: Annotated[int, Field(ge=1)] | None = None
+    augmentation: Augmentation | None = None
+    views: Annotated[int, Field(ge=1)] | Literal["fresh"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -39,6 +44,22 @@ class Recipe(Value):
     def _no_other_has_momentum(self) -> Self:
         if self.optimizer != "sgd" and self.momentum is not None:
             raise ValueError(f"momentum is of sgd, not of {self.optimizer}; leave it out or set optimizer: sgd")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _views_are_fresh(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("augmentation") is not None and data.get("views") is None:
+            return data | {"views": "fresh"}
+        return data
+
+    @model_validator(mode="after")
+    def _no_views_without_augmentation(self) -> Self:
+        if self.augmentation is None and self.views is not None:
+            raise ValueError(
+                f"views: {self.views} is of an augmentation, and there is none; leave views out, or give one, "
+                "such as augmentation: {flip: true}"
+            )
         return self
 
 
