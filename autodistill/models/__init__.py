@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import Outputs
-from ..spec import MLP, ConvNet, Imported, ResNet, Timm, Value
+from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
 from .convnet import build_convnet
 from .external import build_imported, build_timm
 from .features import attentions_of, layers_of, tapped
 from .mlp import build_mlp
 from .resnet import build_resnet
+from .timm_families import build_convnext, build_mobilenet, build_timm_resnet, build_vit
 
 __all__ = ["FAMILIES", "Network", "build"]
 
@@ -26,6 +27,10 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
     MLP: build_mlp,
     ConvNet: build_convnet,
     ResNet: build_resnet,
+    TimmResNet: build_timm_resnet,
+    ViT: build_vit,
+    ConvNeXt: build_convnext,
+    MobileNet: build_mobilenet,
     Timm: build_timm,
     Imported: build_imported,
 }
