@@ -61,9 +61,8 @@ def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) ->
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "objective", "recipe")}
         settings["student.init"] = "random" if network.init is None else "from_teacher"
         settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
-        rungs = [
-            _plain(one.architecture) for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)
-        ]
+        above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]
+        rungs = [_plain(one.architecture) for one in above]
         settings |= {"assistants.at_most": len(rungs), "assistants.at_least": len(rungs)}
         settings |= {"assistants.ladder": rungs} if rungs else {}
     words = ["autodistill", "search", str(folder.spec), "--out", f"{folder.path}-{network.key()[:8]}"]

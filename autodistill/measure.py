@@ -5,9 +5,9 @@ Shape suffixes: B batch, N samples, K classes. A sample's `shape` is channels fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from .batch import Layers
 from .models import Network, build
-from .spec import Imported, UsageError, Value, describe, digest
+from .spec import Imported, UsageError, Value, describe, digest, located
 
 Samples = Tensor | NDArray[Any]
+T = TypeVar("T")
 
 
 TEMPERATURES = (1, 4, 8)
@@ -48,12 +50,51 @@ def sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
     return _KNOWN[key]
 
 
+def layers(architecture: Value, shape: tuple[int, ...], classes: int, names: Sequence[str] = ()) -> Layers:
+    """What `architecture` can hand over by layer, without any weights in memory; remembered within the process.
+
+    `names`: modules that a spec names; they stand among the layers too, in the order in which they run. Raises UsageError
+    where a named one is not there or hands over no tensor with a batch axis, and as `sizes` does.
+    """
+    key = (digest(architecture), shape, classes, tuple(names))
+    if key not in _LAYERS:
+        with located(f"family {architecture.identity()['family']}"):
+            _LAYERS[key] = _built(architecture, shape, classes, lambda network: _layers(network, shape, names))
+    return _LAYERS[key]
+
+
+_LAYERS: dict[tuple[str, tuple[int, ...], int, tuple[str, ...]], Layers] = {}
+
+
+def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> Layers:
+    """Of two samples, so that what has no batch axis (windows of an image, say) shows and is left out."""
+    attentions = network.attention_names()
+    asked = list(dict.fromkeys([*network.layer_names(), *attentions, *names]))
+    with torch.no_grad():
+        features = network({"x": torch.zeros(2, *shape)}, asked).features if asked else {}
+    shapes = {name: tuple(feature.shape[1:]) for name, feature in features.items() if feature.shape[:1] == (2,)}
+    for name in names:
+        if name not in shapes:
+            raise UsageError(f"{name!r} hands over no tensor with a batch axis; name one of {', '.join(shapes) or 'no layer'}")
+    return Layers(
+        layers={name: size for name, size in shapes.items() if name not in attentions},
+        attentions={name: size for name, size in shapes.items() if name in attentions},
+    )
+
+
 def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
+    def measured(network: Network) -> Sizes:
+        return Sizes(params=_params(network), macs=_macs(network, shape, classes), bytes=_bytes(network))
+
+    return _built(architecture, shape, classes, measured)
+
+
+def _built(architecture: Value, shape: tuple[int, ...], classes: int, measure: Callable[[Network], T]) -> T:
+    """What `measure` says of the network in eval mode, on the meta device (Imported: on the CPU)."""
     device = torch.device("cpu" if isinstance(architecture, Imported) else "meta")
     try:
         with torch.random.fork_rng(devices=[]), device:
-            network = build(architecture, shape=shape, classes=classes).eval()
-            return Sizes(params=_params(network), macs=_macs(network, shape, classes), bytes=_bytes(network))
+            return measure(build(architecture, shape=shape, classes=classes).eval())
     except UsageError:
         raise
     except Exception as error:

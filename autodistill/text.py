@@ -47,7 +47,7 @@ def remarks(found: Facts) -> list[str]:
     worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_labels"]]
     if worse:
         lines.append(
-            f"{WORSE} worse than the same student trained from labels (params {', '.join(worse)}): there, distillation did not pay"
+            f"{WORSE} worse than the same student trained from labels (params {', '.join(worse)}): distillation did not pay"
         )
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
@@ -96,7 +96,8 @@ def knowledge(dark: Facts | None) -> list[str]:
         return ["dark         the teacher is not trained yet: entropies stand here once a search has begun"]
     entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in dark["entropy"].items())
     lines = [
-        f"dark         the teacher's outputs have a mean entropy of {entropies} (all classes alike: {log(dark['classes']):.2f} nats)"
+        f"dark         the teacher's outputs have a mean entropy of {entropies} nats (all classes alike: "
+        f"{log(dark['classes']):.2f})"
     ]
     return lines + [f"warning      {text}" for text in warned(dark)]
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from autodistill.measure import sizes
 from autodistill.models import FAMILIES, Network, build
 from autodistill.models.convnet import groups
-from autodistill.spec import MLP, ConvNet, Imported, ResNet, Timm, UsageError, Value
+from autodistill.spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, UsageError, Value, ViT
 from autodistill.spec.architectures import AnyArchitecture
 
 torch.set_num_threads(1)
@@ -23,6 +23,8 @@ torch.set_num_threads(1)
 Shape = tuple[int, ...]
 CLASSES = 3
 SMALL = st.integers(1, 4)
+ONE_OR_TWO = st.integers(1, 2)
+IMAGES = st.tuples(st.integers(1, 3), st.sampled_from([8, 16]), st.sampled_from([8, 12]))
 TIMM = (
     Timm(name="resnet18", arguments={"layers": [1, 1, 1, 1], "channels": [4, 8, 8, 8]}),
     Timm(name="convnext_atto", arguments={"depths": [1, 1, 1, 1], "dims": [4, 8, 8, 8]}),
@@ -58,6 +60,10 @@ CASES: dict[type[Value], st.SearchStrategy[tuple[Value, Shape]]] = {
     MLP: st.tuples(st.builds(MLP, depth=SMALL, width=SMALL), SHAPES),
     ConvNet: st.tuples(st.builds(ConvNet, depth=st.integers(1, 10), width=SMALL, hidden=st.integers(0, 4)), SHAPES),
     ResNet: st.tuples(st.builds(ResNet, depth=st.integers(1, 2), width=SMALL), SHAPES),
+    TimmResNet: st.tuples(st.builds(TimmResNet, depth=ONE_OR_TWO, width=SMALL, stages=st.integers(2, 4)), IMAGES),
+    ViT: st.tuples(st.builds(ViT, depth=ONE_OR_TWO, heads=SMALL, head_width=SMALL), IMAGES),
+    ConvNeXt: st.tuples(st.builds(ConvNeXt, depth=ONE_OR_TWO, width=SMALL, stages=st.integers(2, 3)), IMAGES),
+    MobileNet: st.tuples(st.builds(MobileNet, depth=ONE_OR_TWO, width=SMALL, expansion=SMALL), IMAGES),
     Timm: st.tuples(st.sampled_from(TIMM), st.sampled_from([(1, 32, 32), (3, 32, 32)])),
     Imported: SHAPES.map(lambda shape: (imported("linear", features=math.prod(shape)), shape)),
 }

@@ -262,7 +262,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("    kd: ", "    distillation: ", "student.objective.distillation", ("there are ce, kd",)),
     ("mlp, depth: 2", "mpl, depth: 2", "teacher.architecture.family", ('"mpl"', "did you mean 'mlp'?")),
     (STUDENT, "{family: resnt, depth: 1, width: 2}", "student.architecture.family", ('"resnt"', "did you mean 'resnet'?")),
-    (STUDENT, "{depth: 1, width: 2}", "student.architecture", ("has no family", "mlp, convnet, resnet, timm")),
+    (STUDENT, "{depth: 1, width: 2}", "student.architecture", ("has no family", "mlp, convnet, resnet, timm_resnet")),
     (DATASET, "dataset: sklearn/digit", "task.dataset", ("'sklearn/digit'", "did you mean 'sklearn/digits'?")),
     (DATASET, "dataset: fashion-mnist", "task.dataset", ("'fashion-mnist'", "did you mean 'fashion_mnist'?")),
     (DATASET, "dataset: torchvision/CIFAR11", "task.dataset", ("'torchvision/CIFAR11'", "did you mean 'torchvision/CIFAR10'?")),

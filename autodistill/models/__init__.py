@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import Outputs
-from ..spec import MLP, ConvNet, Imported, ResNet, Timm, Value
+from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
 from .convnet import build_convnet
 from .external import build_imported, build_timm
+from .features import attentions_of, layers_of, tapped
 from .mlp import build_mlp
 from .resnet import build_resnet
+from .timm_families import build_convnext, build_mobilenet, build_timm_resnet, build_vit
 
 __all__ = ["FAMILIES", "Network", "build"]
 
@@ -25,6 +27,10 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
     MLP: build_mlp,
     ConvNet: build_convnet,
     ResNet: build_resnet,
+    TimmResNet: build_timm_resnet,
+    ViT: build_vit,
+    ConvNeXt: build_convnext,
+    MobileNet: build_mobilenet,
     Timm: build_timm,
     Imported: build_imported,
 }
@@ -47,11 +53,23 @@ class Network(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Outputs:
+    def forward(self, inputs: dict[str, Tensor], layers: Sequence[str] = ()) -> Outputs:
+        """`features` holds what each of `layers` (names of layers or attentions within the body) hands over in this call."""
         x = inputs["x"].float()
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
-        return Outputs(logits=self.body(x), features={})
+        if not layers:
+            return Outputs(logits=self.body(x), features={})
+        with tapped(self.body, layers) as features:
+            return Outputs(logits=self.body(x), features=features)
+
+    def layer_names(self) -> list[str]:
+        """The layers to match by relative depth, from input to output."""
+        return layers_of(self.body)
+
+    def attention_names(self) -> list[str]:
+        """The self-attentions that hand over queries, keys and values, from input to output."""
+        return attentions_of(self.body)
 
 
 def build(

@@ -11,6 +11,7 @@ import math
 from torch import nn
 
 from ..spec import ConvNet
+from .features import Stack
 from .sides import CONV, NORM, POOL, with_channels
 
 
@@ -26,7 +27,7 @@ def groups(depth: int, width: int) -> list[tuple[int, ...]]:
     return [(width * 2**index,) * length for index, length in enumerate(lengths)]
 
 
-def build_convnet(architecture: ConvNet, shape: tuple[int, ...], classes: int) -> nn.Sequential:
+def build_convnet(architecture: ConvNet, shape: tuple[int, ...], classes: int) -> Stack:
     """x -> logits_BK; torch's own initialisation."""
     channels, *sides = with_channels(shape, "convnet")
     layers: list[nn.Module] = [nn.Unflatten(1, (1, *shape))] if len(shape) == 1 else []
@@ -36,7 +37,8 @@ def build_convnet(architecture: ConvNet, shape: tuple[int, ...], classes: int) -
             channels = width
         layers.append(_pool(sides))
         sides = [max(1, side // 2) for side in sides]
-    return nn.Sequential(*layers, nn.Flatten(), *_head(channels * math.prod(sides), architecture.hidden, classes))
+    head = _head(channels * math.prod(sides), architecture.hidden, classes)
+    return Stack(*layers, nn.Flatten(), *head, matched=POOL[len(sides)])
 
 
 def _convolution(before: int, after: int, sides: int) -> list[nn.Module]:

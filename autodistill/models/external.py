@@ -12,6 +12,7 @@ from torch import nn
 
 from ..imports import import_function, reason
 from ..spec import Imported, Timm, UsageError
+from .sides import check_image
 
 
 def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -19,11 +20,7 @@ def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.M
 
     Raises UsageError for samples that are no images, a name that timm does not know and arguments that it refuses.
     """
-    if len(shape) != 3:
-        raise UsageError(
-            f"timm's {architecture.name} takes images (C, H, W), not samples of shape {shape}; "
-            "use family resnet, convnet or mlp"
-        )
+    check_image(shape, f"timm's {architecture.name}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _created(architecture, shape[0], classes)

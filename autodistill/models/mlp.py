@@ -10,12 +10,13 @@ import math
 from torch import nn
 
 from ..spec import MLP
+from .features import Stack
 
 
-def build_mlp(architecture: MLP, shape: tuple[int, ...], classes: int) -> nn.Sequential:
+def build_mlp(architecture: MLP, shape: tuple[int, ...], classes: int) -> Stack:
     """x (B, *shape) -> logits_BK; torch's own initialisation."""
     widths = [math.prod(shape), *[architecture.width] * architecture.depth]
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in zip(widths, widths[1:], strict=False):
         layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+    return Stack(*layers, nn.Linear(widths[-1], classes), matched=nn.ReLU)

@@ -48,6 +48,7 @@ class Residual(nn.Module):
             _stage(depth, 2 * width, 4 * width, 2, sides),
         )
         self.classifier = nn.Linear(4 * width, classes)
+        self.feature_info = [{"module": f"stages.{index}"} for index in range(3)]
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W), (B, C, L) or (B, D), which is seen as (B, 1, D) -> logits_BK."""

@@ -25,3 +25,9 @@ def with_channels(shape: tuple[int, ...], family: str) -> tuple[int, ...]:
     if len(shape) - 1 not in CONV:
         raise UsageError(f"{family} takes samples of shape (D,), (C, L) or (C, H, W), not {shape}; use family mlp")
     return shape
+
+
+def check_image(shape: tuple[int, ...], family: str) -> None:
+    """Raises UsageError for samples that are no images (C, H, W)."""
+    if len(shape) != 3:
+        raise UsageError(f"{family} takes images (C, H, W), not samples of shape {shape}; use family resnet, convnet or mlp")

@@ -1,6 +1,6 @@
 """Floor 0: frozen values, their schemas and keys, and the strict YAML door."""
 
-from .architectures import MLP, ConvNet, Imported, ResNet, Timm, describe
+from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, ViT, describe
 from .augmentation import Augmentation, RandAugment
 from .document import Spec, Teacher
 from .door import load, parse
@@ -28,10 +28,12 @@ __all__ = [
     "Augmentation",
     "AutodistillError",
     "Checkpoint",
+    "ConvNeXt",
     "ConvNet",
     "CrossEntropy",
     "DataError",
     "Imported",
+    "MobileNet",
     "Network",
     "Objective",
     "Problem",
@@ -51,8 +53,10 @@ __all__ = [
     "Teacher",
     "Term",
     "Timm",
+    "TimmResNet",
     "UsageError",
     "Value",
+    "ViT",
     "chain",
     "describe",
     "digest",

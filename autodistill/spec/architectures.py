@@ -11,6 +11,8 @@ from .value import Value
 
 Depth = Annotated[int, Field(ge=1, le=1000)]
 Width = Annotated[int, Field(ge=1, le=65536)]
+Stages = Annotated[int, Field(ge=2, le=4)]
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 
 class MLP(Value):
@@ -48,6 +50,64 @@ class ResNet(Value):
     width: Width
 
 
+class TimmResNet(Value):
+    """He et al., CVPR 2016, table 1, of timm's basic blocks: `depth` in each of `stages` stages of 1, 2, 4, 8 times `width`.
+
+    (depth 2, width 64, stem imagenet) is ResNet-18. `stem`: imagenet is a 7x7 convolution and a pooling, which shrink the
+    sides fourfold; small is one 3x3 convolution, which leaves them.
+    """
+
+    version: ClassVar[int] = 1
+    family: Literal["timm_resnet"] = "timm_resnet"
+    depth: Depth
+    width: Width
+    stages: Stages = 4
+    stem: Literal["imagenet", "small"] = "small"
+
+
+class ViT(Value):
+    """Dosovitskiy et al., ICLR 2021: `depth` blocks of `heads` heads, each `head_width` wide, with a class token.
+
+    The width of the tokens is heads * head_width. (depth 12, heads 3, head_width 64, patch_size 16) is DeiT-tiny.
+    """
+
+    version: ClassVar[int] = 1
+    family: Literal["vit"] = "vit"
+    depth: Depth
+    heads: Annotated[int, Field(ge=1, le=1024)]
+    head_width: Annotated[int, Field(ge=1, le=1024)] = 16
+    patch_size: Side = 4
+    mlp_ratio: Annotated[float, Field(gt=0, le=64)] = 4.0
+
+
+class ConvNeXt(Value):
+    """Liu et al., CVPR 2022: `stages` stages of `width` times 1, 2, 4, 8 after a patch stem.
+
+    Their blocks are the first of `depth` times 1, 1, 3, 1. (depth 3, width 96, stages 4, patch_size 4) is ConvNeXt-T.
+    """
+
+    version: ClassVar[int] = 1
+    family: Literal["convnext"] = "convnext"
+    depth: Depth
+    width: Width
+    stages: Stages = 3
+    patch_size: Side = 2
+
+
+class MobileNet(Value):
+    """Sandler et al., CVPR 2018 (MobileNetV2), table 2, for small images: `depth` inverted residuals in each stage.
+
+    The stem has stride 1 and 2 * `width` channels; the published first five stages follow, `width` times 1, 1.5, 2, 4, 6
+    with strides 1, 2, 2, 2, 1, the first without `expansion`; then the last 1x1 convolution, four times as wide.
+    """
+
+    version: ClassVar[int] = 1
+    family: Literal["mobilenet"] = "mobilenet"
+    depth: Depth
+    width: Width
+    expansion: Annotated[int, Field(ge=1, le=64)] = 4
+
+
 class Timm(Value):
     """A timm model by `name`, with keyword `arguments` for timm's create_model."""
 
@@ -77,17 +137,17 @@ def check_import(value: str) -> str:
     return value
 
 
-Architecture = Annotated[MLP | ConvNet | ResNet | Timm, Field(discriminator="family")]
+Trainable = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm
+Architecture = Annotated[Trainable, Field(discriminator="family")]
 """What the tool can train."""
-AnyArchitecture = Annotated[MLP | ConvNet | ResNet | Timm | Imported, Field(discriminator="family")]
+AnyArchitecture = Annotated[Trainable | Imported, Field(discriminator="family")]
 """What a teacher can be: a module of one's own too."""
 ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(Architecture)
 
 
 def describe(architecture: Value) -> str:
-    """One short line, such as `resnet depth=2 width=32`."""
-    fields = {name: value for name, value in architecture if name != "family" and value not in ({}, None)}
-    if isinstance(architecture, ConvNet) and not architecture.hidden:
-        del fields["hidden"]
-    words = [f"{name}={value}" for name, value in fields.items()]
+    """One short line, such as `resnet depth=2 width=32`: optional fields stand only where they are not the default."""
+    known = type(architecture).model_fields
+    fields = {name: value for name, value in architecture if name != "family" and value is not None}
+    words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]
     return " ".join([getattr(architecture, "family", "?"), *words])

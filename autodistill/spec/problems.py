@@ -126,7 +126,7 @@ def _special(line: Line, raw: Any, path: Path) -> str | None:
         tags = [tag.strip(" '") for tag in str(line["ctx"]["expected_tags"]).split(",")]
         return f"{shown(value['family'])} is no family; {_nearest(value['family'], tags)}"
     if kind == "union_tag_not_found":
-        return "has no family; give one of mlp, convnet, resnet, timm"
+        return "has no family; give one of mlp, convnet, resnet, timm_resnet, vit, convnext, mobilenet, timm"
     return _about_domains(value, path) if isinstance(value, dict) and value and kind != "string_type" else None
 
 

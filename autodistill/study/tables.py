@@ -44,7 +44,7 @@ def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
 
 
 def _against_labels(store: Store, row: Row) -> Row:
-    """The accuracy of a distilled network's twin that was trained from labels, where there is one, and whether that is better."""
+    """The accuracy of a distilled network's twin that was trained from labels, and whether that is better."""
     network = network_of(store, row["stage"])
     key = twin(network).key() if isinstance(network, Stage) and network.teachers else None
     if key is None or not store.has("stages", key):

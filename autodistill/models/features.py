@@ -1,0 +1,106 @@
+"""Features by layer: what a body hands over besides its logits, captured by forward hooks for one call.
+
+Shape suffixes: B batch, N tokens, D features of a head. A name is the module's own within the body, such as `stages.1`.
+A layer hands over its output; an attention hands over its queries, keys and values, stacked: qkv (B, 3, heads, N, D).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..spec import UsageError
+
+Hook = Callable[[nn.Module, Any, Any], None]
+STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
+"""Where timm's `feature_info` lists the stem as well: it stands before the first stage, so it is no layer to match."""
+
+
+class Stack(nn.Sequential):
+    """Layers one after another, of which `feature_info` lists those to match, as timm's models have it."""
+
+    def __init__(self, *layers: nn.Module, matched: type[nn.Module]) -> None:
+        super().__init__(*layers)
+        self.feature_info = [{"module": name} for name, layer in self.named_children() if isinstance(layer, matched)]
+
+
+def layers_of(body: nn.Module) -> list[str]:
+    """The layers to match by relative depth, from input to output.
+
+    Those of the body's `feature_info` without the stem (timm's convention, which our families and a module of one's own
+    may follow too); of a body without one its direct children but the last, which is taken for the classifier.
+    """
+    info: Any = getattr(body, "feature_info", None)
+    if info is None:
+        return [name for name, _ in body.named_children()][:-1]
+    there = {name for name, _ in body.named_modules()}
+    names = [str(entry["module"]) for entry in info]
+    return [name for name in names if name in there and name.split(".")[0] not in STEMS]
+
+
+def attentions_of(body: nn.Module) -> list[str]:
+    """The self-attentions with queries, keys and values in one linear map, from input to output."""
+    return [name for name, module in body.named_modules() if _is_attention(module)]
+
+
+def find(body: nn.Module, name: str) -> nn.Module:
+    """Raises UsageError naming the nearest modules where the body has none of that name."""
+    modules: dict[str, nn.Module] = {each: module for each, module in body.named_modules() if each}
+    if name not in modules:
+        near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.4) or layers_of(body)
+        raise UsageError(f"there is no layer {name!r}; the nearest are {', '.join(near) or 'none: the body is one module'}")
+    return modules[name]
+
+
+@contextmanager
+def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """What the named modules hand over while the body runs, in the order in which they end; the hooks go with the block.
+
+    A module that runs more than once hands over its last output, one that returns no tensor nothing. Raises UsageError
+    for an unknown name.
+    """
+    taken: dict[str, Tensor] = {}
+    modules = {name: find(body, name) for name in names}
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.enter_context(_hooked(name, module, taken))
+        yield taken
+
+
+def _hooked(name: str, module: nn.Module, taken: dict[str, Tensor]) -> Any:
+    """A handle that removes its hook when its `with` ends."""
+    if _is_attention(module):
+        linear: Any = module.qkv
+        return linear.register_forward_hook(_takes(name, taken, lambda out: _split(module, out)))
+    return module.register_forward_hook(_takes(name, taken, lambda out: out))
+
+
+def _takes(name: str, taken: dict[str, Tensor], feature: Callable[[Tensor], Tensor | None]) -> Hook:
+    def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+        found = feature(output) if isinstance(output, Tensor) else None
+        if found is not None:
+            taken[name] = found
+
+    return hook
+
+
+def _is_attention(module: nn.Module) -> bool:
+    """timm's Attention by its form: `qkv` maps to 3 * `num_heads` * `head_dim` numbers."""
+    linear, heads, d = (getattr(module, name, None) for name in ("qkv", "num_heads", "head_dim"))
+    is_whole = isinstance(heads, int) and isinstance(d, int)
+    return isinstance(linear, nn.Linear) and is_whole and linear.out_features == 3 * heads * d  # type: ignore[operator]
+
+
+def _split(attention: Any, out: Tensor) -> Tensor | None:
+    """qkv (B, 3, heads, N, D) as the attention multiplies them: after its normalisation of queries and keys."""
+    if out.dim() != 3:
+        return None
+    batch, tokens, _ = out.shape
+    q, k, v = out.reshape(batch, tokens, 3, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+    q_norm, k_norm = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
+    return torch.stack([q_norm(q) if q_norm else q, k_norm(k) if k_norm else k, v], dim=1)
