@@ -1,0 +1,83 @@
+"""What several benchmarks share: Fashion-MNIST in a store, stages trained by some processes, paired differences."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from autodistill.data import read, split
+from autodistill.distill import Job, perform, save_data
+from autodistill.spec import Checkpoint, Split, Stage, Task, TaskSpec
+from autodistill.store import Store
+from autodistill.study.schedule import needs
+
+
+def fashion(store: Store, train: int, **changes: Any) -> Task:
+    """`train` samples to train on and as many to validate on, so that 0.1 points can be told from noise."""
+    spec = TaskSpec(dataset="fashion_mnist", samples=2 * train, split=Split(validation=0.5), **changes)
+    splits = split(read(spec), spec)
+    save_data(store, splits)
+    return splits.task(spec)
+
+
+def train_all(store: Store, stages: Sequence[Stage], workers: int) -> None:
+    """Trains what is not stored yet, generation by generation, each process on one thread. May be killed and begun again."""
+    jobs = {job.address(): job for stage in stages for job in needs(stage) if not store.has(*job.address())}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        while jobs:
+            ready = [job for job in jobs.values() if not any(_waits_for(job, other) for other in jobs.values())]
+            for job in ready:
+                del jobs[job.address()]
+            for done in [pool.submit(_perform, job.dump(), str(store.root)) for job in ready]:
+                done.result()
+
+
+def _waits_for(job: Job, other: Job) -> bool:
+    if job.address() == other.address():
+        return False
+    above = job.network.ancestors() if isinstance(job.network, Stage) else []
+    keys = {network.key() for network in (above if job.trains else [*above, job.network])}
+    return other.network.key() in keys
+
+
+def _perform(job: str, root: str) -> None:
+    warnings.simplefilter("ignore")
+    perform(Job.load(job), Store(Path(root)), cuda=False, threads=1)
+
+
+def accuracies(store: Store, stages: Sequence[Stage | Checkpoint]) -> list[float]:
+    return [100 * store.record("stages", stage.key())["measurement"]["accuracy"] for stage in stages]
+
+
+def seconds(store: Store, stages: Sequence[Stage]) -> float:
+    return statistics.mean(store.record("stages", stage.key())["measurement"]["seconds"] for stage in stages)
+
+
+def difference(of: Sequence[float], against: Sequence[float]) -> str:
+    """The mean of paired differences with its 95 % interval (Student's t)."""
+    found = [one - other for one, other in zip(of, against, strict=True)]
+    half = stats.t.ppf(0.975, len(found) - 1) * statistics.stdev(found) / len(found) ** 0.5
+    mean = statistics.mean(found)
+    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+
+
+def table(store: Store, arms: Mapping[str, Sequence[Stage]], against: str) -> str:
+    """A Markdown table: accuracy in per cent, deviation between seeds, paired difference, seconds a training."""
+    lines = [f"| | n | accuracy | deviation | difference to {against} (95 %) | seconds |", "|---|---|---|---|---|---|"]
+    reference = accuracies(store, arms[against])
+    for name, stages in arms.items():
+        found = accuracies(store, stages)
+        shown = "" if name == against else difference(found, reference)
+        lines.append(
+            f"| {name} | {len(found)} | {statistics.mean(found):.2f} | {statistics.stdev(found):.2f} | {shown} "
+            f"| {seconds(store, stages):.1f} |"
+        )
+    return "\n".join(lines)
