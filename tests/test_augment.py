@@ -203,6 +203,15 @@ def test_a_quarter_turn_and_a_shift_by_a_quarter() -> None:
     torch.testing.assert_close(one("translate_y", -0.25, LADDER)[:, :, 1:], LADDER[:, :, :3])
 
 
+def test_sides_of_an_image_need_not_be_equal() -> None:
+    wide = torch.arange(32.0).view(1, 1, 4, 8)
+    torch.testing.assert_close(one("translate_y", 0.25, wide)[:, :, :3], wide[:, :, 1:])
+    torch.testing.assert_close(one("translate_x", 0.25, wide)[..., :6], wide[..., 2:])
+    torch.testing.assert_close(one("rotate", np.pi, wide), wide.flip(2, 3), atol=1e-3, rtol=0)
+    turned = one("rotate", np.pi / 2, wide)[0, 0, :, 2:6]  # the square in the middle
+    assert any(torch.allclose(turned, torch.rot90(wide[0, 0, :, 2:6], way), atol=1e-3) for way in (-1, 1))
+
+
 def test_a_shear_moves_rows_by_their_distance_from_the_centre() -> None:
     found = one("shear_x", 2.0, LADDER)  # rows stand 1.5, 0.5, -0.5 and -1.5 from the centre
     torch.testing.assert_close(found[0, 0, 1, 1:], LADDER[0, 0, 1, :3])
