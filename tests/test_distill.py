@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 
 from autodistill.data import read, split
 from autodistill.distill import Job, load_network, make_outputs, open_data, outputs_key, perform, save_data, train
-from autodistill.distill.artifacts import open_outputs
+from autodistill.distill.outputs import open_outputs
 from autodistill.distill.jobs import attempt
 from autodistill.distill.loop import Run, derived_seed, initialised, scheduler_of
 from autodistill.measure import evaluate
 from autodistill.spec import (
     MLP,
+    Asked,
     CrossEntropy,
     Imported,
     Objective,
@@ -37,6 +38,7 @@ from autodistill.spec import (
 from autodistill.store import Store
 
 CPU = torch.device("cpu")
+ASKED = Asked()
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.01, precision="float32")
 LABELS = Objective(ce=CrossEntropy(weight=1.0))
 KD = Objective(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9, temperature=4.0))
@@ -61,7 +63,7 @@ class House:
     def trained_teacher(self) -> Stage:
         teacher = self.stage(MLP(depth=1, width=64))
         train(self.store, teacher, CPU)
-        make_outputs(self.store, teacher, CPU)
+        make_outputs(self.store, teacher, ASKED, CPU)
         return teacher
 
     def run(self, stage: Stage) -> Run:
@@ -99,8 +101,7 @@ def test_three_steps_have_the_losses_they_had(house: House, architecture: Any, r
     changed = Recipe(**RECIPE.model_dump() | recipe)
     run = house.run(house.stage(architecture, KD, teachers=(teacher,), recipe=changed))
     run.network.train()
-    batches = run.batches()
-    found = [float(run.step(next(batches))) for _ in range(3)]
+    found = [float(run.step(rows_B)) for rows_B in run.rows(run.order)[:3]]
     assert found == pytest.approx(losses, rel=1e-4)
 
 
@@ -109,18 +110,18 @@ def test_twins_share_initialisation_and_batches(house: House) -> None:
     twins = [house.run(house.stage()), house.run(house.stage(objective=KD, teachers=(teacher,)))]
     states = [twin.network.state_dict() for twin in twins]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    orders = [torch.stack(list(twin.batches())) for twin in twins]
+    orders = [twin.rows(twin.order) for twin in twins]
     assert torch.equal(*orders)
-    assert not torch.equal(orders[0], torch.stack(list(house.run(house.stage(seed=1)).batches())))
+    assert not torch.equal(orders[0], house.run(house.stage(seed=1)).rows(torch.Generator().manual_seed(1)))
 
 
 def test_randomness_comes_from_the_seed_and_its_purpose_alone(house: House) -> None:
     data = open_data(house.store, house.task.data)
     torch.manual_seed(1)
-    one = initialised(house.stage(), data).state_dict()
+    one = initialised(house.store, house.stage(), data).state_dict()
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    two = initialised(house.stage(), data).state_dict()
+    two = initialised(house.store, house.stage(), data).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert torch.equal(before, torch.get_rng_state())
     assert derived_seed(0, "init") != derived_seed(0, "order") != derived_seed(1, "order")
@@ -145,7 +146,7 @@ def test_the_teacher_stays_bitwise_unchanged_and_in_eval_mode(house: House) -> N
 
 def test_no_teacher_runs_inside_a_students_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = house.trained_teacher()
-    monkeypatch.setattr("autodistill.distill.artifacts.load_network", lambda *_: pytest.fail("the teacher was loaded"))
+    monkeypatch.setattr("autodistill.distill.guides.load_network", lambda *_: pytest.fail("the teacher was loaded"))
     record = train(house.store, house.stage(objective=KD, teachers=(teacher,)), CPU)
     assert record["measurement"]["accuracy"] > 0.3
 
@@ -154,7 +155,8 @@ def test_stored_outputs_are_the_teachers_logits(house: House) -> None:
     teacher = house.trained_teacher()
     data = open_data(house.store, house.task.data)
     live = evaluate(load_network(house.store, teacher, CPU), data.train_x, batch_size=77, device=CPU)
-    np.testing.assert_allclose(open_outputs(house.store, teacher), live, rtol=1e-5, atol=1e-5)
+    said = open_outputs(house.store, teacher, ASKED).logits[0]
+    np.testing.assert_allclose(said, live - live.amax(1, keepdim=True), rtol=1e-5, atol=1e-5)
 
 
 def test_a_chain_trains_through_its_assistant(house: House) -> None:
@@ -163,7 +165,7 @@ def test_a_chain_trains_through_its_assistant(house: House) -> None:
     student = house.stage(MLP(depth=1, width=4), KD, teachers=(assistant,))
     for stage in (assistant, student):
         train(house.store, stage, CPU)
-        make_outputs(house.store, stage, CPU)
+        make_outputs(house.store, stage, ASKED, CPU)
     assert [network.key() for network in student.ancestors()] == [teacher.key(), assistant.key()]
 
 
@@ -203,7 +205,7 @@ def test_bfloat16_trains_on_the_cpu_too(house: House) -> None:
 def test_a_batch_larger_than_the_data_is_the_data(house: House) -> None:
     stage = house.stage(recipe=RECIPE.model_copy(update={"batch_size": 100_000}))
     run = house.run(stage)
-    assert run.steps == 1 and run.batch == len(run.y_N)
+    assert run.steps == 1 and run.batch == len(run.samples)
 
 
 # What goes wrong
@@ -245,7 +247,7 @@ import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    perform(Job(kind=kind, network=teacher), house.store, cuda=False, threads=1)
+    perform(Job(network=teacher, asked=ASKED if kind == "outputs" else None), house.store, cuda=False, threads=1)
 except BaseException as error:
     print(type(error).__name__, error)
 """
@@ -290,7 +292,8 @@ def test_a_job_survives_its_own_text(house: House) -> None:
     job = Job(network=house.stage(objective=KD, teachers=(teacher,)))
     again = Job.load(job.dump())
     assert again == job and again.address() == job.address()
-    assert Job(network=teacher).address() == ("outputs", outputs_key(teacher))
+    outputs = Job(network=teacher, asked=ASKED)
+    assert Job.load(outputs.dump()) == outputs and outputs.address() == ("outputs", outputs_key(teacher, ASKED))
 
 
 @pytest.mark.gpu
@@ -301,7 +304,7 @@ def test_a_chain_trains_on_cuda_in_bfloat16(house: House) -> None:
     teacher = house.stage(ResNet(depth=1, width=16), recipe=recipe)
     for stage in (teacher, house.stage(ResNet(depth=1, width=4), KD, teachers=(teacher,), recipe=recipe)):
         perform(Job(network=stage), house.store, cuda=True, threads=1)
-        make_outputs(house.store, stage, device)
+        make_outputs(house.store, stage, ASKED, device)
         record = house.store.record("stages", stage.key())
         assert record["measurement"]["accuracy"] > 0.5 and record["environment"]["device"].startswith("cuda")
 

@@ -205,7 +205,7 @@ def test_other_data_in_the_same_folder_are_refused(tiny: Callable[..., Spec], fo
 
 def test_a_flipped_byte_in_the_teacher_is_found(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     study = search(tiny(), out=tmp_path / "out", runner="serial")
-    path = study.store.folder("stages", study.teacher.key()) / "stage.json"
+    path = study.store.folder("stages", study.space.teachers[0].key()) / "stage.json"
     content = bytearray(path.read_bytes())
     content[content.index(b'"correct"') + 12] ^= 1
     path.write_bytes(content)
@@ -299,7 +299,7 @@ def test_any_folder_name_holds_its_own_study(tiny: Callable[..., Spec], tmp_path
 
 def test_a_cut_off_attempt_is_swept(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     study = search(tiny(), out=tmp_path / "out", runner="serial")
-    orphan = study.store.folder("stages", study.teacher.key()) / "cut-off"
+    orphan = study.store.folder("stages", study.space.teachers[0].key()) / "cut-off"
     orphan.mkdir()
     search(tiny(), out=tmp_path / "out", runner="serial")
     assert not orphan.exists()

@@ -26,16 +26,17 @@ def open_study(spec: Spec, root: Path) -> Study:
     store = Store(root / "store")
     space = space_of(spec, splits, store)
     record = Record(root / "study.db", spec, space.domains)
-    if "teacher" not in record.facts():
-        record.note("teacher", space.teacher.key())
+    if "teachers" not in record.facts():
+        record.note("teachers", [teacher.key() for teacher in space.teachers])
     return Study(spec, space, store, record, chance=splits.chance)
 
 
 def do(study: Study, job: Job) -> None:
-    if isinstance(job.network, Stage) and job.kind == "train":
-        train(study.store, job.network, CPU)
+    if job.asked is not None:
+        make_outputs(study.store, job.network, job.asked, CPU)
     else:
-        make_outputs(study.store, job.network, CPU)
+        assert isinstance(job.network, Stage)
+        train(study.store, job.network, CPU)
     study.done(job)
 
 
@@ -60,7 +61,7 @@ def test_the_teacher_comes_first_and_alone(study: Callable[..., Study]) -> None:
     one = study()
     one.workers = 4
     job = one.next()
-    assert job is not None and job.network.key() == one.teacher.key() and job.kind == "train"
+    assert job is not None and job.network.key() == one.space.teachers[0].key() and job.trains
     assert one.next() is None and one.record.trials == []
 
 
@@ -70,7 +71,7 @@ def test_no_job_starts_before_what_it_needs_is_stored(study: Callable[..., Study
     pending: list[Job] = []
     while not one.finished():
         while len(pending) < one.workers and (job := one.next()) is not None:
-            before = list(needs(job.network))[:-1] if job.kind == "train" else list(needs(job.network))
+            before = list(needs(job.network))[:-1] if job.trains else list(needs(job.network))
             assert all(one.store.has(*need.address()) for need in before)
             assert job.address() not in [other.address() for other in pending]
             pending.append(job)
@@ -88,9 +89,9 @@ def test_twelve_trials_on_one_assistant_train_it_once(study: Callable[..., Study
     )
     one.workers = 4
     jobs = run(one)
-    keys = [job.network.key() for job in jobs if job.kind == "train"]
+    keys = [job.network.key() for job in jobs if job.trains]
     assert len(keys) == len(set(keys)) == 1 + 1 + 12
-    assistants = {network.key() for stage in one._stages.values() for network in stage.ancestors()} - {one.teacher.key()}
+    assistants = {network.key() for stage in one._stages.values() for network in stage.ancestors()} - set(one.teachers)
     assert len(assistants) == 1
     assert one.reused() == 11
 
@@ -112,7 +113,7 @@ def test_stopped_anywhere_the_study_becomes_the_same(tiny: Callable[..., Spec], 
     one = open_study(tiny(), folder / "cut")
     run(one, stop)
     job = one.next()
-    if job is not None and job.kind == "train":
+    if job is not None and job.trains:
         assert isinstance(job.network, Stage)
         train(one.store, job.network, CPU)  # stored, then killed
     again = open_study(tiny(), folder / "cut")
@@ -205,7 +206,7 @@ def test_limits_that_leave_nothing_are_said(study: Callable[..., Study]) -> None
 
 def fail(study: Study, is_wanted: Callable[[Job], bool]) -> None:
     while (job := study.next()) is not None:
-        if job.kind == "train" and job.network.key() != study.teacher.key() and is_wanted(job):
+        if job.trains and job.network.key() != study.teacher.key() and is_wanted(job):
             study.done(job, "the loss became nan")
         else:
             do(study, job)
@@ -305,7 +306,7 @@ def test_outputs_that_failed_are_tried_again(study: Callable[..., Study]) -> Non
     one = study(search__trials=2)
     refused = 0
     while (job := one.next()) is not None:
-        if job.kind == "outputs" and refused < 2:
+        if not job.trains and refused < 2:
             refused += 1
             one.done(job, "the worker process died")
         else:
