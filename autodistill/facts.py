@@ -101,13 +101,17 @@ def _data(splits: Splits) -> dict[str, Any]:
         "layout": splits.layout,
         "classes": splits.classes,
         "chance": splits.chance,
+        "unlabelled": splits.rows - len(splits.train),
+        "memory": splits.memory,
+        "bytes": splits.nbytes,
+        "dtype": str(splits.train.x.dtype),
         "test_interval_at_90": [interval.low, interval.high],
     }
 
 
 def cache_bytes(space: Space, splits: Splits) -> int:
     """The most that teachers' outputs can take: float32 logits on the training data. Raises UsageError above the limit."""
-    found = (1 + space.assistant_stages()) * len(splits.train) * splits.classes * 4
+    found = (1 + space.assistant_stages()) * splits.rows * splits.classes * 4
     limit = space.spec.resources.cache_limit
     if found > limit:
         raise UsageError(

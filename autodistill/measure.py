@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from .data import Pixels
 from .models import Network, build
 from .spec import Imported, UsageError, Value, describe, digest
 
-Samples = Tensor | NDArray[Any]
+Samples = Tensor | Pixels
 
 
 class Sizes(NamedTuple):

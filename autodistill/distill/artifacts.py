@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from ..data import Pixels
 from ..imports import reason
 from ..measure import count_correct, evaluate, sizes
 from ..models import Network, build
@@ -58,7 +59,7 @@ def measurement(network: Network, data: Data, architecture: AnyArchitecture, dev
     return {"accuracy": correct / n, "correct": correct, "n": n, "params": size.params, "macs": size.macs, "bytes": size.bytes}
 
 
-def logits_of(network: Network, data: Data, x: Array, device: torch.device) -> torch.Tensor:
+def logits_of(network: Network, data: Data, x: Pixels, device: torch.device) -> torch.Tensor:
     """Finite logits (N, classes) of samples x. Raises StageFailed when they are not."""
     logits = evaluate(network, x, batch_size=batch_for(data), device=device)
     if logits.shape[1] != data.classes or not bool(torch.isfinite(logits).all()):
