@@ -106,6 +106,10 @@ def _data(splits: Splits) -> dict[str, Any]:
         "layout": splits.layout,
         "classes": splits.classes,
         "chance": splits.chance,
+        "unlabelled": splits.rows - len(splits.train),
+        "memory": splits.memory,
+        "bytes": splits.nbytes,
+        "dtype": str(splits.train.x.dtype),
         "test_interval_at_90": [interval.low, interval.high],
     }
 

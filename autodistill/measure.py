@@ -11,16 +11,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .batch import Layers
+from .data import Pixels
 from .models import Network, build
 from .spec import Imported, UsageError, Value, describe, digest, located
 
-Samples = Tensor | NDArray[Any]
+Samples = Tensor | Pixels
 T = TypeVar("T")
 
 

@@ -80,7 +80,8 @@ def checked(found: Facts, workers: int) -> str:
         *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
         *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
         f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",
-        f"splits       {data['train']:,} train, {data['validation']:,} validation, {data['test']:,} test"
+        _held(data),
+        f"splits       {data['train']:,} train{_unlabelled(data)}, {data['validation']:,} validation, {data['test']:,} test"
         f"{' (the data set has a test split of its own)' if data['own_test'] else ''}, sealed",
         f"exactness    an accuracy of 90 % on this test split is known to {low:.1%} - {high:.1%} (95 %)",
         f"caches       {found['cache_bytes']:,} bytes of teachers' outputs at most",
@@ -114,6 +115,17 @@ def warned(dark: Facts) -> list[str]:
             "the validation samples: there it says what it learnt by heart; augmentation or unlabelled samples help"
         )
     return found
+
+
+def _held(data: Facts) -> str:
+    size = f"{data['bytes'] / 1e6:,.1f} MB"
+    if data["memory"] == "stream":
+        return f"held         streamed from files by workers; decoded they are {size}"
+    return f"held         in memory as {data['dtype']}, {size}"
+
+
+def _unlabelled(data: Facts) -> str:
+    return f" and {data['unlabelled']:,} without labels" if data["unlabelled"] else ""
 
 
 def _too_large(count: Facts) -> str:

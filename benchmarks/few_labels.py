@@ -55,7 +55,9 @@ def main() -> None:
     for (share, name), stages in arms.items():
         found = accuracies(store, stages)
         gain = difference(found, accuracies(store, arms[share, "from labels"])) if name != "from labels" else ""
-        print(f"| {share:.0%} | {name} | {len(found)} | {statistics.mean(found):.2f} | {statistics.stdev(found):.2f} | {gain} |")
+        print(
+            f"| {share:.0%} | {name} | {len(found)} | {statistics.mean(found):.2f} | {statistics.stdev(found):.2f} | {gain} |"
+        )
     for share, one in teachers.items():
         print(f"teacher of {share:.0%} of the labels: {accuracies(store, [one])[0]:.2f} %")
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from autodistill.data import read, split
 from autodistill.distill import Job, load_network, make_outputs, open_data, outputs_key, perform, save_data, train
-from autodistill.distill.outputs import open_outputs
 from autodistill.distill.jobs import attempt
 from autodistill.distill.loop import Run, derived_seed, initialised, scheduler_of
+from autodistill.distill.outputs import open_outputs
 from autodistill.measure import evaluate
 from autodistill.spec import (
     MLP,

@@ -6,33 +6,23 @@ import gzip
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..imports import import_function, reason
 from ..spec import DataError, TaskSpec, UsageError
-from ..spec.task import ImportedData
+from ..spec.task import ImportedData, parted
+from .arrays import FORMS, UNLABELLED, Raw, check
+from .folders import read_folder, read_unlabelled
+from .hub import read_hub, read_wds
+from .images import Array, Images
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
-MOST_CLASSES = 2**31
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Raw:
-    """x (N, ...) numbers and y (N,) labels from 0 to classes - 1; a test split of its own where the data set has one."""
-
-    name: str
-    x: Array
-    y: Array
-    x_test: Array | None = None
-    y_test: Array | None = None
+RESIDENT_MOST = 4 << 30
+"""Bytes of decoded samples that `memory: auto` holds, or a quarter of the machine's memory where that is less."""
 
 
 def read(task: TaskSpec) -> Raw:
@@ -43,19 +33,46 @@ def read(task: TaskSpec) -> Raw:
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
         return check(f"task.dataset: {dataset.factory}", _call(dataset))
-    if dataset.endswith(".npz"):
-        path = locate(dataset, place="task.dataset")
+    kind, name = parted(dataset)
+    if kind == "npz":
+        path = locate(name, place="task.dataset")
         return check(f"task.dataset: {path}", _npz(path))
+    if kind == "folder":
+        return _images(_whole(name), task)
+    if kind == "hfds":
+        return check(dataset, read_hub(name, task, task.folder, most_held()))
+    if kind == "wds":
+        return check(dataset, read_wds(_whole(name), task, most_held()))
     if dataset == "sklearn/digits":
         return check(dataset, _digits())
     if dataset == "fashion_mnist":
         return check(dataset, _fashion_mnist(_folder(task)))
-    return check(dataset, _downloaded(dataset.removeprefix("torchvision/"), _folder(task), ""))
+    return check(
+        dataset,
+        _torch(name, _folder(task)) if kind == "torch" else _downloaded(name.removeprefix("torchvision/"), _folder(task), ""),
+    )
+
+
+def _images(root: Path, task: TaskSpec) -> Raw:
+    found = read_folder(root, task)
+    labelled = [part for part in found.values() if isinstance(part, Images)]
+    extra = {} if task.unlabelled is None else {UNLABELLED: read_unlabelled(_whole(task.unlabelled), task, labelled)}
+    return check(f"task.dataset: {root}", found | extra)
+
+
+def most_held() -> int:
+    import psutil
+
+    return min(RESIDENT_MOST, int(psutil.virtual_memory().total) // 4)
+
+
+def _whole(name: str) -> Path:
+    return Path(name).expanduser().absolute()
 
 
 def locate(name: str, *, place: str) -> Path:
     """The file `name`. Raises DataError, with `place` as where it was named."""
-    path = Path(name).expanduser().absolute()
+    path = _whole(name)
     if not path.is_file():
         raise DataError(f"{place}: {str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
     return path
@@ -119,18 +136,34 @@ def _idx(path: Path) -> Array:
         ) from None
 
 
+def _torch(name: str, folder: Path) -> Mapping[str, Any]:
+    """By timm's name, such as cifar100."""
+    from timm.data import create_dataset
+
+    def made(train: bool) -> Any:
+        return create_dataset(f"torch/{name}", root=str(folder), split="train" if train else "validation", download=True)
+
+    return _both(name, folder, made)
+
+
 def _downloaded(name: str, folder: Path, other_way: str) -> Mapping[str, Any]:
     from torchvision import datasets
 
+    return _both(name, folder, lambda train: getattr(datasets, name)(folder, train=train, download=True), other_way)
+
+
+def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str = "") -> Mapping[str, Any]:
+    """The training and the test part of a data set of torchvision's."""
     try:
-        train, test = (getattr(datasets, name)(folder, train=train, download=True) for train in (True, False))
+        train, test = made(True), made(False)
     except Exception as error:  # a download fails in many ways: RuntimeError, URLError, OSError, a wrong checksum
         raise DataError(
             f"task.dataset: {name} is neither in {folder} nor could torchvision download it ({error}); {other_way}"
             f"let torchvision download it once where there is a network and name that folder in task.folder"
         ) from None
     arrays = {"x_train": train.data, "y_train": train.targets, "x_test": test.data, "y_test": test.targets}
-    return {key: np.asarray(value) for key, value in arrays.items()}
+    found = {key: np.asarray(value) for key, value in arrays.items()}
+    return {key: value[:, 0] if key[0] == "y" and value.ndim == 2 else value for key, value in found.items()}  # QMNIST's
 
 
 def _npz(path: Path) -> Mapping[str, Any]:
@@ -138,83 +171,9 @@ def _npz(path: Path) -> Mapping[str, Any]:
         raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1]}]
+            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED}]
             return {key: archive[key] for key in wanted or archive.files}
     except ValueError as error:
         raise DataError(f"task.dataset: {path}: {error}; save plain arrays of numbers, not objects") from None
     except Exception as error:  # a damaged file fails in many ways: BadZipFile, zlib.error, KeyError, NotImplementedError
         raise DataError(f"task.dataset: {path} is damaged ({reason(error)}); write it again with numpy.savez") from None
-
-
-def check(name: str, arrays: Mapping[str, Any]) -> Raw:
-    """Checked arrays. Raises DataError naming the array, the first bad row and the way out."""
-    keys = next((form for form in FORMS if set(form) <= set(arrays)), None)
-    if keys is None:
-        there = ", ".join(map(str, arrays)) or "nothing"
-        raise DataError(f"{name} has {there}; give x and y, or x_train, y_train, x_test and y_test")
-    found = [_array(name, key, arrays[key]) for key in keys]
-    for index in range(0, len(found), 2):
-        found[index] = _numbers(name, keys[index], found[index])
-        found[index + 1] = _labels(name, keys[index + 1], found[index + 1], len(found[index]))
-    _classes(name, keys[1], found[1])
-    if len(found) == 4:
-        _same_task(name, found)
-    return Raw(name=name, **dict(zip(("x", "y", "x_test", "y_test"), found, strict=False)))
-
-
-def _array(name: str, key: str, value: Any) -> Array:
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor on a GPU
-        raise DataError(f"{name}: {key} cannot be made an array ({reason(error)}); give a numpy array") from None
-
-
-def _numbers(name: str, key: str, x: Array) -> Array:
-    if x.dtype.kind not in "uifb":
-        raise DataError(f"{name}: {key} has dtype {x.dtype}; give numbers")
-    if x.ndim < 2 or x.size == 0:
-        raise DataError(f"{name}: {key} has shape {x.shape}; give (samples, ...) with at least one number a sample")
-    if x.dtype == np.uint8:
-        return x
-    with np.errstate(over="ignore"):
-        x = x.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-    if len(bad):
-        what = f"holds NaN, infinity or a number beyond float32 ({len(bad):,} of {len(x):,} rows do)"
-        raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
-    return x
-
-
-def _labels(name: str, key: str, y: Array, samples: int) -> Array:
-    if y.shape != (samples,):
-        raise DataError(f"{name}: {key} has shape {y.shape} for {samples} samples; give one label a sample, shape ({samples},)")
-    if y.dtype.kind not in "ui":
-        raise DataError(f"{name}: {key} has dtype {y.dtype}; give integer labels, such as {key}.astype(int)")
-    bad = np.flatnonzero((y < 0) | (y >= MOST_CLASSES))
-    if len(bad):
-        raise DataError(f"{name}: {key} row {bad[0]} has label {y[bad[0]]}, out of range; number the classes from 0")
-    return y.astype(np.int64)
-
-
-def _classes(name: str, key: str, y: Array) -> None:
-    present = np.unique(y)
-    if len(present) < 2:
-        raise DataError(f"{name}: {key} has one class only ({present[0]}); a classifier needs two: give samples of another")
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    if len(gaps):
-        raise DataError(
-            f"{name}: {key} has {len(present)} classes but labels up to {present[-1]}, out of range: no sample has label "
-            f"{gaps[0]}; number the classes from 0 to {len(present) - 1}"
-        )
-
-
-def _same_task(name: str, found: list[Array]) -> None:
-    x, y, x_test, y_test = found
-    if x.shape[1:] != x_test.shape[1:]:
-        raise DataError(f"{name}: x_train has samples of shape {x.shape[1:]} but x_test of {x_test.shape[1:]}; make them equal")
-    if y_test.max() > y.max():
-        row = int(np.argmax(y_test > y.max()))
-        raise DataError(
-            f"{name}: y_test row {row} has label {y_test[row]}, out of range: y_train has labels up to {y.max()}; "
-            "give training samples of that class, or drop these"
-        )

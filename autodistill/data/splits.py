@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from ..spec import DataError, Task, TaskSpec
-from .sources import Array, Raw
+from .arrays import Raw
+from .folders import UNKNOWN, common_size, fingerprint_of
+from .images import Array, Images, Pixels, joined, spread
+from .sources import most_held
+
+Memory = Literal["resident", "stream"]
+SCALED = 2048
+"""Image files over which mean and deviation are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """x (N, *shape) channels first, uint8 or float32; y (N,) int64."""
+    """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64."""
 
-    x: Array
+    x: Pixels
     y: Array
 
     def __len__(self) -> int:
@@ -39,11 +47,16 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
+    """`unlabelled` (U, *shape) are training samples whose labels nobody sees; `memory` says where workers find samples."""
+
     train: Samples
     validation: Samples
     test: Sealed
     layout: str
     own_test: bool
+    unlabelled: Pixels | None = None
+    memory: Memory = "resident"
+    exact: bool = False
 
     @property
     def classes(self) -> int:
@@ -54,22 +67,40 @@ class Splits:
         return self.train.x.shape[1:]
 
     @property
+    def rows(self) -> int:
+        """Training samples with and without labels."""
+        return len(self.train) + (0 if self.unlabelled is None else len(self.unlabelled))
+
+    @property
+    def nbytes(self) -> int:
+        """What training and validation samples take, decoded."""
+        return sum(x.nbytes for x in (self.train.x, self.validation.x, self.unlabelled) if x is not None)
+
+    @property
     def chance(self) -> float:
         """The share of the commonest class among the validation samples: what guessing it scores."""
         return float(np.bincount(self.validation.y).max() / len(self.validation))
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over dtype, shape and bytes of training and validation data, in order."""
+        """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files."""
+        parts: list[tuple[Pixels, Array | None]] = [(part.x, part.y) for part in (self.train, self.validation)]
+        parts += [] if self.unlabelled is None else [(self.unlabelled, None)]
+        files = [(x, y) for x, y in parts if isinstance(x, Images)]
+        if files:
+            return fingerprint_of(files, self.exact)
         found = hashlib.sha256()
-        for array in (self.train.x, self.train.y, self.validation.x, self.validation.y):
+        for array in (array for pair in parts for array in pair if array is not None):
             found.update(f"{array.dtype.str}{array.shape}".encode())
             found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
     def scale(self) -> tuple[list[float], list[float]]:
-        """Mean and deviation of the training data by channel (of all numbers where a sample is a flat vector)."""
-        x = self.train.x
+        """Mean and deviation of the training data by channel (of all numbers where a sample is a flat vector).
+
+        Over samples without labels too, where there are any; over 2,048 image files, evenly spread, however they are held.
+        """
+        x = _few(self.train.x, self.unlabelled)
         axes = (0, 1) if x.ndim == 2 else (0, *range(2, x.ndim))
         mean, deviation = np.atleast_1d(x.mean(axes, np.float64)), np.atleast_1d(x.std(axes, np.float64))
         return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
@@ -78,28 +109,100 @@ class Splits:
         return Task(data=self.fingerprint, split=spec.split, samples=spec.samples, metric=spec.metric)
 
 
+def _few(x: Pixels, unlabelled: Pixels | None) -> Array:
+    if isinstance(x, Images):
+        whole = joined([x, unlabelled]) if isinstance(unlabelled, Images) else x
+        return whole[spread(len(whole), SCALED)]
+    return x if unlabelled is None else np.concatenate([x, np.asarray(unlabelled)])
+
+
 def split(raw: Raw, task: TaskSpec) -> Splits:
     """Training, validation and sealed test samples. Raises DataError when a class would be missing from one of them."""
-    x, layout = _channels_first(raw.x, task.layout, raw.name)
     rows = np.arange(len(raw.y))
     whole = len(rows)
+    test = None
     if raw.x_test is None or raw.y_test is None:
         rows, test = _parted(raw, rows, task.split.test, task.split.seed, "test", f"{task.split.test} of {whole}")
-        sealed = Samples(x=x[test], y=raw.y[test])
-    else:
-        sealed = Samples(x=_channels_first(raw.x_test, layout, raw.name)[0], y=raw.y_test)
     if task.samples is not None:
         rows = _subset(raw, rows, task.samples, task.split.seed)
         whole = len(rows)
     count = max(1, round(task.split.validation * whole))
     train, validation = _parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
-    return Splits(
-        train=Samples(x=x[train], y=raw.y[train]),
-        validation=Samples(x=x[validation], y=raw.y[validation]),
+    raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
+    train, rest = _labels_kept(raw.y, train, task)
+    sealed = Samples(x=raw.x_test, y=raw.y_test) if raw.x_test is not None and raw.y_test is not None else _of(raw, test)
+    found = Splits(
+        train=_of(raw, train),
+        validation=_of(raw, validation),
         test=Sealed(sealed),
         layout=layout,
         own_test=raw.x_test is not None,
+        unlabelled=_without_labels(raw, rest),
+        exact=task.exact,
     )
+    return replace(found, memory=_memory(found, task))
+
+
+def _of(raw: Raw, rows: Array | None) -> Samples:
+    assert rows is not None
+    return Samples(x=_take(raw.x, rows), y=raw.y[rows])
+
+
+def _take(x: Pixels, rows: Array) -> Pixels:
+    return x.take(rows) if isinstance(x, Images) else x[rows]
+
+
+def _memory(splits: Splits, task: TaskSpec) -> Memory:
+    """How `auto` is decided: arrays are held, image files where they fit once decoded. No key depends on it."""
+    if task.memory != "auto":
+        return task.memory
+    fits = not isinstance(splits.train.x, Images) or splits.nbytes <= most_held()
+    return "resident" if fits else "stream"
+
+
+def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
+    """Samples channels first; image files get the size that those at `rows`, which training may see, have in common."""
+    if not isinstance(raw.x, Images):
+        x, layout = _channels_first(raw.x, task.layout, raw.name)
+        others = [None if one is None else _channels_first(one, layout, raw.name)[0] for one in (raw.x_test, raw.x_unlabelled)]
+        return replace(raw, x=x, x_test=others[0], x_unlabelled=others[1]), layout
+    size = common_size(raw.x.take(rows)) if raw.x.size == UNKNOWN else raw.x.size
+    sized = {name: getattr(raw, name) for name in ("x", "x_test", "x_unlabelled")}
+    return replace(raw, **{name: one and replace(one, size=size) for name, one in sized.items()}), "CHW"
+
+
+def _without_labels(raw: Raw, rows: Array) -> Pixels | None:
+    """The samples at `rows`, then those that came without labels."""
+    parts = [_take(raw.x, rows)] if len(rows) else []
+    parts += [] if raw.x_unlabelled is None else [raw.x_unlabelled]
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    files = [part for part in parts if isinstance(part, Images)]
+    return joined(files) if files else np.concatenate([np.asarray(part) for part in parts])
+
+
+def _labels_kept(y: Array, train: Array, task: TaskSpec) -> tuple[Array, Array]:
+    """The training rows that keep their label, `task.labelled` of each class, and the rest.
+
+    Each class has one order, which the split's seed gives, and a share is its beginning: a larger one holds a smaller one.
+    """
+    if task.labelled is None:
+        return train, train[:0]
+    random = np.random.RandomState([task.split.seed % 2**32, 1])  # its numbers are the same in every numpy
+    kept = [random.permutation(train[y[train] == number])[: _kept(y[train], number, task.labelled)] for number in np.unique(y)]
+    rows = np.sort(np.concatenate(kept))
+    return rows, np.setdiff1d(train, rows)
+
+
+def _kept(y: Array, number: int, share: float) -> int:
+    there = int((y == number).sum())
+    kept = round(share * there)
+    if kept == 0:
+        raise DataError(
+            f"task.labelled: {share} of the {there} training samples of class {number} is none; "
+            f"give at least {math.ceil(500 / there) / 1000 + 0.001:g}, or more samples of that class"
+        )
+    return kept
 
 
 def _subset(raw: Raw, rows: Array, samples: int, seed: int) -> Array:
@@ -143,8 +246,9 @@ def _check_room(y: Array, part: float, classes: int, asked: str) -> None:
         )
 
 
-def _channels_first(x: Array, layout: str, name: str) -> tuple[Array, str]:
+def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:
     """x (N, ...) as (N, D), (N, C, L) or (N, C, H, W), and the layout that was read or guessed."""
+    assert not isinstance(x, Images)
     if layout == "auto":
         layout = _guess(x.shape[1:])
     if len(layout) != x.ndim - 1 and layout != "D":

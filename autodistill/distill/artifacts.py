@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
+from ..data import Pixels
 from ..imports import reason
 from ..measure import count_correct, dark_knowledge, evaluate, sizes
 from ..models import Network, build
 from ..spec import Checkpoint, Stage, StageFailed, Task, UsageError, describe
 from ..spec.architectures import AnyArchitecture
 from ..store import Store
-from .data import Array, Data, open_data
+from .data import Data, open_data
 from .weights import Weights, load_into
 
 DARK = 2000
@@ -66,7 +67,7 @@ def dark(network: Network, data: Data, device: torch.device) -> dict[str, Any]:
     return dark_knowledge(logits_of(network, data, data.fetch(rows), device), np.array(data.train_y)[rows])
 
 
-def logits_of(network: Network, data: Data, x: Array, device: torch.device) -> torch.Tensor:
+def logits_of(network: Network, data: Data, x: Pixels, device: torch.device) -> torch.Tensor:
     """Finite logits (N, classes) of samples x. Raises StageFailed when they are not."""
     return checked_logits(evaluate(network, x, batch_size=batch_for(data), device=device), data.classes)
 

@@ -2,53 +2,124 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import Splits
+from ..data import Images, Joined, Pixels, Splits
 from ..store import Store
 
 Array = NDArray[Any]
-PARTS = ("train_x", "train_y", "validation_x", "validation_y")
+DECODED = 512
+"""Image files that are decoded at once on their way into the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Training and validation samples, memory-mapped; `shape` is a sample's, channels first."""
+    """Training and validation samples: arrays, memory-mapped, or image files. `shape` is a sample's, channels first.
 
-    train_x: Array
+    Rows of training data are counted through: first the N with labels, then the U of `unlabelled_x` where there are any.
+    """
+
+    train_x: Pixels
     train_y: Array
-    validation_x: Array
+    validation_x: Pixels
     validation_y: Array
     shape: tuple[int, ...]
     classes: int
     mean: list[float]
     std: list[float]
+    unlabelled_x: Pixels | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether samples are read from image files while training."""
+        return isinstance(self.train_x, Images)
+
+    @property
+    def rows(self) -> int:
+        """N + U."""
+        return len(self.x)
+
+    @cached_property
+    def x(self) -> Joined:
+        """All training samples (N + U, *shape), the labelled ones first; `x[rows]` reads those rows alone."""
+        return Joined(parts=(self.train_x,) if self.unlabelled_x is None else (self.train_x, self.unlabelled_x))
+
+    def fetch(self, rows: Array) -> Array:
+        """Samples (B, *shape) of an array of rows, in its order. Raises DataError naming a file that cannot be read."""
+        return self.x[rows]
 
 
 def save_data(store: Store, splits: Splits) -> None:
-    """Puts training and validation data where workers read them. The test split is not among them."""
-    mean, std = splits.scale()
+    """Puts training and validation data where workers read them. The test split is not among them.
+
+    Image files are decoded once, or with `memory: stream` only listed. What an earlier run left in the other form, or
+    of files that lay elsewhere, is made again. Raises DataError naming a file that cannot be read.
+    """
+    pixels = {"train_x": splits.train.x, "validation_x": splits.validation.x, "unlabelled_x": splits.unlabelled}
+    samples = {name: x for name, x in pixels.items() if x is not None}
+    streamed = {name: x.described() for name, x in samples.items() if isinstance(x, Images) and splits.memory == "stream"}
 
     def fill(folder: Path) -> dict[str, Any]:
-        arrays = (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y)
-        for name, array in zip(PARTS, arrays, strict=True):
-            save_array(folder / f"{name}.npy", array)
-        return {"shape": list(splits.shape), "classes": splits.classes, "mean": mean, "std": std}
+        mean, std = splits.scale()
+        for name, x in samples.items():
+            _save(folder, name, x, streamed.get(name))
+        save_array(folder / "train_y.npy", splits.train.y)
+        save_array(folder / "validation_y.npy", splits.validation.y)
+        facts = {"shape": list(splits.shape), "classes": splits.classes, "mean": mean, "std": std}
+        return facts | ({"memory": "stream"} if streamed else {})
 
+    _forget_other(store, splits.fingerprint, streamed)
     store.make("data", splits.fingerprint, fill)
+
+
+def _save(folder: Path, name: str, x: Pixels, listed: dict[str, Any] | None) -> None:
+    if listed is not None:
+        (folder / f"{name}.json").write_text(json.dumps(listed))
+    elif isinstance(x, Images):
+        _save_decoded(folder / f"{name}.npy", x)
+    else:
+        save_array(folder / f"{name}.npy", x)
+
+
+def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> None:
+    """Removes data that are stored in another form, or whose list names other places."""
+    if not store.has("data", fingerprint):
+        return
+    record = store.record("data", fingerprint)
+    same = ("memory" in record) == bool(streamed) and all(
+        json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()) == json.loads(json.dumps(listed))
+        for name, listed in streamed.items()
+    )
+    if not same:
+        shutil.rmtree(store.folder("data", fingerprint))
 
 
 def save_array(path: Path, array: Array) -> None:
     """A .npy file. numpy.save would hide what the system says of a full disk."""
     array = np.ascontiguousarray(array)
+    _write(path, array.shape, array.dtype, iter([array]))
+
+
+def _save_decoded(path: Path, images: Images) -> None:
+    """The same of image files, some of them in memory at a time."""
+    parts = (images[start : start + DECODED] for start in range(0, len(images), DECODED))
+    _write(path, images.shape, images.dtype, parts)
+
+
+def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[Array]) -> None:
     with path.open("wb") as file:
-        write_header(file, array.shape, array.dtype)
-        file.write(array.data)
+        write_header(file, shape, dtype)
+        for part in parts:
+            file.write(part.data)
 
 
 def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -59,6 +130,20 @@ def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) 
 
 def open_data(store: Store, fingerprint: str) -> Data:
     record = store.record("data", fingerprint)
-    arrays = {name: np.load(store.file("data", fingerprint, f"{name}.npy"), mmap_mode="r") for name in PARTS}
+    names = ["train_x", "validation_x"] + ["unlabelled_x"] * any(name.startswith("unlabelled_x") for name in record["files"])
+    samples = {name: _open(store, fingerprint, name, "memory" in record) for name in names}
+    labels = {name: _mapped(store, fingerprint, name) for name in ("train_y", "validation_y")}
     facts = {name: record[name] for name in ("classes", "mean", "std")}
-    return Data(**arrays, shape=tuple(record["shape"]), **facts)
+    return Data(**samples, **labels, shape=tuple(record["shape"]), **facts)
+
+
+def _open(store: Store, fingerprint: str, name: str, streamed: bool) -> Any:
+    if not streamed:
+        return _mapped(store, fingerprint, name)
+    listed = json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes())
+    lists = {key: tuple(listed[key]) for key in ("paths", "names", "size")}
+    return Images(**lists, channels=listed["channels"])
+
+
+def _mapped(store: Store, fingerprint: str, name: str) -> Any:
+    return np.load(store.file("data", fingerprint, f"{name}.npy"), mmap_mode="r")

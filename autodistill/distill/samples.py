@@ -36,7 +36,7 @@ class Samples:
         self.y_N = torch.full((data.rows,), UNLABELLED)
         self.y_N[: self.labelled] = torch.from_numpy(np.array(data.train_y))
         self.y_N = self.y_N.to(device)
-        self.x_N = _resident(data, device) if data.resident else None
+        self.x_N = None if data.streamed else _resident(data, device)
         self.views = None
         if augmentation is not None:
             self.views = Views(augmentation, seed=seed, samples=data.rows, shape=data.shape, fill=data.mean, device=device)

@@ -13,6 +13,7 @@ from .document import Spec, Teacher
 from .errors import Problem, SpecError
 from .problems import Places, dotted, explained, shown
 from .reading import from_text, read_yaml
+from .task import TaskSpec, parted
 
 KEY = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 
@@ -37,8 +38,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 def _anchored(spec: Spec, folder: Path) -> Spec:
     """Files that a spec names are looked up beside it, then in the working folder; from here on their paths are whole."""
     task, teacher = spec.task, spec.teacher
-    if isinstance(task.dataset, str) and task.dataset.endswith(".npz"):
-        task = task.model_copy(update={"dataset": _whole(task.dataset, folder)})
+    task = task.model_copy(update=_places(task, folder))
     return spec.model_copy(update={"task": task, "teacher": _teacher(teacher, folder)})
 
 
@@ -48,9 +48,20 @@ def _teacher(teacher: Teacher, folder: Path) -> Teacher:
     return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble})
 
 
+def _places(task: TaskSpec, folder: Path) -> dict[str, str]:
+    """The paths that a task names, whole. `hfds/NAME` is a folder where there is one, else a name."""
+    kind, name = parted(task.dataset)
+    whole = _whole(name, folder)
+    found = {} if task.unlabelled is None else {"unlabelled": _whole(task.unlabelled, folder)}
+    if kind == "npz":
+        return {"dataset": whole}
+    named = kind in ("folder", "wds") or kind == "hfds" and Path(whole).is_dir()
+    return found | ({"dataset": f"{kind}/{whole}"} if named else {})
+
+
 def _whole(name: str, folder: Path) -> str:
     path = Path(name).expanduser()
-    found = path if path.is_file() and not (folder / path).is_file() else folder / path
+    found = path if path.exists() and not (folder / path).exists() else folder / path
     return str(found.absolute())
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from .architectures import check_import
 from .stage import Split
-from .value import Value
+from .value import AsTuple, Value
 
 Import = Annotated[str, AfterValidator(check_import)]
 DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
+TORCH = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
+"""timm's names of those torchvision data sets whose samples are one array."""
+Kind = Literal["import", "npz", "folder", "hfds", "wds", "torch", "known"]
+NAMES = (*DATASETS, *(f"torch/{name}" for name in TORCH))
+PATHS = ("/", "./", "../", "~")
+"""How a path begins that needs no `folder/` before it; nor does `images/`, with the slash at its end."""
+OF_IMAGES = ("folder", "hfds", "wds")
+PREFIXES: tuple[Kind, ...] = ("folder", "hfds", "wds", "torch")
+Side = Annotated[int, Field(ge=1)]
 
 
 class ImportedData(Value):
@@ -22,25 +31,74 @@ class ImportedData(Value):
     arguments: dict[str, JsonValue] = {}
 
 
+def parted(dataset: str | ImportedData) -> tuple[Kind, str]:
+    """Of which kind a data set is, and its name or path within that kind."""
+    if isinstance(dataset, ImportedData):
+        return "import", dataset.factory
+    if dataset.endswith(".npz"):
+        return "npz", dataset
+    prefix, _, rest = dataset.partition("/")
+    for kind in PREFIXES:
+        if prefix == kind and rest:
+            return kind, rest
+    return ("folder" if dataset.startswith(PATHS) or dataset.endswith("/") else "known"), dataset
+
+
 def _check_name(value: str) -> str:
-    if value in DATASETS or value.endswith(".npz"):
+    if value in NAMES or parted(value)[0] not in ("known", "torch"):
         return value
-    near = difflib.get_close_matches(value, DATASETS, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
-    raise ValueError(f"{value!r} is no data set; {meant} (or a .npz file, or import: package.module:function)")
+    near = difflib.get_close_matches(value, NAMES, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+    ways = "a .npz file, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
+    raise ValueError(f"{value!r} is no data set; {meant} (or {ways})")
 
 
 class TaskSpec(Value):
     """Where the data come from and how they are split.
 
-    `samples` takes that many, stratified, for training and validation. `layout` says what a sample's axes are, `folder`
-    where torchvision's files lie. `fingerprint` pins the data: others are refused.
+    `samples` takes that many, stratified, for training and validation; `labelled` keeps the labels of that share of the
+    training samples, `unlabelled` is a folder of images without labels. `layout` says what a sample's axes are, `folder`
+    where torchvision's files lie. `image_size` and `channels` say how image files are decoded, `memory` whether they are
+    decoded once or read while training. `fingerprint` pins the data: others are refused; `exact` makes it of the whole
+    of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
     split: Split = Split()
     samples: Annotated[int, Field(ge=1)] | None = None
+    labelled: Annotated[float, Field(gt=0, le=1)] | None = None
+    unlabelled: str | None = None
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
+    image_size: Side | Annotated[tuple[Side, Side], AsTuple] | None = None
+    channels: Literal[1, 3] | None = None
+    memory: Literal["auto", "resident", "stream"] = "auto"
     metric: Literal["accuracy"] = "accuracy"
     folder: str | None = None
     fingerprint: str | None = None
+    exact: bool = False
+
+    @model_validator(mode="after")
+    def _fits_its_data_set(self) -> Self:
+        kind, name = parted(self.dataset)
+        if kind not in OF_IMAGES:
+            given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
+            if given:
+                raise ValueError(f"{given[0]} is for images in files (folder/, hfds/, wds/), not for {name}; leave it out")
+        if kind != "folder":
+            given = [key for key in ("unlabelled", "exact") if getattr(self, key)]
+            given += ["memory: stream"] if self.memory == "stream" else []
+            if given:
+                raise ValueError(f"{given[0]} is for a folder of images, not for {name}; leave it out{_instead(given[0])}")
+        elif self.layout not in ("auto", "CHW"):
+            raise ValueError(f"layout {self.layout} is for arrays, not for a folder of images; leave it out")
+        return self
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Height and width of decoded images, where they are given."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+
+def _instead(given: str) -> str:
+    ways = {"unlabelled": " or give x_unlabelled in the data", "memory: stream": " or save the images as files in folders"}
+    return ways.get(given, "")

@@ -114,7 +114,7 @@ def _comparable(spec: Spec) -> dict[str, Any]:
     """All but what says how and where, not what."""
     document = spec.document()
     document["resources"] = {}
-    for key in ("dataset", "folder"):
+    for key in ("dataset", "unlabelled", "folder", "memory"):
         document["task"].pop(key, None)  # the fingerprint says which data
     return document
 

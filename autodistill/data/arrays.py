@@ -1,0 +1,121 @@
+"""Arrays of samples and labels, checked before anything else sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..imports import reason
+from ..spec import DataError
+from .images import Array, Images, Pixels
+
+FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
+UNLABELLED = "x_unlabelled"
+MOST_CLASSES = 2**31
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """x (N, ...) numbers or image files and y (N,) labels from 0 to classes - 1.
+
+    x_test, y_test: a test split of its own where the data set has one. x_unlabelled (U, ...): samples without labels.
+    """
+
+    name: str
+    x: Pixels
+    y: Array
+    x_test: Pixels | None = None
+    y_test: Array | None = None
+    x_unlabelled: Pixels | None = None
+
+
+def check(name: str, arrays: Mapping[str, Any]) -> Raw:
+    """Checked arrays. Raises DataError naming the array, the first bad row and the way out."""
+    keys = next((form for form in FORMS if set(form) <= set(arrays)), None)
+    if keys is None:
+        there = ", ".join(map(str, arrays)) or "nothing"
+        raise DataError(f"{name} has {there}; give x and y, or x_train, y_train, x_test and y_test")
+    found: list[Any] = [_array(name, key, arrays[key]) for key in keys]
+    for index in range(0, len(found), 2):
+        found[index] = _numbers(name, keys[index], found[index])
+        found[index + 1] = _labels(name, keys[index + 1], found[index + 1], len(found[index]))
+    _classes(name, keys[1], found[1])
+    if len(found) == 4:
+        _same_task(name, found)
+    unlabelled = _unlabelled(name, keys[0], found[0], arrays.get(UNLABELLED))
+    return Raw(name=name, **dict(zip(("x", "y", "x_test", "y_test"), found, strict=False)), x_unlabelled=unlabelled)
+
+
+def _unlabelled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
+    if given is None or isinstance(given, Images):
+        return given
+    found = _numbers(name, UNLABELLED, _array(name, UNLABELLED, given))
+    if found.shape[1:] != x.shape[1:] or found.dtype != x.dtype:
+        what = f"samples of shape {found.shape[1:]} and {found.dtype} but {key} of {x.shape[1:]} and {x.dtype}"
+        raise DataError(f"{name}: {UNLABELLED} has {what}; make them equal")
+    return found
+
+
+def _array(name: str, key: str, value: Any) -> Any:
+    if isinstance(value, Images):
+        return value
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor on a GPU
+        raise DataError(f"{name}: {key} cannot be made an array ({reason(error)}); give a numpy array") from None
+
+
+def _numbers(name: str, key: str, x: Pixels) -> Pixels:
+    if isinstance(x, Images):  # uint8 by nature
+        return x
+    if x.dtype.kind not in "uifb":
+        raise DataError(f"{name}: {key} has dtype {x.dtype}; give numbers")
+    if x.ndim < 2 or x.size == 0:
+        raise DataError(f"{name}: {key} has shape {x.shape}; give (samples, ...) with at least one number a sample")
+    if x.dtype == np.uint8:
+        return x
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+    if len(bad):
+        what = f"holds NaN, infinity or a number beyond float32 ({len(bad):,} of {len(x):,} rows do)"
+        raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
+    return x
+
+
+def _labels(name: str, key: str, y: Array, samples: int) -> Array:
+    if y.shape != (samples,):
+        raise DataError(f"{name}: {key} has shape {y.shape} for {samples} samples; give one label a sample, shape ({samples},)")
+    if y.dtype.kind not in "ui":
+        raise DataError(f"{name}: {key} has dtype {y.dtype}; give integer labels, such as {key}.astype(int)")
+    bad = np.flatnonzero((y < 0) | (y >= MOST_CLASSES))
+    if len(bad):
+        raise DataError(f"{name}: {key} row {bad[0]} has label {y[bad[0]]}, out of range; number the classes from 0")
+    return y.astype(np.int64)
+
+
+def _classes(name: str, key: str, y: Array) -> None:
+    present = np.unique(y)
+    if len(present) < 2:
+        raise DataError(f"{name}: {key} has one class only ({present[0]}); a classifier needs two: give samples of another")
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    if len(gaps):
+        raise DataError(
+            f"{name}: {key} has {len(present)} classes but labels up to {present[-1]}, out of range: no sample has label "
+            f"{gaps[0]}; number the classes from 0 to {len(present) - 1}"
+        )
+
+
+def _same_task(name: str, found: list[Any]) -> None:
+    x, y, x_test, y_test = found
+    if x.shape[1:] != x_test.shape[1:]:
+        raise DataError(f"{name}: x_train has samples of shape {x.shape[1:]} but x_test of {x_test.shape[1:]}; make them equal")
+    if y_test.max() > y.max():
+        row = int(np.argmax(y_test > y.max()))
+        raise DataError(
+            f"{name}: y_test row {row} has label {y_test[row]}, out of range: y_train has labels up to {y.max()}; "
+            "give training samples of that class, or drop these"
+        )

@@ -1,0 +1,151 @@
+"""Folders of images, one subfolder a class, as timm's ImageFolder reader finds them. No pixel is read here.
+
+With a subfolder `train`, that is what is split into training and validation samples; `test` is then the test split of
+its own, and `val` (or `validation`) joins the training samples. Without `test`, `val` is the test split. Without
+`train`, every subfolder is a class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..spec import DataError, TaskSpec
+from .images import Array, Images, size_of, spread
+
+EXAMINED = 1024
+"""Files that stand for all where each would take long: whose sizes are compared, whose contents are in the fingerprint."""
+UNKNOWN = (0, 0)
+TRAIN, TEST, VALIDATION = ("train", "training"), ("test",), ("val", "validation", "valid")
+VERSION = 1
+"""Of decoding: in the fingerprint, so that other pixels have another."""
+
+
+def read_folder(root: Path, task: TaskSpec) -> dict[str, Images | Array]:
+    """x, y or x_train, y_train, x_test, y_test of a folder, as names of files and labels.
+
+    Raises DataError when it is no such folder.
+    """
+    train, test = _splits(root)
+    classes = _classes_of(train)
+    x, y = _labelled(root, train, classes, task)
+    if not test:
+        return {"x": x, "y": y}
+    x_test, y_test = _labelled(root, test, classes, task)
+    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+
+
+def read_unlabelled(root: Path, task: TaskSpec, others: list[Images]) -> Images:
+    """All images below a folder. Raises DataError when some are among the `others`, which have labels."""
+    files = [path for path, _ in _found(root, "task.unlabelled")]
+    twice = {path for one in others for path in one.paths}.intersection(files)
+    if twice:
+        way = "name another folder, or move them; for fewer labels give task.labelled"
+        raise DataError(f"task.unlabelled: {min(twice)} is also a labelled or a test sample of task.dataset; {way}")
+    return _images(root, files, task)
+
+
+def _splits(root: Path) -> tuple[list[Path], list[Path]]:
+    """The folders of training and of test samples."""
+    train, test, validation = (_first(root, names) for names in (TRAIN, TEST, VALIDATION))
+    if train is None:
+        for found in (test, validation):
+            if found is not None and any(child.is_dir() for child in found.iterdir()):
+                raise DataError(f"task.dataset: {root} has {found.name} but no train; name the folder of the others train")
+        return [root], []
+    if test is None:
+        return [train], [validation] if validation else []
+    return [train, validation] if validation else [train], [test]
+
+
+def _first(root: Path, names: tuple[str, ...]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _classes_of(folders: list[Path]) -> dict[str, int]:
+    """The classes of training samples, numbered in timm's order (2 before 10)."""
+    from timm.utils.misc import natural_key
+
+    names = {name for folder in folders for _, name in _found(folder, "task.dataset")}
+    return {name: number for number, name in enumerate(sorted(names, key=lambda name: (natural_key(name), name)))}
+
+
+def _labelled(root: Path, folders: list[Path], classes: dict[str, int], task: TaskSpec) -> tuple[Images, Array]:
+    found = dict(pair for folder in folders for pair in _found(folder, "task.dataset"))
+    for path, name in found.items():
+        if not name:
+            raise DataError(f"task.dataset: {path} lies in no class folder; move it into one, or name it in task.unlabelled")
+        if name not in classes:
+            way = f"give training samples of it, or take it out (there are {', '.join(list(classes)[:8])})"
+            raise DataError(f"task.dataset: {path} is of class {name!r}, which has no training sample; {way}")
+    images = _images(root, sorted(found), task)
+    return images, np.array([classes[found[path]] for path in images.paths], np.int64)
+
+
+def _found(folder: Path, place: str) -> list[tuple[str, str]]:
+    """(path, class) of each image below a folder."""
+    from timm.data.readers.reader_image_folder import ReaderImageFolder
+
+    if not folder.is_dir():
+        raise DataError(f"{place}: {str(folder)!r} is not a folder; give a path from the spec's folder, or a whole one")
+    try:
+        reader = ReaderImageFolder(str(folder))
+    except RuntimeError:
+        raise DataError(f"{place}: {folder} holds no image; give a folder of .png, .jpg or .jpeg files") from None
+    names = {number: name for name, number in reader.class_to_idx.items()}
+    return [(path, names[number]) for path, number in reader.samples]
+
+
+def _images(root: Path, paths: list[str], task: TaskSpec) -> Images:
+    """In the order of their names, which is the same wherever the folder lies."""
+    named = sorted((Path(os.path.relpath(path, root)).as_posix(), path) for path in paths)
+    return Images(
+        paths=tuple(path for _, path in named),
+        names=tuple(name for name, _ in named),
+        size=task.sides or UNKNOWN,
+        channels=task.channels or 3,
+    )
+
+
+def common_size(images: Images) -> tuple[int, int]:
+    """Height and width of all images, going by some of them. Raises DataError when they differ."""
+    examined = [images.paths[row] for row in spread(len(images), EXAMINED)]
+    sizes = {size_of(path): path for path in examined}
+    if len(sizes) > 1:
+        (one, first), (other, second) = list(sizes.items())[:2]
+        raise DataError(
+            f"task.image_size is missing and images differ: {first} is {one[0]} x {one[1]}, {second} is {other[0]} x "
+            f"{other[1]} (height x width); give image_size: {min(*one, *other)}, or [height, width]"
+        )
+    return next(iter(sizes))
+
+
+def fingerprint_of(parts: list[tuple[Images, Array | None]], exact: bool) -> str:
+    """sha256 over how files are decoded, their names, labels and lengths, and the contents of some files, or all."""
+    found = hashlib.sha256(f"images {VERSION} {parts[0][0].size} {parts[0][0].channels}\n".encode())
+    paths = [path for images, _ in parts for path in images.paths]
+    for images, labels in parts:
+        found.update(f"{len(images)} {'without labels' if labels is None else 'labelled'}\n".encode())
+        numbers = [-1] * len(images) if labels is None else labels.tolist()
+        for name, path, label in zip(images.names, images.paths, numbers, strict=True):
+            found.update(f"{name}\0{label}\0{_length(path)}\n".encode("utf-8", "surrogateescape"))
+    for row in range(len(paths)) if exact else spread(len(paths), EXAMINED):
+        found.update(hashlib.sha256(_bytes(paths[row])).digest())
+    return found.hexdigest()
+
+
+def _length(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise DataError(f"task.dataset: {path} cannot be read ({error.strerror}); put it back, or take it out") from None
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"task.dataset: {path} cannot be read ({error.strerror}); put it back, or take it out") from None

@@ -1,0 +1,170 @@
+"""Data sets of images from Hugging Face (`hfds/NAME`) and WebDataset (`wds/PATH`), through timm's readers.
+
+Both are decoded into memory. The training split is split further; `test`, or else `validation`, is the test split of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..imports import reason
+from ..spec import DataError, TaskSpec
+from .images import Array, decode, fitted
+
+TESTS = ("test", "validation", "val")
+Pair = tuple[Array, int]
+
+
+def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> Mapping[str, Any]:
+    """Arrays of `hfds/name`, where the columns that hold an image and a class are found by their types."""
+    _need("datasets", f"hfds/{name}")
+    with _reading(f"hfds/{name}", "it is downloaded once, where there is a network, or lies in a folder"):
+        import datasets
+
+        splits = datasets.get_dataset_split_names(name)
+        return _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, task, cache, most))
+
+
+def _hub_split(name: str, split: str, task: TaskSpec, cache: str | None, most: int) -> tuple[Array, Array]:
+    import datasets
+    from timm.data import create_dataset
+
+    features = datasets.load_dataset(name, split=split, cache_dir=cache).features
+    image, label = (_column(features, kind, f"hfds/{name}") for kind in ("Image", "ClassLabel"))
+    reader = create_dataset(f"hfds/{name}", root=cache, split=split, input_key=image, target_key=label).reader
+    pairs = (_opened(reader, row, split, task) for row in range(len(reader)))
+    return _stacked(pairs, len(reader), f"hfds/{name}", task, most)
+
+
+def _opened(reader: Any, row: int, split: str, task: TaskSpec) -> Pair:
+    """timm's data set would give the next image in place of one that cannot be read."""
+    file, label = reader[row]
+    try:
+        with file:
+            return decode(file, task.sides, task.channels or 3), int(label)
+    except Exception as error:  # damaged images fail in many ways
+        raise DataError(
+            f"task.dataset: image {row} of {split} cannot be read ({reason(error)}); filter it out and save the rest"
+        ) from error
+
+
+def _column(features: Mapping[str, Any], kind: str, name: str) -> str:
+    found = [key for key, feature in features.items() if type(feature).__name__ == kind]
+    if not found:
+        columns = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in features.items())
+        raise DataError(f"task.dataset: {name} has no column of type {kind} but {columns}; cast one to it and save that")
+    return found[0]
+
+
+def read_wds(folder: Path, task: TaskSpec, most: int) -> Mapping[str, Any]:
+    """Arrays of a folder of WebDataset shards, which `_info.json` tells apart."""
+    _need("webdataset", f"wds/{folder}")
+    info = _info(folder)
+    with _reading(f"wds/{folder}", "it needs _info.json, and shards with an image and a .cls each"):
+        return _split_by_split(list(info), f"wds/{folder}", lambda split: _wds_split(folder, split, info, task, most))
+
+
+def _wds_split(folder: Path, split: str, info: Mapping[str, Any], task: TaskSpec, most: int) -> tuple[Array, Array]:
+    from timm.data import create_dataset
+
+    mode = "L" if task.channels == 1 else "RGB"
+    dataset = create_dataset(f"wds/{folder.name}", root=str(folder), split=split, input_img_mode=mode)
+    pairs = ((fitted(image, task.sides), int(label)) for image, label in dataset)
+    with _loud():
+        return _stacked(pairs, info[split]["num_samples"], f"wds/{folder}", task, most)
+
+
+def _info(folder: Path) -> Mapping[str, Any]:
+    """name -> num_samples, filenames and shard_lengths of each split."""
+    for name in ("_info.json", "info.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found: Mapping[str, Any] = json.loads((folder / name).read_bytes())["splits"]
+            return found
+    raise DataError(
+        f"task.dataset: {folder} has no readable _info.json; give one beside the shards: "
+        '{"splits": {"train": {"name": "train", "num_samples": N, "filenames": [...], "shard_lengths": [...]}}}'
+    )
+
+
+@contextlib.contextmanager
+def _loud() -> Iterator[None]:
+    """timm's reader of shards leaves out what it cannot read and logs a warning: here that is an error."""
+    logger = logging.getLogger("timm.data.readers.reader_wds")
+
+    def stop(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            raise DataError(f"task.dataset: a sample cannot be read ({record.getMessage()[:200]}); write that shard again")
+        return True
+
+    logger.addFilter(stop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(stop)
+
+
+def _split_by_split(splits: list[str], name: str, read: Callable[[str], tuple[Array, Array]]) -> Mapping[str, Any]:
+    if "train" not in splits:
+        raise DataError(f"task.dataset: {name} has the splits {', '.join(splits) or 'none'}; it needs one called train")
+    x, y = read("train")
+    test = next((split for split in TESTS if split in splits), None)
+    if test is None:
+        return {"x": x, "y": y}
+    x_test, y_test = read(test)
+    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+
+
+def _stacked(pairs: Iterable[Pair], count: int, name: str, task: TaskSpec, most: int) -> tuple[Array, Array]:
+    """uint8 (N, C, H, W) and labels. Raises DataError when sizes differ, or they are too large for `memory: auto`."""
+    x, y = np.empty((0,), np.uint8), np.empty(count, np.int64)
+    row = -1
+    for row, (image, label) in enumerate(pairs):
+        if row == 0:
+            _check_bytes(count * image.nbytes, name, task, most)
+            x = np.empty((count, *image.shape), np.uint8)
+        if image.shape != x.shape[1:]:
+            sizes = f"{' x '.join(map(str, x.shape[2:]))} and {' x '.join(map(str, image.shape[1:]))}"
+            raise DataError(
+                f"task.image_size is missing and images of {name} differ: {sizes}; give image_size, or [height, width]"
+            )
+        if row >= count:
+            break
+        x[row], y[row] = image, label
+    if row + 1 != count:
+        raise DataError(
+            f"task.dataset: {name} holds {row + 1:,} samples or more, not {count:,} as it says; correct that number"
+        )
+    return x, y
+
+
+def _check_bytes(needed: int, name: str, task: TaskSpec, most: int) -> None:
+    if task.memory == "auto" and needed > most:
+        raise DataError(
+            f"task.memory: {name} takes {needed / 1e9:.1f} GB decoded, more than the {most / 1e9:.1f} GB that auto holds; give "
+            "memory: resident, a smaller image_size, or save the images as files in folders, which can be streamed"
+        )
+
+
+def _need(package: str, name: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        extra = "hfds" if package == "datasets" else "wds"
+        raise DataError(f"task.dataset: {name} needs the package {package}; pip install 'autodistill-search[{extra}]'")
+
+
+@contextlib.contextmanager
+def _reading(name: str, needs: str) -> Iterator[None]:
+    """What other libraries raise, as a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # a download, a table or a shard fails in many ways
+        raise DataError(f"task.dataset: {name} cannot be read ({reason(error)}); {needs}") from error

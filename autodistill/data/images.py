@@ -1,0 +1,220 @@
+"""Image files as an array that decodes what it is asked for.
+
+Suffixes of shapes: N samples, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..imports import reason
+from ..spec import DataError
+
+Array = NDArray[Any]
+MODES = {1: "L", 3: "RGB"}
+THREADS = min(8, os.cpu_count() or 1)
+AHEAD = 2
+"""Batches that are decoded before they are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Image files, seen as uint8 (N, channels, *size): an index decodes those rows and no others.
+
+    `names` say which files these are, wherever they lie: paths from the root of the data set. `size` is height and
+    width; an image of another is resized (bicubic, the shorter side first) and cut to its centre.
+    """
+
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    size: tuple[int, int]
+    channels: int
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), self.channels, *self.size)
+
+    @property
+    def nbytes(self) -> int:
+        """What they take once decoded."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def take(self, rows: Array) -> Images:
+        """These rows, still in their files."""
+        paths, names = tuple(self.paths[row] for row in rows), tuple(self.names[row] for row in rows)
+        return replace(self, paths=paths, names=names)
+
+    def __getitem__(self, rows: slice | Array) -> Array:
+        """Raises DataError naming a file that cannot be read."""
+        if isinstance(rows, int | np.integer):
+            raise TypeError("image files are read by slices or arrays of rows: give [[row]]")
+        asked = np.arange(len(self))[rows].tolist()
+        with ThreadPoolExecutor(max(1, min(THREADS, len(asked)))) as pool:  # PIL decodes without Python's lock
+            found = list(pool.map(self._decoded, asked))
+        return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
+
+    def _decoded(self, row: int) -> Array:
+        return read_image(self.paths[row], self.size, self.channels)
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        size = f"{len(self):,} image files ({self.nbytes / 1e9:.1f} GB decoded)"
+        raise TypeError(f"{size} are not one array; take rows from them, or set task.memory: resident")
+
+    def described(self) -> dict[str, Any]:
+        """Plain values, from which `Images(**values)` makes the same."""
+        return {"paths": self.paths, "names": self.names, "size": self.size, "channels": self.channels}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """Arrays of samples one after the other, as if they were one; an index reads those rows alone."""
+
+    parts: tuple[Array | Images, ...]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.parts[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.parts[0].dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, rows: slice | Array) -> Array:
+        asked = np.arange(len(self))[rows]
+        found = np.empty((len(asked), *self.shape[1:]), self.dtype)
+        start = 0
+        for part in self.parts:
+            here = (asked >= start) & (asked < start + len(part))
+            if here.any():
+                found[here] = part[asked[here] - start]
+            start += len(part)
+        return found
+
+
+Pixels = Array | Images
+
+
+class Rows(Protocol):
+    """What is indexed by an array of rows: an array, Images, Joined."""
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+def read_image(path: str, size: tuple[int, int], channels: int) -> Array:
+    """uint8 (channels, *size). Raises DataError naming the file."""
+    with _readable(path), open(path, "rb") as file:
+        return decode(file, size, channels)
+
+
+def decode(file: BinaryIO, size: tuple[int, int] | None, channels: int) -> Array:
+    """uint8 (channels, H, W) of one image, H and W as they are where no size is given."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        plain: Image.Image = image.convert("RGBA") if "transparency" in image.info else image  # PIL warns of it otherwise
+        return fitted(plain.convert(MODES[channels]), size)
+
+
+def fitted(image: Any, size: tuple[int, int] | None) -> Array:
+    """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the centre is cut out."""
+    from PIL.Image import Resampling
+
+    height, width = size or (image.height, image.width)
+    if (image.height, image.width) != (height, width):
+        scale = max(height / image.height, width / image.width)
+        whole = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+        left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
+        image = image.resize(whole, Resampling.BICUBIC).crop((left, top, left + width, top + height))
+    x_HW = np.asarray(image, np.uint8)
+    return x_HW[None] if x_HW.ndim == 2 else np.ascontiguousarray(x_HW.transpose(2, 0, 1))
+
+
+def size_of(path: str) -> tuple[int, int]:
+    """Height and width of an image file, from its beginning. Raises DataError naming the file."""
+    from PIL import Image
+
+    with _readable(path), Image.open(path) as image:
+        return image.height, image.width
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"task.dataset: {path} is gone; put it back, or run `check` to see the data as they are") from None
+    except Exception as error:  # damaged images fail in many ways: OSError, SyntaxError, ValueError, zlib.error
+        way = "replace the file, or take it out of the folder"
+        raise DataError(f"task.dataset: {path} is no readable image ({reason(error)}); {way}") from error
+
+
+def batches(x: Rows, order_rows: Iterable[Array], *, ahead: int = AHEAD) -> Iterator[Array]:
+    """x[rows] for each of `order_rows`, the next ones read in the background while the caller works on one.
+
+    What goes wrong there is raised here. Closing the iterator, or letting go of it, ends the thread.
+    """
+    ready: queue.Queue[Array | BaseException | None] = queue.Queue(maxsize=ahead)
+    closed = threading.Event()
+    thread = threading.Thread(target=_fill, args=(ready, closed, x, iter(order_rows)), name="images", daemon=True)
+    thread.start()
+    try:
+        while (found := ready.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+    finally:
+        closed.set()
+        thread.join()
+
+
+def _fill(ready: queue.Queue[Any], closed: threading.Event, x: Rows, order: Iterator[Array]) -> None:
+    try:
+        for rows in order:
+            if not _put(ready, closed, x[rows]):
+                return
+        _put(ready, closed, None)
+    except BaseException as error:  # for the caller, who is in another thread
+        _put(ready, closed, error)
+
+
+def _put(ready: queue.Queue[Any], closed: threading.Event, item: Any) -> bool:
+    """Waits for room; False when nobody will take it any more."""
+    while not closed.is_set():
+        with contextlib.suppress(queue.Full):
+            ready.put(item, timeout=0.05)
+            return True
+    return False
+
+
+def spread(count: int, most: int) -> Array:
+    """At most that many of `count` rows, evenly spread, always the same."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)
+
+
+def joined(parts: Sequence[Images]) -> Images:
+    """Files of several folders, one after the other, decoded as the first are."""
+    paths = tuple(path for part in parts for path in part.paths)
+    return replace(parts[0], paths=paths, names=tuple(name for part in parts for name in part.names))
