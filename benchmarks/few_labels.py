@@ -2,9 +2,9 @@
 
     python benchmarks/few_labels.py --store SCRATCH [--seeds 5] [--workers 2]
 
-12,000 Fashion-MNIST images. A share of them keeps its labels. Arms: from these labels; kd on the labelled images alone; kd
-on all images. The teacher learnt from all labels, and for the shares below 1 also one that learnt from that share alone. Every training
-has as many steps. Prints Markdown tables. What is stored in SCRATCH is not trained again.
+12,000 Fashion-MNIST images, of which a share keeps its labels. Arms: from these labels; kd on all images, the others
+without labels, by a teacher that learnt from all labels, and by one that learnt from this share alone. Every training has as
+many steps. Prints a Markdown table. What is stored in SCRATCH is not trained again.
 """
 
 from __future__ import annotations
