@@ -16,8 +16,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .batch import Layers
+<<<<<<< HEAD
 from .data import Pixels
 from .models import Network, build
+=======
+from .models import Network, build, inherit
+>>>>>>> models
 from .spec import Imported, UsageError, Value, describe, digest, located
 
 Samples = Tensor | Pixels
@@ -80,6 +84,16 @@ def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> L
         layers={name: size for name, size in shapes.items() if name not in attentions},
         attentions={name: size for name, size in shapes.items() if name in attentions},
     )
+
+
+def check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], classes: int) -> None:
+    """Raises the UsageError of `inherit` where `architecture` cannot start from the weights of `source`, without any."""
+
+    def copied(student: Network) -> None:
+        _built(source, shape, classes, lambda network: inherit(student, network))
+
+    with located(f"{describe(architecture)} cannot inherit from {describe(source)}"):
+        _built(architecture, shape, classes, copied)
 
 
 def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:

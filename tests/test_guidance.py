@@ -205,7 +205,9 @@ def test_a_teacher_may_be_trained_on_from_a_file(space: Callable[..., Space], fo
     store = trained(first, teacher)
     weights = store.file("stages", teacher.key(), "model.safetensors")
     recipe = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-4}
-    made = space(teacher={"architecture": {"family": "mlp", "depth": 1, "width": 64}, "recipe": recipe, "checkpoint": str(weights)})
+    made = space(
+        teacher={"architecture": {"family": "mlp", "depth": 1, "width": 64}, "recipe": recipe, "checkpoint": str(weights)}
+    )
     tuned = made.teachers[0]
     assert isinstance(tuned, Stage) and tuned.init is not None
     found = trained(made, tuned).record("stages", tuned.key())["measurement"]

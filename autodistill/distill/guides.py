@@ -48,7 +48,7 @@ class _Reader:
 
     def read(self, rows_B: Tensor, view: int) -> Tensor:
         """logits_BK, float32."""
-        view %= len(self.cached.logits)
+        view = view if len(self.cached.logits) > 1 else 0
         if self.resident_VNK is not None:
             return self.resident_VNK[view][rows_B].float()
         return torch.from_numpy(self.cached.read(rows_B.cpu().numpy(), view)).to(self.device)

@@ -72,7 +72,7 @@ class Run:
     """A stage in training."""
 
     def __init__(self, store: Store, stage: Stage, data: Data, device: torch.device) -> None:
-        self.stage, self.device, self.view, self.taken = stage, device, 0, 0
+        self.stage, self.device, self.epochs, self.taken = stage, device, 0, 0
         self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
         self.batch = min(stage.recipe.batch_size, len(self.samples))
         self.steps = len(self.samples) // self.batch
@@ -89,13 +89,19 @@ class Run:
         if stage.objective.balance == "initial":
             self.loss.balance(self.first_values())
 
+    @property
+    def shown(self) -> int:
+        """The view of this epoch: the next of `views`, over and over; where they are fresh, one that was never shown."""
+        views = self.stage.recipe.views
+        return self.epochs % views if isinstance(views, int) else self.epochs
+
     def rows(self, generator: torch.Generator) -> Tensor:
         """The rows (S, B) of one epoch."""
         return self.samples.order(self.steps, self.batch, not self.stage.teachers, generator)
 
     def step(self, rows_B: Tensor, batch: Batch | None = None) -> Tensor:
         """One update; returns the loss, still on the device."""
-        batch = batch or self.samples.batch(rows_B, self.view)
+        batch = batch or self.samples.batch(rows_B, self.shown)
         which = self.kept()
         progress = self.taken / (self.steps * self.stage.recipe.epochs)
         loss = self.loss(*self.outputs(self.network, rows_B, batch, which), batch.targets, progress=progress, which=which)
@@ -107,7 +113,7 @@ class Run:
         return loss.detach()  # type: ignore[no-any-return]
 
     def outputs(self, network: Network, rows_B: Tensor, batch: Batch, which: Sequence[int]) -> tuple[Outputs, list[Outputs]]:
-        teachers = self.guides.say(rows_B, batch.x, self.view, which)
+        teachers = self.guides.say(rows_B, batch.x, self.shown, which)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.stage.recipe.precision == "bfloat16"):
             return network({"x": batch.x}, self.loss.student_layers), teachers
 
@@ -124,7 +130,7 @@ class Run:
         network, order = copy.deepcopy(self.network).train(), torch.Generator().manual_seed(self.order.initial_seed())
         everyone, found = list(range(len(self.stage.teachers))), []
         for rows_B in self.rows(order)[:BALANCED]:
-            batch = self.samples.batch(rows_B, self.view)
+            batch = self.samples.batch(rows_B, self.shown)
             with torch.no_grad():
                 values = self.loss.values(*self.outputs(network, rows_B, batch, everyone), batch.targets)
             found.append({name: float(value) for name, value in values.items()})
@@ -133,9 +139,9 @@ class Run:
     def epoch(self) -> float:
         """One pass over the training data; returns the mean loss. Raises StageFailed when it is not finite."""
         self.network.train()
-        batches = self.samples.batches(self.rows(self.order), self.view)
+        batches = self.samples.batches(self.rows(self.order), self.shown)
         mean = float(torch.stack([self.step(rows_B, batch) for rows_B, batch in batches]).mean())
-        self.view += 1
+        self.epochs += 1
         if not math.isfinite(mean):
             raise StageFailed(
                 f"the loss of {describe(self.stage.architecture)} became {mean}; "

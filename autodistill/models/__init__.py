@@ -17,11 +17,12 @@ from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, Ti
 from .convnet import build_convnet
 from .external import build_imported, build_timm
 from .features import attentions_of, layers_of, tapped
+from .inherit import inherit
 from .mlp import build_mlp
 from .resnet import build_resnet
 from .timm_families import build_convnext, build_mobilenet, build_timm_resnet, build_vit
 
-__all__ = ["FAMILIES", "Network", "build"]
+__all__ = ["FAMILIES", "Network", "build", "inherit"]
 
 FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = {
     MLP: build_mlp,

@@ -45,7 +45,7 @@ def layers_of(body: nn.Module) -> list[str]:
 
 def attentions_of(body: nn.Module) -> list[str]:
     """The self-attentions with queries, keys and values in one linear map, from input to output."""
-    return [name for name, module in body.named_modules() if _is_attention(module)]
+    return [name for name, module in body.named_modules() if is_attention(module)]
 
 
 def find(body: nn.Module, name: str) -> nn.Module:
@@ -74,7 +74,7 @@ def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
 
 def _hooked(name: str, module: nn.Module, taken: dict[str, Tensor]) -> Any:
     """A handle that removes its hook when its `with` ends."""
-    if _is_attention(module):
+    if is_attention(module):
         linear: Any = module.qkv
         return linear.register_forward_hook(_takes(name, taken, lambda out: _split(module, out)))
     return module.register_forward_hook(_takes(name, taken, lambda out: out))
@@ -89,7 +89,7 @@ def _takes(name: str, taken: dict[str, Tensor], feature: Callable[[Tensor], Tens
     return hook
 
 
-def _is_attention(module: nn.Module) -> bool:
+def is_attention(module: nn.Module) -> bool:
     """timm's Attention by its form: `qkv` maps to 3 * `num_heads` * `head_dim` numbers."""
     linear, heads, d = (getattr(module, name, None) for name in ("qkv", "num_heads", "head_dim"))
     is_whole = isinstance(heads, int) and isinstance(d, int)

@@ -1,0 +1,171 @@
+"""Teachers' outputs: cached by view, in half precision or of the largest classes alone, or said while a student trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill.distill import Job, make_outputs, open_data, outputs_key, train
+from autodistill.distill.outputs import Cached, compressed, open_outputs
+from autodistill.distill.samples import UNLABELLED, Samples
+from autodistill.measure import entropy
+from autodistill.spec import MLP, Asked, Augmentation, Objective, ResNet, Stage
+from autodistill.study.schedule import needs, outputs_of
+
+from .test_distill import ASKED, CPU, KD, LABELS, RECIPE, House, house, one_thread
+
+__all__ = ["house", "one_thread"]
+FLIP = Augmentation(flip=True, crop=1)
+MIX = Augmentation(mixup=0.4)
+
+
+def student(house: House, teacher: Stage, objective: Objective = KD, **changes: Any) -> Stage:
+    recipe = RECIPE.model_copy(update=changes)
+    return house.stage(ResNet(depth=1, width=2), objective, teachers=(teacher,), recipe=recipe)
+
+
+@pytest.fixture
+def teacher(house: House) -> Stage:
+    stage = house.stage(ResNet(depth=1, width=4))
+    train(house.store, stage, CPU)
+    return stage
+
+
+def losses(house: House, stage: Stage) -> list[float]:
+    for job in outputs_of(stage):
+        assert job.asked is not None
+        make_outputs(house.store, job.network, job.asked, CPU)
+    run = house.run(stage)
+    return [run.epoch() for _ in range(stage.recipe.epochs)]
+
+
+@pytest.mark.parametrize("augmentation", [FLIP, MIX])
+def test_cached_views_give_the_losses_of_a_live_teacher(house: House, teacher: Stage, augmentation: Augmentation) -> None:
+    """With as many views as epochs the two are the same training."""
+    cached = student(house, teacher, augmentation=augmentation, views=2)
+    live = student(house, teacher, augmentation=augmentation, views="fresh")
+    assert cached.asked() is not None and live.asked() is None
+    assert losses(house, cached) == pytest.approx(losses(house, live), rel=1e-4)
+
+
+def test_one_view_is_seen_in_every_epoch(house: House, teacher: Stage) -> None:
+    run = house.run(student(house, teacher, augmentation=FLIP, views="fresh"))
+    rows_B = run.rows(run.order)[0]
+    first, again, other = (run.samples.batch(rows_B, view).x for view in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    one = student(house, teacher, augmentation=FLIP, views=1)
+    losses(house, one)
+    run = house.run(one)
+    seen = [run.samples.batch(rows_B, run.shown).x]
+    run.epoch()
+    seen.append(run.samples.batch(rows_B, run.shown).x)
+    assert torch.equal(*seen)
+
+
+def test_views_are_of_the_key(house: House, teacher: Stage) -> None:
+    plain, two, three, half = (
+        student(house, teacher),
+        student(house, teacher, augmentation=FLIP, views=2),
+        student(house, teacher, augmentation=FLIP, views=3),
+        student(house, teacher, outputs_dtype="float16"),
+    )
+    assert len({stage.key() for stage in (plain, two, three, half)}) == 4
+    asked = [stage.asked() for stage in (plain, two, three, half)]
+    assert len({outputs_key(teacher, one) for one in asked if one}) == 4
+    same = student(house, teacher, Objective(kd=KD.kd), augmentation=FLIP, views=2)
+    assert same.asked() == two.asked(), "students of other objectives share the cache"
+
+
+def test_no_outputs_are_made_for_a_live_teacher(house: House, teacher: Stage) -> None:
+    live = student(house, teacher, augmentation=FLIP, views="fresh")
+    assert [job.trains for job in needs(live)] == [True, True]
+    assert [job.trains for job in needs(student(house, teacher))] == [True, False, True]
+
+
+def test_half_precision_loses_little(house: House, teacher: Stage) -> None:
+    halves = student(house, teacher, outputs_dtype="float16")
+    assert losses(house, halves) == pytest.approx(losses(house, student(house, teacher)), rel=2e-3)
+    asked = halves.asked()
+    assert asked is not None and open_outputs(house.store, teacher, asked).logits.dtype == np.float16
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), top=st.integers(1, 6))
+def test_the_largest_keep_their_probabilities_and_the_others_share_the_rest(seed: int, top: int) -> None:
+    logits = torch.tensor(np.random.default_rng(seed).normal(size=(5, 7)) * 4, dtype=torch.float32)
+    parts = {name: part.numpy()[None] for name, part in compressed(logits, top).items()}
+    whole = torch.from_numpy(Cached(classes=7, **parts).read(np.arange(5), 0)).softmax(1)
+    truth = logits.softmax(1)
+    index = logits.sort(1, descending=True).indices
+    torch.testing.assert_close(whole.gather(1, index[:, :top]), truth.gather(1, index[:, :top]))
+    rest = whole.gather(1, index[:, top:])
+    torch.testing.assert_close(rest, rest[:, :1].expand_as(rest))
+    torch.testing.assert_close(whole.sum(1), torch.ones(5))
+
+
+def test_top_of_all_classes_is_no_compression(house: House, teacher: Stage) -> None:
+    make_outputs(house.store, teacher, Asked(top=10), CPU)
+    make_outputs(house.store, teacher, ASKED, CPU)
+    whole, plain = (open_outputs(house.store, teacher, asked) for asked in (Asked(top=10), ASKED))
+    assert whole.index is None and np.array_equal(whole.logits, plain.logits)
+
+
+def test_a_student_learns_from_the_top_classes_alone(house: House, teacher: Stage) -> None:
+    found = losses(house, student(house, teacher, outputs_top=3))
+    assert found[1] < found[0]
+    assert found == pytest.approx(losses(house, student(house, teacher)), rel=0.2)
+
+
+def test_logits_far_apart_survive_half_precision() -> None:
+    parts = compressed(torch.tensor([[1e5, -1e5, 0.0], [3.0, 2.0, 1.0]]), None)
+    assert np.isfinite(parts["logits"].numpy().astype(np.float16)).all()
+
+
+# What a teacher has to say
+
+
+def test_entropies_in_closed_form() -> None:
+    flat, sure = torch.zeros(3, 8), torch.tensor([[100.0, 0.0]])
+    torch.testing.assert_close(entropy(flat, 4.0), torch.full((3,), float(np.log(8))))
+    assert float(entropy(sure, 1.0)) == pytest.approx(0, abs=1e-6)
+    assert float(entropy(sure, 100.0)) == pytest.approx(0.5822, abs=1e-3), "p = 1 / (1 + 1/e)"
+
+
+def test_a_stage_from_labels_knows_what_it_would_teach(house: House, teacher: Stage) -> None:
+    dark = house.store.record("stages", teacher.key())["dark"]
+    assert dark["entropy"]["1"] < dark["entropy"]["4"] < dark["entropy"]["8"] <= np.log(10)
+    assert 0.3 < dark["train_accuracy"] <= 1 and dark["classes"] == 10
+
+
+# Samples
+
+
+def test_mixed_labels_are_shares_and_unknown_where_either_is(house: House) -> None:
+    data = open_data(house.store, house.task.data)
+    samples = Samples(data, MIX, 0, CPU)
+    rows_B = torch.arange(32)
+    targets = samples.batch(rows_B, 0).targets
+    assert targets.shape == (32, 10)
+    torch.testing.assert_close(targets.sum(1), torch.ones(32))
+    samples.y_N[:16] = UNLABELLED
+    assert not samples.batch(rows_B, 0).targets[:16].any()
+
+
+def test_labelled_rows_fill_an_epoch_of_all_rows(house: House) -> None:
+    data = open_data(house.store, house.task.data)
+    samples = Samples(data, None, 0, CPU)
+    samples.labelled = 100
+    order = samples.order(10, 64, True, torch.Generator().manual_seed(0)).flatten()
+    assert order.max() < 100 and np.bincount(order.numpy()[:600], minlength=100).tolist() == [6] * 100
+
+
+def test_an_outputs_job_has_its_own_address(house: House, teacher: Stage) -> None:
+    asked = Asked(views=2, augmentation=FLIP, seed=0, dtype="float16", top=3)
+    job = Job(network=teacher, asked=asked)
+    assert Job.load(job.dump()) == job and not job.trains
+    assert MLP(depth=1, width=8) and LABELS
