@@ -16,12 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .batch import Layers
-<<<<<<< HEAD
 from .data import Pixels
-from .models import Network, build
-=======
 from .models import Network, build, inherit
->>>>>>> models
 from .spec import Imported, UsageError, Value, describe, digest, located
 
 Samples = Tensor | Pixels

@@ -26,8 +26,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from ..batch import Layers, Outputs
 from ..measure import layers
-from ..models import Network
-from ..models.inherit import inherit
+from ..models import Network, inherit
 from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
