@@ -14,7 +14,21 @@ from .errors import (
     UsageError,
     located,
 )
-from .objectives import CrossEntropy, Objective, SoftTargets, Term
+from .objectives import (
+    Attention,
+    Cosine,
+    CrossEntropy,
+    Decoupled,
+    Dist,
+    FeatureTerm,
+    Hint,
+    Objective,
+    Pair,
+    Relational,
+    Similarity,
+    SoftTargets,
+    Term,
+)
 from .recipe import Recipe
 from .stage import NETWORK, Checkpoint, Network, Split, Stage, Task, chain
 from .task import TaskSpec
@@ -23,17 +37,26 @@ from .value import Value, digest
 __all__ = [
     "MLP",
     "NETWORK",
+    "Attention",
     "AutodistillError",
     "Checkpoint",
     "ConvNet",
+    "Cosine",
     "CrossEntropy",
     "DataError",
+    "Decoupled",
+    "Dist",
+    "FeatureTerm",
+    "Hint",
     "Imported",
     "Network",
     "Objective",
+    "Pair",
     "Problem",
     "Recipe",
+    "Relational",
     "ResNet",
+    "Similarity",
     "SoftTargets",
     "Spec",
     "SpecError",
