@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from ..batch import Outputs
 from ..models import Network
-from ..objectives import loss_of
+from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
 from .artifacts import build_for, measurement, open_outputs, save_network
@@ -73,7 +73,7 @@ class Run:
             self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = optimizer_of(self.network, stage.recipe)
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
-        self.loss = loss_of(stage.objective)
+        self.loss = Loss(stage.objective)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
 
     def batches(self) -> Iterator[Tensor]:
@@ -85,7 +85,7 @@ class Run:
         teachers = [Outputs(logits_NK[rows_B], {}) for logits_NK in self.teachers_TNK]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.stage.recipe.precision == "bfloat16"):
             student = self.network({"x": self.x_N[rows_B]})
-        loss = self.loss(student, teachers, self.y_N[rows_B])
+        loss: Tensor = self.loss(student, teachers, self.y_N[rows_B])
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.scheduler.step()
