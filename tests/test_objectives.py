@@ -1,110 +1,200 @@
-"""Loss terms against closed forms and an independent float64 computation."""
+"""An objective as one loss: weights, warm-up, balance, several teachers, features and projections."""
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from autodistill.batch import Outputs
-from autodistill.objectives import TERMS, cross_entropy, loss_of, soft_targets
-from autodistill.spec import CrossEntropy, Objective, SoftTargets
+from autodistill.batch import Layers, Outputs
+from autodistill.objectives import TERMS, Loss
+from autodistill.spec import Attention, Cosine, CrossEntropy, Hint, Objective, Pair, Relational, Similarity, SoftTargets
 
-
-def outputs(logits: np.ndarray | torch.Tensor) -> Outputs:
-    return Outputs(torch.as_tensor(logits), {})
-
-
-def log_softmax(z: np.ndarray) -> np.ndarray:
-    return z - z.max(1, keepdims=True) - np.log(np.exp(z - z.max(1, keepdims=True)).sum(1, keepdims=True))
-
-
-def kl(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
-    p, q = log_softmax(teacher / temperature), log_softmax(student / temperature)
-    return float(temperature**2 * (np.exp(p) * (p - q)).sum(1).mean())
+STUDENT = Layers({"stem": (4, 8, 8), "body": (6, 4, 4), "pool": (6,)}, {})
+TEACHER = Layers({"a": (8, 8, 8), "b": (8, 4, 4), "c": (6, 4, 4), "d": (6,)}, {})
+OTHER = Layers({"x": (4, 8, 8), "y": (12, 2, 2), "z": (10,)}, {})
+TARGETS = torch.tensor([0, 1, 2, 3, 0, 1])
+KD = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.3)).resolved()
 
 
-LOGITS = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(size=(5, 7)) * 3)
+def outputs(seed: int, layers: Layers | None = None) -> Outputs:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = layers.layers | layers.attentions if layers else {}
+    features = {name: torch.randn(6, *shape, generator=generator) for name, shape in shapes.items()}
+    return Outputs(torch.randn(6, 4, generator=generator), features)
 
 
-def test_every_term_of_a_spec_has_its_function() -> None:
-    schemas = {arg for field in Objective.model_fields.values() for arg in get_args(field.annotation) if arg is not type(None)}
-    assert schemas == set(TERMS)
+def term_of(objective: Objective, name: str, student: Outputs, teacher: Outputs | None) -> Tensor:
+    term = objective.terms()[name]
+    return TERMS[type(term)](term, student, teacher, TARGETS)
 
 
-@settings(max_examples=50, deadline=None)
-@given(student=LOGITS, teacher=LOGITS, temperature=st.floats(0.5, 16))
-def test_soft_targets_equal_the_formula(student: np.ndarray, teacher: np.ndarray, temperature: float) -> None:
-    found = soft_targets(SoftTargets(temperature=temperature), outputs(student), [outputs(teacher)], torch.zeros(5, dtype=int))
-    assert float(found) == pytest.approx(kl(student, teacher, temperature), rel=1e-4, abs=1e-5)
+def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
+    student, teacher = outputs(0), outputs(1)
+    wanted = 0.7 * term_of(KD, "ce", student, None) + 0.3 * term_of(KD, "kd", student, teacher)
+    torch.testing.assert_close(Loss(KD)(student, [teacher], TARGETS), wanted)
 
 
-@settings(max_examples=30, deadline=None)
-@given(logits=LOGITS, shift=st.floats(-5, 5))
-def test_a_student_that_equals_its_teacher_has_no_loss(logits: np.ndarray, shift: float) -> None:
-    term = SoftTargets(temperature=4.0)
-    found = soft_targets(term, outputs(logits + shift), [outputs(logits)], torch.zeros(5, dtype=int))
-    assert float(found) == pytest.approx(0, abs=1e-5)
-
-
-def test_two_classes_in_closed_form() -> None:
-    """Teacher certain of nothing (1/2, 1/2), student (p, 1 - p): KL is -1/2 log(4 p (1 - p))."""
-    z = np.log(3.0)
-    found = soft_targets(SoftTargets(temperature=1.0), outputs([[z, 0.0]]), [outputs([[0.0, 0.0]])], torch.tensor([0]))  # type: ignore[arg-type]
-    assert float(found) == pytest.approx(-0.5 * np.log(4 * 0.75 * 0.25), rel=1e-6)
-
-
-def test_the_gradient_is_t_times_the_difference_of_probabilities() -> None:
-    """d/dz of T^2 KL = T (q - p) / B: why T^2 keeps gradients alike across temperatures."""
-    rng = np.random.default_rng(0)
-    student, teacher, temperature = torch.tensor(rng.normal(size=(4, 3)), requires_grad=True), rng.normal(size=(4, 3)), 5.0
-    soft_targets(
-        SoftTargets(temperature=temperature), outputs(student), [outputs(teacher)], torch.zeros(4, dtype=int)
-    ).backward()
-    q = torch.softmax(student.detach() / temperature, 1)
-    p = torch.softmax(torch.tensor(teacher) / temperature, 1)
-    assert student.grad is not None
-    torch.testing.assert_close(student.grad, temperature * (q - p) / 4, rtol=1e-4, atol=1e-6)
+def test_values_are_not_weighted() -> None:
+    student, teacher = outputs(0), outputs(1)
+    values = Loss(KD).values(student, [teacher], TARGETS)
+    assert list(values) == ["ce", "kd"]
+    for name, value in values.items():
+        torch.testing.assert_close(value, term_of(KD, name, student, teacher))
 
 
 def test_teachers_are_averaged_not_summed() -> None:
-    rng = np.random.default_rng(1)
-    student, one, two = (rng.normal(size=(5, 7)) for _ in range(3))
-    term, targets = SoftTargets(temperature=2.0), torch.zeros(5, dtype=int)
-    both = soft_targets(term, outputs(student), [outputs(one), outputs(two)], targets)
-    assert float(both) == pytest.approx((kl(student, one, 2.0) + kl(student, two, 2.0)) / 2, rel=1e-4)
+    student, teachers = outputs(0), [outputs(seed) for seed in (1, 2, 3)]
+    values = Loss(KD).values(student, teachers, TARGETS)
+    each = [term_of(KD, "kd", student, teacher) for teacher in teachers]
+    torch.testing.assert_close(values["kd"], sum(each, torch.tensor(0.0)) / 3)
+    torch.testing.assert_close(values["ce"], term_of(KD, "ce", student, None))
 
 
-def test_cross_entropy_equals_the_formula_and_ignores_teachers() -> None:
-    rng = np.random.default_rng(2)
-    logits, targets = rng.normal(size=(6, 4)), np.array([0, 1, 2, 3, 0, 1])
-    found = cross_entropy(CrossEntropy(), outputs(logits), [], torch.tensor(targets))
-    assert float(found) == pytest.approx(-log_softmax(logits)[np.arange(6), targets].mean(), rel=1e-5)
-
-
-@pytest.mark.parametrize("term", [CrossEntropy(), SoftTargets()])
-def test_masked_samples_do_not_count(term: CrossEntropy | SoftTargets) -> None:
-    rng = np.random.default_rng(3)
-    student, teacher, targets = rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), torch.tensor([0, 1, 2, 3, 0, 1])
-    mask = torch.tensor([1, 0, 1, 0, 0, 1.0])
-    kept = mask.bool()
-    masked = TERMS[type(term)](term, outputs(student), [outputs(teacher)], targets, mask)
-    alone = TERMS[type(term)](term, outputs(student[kept]), [outputs(teacher[kept])], targets[kept])
+def test_a_mask_reaches_every_term() -> None:
+    student, teacher = outputs(0), outputs(1)
+    kept = torch.tensor([True, False, True, True, False, False])
+    masked = Loss(KD)(student, [teacher], TARGETS, kept.float())
+    alone = Loss(KD)(Outputs(student.logits[kept], {}), [Outputs(teacher.logits[kept], {})], TARGETS[kept])
     torch.testing.assert_close(masked, alone)
 
 
-def test_an_objective_is_the_weighted_sum_of_its_terms() -> None:
-    objective = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.3, temperature=4.0)).resolved()
-    rng = np.random.default_rng(4)
-    student, teacher, targets = (
-        outputs(rng.normal(size=(6, 4))),
-        outputs(rng.normal(size=(6, 4))),
-        torch.tensor([0, 1, 2, 3, 0, 1]),
-    )
-    ce = cross_entropy(CrossEntropy(), student, [], targets)
-    kd = soft_targets(SoftTargets(temperature=4.0), student, [teacher], targets)
-    torch.testing.assert_close(loss_of(objective)(student, [teacher], targets), 0.7 * ce + 0.3 * kd)
+@given(st.floats(0, 1), st.floats(0, 0.9))
+def test_warm_up_rises_linearly_and_stays(progress: float, warm_up: float) -> None:
+    objective = Objective(ce=CrossEntropy(), kd=SoftTargets(weight=2.0, warm_up=warm_up))
+    loss = Loss(objective)
+    assert loss.factor("ce", progress) == 1.0
+    assert loss.factor("kd", progress) == pytest.approx(2 * min(1.0, progress / warm_up) if warm_up else 2.0)
+
+
+def test_progress_reaches_the_loss() -> None:
+    loss = Loss(Objective(ce=CrossEntropy(), kd=SoftTargets(warm_up=0.5)))
+    student, teacher = outputs(0), outputs(1)
+    values = loss.values(student, [teacher], TARGETS)
+    for progress, share in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)):
+        found = loss(student, [teacher], TARGETS, progress=progress)
+        torch.testing.assert_close(found, values["ce"] + share * values["kd"])
+
+
+def test_balance_scales_each_term_to_its_own_first_values() -> None:
+    loss = Loss(KD)
+    assert loss.scales == {"ce": 1.0, "kd": 1.0}
+    loss.balance([{"ce": 2.0, "kd": 1e-9}, {"ce": 6.0, "kd": 0.0}])
+    assert loss.scales == {"ce": 0.25, "kd": 1.0}
+    values = loss.values(outputs(0), [outputs(1)], TARGETS)
+    wanted = 0.7 * 0.25 * values["ce"] + 0.3 * values["kd"]
+    torch.testing.assert_close(loss(outputs(0), [outputs(1)], TARGETS), wanted)
+
+
+FEATURES = Objective(
+    kd=SoftTargets(),
+    hint=Hint(weight=100.0, layers=(0.5, 1.0)),
+    attention=Attention(weight=1000.0, layers=(Pair(student="stem", teacher="a"), Pair(student="body", teacher="c"))),
+    relational=Relational(),
+    similarity=Similarity(weight=3000.0),
+    cosine=Cosine(layers=(Pair(student="stem", teacher="b"),)),
+)
+
+
+def test_the_layers_to_tap_are_named_once() -> None:
+    loss = Loss(FEATURES, STUDENT, [TEACHER, TEACHER])
+    assert loss.student_layers == ["body", "pool", "stem"]
+    assert loss.teacher_layers == [["b", "d", "a", "c"]] * 2
+    assert Loss(KD).student_layers == [] and Loss(KD, None, [TEACHER]).teacher_layers == [[]]
+
+
+def test_projections_are_parameters_where_channels_differ() -> None:
+    loss = Loss(FEATURES, STUDENT, [TEACHER])
+    shapes = {name: tuple(parameter.shape) for name, parameter in loss.named_parameters()}
+    assert shapes == {
+        "projections.hint.0.0.weight": (8, 6),
+        "projections.hint.0.0.bias": (8,),
+        "projections.cosine.0.0.weight": (8, 4),
+        "projections.cosine.0.0.bias": (8,),
+    }
+    assert not list(Loss(KD).parameters())
+    loss(outputs(0, STUDENT), [outputs(1, TEACHER)], TARGETS).backward()
+    assert all(parameter.grad is not None for parameter in loss.parameters())
+
+
+def test_projections_come_from_torchs_generator() -> None:
+    made = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        made.append(nn.utils.parameters_to_vector(Loss(FEATURES, STUDENT, [TEACHER]).parameters()))
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+def test_a_projection_is_a_1x1_convolution_of_the_pooled_map() -> None:
+    objective = Objective(hint=Hint(layers=(Pair(student="stem", teacher="c"),)))
+    loss, student, teacher = Loss(objective, STUDENT, [TEACHER]), outputs(0, STUDENT), outputs(1, TEACHER)
+    convolution = nn.Conv2d(4, 6, 1)
+    linear = dict(loss.named_parameters())
+    convolution.weight.data = linear["projections.hint.0.0.weight"].data[:, :, None, None]
+    convolution.bias = nn.Parameter(linear["projections.hint.0.0.bias"].data)
+    regressed = convolution(nn.functional.avg_pool2d(student.features["stem"], 2))
+    wanted = nn.functional.mse_loss(regressed, teacher.features["c"])
+    torch.testing.assert_close(loss(student, [teacher], TARGETS), wanted)
+
+
+@pytest.mark.parametrize("name", [name for name in Objective.model_fields if name not in ("ce", "balance", "drop_teachers")])
+def test_a_student_that_equals_its_teacher_has_no_loss(name: str) -> None:
+    loss = Loss(Objective(**{name: {}}), STUDENT, [STUDENT])
+    same = outputs(0, STUDENT)
+    assert not list(loss.parameters())
+    assert float(loss(same, [same], TARGETS)) == pytest.approx(0, abs=1e-5)
+    assert float(loss(outputs(1, STUDENT), [same], TARGETS)) > 1e-4
+
+
+def test_each_teacher_has_its_own_layers_and_projections() -> None:
+    objective = Objective(hint=Hint(layers=(0.3,)), relational=Relational())
+    student, teachers = outputs(0, STUDENT), [outputs(1, TEACHER), outputs(2, OTHER)]
+    loss = Loss(objective, STUDENT, [TEACHER, OTHER])
+    assert loss.teacher_layers == [["b", "d"], ["x", "z"]]
+    both = loss.values(student, teachers, TARGETS)
+    one, two = (loss.values(student, [teachers[i]], TARGETS, which=[i]) for i in (0, 1))
+    for name in both:
+        torch.testing.assert_close(both[name], (one[name] + two[name]) / 2)
+    torch.testing.assert_close(loss(student, teachers[1:], TARGETS, which=[1]), two["hint"] + two["relational"])
+    torch.testing.assert_close(loss.values(student, teachers[::-1], TARGETS, which=[1, 0]), both)
+
+
+def transformer(layers: int, heads: int, width: int) -> Layers:
+    blocks = {f"block{i}": (17, heads * width) for i in range(layers)}
+    return Layers(blocks, {f"attention{i}": (3, heads, 17, width) for i in range(layers)})
+
+
+@pytest.mark.parametrize("kind", ["activations", "maps", "relations"])
+def test_attention_of_transformers(kind: Any) -> None:
+    student, teacher = transformer(2, 3, 8), transformer(4, 6, 8)
+    loss = Loss(Objective(attention=Attention(kind=kind)), student, [teacher])
+    names = ["block", "attention"][kind != "activations"]
+    assert loss.student_layers == [f"{names}0", f"{names}1"] and loss.teacher_layers == [[f"{names}1", f"{names}3"]]
+    assert float(loss(outputs(0, student), [outputs(1, teacher)], TARGETS)) > 0
+    alike = Loss(Objective(attention=Attention(kind=kind)), student, [student])
+    assert float(alike(outputs(0, student), [outputs(0, student)], TARGETS)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_precision_of_features(dtype: torch.dtype) -> None:
+    """bfloat16 features give a float32 loss; float64 stays (with the projections moved there)."""
+    loss = Loss(FEATURES, STUDENT, [TEACHER]).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    sides = [
+        Outputs(of.logits.to(dtype), {name: feature.to(dtype) for name, feature in of.features.items()})
+        for of in (outputs(0, STUDENT), outputs(1, TEACHER))
+    ]
+    found = loss(sides[0], [sides[1]], TARGETS)
+    assert found.isfinite() and found.dtype == (dtype if dtype == torch.float64 else torch.float32)
+
+
+def test_what_cannot_be_is_asserted() -> None:
+    with pytest.raises(AssertionError, match="kd needs a teacher"):
+        Loss(KD)(outputs(0), [], TARGETS)
+    with pytest.raises(AssertionError, match="hint needs the layers"):
+        Loss(Objective(hint=Hint()))
+    with pytest.raises(AssertionError, match="resolve"):
+        Loss(Objective(ce=CrossEntropy(weight="rest")))

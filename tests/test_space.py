@@ -110,6 +110,21 @@ def test_every_drawn_student_is_found_again(space: Callable[..., Space]) -> None
         assert found is not None and made.decode(found).key() == stage.key()
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_term_that_is_absent_is_found_again(space: Callable[..., Space], wrapped: bool) -> None:
+    objective: Any = {"ce": {"weight": "rest"}, "kd": {"optional": True, "weight": 0.5, "temperature": {"log": [1, 16]}}}
+    objective = {"choice": [{"ce": {"label_smoothing": 0.1}}, objective]} if wrapped else objective
+    made, rng = space(student__objective=objective), random.Random(0)
+    seen = set()
+    for _ in range(20):
+        stage = made.decode({path: draw(domain, rng) for path, domain in made.domains.items()})
+        found = made.encode(stage)
+        assert found is not None and made.decode(found).key() == stage.key()
+        assert stage.objective.ce is not None and stage.objective.ce.weight == (0.5 if stage.objective.kd else 1.0)
+        seen.add((bool(stage.teachers), stage.objective.ce.label_smoothing))
+    assert seen == {(True, 0.0), (False, 0.0)} | ({(False, 0.1)} if wrapped else set())
+
+
 def test_an_assistant_that_is_a_student_too_is_found(space: Callable[..., Space]) -> None:
     made = space(student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 16]}})
     assistant = made.chain([0])

@@ -16,6 +16,9 @@ from autodistill.spec import (
     Checkpoint,
     CrossEntropy,
     DataError,
+    Decoupled,
+    Dist,
+    Hint,
     Network,
     Objective,
     Recipe,
@@ -34,6 +37,7 @@ from autodistill.spec import (
 from autodistill.spec.document import plain
 from autodistill.spec.domains import Choice, Int, Log, Uniform, domains, fill, match, probes
 from autodistill.spec.domains import parse as tree_of
+from autodistill.spec.optional import with_optionals
 from autodistill.spec.resolve import resolve
 
 DIGITS = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
@@ -41,6 +45,9 @@ NETWORK: TypeAdapter[Any] = TypeAdapter(Network)
 TASK = Task(data="0" * 64, split=Split())
 RECIPE = Recipe(epochs=2, precision="float32")
 KD = Objective(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9))
+
+
+TERM_NAMES = [name for name in Objective.model_fields if name not in ("balance", "drop_teachers")]
 
 
 def stage(width: int = 8, teachers: tuple[Any, ...] = (), **changes: Any) -> Stage:
@@ -122,6 +129,31 @@ def test_rest_equals_the_number(weight: float) -> None:
 def test_rest_resolved_gives_the_key_of_the_written_number() -> None:
     rest = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.9)).resolved()
     assert rest == KD and stage(2, (stage(),), objective=rest).key() == stage(2, (stage(),)).key()
+
+
+@pytest.mark.parametrize(
+    "others", [{}, {"hint": Hint(weight=1000.0)}, {"dkd": Decoupled(weight=2.0), "dist": Dist(weight=2.0)}]
+)
+def test_rest_is_one_minus_the_weight_of_kd_alone(others: dict[str, Any]) -> None:
+    """Weights of the other terms are on scales of their own."""
+    assert Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.9), **others).resolved().ce == CrossEntropy(
+        weight=0.1
+    )
+    assert Objective(ce=CrossEntropy(weight="rest"), **others).resolved().ce == CrossEntropy(weight=1.0)
+    rest = Objective(ce=CrossEntropy(weight=0.25), kd=SoftTargets(weight="rest"), **others).resolved()
+    assert rest.kd == SoftTargets(weight=0.75)
+
+
+def test_what_is_no_term_is_kept_beside_them() -> None:
+    objective = Objective(ce=CrossEntropy(weight=0), kd=SoftTargets(), balance="initial", drop_teachers=0.5)
+    assert objective.terms().keys() == {"ce", "kd"}
+    assert objective.resolved() == Objective(kd=SoftTargets(), balance="initial", drop_teachers=0.5)
+
+
+def test_which_terms_need_teachers_and_features() -> None:
+    needs = {name: Objective(**{name: {}}).needs_features() for name in TERM_NAMES}
+    assert {name for name, needed in needs.items() if needed} == {"hint", "attention", "relational", "similarity", "cosine"}
+    assert [name for name in TERM_NAMES if not Objective(**{name: {}}).needs_teachers()] == ["ce"]
 
 
 def test_terms_of_weight_zero_are_left_out() -> None:
@@ -418,7 +450,7 @@ def test_resolve_writes_all_down() -> None:
     spec = resolve(minimal(), fingerprint="ab", cuda=False)
     assert spec.task.fingerprint == "ab" and spec.resources.gpus == 0
     assert spec.student.recipe == RECIPE.model_copy(update={"epochs": 1}).model_dump(exclude_none=True)
-    assert spec.student.objective == {"kd": {"weight": 1.0, "temperature": 4.0}}
+    assert spec.student.objective == {"kd": {"weight": 1.0, "temperature": 4.0, "standardised": False}}
     assert spec.teacher.recipe is not None and spec.teacher.recipe.precision == "float32"
     assert resolve(spec, fingerprint="ab", cuda=True) == spec, "what is resolved stays"
 
@@ -446,7 +478,35 @@ def test_resolve_reaches_into_choices() -> None:
     first, second = spec.document()["student"]["recipe"]["choice"]
     assert first["precision"] == "float32" and first["weight_decay"] == 0.01
     assert second["precision"] == {"choice": ["float32", "bfloat16"]} and second["batch_size"] == 64
-    assert spec.document()["student"]["objective"]["choice"][1] == {"kd": {"weight": 0.5, "temperature": 4.0}}
+    written = {"weight": 0.5, "temperature": 4.0, "standardised": False}
+    assert spec.document()["student"]["objective"]["choice"][1] == {"kd": written}
+
+
+def searched(objective: dict[str, Any]) -> Spec:
+    return minimal(student=minimal().document()["student"] | {"objective": objective})
+
+
+def test_an_optional_term_is_a_choice_of_nothing_or_the_term() -> None:
+    hint = {"weight": {"log": [10.0, 1000.0]}, "layers": [0.5, {"student": "a", "teacher": "b"}]}
+    sugar = searched({"ce": {}, "hint": {"optional": True} | hint})
+    assert sugar == searched({"ce": {}, "hint": {"choice": [None, hint]}})
+    assert searched({"ce": {}, "hint": {"optional": False} | hint}) == searched({"ce": {}, "hint": hint})
+    within = searched({"choice": [{"ce": {}}, {"ce": {}, "kd": {"optional": True}}]})
+    assert within == searched({"choice": [{"ce": {}}, {"ce": {}, "kd": {"choice": [None, {}]}}]})
+
+
+def test_optional_terms_are_resolved_and_written_down() -> None:
+    spec = resolve(searched({"ce": {"weight": "rest"}, "kd": {"optional": True, "weight": 0.5}}), fingerprint="ab", cuda=False)
+    written = spec.document()["student"]["objective"]["kd"]
+    assert written == {"choice": [None, {"weight": 0.5, "temperature": 4.0, "standardised": False}]}
+    assert parse(json.loads(json.dumps(spec.document()))) == spec
+    assert resolve(spec, fingerprint="ab", cuda=False) == spec
+
+
+@given(TREES)
+def test_an_objective_without_optionals_stays(tree: Any) -> None:
+    raw = plain(tree)
+    assert with_optionals(raw) == raw
 
 
 def test_resolve_refuses_other_data() -> None:

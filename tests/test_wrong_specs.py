@@ -56,6 +56,8 @@ TEACHER = "{family: mlp, depth: 2, width: 16}"
 WIDTH = "{int: [1, 4]}"
 TEMPERATURE = "{log: [1, 16]}"
 TERMS = "    ce: {weight: rest}\n    kd: {weight: {uniform: [0, 1]}, temperature: {log: [1, 16]}}\n"
+OPTIONAL = "objective: {{ce: {{weight: rest}}, kd: {{optional: true, {}}}}}\n"
+WHOLE = f"objective:\n{TERMS}"
 RECIPE = "  recipe: {epochs: 1, batch_size: 16, learning_rate: 3e-3}\n"
 TRAINED = f"  architecture: {TEACHER}\n{RECIPE}"
 DATASET = "dataset: data.npz"
@@ -259,7 +261,9 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("trials", "trails", "search.trails", ("did you mean 'trials'?",)),
     ("{params", "{parms", "search.limits.parms", ("did you mean 'params'?",)),
     ("cpus", "cpu", "resources.cpu", ("did you mean 'cpus'?",)),
-    ("    kd: ", "    distillation: ", "student.objective.distillation", ("there are ce, kd",)),
+    ("    kd: ", "    xyz: ", "student.objective.xyz", ("attention, balance, ce, cosine, dist, dkd",)),
+    ("temperature: {log", "optinal: {log", "student.objective.kd.optinal", ("did you mean 'optional'?",)),
+    ("kd: {weight: 0.9,", "kd: {optional: true,", "assistants.objective.kd.optional", ("'optional' is not a key here",)),
     ("mlp, depth: 2", "mpl, depth: 2", "teacher.architecture.family", ('"mpl"', "did you mean 'mlp'?")),
     (STUDENT, "{family: resnt, depth: 1, width: 2}", "student.architecture.family", ('"resnt"', "did you mean 'resnet'?")),
     (STUDENT, "{depth: 1, width: 2}", "student.architecture", ("has no family", "mlp, convnet, resnet, timm_resnet")),
@@ -299,7 +303,34 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("weight: rest", "weight: resst", "student.objective.ce.weight", ('"resst"', "give a number, or 'rest'")),
     (f"objective:\n{TERMS}", "objective: {ce: {weight: 0}}\n", "student.objective", ("all weights are 0",)),
     (f"objective:\n{TERMS}", "objective: {}\n", "student.objective", ("has no term", "ce: {weight: 1}")),
-    (f"objective:\n{TERMS}", "objective:\n", "student.objective", ("null", "ce, kd")),
+    (f"objective:\n{TERMS}", "objective:\n", "student.objective", ("null", "attention, balance, ce")),
+    (WHOLE, OPTIONAL.format("temperature: 0"), "student.objective.kd.temperature", ("0 is wrong", "a number above 0")),
+    (WHOLE, OPTIONAL.format("temprature: 3"), "student.objective.kd.temprature", ("did you mean 'temperature'?",)),
+    (WHOLE, OPTIONAL.format("temperature: {log: [4, 1]}"), "student.objective.kd.temperature.log", ("is empty",)),
+    (WHOLE, OPTIONAL.format("weight: 1.5"), "student.objective", ("1.5", "leaves ce less than 0")),
+    (WHOLE, "objective: {ce: {}, kd: {optional: yes}}\n", "student.objective.kd.optional", ("'yes'", "give true or false")),
+    (WHOLE, "objective: {kd: {optional: true}}\n", "student.objective", ("has no term",)),
+    (WHOLE, "objective: {hint: {layers: []}}\n", "student.objective.hint.layers", ("[] names no layer", "leave layers out")),
+    (WHOLE, "objective: {hint: {layers: 0.5}}\n", "student.objective.hint.layers", ("0.5 is wrong", "give a list")),
+    (WHOLE, "objective: {hint: {layers: [x]}}\n", "student.objective.hint.layers[0]", ('"x" is wrong', "give a number")),
+    (WHOLE, "objective: {hint: {layers: [0]}}\n", "student.objective.hint.layers[0]", ("0 is wrong", "a number above 0")),
+    (WHOLE, "objective: {hint: {layers: [{student: a}]}}\n", "student.objective.hint.layers[0].teacher", ("is missing",)),
+    (
+        WHOLE,
+        "objective: {hint: {layers: [{student: a, teacher: 3}]}}\n",
+        "student.objective.hint.layers[0].student",
+        ("give a text",),
+    ),
+    (WHOLE, "objective: {kd: {warm_up: 1}}\n", "student.objective.kd.warm_up", ("1 is wrong", "give a number below 1")),
+    (WHOLE, "objective: {attention: {kind: mapz}}\n", "student.objective.attention.kind", ('"mapz"', "'maps' or 'relations'")),
+    (
+        WHOLE,
+        "objective: {attention: {relation_heads: 2}}\n",
+        "student.objective.attention",
+        ("not of activations", "leave"),
+    ),
+    (WHOLE, "objective: {kd: {}, balance: first}\n", "student.objective.balance", ('"first"', "'initial'")),
+    (WHOLE, "objective: {kd: {}, drop_teachers: 1}\n", "student.objective.drop_teachers", ("1 is wrong", "a number below 1")),
     # teachers
     (TRAINED, f"{TRAINED}  import: a.b:c\n", "teacher", ("has architecture, import, recipe", "give architecture and recipe")),
     (TRAINED, f"{TRAINED}  checkpoint: a\n", "teacher", ("has architecture, checkpoint, recipe", "or import")),

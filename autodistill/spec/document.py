@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
 from .architectures import ARCHITECTURE, Architecture, Timm, describe
 from .domains import RANGES, Choice, Int, Uniform, searchable, wrong
 from .objectives import OBJECTIVE, CrossEntropy, Objective
+from .optional import with_optionals
 from .recipe import RECIPE, Recipe
 from .task import Import, TaskSpec
 from .value import AsTuple, Value
@@ -41,8 +43,8 @@ def plain(tree: Any) -> Any:
     return tree
 
 
-def _tree(adapter: Any) -> Any:
-    return Annotated[Any, PlainValidator(lambda raw: searchable(raw, adapter)), PlainSerializer(plain)]
+def _tree(adapter: Any, unfold: Callable[[Any], Any] = lambda raw: raw) -> Any:
+    return Annotated[Any, PlainValidator(lambda raw: searchable(unfold(raw), adapter)), PlainSerializer(plain)]
 
 
 class Normalise(Value):
@@ -106,7 +108,7 @@ class Student(Value):
     """
 
     architecture: _tree(ARCHITECTURE)  # type: ignore[valid-type]
-    objective: _tree(OBJECTIVE)  # type: ignore[valid-type]
+    objective: _tree(OBJECTIVE, with_optionals)  # type: ignore[valid-type]
     recipe: _tree(RECIPE)  # type: ignore[valid-type]
     init: _tree(INIT) = "random"  # type: ignore[valid-type]
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from .architectures import Architecture
 from .document import Spec
-from .objectives import Objective
+from .objectives import Objective, Term
 from .recipe import Recipe
 
 _TREES: dict[tuple[str, ...], Any] = {
@@ -26,7 +26,9 @@ def keys_at(path: tuple[Any, ...], family: Any = None) -> list[str]:
         inner = [_TREES.get(tuple(names[: index + 1])) or _field(kind, name) for kind in kinds]
         kinds = [model for kind in inner for model in _models(kind)]
     named = [kind for kind in kinds if "family" in kind.model_fields and kind.model_fields["family"].default == family]
-    return sorted({field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()})
+    searched = path[:2] == ("student", "objective") and any(issubclass(kind, Term) for kind in kinds)
+    found = {field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()}
+    return sorted(found | ({"optional"} if searched else set()))
 
 
 def _field(model: type[BaseModel], name: str) -> Any:

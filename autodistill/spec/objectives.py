@@ -1,43 +1,166 @@
-"""Schemas of the loss terms (`objectives.TERMS` maps each to its function)."""
+"""Schemas of the loss terms (`objectives.TERMS` maps each to its function). A paper's weight is named where it is not 1."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
-from .value import Value
+from .value import AsTuple, Value
 
 Weight = Annotated[float, Field(ge=0)] | Literal["rest"]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Temperature = Annotated[float, Field(gt=0)]
+Factor = Annotated[float, Field(ge=0)]
+
+
+class Pair(Value):
+    """A layer of the student and the teacher's layer that it learns from, by name."""
+
+    student: str
+    teacher: str
+
+
+def _not_empty(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not layers:
+        raise ValueError("[] names no layer; leave layers out for the default, or give depths such as [0.5, 1.0]")
+    return layers
+
+
+def _form(item: Any) -> str:
+    return "pair" if isinstance(item, dict | Pair) else "depth"
+
+
+Depth = Annotated[float, Field(gt=0, le=1)]
+Layer = Annotated[Annotated[Depth, Tag("depth")] | Annotated[Pair, Tag("pair")], Discriminator(_form)]
+"""A relative depth, such as 0.5 for the middle of both networks, or a pair of names."""
+LayerChoice = Annotated[tuple[Layer, ...], AsTuple, AfterValidator(_not_empty)]
 
 
 class Term(Value):
-    """`weight` multiplies the term; `rest` is 1 minus the other weights."""
+    """`weight` multiplies the term; `rest` is 1 minus kd's weight (minus ce's, where kd itself takes the rest).
 
-    needs_teachers: ClassVar[bool] = False
+    `warm_up` is the share of the training over which the weight rises linearly from 0.
+    """
+
+    needs_teachers: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = False
     weight: Weight = 1.0
+    warm_up: Share | None = None
+
+
+class FeatureTerm(Term):
+    """A term on layers' outputs. `layers` left out: the term's own default."""
+
+    needs_features: ClassVar[bool] = True
+    layers: LayerChoice | None = None
 
 
 class CrossEntropy(Term):
+    """With the labels, smoothed by `label_smoothing` (Szegedy et al. 2016)."""
+
     version: ClassVar[int] = 1
+    needs_teachers: ClassVar[bool] = False
+    label_smoothing: Share = 0.0
 
 
 class SoftTargets(Term):
-    """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T)."""
+    """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T).
+
+    `standardised`: each sample's logits to mean 0 and deviation 1 first (Sun et al. 2024; there weight 9, T 2).
+    """
 
     version: ClassVar[int] = 1
-    needs_teachers: ClassVar[bool] = True
-    temperature: Annotated[float, Field(gt=0)] = 4.0
+    temperature: Temperature = 4.0
+    standardised: bool = False
+
+
+class Decoupled(Term):
+    """Zhao et al. 2022: KL on target against the rest (`alpha`) and on the classes within the rest (`beta`), apart."""
+
+    version: ClassVar[int] = 1
+    alpha: Factor = 1.0
+    beta: Factor = 8.0
+    temperature: Temperature = 4.0
+
+
+class Dist(Term):
+    """Huang et al. 2022: correlation over a sample's classes (`inter`) and over the samples of a class (`intra`).
+
+    Usual weight 2.
+    """
+
+    version: ClassVar[int] = 1
+    inter: Factor = 1.0
+    intra: Factor = 1.0
+    temperature: Temperature = 1.0
+
+
+class Hint(FeatureTerm):
+    """FitNets, Romero et al. 2015: squared error of features, the middle layer by default. Usual weight 100."""
+
+    version: ClassVar[int] = 1
+
+
+class Attention(FeatureTerm):
+    """`activations`: attention transfer, Zagoruyko and Komodakis 2017 (usual weight 1000).
+
+    `maps` and `relations` are of transformers (Wang et al. 2020, MiniLM): attention maps, and relations between values,
+    these split anew into `relation_heads`. By default every layer of the student.
+    """
+
+    version: ClassVar[int] = 1
+    kind: Literal["activations", "maps", "relations"] = "activations"
+    relation_heads: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _only_relations_have_heads(self) -> Self:
+        if self.relation_heads is not None and self.kind != "relations":
+            raise ValueError(f"relation_heads is of relations, not of {self.kind}; leave it out or set kind: relations")
+        return self
+
+
+class Relational(FeatureTerm):
+    """Park et al. 2019: distances and angles between the samples of a batch, the last layer by default."""
+
+    version: ClassVar[int] = 1
+    distance: Factor = 25.0
+    angle: Factor = 50.0
+
+
+class Similarity(FeatureTerm):
+    """Tung and Mori 2019: similarities between the samples of a batch, the last layer by default. There weight 3000."""
+
+    version: ClassVar[int] = 1
+
+
+class Cosine(FeatureTerm):
+    """DistilBERT, Sanh et al. 2019: direction of the hidden states, the last layer by default."""
+
+    version: ClassVar[int] = 1
 
 
 class Objective(Value):
-    """A weighted sum of terms."""
+    """A weighted sum of terms.
+
+    `balance: initial` divides each term by its own value on the first batches. `drop_teachers`: each batch every teacher is
+    left out with this probability, one always stays (Son et al. 2021, densely guided distillation).
+    """
 
     ce: CrossEntropy | None = None
     kd: SoftTargets | None = None
+    dkd: Decoupled | None = None
+    dist: Dist | None = None
+    hint: Hint | None = None
+    attention: Attention | None = None
+    relational: Relational | None = None
+    similarity: Similarity | None = None
+    cosine: Cosine | None = None
+    balance: Literal["initial"] | None = None
+    drop_teachers: Share | None = None
 
     def terms(self) -> dict[str, Term]:
-        return {name: term for name, term in self if term is not None}
+        return {name: term for name, term in self if isinstance(term, Term)}
 
     @model_validator(mode="after")
     def _weights_add_up(self) -> Self:
@@ -47,27 +170,35 @@ class Objective(Value):
         rests = [name for name, term in terms.items() if term.weight == "rest"]
         if len(rests) > 1:
             raise ValueError(f"weight: rest stands in {' and '.join(rests)}; only one term can take the rest")
-        others = _sum(terms)
-        if rests and others > 1:
+        others = _beside(rests[0], terms) if rests else 0.0
+        if others > 1:
             raise ValueError(f"the other weights can add up to {others:g}, which leaves {rests[0]} less than 0")
-        if not rests and others <= 0:
+        if not any(term.weight for term in terms.values()):
             raise ValueError("all weights are 0; at least one must be above")
         return self
 
     def resolved(self) -> Objective:
         """`rest` as a number, terms of weight 0 left out: what a stage holds."""
         terms = self.terms()
-        rest = round(max(0.0, 1.0 - _sum(terms)), 12)  # 1 - 0.9 is to equal a 0.1 that was written
-        weights = {name: rest if term.weight == "rest" else term.weight for name, term in terms.items()}
+        weights = {name: _rest(name, terms) if term.weight == "rest" else term.weight for name, term in terms.items()}
         kept = {name: terms[name].model_copy(update={"weight": weight}) for name, weight in weights.items() if weight}
-        return Objective(**kept)  # type: ignore[arg-type]
+        return Objective(**kept, balance=self.balance, drop_teachers=self.drop_teachers)  # type: ignore[arg-type]
 
     def needs_teachers(self) -> bool:
         return any(term.needs_teachers for term in self.terms().values())
 
+    def needs_features(self) -> bool:
+        return any(term.needs_features for term in self.terms().values())
 
-def _sum(terms: dict[str, Term]) -> float:
-    return sum(term.weight for term in terms.values() if term.weight != "rest")
+
+def _rest(name: str, terms: dict[str, Term]) -> float:
+    return round(max(0.0, 1.0 - _beside(name, terms)), 12)  # 1 - 0.9 is to equal a 0.1 that was written
+
+
+def _beside(name: str, terms: dict[str, Term]) -> float:
+    """The weight that shares 1 with the term that takes the rest: weights of other terms may be far above 1."""
+    other = terms.get("ce" if name == "kd" else "kd")
+    return other.weight if other is not None and other.weight != "rest" else 0.0
 
 
 OBJECTIVE: TypeAdapter[Any] = TypeAdapter(Objective)
