@@ -44,9 +44,9 @@ def _from_outside(spec: Spec, teacher: Teacher, splits: Splits, store: Store) ->
     task = splits.task(spec.task)
     device = torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
     if teacher.factory is not None:
-        architecture = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
+        own = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
         with located("teacher.import"):
-            return adopt(store, task, architecture, None, device)
+            return adopt(store, task, own, None, device)
     if teacher.pretrained:
         assert isinstance(teacher.architecture, Timm)
         with located("teacher.pretrained"):
@@ -62,7 +62,7 @@ def _from_outside(spec: Spec, teacher: Teacher, splits: Splits, store: Store) ->
 
 def _normalised(found: Weights, teacher: Teacher, splits: Splits) -> Weights:
     """With what the spec says of the numbers that the network expects, in the data's own units."""
-    given, byte = teacher.normalise, splits.dtype == "uint8"
+    given, byte = teacher.normalise, splits.train.x.dtype == "uint8"
     if given is not None:
         found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
     return found._replace(scale=found.scale or (255.0 if byte else 1.0))

@@ -97,6 +97,7 @@ def space_once(tmp_path_factory: pytest.TempPathFactory) -> Space:
     document = copy.deepcopy(DOCUMENT)
     document["task"]["dataset"] = str(folder / "data.npz")
     document["assistants"] |= {"ladder": LADDER, "at_most": 2, "guidance": {"choice": ["serial", "dense"]}}
+    document["teacher"]["architecture"]["depth"] = 2
     document["student"]["init"] = {"choice": ["random", "from_teacher"]}
     spec, splits = load_data(parse(document), cuda=False)
     return space_of(spec, splits, Store(folder / "store"))

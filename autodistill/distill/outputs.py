@@ -32,10 +32,10 @@ class Cached:
 
     def read(self, rows: Array, view: int) -> Array:
         """float32 (B, K)."""
-        found = self.logits[view][rows].astype(np.float32)
+        found: Array = self.logits[view][rows].astype(np.float32)
         if self.index is None or self.rest is None:
             return found
-        whole = np.repeat(self.rest[view][rows][:, None].astype(np.float32), self.classes, axis=1)
+        whole: Array = np.repeat(self.rest[view][rows][:, None].astype(np.float32), self.classes, axis=1)
         np.put_along_axis(whole, self.index[view][rows].astype(np.int64), found, axis=1)
         return whole
 
@@ -65,7 +65,7 @@ def _said(store: Store, teacher: Stage | Checkpoint, asked: Asked, data: Data, d
     network = load_network(store, teacher, device)
     samples = Samples(data, asked.augmentation, asked.seed or 0, device)
     for view in range(asked.views or 1):
-        for rows_B in torch.arange(data.rows, device=device).split(batch_for(data)):
+        for rows_B in torch.split(torch.arange(data.rows, device=device), batch_for(data)):
             batch = samples.batch(rows_B, view)
             with torch.inference_mode():
                 yield checked_logits(network({"x": batch.x}).logits, data.classes)

@@ -66,7 +66,8 @@ def _stage(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchite
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        state: dict[str, Tensor] = load_file(path)
+        return state
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} is no readable safetensors file ({error})") from None
 

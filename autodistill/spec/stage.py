@@ -111,8 +111,9 @@ class Stage(Value):
         recipe = self.recipe
         if not self.teachers or self.objective.needs_features() or recipe.views == "fresh":
             return None
-        views = {"views": recipe.views, "augmentation": recipe.augmentation, "seed": self.seed} if recipe.views else {}
-        return Asked(dtype=recipe.outputs_dtype, top=recipe.outputs_top, **views)
+        plain = Asked(dtype=recipe.outputs_dtype, top=recipe.outputs_top)
+        views = {"views": recipe.views, "augmentation": recipe.augmentation, "seed": self.seed}
+        return plain.model_copy(update=views) if recipe.views else plain
 
     def ancestors(self) -> list[Network]:
         """All networks that must be there before this one, each once, teachers first."""
