@@ -199,6 +199,12 @@ def test_digits() -> None:
     assert splits.shape == (1, 8, 8) and splits.classes == 10 and splits.train.x.dtype == np.uint8
 
 
+def test_fingerprints_are_what_they_were() -> None:
+    """Keys of stages hang on them: what is stored would be trained again."""
+    found = {samples: split(read(TASK), task(samples=samples)).fingerprint[:16] for samples in (None, 500)}
+    assert found == {None: "d4414e04ba084be9", 500: "87a2af3c1f500f36"}
+
+
 def test_a_file_is_looked_up_beside_the_spec_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     near, here = tmp_path / "near", tmp_path / "here"
     for folder, classes in ((near, 2), (here, 3)):
@@ -321,10 +327,12 @@ def write_cifar(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tup
     return x, y
 
 
+@pytest.mark.parametrize("prefix", ["torchvision", "torch"])
 @pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100"])
-def test_cifar_of_a_local_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar_of_a_local_folder(name: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = write_cifar(tmp_path, name, monkeypatch)
-    one = task(dataset=f"torchvision/{name}", folder=str(tmp_path), split=Split(validation=0.5))
+    dataset = f"torch/{name.lower()}" if prefix == "torch" else f"torchvision/{name}"
+    one = task(dataset=dataset, folder=str(tmp_path), split=Split(validation=0.5))
     splits = split(read(one), one)
     assert splits.shape == (3, 32, 32) and splits.layout == "HWC" and splits.own_test
     assert splits.classes == len(set(y)) and splits.train.x.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""Folders of images, one subfolder a class, as timm's ImageFolder reader finds them. No pixel is read here.
+"""Folders of images, as timm's ImageFolder reader finds them: the folder an image lies in is its class. No pixel is read.
 
 With a subfolder `train`, that is what is split into training and validation samples; `test` is then the test split of
 its own, and `val` (or `validation`) joins the training samples. Without `test`, `val` is the test split. Without
@@ -29,8 +29,8 @@ def read_folder(root: Path, task: TaskSpec) -> dict[str, Images | Array]:
 
     Raises DataError when it is no such folder.
     """
-    train, test = _splits(root)
-    classes = _classes_of(train)
+    train, test = (_labels(folders) for folders in _splits(root))
+    classes = _classes_of(set(train.values()))
     x, y = _labelled(root, train, classes, task)
     if not test:
         return {"x": x, "y": y}
@@ -65,16 +65,19 @@ def _first(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
-def _classes_of(folders: list[Path]) -> dict[str, int]:
-    """The classes of training samples, numbered in timm's order (2 before 10)."""
+def _labels(folders: list[Path]) -> dict[str, str]:
+    """The class of each image, by its path."""
+    return dict(pair for folder in folders for pair in _found(folder, "task.dataset"))
+
+
+def _classes_of(names: set[str]) -> dict[str, int]:
+    """Numbered in timm's order (2 before 10)."""
     from timm.utils.misc import natural_key
 
-    names = {name for folder in folders for _, name in _found(folder, "task.dataset")}
     return {name: number for number, name in enumerate(sorted(names, key=lambda name: (natural_key(name), name)))}
 
 
-def _labelled(root: Path, folders: list[Path], classes: dict[str, int], task: TaskSpec) -> tuple[Images, Array]:
-    found = dict(pair for folder in folders for pair in _found(folder, "task.dataset"))
+def _labelled(root: Path, found: dict[str, str], classes: dict[str, int], task: TaskSpec) -> tuple[Images, Array]:
     for path, name in found.items():
         if not name:
             raise DataError(f"task.dataset: {path} lies in no class folder; move it into one, or name it in task.unlabelled")

@@ -77,8 +77,13 @@ class Images:
         raise TypeError(f"{size} are not one array; take rows from them, or set task.memory: resident")
 
     def described(self) -> dict[str, Any]:
-        """Plain values, from which `Images(**values)` makes the same."""
-        return {"paths": self.paths, "names": self.names, "size": self.size, "channels": self.channels}
+        """Plain values, of which `described_images` makes images with the same pixels."""
+        return {"paths": list(self.paths), "size": list(self.size), "channels": self.channels}
+
+
+def described_images(values: dict[str, Any]) -> Images:
+    paths = tuple(values["paths"])
+    return Images(paths=paths, names=paths, size=tuple(values["size"]), channels=values["channels"])
 
 
 @dataclass(frozen=True, kw_only=True)

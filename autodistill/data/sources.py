@@ -14,7 +14,7 @@ import numpy as np
 
 from ..imports import import_function, reason
 from ..spec import DataError, TaskSpec, UsageError
-from ..spec.task import ImportedData, parted
+from ..spec.task import ImportedData, kind_of
 from .arrays import FORMS, UNLABELLED, Raw, check
 from .folders import read_folder, read_unlabelled
 from .hub import read_hub, read_wds
@@ -33,7 +33,7 @@ def read(task: TaskSpec) -> Raw:
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
         return check(f"task.dataset: {dataset.factory}", _call(dataset))
-    kind, name = parted(dataset)
+    kind, name = kind_of(dataset)
     if kind == "npz":
         path = locate(name, place="task.dataset")
         return check(f"task.dataset: {path}", _npz(path))

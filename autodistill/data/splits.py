@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -14,6 +13,7 @@ from ..spec import DataError, Task, TaskSpec
 from .arrays import Raw
 from .folders import UNKNOWN, common_size, fingerprint_of
 from .images import Array, Images, Pixels, joined, spread
+from .parts import labels_kept, parted, subset
 from .sources import most_held
 
 Memory = Literal["resident", "stream"]
@@ -122,14 +122,14 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     whole = len(rows)
     test = None
     if raw.x_test is None or raw.y_test is None:
-        rows, test = _parted(raw, rows, task.split.test, task.split.seed, "test", f"{task.split.test} of {whole}")
+        rows, test = parted(raw, rows, task.split.test, task.split.seed, "test", f"{task.split.test} of {whole}")
     if task.samples is not None:
-        rows = _subset(raw, rows, task.samples, task.split.seed)
+        rows = subset(raw, rows, task.samples, task.split.seed)
         whole = len(rows)
     count = max(1, round(task.split.validation * whole))
-    train, validation = _parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
+    train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
     raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
-    train, rest = _labels_kept(raw.y, train, task)
+    train, rest = labels_kept(raw.y, train, task)
     sealed = Samples(x=raw.x_test, y=raw.y_test) if raw.x_test is not None and raw.y_test is not None else _of(raw, test)
     found = Splits(
         train=_of(raw, train),
@@ -179,71 +179,6 @@ def _without_labels(raw: Raw, rows: Array) -> Pixels | None:
         return parts[0] if parts else None
     files = [part for part in parts if isinstance(part, Images)]
     return joined(files) if files else np.concatenate([np.asarray(part) for part in parts])
-
-
-def _labels_kept(y: Array, train: Array, task: TaskSpec) -> tuple[Array, Array]:
-    """The training rows that keep their label, `task.labelled` of each class, and the rest.
-
-    Each class has one order, which the split's seed gives, and a share is its beginning: a larger one holds a smaller one.
-    """
-    if task.labelled is None:
-        return train, train[:0]
-    random = np.random.RandomState([task.split.seed % 2**32, 1])  # its numbers are the same in every numpy
-    kept = [random.permutation(train[y[train] == number])[: _kept(y[train], number, task.labelled)] for number in np.unique(y)]
-    rows = np.sort(np.concatenate(kept))
-    return rows, np.setdiff1d(train, rows)
-
-
-def _kept(y: Array, number: int, share: float) -> int:
-    there = int((y == number).sum())
-    kept = round(share * there)
-    if kept == 0:
-        raise DataError(
-            f"task.labelled: {share} of the {there} training samples of class {number} is none; "
-            f"give at least {math.ceil(500 / there) / 1000 + 0.001:g}, or more samples of that class"
-        )
-    return kept
-
-
-def _subset(raw: Raw, rows: Array, samples: int, seed: int) -> Array:
-    if samples > len(rows):
-        raise DataError(f"task.samples: {samples:,} of {len(rows):,} that there are; ask for fewer or leave it out")
-    return rows if samples == len(rows) else _parted(raw, rows, samples, seed, "samples", f"{samples} of {len(rows)}")[1]
-
-
-def _parted(raw: Raw, rows: Array, part: float, seed: int, name: str, said: str) -> tuple[Array, Array]:
-    """The rows left and the rows taken, both in their old order; `part` is a share or a count, `said` what was asked."""
-    from sklearn.model_selection import train_test_split
-
-    y = raw.y[rows]
-    place = "task.samples" if name == "samples" else f"task.split.{name}"
-    _check_room(y, part, int(raw.y.max()) + 1, f"{place}: {said}")
-    left, taken = train_test_split(rows, test_size=part, stratify=y, random_state=seed % 2**32)
-    for side, what in ((left, "left over"), (taken, f"in the {name} part")):
-        missing = np.setdiff1d(y, raw.y[side])
-        if len(missing) and not (name == "samples" and side is left):
-            raise DataError(
-                f"{place}: {said} samples leaves no sample of class {missing[0]} {what}; "
-                "change the share or give more samples of that class"
-            )
-    return np.sort(left), np.sort(taken)
-
-
-def _check_room(y: Array, part: float, classes: int, asked: str) -> None:
-    """Raises DataError unless both parts can have a sample of each class."""
-    counts = np.bincount(y, minlength=classes)
-    if counts.min() < 2:
-        least = int(counts.argmin())
-        raise DataError(
-            f"{asked} samples: class {least} has {counts[least]} of the {len(y)} there are, too few for two parts; "
-            "give more samples of that class"
-        )
-    taken = int(part) if part >= 1 else math.ceil(part * len(y))
-    if not classes <= taken <= len(y) - classes:
-        raise DataError(
-            f"{asked} samples makes parts of {taken} and {len(y) - taken} for {classes} classes; "
-            f"take from {classes} to {len(y) - classes} samples, or give more"
-        )
 
 
 def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Images, Joined, Pixels, Splits
+from ..data.images import described_images
 from ..store import Store
 
 Array = NDArray[Any]
@@ -96,8 +97,7 @@ def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> N
         return
     record = store.record("data", fingerprint)
     same = ("memory" in record) == bool(streamed) and all(
-        json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()) == json.loads(json.dumps(listed))
-        for name, listed in streamed.items()
+        json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()) == listed for name, listed in streamed.items()
     )
     if not same:
         shutil.rmtree(store.folder("data", fingerprint))
@@ -140,9 +140,7 @@ def open_data(store: Store, fingerprint: str) -> Data:
 def _open(store: Store, fingerprint: str, name: str, streamed: bool) -> Any:
     if not streamed:
         return _mapped(store, fingerprint, name)
-    listed = json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes())
-    lists = {key: tuple(listed[key]) for key in ("paths", "names", "size")}
-    return Images(**lists, channels=listed["channels"])
+    return described_images(json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()))
 
 
 def _mapped(store: Store, fingerprint: str, name: str) -> Any:

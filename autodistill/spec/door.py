@@ -13,7 +13,7 @@ from .document import Spec, Teacher
 from .errors import Problem, SpecError
 from .problems import Places, dotted, explained, shown
 from .reading import from_text, read_yaml
-from .task import TaskSpec, parted
+from .task import TaskSpec, kind_of
 
 KEY = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 
@@ -50,7 +50,7 @@ def _teacher(teacher: Teacher, folder: Path) -> Teacher:
 
 def _places(task: TaskSpec, folder: Path) -> dict[str, str]:
     """The paths that a task names, whole. `hfds/NAME` is a folder where there is one, else a name."""
-    kind, name = parted(task.dataset)
+    kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
     found = {} if task.unlabelled is None else {"unlabelled": _whole(task.unlabelled, folder)}
     if kind == "npz":

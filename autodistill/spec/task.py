@@ -31,7 +31,7 @@ class ImportedData(Value):
     arguments: dict[str, JsonValue] = {}
 
 
-def parted(dataset: str | ImportedData) -> tuple[Kind, str]:
+def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
     """Of which kind a data set is, and its name or path within that kind."""
     if isinstance(dataset, ImportedData):
         return "import", dataset.factory
@@ -45,7 +45,7 @@ def parted(dataset: str | ImportedData) -> tuple[Kind, str]:
 
 
 def _check_name(value: str) -> str:
-    if value in NAMES or parted(value)[0] not in ("known", "torch"):
+    if value in NAMES or kind_of(value)[0] not in ("known", "torch"):
         return value
     near = difflib.get_close_matches(value, NAMES, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
@@ -79,7 +79,7 @@ class TaskSpec(Value):
 
     @model_validator(mode="after")
     def _fits_its_data_set(self) -> Self:
-        kind, name = parted(self.dataset)
+        kind, name = kind_of(self.dataset)
         if kind not in OF_IMAGES:
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
             if given:
