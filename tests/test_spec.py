@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from autodistill.spec import (
     MLP,
+    Attention,
     Checkpoint,
     CrossEntropy,
     DataError,
@@ -21,6 +22,7 @@ from autodistill.spec import (
     Hint,
     Network,
     Objective,
+    Pair,
     Recipe,
     ResNet,
     SoftTargets,
@@ -175,7 +177,32 @@ def test_a_stage_with_a_term_on_teachers_has_one() -> None:
             stage(**wrong)
 
 
-@pytest.mark.parametrize("network", [stage(), long_chain(), stage(2, (checkpoint(),)), checkpoint()])
+HINTED = Objective(
+    kd=SoftTargets(warm_up=0.1),
+    hint=Hint(layers=(0.5, Pair(student="a", teacher="b"))),
+    attention=Attention(kind="relations", relation_heads=4),
+    drop_teachers=0.5,
+)
+
+
+def test_whatever_an_objective_says_is_in_the_key() -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"balance": "initial"},
+        {"drop_teachers": 0.25},
+        {"kd": SoftTargets(warm_up=0.2)},
+        {"hint": Hint(layers=(0.5, Pair(student="a", teacher="c")))},
+        {"hint": Hint()},
+        {"attention": Attention(kind="relations")},
+    ]
+    keys = [stage(2, (stage(),), objective=HINTED.model_copy(update=change)).key() for change in changes]
+    assert len(set(keys)) == len(changes)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [stage(), long_chain(), stage(2, (checkpoint(),)), checkpoint(), stage(2, (stage(),), objective=HINTED)],
+)
 def test_json_round_trip(network: Any) -> None:
     again = NETWORK.validate_json(json.dumps(network.model_dump(mode="json")))
     assert again == network and again.key() == network.key()

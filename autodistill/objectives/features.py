@@ -30,7 +30,7 @@ def hint(term: Hint, student: Outputs, teacher: Outputs | None, targets: Tensor,
 
 
 def cosine(term: Cosine, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
-    """DistilBERT, Sanh et al. 2019, section 3: 1 - cos(r(student), teacher) of the channels, the mean over positions.
+    """DistilBERT, Sanh et al. 2019, L_cos: 1 - cos(r(student), teacher) of the channels, the mean over positions.
 
     r as in `hint`. Zero when the features are equal up to a positive factor at each position; 1 where one has no length.
     """

@@ -24,6 +24,7 @@ def relational(
     Of vectors x_i (the mean over positions): d_ij = |x_i - x_j| over its mean of all i != j; a_ijk = cosine of the angle
     at x_i between x_j and x_k; h = Huber's loss of student less teacher. Means over B^2 and B^3, as in the authors' code.
     Zero when the student's vectors are the teacher's, moved, turned or scaled; for a batch of one sample.
+    Memory grows with B^3 and with B^2 C.
     """
     assert teacher is not None
     layers = zip(student.features.values(), teacher.features.values(), strict=True)
