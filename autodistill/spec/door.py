@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from .document import Spec, Teacher
 from .errors import Problem, SpecError
+from .like import expanded
 from .problems import Places, dotted, explained, shown
 from .reading import from_text, read_yaml
 from .task import TaskSpec, kind_of
@@ -73,6 +74,7 @@ def parse(raw: Any, places: Places | None = None) -> Spec:
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
         message = f"{what}; a spec has the keys {', '.join(needed)}"
         raise SpecError([Problem(place=places.of(()), path="", message=message)])
+    raw = expanded(raw, places)
     try:
         return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
