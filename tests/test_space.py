@@ -127,7 +127,7 @@ def test_a_term_that_is_absent_is_found_again(space: Callable[..., Space], wrapp
 
 def test_an_assistant_that_is_a_student_too_is_found(space: Callable[..., Space]) -> None:
     made = space(student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 16]}})
-    assistant = made.chain([0])
+    (assistant,) = made.chain([0])
     assert isinstance(assistant, Stage)
     params = made.encode(assistant)
     assert params is not None and params["architecture.width"] == 16 and params["objective.kd.weight"] == 0.9
