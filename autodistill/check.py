@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .data import Splits
-from .distill import time_steps
+from .distill import open_data, time_steps
+from .distill.artifacts import build_for
 from .facts import facts
 from .imports import reason
+from .measure import evaluate
 from .prepare import load_data, space_of
 from .space import Space
 from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
 from .spec.domains import fill, probes
+from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
 from .store import Store
 
@@ -45,13 +51,20 @@ def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, 
 
 
 def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[str, float]:
-    """Seconds of training in all, from a few timed steps of the teacher, the ladder and some students."""
+    """Seconds of training in all, from a few timed steps of the teachers, the ladder and some students."""
     architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
     architectures.sort(key=lambda one: space.sizes(one).macs)
     picked = architectures[:: max(1, len(architectures) // TIMED)][: TIMED + 1]
-    recipe = RECIPE.validate_python(fill(space.spec.student.recipe, probes(space.spec.student.recipe)[-1]))
+    params = probes(space.spec.student.recipe)[-1]
+    recipe = RECIPE.validate_python(fill(space.spec.student.recipe, params))
+    objective = OBJECTIVE.validate_python(fill(space.spec.student.objective, probes(space.spec.student.objective)[-1]))
     student = sum(_seconds(space, store, splits, one, recipe) for one in picked) / len(picked)
-    teacher = _teacher_seconds(space, store, splits)
+    student += _live_seconds(space, store, splits, objective, recipe)
+    teacher = sum(
+        _seconds(space, store, splits, network.architecture, network.recipe)
+        for network in space.teachers
+        if isinstance(network, Stage)
+    )
     rungs = [_seconds(space, store, splits, rung, space.spec.assistants.recipe) for rung in space.ladder]
     each = sum(rungs) / max(1, len(rungs))
     shared = each * space.assistant_stages()
@@ -59,12 +72,24 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     return {"teacher": teacher, "assistant_each": each, "student_each": student, "total": total}
 
 
-def _teacher_seconds(space: Space, store: Store, splits: Splits) -> float:
-    return sum(
-        _seconds(space, store, splits, network.architecture, network.recipe)
-        for network in space.teachers
-        if isinstance(network, Stage)
-    )
+def _live_seconds(space: Space, store: Store, splits: Splits, objective: Objective, recipe: Recipe) -> float:
+    """Of the teachers within one student's training: nothing where their outputs are cached."""
+    if not (objective.needs_features() or recipe.views == "fresh"):
+        return 0.0
+    data = open_data(store, space.task.data)
+    x = data.fetch(np.arange(min(recipe.batch_size, data.rows)))
+    times = []
+    for teacher in space.teachers:
+        network = build_for(data, teacher.architecture)
+        evaluate(network, x, batch_size=len(x), device="cpu")
+        started = time.perf_counter()
+        evaluate(network, x, batch_size=len(x), device="cpu")
+        times.append(time.perf_counter() - started)
+    return sum(times) * _steps(splits, recipe)
+
+
+def _steps(splits: Splits, recipe: Recipe) -> int:
+    return max(1, splits.rows // recipe.batch_size) * recipe.epochs
 
 
 def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, recipe: Recipe | None) -> float:
@@ -75,9 +100,8 @@ def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, reci
         return 0.0
     objective = Objective(ce=CrossEntropy())
     stage = Stage(task=space.task, architecture=architecture, objective=objective, recipe=recipe, seed=0)
-    steps = max(1, len(splits.train) // recipe.batch_size) * recipe.epochs
     device = torch.device("cuda" if space.spec.resources.gpus else "cpu")
     try:
-        return time_steps(store, stage, device) * steps
+        return time_steps(store, stage, device) * _steps(splits, recipe)
     except Exception as error:  # whatever the layers say, such as that they need more than one sample a batch
         raise UsageError(f"{describe(architecture)} cannot be trained by its recipe: {reason(error)}") from error

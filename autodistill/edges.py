@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
 
-from .measure import layers
-from .objectives import Loss
+from .measure import matched
 from .space import Space
 from .spec import Objective, located
 from .spec.architectures import ARCHITECTURE
@@ -47,6 +47,6 @@ def _ends(tree: Any, adapter: TypeAdapter[Any]) -> list[Any]:
 
 def _check_terms(space: Space, objective: Objective, students: Sequence[Any], teachers: Sequence[Any]) -> None:
     if objective.needs_features():
-        for student, teacher in itertools.product(students, teachers):
-            found = [layers(one, space.shape, space.classes) for one in (student, teacher)]
-            Loss(objective, found[0], found[1:])
+        with torch.random.fork_rng(devices=[]):
+            for student, teacher in itertools.product(students, teachers):
+                matched(objective, student, [teacher], space.shape, space.classes)

@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from .batch import Layers
 from .data import Pixels
 from .models import Network, build, inherit
-from .spec import Imported, UsageError, Value, describe, digest, located
+from .objectives import Loss
+from .spec import Imported, Objective, UsageError, Value, describe, digest, located
 
 Samples = Tensor | Pixels
 T = TypeVar("T")
@@ -80,6 +81,18 @@ def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> L
         layers={name: size for name, size in shapes.items() if name not in attentions},
         attentions={name: size for name, size in shapes.items() if name in attentions},
     )
+
+
+def matched(objective: Objective, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:
+    """The loss of an objective between these architectures, its projections drawn from torch's global generator.
+
+    Raises UsageError, with both shapes, where a term cannot compare them.
+    """
+    if not objective.needs_features():
+        return Loss(objective, None, [Layers({}, {})] * len(teachers))
+    own, theirs = objective.named_layers()
+    found = [layers(teacher, shape, classes, theirs) for teacher in teachers]
+    return Loss(objective, layers(student, shape, classes, own), found)
 
 
 def check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], classes: int) -> None:

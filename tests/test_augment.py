@@ -312,6 +312,7 @@ def test_a_recipe_without_augmentation_keeps_its_canonical_form() -> None:
         "weight_decay": 0.01,
         "schedule": "one_cycle",
         "precision": "auto",
+        "outputs_dtype": "float32",
         "version": 1,
     }
 

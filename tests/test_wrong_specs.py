@@ -224,7 +224,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("[accuracy, params]", "accuracy", "search.objectives", ('"accuracy"', "give a list")),
     (TEACHER, "mlp", "teacher.architecture", ('"mlp"', "keys and values", "family")),
     (STUDENT, "mlp", "student.architecture", ('"mlp"', "keys and values", "family")),
-    ("teacher:\n" + TRAINED, "teacher:\n", "teacher", ("null", "architecture, arguments, checkpoint, import")),
+    ("teacher:\n" + TRAINED, "teacher:\n", "teacher", ("null", "architecture, arguments, checkpoint, ensemble")),
     # ranges
     ("trials: 2", "trials: 0", "search.trials", ("0", "give 1 or more")),
     ("trials: 2", "trials: -2", "search.trials", ("-2", "give 1 or more")),
@@ -318,7 +318,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (
         WHOLE,
         "objective: {hint: {layers: [{student: a, teacher: 3}]}}\n",
-        "student.objective.hint.layers[0].student",
+        "student.objective.hint.layers[0].teacher",
         ("give a text",),
     ),
     (WHOLE, "objective: {kd: {warm_up: 1}}\n", "student.objective.kd.warm_up", ("1 is wrong", "give a number below 1")),
@@ -333,7 +333,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (WHOLE, "objective: {kd: {}, drop_teachers: 1}\n", "student.objective.drop_teachers", ("1 is wrong", "a number below 1")),
     # teachers
     (TRAINED, f"{TRAINED}  import: a.b:c\n", "teacher", ("has architecture, import, recipe", "give architecture and recipe")),
-    (TRAINED, f"{TRAINED}  checkpoint: a\n", "teacher", ("has architecture, checkpoint, recipe", "or import")),
+    (TRAINED, f"{TRAINED}  arguments: {{a: 1}}\n", "teacher", ("has architecture, arguments, recipe", "import, or")),
     (TRAINED, f"  architecture: {TEACHER}\n", "teacher", ("has architecture;", "give architecture and recipe")),
     (f"teacher:\n{TRAINED}", "teacher: {}\n", "teacher", ("has nothing", "give architecture and recipe")),
     (TRAINED, f"{TRAINED}  objective: {{kd: {{}}}}\n", "teacher", ("no teacher of its own", "only have ce")),

@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from ..batch import Layers, Outputs
-from ..measure import layers
+from ..batch import Outputs
+from ..measure import matched
 from ..models import Network, inherit
 from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
@@ -35,7 +35,6 @@ from .data import Data, open_data
 from .guides import Guides
 from .samples import Batch, Samples
 
-NO_LAYERS = Layers({}, {})
 BALANCED = 8
 
 
@@ -151,10 +150,8 @@ class Run:
 
 def loss_of(stage: Stage, data: Data) -> Loss:
     """The stage's objective; where it looks at features, their layers are matched."""
-    if not stage.objective.needs_features():
-        return Loss(stage.objective, None, [NO_LAYERS] * len(stage.teachers))
-    found = [layers(one.architecture, data.shape, data.classes) for one in (stage, *stage.teachers)]
-    return Loss(stage.objective, found[0], found[1:])
+    architectures = [teacher.architecture for teacher in stage.teachers]
+    return matched(stage.objective, stage.architecture, architectures, data.shape, data.classes)
 
 
 def derived_seed(seed: int, purpose: str) -> int:

@@ -187,6 +187,12 @@ class Objective(Value):
     def needs_teachers(self) -> bool:
         return any(term.needs_teachers for term in self.terms().values())
 
+    def named_layers(self) -> tuple[list[str], list[str]]:
+        """The layers that feature terms name: of the student, and of its teachers."""
+        features = [term for term in self.terms().values() if isinstance(term, FeatureTerm)]
+        named = [item for term in features for item in term.layers or () if isinstance(item, Pair)]
+        return [pair.student for pair in named], [pair.teacher for pair in named]
+
     def needs_features(self) -> bool:
         return any(term.needs_features for term in self.terms().values())
 

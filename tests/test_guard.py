@@ -1,0 +1,200 @@
+"""What keeps people out of the ditch: twins from labels, what a teacher has to teach, shapes that cannot be matched."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodistill.check import check
+from autodistill.driver import search
+from autodistill.spec import Spec, UsageError
+from autodistill.spec.stage import twin
+from autodistill.study.folder import dump
+from autodistill.study.tables import network_of
+from autodistill.text import checked, frontier_table, remarks, warned
+
+from .test_cli import call
+
+BAD = {"ce": {"weight": 0.001}, "kd": {"weight": 0.001, "temperature": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A search whose students hardly train, so that their twins from labels are better."""
+    from .conftest import DOCUMENT, blobs
+
+    folder = tmp_path_factory.mktemp("guard")
+    np.savez(folder / "data.npz", **blobs())
+    document = json.loads(json.dumps(DOCUMENT))
+    document["task"]["dataset"] = str(folder / "data.npz")
+    recipe = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "optimizer": "sgd"}
+    document["student"] |= {"objective": BAD, "recipe": recipe}
+    document["search"] |= {"trials": 4, "guard": True}
+    from autodistill.spec import parse
+
+    return search(parse(document), out=folder / "out", runner="serial"), folder / "out"
+
+
+def test_every_member_of_the_frontier_has_its_twin(guarded: Any) -> None:
+    study, out = guarded
+    members = [row for row in study.rows() if row["frontier"]]
+    assert members
+    for row in members:
+        network = network_of(study.store, row["stage"])
+        measured = study.store.record("stages", twin(network).key())["measurement"]  # type: ignore[arg-type]
+        assert row["from_labels"] == measured["accuracy"]
+        assert row["worse_than_labels"] == (row["accuracy"] < measured["accuracy"])
+
+
+def test_a_student_worse_than_from_labels_is_marked_everywhere(guarded: Any) -> None:
+    study, out = guarded
+    worse = [row["stage"] for row in study.rows() if row["worse_than_labels"]]
+    assert worse
+    found = json.loads((out / "frontier.json").read_text())
+    assert [row["stage"] for row in found["frontier"] if row["worse_than_labels"]] == worse
+    for name in ("frontier.csv", "trials.csv"):
+        with (out / name).open() as file:
+            assert [row["stage"] for row in csv.DictReader(file) if row["worse_than_labels"] == "True"] == worse
+    accuracies = list(frontier_table(found).columns[1].cells)
+    assert sum(str(cell).endswith(" !") for cell in accuracies) == len(worse)
+    assert any("worse than the same student trained from labels" in line for line in remarks(found))
+    assert "worse than from labels" in (out / "frontier.svg").read_text()
+
+
+def test_twins_are_no_trials(guarded: Any) -> None:
+    study, _ = guarded
+    assert len([row for row in study.rows() if row["trial"] is not None]) == 4
+    assert study.finished() and study.next() is None
+
+
+def test_without_guard_no_twin_is_trained(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    study = search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
+    assert all(row["from_labels"] is None for row in study.rows())
+
+
+def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autodistill.distill import jobs
+    from autodistill.spec import StageFailed
+
+    train = jobs.train if hasattr(jobs, "train") else None
+    assert train is None, "jobs imports train where it is used"
+    import autodistill.distill.loop as loop
+
+    original = loop.train
+
+    def fail(store: Any, stage: Any, device: Any) -> Any:
+        if not stage.teachers and stage.architecture.width != 64:
+            raise StageFailed("no")
+        return original(store, stage, device)
+
+    monkeypatch.setattr(loop, "train", fail)
+    soft = {"kd": {"weight": 1.0, "temperature": 2.0}}
+    spec = tiny(search__trials=2, search__guard=True, student__objective=soft)
+    study = search(spec, out=tmp_path / "out", runner="serial")
+    assert study.finished() and all(row["state"] == "complete" for row in study.rows())
+
+
+# Dark knowledge
+
+
+def dark(**changes: Any) -> dict[str, Any]:
+    return {"entropy": {"1": 0.3, "4": 1.5, "8": 2.0}, "classes": 10, "train_accuracy": 0.95, "accuracy": 0.92} | changes
+
+
+def test_a_saturated_and_an_overfitted_teacher_are_warned_of() -> None:
+    assert warned(dark()) == []
+    (saturated,) = warned(dark(entropy={"1": 0.0, "4": 0.01, "8": 0.1}))
+    assert "saturated" in saturated
+    (learnt,) = warned(dark(train_accuracy=1.0, accuracy=0.8))
+    assert "100.0% of its training samples but 80.0%" in learnt
+
+
+def test_check_says_what_a_teacher_from_outside_has_to_teach(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = {"import": "tests.own:nearest", "arguments": {"path": str(tmp_path / "data.npz")}}
+    spec = tiny(teacher=teacher, assistants={"at_most": 0})
+    found = check(spec, timed=False)
+    (facts,) = found["dark"]
+    assert set(facts["entropy"]) == {"1", "4", "8"} and 0.5 < facts["train_accuracy"] <= 1
+    assert "mean entropy of" in checked(found, 1) and "all classes alike: 1.39" in checked(found, 1)
+
+
+def test_check_knows_the_teacher_of_a_study_that_has_begun(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = tiny(search__trials=1)
+    assert check(spec, timed=False)["dark"] == [None]
+    search(spec, runner="serial")
+    assert check(spec, timed=False)["dark"][0]["train_accuracy"] > 0.5
+
+
+# Shapes
+
+
+def refused(path: Path, capsys: pytest.CaptureFixture[str], spec: Spec) -> str:
+    path.write_text(dump(spec.document()))
+    code, found, _ = call(capsys, "check", str(path))
+    assert code == 2
+    return str(found["error"])
+
+
+IMAGES = {"task__dataset": "sklearn/digits", "assistants": {"at_most": 0}}
+VIT = {"family": "vit", "depth": 1, "heads": 1, "patch_size": 4}
+RESNET = {"family": "resnet", "depth": 1, "width": {"int": [1, 2]}}
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        ({"hint": {"weight": 1.0}}, ["hint", "(2, 4, 4)", "(5, 16)"]),
+        ({"attention": {"weight": 1.0, "kind": "maps"}}, ["attention", "maps"]),
+        ({"cosine": {"weight": 1.0, "layers": [{"student": "stages.9", "teacher": "blocks.0"}]}}, ["stages.9", "stages.2"]),
+    ],
+)
+def test_shapes_that_cannot_be_matched_are_refused_before_training(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], objective: Any, words: list[str]
+) -> None:
+    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
+    spec = tiny(
+        **IMAGES,
+        teacher={"architecture": VIT, "recipe": recipe},
+        student={"architecture": RESNET, "objective": objective, "recipe": recipe},
+    )
+    said = refused(tmp_path / "spec.yaml", capsys, spec)
+    assert said.startswith("student.objective") and all(word in said for word in words), said
+
+
+def test_similarity_takes_any_two_families(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    recipe = {"epochs": 1, "batch_size": 64, "learning_rate": 0.01}
+    objective = {"ce": {"weight": 1.0}, "similarity": {"weight": 1000.0}, "balance": "initial"}
+    spec = tiny(
+        **IMAGES,
+        teacher={"architecture": VIT, "recipe": recipe | {"epochs": 3}},
+        student={"architecture": RESNET, "objective": objective, "recipe": recipe},
+        search={"trials": 1, "guard": False},
+    )
+    study = search(spec, out=tmp_path / "out", runner="serial")
+    (row,) = [row for row in study.rows() if row["role"] == "student"]
+    assert row["state"] == "complete"
+    scales = study.store.record("stages", row["stage"])["scales"]
+    assert set(scales) == {"ce", "similarity"} and scales["ce"] == pytest.approx(1 / np.log(10), rel=0.5)
+
+
+def test_a_ladder_that_cannot_be_compared_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    hint = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0}}
+    spec = tiny(
+        task__dataset="sklearn/digits",
+        teacher={"architecture": {"family": "resnet", "depth": 2, "width": 16}, "recipe": {"epochs": 1}},
+        student__architecture={"family": "resnet", "depth": 1, "width": 2},
+        student__objective=hint,
+    )
+    with pytest.raises(UsageError, match="student.objective.*hint"):
+        check(spec, timed=False)
