@@ -10,10 +10,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from scipy import stats
 
 from autodistill.data import read, split
-from autodistill.distill import Job, perform, save_data
+from autodistill.distill import Job, open_data, perform, save_data, time_steps
 from autodistill.spec import Checkpoint, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 from autodistill.study.schedule import needs
@@ -57,8 +58,12 @@ def accuracies(store: Store, stages: Sequence[Stage | Checkpoint]) -> list[float
     return [100 * store.record("stages", stage.key())["measurement"]["accuracy"] for stage in stages]
 
 
-def seconds(store: Store, stages: Sequence[Stage]) -> float:
-    return statistics.mean(store.record("stages", stage.key())["measurement"]["seconds"] for stage in stages)
+def seconds(store: Store, stage: Stage) -> float:
+    """Of one training on one thread, from timed steps: trainings beside others would be timed unfairly."""
+    torch.set_num_threads(1)
+    batch = stage.recipe.batch_size
+    steps = open_data(store, stage.task.data).rows // batch * stage.recipe.epochs
+    return time_steps(store, stage, torch.device("cpu"), most=50) * steps
 
 
 def difference(of: Sequence[float], against: Sequence[float]) -> str:
@@ -78,6 +83,6 @@ def table(store: Store, arms: Mapping[str, Sequence[Stage]], against: str) -> st
         shown = "" if name == against else difference(found, reference)
         lines.append(
             f"| {name} | {len(found)} | {statistics.mean(found):.2f} | {statistics.stdev(found):.2f} | {shown} "
-            f"| {seconds(store, stages):.1f} |"
+            f"| {seconds(store, stages[0]):.1f} |"
         )
     return "\n".join(lines)
