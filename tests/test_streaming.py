@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from autodistill.data import Images, Joined, Splits, batches, read, split
-from autodistill.distill import Data, open_data, save_data
+from autodistill.data import Images, Joined, Splits, read, split
+from autodistill.distill import Data, Job, open_data, save_data, train
+from autodistill.distill.jobs import attempt
+from autodistill.distill.samples import Samples
 from autodistill.measure import evaluate
 from autodistill.models import build
-from autodistill.spec import MLP, DataError, Split, TaskSpec
+from autodistill.spec import MLP, Augmentation, CrossEntropy, DataError, Objective, Recipe, ResNet, Split, Stage, TaskSpec
 from autodistill.store import Store
 
 from .pictures import fill, pixels, write
@@ -129,64 +130,47 @@ def test_evaluate_takes_streamed_samples(tmp_path: Path) -> None:
     assert torch.equal(*logits)
 
 
-def image_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("images")]
+def stage_on(splits: Splits, **recipe: Any) -> Stage:
+    task = splits.task(TaskSpec(dataset="folder/x", split=Split(validation=0.25, test=0.25)))
+    given = Recipe(**{"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "precision": "float32"} | recipe)
+    objective = Objective(ce=CrossEntropy())
+    return Stage(task=task, architecture=ResNet(depth=1, width=2), objective=objective, recipe=given, seed=0)
 
 
-def orders(count: int) -> list[np.ndarray[Any, Any]]:
-    return [np.random.default_rng(seed).permutation(18)[:7] for seed in range(count)]
+@pytest.mark.parametrize("augmentation", [None, Augmentation(flip=True, crop=1, mixup=0.5)])
+def test_a_network_trained_on_streamed_images_has_the_same_bytes(tmp_path: Path, augmentation: Augmentation | None) -> None:
+    fill(tmp_path / "images")
+    found = []
+    for memory in ("resident", "stream"):
+        splits, store = splits_of(tmp_path / "images", memory=memory), Store(tmp_path / memory)
+        save_data(store, splits)
+        stage = stage_on(splits, augmentation=augmentation)
+        train(store, stage, torch.device("cpu"))
+        found.append(store.file("stages", stage.key(), "model.safetensors").read_bytes())
+    assert found[0] == found[1]
 
 
-def test_batches_are_those_that_were_asked_for(tmp_path: Path) -> None:
-    data = streamed(tmp_path)
-    for x in (data.train_x, data.x):
-        found = list(batches(x, iter(orders(6))))
-        assert len(found) == 6
-        assert all((one == x[rows]).all() for one, rows in zip(found, orders(6), strict=True))
-    assert not image_threads()
-
-
-def test_the_next_batches_are_read_in_the_background_but_not_all() -> None:
-    read_: list[int] = []
-
-    class Slow:
-        def __getitem__(self, rows: Any) -> Any:
-            read_.append(int(rows[0]))
-            return rows
-
-    found = batches(Slow(), (np.array([row]) for row in range(50)), ahead=2)
-    assert next(found)[0] == 0
-    time.sleep(0.3)
-    assert read_ == [0, 1, 2, 3], "one is taken, two wait, one is in the reader's hand"
-    found.close()  # type: ignore[attr-defined]
-    assert not image_threads()
-
-
-def test_what_goes_wrong_in_the_background_surfaces(tmp_path: Path) -> None:
-    data = streamed(tmp_path)
-    bad = Path(data.train_x.paths[5])  # type: ignore[union-attr]
+def test_an_image_that_breaks_while_training_is_named(tmp_path: Path) -> None:
+    splits, store = splits_of(fill(tmp_path / "images"), memory="stream"), Store(tmp_path / "store")
+    save_data(store, splits)
+    bad = Path(open_data(store, splits.fingerprint).train_x.paths[5])  # type: ignore[union-attr]
     bad.write_bytes(bad.read_bytes()[:60])
-    found = batches(data.x, [np.array([0, 1]), np.array([2, 5]), np.array([3])])
-    assert len(next(found)) == 2
-    with pytest.raises(DataError, match=f"{bad} is no readable image"):
-        next(found)
-    assert not image_threads()
+    before = threading.active_count()
+    reason = attempt(Job(network=stage_on(splits)), store, cuda=False, threads=1)
+    assert reason is not None and str(bad) in reason and "no readable image" in reason
+    assert threading.active_count() <= before + 8, "no more than the decoders, which live on"
 
 
-def test_the_order_may_fail_too() -> None:
-    def order() -> Iterator[Any]:
-        yield np.array([0])
-        raise RuntimeError("no more")
-
-    found = batches(np.arange(3), order())
-    next(found)
-    with pytest.raises(RuntimeError, match="no more"):
-        next(found)
-
-
-def test_closing_ends_the_thread_that_waits() -> None:
-    found = batches(np.arange(9), [np.array([row]) for row in range(9)], ahead=1)
-    next(found)
-    assert image_threads()
-    del found
-    assert not image_threads()
+def test_the_next_batch_is_read_while_one_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits, store = splits_of(fill(tmp_path / "images"), memory="stream"), Store(tmp_path / "store")
+    save_data(store, splits)
+    samples = Samples(open_data(store, splits.fingerprint), None, 0, torch.device("cpu"))
+    asked: list[int] = []
+    original = samples.batch
+    monkeypatch.setattr(samples, "batch", lambda rows, view: asked.append(int(rows[0])) or original(rows, view))
+    order = torch.arange(12).view(6, 2)
+    found = samples.batches(order, 0)
+    rows_B, _ = next(found)
+    time.sleep(0.3)
+    assert rows_B.tolist() == [0, 1] and asked == [0, 2], "one is taken, one is ready"
+    assert [rows.tolist() for rows, _ in found] == order[1:].tolist()

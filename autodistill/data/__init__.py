@@ -1,8 +1,8 @@
 """Floor 1: data sets as splits; the test split is sealed."""
 
 from .arrays import Raw
-from .images import Images, Joined, Pixels, batches
+from .images import Images, Joined, Pixels
 from .sources import read
 from .splits import Samples, Sealed, Splits, split
 
-__all__ = ["Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "batches", "read", "split"]
+__all__ = ["Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "read", "split"]

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Protocol
@@ -23,7 +21,6 @@ from ..spec import DataError
 Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}
 THREADS = min(8, os.cpu_count() or 1)
-AHEAD = 2
 """Batches that are decoded before they are asked for."""
 
 
@@ -174,44 +171,6 @@ def _readable(path: str) -> Iterator[None]:
     except Exception as error:  # damaged images fail in many ways: OSError, SyntaxError, ValueError, zlib.error
         way = "replace the file, or take it out of the folder"
         raise DataError(f"task.dataset: {path} is no readable image ({reason(error)}); {way}") from error
-
-
-def batches(x: Rows, order_rows: Iterable[Array], *, ahead: int = AHEAD) -> Iterator[Array]:
-    """x[rows] for each of `order_rows`, the next ones read in the background while the caller works on one.
-
-    What goes wrong there is raised here. Closing the iterator, or letting go of it, ends the thread.
-    """
-    ready: queue.Queue[Array | BaseException | None] = queue.Queue(maxsize=ahead)
-    closed = threading.Event()
-    thread = threading.Thread(target=_fill, args=(ready, closed, x, iter(order_rows)), name="images", daemon=True)
-    thread.start()
-    try:
-        while (found := ready.get()) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-    finally:
-        closed.set()
-        thread.join()
-
-
-def _fill(ready: queue.Queue[Any], closed: threading.Event, x: Rows, order: Iterator[Array]) -> None:
-    try:
-        for rows in order:
-            if not _put(ready, closed, x[rows]):
-                return
-        _put(ready, closed, None)
-    except BaseException as error:  # for the caller, who is in another thread
-        _put(ready, closed, error)
-
-
-def _put(ready: queue.Queue[Any], closed: threading.Event, item: Any) -> bool:
-    """Waits for room; False when nobody will take it any more."""
-    while not closed.is_set():
-        with contextlib.suppress(queue.Full):
-            ready.put(item, timeout=0.05)
-            return True
-    return False
 
 
 def spread(count: int, most: int) -> Array:

@@ -85,7 +85,8 @@ class Run:
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
         self.dropping = torch.Generator().manual_seed(derived_seed(stage.seed, "teachers"))
         if stage.objective.balance == "initial":
-            self.loss.balance(self.first_values())
+            with seeded(stage.seed, "balance", device):
+                self.loss.balance(self.first_values())
 
     @property
     def shown(self) -> int:
