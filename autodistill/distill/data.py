@@ -144,4 +144,4 @@ def _open(store: Store, fingerprint: str, name: str, streamed: bool) -> Any:
 
 
 def _mapped(store: Store, fingerprint: str, name: str) -> Any:
-    return np.load(store.file("data", fingerprint, f"{name}.npy"), mmap_mode="r")
+    return np.load(store.file("data", fingerprint, f"{name}.npy"), mmap_mode="c")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,14 +36,14 @@ class Guides:
 
 
 class _Reader:
-    """Cached outputs: on the device where they are small, else mapped from the file."""
+    """Cached outputs: mapped from the file, which the workers of a machine share; on a GPU resident where they are small."""
 
     RESIDENT = 2**30
 
     def __init__(self, cached: Cached, device: torch.device) -> None:
         self.cached, self.device = cached, device
-        small = cached.logits.nbytes <= self.RESIDENT and cached.index is None
-        self.resident_VNK = torch.from_numpy(np.array(cached.logits)).to(device) if small else None
+        small = cached.logits.nbytes <= self.RESIDENT or device.type == "cpu"
+        self.resident_VNK = torch.from_numpy(cached.logits).to(device) if small and cached.index is None else None
 
     def read(self, rows_B: Tensor, view: int) -> Tensor:
         """logits_BK, float32."""

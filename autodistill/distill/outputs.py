@@ -116,5 +116,5 @@ def compressed(logits_BK: Tensor, top: int | None) -> dict[str, Tensor]:
 def open_outputs(store: Store, teacher: Stage | Checkpoint, asked: Asked) -> Cached:
     key = outputs_key(teacher, asked)
     record = store.record("outputs", key)
-    arrays = {Path(name).stem: np.load(store.file("outputs", key, name), mmap_mode="r") for name in record["files"]}
+    arrays = {Path(name).stem: np.load(store.file("outputs", key, name), mmap_mode="c") for name in record["files"]}
     return Cached(classes=record["classes"], **arrays)

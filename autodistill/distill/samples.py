@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,11 +54,11 @@ class Samples:
         """These rows in one view: the view of a sample depends on the seed, the sample and the view alone."""
         y_B = self.y_N[rows_B]
         if self.views is None:
-            return Batch(self.fetch(rows_B), y_B)
+            return Batch(_ordered(self.fetch(rows_B)), y_B)
         seen = self.views.batch(self.fetch, rows_B, view)
         if seen.partner_B is None or seen.share_B is None:
-            return Batch(seen.x_B, y_B)
-        return Batch(seen.x_B, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
+            return Batch(_ordered(seen.x_B), y_B)
+        return Batch(_ordered(seen.x_B), _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
 
     def batches(self, rows_SB: Tensor, view: int) -> Iterator[tuple[Tensor, Batch]]:
         """Row by row of `rows_SB`; where samples are read from files, the next batch is read while one is trained on."""
@@ -82,9 +82,15 @@ class Samples:
 
 
 def _resident(data: Data, device: torch.device) -> Tensor:
-    x_N = torch.from_numpy(np.ascontiguousarray(data.fetch(np.arange(data.rows)))).to(device)
-    # Channels last: up to a third faster on the CPU (benchmarks/step_time.py).
-    return x_N.contiguous(memory_format=torch.channels_last) if x_N.ndim == 4 else x_N
+    """All samples on the device; on the CPU mapped from the file, so that the workers of a machine share one copy."""
+    whole = isinstance(data.train_x, np.ndarray) and data.unlabelled_x is None
+    x: Any = data.train_x if whole else data.fetch(np.arange(data.rows))
+    return torch.from_numpy(x).to(device)
+
+
+def _ordered(x_B: Tensor) -> Tensor:
+    """Images with their channels last: up to a third faster on the CPU (benchmarks/step_time.py)."""
+    return x_B.contiguous(memory_format=torch.channels_last) if x_B.ndim == 4 else x_B
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:
