@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .data import Splits
-from .distill import open_data, time_steps
+from .distill import Data, open_data, time_steps
 from .distill.artifacts import build_for
 from .facts import facts
 from .imports import reason
@@ -24,6 +24,8 @@ from .spec.recipe import RECIPE
 from .store import Store
 
 TIMED = 5
+GUARDED = 0.3
+"""The share of trials that end on a frontier, roughly: these have twins."""
 
 
 def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]:
@@ -55,11 +57,9 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
     architectures.sort(key=lambda one: space.sizes(one).macs)
     picked = architectures[:: max(1, len(architectures) // TIMED)][: TIMED + 1]
-    params = probes(space.spec.student.recipe)[-1]
-    recipe = RECIPE.validate_python(fill(space.spec.student.recipe, params))
-    objective = OBJECTIVE.validate_python(fill(space.spec.student.objective, probes(space.spec.student.objective)[-1]))
+    recipe = RECIPE.validate_python(fill(space.spec.student.recipe, probes(space.spec.student.recipe)[-1]))
     student = sum(_seconds(space, store, splits, one, recipe) for one in picked) / len(picked)
-    student += _live_seconds(space, store, splits, objective, recipe)
+    student += _live_seconds(space, store, splits, recipe)
     teacher = sum(
         _seconds(space, store, splits, network.architecture, network.recipe)
         for network in space.teachers
@@ -68,24 +68,29 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     rungs = [_seconds(space, store, splits, rung, space.spec.assistants.recipe) for rung in space.ladder]
     each = sum(rungs) / max(1, len(rungs))
     shared = each * space.assistant_stages()
-    total = teacher + (shared + space.spec.search.trials * student) / workers
+    students = space.spec.search.trials * (1 + GUARDED * space.spec.search.guard) * student
+    total = teacher + (shared + students) / workers
     return {"teacher": teacher, "assistant_each": each, "student_each": student, "total": total}
 
 
-def _live_seconds(space: Space, store: Store, splits: Splits, objective: Objective, recipe: Recipe) -> float:
-    """Of the teachers within one student's training: nothing where their outputs are cached."""
-    if not (objective.needs_features() or recipe.views == "fresh"):
+def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
+    """Of the teachers within one student's training: nothing where their outputs are always cached."""
+    tree = space.spec.student.objective
+    objectives = [OBJECTIVE.validate_python(fill(tree, params)) for params in probes(tree)]
+    if recipe.views != "fresh" and not any(one.needs_features() for one in objectives):
         return 0.0
     data = open_data(store, space.task.data)
     x = data.fetch(np.arange(min(recipe.batch_size, data.rows)))
-    times = []
-    for teacher in space.teachers:
-        network = build_for(data, teacher.architecture)
-        evaluate(network, x, batch_size=len(x), device="cpu")
-        started = time.perf_counter()
-        evaluate(network, x, batch_size=len(x), device="cpu")
-        times.append(time.perf_counter() - started)
-    return sum(times) * _steps(splits, recipe)
+    return _steps(splits, recipe) * sum(_forward_seconds(space, data, x, teacher) for teacher in space.teachers)
+
+
+def _forward_seconds(space: Space, data: Data, x: Any, teacher: Stage | Checkpoint) -> float:
+    network = build_for(data, teacher.architecture)
+    device = "cuda" if space.spec.resources.gpus else "cpu"
+    evaluate(network, x, batch_size=len(x), device=device)
+    started = time.perf_counter()
+    evaluate(network, x, batch_size=len(x), device=device)
+    return time.perf_counter() - started
 
 
 def _steps(splits: Splits, recipe: Recipe) -> int:

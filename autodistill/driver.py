@@ -102,6 +102,11 @@ def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
         )
     if store.root == own.root:
         store.sweep()
+    elif store.root.name == OWN_STORE and Folder(store.root.parent).exists():
+        raise UsageError(
+            f"--store {asked or store.root} is the own store of the study {store.root.parent}, which sweeps it; give a "
+            "folder that belongs to none, to both studies"
+        )
     return store
 
 

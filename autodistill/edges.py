@@ -9,19 +9,23 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
+from . import augment
 from .measure import matched
 from .space import Space
 from .spec import Objective, located
 from .spec.architectures import ARCHITECTURE
 from .spec.domains import fill, probes
 from .spec.objectives import OBJECTIVE
+from .spec.recipe import RECIPE
 
 
 def check_edges(space: Space) -> None:
     """Looks at every end of the space, below every teacher and every rung.
 
-    Raises UsageError, with both shapes, where a term cannot compare two networks or weights cannot be copied.
+    Raises UsageError, with both shapes, where a term cannot compare two networks or weights cannot be copied, or where an
+    augmentation does not suit the samples.
     """
+    _check_augmentations(space)
     assistants = space.spec.assistants
     ladder = space.ladder if assistants.at_most else ()
     above = [*(teacher.architecture for teacher in space.teachers), *ladder]
@@ -37,6 +41,16 @@ def check_edges(space: Space) -> None:
         with located(f"{place}.init"):
             for architecture in below if "from_teacher" in {fill(init, params) for params in probes(init)} else ():
                 space.source(architecture, space.teachers)
+
+
+def _check_augmentations(space: Space) -> None:
+    recipes = [("student.recipe", one) for one in _ends(space.tree["recipe"], RECIPE)]
+    recipes += [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
+    recipes += [("assistants.recipe", space.spec.assistants.recipe)]
+    for place, recipe in recipes:
+        if recipe is not None and recipe.augmentation is not None:
+            with located(place):
+                augment.check(recipe.augmentation, space.shape)
 
 
 def _ends(tree: Any, adapter: TypeAdapter[Any]) -> list[Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .data import Splits
 from .edges import check_edges
 from .measure import Sizes
 from .space import Space
-from .spec import Checkpoint, Recipe, Stage, Teacher, UsageError, describe, located
-from .spec.domains import fill, probes
+from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, describe, located
+from .spec.domains import domains, fill, probes
+from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
 from .stats import wilson
 
@@ -78,7 +80,8 @@ def _check_ladder(space: Space) -> None:
 
 def _stages(space: Space) -> dict[str, int]:
     shared = sum(isinstance(teacher, Stage) for teacher in space.teachers) + space.assistant_stages()
-    return {"most": shared + space.spec.search.trials, "shared": shared}
+    trials = space.spec.search.trials
+    return {"most": shared + trials, "shared": shared, "twins": trials if space.spec.search.guard else 0}
 
 
 def _sized(space: Space, architecture: Any) -> dict[str, Any]:
@@ -90,7 +93,9 @@ def _sources(space: Space) -> list[tuple[Teacher, Stage | Checkpoint]]:
 
 
 def _teacher(space: Space, source: Teacher, network: Stage | Checkpoint) -> dict[str, Any]:
-    how = "checkpoint" if source.checkpoint else "import" if source.factory else "trained from labels"
+    begun = "checkpoint" if source.checkpoint else "pretrained" if source.pretrained else ""
+    how = f"{begun}, trained on from labels" if begun and source.recipe else begun
+    how = how or ("import" if source.factory else "trained from labels")
     return _sized(space, network.architecture) | {"source": how}
 
 
@@ -116,10 +121,11 @@ def _data(splits: Splits) -> dict[str, Any]:
 
 def cache_bytes(space: Space, splits: Splits) -> int:
     """The most that teachers' outputs can take: logits on the training data. Raises UsageError above the limit."""
-    recipes = [*_recipes(space), *([space.spec.assistants.recipe] if space.spec.assistants.recipe else [])]
-    each = {(one.views, one.augmentation, one.outputs_dtype, one.outputs_top): one for one in recipes}
-    cached = sum(_bytes_a_sample(one, splits.classes) for one in each.values())
-    found = (len(space.teachers) + space.assistant_stages()) * splits.rows * cached
+    assistants = space.spec.assistants
+    found = _cached(_recipes(space), _objectives(space), splits.classes) * _ways(space)
+    if space.assistant_stages() and assistants.recipe is not None and assistants.objective is not None:
+        found += _cached([assistants.recipe], [assistants.objective], splits.classes)
+    found *= (len(space.teachers) + space.assistant_stages()) * splits.rows
     limit = space.spec.resources.cache_limit
     if found > limit:
         raise UsageError(
@@ -127,6 +133,26 @@ def cache_bytes(space: Space, splits: Splits) -> int:
             "raise it, or use fewer views, rungs, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh"
         )
     return found
+
+
+def _cached(recipes: list[Recipe], objectives: list[Objective], classes: int) -> int:
+    """Bytes of one teacher's outputs on one sample, at most: nothing where teachers always run within the training."""
+    if all(one.needs_features() or not one.needs_teachers() for one in objectives):
+        return 0
+    return max(_bytes_a_sample(one, classes) for one in recipes)
+
+
+def _ways(space: Space) -> int:
+    """In how many ways students may ask for a teacher's outputs: no more than there are trials."""
+    fields = ("views", "augmentation", "outputs_dtype", "outputs_top")
+    found = domains(space.spec.student.recipe)
+    counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in fields)]
+    return int(min(space.spec.search.trials, math.prod(counts)))
+
+
+def _objectives(space: Space) -> list[Objective]:
+    tree = space.spec.student.objective
+    return [OBJECTIVE.validate_python(fill(tree, params)) for params in probes(tree)]
 
 
 def _recipes(space: Space) -> list[Recipe]:

@@ -36,6 +36,7 @@ class Sizes(NamedTuple):
     bytes: int
 
 
+_CAN_INHERIT: set[tuple[str, str, tuple[int, ...], int]] = set()
 _KNOWN: dict[tuple[str, tuple[int, ...], int], Sizes] = {}
 
 
@@ -97,7 +98,13 @@ def matched(objective: Objective, student: Value, teachers: Sequence[Value], sha
 
 def check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], classes: int) -> None:
     """Raises the UsageError of `inherit` where `architecture` cannot start from the weights of `source`, without any."""
+    key = (digest(architecture), digest(source), shape, classes)
+    if key not in _CAN_INHERIT:
+        _check_inherit(architecture, source, shape, classes)
+        _CAN_INHERIT.add(key)
 
+
+def _check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], classes: int) -> None:
     def copied(student: Network) -> None:
         _built(source, shape, classes, lambda network: inherit(student, network))
 

@@ -9,7 +9,7 @@ from .data import Splits, read, split
 from .distill import adopt, save_data
 from .distill.weights import Weights, pretrained, read_weights
 from .space import Space, teacher_stage
-from .spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, located
+from .spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located
 from .spec.resolve import resolve
 from .store import Store
 
@@ -26,19 +26,21 @@ def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
     save_data(store, splits)
     members = spec.teacher.members()
     teachers = tuple(_teacher(spec, member, spec.seed + index, splits, store) for index, member in enumerate(members))
+    if len({teacher.key() for teacher in teachers}) < len(teachers):
+        raise UsageError("teacher.ensemble: two of its teachers are the same network; keep one of them")
     return Space(spec, task=splits.task(spec.task), teachers=teachers, shape=splits.shape, classes=splits.classes)
 
 
 def _teacher(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Stage | Checkpoint:
     """The network of one teacher; equal members of an ensemble differ by their seeds."""
-    outside = _from_outside(spec, teacher, splits, store)
+    outside = _from_outside(spec, teacher, seed, splits, store)
     if teacher.recipe is not None:
         return teacher_stage(teacher, splits.task(spec.task), seed, outside)
     assert outside is not None, "the schema allows no other form"
     return outside
 
 
-def _from_outside(spec: Spec, teacher: Teacher, splits: Splits, store: Store) -> Checkpoint | None:
+def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Checkpoint | None:
     import torch
 
     task = splits.task(spec.task)
@@ -46,18 +48,18 @@ def _from_outside(spec: Spec, teacher: Teacher, splits: Splits, store: Store) ->
     if teacher.factory is not None:
         own = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
         with located("teacher.import"):
-            return adopt(store, task, own, None, device)
+            return adopt(store, task, own, None, device, seed)
     if teacher.pretrained:
         assert isinstance(teacher.architecture, Timm)
         with located("teacher.pretrained"):
-            found = pretrained(teacher.architecture, splits.shape, splits.classes)
-            return adopt(store, task, teacher.architecture, _normalised(found, teacher, splits), device)
+            found = pretrained(teacher.architecture, splits.shape, splits.classes, seed)
+            return adopt(store, task, teacher.architecture, _normalised(found, teacher, splits), device, seed)
     if teacher.checkpoint is None:
         return None
     with located("teacher.checkpoint"):
         architecture, found = read_weights(Path(teacher.checkpoint), teacher.architecture)
         found = found._replace(lenient=teacher.recipe is not None)
-        return adopt(store, task, architecture, _normalised(found, teacher, splits), device)
+        return adopt(store, task, architecture, _normalised(found, teacher, splits), device, seed)
 
 
 def _normalised(found: Weights, teacher: Teacher, splits: Splits) -> Weights:

@@ -43,9 +43,9 @@ class Progress:
     def update(self, study: Study, found: list[Row]) -> None:
         done, of = study.counted_done(), study.spec.search.trials
         self.stages = f"trials {done}/{of}, stages trained {len(study.trained)}, reused {study.reused()}"
-        self.left = self._time_left(study, done, of)
+        self.left = "; twins of the frontier learn from labels" if study.guarding() else self._time_left(study, done, of)
         self.best = _best(found) or self.best
-        if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or done == of):
+        if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or study.finished()):
             self._printed = time.monotonic()
             self.console.print(self._line(), soft_wrap=True)
 

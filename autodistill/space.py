@@ -15,6 +15,7 @@ from .spec.architectures import ARCHITECTURE
 from .spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match
 from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
+from .spec.stage import spared, taught
 
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
@@ -27,11 +28,8 @@ def teacher_stage(teacher: Teacher, task: Task, seed: int, init: Checkpoint | No
     """The stage of a teacher that is trained from labels, beginning with the weights of `init` where given."""
     assert teacher.recipe is not None and teacher.architecture is not None
     objective, architecture = teacher.objective.resolved(), teacher.architecture
-    return Stage(task=task, architecture=architecture, objective=objective, recipe=teacher.recipe, seed=seed, init=init)
-
-
-def is_assistant(network: Network) -> bool:
-    return isinstance(network, Stage) and bool(network.teachers)
+    recipe = teacher.recipe
+    return spared(Stage(task=task, architecture=architecture, objective=objective, recipe=recipe, seed=seed, init=init))
 
 
 def domains_of(spec: Spec) -> dict[str, Domain]:
@@ -76,7 +74,15 @@ class Space:
         if not self.within_limits(self.architecture(params)):
             return False
         rungs = self.rungs(params)
-        return not self.closed & set(rungs) and len(rungs) >= self.spec.assistants.at_least
+        return not self.closed & set(rungs) and len(rungs) >= self.spec.assistants.at_least and self._can_begin(params)
+
+    def _can_begin(self, params: Params) -> bool:
+        """Whether there are weights to begin with, where they are to come from a teacher."""
+        try:
+            self.decode(params)
+        except UsageError:
+            return False
+        return True
 
     def architecture(self, params: Params) -> Any:
         return ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
@@ -93,6 +99,8 @@ class Space:
         """The student's stage, its chain of assistants included."""
         objective: Objective = OBJECTIVE.validate_python(fill(self.tree["objective"], params, "objective")).resolved()
         recipe: Recipe = RECIPE.validate_python(fill(self.tree["recipe"], params, "recipe"))
+        if (recipe.outputs_top or 0) >= self.classes:  # all of them
+            recipe = recipe.model_copy(update={"outputs_top": None})
         rungs = self.rungs(params) if objective.needs_teachers() else []
         above = self.chain(rungs, fill(self.spec.assistants.guidance, params, GUIDANCE))
         teachers = above if objective.needs_teachers() else ()
@@ -115,14 +123,16 @@ class Space:
     def _stage(
         self, architecture: Any, objective: Objective, recipe: Recipe, teachers: tuple[Network, ...], init: str
     ) -> Stage:
-        return Stage(
-            task=self.task,
-            architecture=architecture,
-            objective=objective,
-            recipe=recipe,
-            seed=self.spec.seed,
-            teachers=teachers,
-            init=self.source(architecture, teachers) if init == "from_teacher" else None,
+        return spared(
+            Stage(
+                task=self.task,
+                architecture=architecture,
+                objective=objective,
+                recipe=recipe,
+                seed=self.spec.seed,
+                teachers=teachers,
+                init=self.source(architecture, teachers) if init == "from_teacher" else None,
+            )
         )
 
     def source(self, architecture: Any, teachers: tuple[Network, ...]) -> Network:
@@ -141,7 +151,7 @@ class Space:
         """Parameters that decode to `stage`, or None when this space could not have proposed it."""
         plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
         found = match(_without_rest(self.tree), plain)
-        own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not is_assistant(one)}
+        own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}
         rungs = [self._rung(network) for network in stage.ancestors() if network.key() not in own]
         if found is None or None in rungs or len(rungs) > self.spec.assistants.at_most:
             return None

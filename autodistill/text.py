@@ -34,7 +34,7 @@ def frontier_table(found: Facts) -> Table:
     for row in found["frontier"]:
         below = row["chain"].split(" > ", 1)[-1]
         table.add_row(*_numbers(row), row["role"], below, row["stage"][:8])
-    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0, "from_labels": None, "worse_than_labels": False}
+    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0, "from_labels": None, "worse_than_labels": None}
     table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
     return table
 
@@ -47,11 +47,13 @@ def remarks(found: Facts) -> list[str]:
     worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_labels"]]
     if worse:
         lines.append(
-            f"{WORSE} worse than the same student trained from labels (params {', '.join(worse)}): distillation did not pay"
+            f"{WORSE} did worse on the validation samples than the same student trained from labels, with the same seed "
+            f"(params {', '.join(worse)}): there, distillation may not pay"
         )
+    lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
-    return lines + warned(found["teacher"]["dark"] | {"accuracy": found["teacher"]["accuracy"]})
+    return lines + [text for dark in found["dark"] for text in warned(dark)]
 
 
 def _numbers(row: Facts) -> list[str]:
@@ -76,7 +78,8 @@ def checked(found: Facts, workers: int) -> str:
         f"students     {count['count']:,} architectures{'' if count['all'] else ' in a sample of the space'}"
         f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
         f"stages       at most {found['stages']['most']} trained, {found['stages']['shared']} of them shared "
-        "(teacher and assistants)",
+        "(teacher and assistants)"
+        + (", and a twin from labels of each that ends on the frontier" * (found["stages"]["twins"] > 0)),
         *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
         *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
         f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",

@@ -195,3 +195,21 @@ def test_errors_name_the_layer_the_nearest_and_the_family(architecture: Value, n
     shape = (4,) if architecture is FORKED else (1, 8, 8)
     with pytest.raises(UsageError, match=message):
         measure.layers(architecture, shape, 3, (name,))
+
+
+class InPlace(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.rest = torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True)
+        self.last = torch.nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.rest(self.first(x)))  # type: ignore[no-any-return]
+
+
+def test_a_layer_that_is_overwritten_in_place_is_refused() -> None:
+    """Its numbers would be those of the layer after it."""
+    network = Network(InPlace())
+    with pytest.raises(UsageError, match="'first' is overwritten in place"):
+        network({"x": torch.randn(3, 4)}, ["first"])
+    assert network({"x": torch.randn(3, 4)}, ["rest"]).features["rest"].min() >= 0

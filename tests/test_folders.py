@@ -286,3 +286,10 @@ def test_wrong_keys(name: str) -> None:
         parse(DOCUMENT | {"task": given})
     for word in ("task", *words):
         assert word in str(caught.value), str(caught.value)
+
+
+def test_sixteen_bits_a_pixel_are_scaled_not_cut_off(tmp_path: Path) -> None:
+    grey = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    found = read_image(str(tmp_path / "grey.png"), (8, 8), 1)
+    assert found.min() == 0 and found.max() == 255 and len(np.unique(found)) == 64

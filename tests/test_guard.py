@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from autodistill.check import check
-from autodistill.driver import search
-from autodistill.spec import Spec, UsageError
+from autodistill.driver import Options, search
+from autodistill.prepare import load_data, space_of
+from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.stage import twin
+from autodistill.store import Store
 from autodistill.study.folder import dump
 from autodistill.study.tables import network_of
 from autodistill.text import checked, frontier_table, remarks, warned
@@ -63,7 +65,7 @@ def test_a_student_worse_than_from_labels_is_marked_everywhere(guarded: Any) -> 
             assert [row["stage"] for row in csv.DictReader(file) if row["worse_than_labels"] == "True"] == worse
     accuracies = list(frontier_table(found).columns[1].cells)
     assert sum(str(cell).endswith(" !") for cell in accuracies) == len(worse)
-    assert any("worse than the same student trained from labels" in line for line in remarks(found))
+    assert any("did worse on the validation samples than the same student" in line for line in remarks(found))
     assert "worse than from labels" in (out / "frontier.svg").read_text()
 
 
@@ -82,8 +84,7 @@ def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, 
     from autodistill.distill import jobs
     from autodistill.spec import StageFailed
 
-    train = jobs.train if hasattr(jobs, "train") else None
-    assert train is None, "jobs imports train where it is used"
+    assert not hasattr(jobs, "train"), "jobs imports train where it is used"
     import autodistill.distill.loop as loop
 
     original = loop.train
@@ -98,6 +99,15 @@ def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, 
     spec = tiny(search__trials=2, search__guard=True, student__objective=soft)
     study = search(spec, out=tmp_path / "out", runner="serial")
     assert study.finished() and all(row["state"] == "complete" for row in study.rows())
+    members = [row for row in study.rows() if row["frontier"]]
+    assert all(row["worse_than_labels"] is None and "its twin from labels failed: no" in row["reason"] for row in members)
+    assert any(
+        "its twin from labels failed" in line for line in remarks(json.loads((tmp_path / "out/frontier.json").read_text()))
+    )
+    assert study.retry_failed() == len(members)
+    monkeypatch.setattr(loop, "train", original)
+    again = search(spec, out=tmp_path / "out", runner="serial", options=Options(retry_failed=True))
+    assert all(row["from_labels"] is not None for row in again.rows() if row["frontier"])
 
 
 # Dark knowledge
@@ -134,6 +144,27 @@ def test_check_knows_the_teacher_of_a_study_that_has_begun(
     assert check(spec, timed=False)["dark"] == [None]
     search(spec, runner="serial")
     assert check(spec, timed=False)["dark"][0]["train_accuracy"] > 0.5
+
+
+# Caches
+
+
+def cached(tiny: Callable[..., Spec], **changes: Any) -> int:
+    return int(check(tiny(**changes), timed=False)["cache_bytes"])
+
+
+def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -> None:
+    recipe = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
+    one = cached(tiny, assistants={"at_most": 0})
+    assert one == 160 * 4 * 4
+    views = {"augmentation": {"mixup": 0.2}, "views": {"int": [1, 4]}}
+    assert cached(tiny, assistants={"at_most": 0}, student__recipe=recipe | views) == 4 * 4 * one, "no less than 1 + 2 + 3 + 4"
+    half = {"outputs_dtype": {"choice": ["float16", "float32"]}}
+    assert cached(tiny, assistants={"at_most": 0}, student__recipe=recipe | half) == 2 * one
+    fresh = {"augmentation": {"mixup": 0.2}}
+    assert cached(tiny, assistants={"at_most": 0}, student__recipe=recipe | fresh) == 0
+    hint = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0}}
+    assert cached(tiny, assistants={"at_most": 0}, student__objective=hint) == 0, "such teachers always run live"
 
 
 # Shapes
@@ -198,3 +229,53 @@ def test_a_ladder_that_cannot_be_compared_is_refused(tiny: Callable[..., Spec], 
     )
     with pytest.raises(UsageError, match="student.objective.*hint"):
         check(spec, timed=False)
+
+
+VECTORS = {"augmentation": {"crop": 2}}
+
+
+@pytest.mark.parametrize("part", ["student", "teacher", "assistants"])
+def test_an_augmentation_that_does_not_suit_the_samples_is_refused_before_training(
+    tiny: Callable[..., Spec], part: str
+) -> None:
+    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01} | VECTORS
+    with pytest.raises(UsageError, match=rf"{part}.recipe: augmentation.crop: takes images .* not samples of shape \(12,\)"):
+        check(tiny(**{f"{part}__recipe": recipe}), timed=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"student__objective": {"ce": {"weight": 0.3}, "dkd": {"weight": "rest"}}}, "rest stands in dkd"),
+        ({"teacher": {"ensemble": [{"import": "a.b:c"}]}}, "has 1 teachers; give two or more"),
+    ],
+)
+def test_specs_that_say_nothing_sensible(tiny: Callable[..., Spec], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        tiny(**changes)
+
+
+def test_the_same_teacher_twice_is_no_ensemble(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    member = {"import": "tests.own:nearest", "arguments": {"path": str(tmp_path / "data.npz")}}
+    with pytest.raises(UsageError, match="two of its teachers are the same network"):
+        check(tiny(teacher={"ensemble": [member, member]}, assistants={"at_most": 0}), timed=False)
+
+
+def test_the_own_store_of_another_study_is_not_shared(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """It is swept when that study begins, and what is being trained there would be taken away."""
+    search(tiny(search__trials=1), out=tmp_path / "one", runner="serial")
+    with pytest.raises(UsageError, match="is the own store of the study"):
+        search(
+            tiny(search__trials=1), out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / "one/store"))
+        )
+
+
+def test_outputs_and_views_beyond_what_there_is_are_the_same_stage(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    keys = []
+    mixed = {"augmentation": {"mixup": 0.2}}
+    for recipe in ({"outputs_top": 4}, {"outputs_top": 9}, {}, mixed | {"views": 1}, mixed | {"views": 5}):
+        spec = tiny(student__recipe={"epochs": 1} | recipe, student__objective={"kd": {"weight": 1.0}})
+        spec, splits = load_data(spec, cuda=False)
+        space = space_of(spec, splits, Store(tmp_path / "store"))
+        keys.append(space.decode({path: domain.ends()[0] for path, domain in space.domains.items()}).key())
+    assert keys[0] == keys[1] == keys[2] and keys[3] == keys[4] != keys[0]

@@ -19,6 +19,7 @@ from autodistill.facts import facts
 from autodistill.prepare import load_data, space_of
 from autodistill.space import Space, draw
 from autodistill.spec import CrossEntropy, Objective, SoftTargets, SpecError, Stage, UsageError, chain, twin
+from autodistill.spec.stage import is_dense
 from autodistill.store import Store
 from autodistill.study.schedule import needs
 
@@ -223,6 +224,51 @@ def test_a_twin_differs_in_what_was_handed_over_alone(space: Callable[..., Space
     own = twin(stage)
     assert own.objective == Objective(ce=CrossEntropy(weight=1.0)) and not own.teachers and own.init is None
     assert (own.architecture, own.recipe, own.seed, own.task) == (stage.architecture, stage.recipe, stage.seed, stage.task)
+
+
+def test_a_twin_has_a_key_of_its_own_whenever_it_is_asked_for(space: Callable[..., Space]) -> None:
+    stage = space().decode(PARAMS)
+    before = stage.key()
+    assert twin(stage).key() != before
+    assert twin(stage).key() == twin(Stage.model_validate(stage.model_dump(), strict=False)).key()
+
+
+def test_a_twin_has_nothing_to_warm_up_beside(space: Callable[..., Space]) -> None:
+    objective = {"ce": {"weight": 0.5, "warm_up": 0.5}, "kd": {"weight": 0.5}, "balance": "initial"}
+    own = twin(space(student__objective=objective).decode({k: v for k, v in PARAMS.items() if "objective" not in k}))
+    assert own.objective == Objective(ce=CrossEntropy())
+
+
+def test_what_has_no_say_is_not_in_the_key(space: Callable[..., Space]) -> None:
+    """Students from labels, with a live teacher, or with one teacher: equal trainings are one stage."""
+    fields = {k: v for k, v in PARAMS.items() if "objective" not in k} | {"assistants.count": 0}
+    recipe = {"epochs": 1, "outputs_dtype": "float16", "outputs_top": 2}
+    labels = {"ce": {"weight": 1.0}, "balance": "initial", "drop_teachers": 0.5}
+    one = space(student__objective=labels, student__recipe=recipe).decode(fields)
+    assert one.key() == space(student__objective={"ce": {"weight": 1.0}}, student__recipe={"epochs": 1}).decode(fields).key()
+    hint = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0}}
+    live = [space(student__objective=hint, student__recipe=each).decode(fields) for each in (recipe, {"epochs": 1})]
+    assert live[0].key() == live[1].key()
+    soft = {"kd": {"weight": 1.0}}
+    cached = [space(student__objective=soft, student__recipe=each).decode(fields) for each in (recipe, {"epochs": 1})]
+    assert cached[0].key() != cached[1].key(), "there it is what the student sees"
+    dropped = space(student__objective=soft | {"drop_teachers": 0.5}, student__recipe={"epochs": 1}).decode(fields)
+    assert dropped.key() == cached[1].key()
+
+
+def test_dense_is_said_of_assistants_alone(space: Callable[..., Space], folder: Path) -> None:
+    """Not of an ensemble, one of which was trained on from a file."""
+    first = space()
+    teacher = first.teachers[0]
+    assert isinstance(teacher, Stage)
+    weights = str(trained(first, teacher).file("stages", teacher.key(), "model.safetensors"))
+    plain = {"architecture": {"family": "mlp", "depth": 1, "width": 64}, "recipe": {"epochs": 1}}
+    both = {"ensemble": [plain, plain | {"checkpoint": weights}]}
+    direct = space(teacher=both).decode(PARAMS | {"assistants.count": 0})
+    assert not is_dense(direct) and chain(direct).startswith("mlp depth=1 width=64 + mlp depth=1 width=64 > mlp")
+    tuned = plain | {"checkpoint": weights}
+    dense = space(teacher=tuned, assistants__guidance="dense").decode(PARAMS)
+    assert is_dense(dense) and chain(dense).count("width=64") == 1
 
 
 def test_an_ensemble_in_an_ensemble_is_refused(tiny: Any) -> None:

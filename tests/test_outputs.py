@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autodistill.batch import Layers
 from autodistill.distill import Job, make_outputs, open_data, outputs_key, train
 from autodistill.distill.outputs import Cached, compressed, open_outputs
 from autodistill.distill.samples import UNLABELLED, Samples
 from autodistill.measure import entropy
-from autodistill.spec import MLP, Asked, Augmentation, Objective, ResNet, Stage
+from autodistill.objectives import Loss
+from autodistill.spec import MLP, Asked, Augmentation, Objective, ResNet, Stage, Timm
 from autodistill.study.schedule import needs, outputs_of
 
 from .test_distill import ASKED, CPU, KD, LABELS, RECIPE, House, house, one_thread
@@ -154,6 +157,38 @@ def test_mixed_labels_are_shares_and_unknown_where_either_is(house: House) -> No
     torch.testing.assert_close(targets.sum(1), torch.ones(32))
     samples.y_N[:16] = UNLABELLED
     assert not samples.batch(rows_B, 0).targets[:16].any()
+
+
+def test_labelled_samples_are_mixed_with_labelled_ones(house: House) -> None:
+    data = open_data(house.store, house.task.data)
+    few = dataclasses.replace(data, train_y=data.train_y[:100], train_x=data.train_x[:100], unlabelled_x=data.train_x[100:])
+    samples = Samples(few, MIX, 0, CPU)
+    for view in range(3):
+        known = samples.batch(torch.arange(100), view).targets.sum(1)
+        torch.testing.assert_close(known, torch.ones(100))
+        assert not samples.batch(torch.arange(100, few.rows), view).targets.any()
+
+
+DROPOUT = Timm(name="resnet10t", arguments={"drop_rate": 0.5, "channels": [4, 4, 4, 4]})
+
+
+def test_balanced_scales_depend_on_the_seed_alone(house: House) -> None:
+    """Not on torch's own generator, from which dropout draws."""
+    teacher = house.trained_teacher()
+    objective = KD.model_copy(update={"balance": "initial"})
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(house.run(house.stage(DROPOUT, objective, teachers=(teacher,))).loss.scales)
+    assert found[0] == found[1] and found[0]["ce"] != 1.0
+
+
+def test_balance_is_over_the_batches_in_which_a_term_has_something_to_say() -> None:
+    loss = Loss(KD, None, [Layers({}, {})])
+    loss.balance([{"ce": 0.0, "kd": 2.0}, {"ce": 4.0, "kd": 2.0}, {"ce": 0.0, "kd": 0.0}])
+    assert loss.scales == {"ce": 0.25, "kd": 0.5}
+    loss.balance([{"ce": 0.0, "kd": 0.0}])
+    assert loss.scales == {"ce": 1.0, "kd": 1.0}
 
 
 def test_labelled_rows_fill_an_epoch_of_all_rows(house: House) -> None:

@@ -12,12 +12,23 @@ import pytest
 import torch
 
 from autodistill.data import Images, Joined, Splits, read, split
-from autodistill.distill import Data, Job, open_data, save_data, train
-from autodistill.distill.jobs import attempt
+from autodistill.distill import Data, Job, open_data, perform, save_data, train
 from autodistill.distill.samples import Samples
 from autodistill.measure import evaluate
 from autodistill.models import build
-from autodistill.spec import MLP, Augmentation, CrossEntropy, DataError, Objective, Recipe, ResNet, Split, Stage, TaskSpec
+from autodistill.spec import (
+    MLP,
+    Augmentation,
+    CrossEntropy,
+    DataError,
+    Objective,
+    Recipe,
+    ResNet,
+    Split,
+    Stage,
+    StudyError,
+    TaskSpec,
+)
 from autodistill.store import Store
 
 from .pictures import fill, pixels, write
@@ -74,11 +85,12 @@ def test_auto_goes_by_the_decoded_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     assert splits_of(tmp_path).nbytes == needed
 
 
-def test_the_other_form_is_made_again_and_the_same_is_kept(tmp_path: Path) -> None:
+def test_a_list_gives_way_to_what_is_held_and_that_to_nothing(tmp_path: Path) -> None:
+    """Others may read what is held, so it is never taken away."""
     root, store = fill(tmp_path / "images"), Store(tmp_path / "store")
-    for memory in ("stream", "resident", "stream"):
+    for memory, is_streamed in (("stream", True), ("resident", False), ("stream", False)):
         data = stored(store, splits_of(root, memory=memory))
-        assert data.streamed == (memory == "stream")
+        assert data.streamed == is_streamed
         attempts = [path.name for path in store.folder("data", store.keys("data")[0]).iterdir()]
         save_data(store, splits_of(root, memory=memory))
         assert [path.name for path in store.folder("data", store.keys("data")[0]).iterdir()] == attempts
@@ -156,8 +168,8 @@ def test_an_image_that_breaks_while_training_is_named(tmp_path: Path) -> None:
     bad = Path(open_data(store, splits.fingerprint).train_x.paths[5])  # type: ignore[union-attr]
     bad.write_bytes(bad.read_bytes()[:60])
     before = threading.active_count()
-    reason = attempt(Job(network=stage_on(splits)), store, cuda=False, threads=1)
-    assert reason is not None and str(bad) in reason and "no readable image" in reason
+    with pytest.raises(StudyError, match=f"{bad} is no readable image.*then give the same command again"):
+        perform(Job(network=stage_on(splits)), store, cuda=False, threads=1)
     assert threading.active_count() <= before + 8, "no more than the decoders, which live on"
 
 

@@ -132,6 +132,35 @@ def test_a_teacher_may_expect_other_numbers_than_the_task_gives(
         space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalise=wide)
 
 
+def test_a_classifier_that_is_drawn_anew_comes_from_the_seed(space: Callable[..., Space], tmp_path: Path) -> None:
+    wide = build(MLP(depth=1, width=64), shape=(12,), classes=7).body.state_dict()
+    save_file(wide, tmp_path / "wide.safetensors")
+    keys = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        made = space(architecture=TEACHER, recipe={"epochs": 1}, checkpoint=str(tmp_path / "wide.safetensors"))
+        keys.append(made.teachers[0].key())
+        init = made.teachers[0].init  # type: ignore[union-attr]
+        assert init is not None
+    assert keys[0] == keys[1]
+    kept = load_network(Store(tmp_path / "store"), init, torch.device("cpu")).body.state_dict()
+    assert torch.equal(kept["1.weight"], wide["1.weight"]) and kept["3.weight"].shape == (4, 64)
+
+
+def test_only_a_classifier_may_be_of_another_shape(space: Callable[..., Space], body: torch.nn.Module, tmp_path: Path) -> None:
+    save_file(body.state_dict(), tmp_path / "teacher.safetensors")
+    with pytest.raises(UsageError, match="does not fit mlp depth=1 width=8"):
+        space(architecture=TEACHER | {"width": 8}, recipe={"epochs": 1}, checkpoint=str(tmp_path / "teacher.safetensors"))
+
+
+def test_a_network_that_knows_its_normalisation_takes_no_other(space: Callable[..., Space], tmp_path: Path) -> None:
+    whole = build(MLP(depth=1, width=64), shape=(12,), classes=4)
+    save_file(whole.state_dict(), tmp_path / "whole.safetensors")
+    normalise = {"mean": [0.5], "std": [0.25]}
+    with pytest.raises(UsageError, match="holds its own normalisation; leave normalise out"):
+        space(architecture=TEACHER, checkpoint=str(tmp_path / "whole.safetensors"), normalise=normalise)
+
+
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [

@@ -18,7 +18,7 @@ from ..spec import Augmentation, UsageError
 from .pixels import cropped, cut_out, flipped, mixed, randomly_augmented
 from .tables import Table, draw
 
-__all__ = ["Seen", "Table", "Views"]
+__all__ = ["Seen", "Table", "Views", "check"]
 
 
 class Seen(NamedTuple):
@@ -33,7 +33,8 @@ class Seen(NamedTuple):
 
 
 class Views:
-    """The augmented views of a data set. `shape` is a sample's, `fill` the mean of each channel, in the data's numbers.
+    """The augmented views of a data set. `shape` is a sample's, `fill` the mean of each channel, in the data's numbers;
+    `labelled` of its samples, the first ones, have labels (None: all).
 
     The order: crop, flip, RandAugment, cutout, mixup. Raises UsageError for an augmentation that does not suit the shape.
     """
@@ -47,9 +48,11 @@ class Views:
         shape: tuple[int, ...],
         fill: Sequence[float],
         device: torch.device | str,
+        labelled: int | None = None,
     ) -> None:
-        _check(augmentation, shape)
+        check(augmentation, shape)
         self.augmentation, self.seed, self.samples, self.shape = augmentation, seed, samples, shape
+        self.labelled = labelled
         self.device = torch.device(device)
         self.fill_C11 = torch.tensor(fill, dtype=torch.float32).view(-1, 1, 1).to(self.device)
         self._current: tuple[int, Table] | None = None
@@ -67,7 +70,14 @@ class Views:
     def table(self, view: int) -> Table:
         """What view `view` does to each sample, on the device; kept until another view is asked for."""
         if self._current is None or self._current[0] != view:
-            table = draw(self.augmentation, seed=self.seed, view=view, samples=self.samples, shape=self.shape)
+            table = draw(
+                self.augmentation,
+                seed=self.seed,
+                view=view,
+                samples=self.samples,
+                shape=self.shape,
+                labelled=self.labelled,
+            )
             self._current = view, table.to(self.device)
         return self._current[1]
 
@@ -84,7 +94,8 @@ class Views:
         return x_B
 
 
-def _check(augmentation: Augmentation, shape: tuple[int, ...]) -> None:
+def check(augmentation: Augmentation, shape: tuple[int, ...]) -> None:
+    """Raises UsageError for an augmentation that does not suit samples of `shape`."""
     names = augmentation.of_images()
     if names and len(shape) != 3:
         raise UsageError(

@@ -55,8 +55,10 @@ class Table(NamedTuple):
         return Table(*(None if column_N is None else column_N.to(device) for column_N in self))
 
 
-def draw(augmentation: Augmentation, *, seed: int, view: int, samples: int, shape: tuple[int, ...]) -> Table:
-    """View `view` of `samples` samples of `shape`, on the CPU."""
+def draw(
+    augmentation: Augmentation, *, seed: int, view: int, samples: int, shape: tuple[int, ...], labelled: int | None = None
+) -> Table:
+    """View `view` of `samples` samples of `shape`, of which the first `labelled` (None: all) have labels, on the CPU."""
 
     def generator(option: str) -> np.random.Generator:
         name = hashlib.sha256(f"{seed}/view/{view}/{option}".encode()).digest()
@@ -67,7 +69,7 @@ def draw(augmentation: Augmentation, *, seed: int, view: int, samples: int, shap
     flip_N = generator("flip").random(samples) < 0.5 if augmentation.flip else None
     operations = _operations(random, generator("randaugment"), samples, shape) if random else (None, None, None)
     centre_N2 = generator("cutout").integers(0, shape[1:], (samples, 2)) if cutout else None
-    partner_N, share_N = _mixes(mixup, generator("mixup"), samples) if mixup else (None, None)
+    partner_N, share_N = _mixes(mixup, generator("mixup"), samples, labelled) if mixup else (None, None)
     columns = (offset_N2, flip_N, *operations, centre_N2, partner_N, share_N)
     return Table(*(None if column_N is None else torch.from_numpy(column_N) for column_N in columns))
 
@@ -94,8 +96,12 @@ def composed(operation_NO: Array, strength_NO: Array, height: int, width: int) -
     return matrix_N33[:, :2].astype(np.float32)
 
 
-def _mixes(alpha: float, generator: np.random.Generator, samples: int) -> tuple[Array, Array]:
-    """A permutation, so that each sample is one other's partner, and shares of at least a half: max(l, 1 - l), l ~ Beta."""
-    partner_N = generator.permutation(samples)
+def _mixes(alpha: float, generator: np.random.Generator, samples: int, labelled: int | None) -> tuple[Array, Array]:
+    """A permutation, so that each sample is one other's partner, and shares of at least a half: max(l, 1 - l), l ~ Beta.
+
+    Those with labels are mixed among themselves: a mixture with an unknown label has none.
+    """
+    count = samples if labelled is None else labelled
+    partner_N = np.concatenate([generator.permutation(count), count + generator.permutation(samples - count)])
     share_N = generator.beta(alpha, alpha, samples)
     return partner_N, np.maximum(share_N, 1 - share_N).astype(np.float32)

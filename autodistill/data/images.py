@@ -136,7 +136,11 @@ def decode(file: BinaryIO, size: tuple[int, int] | None, channels: int) -> Array
     from PIL import Image
 
     with Image.open(file) as image:
-        plain: Image.Image = image.convert("RGBA") if "transparency" in image.info else image  # PIL warns of it otherwise
+        plain: Image.Image = image
+        if image.mode.startswith("I"):  # 16 bits a pixel, which PIL would cut off at 255
+            plain = Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
+        elif "transparency" in image.info:  # PIL warns of it otherwise
+            plain = image.convert("RGBA")
         return fitted(plain.convert(MODES[channels]), size)
 
 

@@ -21,6 +21,9 @@ SCALED = 2048
 """Image files over which mean and deviation are taken."""
 
 
+PART = 4096
+
+
 @dataclass(frozen=True, kw_only=True)
 class Samples:
     """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64."""
@@ -102,7 +105,10 @@ class Splits:
         """
         x = _few(self.train.x, self.unlabelled)
         axes = (0, 1) if x.ndim == 2 else (0, *range(2, x.ndim))
-        mean, deviation = np.atleast_1d(x.mean(axes, np.float64)), np.atleast_1d(x.std(axes, np.float64))
+        mean = np.atleast_1d(x.mean(axes, np.float64))
+        wide = mean.reshape(-1, *[1] * (x.ndim - 2))
+        parts = [((x[start : start + PART] - wide) ** 2).sum(axes) for start in range(0, len(x), PART)]  # not all at once
+        deviation = np.sqrt(np.atleast_1d(sum(parts)) / (x.size / len(mean)))
         return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
     def task(self, spec: TaskSpec) -> Task:

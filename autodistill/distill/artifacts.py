@@ -19,6 +19,7 @@ from ..spec import Checkpoint, Stage, StageFailed, Task, UsageError, describe
 from ..spec.architectures import AnyArchitecture
 from ..store import Store
 from .data import Data, open_data
+from .seeds import seeded
 from .weights import Weights, load_into
 
 DARK = 2000
@@ -80,15 +81,19 @@ def checked_logits(logits: torch.Tensor, classes: int) -> torch.Tensor:
     return logits.float().cpu()
 
 
-def adopt(store: Store, task: Task, architecture: AnyArchitecture, weights: Weights | None, device: torch.device) -> Checkpoint:
+def adopt(
+    store: Store, task: Task, architecture: AnyArchitecture, weights: Weights | None, device: torch.device, seed: int = 0
+) -> Checkpoint:
     """Takes a network from outside into the store: its weights, or an imported module as its factory made it.
 
-    Raises UsageError when the weights do not fit the architecture or the outputs do not fit the data.
+    `seed` draws what the weights leave out. Raises UsageError when the weights do not fit the architecture or the outputs
+    do not fit the data.
     """
     data = open_data(store, task.data)
-    network = build_for(data, architecture)
+    with seeded(seed, "init", torch.device("cpu")):
+        network = build_for(data, architecture)
     if weights is not None:
-        load_into(network, weights, architecture)
+        load_into(network, weights, architecture, data.classes)
     checkpoint = Checkpoint(
         task=task, architecture=architecture, weights=hashlib.sha256(save(plain_state(network))).hexdigest()
     )

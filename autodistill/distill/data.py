@@ -62,8 +62,8 @@ class Data:
 def save_data(store: Store, splits: Splits) -> None:
     """Puts training and validation data where workers read them. The test split is not among them.
 
-    Image files are decoded once, or with `memory: stream` only listed. What an earlier run left in the other form, or
-    of files that lay elsewhere, is made again. Raises DataError naming a file that cannot be read.
+    Image files are decoded once, or with `memory: stream` only listed, unless they are decoded there already. A list of
+    files that lay elsewhere is made again. Raises DataError naming a file that cannot be read.
     """
     pixels = {"train_x": splits.train.x, "validation_x": splits.validation.x, "unlabelled_x": splits.unlabelled}
     samples = {name: x for name, x in pixels.items() if x is not None}
@@ -92,11 +92,10 @@ def _save(folder: Path, name: str, x: Pixels, listed: dict[str, Any] | None) -> 
 
 
 def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> None:
-    """Removes data that are stored in another form, or whose list names other places."""
-    if not store.has("data", fingerprint):
+    """Removes a list of files that are to be held from now on, or lie elsewhere. What is held stays: others may read it."""
+    if not store.has("data", fingerprint) or "memory" not in store.record("data", fingerprint):
         return
-    record = store.record("data", fingerprint)
-    same = ("memory" in record) == bool(streamed) and all(
+    same = bool(streamed) and all(
         json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()) == listed for name, listed in streamed.items()
     )
     if not same:

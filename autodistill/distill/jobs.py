@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..imports import reason
-from ..spec import NETWORK, Asked, AutodistillError, Checkpoint, Stage, StageFailed, StoreError, StudyError
+from ..spec import NETWORK, Asked, AutodistillError, Checkpoint, DataError, Stage, StageFailed, StoreError, StudyError
 from ..store import Kind, Store
 from .outputs import make_outputs, outputs_key
 
@@ -70,6 +70,8 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
         raise StageFailed(_reason(error)) from error
+    except DataError as error:  # an image file is gone or damaged: no other stage would fare better
+        raise StudyError(f"{error}; then give the same command again") from error
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
     except (Exception, SystemExit) as error:  # one's own code may raise anything

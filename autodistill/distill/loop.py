@@ -8,13 +8,11 @@ weights and see the same batches in the same order.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import hashlib
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from .artifacts import build_for, dark, load_network, measurement, save_network
 from .data import Data, open_data
 from .guides import Guides
 from .samples import Batch, Samples
+from .seeds import derived_seed, seeded
 
 BALANCED = 8
 
@@ -133,6 +132,9 @@ class Run:
             with torch.no_grad():
                 values = self.loss.values(*self.outputs(network, rows_B, batch, everyone), batch.targets)
             found.append({name: float(value) for name, value in values.items()})
+        bad = [name for values in found for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise StageFailed(f"the first values of {', '.join(dict.fromkeys(bad))} are not finite, so nothing can be balanced")
         return found
 
     def epoch(self) -> float:
@@ -153,18 +155,6 @@ def loss_of(stage: Stage, data: Data) -> Loss:
     """The stage's objective; where it looks at features, their layers are matched."""
     architectures = [teacher.architecture for teacher in stage.teachers]
     return matched(stage.objective, stage.architecture, architectures, data.shape, data.classes)
-
-
-def derived_seed(seed: int, purpose: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")
-
-
-@contextlib.contextmanager
-def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """torch's own generators as (seed, purpose) has them; put back afterwards."""
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(seed, purpose))
-        yield
 
 
 def initialised(store: Store, stage: Stage, data: Data) -> Network:

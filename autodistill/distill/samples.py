@@ -39,7 +39,15 @@ class Samples:
         self.x_N = None if data.streamed else _resident(data, device)
         self.views = None
         if augmentation is not None:
-            self.views = Views(augmentation, seed=seed, samples=data.rows, shape=data.shape, fill=data.mean, device=device)
+            self.views = Views(
+                augmentation,
+                seed=seed,
+                samples=data.rows,
+                shape=data.shape,
+                fill=data.mean,
+                device=device,
+                labelled=self.labelled,
+            )
 
     def __len__(self) -> int:
         return len(self.y_N)

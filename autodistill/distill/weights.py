@@ -17,6 +17,7 @@ from ..models import Network
 from ..spec import NETWORK, DataError, Timm, UsageError, Value, describe
 from ..spec.architectures import AnyArchitecture
 from ..store import Store
+from .seeds import seeded
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 """Where training scripts put the weights within a .pth file."""
@@ -25,8 +26,8 @@ INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 class Weights(NamedTuple):
     """Tensors of a whole Network, or of its body alone, by name.
 
-    A body alone expects (x / scale - mean) / std; None: what the task's own data give. `lenient`: tensors of another
-    shape stay as they were drawn (a classifier of other classes that is trained anew).
+    A body alone expects (x / scale - mean) / std; None: what the task's own data give. `lenient`: a classifier of other
+    classes stays as it was drawn, since it is trained anew.
     """
 
     state: dict[str, Tensor]
@@ -74,7 +75,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _pickled(path: Path) -> dict[str, Tensor]:
     """What torch.save wrote, tensors alone. Code in the file is refused, never run."""
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file with code in it, or a damaged one, fails in many ways
         raise DataError(
             f"{path} cannot be read as tensors alone ({type(error).__name__}); "
@@ -87,8 +90,8 @@ def _pickled(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
 
 
-def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int) -> Weights:
-    """timm's weights, from its cache or the hub; a classifier of other classes is drawn at random.
+def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: int = 0) -> Weights:
+    """timm's weights, from its cache or the hub; a classifier of other classes is drawn from the seed.
 
     Raises UsageError when they cannot be had.
     """
@@ -96,7 +99,7 @@ def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int) -> Weig
 
     name, channels = architecture.name, shape[0]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), seeded(seed, "init", torch.device("cpu")):
             warnings.simplefilter("ignore")
             network = timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels, **architecture.arguments)
     except Exception as error:  # no such weights, no network, a refused argument
@@ -113,22 +116,30 @@ def _by_channel(numbers: Sequence[float], channels: int) -> list[float]:
     return list(numbers) if len(numbers) == channels else [sum(numbers) / len(numbers)] * channels
 
 
-def load_into(network: Network, weights: Weights, architecture: Value) -> None:
+def load_into(network: Network, weights: Weights, architecture: Value, classes: int) -> None:
     """Raises UsageError when the tensors do not fit the architecture."""
     state = weights.state
-    whole = "mean" in state or any(name.startswith("body.") for name in state)
+    whole = any(name.startswith("body.") for name in state)
+    if whole and weights.mean is not None:
+        raise UsageError(f"{weights.name} holds its own normalisation; leave normalise out")
     target = network if whole else network.body
     if weights.lenient:
         own = target.state_dict()
-        state = {name: tensor if own.get(name, tensor).shape == tensor.shape else own[name] for name, tensor in state.items()}
+        drawn = {name for name, tensor in state.items() if name in own and _of_other_classes(own[name], tensor, classes)}
+        state = {name: own[name] if name in drawn else tensor for name, tensor in state.items()}
     try:
         target.load_state_dict(state)
     except RuntimeError as error:
         raise UsageError(
             f"{weights.name} does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}"
         ) from None
-    if weights.mean is not None and weights.std is not None and not whole:
+    if weights.mean is not None and weights.std is not None:
         _normalise(network, weights)
+
+
+def _of_other_classes(own: Tensor, given: Tensor, classes: int) -> bool:
+    """Whether two tensors differ in the first axis alone, which counts the classes here."""
+    return own.shape != given.shape and own.shape[:1] == (classes,) and own.shape[1:] == given.shape[1:]
 
 
 def _normalise(network: Network, weights: Weights) -> None:

@@ -65,26 +65,35 @@ def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
     for an unknown name.
     """
     taken: dict[str, Tensor] = {}
+    versions: dict[str, int] = {}
     modules = {name: find(body, name) for name in names}
     with ExitStack() as hooks:
         for name, module in modules.items():
-            hooks.enter_context(_hooked(name, module, taken))
+            hooks.enter_context(_hooked(name, module, taken, versions))
         yield taken
+    for name, feature in taken.items():
+        if versions.get(name, 0) != _version(feature):
+            raise UsageError(f"layer {name!r} is overwritten in place by what comes after it; name another, or that one")
 
 
-def _hooked(name: str, module: nn.Module, taken: dict[str, Tensor]) -> Any:
+def _version(feature: Tensor) -> int:
+    """How often a tensor was changed in place; inference tensors do not know."""
+    return 0 if feature.is_inference() else feature._version
+
+
+def _hooked(name: str, module: nn.Module, taken: dict[str, Tensor], versions: dict[str, int]) -> Any:
     """A handle that removes its hook when its `with` ends."""
     if is_attention(module):
         linear: Any = module.qkv
-        return linear.register_forward_hook(_takes(name, taken, lambda out: _split(module, out)))
-    return module.register_forward_hook(_takes(name, taken, lambda out: out))
+        return linear.register_forward_hook(_takes(name, taken, versions, lambda out: _split(module, out)))
+    return module.register_forward_hook(_takes(name, taken, versions, lambda out: out))
 
 
-def _takes(name: str, taken: dict[str, Tensor], feature: Callable[[Tensor], Tensor | None]) -> Hook:
+def _takes(name: str, taken: dict[str, Tensor], versions: dict[str, int], feature: Callable[[Tensor], Tensor | None]) -> Hook:
     def hook(module: nn.Module, arguments: Any, output: Any) -> None:
         found = feature(output) if isinstance(output, Tensor) else None
         if found is not None:
-            taken[name] = found
+            taken[name], versions[name] = found, _version(found)
 
     return hook
 

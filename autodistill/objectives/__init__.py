@@ -122,10 +122,13 @@ class Loss(nn.Module):
         return float(term.weight * warm * self.scales[name])
 
     def balance(self, values: Sequence[dict[str, float]]) -> None:
-        """Scales each term to 1 over its mean in `values`, those of the first batches; a term that is 0 keeps scale 1."""
+        """Scales each term to 1 over its mean in `values`, those of the first batches.
+
+        Batches in which it is 0 do not count (ce is, where no sample has a label); a term that is always 0 keeps scale 1.
+        """
         for name in self.terms:
-            mean = sum(each[name] for each in values) / len(values)
-            self.scales[name] = 1.0 / mean if mean >= SMALLEST else 1.0
+            found = [each[name] for each in values if each[name] >= SMALLEST]
+            self.scales[name] = len(found) / sum(found) if found else 1.0
 
     def _sides(self, name: str, student: Outputs, teacher: Outputs, index: int) -> tuple[Outputs, Outputs]:
         """Student and teacher with the features that a term compares, in order."""

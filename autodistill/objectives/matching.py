@@ -84,7 +84,14 @@ def _candidates(term: FeatureTerm, network: Layers, whose: str) -> dict[str, Sha
     if found:
         return found
     there = ", ".join(f"{name!r} {_said(name, network)}" for name in network.layers) or "no layers"
-    other = "attention: {kind: activations}" if _transformers(term) else "relational or similarity" if network.layers else "kd"
+    maps = any(len(shape) > 1 for shape in network.layers.values())
+    other = (
+        "attention: {kind: activations}"
+        if _transformers(term) and maps
+        else "relational or similarity"
+        if network.layers
+        else "kd"
+    )
     raise UsageError(f"{_name(term)} {needed}, which the {whose} has not: it has {there}; use {other} or another architecture")
 
 

@@ -59,7 +59,7 @@ def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params",
 
     A row has `role` (student, assistant, from labels, teacher), `params`, `macs` or `bytes` (which one is `size`),
     `accuracy`, `low` and `high` from 0 to 1, `frontier` (bool), `architecture` (text), `state` (complete, stopped) and
-    `worse_than_labels` (bool). Raises ValueError.
+    `worse_than_labels` (bool or None: not known). Raises ValueError.
     """
     from matplotlib import style
 
@@ -83,7 +83,7 @@ def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
     kind = "stopped" if row["state"] == "stopped" else "dominated"
     kind = "teacher" if role == "teacher" else "frontier" if row["frontier"] else kind
     accuracy, low, high = (100 * share for share in shares)
-    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), row["worse_than_labels"])
+    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), bool(row["worse_than_labels"]))
 
 
 def _render(figure: Any, kind: str) -> bytes:

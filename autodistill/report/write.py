@@ -18,9 +18,9 @@ from .picture import draw
 
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
-    *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain"),
+    *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
-FIRST = ("trial", "role", "state", "repeats", "retried", "frontier", *MEMBER, "reason")
+FIRST = ("trial", "role", "state", "repeats", "retried", "frontier", *MEMBER)
 
 
 def write(folder: Path, spec: Spec, found: Sequence[Row], chance: float, *, picture: bool = True) -> None:
@@ -41,9 +41,8 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
     teacher = next(row for row in found if row["role"] == "teacher")
     return {
         "study": spec.study,
-        "teacher": {
-            key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds", "dark")
-        },
+        "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row["role"] == "teacher"],
+        "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
         "hypervolume": hypervolume(spec, found, chance),

@@ -71,7 +71,7 @@ class Teacher(Value):
     normalise: Normalise | None = None
     factory: Import | None = Field(default=None, alias="import")
     arguments: dict[str, JsonValue] | None = None
-    ensemble: Annotated[tuple[Teacher, ...], AsTuple, Field(min_length=2)] | None = None
+    ensemble: Annotated[tuple[Teacher, ...], AsTuple] | None = None
 
     def members(self) -> tuple[Teacher, ...]:
         return self.ensemble or (self,)
@@ -96,6 +96,8 @@ class Teacher(Value):
             raise ValueError("pretrained is of {family: timm, name: ...}, as timm names its models; else give a checkpoint")
         if self.objective.needs_teachers():
             raise ValueError("the teacher has no teacher of its own: its objective can only have ce")
+        if self.ensemble is not None and len(self.ensemble) < 2:
+            raise _wrong("ensemble", None, f"has {len(self.ensemble)} teachers; give two or more, or one without ensemble")
         if any(member.ensemble for member in self.ensemble or ()):
             raise ValueError("an ensemble within an ensemble; list all teachers in one")
         return self

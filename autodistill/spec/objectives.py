@@ -170,6 +170,8 @@ class Objective(Value):
         rests = [name for name, term in terms.items() if term.weight == "rest"]
         if len(rests) > 1:
             raise ValueError(f"weight: rest stands in {' and '.join(rests)}; only one term can take the rest")
+        if rests and rests[0] not in ("ce", "kd"):
+            raise ValueError(f"weight: rest stands in {rests[0]}; ce and kd alone share 1, so give {rests[0]} a number")
         others = _beside(rests[0], terms) if rests else 0.0
         if others > 1:
             raise ValueError(f"the other weights can add up to {others:g}, which leaves {rests[0]} less than 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -42,20 +43,29 @@ class Task(Value):
     metric: Literal["accuracy"] = "accuracy"
 
 
-class Checkpoint(Value):
+class Keyed(Value):
+    """A value whose key is computed once; a copy has its own."""
+
+    def key(self) -> str:
+        return self._key
+
+    @cached_property
+    def _key(self) -> str:
+        return digest(self)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_key", None)
+        return copied
+
+
+class Checkpoint(Keyed):
     """A trained network that came from outside: `weights` is the sha256 of its tensors."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     task: Task
     architecture: AnyArchitecture
     weights: str
-
-    @cached_property
-    def _key(self) -> str:
-        return digest(self)
-
-    def key(self) -> str:
-        return self._key
 
 
 class Asked(Value):
@@ -68,7 +78,7 @@ class Asked(Value):
     top: int | None = None
 
 
-class Stage(Value):
+class Stage(Keyed):
     """One training: an architecture, an objective, a recipe and the teachers whose outputs it learns from.
 
     teachers=() trains from labels; a teacher that has a teacher makes a chain; several are an ensemble, or dense guidance.
@@ -99,9 +109,6 @@ class Stage(Value):
         own = {name: value for name, value in self if name not in ("teachers", "init")} | {"version": self.version}
         above: dict[str, Any] = {"teachers": [teacher.key() for teacher in self.teachers]}
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
-
-    def key(self) -> str:
-        return self._key
 
     def asked(self) -> Asked | None:
         """What it reads of its teachers; None where it has none, or they run within its training.
@@ -134,27 +141,57 @@ NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 def twin(stage: Stage) -> Stage:
     """The same student trained from labels: what distillation has to beat."""
     ce = stage.objective.ce or CrossEntropy()
-    objective = Objective(ce=ce.model_copy(update={"weight": 1.0}))
-    return stage.model_copy(update={"objective": objective, "teachers": (), "init": None})
+    objective = Objective(ce=ce.model_copy(update={"weight": 1.0, "warm_up": None}))
+    return spared(stage.model_copy(update={"objective": objective, "teachers": (), "init": None}))
+
+
+def spared(stage: Stage) -> Stage:
+    """Without what has no say in its training, so that equal trainings have equal keys.
+
+    Teachers are only dropped where there are several; terms are only balanced where there is a teacher; outputs are only
+    stored in some way where they are stored; views beyond the epochs are never shown.
+    """
+    objective, recipe = stage.objective, stage.recipe
+    if len(stage.teachers) < 2:
+        objective = objective.model_copy(update={"drop_teachers": None})
+    if not stage.teachers:
+        objective = objective.model_copy(update={"balance": None})
+    if isinstance(recipe.views, int):
+        recipe = recipe.model_copy(update={"views": min(recipe.views, recipe.epochs)})
+    if stage.asked() is None:
+        plain = {name: Recipe.model_fields[name].default for name in ("outputs_dtype", "outputs_top")}
+        recipe = recipe.model_copy(update=plain)
+    return stage.model_copy(update={"objective": objective, "recipe": recipe})
 
 
 def chain(network: Stage | Checkpoint) -> str:
     """The way from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`.
 
-    Networks without a teacher are joined by +; at the end stands `(dense)` where one learns from several generations.
+    The teachers of an ensemble are joined by +; at the end stands `(dense)` where one learns from several generations.
     """
-    above = network.ancestors() if isinstance(network, Stage) else []
-    line = [*above, network]
-    first = [describe(each.architecture) for each in line if not _taught(each)]
-    rest = [describe(each.architecture) for each in line if _taught(each)]
-    return " > ".join([" + ".join(first), *rest] if first else rest) + (" (dense)" if any(map(is_dense, line)) else "")
+    line = [*_above(network), network]
+    first = [describe(each.architecture) for each in line if not taught(each)]
+    rest = [describe(each.architecture) for each in line if taught(each)]
+    said = " (dense)" if any(map(is_dense, line)) else ""
+    if isinstance(network, Stage) and network.init is not None and not network.teachers:
+        said += f" (from weights of {describe(network.init.architecture)})"
+    return " > ".join([" + ".join(first), *rest]) + said
 
 
-def _taught(network: Stage | Checkpoint) -> bool:
-    return isinstance(network, Stage) and bool(network.teachers or network.init)
+def taught(network: Stage | Checkpoint) -> bool:
+    return isinstance(network, Stage) and bool(network.teachers)
+
+
+def _above(network: Stage | Checkpoint) -> list[Stage | Checkpoint]:
+    """Those that it learns from, directly or not, each once, the first teachers first."""
+    found: dict[str, Stage | Checkpoint] = {}
+    for teacher in network.teachers if isinstance(network, Stage) else ():
+        found |= {one.key(): one for one in [*_above(teacher), teacher] if one.key() not in found}
+    return list(found.values())
 
 
 def is_dense(network: Stage | Checkpoint) -> bool:
     """Whether it learns from an assistant and from that one's teacher too."""
     teachers = network.teachers if isinstance(network, Stage) else ()
-    return len({_taught(teacher) for teacher in teachers}) == 2
+    above = {one.key() for teacher in teachers for one in _above(teacher)}
+    return any(teacher.key() in above for teacher in teachers)

@@ -21,7 +21,7 @@ PATHS = ("/", "./", "../", "~")
 """How a path begins that needs no `folder/` before it; nor does `images/`, with the slash at its end."""
 OF_IMAGES = ("folder", "hfds", "wds")
 PREFIXES: tuple[Kind, ...] = ("folder", "hfds", "wds", "torch")
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImportedData(Value):

@@ -105,6 +105,8 @@ def _check_same(old: Spec, new: Spec, path: Path, extend: bool) -> None:
     grew = list(changed) == ["search.trials"] and new.search.trials > old.search.trials
     if grew and extend:
         return
+    if list(changed) == ["task.fingerprint"]:
+        raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start anew")
     what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
     ways = "--extend to go on with more trials, " if grew else ""
     raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")

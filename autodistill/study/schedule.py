@@ -149,7 +149,7 @@ class Study:
         if self._twins is None:
             members = frontier(self.rows()) if self.spec.search.guard else []
             networks = [network_of(self.store, row["stage"]) for row in members]
-            self._twins = [twin(one) for one in networks if isinstance(one, Stage) and one.teachers]
+            self._twins = [twin(one) for one in networks if isinstance(one, Stage) and (one.teachers or one.init)]
         return [one for one in self._twins if one.key() not in self._failed and not self._is_done(Job(network=one))]
 
     def _arrives(self, job: Job) -> bool:
@@ -229,7 +229,7 @@ class Study:
         size = self.space.sizes(stage.architecture)
         return {
             "stage": stage.key(),
-            "role": "student" if stage.teachers else "from labels",
+            "role": "student" if stage.teachers or stage.init else "from labels",
             "architecture": describe(stage.architecture),
             "chain": chain(stage),
             "above": [network.key() for network in stage.ancestors()],
@@ -245,8 +245,9 @@ class Study:
         return None
 
     def retry_failed(self) -> int:
-        """Asks for every failed trial again; returns how many there were."""
+        """Asks for every failed trial, and every twin that failed, again; returns how many there were."""
         failed = [trial for trial in self.record.trials if trial.state == "failed" and trial.retried is None]
+        cleared = len(self._failed)
         self._failed.clear()
         self.record.note("failed", {})
         self.space.closed.clear()
@@ -256,7 +257,7 @@ class Study:
             self._add(trial.params, {"retries": trial.number})
             self._stages[trial.number] = self.space.decode(trial.params)
         self._settle()
-        return len(failed)
+        return max(len(failed), cleared)
 
     # Results
 
@@ -311,7 +312,12 @@ class Study:
         asked = [self._stages[t.number] for t in self.record.trials if t.state == "complete" and "assistant" not in t.facts]
         own = len(self.teachers)
         uses = own + sum(1 + sum(one.key() not in self.teachers for one in stage.ancestors()) for stage in asked)
-        return max(0, uses - len(self.trained))
+        twins = {one.key() for one in self._twins or ()}
+        return max(0, uses - sum(key not in twins for key in self.trained))
+
+    def guarding(self) -> bool:
+        """Whether all trials have ended and only twins are trained."""
+        return self._twins is not None
 
     def rows(self) -> list[Row]:
         """The teacher, assistants and trials as plain rows."""

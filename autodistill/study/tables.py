@@ -39,16 +39,18 @@ def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
         _relate(row, teachers[0])
     for index in _members(found, spec):
         found[index]["frontier"] = True
-        found[index] |= _against_labels(store, found[index])
+        found[index] |= _against_labels(store, found[index], record.facts().get("failed", {}))
     return found
 
 
-def _against_labels(store: Store, row: Row) -> Row:
+def _against_labels(store: Store, row: Row, failed: Mapping[str, str]) -> Row:
     """The accuracy of a distilled network's twin that was trained from labels, and whether that is better."""
     network = network_of(store, row["stage"])
-    key = twin(network).key() if isinstance(network, Stage) and network.teachers else None
-    if key is None or not store.has("stages", key):
+    key = twin(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
+    if key is None:
         return {}
+    if not store.has("stages", key):
+        return {"reason": f"its twin from labels failed: {failed[key]}"} if key in failed else {}
     accuracy = store.record("stages", key)["measurement"]["accuracy"]
     return {"from_labels": accuracy, "worse_than_labels": row["accuracy"] < accuracy}
 
@@ -77,7 +79,7 @@ def _stored(store: Store, key: str, *, role: str) -> Row:
         "reason": None,
         "frontier": False,
         "from_labels": None,
-        "worse_than_labels": False,
+        "worse_than_labels": None,
     }
 
 
