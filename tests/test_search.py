@@ -199,7 +199,7 @@ def test_other_data_in_the_same_folder_are_refused(tiny: Callable[..., Spec], fo
 
     search(tiny(), out=folder / "out", runner="serial")
     np.savez(folder / "data.npz", **blobs(seed=1))
-    with pytest.raises(UsageError, match="task.fingerprint was"):
+    with pytest.raises(UsageError, match="holds a study of other data"):
         search(tiny(), out=folder / "out", runner="serial")
 
 
