@@ -16,6 +16,10 @@ from .spec.recipe import RECIPE
 from .stats import wilson
 
 
+ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
+"""What of a recipe says how teachers' outputs are stored."""
+
+
 def facts(space: Space, splits: Splits) -> dict[str, Any]:
     """Sizes, splits, stages and caches.
 
@@ -121,9 +125,9 @@ def _data(splits: Splits) -> dict[str, Any]:
 
 def cache_bytes(space: Space, splits: Splits) -> int:
     """The most that teachers' outputs can take: logits on the training data. Raises UsageError above the limit."""
-    assistants = space.spec.assistants
-    found = _cached(_recipes(space), _objectives(space), splits.classes) * _ways(space)
-    if space.assistant_stages() and assistants.recipe is not None and assistants.objective is not None:
+    assistants, recipes = space.spec.assistants, _recipes(space)
+    found = _cached(recipes, _objectives(space), splits.classes) * _ways(space)
+    if assistants.recipe is not None and assistants.objective is not None and not _as_one(assistants.recipe, recipes):
         found += _cached([assistants.recipe], [assistants.objective], splits.classes)
     found *= (len(space.teachers) + space.assistant_stages()) * splits.rows
     limit = space.spec.resources.cache_limit
@@ -142,11 +146,15 @@ def _cached(recipes: list[Recipe], objectives: list[Objective], classes: int) ->
     return max(_bytes_a_sample(one, classes) for one in recipes)
 
 
+def _as_one(recipe: Recipe, others: list[Recipe]) -> bool:
+    """Whether a recipe asks for what another does."""
+    return any(all(getattr(one, name) == getattr(recipe, name) for name in ASKED) for one in others)
+
+
 def _ways(space: Space) -> int:
     """In how many ways students may ask for a teacher's outputs: no more than there are trials."""
-    fields = ("views", "augmentation", "outputs_dtype", "outputs_top")
     found = domains(space.spec.student.recipe)
-    counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in fields)]
+    counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in ASKED)]
     return int(min(space.spec.search.trials, math.prod(counts)))
 
 
