@@ -15,7 +15,6 @@ from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
 from .stats import wilson
 
-
 ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
 """What of a recipe says how teachers' outputs are stored."""
 
