@@ -17,18 +17,17 @@ from autodistill.spec import ConvNet, Objective, Recipe, ResNet, Stage
 from autodistill.store import Store
 
 SHORT = Recipe(epochs=8, batch_size=64, learning_rate=3e-3, precision="float32")
-LONG = SHORT.model_copy(update={"epochs": 32})
+LONG = SHORT.model_copy(update={"epochs": 24})
 TEACHER = ResNet(depth=1, width=16)
 LABELS: dict[str, Any] = {"ce": {"weight": 1.0}}
 STUDENTS = {
     "convnet 4x1": ConvNet(depth=4, width=1),
-    "convnet 4x2": ConvNet(depth=4, width=2),
     "convnet 4x6": ConvNet(depth=4, width=6),
 }
 RECIPES = {
     "8 epochs": SHORT,
     "8 epochs, learning rate 3 times": SHORT.model_copy(update={"learning_rate": 9e-3}),
-    "32 epochs": LONG,
+    "24 epochs": LONG,
 }
 OBJECTIVES: dict[str, dict[str, Any]] = {
     f"T {temperature:g}, weight {weight}": {

@@ -1,0 +1,51 @@
+"""What distillation gains at equal size: members of a study's frontier against their twins from labels, paired seeds.
+
+    python benchmarks/gain.py REPORTS/STUDY [--members 3] [--seeds 5] [--workers 2]
+
+Retrains that many distilled members (spread over the sizes), and the same students from labels, with seeds of their own; split,
+data and teachers stay. Prints a Markdown table. What is trained is kept in the study's store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+from paired import accuracies, difference, train_all
+
+from autodistill.spec import Stage, describe, twin
+from autodistill.store import Store
+from autodistill.study.folder import Folder
+from autodistill.study.record import Record
+from autodistill.study.tables import frontier, network_of, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    folder = Folder(given.study)
+    spec = folder.read()
+    record = Record(folder.database, spec)
+    store = Store(folder.path / record.facts()["store"])
+    networks = [network_of(store, row["stage"]) for row in frontier(rows(spec, store, record))]
+    record.close()
+    taught = [one for one in networks if isinstance(one, Stage) and one.teachers]
+    chosen = taught[:: max(1, len(taught) // given.members)][: given.members]
+    arms = [[one.model_copy(update={"seed": seed}) for seed in range(1, given.seeds + 1)] for one in chosen]
+    twins = [[twin(one) for one in stages] for stages in arms]
+    train_all(store, [one for stages in (*arms, *twins) for one in stages], given.workers)
+    print("| student | params | n | from labels | distilled | gain (95 %) |\n|---|---|---|---|---|---|")
+    for stages, others in zip(arms, twins, strict=True):
+        found, labels = accuracies(store, stages), accuracies(store, others)
+        params = store.record("stages", stages[0].key())["measurement"]["params"]
+        means = f"{statistics.mean(labels):.2f} | {statistics.mean(found):.2f}"
+        print(f"| {describe(stages[0].architecture)} | {params:,} | {len(found)} | {means} | {difference(found, labels)} |")
+
+
+if __name__ == "__main__":
+    main()
