@@ -15,6 +15,8 @@ from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
 from .stats import wilson
 
+HEAVY = 8.0
+"""From this weight * T^2 of kd on, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
 ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
 """What of a recipe says how teachers' outputs are stored."""
 
@@ -47,7 +49,24 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
         "cache_bytes": cache_bytes(space, splits),
         "precision": _precisions(space),
         "gpus": space.spec.resources.gpus,
+        "cautions": _cautions(space),
     }
+
+
+def _cautions(space: Space) -> list[str]:
+    """What measurements advise against (benchmarks/ditch.py)."""
+    pull = min(map(_pull, _objectives(space)))
+    if pull < HEAVY:
+        return []
+    return [
+        f"kd pulls with weight * temperature^2 of {pull:g} or more everywhere in this space; from {HEAVY:g} on, small students "
+        "lost accuracy by it: let the temperature go down to 1, or the weight to 0.1"
+    ]
+
+
+def _pull(objective: Objective) -> float:
+    kd = objective.resolved().kd
+    return 0.0 if kd is None or kd.weight == "rest" else kd.weight * kd.temperature**2
 
 
 def _precisions(space: Space) -> str:

@@ -91,6 +91,7 @@ def checked(found: Facts, workers: int) -> str:
         f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
     ]
     said = [line for dark in found.get("dark", []) for line in knowledge(dark)]
+    said += [f"warning      {text}" for text in found["cautions"]]
     return "\n".join([*lines, *said, *_times(found.get("seconds"), workers)])
 
 

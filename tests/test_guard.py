@@ -167,6 +167,27 @@ def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -
     assert cached(tiny, assistants={"at_most": 0}, student__objective=hint) == 0, "such teachers always run live"
 
 
+# The ditch
+
+
+@pytest.mark.parametrize(
+    ("kd", "warned_of"),
+    [
+        ({"weight": 0.9, "temperature": 4.0}, True),
+        ({"weight": {"uniform": [0.5, 1]}, "temperature": {"log": [4, 16]}}, True),
+        ({"weight": 9.0, "temperature": 2.0, "standardised": True}, True),
+        ({"weight": {"uniform": [0.5, 1]}, "temperature": {"log": [1, 16]}}, False),
+        ({"weight": 0.9, "temperature": 4.0, "optional": True}, False),
+        ({"weight": 0.1, "temperature": 4.0}, False),
+        ({}, False),
+    ],
+)
+def test_a_space_that_only_pulls_hard_is_warned_of(tiny: Callable[..., Spec], kd: dict[str, Any], warned_of: bool) -> None:
+    objective = {"ce": {"weight": 0.1}, "kd": kd}
+    found = check(tiny(student__objective=objective), timed=False)
+    assert bool(found["cautions"]) == warned_of == ("warning      kd pulls" in checked(found, 1))
+
+
 # Shapes
 
 

@@ -477,7 +477,7 @@ def test_resolve_writes_all_down() -> None:
     spec = resolve(minimal(), fingerprint="ab", cuda=False)
     assert spec.task.fingerprint == "ab" and spec.resources.gpus == 0
     assert spec.student.recipe == RECIPE.model_copy(update={"epochs": 1}).model_dump(exclude_none=True)
-    assert spec.student.objective == {"kd": {"weight": 1.0, "temperature": 4.0, "standardised": False}}
+    assert spec.student.objective == {"kd": {"weight": 1.0, "temperature": 2.0, "standardised": False}}
     assert spec.teacher.recipe is not None and spec.teacher.recipe.precision == "float32"
     assert resolve(spec, fingerprint="ab", cuda=True) == spec, "what is resolved stays"
 
@@ -505,7 +505,7 @@ def test_resolve_reaches_into_choices() -> None:
     first, second = spec.document()["student"]["recipe"]["choice"]
     assert first["precision"] == "float32" and first["weight_decay"] == 0.01
     assert second["precision"] == {"choice": ["float32", "bfloat16"]} and second["batch_size"] == 64
-    written = {"weight": 0.5, "temperature": 4.0, "standardised": False}
+    written = {"weight": 0.5, "temperature": 2.0, "standardised": False}
     assert spec.document()["student"]["objective"]["choice"][1] == {"kd": written}
 
 
@@ -525,7 +525,7 @@ def test_an_optional_term_is_a_choice_of_nothing_or_the_term() -> None:
 def test_optional_terms_are_resolved_and_written_down() -> None:
     spec = resolve(searched({"ce": {"weight": "rest"}, "kd": {"optional": True, "weight": 0.5}}), fingerprint="ab", cuda=False)
     written = spec.document()["student"]["objective"]["kd"]
-    assert written == {"choice": [None, {"weight": 0.5, "temperature": 4.0, "standardised": False}]}
+    assert written == {"choice": [None, {"weight": 0.5, "temperature": 2.0, "standardised": False}]}
     assert parse(json.loads(json.dumps(spec.document()))) == spec
     assert resolve(spec, fingerprint="ab", cuda=False) == spec
 

@@ -67,11 +67,12 @@ class CrossEntropy(Term):
 class SoftTargets(Term):
     """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T).
 
-    `standardised`: each sample's logits to mean 0 and deviation 1 first (Sun et al. 2024; there weight 9, T 2).
+    `standardised`: each sample's logits to mean 0 and deviation 1 first (Sun et al. 2024; there weight 9, T 2). T is 2 by
+    default, not 4 as often: weight * T^2 of 8 and more cost small students accuracy (reports/LOG.md, benchmarks/ditch.py).
     """
 
     version: ClassVar[int] = 1
-    temperature: Temperature = 4.0
+    temperature: Temperature = 2.0
     standardised: bool = False
 
 
