@@ -27,6 +27,7 @@ class Progress:
         self.left = ""
         self.stages = ""
         self._printed = -QUIET_SECONDS
+        self._ended = False
         self._live = Live(get_renderable=self._line, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -45,7 +46,8 @@ class Progress:
         self.stages = f"trials {done}/{of}, stages trained {len(study.trained)}, reused {study.reused()}"
         self.left = "; twins of the frontier learn from labels" if study.guarding() else self._time_left(study, done, of)
         self.best = _best(found) or self.best
-        if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or study.finished()):
+        ended, self._ended = study.finished() and not self._ended, study.finished()
+        if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or ended):
             self._printed = time.monotonic()
             self.console.print(self._line(), soft_wrap=True)
 
