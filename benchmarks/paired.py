@@ -17,7 +17,7 @@ from autodistill.data import read, split
 from autodistill.distill import Job, open_data, perform, save_data, time_steps
 from autodistill.spec import Checkpoint, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
-from autodistill.study.schedule import needs
+from autodistill.study.schedule import needs, outputs_of
 
 
 def fashion(store: Store, train: int, **changes: Any) -> Task:
@@ -42,8 +42,8 @@ def train_all(store: Store, stages: Sequence[Stage], workers: int) -> None:
 
 
 def _waits_for(job: Job, other: Job) -> bool:
-    if job.address() == other.address():
-        return False
+    if not other.trains:
+        return job.trains and other.address() in [one.address() for one in outputs_of(job.network)]
     above = job.network.ancestors() if isinstance(job.network, Stage) else []
     keys = {network.key() for network in (above if job.trains else [*above, job.network])}
     return other.network.key() in keys

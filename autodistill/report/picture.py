@@ -200,7 +200,7 @@ def _draw_frontier(axes: Any, members: Sequence[Point], steps: Floats) -> None:
             axes.scatter(sizes, accuracies, s=area, zorder=6, label=role, **style)
     if worse := [(point.size, point.accuracy) for point in members if point.worse]:
         style = {"facecolor": "none", "edgecolor": WORSE, "linewidth": 2.2, "label": "worse than from labels"}
-        axes.scatter(*zip(*worse, strict=True), s=3.2 * area, zorder=5.5, **style)
+        axes.scatter(*zip(*worse, strict=True), s=2.6 * area, zorder=5.5, **style)
     if len(steps):
         axes.plot(*steps.T, color=LINE, linewidth=2.2, zorder=3, label="frontier", solid_joinstyle="miter")
 
