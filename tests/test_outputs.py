@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from autodistill.batch import Layers
 from autodistill.distill import Job, make_outputs, open_data, outputs_key, train
@@ -17,7 +18,7 @@ from autodistill.distill.outputs import Cached, compressed, open_outputs
 from autodistill.distill.samples import UNLABELLED, Samples
 from autodistill.measure import entropy
 from autodistill.objectives import Loss
-from autodistill.spec import MLP, Asked, Augmentation, Objective, ResNet, Stage, Timm
+from autodistill.spec import MLP, Asked, Augmentation, CrossEntropy, Hint, Objective, ResNet, Stage, Timm
 from autodistill.study.schedule import needs, outputs_of
 
 from .test_distill import ASKED, CPU, KD, LABELS, RECIPE, House, house, one_thread
@@ -204,3 +205,16 @@ def test_an_outputs_job_has_its_own_address(house: House, teacher: Stage) -> Non
     job = Job(network=teacher, asked=asked)
     assert Job.load(job.dump()) == job and not job.trains
     assert MLP(depth=1, width=8) and LABELS
+
+
+def test_projections_train_with_the_student_but_are_not_of_it(house: House, teacher: Stage) -> None:
+    stage = student(house, teacher, Objective(ce=CrossEntropy(), hint=Hint(weight=10.0)))
+    run = house.run(stage)
+    before = [parameter.detach().clone() for parameter in run.loss.parameters()]
+    run.epoch()
+    assert before and not any(torch.equal(*pair) for pair in zip(before, run.loss.parameters(), strict=True))
+    record = train(house.store, stage, CPU)
+    saved = load_file(house.store.file("stages", stage.key(), "model.safetensors"))
+    plain = house.run(house.stage(stage.architecture)).network
+    assert saved.keys() == plain.state_dict().keys()
+    assert record["measurement"]["params"] == sum(parameter.numel() for parameter in plain.parameters())
