@@ -18,9 +18,6 @@ from .measure import evaluate
 from .prepare import load_data, space_of
 from .space import Space
 from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
-from .spec.domains import fill, probes
-from .spec.objectives import OBJECTIVE
-from .spec.recipe import RECIPE
 from .store import Store
 
 TIMED = 5
@@ -57,7 +54,7 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
     architectures.sort(key=lambda one: space.sizes(one).macs)
     picked = architectures[:: max(1, len(architectures) // TIMED)][: TIMED + 1]
-    recipe = RECIPE.validate_python(fill(space.spec.student.recipe, probes(space.spec.student.recipe)[-1]))
+    recipe = space.ends("recipe")[-1]
     student = sum(_seconds(space, store, splits, one, recipe) for one in picked) / len(picked)
     student += _live_seconds(space, store, splits, recipe)
     teacher = sum(
@@ -75,9 +72,7 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
     """Of the teachers within one student's training: nothing where their outputs are always cached."""
-    tree = space.spec.student.objective
-    objectives = [OBJECTIVE.validate_python(fill(tree, params)) for params in probes(tree)]
-    if recipe.views != "fresh" and not any(one.needs_features() for one in objectives):
+    if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("objective")):
         return 0.0
     data = open_data(store, space.task.data)
     x = data.fetch(np.arange(min(recipe.batch_size, data.rows)))

@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
 from . import augment
 from .measure import matched
 from .space import Space
 from .spec import Objective, located
-from .spec.architectures import ARCHITECTURE
-from .spec.domains import fill, probes
-from .spec.objectives import OBJECTIVE
-from .spec.recipe import RECIPE
 
 
 def check_edges(space: Space) -> None:
@@ -29,34 +24,28 @@ def check_edges(space: Space) -> None:
     assistants = space.spec.assistants
     ladder = space.ladder if assistants.at_most else ()
     above = [*(teacher.architecture for teacher in space.teachers), *ladder]
-    students = _ends(space.tree["architecture"], ARCHITECTURE)
+    students = space.ends("architecture")
     for place, objectives, below in (
-        ("student", _ends(space.tree["objective"], OBJECTIVE), students),
+        ("student", space.ends("objective"), students),
         ("assistants", [assistants.objective] if ladder and assistants.objective else [], ladder),
     ):
         with located(f"{place}.objective"):
             for objective in objectives:
                 _check_terms(space, objective.resolved(), below, above)
-    for place, init, below in (("student", space.tree["init"], students), ("assistants", assistants.init, ladder)):
+    for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
         with located(f"{place}.init"):
-            for architecture in below if "from_teacher" in {fill(init, params) for params in probes(init)} else ():
+            for architecture in below if "from_teacher" in inits else ():
                 space.source(architecture, space.teachers)
 
 
 def _check_augmentations(space: Space) -> None:
-    recipes = [("student.recipe", one) for one in _ends(space.tree["recipe"], RECIPE)]
+    recipes = [("student.recipe", one) for one in space.ends("recipe")]
     recipes += [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
     recipes += [("assistants.recipe", space.spec.assistants.recipe)]
     for place, recipe in recipes:
         if recipe is not None and recipe.augmentation is not None:
             with located(place):
                 augment.check(recipe.augmentation, space.shape)
-
-
-def _ends(tree: Any, adapter: TypeAdapter[Any]) -> list[Any]:
-    """The values at every end of every domain, each once."""
-    found = [adapter.validate_python(fill(tree, params)) for params in probes(tree)]
-    return [one for index, one in enumerate(found) if one not in found[:index]]
 
 
 def _check_terms(space: Space, objective: Objective, students: Sequence[Any], teachers: Sequence[Any]) -> None:

@@ -10,9 +10,7 @@ from .edges import check_edges
 from .measure import Sizes
 from .space import Space
 from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, describe, located
-from .spec.domains import domains, fill, probes
-from .spec.objectives import OBJECTIVE
-from .spec.recipe import RECIPE
+from .spec.domains import domains
 from .stats import wilson
 
 HEAVY = 8.0
@@ -55,7 +53,7 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
 
 def _cautions(space: Space) -> list[str]:
     """What measurements advise against (benchmarks/ditch.py)."""
-    pull = min(map(_pull, _objectives(space)))
+    pull = min(map(_pull, space.ends("objective")))
     if pull < HEAVY:
         return []
     return [
@@ -70,7 +68,7 @@ def _pull(objective: Objective) -> float:
 
 
 def _precisions(space: Space) -> str:
-    return " or ".join(sorted({recipe.precision for recipe in _recipes(space)}))
+    return " or ".join(sorted({recipe.precision for recipe in space.ends("recipe")}))
 
 
 def _nothing_left(space: Space, found: list[Sizes]) -> str:
@@ -143,8 +141,8 @@ def _data(splits: Splits) -> dict[str, Any]:
 
 def cache_bytes(space: Space, splits: Splits) -> int:
     """The most that teachers' outputs can take: logits on the training data. Raises UsageError above the limit."""
-    assistants, recipes = space.spec.assistants, _recipes(space)
-    found = _cached(recipes, _objectives(space), splits.classes) * _ways(space)
+    assistants, recipes = space.spec.assistants, space.ends("recipe")
+    found = _cached(recipes, space.ends("objective"), splits.classes) * _ways(space)
     if assistants.recipe is not None and assistants.objective is not None and not _as_one(assistants.recipe, recipes):
         found += _cached([assistants.recipe], [assistants.objective], splits.classes)
     found *= (len(space.teachers) + space.assistant_stages()) * splits.rows
@@ -174,17 +172,6 @@ def _ways(space: Space) -> int:
     found = domains(space.spec.student.recipe)
     counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in ASKED)]
     return int(min(space.spec.search.trials, math.prod(counts)))
-
-
-def _objectives(space: Space) -> list[Objective]:
-    tree = space.spec.student.objective
-    return [OBJECTIVE.validate_python(fill(tree, params)) for params in probes(tree)]
-
-
-def _recipes(space: Space) -> list[Recipe]:
-    """The student's recipe at every end of its domains."""
-    tree = space.spec.student.recipe
-    return [RECIPE.validate_python(fill(tree, params)) for params in probes(tree)]
 
 
 def _bytes_a_sample(recipe: Recipe, classes: int) -> int:

@@ -46,8 +46,9 @@ class Progress:
         self.stages = f"trials {done}/{of}, stages trained {len(study.trained)}, reused {study.reused()}"
         self.left = "; twins of the frontier learn from labels" if study.guarding() else self._time_left(study, done, of)
         self.best = _best(found) or self.best
-        ended, self._ended = study.finished() and not self._ended, study.finished()
-        if not self.console.is_terminal and (time.monotonic() - self._printed >= QUIET_SECONDS or ended):
+        before, self._ended = self._ended, study.finished()
+        due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
+        if not self.console.is_terminal and due:
             self._printed = time.monotonic()
             self.console.print(self._line(), soft_wrap=True)
 

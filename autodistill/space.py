@@ -12,13 +12,15 @@ from typing import Any
 from .measure import Sizes, check_inherit, sizes
 from .spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
 from .spec.architectures import ARCHITECTURE
-from .spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match
+from .spec.document import INIT
+from .spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
 from .spec.objectives import OBJECTIVE
 from .spec.recipe import RECIPE
 from .spec.stage import spared, taught
 
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
+PARTS = {"architecture": ARCHITECTURE, "objective": OBJECTIVE, "recipe": RECIPE, "init": INIT}
 
 
 Network = Stage | Checkpoint
@@ -76,8 +78,16 @@ class Space:
         rungs = self.rungs(params)
         return not self.closed & set(rungs) and len(rungs) >= self.spec.assistants.at_least and self._can_begin(params)
 
+    def ends(self, part: str) -> list[Any]:
+        """The student's architectures, objectives, recipes or inits at every end of every domain, each once."""
+        tree = self.tree[part]
+        found = [PARTS[part].validate_python(fill(tree, params)) for params in probes(tree)]
+        return [one for index, one in enumerate(found) if one not in found[:index]]
+
     def _can_begin(self, params: Params) -> bool:
         """Whether there are weights to begin with, where they are to come from a teacher."""
+        if fill(self.tree["init"], params, "init") == "random":
+            return True
         try:
             self.decode(params)
         except UsageError:

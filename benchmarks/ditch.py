@@ -8,10 +8,9 @@ the same student trained from labels, in points. Prints a Markdown table.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from paired import accuracies, difference, fashion, train_all
+from paired import accuracies, difference, fashion, options, train_all
 
 from autodistill.spec import ConvNet, Objective, Recipe, ResNet, Stage
 from autodistill.store import Store
@@ -39,11 +38,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
+    given = options(__doc__, 3)
     store, seeds = Store(given.store), range(given.seeds)
     task = fashion(store, 6_000)
 

@@ -9,12 +9,11 @@ many steps. Prints a Markdown table. What is stored in SCRATCH is not trained ag
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from typing import Any
 
 import torch
-from paired import accuracies, difference, fashion, train_all
+from paired import accuracies, difference, fashion, options, train_all
 from safetensors.torch import load_file
 
 from autodistill.distill import adopt
@@ -30,11 +29,7 @@ SHARES = (0.01, 0.05, 0.2, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
+    given = options(__doc__, 5)
     store, seeds = Store(given.store), range(given.seeds)
     whole = fashion(store, 12_000)
     teacher = stage(whole, TEACHER, LABELS, 0)

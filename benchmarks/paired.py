@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import statistics
 import warnings
@@ -18,6 +19,15 @@ from autodistill.distill import Job, open_data, perform, save_data, time_steps
 from autodistill.spec import Checkpoint, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 from autodistill.study.schedule import needs, outputs_of
+
+
+def options(text: str | None, seeds: int) -> argparse.Namespace:
+    """--store, --seeds and --workers of a script."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
 
 
 def fashion(store: Store, train: int, **changes: Any) -> Task:

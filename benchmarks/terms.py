@@ -7,10 +7,9 @@ Prints a Markdown table. What is stored in SCRATCH is not trained again.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from paired import fashion, table, train_all
+from paired import fashion, options, table, train_all
 
 from autodistill.spec import ConvNet, Objective, Recipe, ResNet, Stage
 from autodistill.store import Store
@@ -39,11 +38,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
+    given = options(__doc__, 5)
     store = Store(given.store)
     task = fashion(store, 12_000)
 

@@ -130,8 +130,10 @@ def test_an_ensemble_is_all_its_members_with_seeds_of_their_own(space: Callable[
     run = Run(store, stage, _data(store, stage), CPU)
     rows_B = run.rows(run.order)[0]
     said = run.guides.say(rows_B, run.samples.batch(rows_B, 0).x, 0, [0, 1])
-    mean = torch.stack([outputs.logits for outputs in said]).softmax(2).mean(0)
-    assert mean.shape == (32, 4) and not torch.equal(said[0].logits, said[1].logits)
+    live = [load_network(store, teacher, CPU)({"x": run.samples.batch(rows_B, 0).x}).logits for teacher in (one, two)]
+    for outputs, logits in zip(said, live, strict=True):
+        torch.testing.assert_close(outputs.logits.softmax(1), logits.softmax(1))
+    assert not torch.equal(said[0].logits, said[1].logits)
 
 
 def _data(store: Store, stage: Stage) -> Any:

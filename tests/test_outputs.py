@@ -18,10 +18,10 @@ from autodistill.distill.outputs import Cached, compressed, open_outputs
 from autodistill.distill.samples import UNLABELLED, Samples
 from autodistill.measure import entropy
 from autodistill.objectives import Loss
-from autodistill.spec import MLP, Asked, Augmentation, CrossEntropy, Hint, Objective, ResNet, Stage, Timm
+from autodistill.spec import Asked, Augmentation, CrossEntropy, Hint, Objective, ResNet, Stage, Timm
 from autodistill.study.schedule import needs, outputs_of
 
-from .test_distill import ASKED, CPU, KD, LABELS, RECIPE, House, house, one_thread
+from .test_distill import ASKED, CPU, KD, RECIPE, House, house, one_thread
 
 __all__ = ["house", "one_thread"]
 FLIP = Augmentation(flip=True, crop=1)
@@ -204,7 +204,7 @@ def test_an_outputs_job_has_its_own_address(house: House, teacher: Stage) -> Non
     asked = Asked(views=2, augmentation=FLIP, seed=0, dtype="float16", top=3)
     job = Job(network=teacher, asked=asked)
     assert Job.load(job.dump()) == job and not job.trains
-    assert MLP(depth=1, width=8) and LABELS
+    assert job.address() == ("outputs", outputs_key(teacher, asked)) != Job(network=teacher, asked=ASKED).address()
 
 
 def test_projections_train_with_the_student_but_are_not_of_it(house: House, teacher: Stage) -> None:

@@ -21,7 +21,7 @@ from ..spec import DataError
 Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}
 THREADS = min(8, os.cpu_count() or 1)
-"""Batches that are decoded before they are asked for."""
+"""That decode one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from ..batch import Outputs
-from ..models import Network
 from ..spec import Stage
 from ..store import Store
-from .artifacts import load_network
+from .artifacts import channels_last, load_network
 from .outputs import Cached, open_outputs
 
 
@@ -26,7 +25,7 @@ class Guides:
         asked = stage.asked()
         self.cached = [] if asked is None else [_Reader(open_outputs(store, one, asked), device) for one in stage.teachers]
         live = stage.teachers if asked is None else ()
-        self.networks = [_ordered(load_network(store, teacher, device)) for teacher in live]
+        self.networks = [channels_last(load_network(store, teacher, device)) for teacher in live]
 
     def say(self, rows_B: Tensor, x_B: Tensor, view: int, which: Sequence[int]) -> list[Outputs]:
         """Outputs of the teachers at the positions `which` for rows that were seen as `x_B` in a view."""
@@ -34,12 +33,6 @@ class Guides:
             return [Outputs(self.cached[index].read(rows_B, view), {}) for index in which]
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return [self.networks[index]({"x": x_B}, self.layers[index]) for index in which]
-
-
-def _ordered(network: Network) -> Network:
-    """With its channels last, as the samples are, where all its weights have them."""
-    images = all(parameter.ndim <= 4 for parameter in network.parameters())
-    return network.to(memory_format=torch.channels_last) if images else network
 
 
 class _Reader:

@@ -28,7 +28,7 @@ from ..models import Network, inherit
 from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
-from .artifacts import build_for, dark, load_network, measurement, save_network
+from .artifacts import build_for, channels_last, dark, load_network, measurement, save_network
 from .data import Data, open_data
 from .guides import Guides
 from .samples import Batch, Samples
@@ -73,12 +73,10 @@ class Run:
         self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
         self.batch = min(stage.recipe.batch_size, len(self.samples))
         self.steps = len(self.samples) // self.batch
-        self.network = initialised(store, stage, data).to(device)
+        self.network = channels_last(initialised(store, stage, data).to(device))
         with seeded(stage.seed, "projection", torch.device("cpu")):
             self.loss = loss_of(stage, data).to(device)
         self.guides = Guides(store, stage, self.loss.teacher_layers, device)
-        if len(data.shape) == 3:
-            self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = optimizer_of([*self.network.parameters(), *self.loss.parameters()], stage.recipe)
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
