@@ -133,3 +133,21 @@ def test_an_address_is_for_ray_and_runners_have_names() -> None:
         runner_of("serial", "auto")
     with pytest.raises(UsageError, match="neither 'ray' nor 'serial'"):
         runner_of("dask")
+
+
+@pytest.mark.ray
+def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
+    local_ray: None, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autodistill.runners.tune import Jobs
+
+    did: list[int] = []
+    original = Jobs.on_trial_complete
+
+    def noting(self: Jobs, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        did.extend([result["pid"]] if trial_id in self.running and result else [])
+        original(self, trial_id, result, error)
+
+    monkeypatch.setattr(Jobs, "on_trial_complete", noting)
+    search(tiny(search__trials=12, search__sampler="random"), out=tmp_path / "out", runner=runner_of("ray"))
+    assert len(set(did)) == 2 and min(map(did.count, set(did))) >= 4

@@ -1,6 +1,10 @@
 """Ray Tune: our Searcher hands out ready jobs, reused actors do them.
 
 What bites in Ray is in the comments; the store, not Tune's own state, is what a search resumes from.
+
+Every worker has a trial at all times: a job, or idling until there is one. Tune would let go of an actor that has none, and
+gives a trial whose new actor is still starting (some seconds: it imports torch) to the next one that is free: with jobs
+that are shorter than a start, one actor would do them all, one after the other.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from ..distill.jobs import Job, attempt
@@ -27,6 +32,7 @@ from ..store import Store
 from ..study.schedule import Study
 
 DIED = "the worker process died: killed, out of memory, or a crash in native code"
+IDLE_SECONDS = 0.05
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else CSV, JSON and TensorBoard files for every trial
@@ -44,14 +50,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
-        self.job = Job.load(config["job"])
         self.store = Store(config["store"])
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.job = Job.load(new_config["job"])
+        self.job = Job.load(new_config["job"]) if new_config["job"] is not None else None
         return True
 
     def step(self) -> dict[str, Any]:
+        if self.job is None:
+            time.sleep(self.config["idle_seconds"])
+            return {"done": False}
         failure, fatal = None, None
         try:
             failure = attempt(self.job, self.store, cuda=self.config["cuda"], threads=self.config["threads"])
@@ -67,21 +76,34 @@ class Jobs(Searcher):  # type: ignore[misc]
         super().__init__()
         self.study, self.after = study, after
         self.running: dict[str, Job] = {}
+        self.idle: set[str] = set()
+        self.upcoming: Job | None = None
         self.error: BaseException | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        with self._guard():
-            job = None if self.error else self.study.next()
-            if job is not None:
-                self.running[trial_id] = job
-                return {"job": job.dump()}
-            if not self.running and not self.error and not self.study.finished():
-                raise AssertionError("nothing is running, nothing is ready, and the study is not finished")
-        if self.error or self.study.finished():
+        if self.must_end():
             return str(Searcher.FINISHED)
-        return None  # nothing ready: Tune asks again
+        job, self.upcoming = self.upcoming, None
+        if job is None:
+            self.idle.add(trial_id)
+            return {"job": None}
+        self.running[trial_id] = job
+        return {"job": job.dump()}
+
+    def must_end(self) -> bool:
+        """Whether nothing is left to do; else looks for the next job, unless one is waiting to be taken."""
+        with self._guard():
+            if self.error is None and self.upcoming is None:
+                self.upcoming = self.study.next()
+            if self.error is None and self.upcoming is None and not self.running:
+                assert self.study.finished(), "nothing is running, nothing is ready, and the study is not finished"
+                return True
+        return self.error is not None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id in self.idle:
+            self.idle.remove(trial_id)
+            return
         job = self.running.pop(trial_id)
         with self._guard():
             if result and result.get("fatal"):
@@ -109,6 +131,22 @@ class Jobs(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         return None
+
+
+class Turns(FIFOScheduler):  # type: ignore[misc]
+    """Ends a worker's idling when there is a job, or nothing left to do."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self.jobs = jobs
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if trial.trial_id in self.jobs.idle and (self.jobs.must_end() or self.jobs.upcoming is not None):
+            return str(self.STOP)
+        return str(self.CONTINUE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 class RayTune:
@@ -202,9 +240,11 @@ def _tuner(study: Study, jobs: Jobs, scratch: str) -> tune.Tuner:
             "cuda": bool(resources.gpus),
             "threads": resources.threads,
             "path": [entry or os.getcwd() for entry in sys.path],
+            "idle_seconds": max(IDLE_SECONDS, study.workers / 200),
         },
         tune_config=tune.TuneConfig(
             search_alg=jobs,
+            scheduler=Turns(jobs),
             num_samples=-1,
             reuse_actors=True,
             max_concurrent_trials=study.workers,  # without it a searcher of one's own gets one pending trial at a time
