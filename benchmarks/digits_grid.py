@@ -78,9 +78,9 @@ def measured(one: Training, stage: Stage, store: Store) -> dict[str, Any]:
     data = open_data(store, stage.task.data)
     run = Run(store, stage, data, CPU)
     if one.schedule == "wsd":
-        run.scheduler = LambdaLR(run.optimizer, level(run.steps * one.epochs))
         for group in run.optimizer.param_groups:
-            group["lr"] = 3e-3 * level(run.steps * one.epochs)(0)
+            group["initial_lr"] = stage.recipe.learning_rate  # one cycle begins at a 25th of it
+        run.scheduler = LambdaLR(run.optimizer, level(run.steps * one.epochs))
     average = AveragedModel(run.network, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / run.steps), use_buffers=True)
     found: dict[str, Any] = {"raw": [], "ema": [], "seconds": 0.0}
     with seeded(stage.seed, "forward", CPU):

@@ -14,7 +14,7 @@ import autodistill
 PACKAGE = Path(autodistill.__file__).parent
 FLOORS = {
     **dict.fromkeys(("spec", "imports", "pareto", "stats", "batch", "text"), 0),
-    **dict.fromkeys(("augment", "data", "models", "objectives", "store"), 1),
+    **dict.fromkeys(("augment", "data", "halving", "models", "objectives", "store"), 1),
     "measure": 2,
     "distill": 3,
     "space": 4,

@@ -3,12 +3,13 @@
 from .artifacts import adopt, load_network
 from .data import Data, open_data, save_data
 from .jobs import Job, perform
-from .loop import time_steps, train
+from .loop import Rung, time_steps, train
 from .outputs import make_outputs, outputs_key
 
 __all__ = [
     "Data",
     "Job",
+    "Rung",
     "adopt",
     "load_network",
     "make_outputs",

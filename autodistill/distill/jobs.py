@@ -6,22 +6,29 @@ import contextlib
 import errno
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..imports import reason
 from ..spec import NETWORK, Asked, AutodistillError, Checkpoint, DataError, Stage, StageFailed, StoreError, StudyError
 from ..store import Kind, Store
 from .outputs import make_outputs, outputs_key
 
+if TYPE_CHECKING:
+    from .loop import Rung
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A stage to train or, where something is `asked` of a network, its outputs to compute."""
+    """A stage to train or, where something is `asked` of a network, its outputs to compute.
+
+    A training reports after as many epochs as the `rungs` say, and may end there.
+    """
 
     network: Stage | Checkpoint
     asked: Asked | None = None
+    rungs: tuple[int, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -35,24 +42,31 @@ class Job:
 
     def dump(self) -> str:
         asked = self.asked and self.asked.model_dump(mode="json")
-        return json.dumps({"network": self.network.model_dump(mode="json"), "asked": asked})
+        return json.dumps({"network": self.network.model_dump(mode="json"), "asked": asked, "rungs": self.rungs})
 
     @classmethod
     def load(cls, text: str) -> Job:
         document = json.loads(text)
         asked = document["asked"] and Asked.model_validate_json(json.dumps(document["asked"]))
-        return cls(network=NETWORK.validate_json(json.dumps(document["network"])), asked=asked)
+        network = NETWORK.validate_json(json.dumps(document["network"]))
+        return cls(network=network, asked=asked, rungs=tuple(document["rungs"]))
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
-    """Does a job, so that its result is in the store.
+    """Does a job to its end, so that its result is in the store. Raises what `performing` raises."""
+    for _ in performing(job, store, cuda=cuda, threads=threads):
+        pass
+
+
+def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung]:
+    """Does a job, reporting at its rungs; whoever closes it there ends it.
 
     Raises StageFailed with the reason when the stage is to blame, StudyError or StoreError when the machine or the
     store is (then no other stage would fare better, and nothing is held against this one).
     """
     import torch
 
-    from .loop import train
+    from .loop import training
 
     device = _device(cuda)
     try:
@@ -61,7 +75,7 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
                 make_outputs(store, job.network, job.asked, device)
             else:
                 assert isinstance(job.network, Stage), "a checkpoint is stored already"
-                train(store, job.network, device)
+                yield from training(store, job.network, device, job.rungs)
     except (StageFailed, StoreError):
         raise
     except torch.OutOfMemoryError as error:
@@ -115,10 +129,10 @@ def _release(cuda: bool) -> None:
         torch.cuda.empty_cache()
 
 
-def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> str | None:
-    """Does a job; returns the reason when its stage failed."""
+def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, str | None]:
+    """Does a job, reporting at its rungs; returns the reason when its stage failed."""
     try:
-        perform(job, store, cuda=cuda, threads=threads)
+        yield from performing(job, store, cuda=cuda, threads=threads)
     except StageFailed as failure:
         return str(failure)
     finally:

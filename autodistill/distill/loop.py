@@ -12,9 +12,9 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,19 +37,40 @@ from .seeds import derived_seed, seeded
 BALANCED = 8
 
 
+class Rung(NamedTuple):
+    """What a training has come to after some of its epochs: the validation accuracy, and its seconds so far."""
+
+    epochs: int
+    accuracy: float
+    seconds: float
+
+
 def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
     """Trains a stage whose teachers' outputs are stored, measures it on the validation data and stores it.
 
     Returns its record. Raises StageFailed when the loss is no longer finite.
     """
+    for _ in training(store, stage, device, ()):
+        raise AssertionError("there are no rungs")
+    return store.record("stages", stage.key())
+
+
+def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int]) -> Generator[Rung]:
+    """The same, stopping to report after as many epochs as the `rungs` say; may be closed there."""
+    if store.has("stages", stage.key()):
+        return
+    data = open_data(store, stage.task.data)
+    started = time.perf_counter()
+    run, losses = Run(store, stage, data, device), list[float]()
+    with seeded(stage.seed, "forward", device):  # dropout and its like
+        while run.epochs < stage.recipe.epochs:
+            losses.append(run.epoch())
+            if run.epochs in rungs:
+                found = measurement(run.network, data, stage.architecture, device)
+                yield Rung(run.epochs, found["accuracy"], time.perf_counter() - started)
+    seconds = time.perf_counter() - started
 
     def fill(folder: Path) -> dict[str, Any]:
-        data = open_data(store, stage.task.data)
-        started = time.perf_counter()
-        run = Run(store, stage, data, device)
-        with seeded(stage.seed, "forward", device):  # dropout and its like
-            losses = [run.epoch() for _ in range(stage.recipe.epochs)]
-        seconds = time.perf_counter() - started
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
         save_network(folder, network)
         found = measurement(network, data, stage.architecture, device)
@@ -62,7 +83,7 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
             "environment": environment(device),
         }
 
-    return store.make("stages", stage.key(), fill)
+    store.make("stages", stage.key(), fill)
 
 
 class Run:

@@ -54,7 +54,7 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
     trials = [row for row in found if row["trial"] is not None and not row["repeats"] and row["retried"] is None]
     return {
         "complete": sum(row["state"] == "complete" for row in trials),
-        "stopped": 0,
+        "stopped": sum(row["state"] == "stopped" for row in trials),
         "failed": sum(row["state"] == "failed" for row in trials),
     }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
-from ..distill.jobs import attempt
+from ..distill import Rung
+from ..distill.jobs import Job, attempt
 from ..study.schedule import Study
 
 
@@ -17,6 +18,15 @@ class Serial:
     def run(self, study: Study, after: Callable[[], None]) -> None:
         resources = study.spec.resources
         while (job := study.next()) is not None:
-            failure = attempt(job, study.store, cuda=bool(resources.gpus), threads=resources.threads)
-            study.done(job, failure)
+            self._do(study, job, attempt(job, study.store, cuda=bool(resources.gpus), threads=resources.threads))
             after()
+
+    def _do(self, study: Study, job: Job, work: Generator[Rung, None, str | None]) -> None:
+        """Trains from rung to rung, as long as the study lets it."""
+        try:
+            while study.goes_on(job, next(work)):
+                pass
+        except StopIteration as end:
+            study.done(job, end.value)
+        finally:
+            work.close()

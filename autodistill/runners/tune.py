@@ -17,7 +17,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -25,6 +25,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from ..distill import Rung
 from ..distill.jobs import Job, attempt
 from ..prepare import cores
 from ..spec import AutodistillError, StudyError, UsageError
@@ -51,22 +52,32 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
         self.store = Store(config["store"])
+        self.work: Generator[Rung, None, str | None] | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.job = Job.load(new_config["job"]) if new_config["job"] is not None else None
+        self.cleanup()
+        if new_config["job"] is not None:
+            job = Job.load(new_config["job"])
+            self.work = attempt(job, self.store, cuda=self.config["cuda"], threads=self.config["threads"])
         return True
 
+    def cleanup(self) -> None:
+        """Ends what was stopped at a rung."""
+        if self.work is not None:
+            self.work.close()
+        self.work = None
+
     def step(self) -> dict[str, Any]:
-        if self.job is None:
+        if self.work is None:
             time.sleep(self.config["idle_seconds"])
             return {"done": False}
-        failure, fatal = None, None
         try:
-            failure = attempt(self.job, self.store, cuda=self.config["cuda"], threads=self.config["threads"])
+            return {"done": False, "rung": list(next(self.work))}
+        except StopIteration as end:
+            return {"done": True, "failure": end.value}
         except AutodistillError as error:
-            fatal = str(error)
-        return {"done": True, "failure": failure, "fatal": fatal}
+            return {"done": True, "fatal": str(error)}
 
 
 class Jobs(Searcher):  # type: ignore[misc]
@@ -100,9 +111,19 @@ class Jobs(Searcher):  # type: ignore[misc]
                 return True
         return self.error is not None
 
+    def goes_on(self, trial_id: str, rung: Sequence[Any]) -> bool:
+        """Whether a training that reports goes on."""
+        goes_on = False
+        with self._guard():
+            goes_on = self.study.goes_on(self.running[trial_id], Rung(*rung))
+            if not goes_on:
+                self.running.pop(trial_id)
+                self.after()
+        return goes_on
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if trial_id in self.idle:
-            self.idle.remove(trial_id)
+        if trial_id not in self.running:  # it idled, or was stopped at a rung
+            self.idle.discard(trial_id)
             return
         job = self.running.pop(trial_id)
         with self._guard():
@@ -134,14 +155,17 @@ class Jobs(Searcher):  # type: ignore[misc]
 
 
 class Turns(FIFOScheduler):  # type: ignore[misc]
-    """Ends a worker's idling when there is a job, or nothing left to do."""
+    """Ends a training that may not go on, and a worker's idling when there is a job, or nothing left to do."""
 
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
         self.jobs = jobs
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if trial.trial_id in self.jobs.idle and (self.jobs.must_end() or self.jobs.upcoming is not None):
+        name, jobs = trial.trial_id, self.jobs
+        if name in jobs.idle and (jobs.must_end() or jobs.upcoming is not None):
+            return str(self.STOP)
+        if name in jobs.running and "rung" in result and not jobs.goes_on(name, result["rung"]):
             return str(self.STOP)
         return str(self.CONTINUE)
 

@@ -20,13 +20,14 @@ from .architectures import ARCHITECTURE, Architecture, Timm, describe
 from .domains import RANGES, Choice, Int, Uniform, searchable, wrong
 from .objectives import OBJECTIVE, CrossEntropy, Objective
 from .optional import with_optionals
+from .outside import Normalise
 from .recipe import RECIPE, Recipe
+from .search import Search
 from .task import Import, TaskSpec
 from .value import AsTuple, Value
 
 INIT: TypeAdapter[Any] = TypeAdapter(Literal["random", "from_teacher"])
 GUIDANCE: TypeAdapter[Any] = TypeAdapter(Literal["serial", "dense"])
-Size = Literal["params", "macs", "bytes"]
 
 
 def plain(tree: Any) -> Any:
@@ -45,14 +46,6 @@ def plain(tree: Any) -> Any:
 
 def _tree(adapter: Any, unfold: Callable[[Any], Any] = lambda raw: raw) -> Any:
     return Annotated[Any, PlainValidator(lambda raw: searchable(unfold(raw), adapter)), PlainSerializer(plain)]
-
-
-class Normalise(Value):
-    """What a network from outside expects: (x / scale - mean) / std by channel. `scale`: 255 where data are bytes, else 1."""
-
-    mean: Annotated[tuple[float, ...], AsTuple]
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], AsTuple]
-    scale: Annotated[float, Field(gt=0)] | None = None
 
 
 class Teacher(Value):
@@ -153,33 +146,6 @@ class Assistants(Value):
 
 def _wrong(name: str, value: Any, message: str) -> Exception:
     return wrong(value, message, (name,))
-
-
-class Limits(Value):
-    """The largest student that may be proposed."""
-
-    params: Annotated[int, Field(ge=1)] | None = None
-    macs: Annotated[int, Field(ge=1)] | None = None
-    bytes: Annotated[int, Field(ge=1)] | None = None
-
-
-class Search(Value):
-    """`guard` trains each member of the frontier from labels too, at the end: does distillation beat that?"""
-
-    trials: Annotated[int, Field(ge=1)]
-    objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
-    sampler: Literal["auto", "tpe", "gp", "nsga2", "random"] = "auto"
-    seed: int = 0
-    limits: Limits = Limits()
-    guard: bool = True
-
-    @model_validator(mode="after")
-    def _trades_accuracy_for_size(self) -> Self:
-        names = self.objectives
-        if names[:1] != ("accuracy",) or len(set(names)) != len(names) or len(names) < 2:
-            message = f"{list(names)} is wrong: give accuracy first, then one or more of params, macs, bytes"
-            raise _wrong("objectives", names, message)
-        return self
 
 
 def _bytes(value: Any) -> Any:

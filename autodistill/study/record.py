@@ -24,10 +24,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ..spec import Spec, StudyError, UsageError
 from ..spec.domains import Choice, Domain, Int, Log
 
-State = Literal["running", "complete", "failed"]
+State = Literal["running", "complete", "stopped", "failed"]
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
 TRIES = 2000
@@ -151,9 +152,16 @@ class Record:
         if "retries" in trial.facts:
             self.trials[trial.facts["retries"]].retried = trial.number
 
-    def tell(self, trial: Trial, values: Sequence[float] | None, facts: Mapping[str, Any] | None = None) -> None:
-        """Ends a running trial: complete with its values in natural units, or failed without."""
-        state = TrialState.FAIL if values is None else TrialState.COMPLETE
+    def tell(
+        self,
+        trial: Trial,
+        values: Sequence[float] | None,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        stopped: bool = False,
+    ) -> None:
+        """Ends a running trial: complete with its values in natural units; without, stopped at a rung or failed."""
+        state = TrialState.COMPLETE if values is not None else TrialState.PRUNED if stopped else TrialState.FAIL
         number = self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
         for key, value in (facts or {}).items():
             self.storage.set_trial_user_attr(number, key, value)

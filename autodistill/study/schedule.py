@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..distill import Job
+from ..distill import Job, Rung
+from ..halving import goes_on
 from ..space import Space
 from ..spec import Checkpoint, Spec, Stage, StudyError, UsageError, chain, describe, twin
 from ..stats import wilson
 from ..store import Store
 from .record import Record, Trial
-from .tables import Row, frontier, network_of, rows
+from .tables import Row, costs, frontier, network_of, rows
 
 if TYPE_CHECKING:
     import pandas
@@ -55,6 +57,7 @@ class Study:
         complete = [self._stages[trial.number] for trial in record.trials if trial.state == "complete"]
         self._lost = [stage for stage in complete if not self._is_whole(stage)]
         self._twins: list[Stage] | None = None
+        self._rungs = {trial.facts["stage"]: _rungs(trial) for trial in record.trials if "rungs" in trial.facts}
         for stage in self._stages.values():
             self._close_rungs(stage)
         self.ended = self._repeats_only()
@@ -72,10 +75,34 @@ class Study:
             job = self._ready()
             if job is not None:
                 self._running.add(job.address())
-                return job
+                return self._with_rungs(job)
             if not self._may_ask():
                 return None
             self._ask()
+
+    def _with_rungs(self, job: Job) -> Job:
+        """Students report at rungs; what others learn from is never stopped."""
+        key, opened = job.network.key(), [self._stages[trial.number] for trial in self._open()]
+        above = {one.key() for stage in opened for one in stage.ancestors()}
+        if not job.trains or key in above or key not in {stage.key() for stage in opened}:
+            return job
+        assert isinstance(job.network, Stage)
+        return replace(job, rungs=self.spec.search.rungs(job.network.recipe.epochs))
+
+    def goes_on(self, job: Job, rung: Rung) -> bool:
+        """Takes note of what a training has come to, and says whether it goes on. If not, its trials are told so."""
+        assert isinstance(job.network, Stage) and self.spec.search.halving
+        key, place = job.network.key(), job.rungs.index(rung.epochs)
+        self._rungs.setdefault(key, {})[place] = rung.accuracy
+        reached = {one: found[place] for one, found in self._rungs.items() if place in found}
+        table = costs([self._sized(one) | {"accuracy": found} for one, found in reached.items()], self.spec.search.objectives)
+        if goes_on(table, list(reached).index(key), share=self.spec.search.halving.share):
+            return True
+        self._running.discard(job.address())
+        for trial in self._open():
+            if trial.facts["stage"] == key:
+                self.record.tell(trial, None, {"rungs": list(self._rungs[key].items())}, stopped=True)
+        return False
 
     def finished(self) -> bool:
         return self._all_told() and not self._wanted_again() and not self._missing_twins()
@@ -225,6 +252,11 @@ class Study:
         trial = self.record.add(params, facts, sampled=sampled)
         self._stages[trial.number] = stage
 
+    def _sized(self, key: str) -> dict[str, int]:
+        """The sizes of a student that was asked for."""
+        stage = next(stage for stage in self._stages.values() if stage.key() == key)
+        return self.space.sizes(stage.architecture)._asdict()
+
     def _facts(self, stage: Stage) -> dict[str, Any]:
         size = self.space.sizes(stage.architecture)
         return {
@@ -276,7 +308,8 @@ class Study:
     def _tell_stored(self, trial: Trial, network: Network) -> None:
         stage = self._stages[trial.number]
         if network.key() == stage.key():
-            self.record.tell(trial, self._values(network.key()))
+            rungs = self._rungs.get(stage.key())
+            self.record.tell(trial, self._values(network.key()), {"rungs": list(rungs.items())} if rungs else None)
         elif isinstance(network, Stage) and network.key() not in self.teachers:
             self._enter_assistant(network)
 
@@ -328,6 +361,11 @@ class Study:
         import pandas
 
         return pandas.DataFrame(frontier(self.rows()))
+
+
+def _rungs(trial: Trial) -> dict[int, float]:
+    """Accuracies by the place of the rung."""
+    return {int(place): float(accuracy) for place, accuracy in trial.facts["rungs"]}
 
 
 def _counts(trial: Trial) -> bool:

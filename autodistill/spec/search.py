@@ -1,0 +1,73 @@
+"""The part of a spec that says how students are searched."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from .domains import wrong
+from .outside import Own
+from .value import AsTuple, Value
+
+Size = Literal["params", "macs", "bytes"]
+Params = dict[str, JsonValue]
+
+
+class Limits(Value):
+    """The largest student that may be proposed."""
+
+    params: Annotated[int, Field(ge=1)] | None = None
+    macs: Annotated[int, Field(ge=1)] | None = None
+    bytes: Annotated[int, Field(ge=1)] | None = None
+
+
+class Halving(Value):
+    """Students report their accuracy after the share `first` of their epochs, and whenever `factor` times as many are over.
+
+    At each of these rungs the best `share` goes on, and all that nothing of at most their size beats.
+    """
+
+    first: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    factor: Annotated[float, Field(gt=1)] = 2.0
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs after which a training of so many stops to report."""
+        found, at = set[int](), self.first
+        while math.ceil(at * epochs) < epochs:
+            found.add(math.ceil(at * epochs))
+            at *= self.factor
+        return tuple(sorted(found))
+
+
+class Search(Value):
+    """`guard` trains each member of the frontier from labels too, at the end: does distillation beat that?
+
+    `target` turns the search to the smallest student of that validation accuracy. `enqueue` are configurations to try
+    first, by the paths of their parameters; `like` is a student of one's own: is it beaten?
+    """
+
+    trials: Annotated[int, Field(ge=1)]
+    objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
+    sampler: Literal["auto", "gain", "tpe", "gp", "nsga2", "random"] = "auto"
+    seed: int = 0
+    limits: Limits = Limits()
+    guard: bool = True
+    halving: Halving | Literal[False] = Halving()
+    target: Annotated[float, Field(gt=0, le=1)] | None = None
+    enqueue: Annotated[tuple[Params, ...], AsTuple] = ()
+    like: Own | None = None
+
+    @model_validator(mode="after")
+    def _trades_accuracy_for_size(self) -> Self:
+        names = self.objectives
+        if names[:1] != ("accuracy",) or len(set(names)) != len(names) or len(names) < 2:
+            message = f"{list(names)} is wrong: give accuracy first, then one or more of params, macs, bytes"
+            raise wrong(names, message, ("objectives",))
+        return self
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs after which a student's training of so many stops to report: none without halving."""
+        return self.halving.rungs(epochs) if self.halving else ()
