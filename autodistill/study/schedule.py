@@ -13,6 +13,7 @@ from ..space import Space
 from ..spec import Checkpoint, Spec, Stage, StudyError, UsageError, chain, describe, twin
 from ..stats import wilson
 from ..store import Store
+from .proposals import Proposals
 from .record import Record, Trial
 from .tables import Row, costs, frontier, network_of, rows
 
@@ -45,6 +46,7 @@ class Study:
     def __init__(self, spec: Spec, space: Space, store: Store, record: Record, *, chance: float) -> None:
         self.spec, self.space, self.store, self.record, self.chance = spec, space, store, record, chance
         self.teachers = {teacher.key(): teacher for teacher in space.teachers}
+        self.proposals = Proposals(spec.search, space.domains, record.trials)
         self.workers = 1
         self.trained: list[str] = []
         self.done_before = sum(1 for trial in record.trials if _counts(trial) and trial.state != "running")
@@ -101,7 +103,7 @@ class Study:
         self._running.discard(job.address())
         for trial in self._open():
             if trial.facts["stage"] == key:
-                self.record.tell(trial, None, {"rungs": list(self._rungs[key].items())}, stopped=True)
+                self._tell(trial, None, {"rungs": list(self._rungs[key].items())}, stopped=True)
         return False
 
     def finished(self) -> bool:
@@ -233,7 +235,7 @@ class Study:
 
     def _ask(self) -> None:
         try:
-            params, sampled = self.record.propose(self.space.feasible)
+            params, sampled = self.proposals.propose(self.space.feasible)
         except UsageError:
             if not self.space.closed:
                 raise
@@ -250,6 +252,7 @@ class Study:
         known = {one.key() for one in self._stages.values()}
         facts = self._facts(stage) | more | ({"repeats": stage.key()} if stage.key() in known else {})
         trial = self.record.add(params, facts, sampled=sampled)
+        self.proposals.added(trial)
         self._stages[trial.number] = stage
 
     def _sized(self, key: str) -> dict[str, int]:
@@ -309,7 +312,7 @@ class Study:
         stage = self._stages[trial.number]
         if network.key() == stage.key():
             rungs = self._rungs.get(stage.key())
-            self.record.tell(trial, self._values(network.key()), {"rungs": list(rungs.items())} if rungs else None)
+            self._tell(trial, self._values(network.key()), {"rungs": list(rungs.items())} if rungs else {})
         elif isinstance(network, Stage) and network.key() not in self.teachers:
             self._enter_assistant(network)
 
@@ -321,6 +324,7 @@ class Study:
         if params is not None:
             facts = self._facts(network) | {"assistant": True, "role": "assistant"}
             trial = self.record.add(params, facts, values=self._values(network.key()))
+            self.proposals.added(trial)
             self._stages[trial.number] = network
 
     def _values(self, key: str) -> list[float]:
@@ -332,7 +336,11 @@ class Study:
         if network.key() != stage.key():
             reason = f"assistant {describe(network.architecture)} failed: {reason}"
         self._close_rungs(stage)
-        self.record.tell(trial, None, {"reason": reason})
+        self._tell(trial, None, {"reason": reason})
+
+    def _tell(self, trial: Trial, values: list[float] | None, facts: dict[str, Any], *, stopped: bool = False) -> None:
+        self.record.tell(trial, values, facts, stopped=stopped)
+        self.proposals.ended(trial)
 
     def _close_rungs(self, stage: Stage) -> None:
         """A rung on which an assistant failed is not proposed again in this study."""
