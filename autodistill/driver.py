@@ -55,9 +55,12 @@ def search(
     folder = Folder(out or Path("reports") / spec.study)
     console = console or Console(file=sys.stderr)  # this stream, whatever Ray's silence does to the name
     with folder:
-        study = prepare(spec, folder, runner, options)
-        with Progress(console) as progress:
-            _go_on(study, folder, runner, options, progress)
+        try:
+            study = prepare(spec, folder, runner, options)
+            with Progress(console) as progress:
+                _go_on(study, folder, runner, options, progress)
+        finally:
+            runner.end()
     return study
 
 
@@ -67,6 +70,8 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
+    if options.fresh or not folder.exists():  # else there may be nothing to do
+        runner.begin(spec)
     record = None if options.fresh else _opened(folder, spec, options.extend)
     known = record.facts() if record is not None else {}
     store = _store(folder, known.get("store"), options.store)

@@ -29,7 +29,7 @@ DOCUMENT: dict[str, Any] = {
         "objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
         "recipe": RECIPE,
     },
-    "search": {"trials": 6, "seed": 0, "guard": False},
+    "search": {"trials": 6, "seed": 0, "guard": False, "halving": False},
     "resources": {"gpus": 0},
 }
 

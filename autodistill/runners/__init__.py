@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..spec import UsageError
+from ..spec import Spec, UsageError
 from ..study.schedule import Study
 
 
 class Runner(Protocol):
     def sees_cuda(self) -> bool:
         """Whether workers have CUDA: decides what `auto` means in a spec."""
+        ...
+
+    def begin(self, spec: Spec) -> None:
+        """Begins what takes long to start, without waiting for it: `spec` is resolved. Ended by `end`."""
+        ...
+
+    def end(self) -> None:
+        """Ends what was begun."""
         ...
 
     def run(self, study: Study, after: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
+from ..spec import Spec
 from ..study.schedule import Study
 
 
@@ -14,6 +15,12 @@ class Serial:
         import torch
 
         return torch.cuda.is_available()
+
+    def begin(self, spec: Spec) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
     def run(self, study: Study, after: Callable[[], None]) -> None:
         resources = study.spec.resources

@@ -10,12 +10,14 @@ that are shorter than a start, one actor would do them all, one after the other.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
 import secrets
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -28,7 +30,7 @@ from ray.tune.search import Searcher
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
 from ..prepare import cores
-from ..spec import AutodistillError, StudyError, UsageError
+from ..spec import AutodistillError, Spec, StudyError, UsageError
 from ..store import Store
 from ..study.schedule import Study
 
@@ -184,6 +186,9 @@ class RayTune:
                 "-- autodistill search SPEC --address auto --store SHARED_FOLDER"
             )
         self.address = address
+        self._owner = False
+        self._starting: threading.Thread | None = None
+        self._started, self._over = threading.Event(), threading.Event()
 
     def sees_cuda(self) -> bool:
         if self.address is None:
@@ -193,23 +198,48 @@ class RayTune:
         self._connect()
         return bool(ray.cluster_resources().get("GPU", 0) > 0)
 
+    def begin(self, spec: Spec) -> None:
+        """Starts a Ray of our own, and torch in its processes, beside what the driver has to do before the first job."""
+        if self.address is None and not ray.is_initialized():
+            self._started, self._over = threading.Event(), threading.Event()
+            self._starting = threading.Thread(target=self._warm_up, args=(spec.resources.cpus,), daemon=True)
+            self._starting.start()
+
+    def end(self) -> None:
+        self._wait()
+        if self._owner:
+            ray.shutdown()
+        self._over.set()
+        self._owner, self._starting = False, None
+
     def run(self, study: Study, after: Callable[[], None]) -> None:
-        owner = not ray.is_initialized()
+        self._wait()
         self._connect()
-        try:
-            study.workers = workers_of(study)
-            jobs = Jobs(study, after)
-            with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
-                _tuner(study, jobs, scratch).fit()
-            if jobs.error is not None:
-                raise jobs.error
-        finally:
-            if owner:
-                ray.shutdown()
+        study.workers = workers_of(study)
+        jobs = Jobs(study, after)
+        with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
+            _tuner(study, jobs, scratch).fit()
+        if jobs.error is not None:
+            raise jobs.error
+
+    def _warm_up(self, cpus: float) -> None:
+        """Actors that come later are given processes that have run a task. Ray ends with the thread that started it."""
+        with contextlib.suppress(StudyError):  # said when it is tried again, in the thread that can raise it
+            self._connect()
+            path = _path()
+            for _ in range(int(cores() / cpus)):
+                _import_torch.options(num_cpus=cpus).remote(path)
+        self._started.set()
+        self._over.wait()
+
+    def _wait(self) -> None:
+        if self._starting is not None:
+            self._started.wait()
 
     def _connect(self) -> None:
         if ray.is_initialized():
             return
+        self._owner = True
         os.environ.update(QUIET)
         if self.address is None:
             # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.
@@ -224,6 +254,17 @@ class RayTune:
             )
         except (ConnectionError, RuntimeError) as error:
             raise StudyError(f"no Ray at {self.address or 'this machine'}: {error}") from error
+
+
+@ray.remote  # type: ignore[untyped-decorator]
+def _import_torch(path: list[str]) -> None:
+    sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
+    importlib.import_module("autodistill.distill.loop")
+
+
+def _path() -> list[str]:
+    """Where this process finds modules; its own folder by name."""
+    return [entry or os.getcwd() for entry in sys.path]
 
 
 def _is_alive() -> bool:
@@ -263,7 +304,7 @@ def _tuner(study: Study, jobs: Jobs, scratch: str) -> tune.Tuner:
             "store": str(study.store.root),
             "cuda": bool(resources.gpus),
             "threads": resources.threads,
-            "path": [entry or os.getcwd() for entry in sys.path],
+            "path": _path(),
             "idle_seconds": max(IDLE_SECONDS, study.workers / 200),
         },
         tune_config=tune.TuneConfig(
