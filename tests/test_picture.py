@@ -227,7 +227,7 @@ def test_sizes_are_short():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, from labels, teacher"),
+        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, from labels, own, teacher"),
         ({"params": 0}, "row 1: params is 0; a logarithmic axis needs a number above 0"),
         ({"params": None}, "row 1: params is None"),
         ({"accuracy": 98.9}, "row 1: accuracy, low and high are .*98.9.* shares from 0 to 1"),
