@@ -213,12 +213,26 @@ def _sized(space: Space) -> list[tuple[float, Params]]:
 
 
 def _middle(space: Space) -> Params:
-    """The architecture in the middle between smallest and largest, by log params."""
+    """An architecture in the middle: of the tenth (3 at least) nearest to it by log params, the most even one.
+
+    Deep and narrow, or shallow and wide, may be of the same size; even is what lies nearest to each domain's own middle.
+    """
     sized = _sized(space)
     if not sized:  # of a large space only a sample is looked at
         return {}
     middle = (sized[0][0] + sized[-1][0]) / 2
-    return min(sized, key=lambda pair: abs(pair[0] - middle))[1]
+    nearest = sorted(sized, key=lambda pair: abs(pair[0] - middle))[: max(3, len(sized) // 10)]
+    return min((params for _, params in nearest), key=lambda params: _unevenness(space, params))
+
+
+def _unevenness(space: Space, params: Params) -> float:
+    """How far, in all, parameters are from the middles of their domains: in logarithms, or 1 for another option."""
+    pairs = [(value, default(path, space.domains[path])) for path, value in params.items()]
+    numbers = [not isinstance(middle, bool) and isinstance(middle, int | float) and middle > 0 for _, middle in pairs]
+    return sum(
+        abs(math.log(max(value, 0.5) / middle)) if is_number else float(value != middle)
+        for (value, middle), is_number in zip(pairs, numbers, strict=True)
+    )
 
 
 def _spread(space: Space) -> list[Params]:

@@ -353,7 +353,8 @@ class Study:
 
     def reused(self) -> int:
         """How often a network was needed and already there: the teachers once, then every trial's assistants and itself."""
-        asked = [self._stages[t.number] for t in self.record.trials if t.state == "complete" and "assistant" not in t.facts]
+        complete = [trial for trial in self.record.trials if trial.state == "complete"]
+        asked = [self._stages[trial.number] for trial in complete if not {"assistant", "kept"} & trial.facts.keys()]
         own = len(self.teachers)
         uses = own + sum(1 + sum(one.key() not in self.teachers for one in stage.ancestors()) for stage in asked)
         twins = {one.key() for one in self._twins or ()}
