@@ -180,6 +180,10 @@ def test_the_legend_names_what_is_there_and_only_that():
     (legend,) = figure(study(24)).legends
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["student", "assistant", "from labels", "frontier", "teacher", "dominated", "stopped early"]
+    own = row(role="own", frontier=False, params=9000, accuracy=0.8)
+    (legend,) = figure([*study(24), own]).legends
+    assert set(text.get_text() for text in legend.get_texts()) - set(names) == {"own"}
+    assert any(text.startswith("own: ") for text in texts(figure([*study(24), own])))
     (legend,) = figure([TEACHER]).legends
     assert [text.get_text() for text in legend.get_texts()] == ["teacher"]
 

@@ -26,6 +26,7 @@ from autodistill.study.first import PUBLISHED, TEMPERATURES, completed, configur
 from autodistill.study.folder import Folder, dump
 from autodistill.study.record import Record, Trial
 from autodistill.study.schedule import Study
+from autodistill.text import checked
 
 WIDE = {"family": "mlp", "depth": {"int": [1, 3]}, "width": {"int": [4, 24]}}
 
@@ -215,6 +216,12 @@ def test_more_configurations_than_trials_are_refused(tiny: Callable[..., Spec]) 
         tiny(search__trials=2, search__enqueue=[{"architecture.width": width} for width in (1, 2, 3)])
 
 
+def test_check_says_what_is_tried_first(tiny: Callable[..., Spec]) -> None:
+    found = check(tiny(search__enqueue=[{"architecture.width": 7, "architecture.depth": 2}]), timed=False)
+    assert found["first"][0]["name"] == "search.enqueue[0]" and len(found["first"]) == 4
+    assert "first        mlp depth=2 width=7 (179), " in checked(found, 1)
+
+
 def test_inside_a_choice_the_option_is_understood(space: Callable[..., Space]) -> None:
     options = [{"family": "mlp", "depth": 1, "width": 4}, {"family": "mlp", "depth": 2, "width": {"int": [1, 9]}}]
     made = space(student__architecture={"choice": options}, search__enqueue=[{"architecture{1}.width": 7}])
@@ -399,6 +406,17 @@ def test_a_wider_space_keeps_all_and_more_trials_count_the_new(tiny: Callable[..
     assert len(kept(more)) == 6 and more.counted_done() == 4
     back = run(tiny(search__trials=1), extend=True)  # and of a continued one
     assert {trial.facts["stage"] for trial in kept(back)} >= {trial.facts["stage"] for trial in asked(old)}
+
+
+@pytest.mark.parametrize("sampler", ["auto", "nsga2", "random"])
+def test_every_sampler_goes_on_from_what_is_kept(
+    tiny: Callable[..., Spec], run: Callable[..., Study], sampler: str, tmp_path: Path
+) -> None:
+    run(tiny(), "old")
+    new = run(tiny(search={"trials": 9, "sampler": sampler, "guard": False}), older=str(tmp_path / "old"))
+    assert len(kept(new)) >= 4 and new.counted_done() == 9 and new.finished()
+    proposed = {trial.facts["stage"] for trial in asked(new) if not {"kept", "enqueued", "repeats"} & trial.facts.keys()}
+    assert not proposed & {trial.facts["stage"] for trial in kept(new)}
 
 
 def test_failed_trials_are_forgotten(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:

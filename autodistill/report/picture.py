@@ -221,7 +221,7 @@ def _draw_teachers(axes: Any, teachers: Sequence[Point]) -> None:
 def _draw_own(axes: Any, own: Sequence[Point]) -> None:
     for point in own:
         axes.vlines(point.size, point.low, point.high, color=OWN, linewidth=1.6, alpha=0.65, zorder=4)
-        style = {"marker": "D", "facecolor": "white", "edgecolor": OWN, "linewidth": 2.2, "label": "own"}
+        style = {"marker": "D", "facecolor": "none", "edgecolor": OWN, "linewidth": 2.2, "label": "own"}
         axes.scatter(point.size, point.accuracy, s=95, zorder=6.5, **style)
 
 
