@@ -180,6 +180,10 @@ def test_the_legend_names_what_is_there_and_only_that():
     (legend,) = figure(study(24)).legends
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["student", "assistant", "from labels", "frontier", "teacher", "dominated", "stopped early"]
+    own = row(role="own", frontier=False, params=9000, accuracy=0.8)
+    (legend,) = figure([*study(24), own]).legends
+    assert set(text.get_text() for text in legend.get_texts()) - set(names) == {"own"}
+    assert any(text.startswith("own: ") for text in texts(figure([*study(24), own])))
     (legend,) = figure([TEACHER]).legends
     assert [text.get_text() for text in legend.get_texts()] == ["teacher"]
 
@@ -227,7 +231,7 @@ def test_sizes_are_short():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, from labels, teacher"),
+        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, from labels, own, teacher"),
         ({"params": 0}, "row 1: params is 0; a logarithmic axis needs a number above 0"),
         ({"params": None}, "row 1: params is None"),
         ({"accuracy": 98.9}, "row 1: accuracy, low and high are .*98.9.* shares from 0 to 1"),

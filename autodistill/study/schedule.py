@@ -13,6 +13,7 @@ from ..space import Space
 from ..spec import Checkpoint, Spec, Stage, StudyError, UsageError, chain, describe, twin
 from ..stats import wilson
 from ..store import Store
+from .first import Queue
 from .proposals import Proposals
 from .record import Record, Trial
 from .tables import Row, costs, frontier, network_of, rows
@@ -47,6 +48,7 @@ class Study:
         self.spec, self.space, self.store, self.record, self.chance = spec, space, store, record, chance
         self.teachers = {teacher.key(): teacher for teacher in space.teachers}
         self.proposals = Proposals(spec.search, space.domains, record.trials)
+        self.first = Queue(record.facts().get("first", ()), [trial.facts.get("enqueued") for trial in record.trials])
         self.workers = 1
         self.trained: list[str] = []
         self.done_before = sum(1 for trial in record.trials if _counts(trial) and trial.state != "running")
@@ -234,8 +236,9 @@ class Study:
         return self.teachers_are_there() and few and self.ended is None and self._counted() < self.spec.search.trials
 
     def _ask(self) -> None:
+        first = self.first.next(self.space, self._stages.values())
         try:
-            params, sampled = self.proposals.propose(self.space.feasible)
+            params, sampled = (first.params, {}) if first else self.proposals.propose(self.space.feasible)
         except UsageError:
             if not self.space.closed:
                 raise
@@ -243,7 +246,7 @@ class Study:
             return
         if not self.record.trials:
             self.first_asked = time.monotonic()
-        self._add(params, {}, sampled)
+        self._add(params, {"enqueued": first.name} if first else {}, sampled)
         self._settle()
         self.ended = self._repeats_only()
 
@@ -350,7 +353,8 @@ class Study:
 
     def reused(self) -> int:
         """How often a network was needed and already there: the teachers once, then every trial's assistants and itself."""
-        asked = [self._stages[t.number] for t in self.record.trials if t.state == "complete" and "assistant" not in t.facts]
+        complete = [trial for trial in self.record.trials if trial.state == "complete"]
+        asked = [self._stages[trial.number] for trial in complete if not {"assistant", "kept"} & trial.facts.keys()]
         own = len(self.teachers)
         uses = own + sum(1 + sum(one.key() not in self.teachers for one in stage.ancestors()) for stage in asked)
         twins = {one.key() for one in self._twins or ()}
@@ -377,5 +381,5 @@ def _rungs(trial: Trial) -> dict[int, float]:
 
 
 def _counts(trial: Trial) -> bool:
-    """Whether a trial uses up one of the number asked for: no repeat, no assistant, not tried again later."""
-    return trial.retried is None and not {"repeats", "assistant"} & trial.facts.keys()
+    """Whether a trial uses up one of the number asked for: no repeat, no assistant, none kept, not tried again later."""
+    return trial.retried is None and not {"repeats", "assistant", "kept"} & trial.facts.keys()

@@ -17,6 +17,8 @@ from .record import Record, Trial
 
 Row = dict[str, Any]
 SIZES = ("params", "macs", "bytes")
+ORIGIN = ("enqueued", "kept")
+"""Where a trial comes from, unless a sampler proposed it."""
 
 
 def network_of(store: Store, key: str) -> Stage | Checkpoint:
@@ -25,7 +27,7 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
-    """One row for each teacher, one for each assistant, one for each trial, in this order; members of the frontier marked.
+    """One row for each teacher, one's own student, each assistant, each trial, in this order; the frontier's marked.
 
     Shares and compressions are against the first teacher.
     """
@@ -33,8 +35,10 @@ def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
     if not keys or not all(store.has("stages", key) for key in keys):
         return []
     teachers = [_stored(store, key, role="teacher") | {"dark": store.record("stages", key)["dark"]} for key in keys]
+    own = [key for key in [record.facts().get("own")] if key is not None and store.has("stages", key)]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [*teachers, *_assistants(store, trials, keys), *(_of_trial(store, trial) for trial in trials)]
+    found = [*teachers, *(_stored(store, key, role="own") for key in own)]
+    found += [*_assistants(store, trials, keys), *(_of_trial(store, trial) for trial in trials)]
     for row in found:
         _relate(row, teachers[0])
     for index in _members(found, spec):
@@ -88,7 +92,8 @@ def _of_trial(store: Store, trial: Trial) -> Row:
     there = all(store.has("stages", key) for key in (*facts["above"], facts["stage"]))
     row = _stored(store, facts["stage"], role=facts["role"]) if trial.state == "complete" and there else _unmeasured(trial)
     searched = {f"param.{path}": value for path, value in trial.params.items()}
-    return row | {"trial": trial.number, "repeats": "repeats" in facts, "retried": trial.retried} | searched
+    origin = {"repeats": "repeats" in facts, "retried": trial.retried, **{name: facts.get(name) for name in ORIGIN}}
+    return row | {"trial": trial.number} | origin | searched
 
 
 def _unmeasured(trial: Trial) -> Row:
@@ -119,7 +124,7 @@ def costs(found: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> NDAr
 
 
 def _members(found: Sequence[Row], spec: Spec) -> list[int]:
-    """Positions of the frontier's rows, the smallest first. The teacher is none; an assistant only within the limits."""
+    """Positions of the frontier's rows, the smallest first: of what was searched, an assistant only within the limits."""
     able = [index for index, row in enumerate(found) if row["state"] == "complete" and _may_be_member(row, spec)]
     chosen = pareto.frontier(costs([found[index] for index in able], spec.search.objectives))
     return sorted((able[index] for index in chosen), key=lambda index: found[index]["params"])
@@ -127,7 +132,7 @@ def _members(found: Sequence[Row], spec: Spec) -> list[int]:
 
 def _may_be_member(row: Row, spec: Spec) -> bool:
     limits = spec.search.limits.model_dump(exclude_none=True)
-    return row["role"] != "teacher" and all(row[name] <= limit for name, limit in limits.items())
+    return row["role"] not in ("teacher", "own") and all(row[name] <= limit for name, limit in limits.items())
 
 
 def frontier(found: Sequence[Row]) -> list[Row]:
