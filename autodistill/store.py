@@ -3,9 +3,11 @@
     <root>/<kind>/<key>/<attempt>/...      the files of one attempt
     <root>/<kind>/<key>/record.json        written last: which attempt won, the sha256 of each file, and what was measured
 
+    <root>/partial/<key>                   what a stage in training goes on from
+
 A folder counts only when its record is there, so anything may be killed at any time. No folder is renamed. Of two that
 race for one key the first record stands and the other attempt is removed. Kinds are `stages` (whose record is called
-stage.json), `outputs` and `data`.
+stage.json), `outputs` and `data`. A partial is only a saving: what is damaged counts as not there.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any, Literal
 from .spec import StoreError, digest
 
 Kind = Literal["stages", "outputs", "data"]
+DIGEST = hashlib.sha256().digest_size
 RECORDS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
 
 
@@ -96,8 +99,39 @@ class Store:
             shutil.rmtree(attempt, ignore_errors=True)
             raise
 
+    def save_partial(self, key: str, content: bytes | memoryview) -> None:
+        """Keeps what a stage in training goes on from, instead of what was kept before: whole or not at all."""
+        path = self._partial(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{uuid.uuid4().hex}")
+        try:
+            with draft.open("wb") as file:
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def load_partial(self, key: str) -> bytes | None:
+        """What was kept last, or None where there is none that is as it was written."""
+        try:
+            with self._partial(key).open("rb") as file:
+                checksum, content = file.read(DIGEST), file.read()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).digest() == checksum else None
+
+    def remove_partial(self, key: str) -> None:
+        self._partial(key).unlink(missing_ok=True)
+
+    def _partial(self, key: str) -> Path:
+        return self.root / "partial" / key
+
     def sweep(self) -> None:
-        """Removes attempts that were cut off. Only where nobody else writes into this store."""
+        """Removes what was cut off, and the partials of stages that are stored. Only where nobody else writes into it."""
+        for path in (self.root / "partial").glob("*"):
+            if path.name.startswith(".") or self.has("stages", path.name):
+                path.unlink()
         for kind, name in RECORDS.items():
             for folder in (self.root / kind).glob("*"):
                 kept = {self.record(kind, folder.name)["attempt"]} if (folder / name).exists() else set()

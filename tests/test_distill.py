@@ -73,6 +73,14 @@ class House:
         return self.store.file("stages", stage.key(), "model.safetensors").read_bytes()
 
 
+def failure_of(job: Job, store: Store) -> str | None:
+    """Why a job without rungs failed."""
+    with pytest.raises(StopIteration) as end:
+        next(attempt(job, store, cuda=False, threads=1))
+    reason: str | None = end.value.value
+    return reason
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Any:
     before = torch.get_num_threads()
@@ -214,14 +222,14 @@ def test_a_batch_larger_than_the_data_is_the_data(house: House) -> None:
 def test_a_loss_that_explodes_fails_the_stage_with_the_way_out(house: House) -> None:
     recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "epochs": 3})
     job = Job(network=house.stage(MLP(depth=3, width=8), recipe=recipe))
-    reason = attempt(job, house.store, cuda=False, threads=1)
+    reason = failure_of(job, house.store)
     assert reason is not None and "mlp depth=3 width=8" in reason and "lower the learning rate (1e+30)" in reason
     assert not house.store.has(*job.address())
 
 
 def test_an_exception_in_ones_own_code_is_a_reason_with_its_place(house: House) -> None:
     stage = house.stage(Imported(factory="tests.own:broken"))
-    reason = attempt(Job(network=stage), house.store, cuda=False, threads=1)
+    reason = failure_of(Job(network=stage), house.store)
     assert reason is not None and "own forward says no" in reason
 
 
@@ -276,7 +284,7 @@ def test_outputs_that_are_not_finite_fail_the_stage(house: House) -> None:
     recipe = RECIPE.model_copy(
         update={"learning_rate": 3e38, "epochs": 1, "batch_size": 2000, "optimizer": "sgd", "momentum": 0.0}
     )
-    reason = attempt(Job(network=house.stage(recipe=recipe)), house.store, cuda=False, threads=1)
+    reason = failure_of(Job(network=house.stage(recipe=recipe)), house.store)
     assert reason is not None and "not finite" in reason
 
 

@@ -62,10 +62,14 @@ def save_network(folder: Path, network: Network) -> None:
 
 def measurement(network: Network, data: Data, architecture: AnyArchitecture, device: torch.device) -> dict[str, Any]:
     """Validation accuracy and exact sizes of a trained network. Raises StageFailed when its outputs are no logits."""
-    logits = logits_of(network, data, data.validation_x, device)
-    correct, n = count_correct(logits, data.validation_y), len(data.validation_y)
+    correct, n = count_right(network, data, device), len(data.validation_y)
     size = sizes(architecture, data.shape, data.classes)
     return {"accuracy": correct / n, "correct": correct, "n": n, "params": size.params, "macs": size.macs, "bytes": size.bytes}
+
+
+def count_right(network: Network, data: Data, device: torch.device) -> int:
+    """How many validation samples a network is right on. Raises StageFailed when its outputs are no logits."""
+    return count_correct(logits_of(network, data, data.validation_x, device), data.validation_y)
 
 
 def dark(network: Network, data: Data, device: torch.device) -> dict[str, Any]:

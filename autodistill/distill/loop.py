@@ -28,17 +28,18 @@ from ..models import Network, inherit
 from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
-from .artifacts import build_for, channels_last, dark, load_network, measurement, save_network
+from . import partial
+from .artifacts import build_for, channels_last, count_right, dark, load_network, measurement, save_network
 from .data import Data, open_data
 from .guides import Guides
 from .samples import Batch, Samples
-from .seeds import derived_seed, seeded
+from .seeds import derived_seed, going_on, seeded, states
 
 BALANCED = 8
 
 
 class Rung(NamedTuple):
-    """What a training has come to after some of its epochs: the validation accuracy, and its seconds so far."""
+    """What a training has come to after some of its epochs: the validation accuracy, and its seconds so far (see `Run`)."""
 
     epochs: int
     accuracy: float
@@ -56,41 +57,70 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
 
 
 def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int]) -> Generator[Rung]:
-    """The same, stopping to report after as many epochs as the `rungs` say; may be closed there."""
+    """The same, stopping to report after as many epochs as the `rungs` say; may be closed there, or killed anywhere.
+
+    Asked for again it reports what was passed before and goes on from the last rung, with the same numbers.
+    """
     if store.has("stages", stage.key()):
         return
+    state = partial.load(store, stage.key(), device)
+    if state is not None:
+        yield from (rung for rung in _passed(state) if rung.epochs in rungs)
     data = open_data(store, stage.task.data)
-    started = time.perf_counter()
-    run, losses = Run(store, stage, data, device), list[float]()
-    with seeded(stage.seed, "forward", device):  # dropout and its like
-        while run.epochs < stage.recipe.epochs:
-            losses.append(run.epoch())
-            if run.epochs in rungs:
-                found = measurement(run.network, data, stage.architecture, device)
-                yield Rung(run.epochs, found["accuracy"], time.perf_counter() - started)
-    seconds = time.perf_counter() - started
+    run = _begun(store, stage, data, device, state)
+    while run.epochs < stage.recipe.epochs:
+        run.epoch()
+        if run.epochs in rungs:
+            accuracy = count_right(run.network, data, device) / len(data.validation_y)
+            run.rungs.append(Rung(run.epochs, accuracy, run.seconds))
+            partial.save(store, stage.key(), run.state(), device)
+            yield run.rungs[-1]
+    _store(store, stage, data, run)
+
+
+def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None) -> Run:
+    """A stage in training, as far as its state has it."""
+    run = Run(store, stage, data, device)
+    if state is None:
+        return run
+    try:
+        return run.restored(state)
+    except (KeyError, RuntimeError, TypeError, ValueError):  # of another network: one's own module has changed since
+        return Run(store, stage, data, device)
+
+
+def _passed(state: dict[str, Any]) -> list[Rung]:
+    return [Rung(*rung) for rung in state["rungs"]]
+
+
+def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
+    """Measures what was trained to its end and stores it; what it could have gone on from is no longer needed."""
 
     def fill(folder: Path) -> dict[str, Any]:
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
         save_network(folder, network)
-        found = measurement(network, data, stage.architecture, device)
+        found = measurement(network, data, stage.architecture, run.device)
         return {
             "network": stage.model_dump(mode="json"),
-            "measurement": found | {"seconds": seconds},
-            "losses": losses,
-            **({} if stage.teachers else {"dark": dark(network, data, device)}),
+            "measurement": found | {"seconds": run.seconds},
+            "losses": run.losses,
+            "rungs": [list(rung) for rung in run.rungs],
+            **({} if stage.teachers else {"dark": dark(network, data, run.device)}),
             **({"scales": run.loss.scales} if stage.objective.balance else {}),
-            "environment": environment(device),
+            "environment": environment(run.device),
         }
 
     store.make("stages", stage.key(), fill)
+    store.remove_partial(stage.key())
 
 
 class Run:
-    """A stage in training."""
+    """A stage in training. `seconds` are those of preparing and training: neither of measuring nor of waiting."""
 
     def __init__(self, store: Store, stage: Stage, data: Data, device: torch.device) -> None:
+        started = time.perf_counter()
         self.stage, self.device, self.epochs, self.taken = stage, device, 0, 0
+        self.losses, self.rungs = list[float](), list[Rung]()
         self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
         self.batch = min(stage.recipe.batch_size, len(self.samples))
         self.steps = len(self.samples) // self.batch
@@ -105,6 +135,36 @@ class Run:
         if stage.objective.balance == "initial":
             with seeded(stage.seed, "balance", device):
                 self.loss.balance(self.first_values())
+        with seeded(stage.seed, "forward", device):  # dropout and its like
+            self.forward = states(device)
+        self.seconds = time.perf_counter() - started
+
+    def state(self) -> dict[str, Any]:
+        """All that the epochs to come depend on, and what the epochs so far have come to."""
+        return {
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            **{name: generator.get_state() for name, generator in self._generators().items()},
+            **{name: getattr(self, name) for name in ("forward", "epochs", "taken", "losses", "seconds")},
+            "rungs": [list(rung) for rung in self.rungs],
+            "scales": self.loss.scales,
+        }
+
+    def restored(self, state: dict[str, Any]) -> Run:
+        """As a training of the same stage was that had this `state`. Raises what torch does where it is of another."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for name, generator in self._generators().items():
+            generator.set_state(state[name])
+        self.forward, self.epochs, self.taken = state["forward"], state["epochs"], state["taken"]
+        self.losses, self.rungs, self.loss.scales = state["losses"], _passed(state), state["scales"]
+        self.seconds += state["seconds"]
+        return self
+
+    def _parts(self) -> dict[str, Any]:
+        return {"network": self.network, "loss": self.loss, "optimizer": self.optimizer, "scheduler": self.scheduler}
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {"order": self.order, "dropping": self.dropping}
 
     @property
     def shown(self) -> int:
@@ -158,10 +218,14 @@ class Run:
 
     def epoch(self) -> float:
         """One pass over the training data; returns the mean loss. Raises StageFailed when it is not finite."""
+        started = time.perf_counter()
         self.network.train()
         batches = self.samples.batches(self.rows(self.order), self.shown)
-        mean = float(torch.stack([self.step(rows_B, batch) for rows_B, batch in batches]).mean())
+        with going_on(self.forward, self.device):
+            mean = float(torch.stack([self.step(rows_B, batch) for rows_B, batch in batches]).mean())
         self.epochs += 1
+        self.losses.append(mean)
+        self.seconds += time.perf_counter() - started
         if not math.isfinite(mean):
             raise StageFailed(
                 f"the loss of {describe(self.stage.architecture)} became {mean}; "

@@ -103,7 +103,7 @@ class Study:
         self._running.discard(job.address())
         for trial in self._open():
             if trial.facts["stage"] == key:
-                self._tell(trial, None, {"rungs": list(self._rungs[key].items())}, stopped=True)
+                self._tell(trial, None, {}, stopped=True)
         return False
 
     def finished(self) -> bool:
@@ -311,10 +311,18 @@ class Study:
     def _tell_stored(self, trial: Trial, network: Network) -> None:
         stage = self._stages[trial.number]
         if network.key() == stage.key():
-            rungs = self._rungs.get(stage.key())
-            self._tell(trial, self._values(network.key()), {"rungs": list(rungs.items())} if rungs else {})
+            self._note_passed(stage)
+            self._tell(trial, self._values(network.key()), {})
         elif isinstance(network, Stage) and network.key() not in self.teachers:
             self._enter_assistant(network)
+
+    def _note_passed(self, stage: Stage) -> None:
+        """The rungs of a stage count, whoever trained it: another study, or this one before it was killed."""
+        places = self.spec.search.rungs(stage.recipe.epochs)
+        passed = self.store.record("stages", stage.key()).get("rungs", []) if stage.key() not in self._rungs else []
+        found = {places.index(epochs): accuracy for epochs, accuracy, _ in passed if epochs in places}
+        if found:
+            self._rungs[stage.key()] = found
 
     def _enter_assistant(self, network: Stage) -> None:
         """An assistant that this space could have proposed is knowledge for the sampler."""
@@ -339,7 +347,8 @@ class Study:
         self._tell(trial, None, {"reason": reason})
 
     def _tell(self, trial: Trial, values: list[float] | None, facts: dict[str, Any], *, stopped: bool = False) -> None:
-        self.record.tell(trial, values, facts, stopped=stopped)
+        rungs = self._rungs.get(trial.facts["stage"])
+        self.record.tell(trial, values, facts | ({"rungs": list(rungs.items())} if rungs else {}), stopped=stopped)
         self.proposals.ended(trial)
 
     def _close_rungs(self, stage: Stage) -> None:

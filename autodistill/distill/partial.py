@@ -1,0 +1,35 @@
+"""What a training that was stopped or killed goes on from. Tensors and plain numbers only: nothing is unpickled."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import torch
+
+from ..store import Store
+
+
+def save(store: Store, key: str, state: dict[str, Any], device: torch.device) -> None:
+    """Keeps the state of a stage in training, instead of an earlier one."""
+    buffer = io.BytesIO()
+    torch.save({"state": state, "made_by": _made_by(device)}, buffer)
+    store.save_partial(key, buffer.getbuffer())
+
+
+def load(store: Store, key: str, device: torch.device) -> dict[str, Any] | None:
+    """The state kept last, its tensors on the CPU; None where there is none for this kind of device."""
+    content = store.load_partial(key)
+    if content is None:
+        return None
+    try:
+        found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):  # written by what this torch does not read
+        return None
+    return found["state"] if found.get("made_by") == _made_by(device) else None
+
+
+def _made_by(device: torch.device) -> list[str]:
+    """Others would go on with other numbers."""
+    return [str(torch.__version__), device.type]
