@@ -48,7 +48,7 @@ class Replay:
         return False
 
     def run(self, study: Study, after: Callable[[], None]) -> None:
-        study.workers = self.workers
+        study.workers, study.clock = self.workers, lambda: self.clock
         self._events.clear()
         while True:
             while len(self._events) < self.workers and (job := study.next()) is not None:
