@@ -23,10 +23,11 @@ from .study.folder import Folder
 from .study.older import Older, begin
 from .study.record import Record
 from .study.schedule import Study
-from .study.tables import rows
 
 PICTURE_SECONDS = 30.0
 TABLE_SECONDS = 2.0
+PATIENCE = 20
+"""The next drawing waits for so many times what the last one took."""
 OWN_STORE = "store"
 
 
@@ -204,23 +205,22 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
 
 
 class _Pen:
-    """Rewrites the report while the search runs, not more often than it can be looked at."""
+    """Rewrites the report while the search runs: not more often than it can be looked at, nor so that it costs much."""
 
     def __init__(self, study: Study, folder: Folder, progress: Progress) -> None:
         self.study, self.folder, self.progress = study, folder, progress
-        self._tables = self._pictures = -PICTURE_SECONDS
+        self._next_tables = self._next_pictures = 0.0
 
     def after(self) -> None:
-        now = time.monotonic()
-        if now - self._tables < TABLE_SECONDS:
-            return
-        self._tables = now
-        self.draw(picture=now - self._pictures > PICTURE_SECONDS)
+        if time.monotonic() >= self._next_tables:
+            self.draw(picture=time.monotonic() >= self._next_pictures)
 
     def draw(self, *, picture: bool) -> None:
-        found: list[dict[str, Any]] = rows(self.study.spec, self.study.store, self.study.record)
-        if found:
+        started = time.monotonic()
+        if found := self.study.rows():
             write(self.folder.path, self.study.spec, found, self.study.chance, picture=picture)
             self.progress.update(self.study, found)
+        ended = time.monotonic()
+        self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))
         if picture:
-            self._pictures = time.monotonic()
+            self._next_pictures = ended + max(PICTURE_SECONDS, PATIENCE * (ended - started))

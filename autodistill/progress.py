@@ -44,20 +44,15 @@ class Progress:
     def update(self, study: Study, found: list[Row]) -> None:
         done, of = study.counted_done(), study.spec.search.trials
         self.stages = f"trials {done}/{of}, stages trained {len(study.trained)}, reused {study.reused()}"
-        self.left = "; twins of the frontier learn from labels" if study.guarding() else self._time_left(study, done, of)
+        left = study.seconds_left()
+        self.left = "; twins of the frontier learn from labels" if study.guarding() else ""
+        self.left += "" if left is None else f", {clock(left)} left"
         self.best = _best(found) or self.best
         before, self._ended = self._ended, study.finished()
         due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
         if not self.console.is_terminal and due:
             self._printed = time.monotonic()
             self.console.print(self._line(), soft_wrap=True)
-
-    def _time_left(self, study: Study, done: int, of: int) -> str:
-        fresh = done - study.done_before
-        if fresh <= 0:
-            return ""
-        seconds = (time.monotonic() - study.first_asked) / fresh * (of - done)
-        return f", {clock(seconds)} left"
 
     def _line(self) -> Text:
         elapsed = clock(time.monotonic() - self.started)

@@ -5,6 +5,7 @@ scipy.stats takes half a second to import, so it is imported where it is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -32,3 +33,15 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
         raise ValueError(f"confidence is {confidence}; give a share strictly between 0 and 1, such as 0.95")
     found = binomtest(correct, n).proportion_ci(confidence, method="wilson")
     return Interval(float(found.low), float(found.high))
+
+
+def kendall(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Kendall's tau-b of pairs: 1 where both sides order alike, -1 where one reverses the other.
+
+    Kendall 1938, with ties as of 1945. None where a side does not vary.
+    """
+    from scipy.stats import kendalltau
+
+    if any(len({pair[side] for pair in pairs}) < 2 for side in (0, 1)):
+        return None
+    return float(kendalltau(*zip(*pairs, strict=True)).statistic)

@@ -109,7 +109,7 @@ def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
     def kill_once(self: Study) -> Any:
         job = original(self)
         busy = training()
-        students_only = all(kind == "stages" for kind, _ in self._running)
+        students_only = all(kind == "stages" for kind, _ in self.jobs.running)
         if len(self.record.trials) >= 2 and students_only and busy and not killed:
             killed.append(busy[0].pid)
             os.kill(busy[0].pid, signal.SIGKILL)

@@ -15,15 +15,17 @@ from autodistill.prepare import load_data, space_of
 from autodistill.report.write import counts, summary
 from autodistill.spec import Spec, Stage, StudyError, UsageError
 from autodistill.store import Store
+from autodistill.study.jobs import needs
 from autodistill.study.record import Record
-from autodistill.study.schedule import REPEATS, Study, needs
+from autodistill.study.schedule import Study
+from autodistill.study.trials import REPEATS
 
 CPU = torch.device("cpu")
 
 
-def open_study(spec: Spec, root: Path) -> Study:
+def open_study(spec: Spec, root: Path, store: Store | None = None) -> Study:
     spec, splits = load_data(spec, cuda=False)
-    store = Store(root / "store")
+    store = store or Store(root / "store")
     space = space_of(spec, splits, store)
     record = Record(root / "study.db", spec, space.domains)
     if "teachers" not in record.facts():
@@ -91,7 +93,7 @@ def test_twelve_trials_on_one_assistant_train_it_once(study: Callable[..., Study
     jobs = run(one)
     keys = [job.network.key() for job in jobs if job.trains]
     assert len(keys) == len(set(keys)) == 1 + 1 + 12
-    assistants = {network.key() for stage in one._stages.values() for network in stage.ancestors()} - set(one.teachers)
+    assistants = {key for trial in one.record.trials for key in trial.facts["above"]} - set(one.teachers)
     assert len(assistants) == 1
     assert one.reused() == 11
 
@@ -145,7 +147,7 @@ def test_values_told_are_natural_units(study: Callable[..., Study]) -> None:
     stored = optuna.load_study(study_name="tiny", storage=one.record.storage)
     assert [direction.name for direction in stored.directions] == ["MAXIMIZE", "MINIMIZE"]
     for trial in stored.trials:
-        found = one.measured(trial.user_attrs["stage"])
+        found = one.stages.measured(trial.user_attrs["facts"]["stage"])
         assert trial.values == [found["accuracy"], found["params"]]
 
 
@@ -250,8 +252,8 @@ def test_when_every_rung_is_closed_the_study_ends_and_says_why(study: Callable[.
 
 
 def test_a_result_that_another_study_stored_is_told(study: Callable[..., Study], folder: Path) -> None:
-    one, two = study(), open_study(study().spec, _beside(folder))
-    two.store = one.store
+    one = study()
+    two = open_study(one.spec, _beside(folder), one.store)
     while (job := two.next()) is not None:
         do(two, job)
     assert two.finished()

@@ -14,27 +14,36 @@ from ..store import Store
 from ..study.folder import Folder, replace
 from ..study.own import beaten
 from ..study.record import Record
-from ..study.tables import ORIGIN, Row, frontier, hypervolume, rows
+from ..study.tables import ORIGIN, Row, Stages, concordance, frontier, hypervolume, rows
 from .picture import draw
 
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
     *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
-FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *MEMBER)
+FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *MEMBER, "rung_epochs", "rung_accuracy")
+INNER = ("dark", "rungs")
 
 
 def write(folder: Path, spec: Spec, found: Sequence[Row], chance: float, *, picture: bool = True) -> None:
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
-    columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row if key != "dark")]))
+    columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row if key not in INNER)]))
     replace(folder / "trials.csv", _csv(found, columns))
     members = frontier(found)
     replace(folder / "frontier.csv", _csv(members, MEMBER))
     replace(folder / "frontier.json", json.dumps(summary(spec, found, chance), indent=1).encode() + b"\n")
     if picture:
         size = spec.search.objectives[1]
-        drawn = [row | {size: max(1, row[size])} for row in found if row["accuracy"] is not None]  # a log axis has no 0
+        drawn = [_shown(row) | {size: max(1, row[size])} for row in found]  # a log axis has no 0
+        drawn = [row for row in drawn if row["accuracy"] is not None]
         draw(drawn, title=spec.study, size=size, target=folder / "frontier")
+
+
+def _shown(row: Row) -> Row:
+    """A trial that was stopped stands where it was at its last rung."""
+    if row["state"] != "stopped":
+        return row
+    return row | dict.fromkeys(("accuracy", "low", "high"), row["rung_accuracy"])
 
 
 def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
@@ -42,12 +51,13 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
     teacher = next(row for row in found if row["role"] == "teacher")
     return {
         "study": spec.study,
-        "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row["role"] == "teacher"],
+        "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row.get("dark")],
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
         "own": beaten(spec, found),
         "hypervolume": hypervolume(spec, found, chance),
+        "rungs": concordance(found),
     }
 
 
@@ -66,7 +76,7 @@ def redraw(folder: Folder) -> tuple[Spec, list[Row], float]:
     spec = folder.read()
     record = Record(folder.database, spec)
     store = Store(folder.path / record.facts()["store"])
-    found, chance = rows(spec, store, record), record.facts()["chance"]
+    found, chance = rows(spec, Stages(store), record), record.facts()["chance"]
     record.close()
     write(folder.path, spec, found, chance)
     return spec, found, chance

@@ -9,11 +9,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..space import COUNT, Space
-from ..spec import Checkpoint, Stage, UsageError, describe, located
+from ..spec import Checkpoint, UsageError, describe, located
 from ..spec.domains import Choice, Domain, Int, Log, match
 
 Params = dict[str, Any]
@@ -74,12 +74,11 @@ class Queue:
     def __init__(self, first: Sequence[Sequence[Any]], asked: Container[Any]) -> None:
         self._left = [First(*one) for one in first if one[0] not in asked]
 
-    def next(self, space: Space, known: Iterable[Stage]) -> First | None:
-        """The first that may be proposed now and is none of the `known` stages; it is in the queue no more."""
-        keys = {stage.key() for stage in known} if self._left else ()
+    def next(self, space: Space, is_known: Callable[[str], bool]) -> First | None:
+        """The first that may be proposed now and whose stage, by its key, is not known; it is in the queue no more."""
         while self._left:
             one = self._left.pop(0)
-            if space.feasible(one.params) and space.decode(one.params).key() not in keys:
+            if space.feasible(one.params) and not is_known(space.decode(one.params).key()):
                 return one
         return None
 

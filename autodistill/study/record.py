@@ -6,7 +6,8 @@ A trial enters it whole, in one transaction, already with its parameters: a kill
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.pool import StaticPool
 
 from ..spec import Spec, StudyError
 from ..spec.domains import Domain
@@ -26,12 +28,14 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
+FACTS = "facts"
+"""What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(kw_only=True)
 class Trial:
-    """A trial as the driver sees it; `facts` are Optuna's user attributes (stage, role, architecture, reason, ...).
+    """A trial as the driver sees it; `facts` are kept as Optuna's user attributes (stage, role, architecture, reason, ...).
 
     `sampled` is what the sampler wants kept.
     `retried` is the number of the trial that tried the same again (whose fact `retries` says so).
@@ -46,34 +50,74 @@ class Trial:
     retried: int | None = None
 
 
-class Record:
-    """The Optuna study of a spec. `domains` may be left out where nothing is proposed."""
+class _Connection(sqlite3.Connection):
+    """Lets several calls of Optuna's storage, which commits in each, be one transaction."""
 
-    def __init__(self, database: Path, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
-        self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
+    _held = False
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        self._held = True
         try:
-            # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
-            connect = {"creator": lambda: sqlite3.connect(database, timeout=60)}
-            self.storage = optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
-            self.study = optuna.create_study(
+            yield
+        except BaseException:
+            self._held = False
+            self.rollback()
+            raise
+        self._held = False
+        self.commit()
+
+    def commit(self) -> None:
+        if not self._held:
+            super().commit()
+
+    def rollback(self) -> None:
+        """SQLAlchemy calls it after each commit too."""
+        if not self._held:
+            super().rollback()
+
+
+class Record:
+    """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed."""
+
+    def __init__(self, database: Path | None, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
+        self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
+        self._connection: _Connection | None = None
+        try:
+            self.storage = self._opened(database)
+            study = optuna.create_study(
                 study_name=spec.study, storage=self.storage, directions=directions(spec.search), load_if_exists=True
             )
-            found = self.study.get_trials(deepcopy=False)
+            self._study = self.storage.get_study_id_from_name(spec.study)
+            self._facts, found = dict(study.user_attrs), study.get_trials(deepcopy=False)
         except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
             cause = str(error).splitlines()[0]
             if "disk is full" in str(error):
                 raise StudyError(f"no space left for {database}; free some, then give the same command again") from error
             raise StudyError(f"{database} is no readable study ({cause}); give another --out or --fresh") from error
+        self._ids = [trial._trial_id for trial in found]
         self.trials: list[Trial] = []
         for one in found:
             self._keep(_seen(one))
 
+    def _opened(self, database: Path | None) -> optuna.storages.BaseStorage:
+        if database is None:
+            return optuna.storages.InMemoryStorage()
+        self._connection = sqlite3.connect(database, timeout=60, factory=_Connection, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
+        connect = {"creator": lambda: self._connection, "poolclass": StaticPool}
+        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
+
     def facts(self) -> dict[str, Any]:
-        return self.study.user_attrs
+        """Of the study as a whole."""
+        return self._facts
 
     def note(self, key: str, value: Any) -> None:
         """Writes a fact about the study as a whole."""
-        self.study.set_user_attr(key, value)
+        self.storage.set_study_user_attr(self._study, key, value)
+        self._facts[key] = value
 
     def add(
         self,
@@ -90,12 +134,12 @@ class Record:
             params=dict(params),
             distributions=self.distributions,
             values=values,
-            user_attrs=facts,
+            user_attrs={FACTS: facts},
             system_attrs=sampled or {},
         )
         if values is None:
             frozen.datetime_start = datetime.now()
-        self.study.add_trial(frozen)
+        self._ids.append(self.storage.create_new_trial(self._study, template_trial=frozen))
         trial = Trial(
             number=len(self.trials), params=dict(params), state=STATES[state], facts=dict(facts), sampled=sampled or {}
         )
@@ -118,16 +162,21 @@ class Record:
     ) -> None:
         """Ends a running trial: complete with its values in natural units; without, stopped at a rung or failed."""
         state = TrialState.COMPLETE if values is not None else TrialState.PRUNED if stopped else TrialState.FAIL
-        number = self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
-        for key, value in (facts or {}).items():
-            self.storage.set_trial_user_attr(number, key, value)
-            trial.facts[key] = value
-        self.study.tell(trial.number, values, state=state)
+        number = self._ids[trial.number]
+        with self._whole():
+            for key, value in (facts or {}).items():
+                self.storage.set_trial_user_attr(number, key, value)
+            self.storage.set_trial_state_values(number, state, values)
+        trial.facts |= facts or {}
         trial.state, trial.values = STATES[state], None if values is None else list(values)
+
+    def _whole(self) -> AbstractContextManager[None]:
+        return self._connection.whole() if self._connection else nullcontext()
 
     def close(self) -> None:
         self.storage.remove_session()
-        self.storage.engine.dispose()
+        if isinstance(self.storage, optuna.storages.RDBStorage):
+            self.storage.engine.dispose()
 
 
 def _seen(trial: FrozenTrial) -> Trial:
@@ -136,6 +185,6 @@ def _seen(trial: FrozenTrial) -> Trial:
         params=trial.params,
         state=STATES[trial.state],
         values=trial.values,
-        facts=dict(trial.user_attrs),
+        facts=trial.user_attrs[FACTS] | {key: value for key, value in trial.user_attrs.items() if key != FACTS},
         sampled=dict(trial.system_attrs),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import pareto
 from ..spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, twin
-from ..stats import wilson
+from ..stats import kendall, wilson
 from ..store import Store
 from .record import Record, Trial
 
@@ -26,90 +26,135 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
     return NETWORK.validate_python(store.record("stages", key)["network"], strict=False)
 
 
-def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
+class Stages:
+    """What a store says of its networks, each read once: a key says what it stands for, so it never changes."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._measured: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, Row] = {}
+
+    def has(self, key: str) -> bool:
+        return key in self._rows or self.store.has("stages", key)
+
+    def measured(self, key: str) -> dict[str, Any]:
+        """The measurement of a stored network, its `rungs` and, of one from labels, what is `dark` in it."""
+        if key not in self._measured:
+            record = self.store.record("stages", key)
+            self._measured[key] = record["measurement"] | {"rungs": record.get("rungs", []), "dark": record.get("dark")}
+        return self._measured[key]
+
+    def values(self, key: str, objectives: Sequence[str]) -> list[float]:
+        return [float(self.measured(key)[name]) for name in objectives]
+
+    def row(self, key: str, *, role: str) -> Row:
+        """The row of a stored network; seconds_chain counts every stage above it too."""
+        if key not in self._rows:
+            self._rows[key] = self._row(key)
+        return self._rows[key] | {"role": role}
+
+    def _row(self, key: str) -> Row:
+        network = network_of(self.store, key)
+        above = network.ancestors() if isinstance(network, Stage) else []
+        measured = self.measured(key)
+        seconds = [self.measured(one.key())["seconds"] for one in above]
+        interval = wilson(measured["correct"], measured["n"])
+        return {
+            "trial": None,
+            "role": None,
+            "state": "complete",
+            "stage": key,
+            "architecture": describe(network.architecture),
+            "chain": chain(network),
+            **{name: measured[name] for name in SIZES},
+            "accuracy": measured["accuracy"],
+            "low": interval.low,
+            "high": interval.high,
+            "seconds": measured["seconds"],
+            "seconds_chain": measured["seconds"] + sum(seconds),
+            "reason": None,
+            "frontier": False,
+            "from_labels": None,
+            "worse_than_labels": None,
+        }
+
+
+def rows(spec: Spec, stages: Stages, record: Record) -> list[Row]:
     """One row for each teacher, one's own student, each assistant, each trial, in this order; the frontier's marked.
 
     Shares and compressions are against the first teacher.
     """
     keys = record.facts().get("teachers", [])
-    if not keys or not all(store.has("stages", key) for key in keys):
+    if not keys or not all(map(stages.has, keys)):
         return []
-    teachers = [_stored(store, key, role="teacher") | {"dark": store.record("stages", key)["dark"]} for key in keys]
-    own = [key for key in [record.facts().get("own")] if key is not None and store.has("stages", key)]
+    teachers = [stages.row(key, role="teacher") | {"dark": stages.measured(key)["dark"]} for key in keys]
+    own = [key for key in [record.facts().get("own")] if key is not None and stages.has(key)]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [*teachers, *(_stored(store, key, role="own") for key in own)]
-    found += [*_assistants(store, trials, keys), *(_of_trial(store, trial) for trial in trials)]
+    found = [*teachers, *(stages.row(key, role="own") for key in own)]
+    found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
     for row in found:
         _relate(row, teachers[0])
+    failed = record.facts().get("failed", {})
     for index in _members(found, spec):
         found[index]["frontier"] = True
-        found[index] |= _against_labels(store, found[index], record.facts().get("failed", {}))
+        found[index] |= _against_labels(stages, found[index], failed)
     return found
 
 
-def _against_labels(store: Store, row: Row, failed: Mapping[str, str]) -> Row:
+def _against_labels(stages: Stages, row: Row, failed: Mapping[str, str]) -> Row:
     """The accuracy of a distilled network's twin that was trained from labels, and whether that is better."""
-    network = network_of(store, row["stage"])
+    network = network_of(stages.store, row["stage"])
     key = twin(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
         return {}
-    if not store.has("stages", key):
+    if not stages.has(key):
         return {"reason": f"its twin from labels failed: {failed[key]}"} if key in failed else {}
-    accuracy = store.record("stages", key)["measurement"]["accuracy"]
+    accuracy = stages.measured(key)["accuracy"]
     return {"from_labels": accuracy, "worse_than_labels": row["accuracy"] < accuracy}
 
 
-def _stored(store: Store, key: str, *, role: str) -> Row:
-    """The row of a stored network; seconds_chain counts every stage above it too."""
-    record = store.record("stages", key)
-    network = network_of(store, key)
-    above = network.ancestors() if isinstance(network, Stage) else []
-    measured = record["measurement"]
-    seconds = [store.record("stages", one.key())["measurement"]["seconds"] for one in above]
-    interval = wilson(measured["correct"], measured["n"])
-    return {
-        "trial": None,
-        "role": role,
-        "state": "complete",
-        "stage": key,
-        "architecture": describe(network.architecture),
-        "chain": chain(network),
-        **{name: measured[name] for name in SIZES},
-        "accuracy": measured["accuracy"],
-        "low": interval.low,
-        "high": interval.high,
-        "seconds": measured["seconds"],
-        "seconds_chain": measured["seconds"] + sum(seconds),
-        "reason": None,
-        "frontier": False,
-        "from_labels": None,
-        "worse_than_labels": None,
-    }
-
-
-def _of_trial(store: Store, trial: Trial) -> Row:
+def _of_trial(stages: Stages, trial: Trial) -> Row:
     facts = trial.facts
-    there = all(store.has("stages", key) for key in (*facts["above"], facts["stage"]))
-    row = _stored(store, facts["stage"], role=facts["role"]) if trial.state == "complete" and there else _unmeasured(trial)
+    there = trial.state == "complete" and all(map(stages.has, (*facts["above"], facts["stage"])))
+    row = stages.row(facts["stage"], role=facts["role"]) if there else _unmeasured(trial)
     searched = {f"param.{path}": value for path, value in trial.params.items()}
     origin = {"repeats": "repeats" in facts, "retried": trial.retried, **{name: facts.get(name) for name in ORIGIN}}
-    return row | {"trial": trial.number} | origin | searched
+    return row | {"trial": trial.number} | origin | _last_rung(trial) | searched
+
+
+def _last_rung(trial: Trial) -> Row:
+    """What a trial had come to at the last rung that it reached, and at all of them."""
+    passed = trial.facts.get("rungs", [])
+    if not passed:
+        return {}
+    epochs, accuracy = passed[-1]
+    return {"rung_epochs": epochs, "rung_accuracy": accuracy, "rungs": passed}
 
 
 def _unmeasured(trial: Trial) -> Row:
-    empty = dict.fromkeys(("accuracy", "low", "high", "seconds", "seconds_chain"))
+    empty = dict.fromkeys(("accuracy", "low", "high", "seconds", "seconds_chain", "from_labels", "worse_than_labels"))
     known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
     lost = "its stage, or one above it, is no longer stored; the search makes it again"
     state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
     return {"trial": trial.number, "state": state, **known, **empty, "reason": reason, "frontier": False}
 
 
-def _assistants(store: Store, trials: Sequence[Trial], teachers: Sequence[str]) -> list[Row]:
-    """Stored assistants of all trials, each once, unless it is itself the student of a trial."""
+def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[Row]:
+    """Stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
     above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
-    own = {trial.facts["stage"] for trial in trials} | set(teachers)
-    there = [key for key in above if key not in own and store.has("stages", key)]
-    return [_stored(store, key, role="assistant") for key in there if isinstance(network_of(store, key), Stage)]
+    own = {trial.facts["stage"] for trial in trials if trial.state == "complete"} | set(teachers)
+    there = [key for key in above if key not in own and stages.has(key)]
+    return [stages.row(key, role="assistant") for key in there if isinstance(network_of(stages.store, key), Stage)]
+
+
+def concordance(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Kendall's tau of the accuracies at each rung with those at full length, among complete trials, each stage once."""
+    complete = {row["stage"]: row for row in found if row["state"] == "complete" and row.get("rungs")}
+    pairs: dict[int, list[tuple[float, float]]] = {}
+    for row in complete.values():
+        for epochs, accuracy in row["rungs"]:
+            pairs.setdefault(epochs, []).append((accuracy, row["accuracy"]))
+    return [{"epochs": epochs, "n": len(pairs[epochs]), "tau": kendall(pairs[epochs])} for epochs in sorted(pairs)]
 
 
 def _relate(row: Row, teacher: Row) -> None:
