@@ -41,7 +41,7 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
     teacher = next(row for row in found if row["role"] == "teacher")
     return {
         "study": spec.study,
-        "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row["role"] == "teacher"],
+        "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row.get("dark")],
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],

@@ -2,6 +2,7 @@
 
 Serial      one process, for a debugger
 RayTune     workers of a local Ray or of a cluster
+Replay      nobody: it reads what a training would come to, on a simulated clock
 """
 
 from __future__ import annotations

@@ -47,14 +47,12 @@ class Trial:
 
 
 class Record:
-    """The Optuna study of a spec. `domains` may be left out where nothing is proposed."""
+    """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed."""
 
-    def __init__(self, database: Path, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
+    def __init__(self, database: Path | None, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
         self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
         try:
-            # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
-            connect = {"creator": lambda: sqlite3.connect(database, timeout=60)}
-            self.storage = optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
+            self.storage = _storage(database)
             self.study = optuna.create_study(
                 study_name=spec.study, storage=self.storage, directions=directions(spec.search), load_if_exists=True
             )
@@ -127,7 +125,16 @@ class Record:
 
     def close(self) -> None:
         self.storage.remove_session()
-        self.storage.engine.dispose()
+        if isinstance(self.storage, optuna.storages.RDBStorage):
+            self.storage.engine.dispose()
+
+
+def _storage(database: Path | None) -> optuna.storages.BaseStorage:
+    if database is None:
+        return optuna.storages.InMemoryStorage()
+    # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
+    connect = {"creator": lambda: sqlite3.connect(database, timeout=60)}
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
 
 
 def _seen(trial: FrozenTrial) -> Trial:

@@ -32,7 +32,7 @@ def rows(spec: Spec, store: Store, record: Record) -> list[Row]:
     keys = record.facts().get("teachers", [])
     if not keys or not all(store.has("stages", key) for key in keys):
         return []
-    teachers = [_stored(store, key, role="teacher") | {"dark": store.record("stages", key)["dark"]} for key in keys]
+    teachers = [_stored(store, key, role="teacher") | {"dark": store.record("stages", key).get("dark")} for key in keys]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
     found = [*teachers, *_assistants(store, trials, keys), *(_of_trial(store, trial) for trial in trials)]
     for row in found:
