@@ -152,6 +152,22 @@ def _times(seconds: Facts | None, workers: int) -> list[str]:
     return [f"time         {total}, and some 20 s to start: {parts}"]
 
 
+def compared(found: Facts) -> Table:
+    """What `bench` prints: medians over the seeds, quartiles in brackets."""
+    table = Table(title=f"{found['table']}: medians of {found['seeds']} seeds (quartiles)", title_justify="left")
+    for name in ("strategy", "trials to the smallest", "seconds to it", "trials to 99 %", "seconds to 99 %", "hypervolume"):
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    for name, row in found["strategies"].items():
+        whole = [_quartiles(row[key], "{:.0f}") for key in ("trials_to_smallest", "seconds_to_smallest", "trials_to_99")]
+        table.add_row(name, *whole, _quartiles(row["seconds_to_99"], "{:.1f}"), _quartiles(row["hypervolume"], "{:.1%}"))
+    return table
+
+
+def _quartiles(row: Facts, form: str) -> str:
+    median, low, high = ("never" if row[key] is None else form.format(row[key]) for key in ("median", "q25", "q75"))
+    return median if median == low == high else f"{median} ({low} - {high})"
+
+
 def explained(found: Facts) -> str:
     """What `explain` prints."""
     measured = found["measurement"]

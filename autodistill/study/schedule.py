@@ -46,7 +46,7 @@ class Study:
     def __init__(self, spec: Spec, space: Space, store: Store, record: Record, *, chance: float) -> None:
         self.spec, self.space, self.store, self.record, self.chance = spec, space, store, record, chance
         self.teachers = {teacher.key(): teacher for teacher in space.teachers}
-        self.proposals = Proposals(spec.search, space.domains, record.trials)
+        self.proposals = Proposals(spec.search, space, record.trials, chance=chance)
         self.workers = 1
         self.trained: list[str] = []
         self.done_before = sum(1 for trial in record.trials if _counts(trial) and trial.state != "running")

@@ -59,14 +59,14 @@ class Sizewise:
     def ended(self, trial: Trial) -> None:
         """Nothing is to be done: trials are looked at when a model is made."""
 
-    def propose(self, feasible: Feasible) -> dict[str, Any]:
-        """The next parameters; a student that was tried only where no other is left. Raises UsageError where none is feasible."""
+    def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A student that was tried comes only where no other is left. Raises UsageError where none is feasible."""
         for one in self._ahead:
             if self._is_new(one.params, feasible):
-                return one.params
+                return one.params, {}
         self._ahead = self._planned()
         found = (one.params for one in self._ahead if self._is_new(one.params, feasible))
-        return next(found, None) or self._again(feasible)
+        return next(found, None) or self._again(feasible), {}
 
     def _is_new(self, params: Mapping[str, Any], feasible: Feasible) -> bool:
         return feasible(params) and self.space.decode(params).key() not in self._stages
