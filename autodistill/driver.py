@@ -21,6 +21,7 @@ from .store import Store
 from .study.folder import Folder
 from .study.record import Record
 from .study.schedule import Study
+from .study.sizewise import ahead
 from .study.tables import rows
 
 PICTURE_SECONDS = 30.0
@@ -142,6 +143,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
         runner.run(study, pen.after)
     if not study.finished():
         raise StudyError("the runner ended before the study did; give the same command again to go on")
+    study.record.note("outlook", ahead(study.spec.search, study.space, study.record.trials, study.counted_done(), study.chance))
     pen.draw(picture=True)
     study.record.note("drawn", study.told())
     if study.ended is not None:
@@ -165,7 +167,8 @@ class _Pen:
     def draw(self, *, picture: bool) -> None:
         found: list[dict[str, Any]] = rows(self.study.spec, self.study.store, self.study.record)
         if found:
-            write(self.folder.path, self.study.spec, found, self.study.chance, picture=picture)
+            ahead = self.study.record.facts().get("outlook")
+            write(self.folder.path, self.study.spec, found, self.study.chance, ahead, picture=picture)
             self.progress.update(self.study, found)
         if picture:
             self._pictures = time.monotonic()

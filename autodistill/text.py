@@ -53,7 +53,14 @@ def remarks(found: Facts) -> list[str]:
     lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
+    lines += [ahead(found["outlook"])] if found["outlook"] else []
     return lines + [text for dark in found["dark"] for text in warned(dark)]
+
+
+def ahead(outlook: Facts) -> str:
+    """What more trials would buy."""
+    band = f"{outlook['low']:.1%} to {outlook['high']:.1%}"
+    return f"{outlook['trials']} more trials would add an expected {outlook['mean']:.1%} of hypervolume (80 % band: {band})"
 
 
 def _numbers(row: Facts) -> list[str]:

@@ -32,7 +32,7 @@ def draw(lines: Sequence[Mapping[str, Any]], *, title: str, target: float | None
         left.set_ylim(*_most(lines))
         _draw_smallest(right, lines, target)
         for axes in (left, right):
-            axes.set_xlabel("simulated seconds (logarithmic)")
+            _scale(axes, lines)
             axes.grid(axis="y")
             axes.tick_params(length=0, pad=8)
         figure.legend(*left.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.06, 0.935), ncols=8, frameon=False)
@@ -44,14 +44,14 @@ def draw(lines: Sequence[Mapping[str, Any]], *, title: str, target: float | None
 def _draw_smallest(axes: Any, lines: Sequence[Mapping[str, Any]], target: float | None) -> None:
     drawn = [line["smallest_median"] for line in lines if line["smallest_median"] is not None]
     if not drawn:
-        said = "no target was given" if target is None else f"no search reached {target:.1%}"
+        said = "no target was given" if target is None else f"no search reached {target:.3g}"
         axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", fontsize=18)
-        return axes.set_axis_off()
+        axes.set_axis_off()
+        return
     _draw_bands(axes, lines, "smallest", 1.0)
     axes.set_yscale("log")
-    axes.set_ylabel(f"params of the smallest student that reaches {target:.1%}")
+    axes.set_ylabel(f"params of the smallest student that reaches {target:.3g}")
     axes.set_yticks(ticks := size_ticks(*axes.get_ylim()), labels=[short(tick) for tick in ticks])
-    axes.minorticks_off()
 
 
 def _draw_bands(axes: Any, lines: Sequence[Mapping[str, Any]], what: str, unit: float) -> None:
@@ -65,8 +65,15 @@ def _draw_bands(axes: Any, lines: Sequence[Mapping[str, Any]], what: str, unit: 
         )
         axes.plot(seconds, middle, color=color, linewidth=2.4, drawstyle="steps-post", label=name, zorder=3)
         axes.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0, step="post", zorder=2)
+
+
+def _scale(axes: Any, lines: Sequence[Mapping[str, Any]]) -> None:
+    seconds = [line["seconds"] for line in lines if line["seconds"] > 0]
     axes.set_xscale("log")
-    axes.set_xlim(min(line["seconds"] for line in lines if line["seconds"] > 0), max(line["seconds"] for line in lines))
+    axes.set_xlim(min(seconds), max(seconds))
+    axes.set_xticks(ticks := size_ticks(min(seconds), max(seconds)), labels=[short(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("simulated seconds (logarithmic)")
 
 
 def _most(lines: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -147,7 +148,11 @@ def _columns(path: str, domain: Domain) -> Iterator[tuple[str, Callable[[Any], f
         yield path, _scale(low, high, logarithmic)
         return
     for value in values[1:] if len(values) == 2 else values:
-        yield path, lambda given, option=value: float(given == option and type(given) is type(option))
+        yield path, functools.partial(_is, value)
+
+
+def _is(option: Any, given: Any) -> float:
+    return float(given == option and type(given) is type(option))
 
 
 def _scale(low: float, high: float, logarithmic: bool) -> Callable[[Any], float]:

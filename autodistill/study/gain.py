@@ -55,7 +55,7 @@ def prior(d: int) -> tuple[Floats, Floats]:
 
     They keep a model of three trials from taking all for noise, or none.
     """
-    return np.array([np.log(2 * d) / 2] * d + [-0.7, -2.5]), np.array([0.8] * d + [0.7, 0.8])
+    return np.array([np.log(1.2 * d) / 2] * d + [-0.2, -2.5]), np.array([0.8] * d + [0.7, 0.8])
 
 
 def _matern(a: Floats, b: Floats, hyper: Hyper) -> Floats:
@@ -63,7 +63,7 @@ def _matern(a: Floats, b: Floats, hyper: Hyper) -> Floats:
     a, b = a * scale, b * scale
     squared = np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T, 0)
     r = np.sqrt(5 * squared)
-    return np.exp(2 * hyper.amplitude) * (1 + r + r**2 / 3) * np.exp(-r)
+    return np.asarray(np.exp(2 * hyper.amplitude) * (1 + r + r**2 / 3) * np.exp(-r))
 
 
 def _trend(a: Floats, b: Floats, slopes: Floats) -> Floats:
@@ -176,9 +176,10 @@ def fitted(x: Floats, y: Floats, slopes: Floats) -> Hyper:
     """Hyperparameters of the largest posterior density, found from the prior's mean."""
     from scipy.optimize import minimize
 
-    start = prior(x.shape[1])[0]
-    fixed = _trend(x, x, slopes)
-    found = minimize(_objective, start, args=(x, y, fixed), jac=True, method="L-BFGS-B", options={"maxiter": 40})
+    start, deviation = prior(x.shape[1])
+    bounds = np.stack([start - 4 * deviation, start + 4 * deviation], axis=1)
+    given = (x, y, _trend(x, x, slopes))
+    found = minimize(_objective, start, given, "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 40})
     return Hyper.of(found.x)
 
 
@@ -199,7 +200,7 @@ class Goal(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """A frontier as a staircase: where each step begins (k,), the first at -inf, and how accurate it is (k,), at first chance."""
+    """A frontier as a staircase: log sizes where steps begin (k,), first -inf; accuracies (k,), first that of chance."""
 
     sizes: Floats
     heights: Floats

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..space import Space
     from .record import Trial
 
-TRIES = 2000
+STUBBORN, TRIES = 50, 2000
 MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
 """Trials that a sampler knows at once: the frontier's members and the most recent. With twice as many entries in the scratch
 study (each proposal is one too) TPE takes 20 ms and NSGA-II 16 for a proposal of six parameters, on one core; the GP
@@ -99,7 +99,7 @@ class Optunas:
         self._begin(0)
 
     def added(self, trial: Trial) -> None:
-        self.asked += "assistant" not in trial.facts
+        self.asked += not {"assistant", "enqueued"} & trial.facts.keys()
         self._trials.append(trial)
         self._mirror(trial)
 
@@ -113,7 +113,10 @@ class Optunas:
         if first != self._first:
             self._begin(first)
         self._scratch.sampler = sampler_of(self.search.sampler, _mixed(self.search.seed, self.asked))
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
+            if attempt == STUBBORN:  # it does not learn from what is refused
+                self._begin(first)
+                self._scratch.sampler = sampler_of("random", _mixed(self.search.seed, self.asked))
             trial = self._scratch.ask(self.distributions)
             sampled = self._scratch.get_trials(deepcopy=False)[trial.number].system_attrs
             self._scratch.tell(trial.number, state=TrialState.FAIL)
@@ -145,6 +148,8 @@ class Optunas:
             system_attrs=trial.sampled,
         )
         self._scratch.add_trial(frozen)
+
+
 def _mixed(seed: int, number: int) -> int:
     from numpy.random import SeedSequence
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..measure import Sizes
 from ..space import Space
 from ..spec import UsageError
 from ..spec.search import Search
-from ..measure import Sizes
 from .candidates import Candidate, Candidates
-from .gain import Goal, Model, Steps, unwarp, warp, worth
+from .gain import Goal, Model, Outlook, Steps, outlook, unwarp, warp, worth
 
 if TYPE_CHECKING:
     from .record import Trial
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Feasible = Callable[[Mapping[str, Any]], bool]
 
-START = 2
+START = 1
 """Until so many trials have ended, proposals are spread over log size."""
+ENOUGH = 4
+"""Trials from which on it is said what more of them would add."""
 WINDOW = 160
 """A model knows at most so many trials: half of them the most recent, half those nearest to the frontier."""
 PENDING = 300
@@ -51,7 +53,7 @@ class Sizewise:
         self._ahead: Iterator[Candidate] = iter(())
 
     def added(self, trial: Trial) -> None:
-        self.asked += "assistant" not in trial.facts
+        self.asked += not {"assistant", "enqueued"} & trial.facts.keys()
         self._trials.append(trial)
         self._stages.add(trial.facts["stage"])
         self._rows.append(self.candidates.encode(trial.params, _sizes(trial)))
@@ -78,11 +80,25 @@ class Sizewise:
                 return one.params
         raise UsageError("search.limits: no student that was drawn is small enough; raise the limits or lower the ends")
 
+    def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
+        """What so many more trials would add; None where too little is known to say, or nothing is left to try."""
+        if sum(trial.values is not None for trial in self._trials) < ENOUGH:
+            return None
+        found = [one for one in self._draw() if self._is_new(one.params, feasible)]
+        if not found:
+            return None
+        model, steps = self._model()
+        x = np.array([self.candidates.encode(*one) for one in found])
+        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), min(trials, len(found)))
+
     # Plans
+
+    def _draw(self) -> list[Candidate]:
+        return self.candidates.draw(self.asked, [self._trials[index].params for index in self._front()])
 
     def _planned(self) -> Iterator[Candidate]:
         """The best candidates, the best first, until as many were taken as one model is good for."""
-        found = self.candidates.draw(self.asked, [self._trials[index].params for index in self._front()])
+        found = self._draw()
         running = sum(trial.state == "running" for trial in self._trials)
         if sum(trial.values is not None for trial in self._trials) < START:
             return self._spread(found)
@@ -119,7 +135,7 @@ class Sizewise:
         return names[self.asked % len(names)]
 
     def _logs(self, sizes: Sequence[Sizes]) -> Floats:
-        return np.log10([max(getattr(one, self.size()), 1) for one in sizes])
+        return np.log10(np.array([max(getattr(one, self.size()), 1) for one in sizes], dtype=np.float64))
 
     def goal(self) -> Goal:
         """Against the teacher's size."""
@@ -137,7 +153,8 @@ class Sizewise:
     def _table(self, places: Sequence[int]) -> Floats:
         """(n, 2) log sizes and accuracies."""
         sizes = self._logs([_sizes(self._trials[place]) for place in places])
-        return np.stack([sizes, [self._trials[place].values[0] for place in places]], axis=1) if places else np.empty((0, 2))
+        accuracies = np.array([_accuracy(self._trials[place]) for place in places], dtype=np.float64)
+        return np.stack([sizes, accuracies], axis=1)
 
     def _steps(self, known: Sequence[int]) -> Steps:
         table = self._table(known)
@@ -149,7 +166,12 @@ class Sizewise:
         steps = self._steps(known)
         places = self._window(known, steps)
         x, z = np.array([self._rows[place] for place in places]), warp(self._table(places)[:, 1])
-        model = Model.fit(x, z, self.candidates.slopes(SLOPE))
+        slopes = self.candidates.slopes(SLOPE)
+        model = Model.fit(x, z, slopes)
+        stopped, hinted = self._hints(steps)
+        if stopped:
+            x, z = np.vstack([x, [self._rows[place] for place in stopped]]), np.append(z, hinted)
+            model = model.knowing(x, z)
         pending = [place for place, trial in enumerate(self._trials) if trial.state == "running"][-PENDING:]
         if pending:
             more = np.array([self._rows[place] for place in pending])
@@ -159,6 +181,21 @@ class Sizewise:
                 steps = steps.joined(size, float(one))
         return model, steps
 
+    def _hints(self, steps: Steps) -> tuple[list[int], Floats]:
+        """Stopped trials, and what they would have come to: at their last rung less the median way from there to the end.
+
+        That way is known from complete trials, and nobody stops what would have moved the frontier.
+        """
+        ways: dict[int, list[float]] = {}
+        for trial in self._trials:
+            for place, accuracy in trial.facts.get("rungs", ()) if trial.values is not None else ():
+                ways.setdefault(place, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
+        last = {i: trial.facts["rungs"][-1] for i, trial in enumerate(self._trials) if trial.state == "stopped"}
+        places = [place for place, (rung, _) in last.items() if rung in ways][-PENDING:]
+        guesses = warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
+        top = warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
+        return places, np.minimum(guesses, top)
+
     def _window(self, known: list[int], steps: Steps) -> list[int]:
         if len(known) <= WINDOW:
             return known
@@ -166,6 +203,21 @@ class Sizewise:
         table = self._table(older)
         short = warp(steps.height(table[:, 0])) - warp(table[:, 1])
         return [older[index] for index in sorted(np.argsort(short, kind="stable")[: WINDOW // 2])] + recent
+
+
+def ahead(search: Search, space: Space, trials: Sequence[Trial], counted: int, chance: float) -> dict[str, float] | None:
+    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before."""
+    plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
+    sampler = Sizewise(plain, space, chance)
+    for trial in trials:
+        sampler.added(trial)
+    found = sampler.outlook(math.ceil(counted / 2), space.feasible)
+    return None if found is None else found._asdict()
+
+
+def _accuracy(trial: Trial) -> float:
+    assert trial.values is not None
+    return trial.values[0]
 
 
 def _sizes(trial: Trial) -> Sizes:
