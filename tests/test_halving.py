@@ -1,0 +1,101 @@
+"""Who goes on at a rung: facts that hold for any table of costs."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodistill import pareto
+from autodistill.halving import Reached, goes_on, net, ranks_of
+
+COSTS = st.integers(2, 3).flatmap(
+    lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)
+)
+SHARE = st.sampled_from([0.1, 1 / 3, 0.5, 0.9])
+
+
+@given(COSTS, SHARE)
+def test_what_nothing_of_at_most_its_size_beats_always_goes_on(costs: np.ndarray, share: float) -> None:
+    own = costs[-1]
+    if not any((row[1:] <= own[1:]).all() and row[0] < own[0] for row in costs):
+        assert goes_on(costs, share=share)
+
+
+@given(COSTS, SHARE, st.randoms())
+def test_the_order_of_the_others_has_no_say(costs: np.ndarray, share: float, random: object) -> None:
+    others = list(map(tuple, costs[:-1]))
+    random.shuffle(others)  # type: ignore[attr-defined]
+    assert goes_on([*others, tuple(costs[-1])], share=share) == goes_on(costs, share=share)
+
+
+@given(COSTS, SHARE)
+def test_units_have_no_say(costs: np.ndarray, share: float) -> None:
+    assert goes_on(np.exp(costs), share=share) == goes_on(costs, share=share)
+
+
+@given(COSTS, st.sampled_from([(0.2, 0.5), (0.5, 0.8)]))
+def test_a_larger_share_lets_no_fewer_go_on(costs: np.ndarray, shares: tuple[float, float]) -> None:
+    assert goes_on(costs, share=shares[0]) <= goes_on(costs, share=shares[1])
+
+
+@given(COSTS, SHARE)
+def test_among_distinct_rows_a_full_share_or_the_unbeaten_go_on(costs: np.ndarray, share: float) -> None:
+    """Asking each row as the last: as many as the share go on, and beside them only unbeaten ones."""
+    rows = np.unique(costs, axis=0)
+    last = [np.vstack([np.delete(rows, index, 0), rows[index]]) for index in range(len(rows))]
+    went = [index for index, table in enumerate(last) if goes_on(table, share=share)]
+    unbeaten = [i for i, own in enumerate(rows) if not any((r[1:] <= own[1:]).all() and r[0] < own[0] for r in rows)]
+    most = max(1, math.ceil(share * len(rows)))
+    assert len(set(went) - set(unbeaten)) <= most <= len(set(went) | set(unbeaten))
+    assert len(went) >= most
+
+
+@given(COSTS)
+def test_ranks_are_the_length_of_the_longest_chain_above(costs: np.ndarray) -> None:
+    ranks = ranks_of(costs)
+    for row, rank in zip(costs, ranks, strict=True):
+        above = [other for other, one in zip(ranks, costs, strict=True) if (one <= row).all() and (one < row).any()]
+        assert rank == max(above, default=-1) + 1
+    assert (np.flatnonzero(ranks == 0) == np.flatnonzero(pareto.nondominated(costs))).all()
+
+
+@given(COSTS, SHARE)
+def test_what_is_kept_decides_like_the_whole_table(costs: np.ndarray, share: float) -> None:
+    reached = Reached(costs.shape[1])
+    for count, row in enumerate(costs, 1):
+        reached.enter(row)
+        assert reached.last_goes_on(share) == goes_on(costs[:count], share=share)
+        assert (reached._ranks[:count] == ranks_of(costs[:count])).all()
+
+
+@given(COSTS)
+def test_a_net_is_a_permutation_that_begins_with_the_best(costs: np.ndarray) -> None:
+    rows = np.unique(costs, axis=0)
+    chosen = net(rows)
+    assert sorted(chosen) == list(range(len(rows))) and rows[chosen[0], 0] == rows[:, 0].min()
+
+
+def test_a_net_takes_the_ends_then_the_middle() -> None:
+    line = [(place, 8 - place) for place in range(9)]
+    assert list(net(line))[:3] == [0, 8, 4]
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_twenty_thousand_rows_are_decided_on_in_milliseconds(columns: int) -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.uniform(3, 6, 20_000)
+    rows = np.column_stack([0.1 * sizes * -1 + rng.normal(size=20_000) * 0.05, sizes, sizes + rng.normal(size=20_000)])
+    reached = Reached(columns)
+    reached._costs, reached._ranks, reached._count = rows[:, :columns].copy(), ranks_of(rows[:, :columns]), 19_800
+    times = []
+    for row in rows[19_800:, :columns]:
+        started = time.process_time()
+        reached.enter(row)
+        reached.last_goes_on(0.5)
+        times.append(time.process_time() - started)
+    assert np.median(times) < 0.02
