@@ -91,7 +91,7 @@ def test_killed_in_mid_search_and_resumed(tiny: Callable[..., Spec], tmp_path: P
 
 def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
-    path, out = written(tiny(student__recipe=recipe, search__trials=5), tmp_path), tmp_path / "out"
+    path, out = written(tiny(student__recipe=recipe, search__trials=15), tmp_path), tmp_path / "out"
     process = start(path, out, "--runner", "serial")
     wait_for_stages(out / "store", 2, process)
     process.send_signal(signal.SIGINT)

@@ -157,3 +157,40 @@ def test_of_two_processes_racing_one_record_stands(tmp_path: Path) -> None:
     attempts = [path for path in (tmp_path / "stages" / "k").iterdir() if path.is_dir()]
     assert [path.name for path in attempts] == [Store(tmp_path).record("stages", "k")["attempt"]]
     assert Store(tmp_path).file("stages", "k", "a.bin").read_bytes() in (b"one", b"two")
+
+
+# Partials
+
+
+@settings(max_examples=40, deadline=None)
+@given(content=st.binary(max_size=40), position=st.integers(0, 71), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_partial_is_as_it_was_written_or_not_there(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, position: int, bit: int, cut: bool
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store"))
+    assert store.load_partial("k") is None
+    store.save_partial("k", b"earlier")
+    store.save_partial("k", content)
+    assert store.load_partial("k") == content
+    (path,) = (store.root / "partial").iterdir()
+    whole = bytearray(path.read_bytes())
+    position %= len(whole)
+    whole[position] ^= 1 << bit
+    path.write_bytes(whole[:position] if cut else whole)
+    assert store.load_partial("k") is None
+    store.remove_partial("k")
+    store.remove_partial("k")
+    assert not path.exists()
+
+
+def test_a_partial_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = Store(tmp_path)
+    store.save_partial("k", b"earlier")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(os, "replace", refuse)
+        store.save_partial("k", b"later")
+    assert store.load_partial("k") == b"earlier"
+    assert [path.name for path in (tmp_path / "partial").iterdir()] == ["k"]

@@ -8,6 +8,7 @@ weights and see the same batches in the same order.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import platform
@@ -68,6 +69,7 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
         yield from (rung for rung in _passed(state) if rung.epochs in rungs)
     data = open_data(store, stage.task.data)
     run = _begun(store, stage, data, device, state)
+    del state  # as large as the training
     while run.epochs < stage.recipe.epochs:
         run.epoch()
         if run.epochs in rungs:
@@ -79,14 +81,11 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
 
 
 def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None) -> Run:
-    """A stage in training, as far as its state has it."""
-    run = Run(store, stage, data, device)
-    if state is None:
-        return run
-    try:
-        return run.restored(state)
-    except (KeyError, RuntimeError, TypeError, ValueError):  # of another network: one's own module has changed since
-        return Run(store, stage, data, device)
+    """A stage in training as its state has it, from its beginning where that does not fit."""
+    if state is not None:
+        with contextlib.suppress(KeyError, RuntimeError, TypeError, ValueError):  # one's own module has changed since
+            return Run(store, stage, data, device, state)
+    return Run(store, stage, data, device)
 
 
 def _passed(state: dict[str, Any]) -> list[Rung]:
@@ -115,9 +114,14 @@ def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
 
 
 class Run:
-    """A stage in training. `seconds` are those of preparing and training: neither of measuring nor of waiting."""
+    """A stage in training, from its beginning or as its `state()` had it. Raises what torch does where that is of another.
 
-    def __init__(self, store: Store, stage: Stage, data: Data, device: torch.device) -> None:
+    `seconds` are those of preparing and training: neither of measuring nor of waiting.
+    """
+
+    def __init__(
+        self, store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None = None
+    ) -> None:
         started = time.perf_counter()
         self.stage, self.device, self.epochs, self.taken = stage, device, 0, 0
         self.losses, self.rungs = list[float](), list[Rung]()
@@ -132,12 +136,14 @@ class Run:
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
         self.dropping = torch.Generator().manual_seed(derived_seed(stage.seed, "teachers"))
-        if stage.objective.balance == "initial":
-            with seeded(stage.seed, "balance", device):
-                self.loss.balance(self.first_values())
         with seeded(stage.seed, "forward", device):  # dropout and its like
             self.forward = states(device)
-        self.seconds = time.perf_counter() - started
+        if state is not None:
+            self._restore(state)
+        elif stage.objective.balance == "initial":
+            with seeded(stage.seed, "balance", device):
+                self.loss.balance(self.first_values())
+        self.seconds = time.perf_counter() - started + (state["seconds"] if state is not None else 0.0)
 
     def state(self) -> dict[str, Any]:
         """All that the epochs to come depend on, and what the epochs so far have come to."""
@@ -149,16 +155,13 @@ class Run:
             "scales": self.loss.scales,
         }
 
-    def restored(self, state: dict[str, Any]) -> Run:
-        """As a training of the same stage was that had this `state`. Raises what torch does where it is of another."""
+    def _restore(self, state: dict[str, Any]) -> None:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         for name, generator in self._generators().items():
             generator.set_state(state[name])
         self.forward, self.epochs, self.taken = state["forward"], state["epochs"], state["taken"]
         self.losses, self.rungs, self.loss.scales = state["losses"], _passed(state), state["scales"]
-        self.seconds += state["seconds"]
-        return self
 
     def _parts(self) -> dict[str, Any]:
         return {"network": self.network, "loss": self.loss, "optimizer": self.optimizer, "scheduler": self.scheduler}
