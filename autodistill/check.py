@@ -15,7 +15,7 @@ from .distill.artifacts import build_for
 from .facts import facts
 from .imports import reason
 from .measure import evaluate
-from .prepare import load_data, space_of
+from .prepare import load_data, own_of, space_of
 from .space import Space
 from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
 from .store import Store
@@ -33,7 +33,7 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
         store = Store(scratch)
         space = space_of(spec, splits, store)
-        found = facts(space, splits)
+        found = facts(space, splits, own_of(spec, splits, store))
         found["dark"] = [_dark(store, spec, teacher) for teacher in space.teachers]
         if timed and (not spec.resources.gpus or torch.cuda.is_available()):
             found["seconds"] = estimate(space, store, splits, workers)

@@ -108,7 +108,8 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
     one.add_argument("--runner", choices=("ray", "serial"), default="ray", help="ray: all cores; serial: one process")
     one.add_argument("--address", metavar="ADDRESS", help="join a running Ray cluster, from one of its nodes: auto")
     one.add_argument("--fresh", action="store_true", help="forget the trials of the folder; stages are kept")
-    one.add_argument("--extend", action="store_true", help="let a study have more trials than it was begun with")
+    one.add_argument("--extend", action="store_true", help="let a study have more trials, or go on in a changed space")
+    one.add_argument("--from", dest="older", metavar="FOLDER", help="begin with what fits of an older study's trials")
     one.add_argument("--retry-failed", action="store_true", help="try failed stages again")
 
 
@@ -136,7 +137,11 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
     from .text import frontier_table, remarks
 
     options = Options(
-        store=arguments.store, fresh=arguments.fresh, extend=arguments.extend, retry_failed=arguments.retry_failed
+        store=arguments.store,
+        fresh=arguments.fresh,
+        extend=arguments.extend,
+        retry_failed=arguments.retry_failed,
+        older=arguments.older,
     )
     study = search(
         spec,

@@ -11,14 +11,16 @@ from typing import Any, Literal
 from rich.console import Console
 
 from .facts import facts
-from .prepare import load_data, space_of
+from .prepare import load_data, own_of, space_of
 from .progress import Progress
 from .report.write import write
 from .runners import Runner, runner_of
-from .space import domains_of
+from .space import Space, domains_of
 from .spec import Spec, StudyError, UsageError
 from .store import Store
+from .study.first import configurations
 from .study.folder import Folder
+from .study.older import Older, begin
 from .study.record import Record
 from .study.schedule import Study
 
@@ -31,12 +33,16 @@ OWN_STORE = "store"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to go on where a study's folder exists: `fresh` forgets its record, `extend` lets it have more trials."""
+    """How to go on where a study's folder exists: `fresh` forgets its record, `extend` lets it change or have more trials.
+
+    `older` is the folder of a study whose finished trials a new one begins with, as far as they fit.
+    """
 
     store: str | None = None
     fresh: bool = False
     extend: bool = False
     retry_failed: bool = False
+    older: str | None = None
 
 
 def search(
@@ -58,6 +64,7 @@ def search(
     with folder:
         study = prepare(spec, folder, runner, options)
         with Progress(console) as progress:
+            _say_what_is_kept(study, progress)
             _go_on(study, folder, runner, options, progress)
     return study
 
@@ -68,26 +75,62 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
-    record = None if options.fresh else _opened(folder, spec, options.extend)
-    known = record.facts() if record is not None else {}
+    record, older = _found(folder, spec, options)
+    known = record.facts() if record else older.facts if older and older.path == folder.path else {}
     store = _store(folder, known.get("store"), options.store)
-    space = space_of(spec, splits, store)
+    space, own = space_of(spec, splits, store), own_of(spec, splits, store)
     teachers = [teacher.key() for teacher in space.teachers]
     _refuse_other_teachers(folder, known.get("teachers"), teachers)
-    if not known:
-        facts(space, splits)  # refuses what check would refuse
-    folder.claim(spec, fresh=options.fresh)
-    record = record or Record(folder.database, spec, domains_of(spec))
-    _note(record, store=_place(folder, store), teachers=teachers, chance=splits.chance)
+    notes = {"store": _place(folder, store), "teachers": teachers, "chance": splits.chance, "own": own and own.key()}
+    if record is None or "first" not in known:
+        facts(space, splits, own)  # refuses what check would refuse
+        notes["first"] = configurations(space, own)
+    if record is None:
+        _begin(folder, spec, options, older, space, store)
+    folder.claim(spec)
+    record = record or Record(folder.database, spec, space.domains)
+    if record.facts().get("own") != notes["own"]:
+        notes["drawn"] = None  # its picture is of another one
+    _note(record, **notes)
     return Study(spec, space, store, record, chance=splits.chance)
 
 
-def _opened(folder: Folder, spec: Spec, extend: bool) -> Record | None:
-    """The record in the folder, if there is one. Raises UsageError when that is of another spec."""
-    if not folder.exists():
-        return None
-    folder.refuse_other(spec, extend=extend)
-    return Record(folder.database, spec, domains_of(spec))
+def _found(folder: Folder, spec: Spec, options: Options) -> tuple[Record | None, Older | None]:
+    """The record in the folder or, where there is none of this spec, the older study to begin with.
+
+    Raises UsageError when the folder holds a study that may not go on with this spec.
+    """
+    if options.fresh or not folder.exists():
+        return None, Older.read(Folder(options.older)) if options.older is not None else None
+    if folder.changes(spec, extend=options.extend):
+        _refuse_from(folder, options.older, None)
+        return None, Older.read(folder)
+    record = Record(folder.database, spec, domains_of(spec))
+    _refuse_from(folder, options.older, record.facts().get("continues", {}).get("from"))
+    return record, None
+
+
+def _refuse_from(folder: Folder, asked: str | None, known: str | None) -> None:
+    if asked is not None and str(Path(asked).absolute()) != known:
+        raise UsageError(
+            f"--from {asked}: {folder.path} holds a study that did not begin with it; leave --from out to go on (with "
+            "--extend where the spec has changed), give another --out, or --fresh to start anew"
+        )
+
+
+def _begin(folder: Folder, spec: Spec, options: Options, older: Older | None, space: Space, store: Store) -> None:
+    """Makes room for a new record; one with what fits of an older study is there whole or not at all."""
+    if older is not None:
+        if older.path != folder.path:
+            older.refuse_other_teachers([teacher.key() for teacher in space.teachers])
+        draft = Record(folder.draft, spec, space.domains)
+        begin(draft, older, space, store)
+        draft.note("store", _place(folder, store))
+        draft.close()
+    if options.fresh:
+        folder.clear()
+    if older is not None:
+        folder.become(spec)
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
@@ -124,6 +167,13 @@ def _refuse_other_teachers(folder: Folder, known: list[str] | None, keys: list[s
                 f"the teacher of {folder.path} was {before:.12}, is {now:.12}: its weights, or the version of what trains "
                 "it, changed; give another --out, or --fresh to start anew"
             )
+
+
+def _say_what_is_kept(study: Study, progress: Progress) -> None:
+    """Once, at the beginning of a study that goes on from an older one."""
+    found = study.record.facts().get("continues")
+    if found and all("kept" in trial.facts for trial in study.record.trials):
+        progress.say(f"{found['kept']} of {found['of']} finished students of {found['from']} fit this space and are kept")
 
 
 def _note(record: Record, **facts: Any) -> None:

@@ -56,7 +56,7 @@ def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
 
 def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) -> str:
     """A search of one trial whose space holds this stage alone: it has the same key, so the same weights."""
-    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}}
+    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.like": None}
     if isinstance(network, Stage):
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "objective", "recipe")}
         settings["student.init"] = "random" if network.init is None else "from_teacher"

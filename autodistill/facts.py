@@ -12,6 +12,7 @@ from .space import Space
 from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, describe, located
 from .spec.domains import domains
 from .stats import wilson
+from .study.first import configurations
 
 HEAVY = 8.0
 """From this weight * T^2 of kd on, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
@@ -19,11 +20,11 @@ ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
 """What of a recipe says how teachers' outputs are stored."""
 
 
-def facts(space: Space, splits: Splits) -> dict[str, Any]:
-    """Sizes, splits, stages and caches.
+def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[str, Any]:
+    """Sizes, splits, stages and caches, and what is tried first (where one's `own` student is there, around that too).
 
     Raises UsageError when an architecture cannot be built on these data, the limits leave no student, a rung is not
-    smaller than the teacher, or the caches are too large.
+    smaller than the teacher, the caches are too large, or the space does not hold what is to be tried first.
     """
     with located("teacher.architecture"):
         for teacher in space.teachers:
@@ -40,6 +41,7 @@ def facts(space: Space, splits: Splits) -> dict[str, Any]:
         "study": space.spec.study,
         "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
         **{name: _range(allowed, name) for name in ("params", "macs", "bytes")},
+        "first": [{"name": one.name, **_sized(space, space.architecture(one.params))} for one in configurations(space, own)],
         "stages": _stages(space),
         "teachers": [_teacher(space, source, network) for source, network in _sources(space)],
         "assistants": [_sized(space, rung) for rung in space.ladder],

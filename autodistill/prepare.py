@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .data import Splits, read, split
 from .distill import adopt, save_data
 from .distill.weights import Weights, pretrained, read_weights
 from .space import Space, teacher_stage
 from .spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located
+from .spec.outside import Normalise
 from .spec.resolve import resolve
 from .store import Store
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
@@ -41,10 +46,7 @@ def _teacher(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Sto
 
 
 def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Checkpoint | None:
-    import torch
-
-    task = splits.task(spec.task)
-    device = torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
+    task, device = splits.task(spec.task), _device(spec)
     if teacher.factory is not None:
         own = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
         with located("teacher.import"):
@@ -53,18 +55,35 @@ def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store
         assert isinstance(teacher.architecture, Timm)
         with located("teacher.pretrained"):
             found = pretrained(teacher.architecture, splits.shape, splits.classes, seed)
-            return adopt(store, task, teacher.architecture, _normalised(found, teacher, splits), device, seed)
+            return adopt(store, task, teacher.architecture, _normalised(found, teacher.normalise, splits), device, seed)
     if teacher.checkpoint is None:
         return None
     with located("teacher.checkpoint"):
         architecture, found = read_weights(Path(teacher.checkpoint), teacher.architecture)
         found = found._replace(lenient=teacher.recipe is not None)
-        return adopt(store, task, architecture, _normalised(found, teacher, splits), device, seed)
+        return adopt(store, task, architecture, _normalised(found, teacher.normalise, splits), device, seed)
 
 
-def _normalised(found: Weights, teacher: Teacher, splits: Splits) -> Weights:
+def own_of(spec: Spec, splits: Splits, store: Store) -> Checkpoint | None:
+    """One's own student, which `search.like` names: put into the store and measured."""
+    own = spec.search.like
+    if own is None:
+        return None
+    with located("search.like.checkpoint"):
+        architecture, found = read_weights(Path(own.checkpoint), own.architecture)
+        found = _normalised(found, own.normalise, splits)
+        return adopt(store, splits.task(spec.task), architecture, found, _device(spec), spec.seed)
+
+
+def _device(spec: Spec) -> torch.device:
+    import torch
+
+    return torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
+
+
+def _normalised(found: Weights, given: Normalise | None, splits: Splits) -> Weights:
     """With what the spec says of the numbers that the network expects, in the data's own units."""
-    given, byte = teacher.normalise, splits.train.x.dtype == "uint8"
+    byte = splits.train.x.dtype == "uint8"
     if given is not None:
         found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
     return found._replace(scale=found.scale or (255.0 if byte else 1.0))

@@ -178,10 +178,17 @@ class Space:
 
     def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
         """Distinct architectures of students, and whether these are all; a sample where there are more than `most`."""
+        found, everything = self.candidates(most)
+        return [self.architecture(params) for params in found], everything
+
+    def candidates(self, most: int = 2000) -> tuple[list[dict[str, Any]], bool]:
+        """The parameters of each of these architectures, and whether these are all."""
         inner = domains(self.tree["architecture"], "architecture")
         everything = math.prod(domain.count() for domain in inner.values()) <= most
         draws = _product(inner) if everything else _draws(inner, most // 10)
-        found = {repr(one): one for one in (self.architecture(params) for params in draws)}
+        found: dict[str, dict[str, Any]] = {}
+        for params in draws:
+            found.setdefault(repr(self.architecture(params)), params)
         return list(found.values()), everything
 
     def assistant_stages(self) -> int:

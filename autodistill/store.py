@@ -87,6 +87,17 @@ class Store:
                     raise _Late
         return self.record(kind, key)
 
+    def take(self, other: Store, kind: Kind, key: str) -> None:
+        """Makes a folder from that of another store, unless it is there already. Raises StoreError for a damaged file."""
+
+        def fill(attempt: Path) -> dict[str, Any]:
+            record = other.record(kind, key)
+            for name in record["files"]:
+                shutil.copyfile(other.file(kind, key, name), attempt / name)
+            return {name: value for name, value in record.items() if name not in ("key", "attempt", "files")}
+
+        self.make(kind, key, fill)
+
     @contextlib.contextmanager
     def _attempt(self, kind: Kind, key: str) -> Iterator[Path]:
         attempt = self.folder(kind, key) / uuid.uuid4().hex

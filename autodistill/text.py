@@ -36,7 +36,10 @@ def frontier_table(found: Facts) -> Table:
     for row in found["frontier"]:
         below = row["chain"].split(" > ", 1)[-1]
         table.add_row(*_numbers(row), row["role"], below, row["stage"][:8])
-    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0, "from_labels": None, "worse_than_labels": None}
+    unknown = {"from_labels": None, "worse_than_labels": None}
+    if found["own"] is not None:
+        table.add_row(*_numbers(found["own"] | unknown), "own", "", found["own"]["stage"][:8], style="bold")
+    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0} | unknown
     table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
     return table
 
@@ -55,6 +58,8 @@ def remarks(found: Facts) -> list[str]:
     lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
+    if found["own"] is not None:
+        lines.append(_own(found["own"]))
     lines += [text for dark in found["dark"] for text in warned(dark)]
     return lines + _foretold(found["rungs"]) + ([_spent(found["spent"])] if found.get("spent", {}).get("seconds") else [])
 
@@ -80,6 +85,18 @@ def _spent(spent: Facts) -> str:
     return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
 
 
+def _own(own: Facts) -> str:
+    """Is one's own student beaten?"""
+    name = f"your {own['architecture']} ({own['params']:,} params, {own['accuracy']:.1%})"
+    by = own["beaten_by"]
+    if not by:
+        return f"nothing on the frontier beats {name}"
+    shown = ", ".join(f"{row['params']:,} params with {row['accuracy']:.1%}" for row in by[:3])
+    more = f" and {len(by) - 3} more" if len(by) > 3 else ""
+    sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals and its own overlap, so confirm it"
+    return f"{name} is beaten by {shown}{more}: at most its size, at least its accuracy{sure}"
+
+
 def _numbers(row: Facts) -> list[str]:
     return [
         f"{row['params']:,}",
@@ -101,6 +118,7 @@ def checked(found: Facts, workers: int) -> str:
         f"study        {found['study']}",
         f"students     {count['count']:,} architectures{'' if count['all'] else ' in a sample of the space'}"
         f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
+        _first(found["first"]),
         f"stages       at most {found['stages']['most']} trained, {found['stages']['shared']} of them shared "
         "(teacher and assistants)"
         + (", and a twin from labels of each that ends on the frontier" * (found["stages"]["twins"] > 0)),
@@ -150,6 +168,11 @@ def _held(data: Facts) -> str:
     if data["memory"] == "stream":
         return f"held         streamed from files by workers; decoded they are {size}"
     return f"held         in memory as {data['dtype']}, {size}"
+
+
+def _first(first: list[Facts]) -> str:
+    names = ", ".join(f"{one['architecture']} ({one['params']:,})" for one in first[:5])
+    return f"first        {names or 'what the sampler proposes'}{f' and {len(first) - 5} more' if len(first) > 5 else ''}"
 
 
 def _unlabelled(data: Facts) -> str:

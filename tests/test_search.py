@@ -119,15 +119,15 @@ def test_on_a_finished_study_the_same_command_changes_nothing(
 def test_a_changed_spec_is_refused_with_the_ways_out(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(), out=tmp_path / "out", runner="serial")
     before = snapshot(tmp_path / "out")
-    with pytest.raises(UsageError, match="search.seed was 0, is 1.*another --out.*--fresh") as refused:
-        search(tiny(search__seed=1), out=tmp_path / "out", runner="serial")
+    with pytest.raises(UsageError, match="(?<!search.)seed was 0, is 1.*another --out.*--fresh") as refused:
+        search(tiny(seed=1), out=tmp_path / "out", runner="serial")
     assert "--extend" not in str(refused.value)
     with pytest.raises(UsageError, match="--extend to go on"):
         search(tiny(search__trials=9), out=tmp_path / "out", runner="serial")
     with pytest.raises(UsageError, match="another spec"):
         search(tiny(search__trials=3), out=tmp_path / "out", runner="serial", options=Options(extend=True))
     with pytest.raises(UsageError, match="another spec"):
-        search(tiny(search__trials=9, search__seed=1), out=tmp_path / "out", runner="serial", options=Options(extend=True))
+        search(tiny(search__trials=9, seed=1), out=tmp_path / "out", runner="serial", options=Options(extend=True))
     assert snapshot(tmp_path / "out") == before
 
 

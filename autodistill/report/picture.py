@@ -23,7 +23,11 @@ AXES = (0.075, 0.115, 0.905, 0.735)  # left, bottom, width, height as shares of 
 SIZES = {"params": "parameters", "macs": "multiply-adds per sample", "bytes": "bytes"}
 UNITS = {"params": "params", "macs": "MACs", "bytes": "bytes"}
 MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "from labels": ("s", "#009E73")}
-LINE, TEACHER = "#56B4E9", "#CC79A7"  # all from the palette of Okabe and Ito 2008, for every kind of colour vision
+LINE, TEACHER, OWN = (
+    "#56B4E9",
+    "#CC79A7",
+    "#000000",
+)  # all from the palette of Okabe and Ito 2008, for every kind of colour vision
 WORSE = "#E69F00"
 INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
@@ -49,7 +53,7 @@ class Point(NamedTuple):
     low: float
     high: float
     role: str
-    kind: str  # teacher, frontier, dominated or stopped
+    kind: str  # teacher, own, frontier, dominated or stopped
     architecture: str
     worse: bool  # than the same student trained from labels
 
@@ -57,7 +61,7 @@ class Point(NamedTuple):
 def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params", target: Path) -> None:
     """Writes target.png (1600 x 900) and target.svg, each whole or not at all.
 
-    A row has `role` (student, assistant, from labels, teacher), `params`, `macs` or `bytes` (which one is `size`),
+    A row has `role` (student, assistant, from labels, own, teacher), `params`, `macs` or `bytes` (which one is `size`),
     `accuracy`, `low` and `high` from 0 to 1, `frontier` (bool), `architecture` (text), `state` (complete, stopped) and
     `worse_than_labels` (bool or None: not known). Raises ValueError.
     """
@@ -74,14 +78,14 @@ def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params",
 
 def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
     role, amount, shares = row["role"], row[size], [float(row[name]) for name in ("accuracy", "low", "high")]
-    if role not in (*MARKS, "teacher"):
-        raise ValueError(f"row {number}: role is {role!r}; give one of {', '.join(MARKS)}, teacher")
+    if role not in (*MARKS, "own", "teacher"):
+        raise ValueError(f"row {number}: role is {role!r}; give one of {', '.join(MARKS)}, own, teacher")
     if amount is None or not 0 < amount < float("inf"):
         raise ValueError(f"row {number}: {size} is {amount!r}; a logarithmic axis needs a number above 0")
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"row {number}: accuracy, low and high are {shares}; give shares from 0 to 1")
     kind = "stopped" if row["state"] == "stopped" else "dominated"
-    kind = "teacher" if role == "teacher" else "frontier" if row["frontier"] else kind
+    kind = role if role in ("own", "teacher") else "frontier" if row["frontier"] else kind
     accuracy, low, high = (100 * share for share in shares)
     return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), bool(row["worse_than_labels"]))
 
@@ -106,8 +110,10 @@ def _figure(points: Sequence[Point], title: str, size: str) -> Any:
     _scale(axes, points, members, size)
     _draw_frontier(axes, members, steps)
     _draw_teachers(axes, teachers)
+    own = [point for point in points if point.kind == "own"]
+    _draw_own(axes, own)
     _draw_crowd(axes, points)
-    _draw_labels(axes, members, teachers, _obstacles(axes, points, steps), UNITS[size])
+    _draw_labels(axes, members, [*own, *teachers[-1:]], _obstacles(axes, points, steps), UNITS[size])
     if points:
         figure.legend(loc="lower left", bbox_to_anchor=(AXES[0] - 0.014, 0.868), ncols=8, frameon=False, **LEGEND)
     else:
@@ -142,7 +148,7 @@ def _size_limits(sizes: Sequence[float]) -> tuple[float, float]:
 
 def _accuracy_limits(points: Sequence[Point], members: Sequence[Point]) -> tuple[float, float]:
     """From a bit below the lowest member of the frontier or teacher; room for a label above the best."""
-    seen = [point for point in points if point.kind in ("frontier", "teacher")] if members else points
+    seen = [point for point in points if point.kind in ("frontier", "own", "teacher")] if members else points
     low = min((min(point.low, point.accuracy) for point in seen), default=0.0)
     high = max((max(point.high, point.accuracy) for point in points), default=100.0)
     span = max(high - low, 4.0)
@@ -212,6 +218,13 @@ def _draw_teachers(axes: Any, teachers: Sequence[Point]) -> None:
         axes.scatter(point.size, point.accuracy, s=480, zorder=7, **style)
 
 
+def _draw_own(axes: Any, own: Sequence[Point]) -> None:
+    for point in own:
+        axes.vlines(point.size, point.low, point.high, color=OWN, linewidth=1.6, alpha=0.65, zorder=4)
+        style = {"marker": "D", "facecolor": "none", "edgecolor": OWN, "linewidth": 2.2, "label": "own"}
+        axes.scatter(point.size, point.accuracy, s=95, zorder=6.5, **style)
+
+
 def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
     """The trials that are not on the frontier; of those below the picture, marks on its lower edge and their number."""
     bottom = axes.get_ylim()[0]
@@ -229,7 +242,7 @@ def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
 def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
     """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars and the line of steps."""
     spots = [(point.size, point.accuracy, 1.0 if point.kind in ("dominated", "stopped") else 20.0) for point in points]
-    shown = [point for point in points if point.kind in ("frontier", "teacher")]
+    shown = [point for point in points if point.kind in ("frontier", "own", "teacher")]
     spots += [(point.size, y, 2.0) for point in shown for y in np.linspace(point.low, point.high, 12)]
     for (x, y), (to_x, to_y) in zip(steps[:-1], steps[1:], strict=True):
         spots += [(*spot, 3.0) for spot in zip(np.geomspace(x, to_x, 40), np.linspace(y, to_y, 40), strict=True)]
@@ -241,12 +254,12 @@ def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
     return table
 
 
-def _draw_labels(axes: Any, members: Sequence[Point], teachers: Sequence[Point], obstacles: Floats, unit: str) -> None:
-    """Says what the teacher and both ends of the frontier are, each where it covers least."""
+def _draw_labels(axes: Any, members: Sequence[Point], named: Sequence[Point], obstacles: Floats, unit: str) -> None:
+    """Says what the named points and both ends of the frontier are, each where it covers least."""
     ends = [members[-1], members[0]] if len(members) > 1 else members
-    for point in [*teachers[-1:], *ends]:
+    for point in [*named, *ends]:
         name = _plain(point.architecture, 34)
-        name = f"teacher: {name}" if point.kind == "teacher" else name
+        name = f"{point.kind}: {name}" if point.kind != "frontier" else name
         text = f"{name}\n{short(point.size)} {unit}, {point.accuracy:.1f} %"
         anchor = axes.transData.transform((point.size, point.accuracy))
         box = _place(axes, text, anchor, obstacles)

@@ -12,15 +12,16 @@ from typing import Any
 from ..spec import Spec
 from ..store import Store
 from ..study.folder import Folder, replace
+from ..study.own import beaten
 from ..study.record import Record
-from ..study.tables import Row, Stages, concordance, frontier, hypervolume, rows
+from ..study.tables import ORIGIN, Row, Stages, concordance, frontier, hypervolume, rows
 from .picture import draw
 
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
     *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
-FIRST = ("trial", "role", "state", "repeats", "retried", "frontier", *MEMBER, "rung_epochs", "rung_accuracy")
+FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *MEMBER, "rung_epochs", "rung_accuracy")
 INNER = ("dark", "rungs")
 
 
@@ -54,14 +55,15 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
+        "own": beaten(spec, found),
         "hypervolume": hypervolume(spec, found, chance),
         "rungs": concordance(found),
     }
 
 
 def counts(found: Sequence[Row]) -> dict[str, int]:
-    """How trials ended; repeats and those tried again are not counted."""
-    trials = [row for row in found if row["trial"] is not None and not row["repeats"] and row["retried"] is None]
+    """How trials ended; repeats, those kept of an older study and those tried again are not counted."""
+    trials = [row for row in found if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]
     return {
         "complete": sum(row["state"] == "complete" for row in trials),
         "stopped": sum(row["state"] == "stopped" for row in trials),

@@ -38,9 +38,12 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
 def _anchored(spec: Spec, folder: Path) -> Spec:
     """Files that a spec names are looked up beside it, then in the working folder; from here on their paths are whole."""
-    task, teacher = spec.task, spec.teacher
+    task, teacher, search = spec.task, spec.teacher, spec.search
     task = task.model_copy(update=_places(task, folder))
-    return spec.model_copy(update={"task": task, "teacher": _teacher(teacher, folder)})
+    if search.like is not None:
+        own = search.like.model_copy(update={"checkpoint": _whole(search.like.checkpoint, folder)})
+        search = search.model_copy(update={"like": own})
+    return spec.model_copy(update={"task": task, "teacher": _teacher(teacher, folder), "search": search})
 
 
 def _teacher(teacher: Teacher, folder: Path) -> Teacher:

@@ -68,6 +68,13 @@ class Search(Value):
             raise wrong(names, message, ("objectives",))
         return self
 
+    @model_validator(mode="after")
+    def _has_trials_for_all_listed(self) -> Self:
+        if len(self.enqueue) > self.trials:
+            message = f"lists {len(self.enqueue)} configurations for {self.trials} trials; raise search.trials or list fewer"
+            raise wrong(self.enqueue, message, ("enqueue",))
+        return self
+
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """The epochs after which a student's training of so many stops to report: none without halving."""
         return self.halving.rungs(epochs) if self.halving else ()

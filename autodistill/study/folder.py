@@ -14,6 +14,10 @@ from ruamel.yaml import YAML
 from ..spec import Spec, StudyError, UsageError, load
 
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg")
+ENDS = ("-wal", "-shm", "-journal")
+"""Of files that SQLite may leave beside a database."""
+CHANGEABLE = ("student.", "assistants.", "search.")
+"""Where a spec may differ from that of an older study for this to be continued."""
 
 
 class Folder:
@@ -22,6 +26,7 @@ class Folder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
         self.spec, self.database = self.path / "spec.yaml", self.path / "study.db"
+        self.next_spec, self.draft = self.path / "next.yaml", self.path / "next.db"
         self._lock: io.IOBase | None = None
 
     def __enter__(self) -> Self:
@@ -38,6 +43,7 @@ class Folder:
             lock.close()
             raise StudyError(f"{self.path} is in use by another search; wait for it or give another --out") from None
         self._lock = lock
+        self._finish()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,26 +62,40 @@ class Folder:
             raise UsageError(f"{self.path} holds no study (no spec.yaml with study.db); name the --out of a search")
         return load(self.spec)
 
-    def refuse_other(self, spec: Spec, *, extend: bool) -> None:
-        """Raises UsageError when the study here is another's than `spec`, with the ways out."""
-        _check_same(self.read(), spec, self.path, extend)
+    def changes(self, spec: Spec, *, extend: bool) -> bool:
+        """Whether `spec` changes the space or the search of the study here, beyond more trials.
 
-    def claim(self, spec: Spec, *, fresh: bool) -> None:
+        Raises UsageError, with the ways out, when the study here is another's than `spec`, or may not be changed.
+        """
+        return _changes(self.read(), spec, self.path, extend)
+
+    def claim(self, spec: Spec) -> None:
         """Makes the folder that of `spec`."""
-        if fresh:
-            self.clear()
-        self._write(spec)
+        text = dump(spec.document())
+        if not self.spec.exists() or self.spec.read_text() != text:
+            replace(self.spec, text.encode())
+
+    def become(self, spec: Spec) -> None:
+        """Puts the record in `draft`, and `spec`, in the place of what is here: at once, wherever it may be killed."""
+        assert not any(self.draft.with_name(self.draft.name + end).exists() for end in ENDS), "close the draft first"
+        replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
+        self._finish()
+
+    def _finish(self) -> None:
+        """Ends what a kill cut off; a draft that was not decided on is removed."""
+        if self.next_spec.exists():
+            if self.draft.exists():
+                for end in ENDS:
+                    self.database.with_name(self.database.name + end).unlink(missing_ok=True)
+                os.replace(self.draft, self.database)
+            os.replace(self.next_spec, self.spec)
+        for end in ("", *ENDS):
+            self.draft.with_name(self.draft.name + end).unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Removes the record, tables and pictures. Stages stay: their keys say what they are."""
-        for name in ("study.db", "study.db-wal", "study.db-shm", "spec.yaml", *DRAWN):
+        for name in ("study.db", *(f"study.db{end}" for end in ENDS), "spec.yaml", *DRAWN):
             (self.path / name).unlink(missing_ok=True)
-
-    def _write(self, spec: Spec) -> None:
-        text = dump(spec.document())
-        if self.spec.exists() and self.spec.read_text() == text:
-            return
-        replace(self.spec, text.encode())
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -98,17 +118,19 @@ def dump(document: Any) -> str:
     return stream.getvalue()
 
 
-def _check_same(old: Spec, new: Spec, path: Path, extend: bool) -> None:
+def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
     changed = _differences(_comparable(old), _comparable(new))
     if not changed:
-        return
-    grew = list(changed) == ["search.trials"] and new.search.trials > old.search.trials
-    if grew and extend:
-        return
+        return False
     if list(changed) == ["task.fingerprint"]:
         raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start anew")
+    grew = list(changed) == ["search.trials"] and new.search.trials > old.search.trials
+    continues = list(changed) != ["search.trials"] and all(key.startswith(CHANGEABLE) for key in changed)
+    if extend and (grew or continues):
+        return continues
     what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
     ways = "--extend to go on with more trials, " if grew else ""
+    ways = "--extend to go on from those of its trials that still fit, " if continues else ways
     raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")
 
 

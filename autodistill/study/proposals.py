@@ -70,7 +70,7 @@ class Proposals:
 
     def added(self, trial: Trial) -> None:
         """A trial that is in the record now, in whatever state."""
-        self.asked += "assistant" not in trial.facts
+        self.asked += not {"assistant", "enqueued"} & trial.facts.keys()
         self._places[trial.number] = len(self._scratch.get_trials(deepcopy=False))
         frozen = create_trial(
             state=OPTUNAS[trial.state],

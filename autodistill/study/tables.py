@@ -17,6 +17,8 @@ from .record import Record, Trial
 
 Row = dict[str, Any]
 SIZES = ("params", "macs", "bytes")
+ORIGIN = ("enqueued", "kept")
+"""Where a trial comes from, unless a sampler proposed it."""
 
 
 def network_of(store: Store, key: str) -> Stage | Checkpoint:
@@ -78,7 +80,7 @@ class Stages:
 
 
 def rows(spec: Spec, stages: Stages, record: Record) -> list[Row]:
-    """One row for each teacher, one for each assistant, one for each trial, in this order; members of the frontier marked.
+    """One row for each teacher, one's own student, each assistant, each trial, in this order; the frontier's marked.
 
     Shares and compressions are against the first teacher.
     """
@@ -86,8 +88,10 @@ def rows(spec: Spec, stages: Stages, record: Record) -> list[Row]:
     if not keys or not all(map(stages.has, keys)):
         return []
     teachers = [stages.row(key, role="teacher") | {"dark": stages.measured(key)["dark"]} for key in keys]
+    own = [key for key in [record.facts().get("own")] if key is not None and stages.has(key)]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [*teachers, *_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
+    found = [*teachers, *(stages.row(key, role="own") for key in own)]
+    found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
     for row in found:
         _relate(row, teachers[0])
     failed = record.facts().get("failed", {})
@@ -114,8 +118,8 @@ def _of_trial(stages: Stages, trial: Trial) -> Row:
     there = trial.state == "complete" and all(map(stages.has, (*facts["above"], facts["stage"])))
     row = stages.row(facts["stage"], role=facts["role"]) if there else _unmeasured(trial)
     searched = {f"param.{path}": value for path, value in trial.params.items()}
-    more = {"trial": trial.number, "repeats": "repeats" in facts, "retried": trial.retried}
-    return row | more | _last_rung(trial) | searched
+    origin = {"repeats": "repeats" in facts, "retried": trial.retried, **{name: facts.get(name) for name in ORIGIN}}
+    return row | {"trial": trial.number} | origin | _last_rung(trial) | searched
 
 
 def _last_rung(trial: Trial) -> Row:
@@ -165,7 +169,7 @@ def costs(found: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> NDAr
 
 
 def _members(found: Sequence[Row], spec: Spec) -> list[int]:
-    """Positions of the frontier's rows, the smallest first. The teacher is none; an assistant only within the limits."""
+    """Positions of the frontier's rows, the smallest first: of what was searched, an assistant only within the limits."""
     able = [index for index, row in enumerate(found) if row["state"] == "complete" and _may_be_member(row, spec)]
     chosen = pareto.frontier(costs([found[index] for index in able], spec.search.objectives))
     return sorted((able[index] for index in chosen), key=lambda index: found[index]["params"])
@@ -173,7 +177,7 @@ def _members(found: Sequence[Row], spec: Spec) -> list[int]:
 
 def _may_be_member(row: Row, spec: Spec) -> bool:
     limits = spec.search.limits.model_dump(exclude_none=True)
-    return row["role"] != "teacher" and all(row[name] <= limit for name, limit in limits.items())
+    return row["role"] not in ("teacher", "own") and all(row[name] <= limit for name, limit in limits.items())
 
 
 def frontier(found: Sequence[Row]) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Any
 from ..distill import Job
 from ..space import Space
 from ..spec import Stage, chain, describe
+from .first import Queue
 from .jobs import Jobs, Network, chain_of
 from .proposals import Proposals
 from .record import Record, Trial
@@ -24,6 +25,7 @@ class Trials:
     def __init__(self, record: Record, proposals: Proposals, space: Space, *, stages: Stages, jobs: Jobs, rungs: Rungs) -> None:
         self.record, self.proposals, self.space = record, proposals, space
         self.stages, self.jobs, self.rungs = stages, jobs, rungs
+        self.first = Queue(record.facts().get("first", ()), {trial.facts.get("enqueued") for trial in record.trials})
         self.teachers = {teacher.key() for teacher in space.teachers}
         self.open: dict[int, Trial] = {}
         self.counted = self.counted_done = self.told = self.uses = 0
@@ -54,9 +56,10 @@ class Trials:
     # Asking
 
     def ask(self) -> None:
-        """Raises UsageError when no student is left to propose."""
-        params, sampled = self.proposals.propose(self.space.feasible)
-        self.add(params, {}, sampled)
+        """What is to be tried first, then what the sampler proposes. Raises UsageError when no student is left."""
+        first = self.first.next(self.space, self._of)
+        params, sampled = (first.params, {}) if first else self.proposals.propose(self.space.feasible)
+        self.add(params, {"enqueued": first.name} if first else {}, sampled)
 
     def add(self, params: dict[str, Any], more: dict[str, Any], sampled: dict[str, Any] | None = None) -> None:
         stage = self.space.decode(params)
@@ -216,7 +219,7 @@ class Trials:
     def _count_end(self, trial: Trial) -> None:
         self.told += 1
         self.counted_done += _counts(trial)
-        if trial.state == "complete" and "assistant" not in trial.facts:
+        if trial.state == "complete" and not {"assistant", "kept"} & trial.facts.keys():
             self.uses += 1 + sum(key not in self.teachers for key in trial.facts["above"])
 
     def _uncount(self, trial: Trial) -> None:
@@ -226,5 +229,5 @@ class Trials:
 
 
 def _counts(trial: Trial) -> bool:
-    """Whether a trial uses up one of the number asked for: no repeat, no assistant, not tried again later."""
-    return trial.retried is None and not {"repeats", "assistant"} & trial.facts.keys()
+    """Whether a trial uses up one of the number asked for: no repeat, no assistant, none kept, not tried again later."""
+    return trial.retried is None and not {"repeats", "assistant", "kept"} & trial.facts.keys()
