@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
     one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
+    _takes_bench(_command(commands, "bench", _bench, "compare search strategies on a table of trained students"))
     return top
 
 
@@ -111,6 +112,18 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
     one.add_argument("--extend", action="store_true", help="let a study have more trials, or go on in a changed space")
     one.add_argument("--from", dest="older", metavar="FOLDER", help="begin with what fits of an older study's trials")
     one.add_argument("--retry-failed", action="store_true", help="try failed stages again")
+
+
+def _takes_bench(one: argparse.ArgumentParser) -> None:
+    one.add_argument("table", metavar="TABLE", help="a CSV file: columns of parameters, params, accuracies; see the README")
+    one.add_argument("--strategies", default="gain,tpe,nsga2,random", metavar="A,B", help="samplers, or sampler+halving")
+    one.add_argument("--seeds", type=int, default=50, metavar="N", help="replays of each strategy")
+    one.add_argument("--workers", type=int, default=1, metavar="N", help="simulated workers")
+    one.add_argument("--trials", type=int, metavar="N", help="of a search (default: one for each configuration of the table)")
+    one.add_argument("--target", type=float, metavar="SHARE", help="search the smallest student of this accuracy, such as 0.7")
+    one.add_argument("--accuracy", metavar="COLUMN", help="the column of accuracies (default: raw_1, raw_2, ... by epoch)")
+    one.add_argument("--chance", type=float, default=0.0, metavar="SHARE", help="the accuracy of who guesses")
+    one.add_argument("--out", metavar="DIR", help="write curves.csv, curves.png and summary.json here")
 
 
 def _check(arguments: argparse.Namespace, console: Console) -> Result:
@@ -151,7 +164,7 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
         console=console,
     )
     out = str(Path(arguments.out or Path("reports") / spec.study))
-    found = summary(study.spec, study.rows(), study.chance) | {"spent": study.spent()}
+    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
     console.print(frontier_table(found))
     for line in remarks(found):
         console.print(line, soft_wrap=True)
@@ -179,6 +192,20 @@ def _explain(arguments: argparse.Namespace, console: Console) -> Result:
 
     found = explain(Folder(arguments.folder), arguments.key)
     console.print(explained(found), soft_wrap=True)
+    return found
+
+
+def _bench(arguments: argparse.Namespace, console: Console) -> Result:
+    from .bench import Asked, Table, bench
+    from .text import compared
+
+    asked = Asked(
+        strategies=arguments.strategies.split(","),
+        **{name: getattr(arguments, name) for name in ("seeds", "workers", "trials", "target", "chance")},
+    )
+    table = Table.read(Path(arguments.table), arguments.accuracy)
+    found = bench(table, asked, None if arguments.out is None else Path(arguments.out))
+    console.print(compared(found))
     return found
 
 

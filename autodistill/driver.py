@@ -23,6 +23,7 @@ from .study.folder import Folder
 from .study.older import Older, begin
 from .study.record import Record
 from .study.schedule import Study
+from .study.sizewise import ahead
 
 PICTURE_SECONDS = 30.0
 TABLE_SECONDS = 2.0
@@ -193,6 +194,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
         runner.run(study, pen.after)
     if not study.finished():
         raise StudyError("the runner ended before the study did; give the same command again to go on")
+    study.record.note("outlook", ahead(study.spec.search, study.space, study.record.trials, study.counted_done(), study.chance))
     pen.draw(picture=True)
     study.record.note("drawn", study.told())
     if study.ended is not None:
@@ -213,7 +215,8 @@ class _Pen:
     def draw(self, *, picture: bool) -> None:
         started = time.monotonic()
         if found := self.study.rows():
-            write(self.folder.path, self.study.spec, found, self.study.chance, picture=picture)
+            ahead = self.study.record.facts().get("outlook")
+            write(self.folder.path, self.study.spec, found, self.study.chance, ahead, picture=picture)
             self.progress.update(self.study, found)
         ended = time.monotonic()
         self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))

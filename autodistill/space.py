@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .measure import Sizes, check_inherit, sizes
@@ -50,11 +50,22 @@ class Space:
 
     Every parameter is always proposed (a fixed length suits every sampler); those that do not matter in a branch do not
     reach the stage, so equivalent assignments are one stage. An assistant that is not larger than its student is dropped.
+    `measure` says the sizes of an architecture: by building it, unless a table knows them.
     """
 
-    def __init__(self, spec: Spec, *, task: Task, teachers: tuple[Network, ...], shape: tuple[int, ...], classes: int) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        task: Task,
+        teachers: tuple[Network, ...],
+        shape: tuple[int, ...],
+        classes: int,
+        measure: Callable[[Value], Sizes] | None = None,
+    ) -> None:
         self.spec, self.task, self.teachers = spec, task, teachers
         self.shape, self.classes = shape, classes
+        self._measure = measure or (lambda architecture: sizes(architecture, shape, classes))
         self.tree = spec.student.tree()
         self.ladder = spec.assistants.ladder
         self.domains = domains_of(spec)
@@ -62,7 +73,7 @@ class Space:
         """Rungs of the ladder that may not be proposed any more."""
 
     def sizes(self, architecture: Value) -> Sizes:
-        return sizes(architecture, self.shape, self.classes)
+        return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
         limits, found = self.spec.search.limits, self.sizes(architecture)
@@ -185,7 +196,7 @@ class Space:
         """The parameters of each of these architectures, and whether these are all."""
         inner = domains(self.tree["architecture"], "architecture")
         everything = math.prod(domain.count() for domain in inner.values()) <= most
-        draws = _product(inner) if everything else _draws(inner, most // 10)
+        draws = product(inner) if everything else _draws(inner, most // 10)
         found: dict[str, dict[str, Any]] = {}
         for params in draws:
             found.setdefault(repr(self.architecture(params)), params)
@@ -211,7 +222,8 @@ def _values(domain: Domain) -> list[Any]:
     return list(range(domain.low, domain.high + 1)) if isinstance(domain, Int) else list(dict.fromkeys(domain.ends()))
 
 
-def _product(inner: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+def product(inner: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    """Every assignment of finite domains."""
     for values in itertools.product(*map(_values, inner.values())):
         yield dict(zip(inner, values, strict=True))
 

@@ -60,6 +60,7 @@ def remarks(found: Facts) -> list[str]:
         lines.append("no network of the frontier is smaller than the teacher")
     if found["own"] is not None:
         lines.append(_own(found["own"]))
+    lines += [ahead(found["outlook"])] if found["outlook"] else []
     lines += [text for dark in found["dark"] for text in warned(dark)]
     return lines + _foretold(found["rungs"]) + ([_spent(found["spent"])] if found.get("spent", {}).get("seconds") else [])
 
@@ -95,6 +96,12 @@ def _own(own: Facts) -> str:
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
     sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals and its own overlap, so confirm it"
     return f"{name} is beaten by {shown}{more}: at most its size, at least its accuracy{sure}"
+
+
+def ahead(outlook: Facts) -> str:
+    """What more trials would buy."""
+    band = f"{outlook['low']:.1%} to {outlook['high']:.1%}"
+    return f"{outlook['trials']} more trials would add an expected {outlook['mean']:.1%} of hypervolume (80 % band: {band})"
 
 
 def _numbers(row: Facts) -> list[str]:
@@ -197,6 +204,22 @@ def _times(seconds: Facts | None, workers: int) -> list[str]:
     )
     total = f"about {clock(seconds['total'])} of training on {workers} worker{'s' * (workers > 1)} of this machine"
     return [f"time         {total}, and some 20 s to start: {parts}"]
+
+
+def compared(found: Facts) -> Table:
+    """What `bench` prints: medians over the seeds, quartiles in brackets."""
+    table = Table(title=f"{found['table']}: medians of {found['seeds']} seeds (quartiles)", title_justify="left")
+    for name in ("strategy", "trials to the smallest", "seconds to it", "trials to 99 %", "seconds to 99 %", "hypervolume"):
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    for name, row in found["strategies"].items():
+        whole = [_quartiles(row[key], "{:.0f}") for key in ("trials_to_smallest", "seconds_to_smallest", "trials_to_99")]
+        table.add_row(name, *whole, _quartiles(row["seconds_to_99"], "{:.1f}"), _quartiles(row["hypervolume"], "{:.1%}"))
+    return table
+
+
+def _quartiles(row: Facts, form: str) -> str:
+    median, low, high = ("never" if row[key] is None else form.format(row[key]) for key in ("median", "q25", "q75"))
+    return median if median == low == high else f"{median} ({low} - {high})"
 
 
 def explained(found: Facts) -> str:

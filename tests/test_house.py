@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("prepare", "edges", "study"), 5),
     **dict.fromkeys(("facts", "runners"), 6),
     **dict.fromkeys(("report", "progress"), 7),
-    **dict.fromkeys(("driver", "check", "explain"), 8),
+    **dict.fromkeys(("bench", "driver", "check", "explain"), 8),
     "cli": 9,
     "__main__": 10,
 }

@@ -387,10 +387,13 @@ def reporting(study: Study, accuracies: Callable[[Job, int], float]) -> list[Job
 
 
 LONG = {"epochs": 10, "batch_size": 32, "learning_rate": 0.01}
+HALVES: dict[str, Any] = {"search__halving": {"first": 0.3, "factor": 2, "share": 0.5}}
+"""Rungs after 3 and 6 of 10 epochs."""
 
 
 def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable[..., Study]) -> None:
-    one = study(search__trials=12, student__recipe=LONG, student__architecture__width=4)
+    changes: dict[str, Any] = HALVES | {"search__trials": 12, "student__recipe": LONG, "student__architecture__width": 4}
+    one = study(**changes)
     stopped = reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))
     keys = {job.network.key() for job in stopped}
     rows = one.rows()
@@ -400,11 +403,11 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
     for row in found:
         passed = one.record.trials[row["trial"]].facts["rungs"]
         assert [row["rung_epochs"], row["rung_accuracy"]] == passed[-1] and row["accuracy"] is None
-    assert told(study(search__trials=12, student__recipe=LONG, student__architecture__width=4)) == told(one)
+    assert told(study(**changes)) == told(one)
 
 
 def test_a_repeat_of_a_stopped_stage_is_a_new_trial_that_goes_on(study: Callable[..., Study]) -> None:
-    changes: dict[str, Any] = _small() | {"search__trials": 8}
+    changes: dict[str, Any] = _small() | HALVES | {"search__trials": 8}
     changes["student"]["recipe"] = LONG
     one = study(**changes)
     reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))
@@ -422,7 +425,7 @@ def test_a_repeat_of_a_stopped_stage_is_a_new_trial_that_goes_on(study: Callable
 
 
 def test_an_assistant_that_was_stopped_as_a_student_is_trained_to_its_end_and_told(study: Callable[..., Study]) -> None:
-    changes: dict[str, Any] = {
+    changes: dict[str, Any] = HALVES | {
         "student__architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 32]}},
         "student__objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
         "student__recipe": LONG,
@@ -446,7 +449,7 @@ def test_an_assistant_that_was_stopped_as_a_student_is_trained_to_its_end_and_to
 
 
 def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]) -> None:
-    one = study(search__trials=9, student__recipe=LONG, search__halving={"share": 0.999})
+    one = study(search__trials=9, student__recipe=LONG, search__halving={"first": 0.3, "factor": 2, "share": 0.999})
     reporting(one, lambda job, epochs: one.space.sizes(job.network.architecture).params * 1e-6)
     rows = one.rows()
     found = summary(one.spec, rows, one.chance)["rungs"]

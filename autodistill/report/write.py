@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..study.record import Record
 from ..study.tables import ORIGIN, Row, Stages, concordance, frontier, hypervolume, rows
 from .picture import draw
 
+Ahead = Mapping[str, float] | None
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
     *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
@@ -25,13 +26,15 @@ FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *M
 INNER = ("dark", "rungs")
 
 
-def write(folder: Path, spec: Spec, found: Sequence[Row], chance: float, *, picture: bool = True) -> None:
+def write(
+    folder: Path, spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = None, *, picture: bool = True
+) -> None:
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
     columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row if key not in INNER)]))
     replace(folder / "trials.csv", _csv(found, columns))
     members = frontier(found)
     replace(folder / "frontier.csv", _csv(members, MEMBER))
-    replace(folder / "frontier.json", json.dumps(summary(spec, found, chance), indent=1).encode() + b"\n")
+    replace(folder / "frontier.json", json.dumps(summary(spec, found, chance, outlook), indent=1).encode() + b"\n")
     if picture:
         size = spec.search.objectives[1]
         drawn = [_shown(row) | {size: max(1, row[size])} for row in found]  # a log axis has no 0
@@ -46,8 +49,8 @@ def _shown(row: Row) -> Row:
     return row | dict.fromkeys(("accuracy", "low", "high"), row["rung_accuracy"])
 
 
-def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
-    """The study in one JSON object."""
+def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = None) -> dict[str, Any]:
+    """The study in one JSON object; `outlook` says what more trials would add, once a search has ended."""
     teacher = next(row for row in found if row["role"] == "teacher")
     return {
         "study": spec.study,
@@ -58,6 +61,7 @@ def summary(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
         "own": beaten(spec, found),
         "hypervolume": hypervolume(spec, found, chance),
         "rungs": concordance(found),
+        "outlook": outlook and dict(outlook),
     }
 
 
@@ -71,15 +75,15 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
     }
 
 
-def redraw(folder: Folder) -> tuple[Spec, list[Row], float]:
+def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Ahead]:
     """Writes everything again from the record and the store. Raises UsageError when there is no study."""
     spec = folder.read()
     record = Record(folder.database, spec)
     store = Store(folder.path / record.facts()["store"])
-    found, chance = rows(spec, Stages(store), record), record.facts()["chance"]
+    found, chance, outlook = rows(spec, Stages(store), record), record.facts()["chance"], record.facts().get("outlook")
     record.close()
-    write(folder.path, spec, found, chance)
-    return spec, found, chance
+    write(folder.path, spec, found, chance, outlook)
+    return spec, found, chance, outlook
 
 
 def _csv(found: Sequence[Row], columns: Sequence[str]) -> bytes:

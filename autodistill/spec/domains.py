@@ -188,6 +188,22 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, Domain]]:
             yield from _walk(item, f"{path}[{index}]")
 
 
+def reached(tree: Any, params: Params, path: str = "") -> Iterator[str]:
+    """The paths of the domains that `fill` looks at: not those inside an option that is not taken."""
+    if isinstance(tree, Choice):
+        yield path
+        index = tree.pick(params[path])
+        yield from reached(tree.options[index], params, f"{path}{{{index}}}")
+    elif isinstance(tree, Int | Uniform):
+        yield path
+    elif isinstance(tree, dict):
+        for key, item in tree.items():
+            yield from reached(item, params, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, tuple):
+        for index, item in enumerate(tree):
+            yield from reached(item, params, f"{path}[{index}]")
+
+
 def fill(tree: Any, params: Params, path: str = "") -> Any:
     """The tree with each domain replaced by its value in `params`: plain dicts, lists and scalars."""
     if isinstance(tree, Choice):

@@ -29,9 +29,9 @@ class Halving(Value):
     At each of these rungs the best `share` goes on, and all that nothing of at most their size beats.
     """
 
-    first: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    first: Annotated[float, Field(gt=0, lt=1)] = 0.5
     factor: Annotated[float, Field(gt=1)] = 2.0
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.75
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """The epochs after which a training of so many stops to report."""

@@ -1,0 +1,164 @@
+"""A table of trained students: which columns are parameters, and a search space that holds exactly its rows."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..distill import Job
+from ..measure import Sizes
+from ..runners.replay import Answer, measurement
+from ..space import Space, teacher_stage
+from ..spec import Spec, Stage, Task, UsageError, Value, parse
+from ..spec.resolve import resolve
+
+Place = tuple[int, ...]
+KNOWN = re.compile(r"params|macs|bytes|seconds|seed|accuracy.*|raw_\d+|ema_\d+")
+FAR = 2
+"""The hypervolume ends at so many times the largest student: where its teacher might stand."""
+ABSENT = Sizes(10**15, 10**15, 10**15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """One training of a configuration: accuracies are shares by epoch, the last one at full length."""
+
+    sizes: Sizes
+    seconds: float
+    accuracies: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """`values` are those of each parameter in order; a configuration is the places of its values among them."""
+
+    path: Path
+    values: Mapping[str, tuple[Any, ...]]
+    students: Mapping[Place, tuple[Student, ...]]
+    epochs: int
+
+    @classmethod
+    def read(cls, path: Path, accuracy: str | None = None) -> Table:
+        """`accuracy` names the column of accuracies; else raw_1, raw_2, ... are those after each epoch.
+
+        Accuracies are shares, or per cent where any of the table is above 1. Raises UsageError.
+        """
+        rows = _rows(path)
+        epochs = [accuracy] if accuracy else sorted((c for c in rows[0] if re.fullmatch(r"raw_\d+", c)), key=_number)
+        names = [column for column in rows[0] if not KNOWN.fullmatch(column) and column != accuracy]
+        for column in ("params", *epochs):
+            if column not in rows[0]:
+                raise UsageError(f"{path} has no column {column}; it has {', '.join(rows[0])}")
+        if not epochs:
+            raise UsageError(f"{path} has no columns raw_1, raw_2, ...; name its column of accuracies by --accuracy")
+        values = {name: _values([row[name] for row in rows]) for name in names}
+        found = [_student(row, epochs, path) for row in rows]
+        share = 100 if max(max(one.accuracies) for one in found) > 1 else 1
+        students: dict[Place, list[Student]] = {}
+        for row, one in zip(rows, found, strict=True):
+            place = tuple(values[name].index(_plain(row[name])) for name in names)
+            scaled = tuple(value / share for value in one.accuracies)
+            students.setdefault(place, []).append(Student(sizes=one.sizes, seconds=one.seconds, accuracies=scaled))
+        kept = {place: tuple(each) for place, each in students.items()}
+        return cls(path=path, values=values, students=kept, epochs=len(epochs))
+
+    def draw(self, seed: int) -> Draw:
+        """One training of each configuration."""
+        rng = np.random.default_rng(seed)
+        return Draw(self, {place: each[int(rng.integers(len(each)))] for place, each in self.students.items()})
+
+
+class Draw:
+    """A table with one training of each configuration, as a search sees it."""
+
+    def __init__(self, table: Table, students: Mapping[Place, Student]) -> None:
+        self.table, self.students = table, students
+
+    def spec(self, search: Mapping[str, Any]) -> Spec:
+        """A study whose student is a row of the table; `search` is that part of a spec."""
+        recipe = {"epochs": self.table.epochs}
+        domains = {name: {"int": [0, len(values) - 1]} for name, values in self.table.values.items()}
+        document = {
+            "study": "bench",
+            "task": {"dataset": "table.npz"},
+            "teacher": {"architecture": {"family": "timm", "name": "teacher"}, "recipe": recipe},
+            "student": {
+                "architecture": {"family": "timm", "name": "row", "arguments": domains},
+                "objective": {"ce": {"weight": 1.0}},
+                "recipe": recipe,
+            },
+            "search": {"guard": False, "limits": {"params": ABSENT.params - 1}, **search},
+            "resources": {"gpus": 0},
+        }
+        return resolve(parse(document), fingerprint="", cuda=False)
+
+    def space(self, spec: Spec) -> Space:
+        task = Task(data="table", split=spec.task.split)
+        teacher = teacher_stage(spec.teacher, task, spec.seed)
+        return Space(spec, task=task, teachers=(teacher,), shape=(1,), classes=2, measure=self.sizes)
+
+    def reference(self) -> Sizes:
+        return Sizes(*(FAR * max(size) for size in zip(*(one.sizes for one in self.students.values()), strict=True)))
+
+    def sizes(self, architecture: Value) -> Sizes:
+        """Of what is not in the table: beyond the limits."""
+        if getattr(architecture, "name", None) == "teacher":
+            return self.reference()
+        found = self.students.get(self.place(architecture))
+        return ABSENT if found is None else found.sizes
+
+    def place(self, architecture: Any) -> Place:
+        return tuple(architecture.arguments[name] for name in self.table.values)
+
+    def answer(self, job: Job) -> Answer:
+        """What a training comes to. The teacher is there at once."""
+        assert isinstance(job.network, Stage)
+        if job.network.architecture.name == "teacher":  # type: ignore[union-attr]
+            return Answer(seconds=0.0, measurement=measurement(1.0, self.reference()._asdict(), 1000))
+        one = self.students[self.place(job.network.architecture)]
+        accuracies = dict(enumerate(one.accuracies, 1))
+        told = measurement(one.accuracies[-1], one.sizes._asdict(), 10_000)
+        return Answer(seconds=one.seconds, accuracies=accuracies, measurement=told)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); give a CSV file of trained students") from error
+    if not rows:
+        raise UsageError(f"{path} has no rows; give a CSV file with one trained student a row")
+    return rows
+
+
+def _student(row: Mapping[str, str], epochs: Sequence[str], path: Path) -> Student:
+    try:
+        params, macs = int(row["params"]), int(row.get("macs") or 0)
+        accuracies = tuple(float(row[column]) for column in epochs)
+        return Student(sizes=Sizes(params, macs, 4 * params), seconds=float(row.get("seconds") or 1), accuracies=accuracies)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {error} in the row {dict(row)}; params, macs and seconds are numbers") from error
+
+
+def _number(column: str) -> int:
+    return int(column.split("_")[1])
+
+
+def _plain(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _values(texts: Sequence[str]) -> tuple[Any, ...]:
+    """The distinct values in order: numbers by size, else texts by the alphabet."""
+    found = {_plain(text) for text in texts}
+    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))

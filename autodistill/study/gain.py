@@ -1,0 +1,291 @@
+"""The model behind the sampler `gain`: accuracy is modelled, size is known.
+
+A Gaussian process on the warped accuracy with ARD Matern 5/2 (Rasmussen and Williams 2006, equations 2.23-2.26, 4.17) and
+a linear trend; nothing here knows of spaces or studies. Accuracies are shares from 0 to 1, sizes log10.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+EDGE = 0.005
+"""How far from 0 and 1 accuracies are kept before the logit: the first and last half per cent are within the noise."""
+NODES = 12
+BEYOND = 0.05
+"""As long as no student has reached the target, even the largest candidate saves so much (log10)."""
+MOST_AHEAD, DRAWS = 100, 200
+
+
+def warp(accuracy: npt.ArrayLike) -> Floats:
+    """The logit of accuracies (n,), so that noise is alike at 40 % and at 99 %."""
+    inner = EDGE + (1 - 2 * EDGE) * np.asarray(accuracy, dtype=np.float64)
+    return np.log(inner / (1 - inner))
+
+
+def unwarp(value: npt.ArrayLike) -> Floats:
+    """The inverse of `warp`, never outside [0, 1]."""
+    inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
+    return np.clip((inner - EDGE) / (1 - 2 * EDGE), 0.0, 1.0)
+
+
+class Hyper(NamedTuple):
+    """Logs of: the length scales (d,), the amplitude, the deviation of the noise."""
+
+    scales: Floats
+    amplitude: float
+    noise: float
+
+    def vector(self) -> Floats:
+        return np.array([*self.scales, self.amplitude, self.noise])
+
+    @classmethod
+    def of(cls, vector: Floats) -> Self:
+        return cls(vector[:-2], float(vector[-2]), float(vector[-1]))
+
+
+def prior(d: int) -> tuple[Floats, Floats]:
+    """Means and deviations (d + 2,) of the logs: length scales grow with the root of d (Hvarfner et al., ICML 2024).
+
+    They keep a model of three trials from taking all for noise, or none.
+    """
+    return np.array([np.log(1.2 * d) / 2] * d + [-0.2, -2.5]), np.array([0.8] * d + [0.7, 0.8])
+
+
+def _matern(a: Floats, b: Floats, hyper: Hyper) -> Floats:
+    scale = np.exp(-hyper.scales)
+    a, b = a * scale, b * scale
+    squared = np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T, 0)
+    r = np.sqrt(5 * squared)
+    return np.asarray(np.exp(2 * hyper.amplitude) * (1 + r + r**2 / 3) * np.exp(-r))
+
+
+def _trend(a: Floats, b: Floats, slopes: Floats) -> Floats:
+    return 1.0 + ((a - 0.5) * slopes**2) @ (b - 0.5).T
+
+
+def _objective(vector: Floats, x: Floats, y: Floats, fixed: Floats) -> tuple[float, Floats]:
+    """Minus the log posterior density of hyperparameters, and its gradient."""
+    from scipy.linalg import cho_solve, cholesky
+
+    hyper = Hyper.of(vector)
+    n, d = x.shape
+    scaled = x * np.exp(-hyper.scales)
+    differences = (scaled[:, None, :] - scaled[None]) ** 2
+    r = np.sqrt(5 * differences.sum(2))
+    e, amp = np.exp(-r), np.exp(2 * hyper.amplitude)
+    k = amp * (1 + r + r**2 / 3) * e
+    noise = np.exp(2 * hyper.noise)
+    root = cholesky(k + fixed + (noise + 1e-8) * np.eye(n), lower=True, check_finite=False)
+    alpha = cho_solve((root, True), y, check_finite=False)
+    inverse = cho_solve((root, True), np.eye(n), check_finite=False)
+    inner = np.outer(alpha, alpha) - inverse
+    weight = inner * (amp * (5 / 3) * (1 + r) * e)
+    gradient = np.empty(d + 2)
+    gradient[:d] = 0.5 * np.einsum("ij,ijk->k", weight, differences)
+    gradient[d] = (inner * k).sum()
+    gradient[d + 1] = noise * np.trace(inner)
+    mean, deviation = prior(d)
+    away = (vector - mean) / deviation
+    value = 0.5 * y @ alpha + np.log(np.diag(root)).sum() + 0.5 * (away**2).sum()
+    return float(value), away / deviation - gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A Gaussian process on features x (n, d) in [0, 1] and warped accuracies z (n,)."""
+
+    x: Floats
+    root: Floats
+    alpha: Floats
+    hyper: Hyper
+    centre: float
+    spread: float
+    slopes: Floats
+
+    @classmethod
+    def fit(cls, x: Floats, z: Floats, slopes: Floats) -> Self:
+        """With hyperparameters found from x and z alone, always from the same start: no fit depends on an earlier one."""
+        centre, spread = float(z.mean()), max(float(z.std()), 0.25)
+        return cls._of(x, z, fitted(x, (z - centre) / spread, slopes), centre, spread, slopes)
+
+    @classmethod
+    def _of(cls, x: Floats, z: Floats, hyper: Hyper, centre: float, spread: float, slopes: Floats) -> Self:
+        from scipy.linalg import cho_solve, cholesky
+
+        k = _matern(x, x, hyper) + _trend(x, x, slopes) + (np.exp(2 * hyper.noise) + 1e-8) * np.eye(len(x))
+        root = cholesky(k, lower=True, check_finite=False)
+        alpha = cho_solve((root, True), (z - centre) / spread, check_finite=False)
+        return cls(x=x, root=root, alpha=alpha, hyper=hyper, centre=centre, spread=spread, slopes=slopes)
+
+    def knowing(self, x: Floats, z: Floats) -> Self:
+        """The same hyperparameters on other data."""
+        return self._of(x, z, self.hyper, self.centre, self.spread, self.slopes)
+
+    def noise(self) -> float:
+        """Deviation of the noise of a warped accuracy."""
+        return self.spread * float(np.exp(self.hyper.noise))
+
+    def at(self, x: Floats) -> Belief:
+        """What is believed of candidates x (m, d)."""
+        from scipy.linalg import solve_triangular
+
+        k = self._between(self.x, x)
+        solved = solve_triangular(self.root, k, lower=True, check_finite=False)
+        own = np.exp(2 * self.hyper.amplitude) + 1 + ((x - 0.5) ** 2 * self.slopes**2).sum(1)
+        return Belief(self, x, solved, self.centre + self.spread * (k.T @ self.alpha), own - (solved**2).sum(0))
+
+    def _between(self, a: Floats, b: Floats) -> Floats:
+        return _matern(a, b, self.hyper) + _trend(a, b, self.slopes)
+
+
+@dataclass
+class Belief:
+    """The accuracies of m candidates: warped means (m,); `variance` (m,) in units of the model's spread."""
+
+    model: Model
+    x: Floats
+    solved: Floats
+    mean: Floats
+    variance: Floats
+
+    def deviation(self) -> Floats:
+        """(m,) of the warped accuracy without noise."""
+        return self.model.spread * np.sqrt(np.maximum(self.variance, 1e-10))
+
+    def covariance(self, chosen: npt.ArrayLike) -> Floats:
+        """(k, k) of the warped accuracies of some candidates, without noise."""
+        x, solved = self.x[np.asarray(chosen)], self.solved[:, np.asarray(chosen)]
+        return self.model.spread**2 * np.asarray(self.model._between(x, x) - solved.T @ solved)
+
+    def believe(self, one: int) -> None:
+        """As if candidate `one` had come out at its mean (Ginsbourger et al. 2010, the kriging believer)."""
+        between = self.model._between(self.x, self.x[one : one + 1])[:, 0] - self.solved.T @ self.solved[:, one]
+        row = between / np.sqrt(max(self.variance[one], 0) + np.exp(2 * self.model.hyper.noise) + 1e-8)
+        self.variance = self.variance - row**2
+        self.solved = np.vstack([self.solved, row])
+
+
+def fitted(x: Floats, y: Floats, slopes: Floats) -> Hyper:
+    """Hyperparameters of the largest posterior density, found from the prior's mean."""
+    from scipy.optimize import minimize
+
+    start, deviation = prior(x.shape[1])
+    bounds = np.stack([start - 4 * deviation, start + 4 * deviation], axis=1)
+    given = (x, y, _trend(x, x, slopes))
+    found = minimize(_objective, start, given, "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 40})
+    return Hyper.of(found.x)
+
+
+@functools.cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Nodes and weights (NODES,) of the standard normal."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    return nodes, weights / weights.sum()
+
+
+class Goal(NamedTuple):
+    """What is to be gained: accuracy above chance at sizes below a reference (log10); with `target`, the smallest that
+    reaches it (a share), of sizes from which on none is wanted."""
+
+    chance: float
+    reference: float
+    target: float | None = None
+
+
+class Steps(NamedTuple):
+    """A frontier as a staircase: log sizes where steps begin (k,), first -inf; accuracies (k,), first that of chance."""
+
+    sizes: Floats
+    heights: Floats
+
+    @classmethod
+    def of(cls, sizes: Floats, accuracies: Floats, chance: float) -> Self:
+        """Of students with log sizes (n,) and accuracies (n,)."""
+        order = np.lexsort((-accuracies, sizes))
+        heights = np.maximum.accumulate(np.append(chance, accuracies[order]))
+        new = np.append(True, heights[1:] > heights[:-1])
+        return cls(np.append(-np.inf, sizes[order])[new], heights[new])
+
+    def height(self, sizes: Floats) -> Floats:
+        """The best accuracy among students of at most these log sizes (m,)."""
+        return self.heights[np.searchsorted(self.sizes, sizes, side="right") - 1]
+
+    def volume(self, reference: float) -> float:
+        """The hypervolume above chance and below the reference."""
+        return float(np.maximum(reference - self.sizes[1:], 0) @ np.diff(self.heights))
+
+    def joined(self, size: float, accuracy: float) -> Steps:
+        return Steps.of(np.append(self.sizes[1:], size), np.append(self.heights[1:], accuracy), float(self.heights[0]))
+
+
+def expected_gain(sizes: Floats, mean: Floats, deviation: Floats, steps: Steps, reference: float) -> Floats:
+    """(m,) the expected gain of hypervolume by candidates of exactly known log sizes, their warped accuracies normal.
+
+    At size s and accuracy a the gain is the sum over steps of (their width above s) * max(0, a - their height): piecewise
+    linear in a, so that its expectation is a sum of expected improvements. By Gauss-Hermite quadrature after the warp.
+    """
+    ends = np.append(steps.sizes[1:], reference)
+    widths = np.maximum(np.minimum(ends, reference) - np.maximum(steps.sizes, sizes[:, None]), 0)  # (m, k)
+    total = np.zeros(len(sizes))
+    for node, weight in zip(*_quadrature(), strict=True):
+        reached = unwarp(mean + node * deviation)
+        total += weight * (widths * np.maximum(reached[:, None] - steps.heights, 0)).sum(axis=1)
+    return total
+
+
+def expected_saving(sizes: Floats, mean: Floats, deviation: Floats, smallest: float, target: float) -> Floats:
+    """(m,) the chance to reach the target accuracy, times the log size saved against the `smallest` that is known to."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr((mean - warp(target)) / deviation) * np.maximum(smallest - sizes, 0))
+
+
+def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
+    """(m,) what each candidate promises; with a target that can save nothing more, the gain of hypervolume."""
+    if goal.target is not None:
+        reached = steps.sizes[steps.heights >= goal.target]
+        smallest = float(reached.min()) if len(reached) else float(sizes.max()) + BEYOND
+        found = expected_saving(sizes, belief.mean, belief.deviation(), smallest, goal.target)
+        if found.max() > 1e-6:
+            return found
+    return expected_gain(sizes, belief.mean, belief.deviation(), steps, goal.reference)
+
+
+class Outlook(NamedTuple):
+    """The hypervolume that `trials` more trials would add, as shares of what is there: the mean and an 80 % band."""
+
+    trials: int
+    mean: float
+    low: float
+    high: float
+
+
+def outlook(model: Model, x: Floats, sizes: Floats, steps: Steps, goal: Goal, trials: int) -> Outlook:
+    """What more time would buy: candidates x (m, d) of known sizes are chosen one by one as a search would, each believed to
+    come out at its mean; then 200 draws of what all of them could come to. No more than MOST_AHEAD are looked at."""
+    belief, ahead, chosen = model.at(x), steps, list[int]()
+    for _ in range(min(trials, len(x), MOST_AHEAD)):
+        found = worth(sizes, belief, ahead, goal._replace(target=None))
+        found[chosen] = -1.0
+        chosen.append(int(np.argmax(found)))
+        ahead = ahead.joined(sizes[chosen[-1]], float(unwarp(belief.mean[chosen[-1]])))
+        belief.believe(chosen[-1])
+    fresh = model.at(x[chosen])
+    spread = fresh.covariance(range(len(chosen))) + (model.noise() ** 2 + 1e-8) * np.eye(len(chosen))
+    draws = np.random.default_rng(0).multivariate_normal(fresh.mean, spread, DRAWS, check_valid="ignore", method="eigh")
+    now = steps.volume(goal.reference)
+    gains = [_joined(steps, sizes[chosen], unwarp(one)).volume(goal.reference) / max(now, 1e-12) - 1 for one in draws]
+    low, high = np.quantile(gains, (0.1, 0.9))
+    return Outlook(trials, float(np.mean(gains)), float(low), float(high))
+
+
+def _joined(steps: Steps, sizes: Floats, accuracies: Floats) -> Steps:
+    everything = np.append(steps.sizes[1:], sizes), np.append(steps.heights[1:], accuracies)
+    return Steps.of(*everything, float(steps.heights[0]))

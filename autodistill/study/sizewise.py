@@ -1,0 +1,224 @@
+"""The sampler `gain`: proposes the student with the largest expected gain of hypervolume, its size being known.
+
+Nothing is kept from one model to the next, so a proposal depends on the seed, on the number of proposals so far and on
+what is known of the trials: a resumed study proposes what the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..measure import Sizes
+from ..space import Space
+from ..spec import UsageError
+from ..spec.search import Search
+from .candidates import Candidate, Candidates
+from .gain import Goal, Model, Outlook, Steps, outlook, unwarp, warp, worth
+
+if TYPE_CHECKING:
+    from .record import Trial
+
+Floats = NDArray[np.float64]
+Feasible = Callable[[Mapping[str, Any]], bool]
+
+START = 1
+"""Until so many trials have ended, proposals are spread over log size."""
+ENOUGH = 4
+"""Trials from which on it is said what more of them would add."""
+WINDOW = 160
+"""A model knows at most so many trials: half of them the most recent, half those nearest to the frontier."""
+PENDING = 300
+SHARE = 10
+"""Where many workers wait, one model makes one proposal for every SHARE running trials."""
+SLOPE = 1.0
+"""Deviation of the accuracy's trend over the range of log params before any data, in deviations of the warped accuracy."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Sizewise:
+    """Knows all trials, and proposes. With several sizes as objectives they take turns."""
+
+    def __init__(self, search: Search, space: Space, chance: float) -> None:
+        self.search, self.space, self.chance = search, space, chance
+        self.candidates = Candidates(space, search.seed)
+        self.asked = 0
+        self._trials: list[Trial] = []
+        self._rows: list[Floats] = []
+        self._stages: set[str] = set()
+        self._ahead: Iterator[Candidate] = iter(())
+
+    def added(self, trial: Trial) -> None:
+        self.asked += not {"assistant", "enqueued"} & trial.facts.keys()
+        self._trials.append(trial)
+        self._stages.add(trial.facts["stage"])
+        self._rows.append(self.candidates.encode(trial.params, _sizes(trial)))
+
+    def ended(self, trial: Trial) -> None:
+        """Nothing is to be done: trials are looked at when a model is made."""
+
+    def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A student that was tried comes only where no other is left. Raises UsageError where none is feasible."""
+        for one in self._ahead:
+            if self._is_new(one.params, feasible):
+                return one.params, {}
+        self._ahead = self._planned()
+        found = (one.params for one in self._ahead if self._is_new(one.params, feasible))
+        return next(found, None) or self._again(feasible), {}
+
+    def _is_new(self, params: Mapping[str, Any], feasible: Feasible) -> bool:
+        return feasible(params) and self.space.decode(params).key() not in self._stages
+
+    def _again(self, feasible: Feasible) -> dict[str, Any]:
+        """Of a space in which all was tried, or as good as all."""
+        for one in self.candidates.draw(self.asked, ()):
+            if feasible(one.params):
+                return one.params
+        raise UsageError("search.limits: no student that was drawn is small enough; raise the limits or lower the ends")
+
+    def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
+        """What so many more trials would add; None where too little is known to say, or nothing is left to try."""
+        if sum(trial.values is not None for trial in self._trials) < ENOUGH:
+            return None
+        found = [one for one in self._draw() if self._is_new(one.params, feasible)]
+        if not found:
+            return None
+        model, steps = self._model()
+        x = np.array([self.candidates.encode(*one) for one in found])
+        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), min(trials, len(found)))
+
+    # Plans
+
+    def _draw(self) -> list[Candidate]:
+        return self.candidates.draw(self.asked, [self._trials[index].params for index in self._front()])
+
+    def _planned(self) -> Iterator[Candidate]:
+        """The best candidates, the best first, until as many were taken as one model is good for."""
+        found = self._draw()
+        running = sum(trial.state == "running" for trial in self._trials)
+        if sum(trial.values is not None for trial in self._trials) < START:
+            return self._spread(found)
+        return self._best(found, self.asked + 1 + running // SHARE)
+
+    def _spread(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
+        """By log size, each where the others are not: the golden ratio's multiples."""
+        sizes, until = self._logs([one.sizes for one in found]), self.asked + 1
+        share = (np.random.default_rng(self.search.seed % 2**32).random() + self.asked * GOLDEN) % 1
+        away = np.abs(sizes - sizes.min() - share * (sizes.max() - sizes.min()))
+        for index in np.lexsort((np.random.default_rng(self.asked).random(len(found)), away)):
+            if self.asked < until:
+                yield found[index]
+
+    def _best(self, found: Sequence[Candidate], until: int) -> Iterator[Candidate]:
+        x, first = np.unique([self.candidates.encode(*one) for one in found], axis=0, return_index=True)
+        found = [found[index] for index in first]
+        sizes = self._logs([one.sizes for one in found])
+        model, steps = self._model()
+        belief, left = model.at(x), np.ones(len(x), dtype=bool)
+        while self.asked < until and left.any():
+            best, before = int(np.argmax(np.where(left, worth(sizes, belief, steps, self.goal()), -1.0))), self.asked
+            left[best] = False
+            yield found[best]
+            if self.asked > before:  # it was taken
+                steps = steps.joined(sizes[best], float(unwarp(belief.mean[best])))
+                belief.believe(best)
+
+    # What is known
+
+    def size(self) -> str:
+        """The size that is looked at: with several they take turns."""
+        names = self.search.objectives[1:]
+        return names[self.asked % len(names)]
+
+    def _logs(self, sizes: Sequence[Sizes]) -> Floats:
+        return np.log10(np.array([max(getattr(one, self.size()), 1) for one in sizes], dtype=np.float64))
+
+    def goal(self) -> Goal:
+        """Against the teacher's size."""
+        teacher = self.space.sizes(self.space.teachers[0].architecture)
+        return Goal(self.chance, float(self._logs([teacher])[0]), self.search.target)
+
+    def _front(self) -> list[int]:
+        """Places of the frontier's members."""
+        known = [index for index, trial in enumerate(self._trials) if trial.values is not None]
+        steps = self._steps(known)
+        found = self._table(known)
+        on = np.isin(found[:, 0], steps.sizes) & (found[:, 1] >= steps.height(found[:, 0]) - 1e-12)
+        return [known[index] for index in np.flatnonzero(on)]
+
+    def _table(self, places: Sequence[int]) -> Floats:
+        """(n, 2) log sizes and accuracies."""
+        sizes = self._logs([_sizes(self._trials[place]) for place in places])
+        accuracies = np.array([_accuracy(self._trials[place]) for place in places], dtype=np.float64)
+        return np.stack([sizes, accuracies], axis=1)
+
+    def _steps(self, known: Sequence[int]) -> Steps:
+        table = self._table(known)
+        return Steps.of(table[:, 0], table[:, 1], self.chance)
+
+    def _model(self) -> tuple[Model, Steps]:
+        """A model of what has ended, and running trials at what it predicts of them."""
+        known = [index for index, trial in enumerate(self._trials) if trial.values is not None]
+        steps = self._steps(known)
+        places = self._window(known, steps)
+        x, z = np.array([self._rows[place] for place in places]), warp(self._table(places)[:, 1])
+        slopes = self.candidates.slopes(SLOPE)
+        model = Model.fit(x, z, slopes)
+        stopped, hinted = self._hints(steps)
+        if stopped:
+            x, z = np.vstack([x, [self._rows[place] for place in stopped]]), np.append(z, hinted)
+            model = model.knowing(x, z)
+        pending = [place for place, trial in enumerate(self._trials) if trial.state == "running"][-PENDING:]
+        if pending:
+            more = np.array([self._rows[place] for place in pending])
+            mean = model.at(more).mean
+            model = model.knowing(np.vstack([x, more]), np.append(z, mean))
+            for size, one in zip(self._logs([_sizes(self._trials[place]) for place in pending]), unwarp(mean), strict=True):
+                steps = steps.joined(size, float(one))
+        return model, steps
+
+    def _hints(self, steps: Steps) -> tuple[list[int], Floats]:
+        """Stopped trials, and what they would have come to: at their last rung less the median way from there to the end.
+
+        That way is known from complete trials, and nobody stops what would have moved the frontier.
+        """
+        ways: dict[int, list[float]] = {}
+        for trial in self._trials:
+            for place, accuracy in trial.facts.get("rungs", ()) if trial.values is not None else ():
+                ways.setdefault(place, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
+        last = {i: trial.facts["rungs"][-1] for i, trial in enumerate(self._trials) if trial.state == "stopped"}
+        places = [place for place, (rung, _) in last.items() if rung in ways][-PENDING:]
+        guesses = warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
+        top = warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
+        return places, np.minimum(guesses, top)
+
+    def _window(self, known: list[int], steps: Steps) -> list[int]:
+        if len(known) <= WINDOW:
+            return known
+        recent, older = known[-WINDOW // 2 :], known[: -WINDOW // 2]
+        table = self._table(older)
+        short = warp(steps.height(table[:, 0])) - warp(table[:, 1])
+        return [older[index] for index in sorted(np.argsort(short, kind="stable")[: WINDOW // 2])] + recent
+
+
+def ahead(search: Search, space: Space, trials: Sequence[Trial], counted: int, chance: float) -> dict[str, float] | None:
+    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before."""
+    plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
+    sampler = Sizewise(plain, space, chance)
+    for trial in trials:
+        sampler.added(trial)
+    found = sampler.outlook(math.ceil(counted / 2), space.feasible)
+    return None if found is None else found._asdict()
+
+
+def _accuracy(trial: Trial) -> float:
+    assert trial.values is not None
+    return trial.values[0]
+
+
+def _sizes(trial: Trial) -> Sizes:
+    return Sizes(*(trial.facts[name] for name in Sizes._fields))

@@ -1,0 +1,136 @@
+"""Strategies compared on a table of trained students."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodistill.bench import Asked, Table, bench
+from autodistill.bench.compare import run
+from autodistill.cli import main
+from autodistill.spec import UsageError
+
+DIGITS = Path(__file__).parents[1] / "benchmarks" / "digits_students.csv"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[..., Path]:
+    """A file of 12 configurations, two seeds each; larger ones are better."""
+
+    def make(unit: float = 1.0, *, kinds: bool = False, **more: Any) -> Path:
+        rows = []
+        for depth in (1, 2, 4):
+            for width in (2, 4, 8, 16):
+                for seed in (0, 1):
+                    params = depth * width * width
+                    at = [round(unit * (1 - share / (1 + math.log(params))), 4) for share in (0.9, 0.7, 0.5 + 0.01 * seed)]
+                    row = {"depth": depth, "width": width, "seed": seed, "params": params}
+                    row |= {"kind": "ab"[depth > 1]} if kinds else {}
+                    rows.append(row | {f"raw_{epoch}": value for epoch, value in enumerate(at, 1)} | more)
+        path = tmp_path / "table.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    return make
+
+
+def test_parameters_are_the_columns_that_are_nothing_else(table: Callable[..., Path]) -> None:
+    found = Table.read(table(kinds=True, macs=7, seconds=2, accuracy_old=3, ema_1=0))
+    assert list(found.values) == ["depth", "width", "kind"] and found.epochs == 3 and len(found.students) == 12
+    assert all(len(each) == 2 and each[0].seconds == 2 for each in found.students.values())
+
+
+def test_accuracies_are_shares_or_per_cent(table: Callable[..., Path]) -> None:
+    shares = Table.read(table())
+    assert Table.read(table(unit=100.0)).students[0, 0][0].accuracies == pytest.approx(shares.students[0, 0][0].accuracies)
+
+
+def test_one_column_may_be_named(table: Callable[..., Path]) -> None:
+    found = Table.read(table(score=0.5), "score")
+    assert found.epochs == 1 and "score" not in found.values
+    with pytest.raises(UsageError, match=r"no column wrong; it has depth"):
+        Table.read(table(), "wrong")
+
+
+def test_a_seed_draws_the_same_training_of_each_configuration_for_all_strategies(table: Callable[..., Path]) -> None:
+    found = Table.read(table())
+    assert found.draw(3).students == found.draw(3).students
+    assert len({tuple(map(id, found.draw(seed).students.values())) for seed in range(5)}) > 1
+
+
+@pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random", "gain+halving"])
+def test_a_search_is_of_the_table_alone(table: Callable[..., Path], strategy: str) -> None:
+    """Each configuration once, on the simulated clock; all of them are the whole hypervolume."""
+    drawn = Table.read(table()).draw(0)
+    events = run(drawn, strategy, 0, Asked(strategies=(), target=0.85))
+    assert all(
+        one.seconds < other.seconds and one.trials < other.trials for one, other in zip(events, events[1:], strict=False)
+    )
+    assert all(0 <= one.hypervolume <= 1 + 1e-9 for one in events) and events[-1].seconds <= events[-1].trials
+    if strategy == "gain":
+        assert events[-1].trials == 12 and events[-1].hypervolume == pytest.approx(1) and events[-1].found
+
+
+def test_configurations_that_are_not_in_the_table_are_not_asked_for(table: Callable[..., Path]) -> None:
+    """kind follows from depth: half of the product of all values is there."""
+    drawn = Table.read(table(kinds=True)).draw(0)
+    spec = drawn.spec({"trials": 4})
+    space = drawn.space(spec)
+    paths = [f"architecture.arguments.{name}" for name in drawn.table.values]
+    assert space.feasible(dict(zip(paths, (0, 0, 0), strict=True)))
+    assert not space.feasible(dict(zip(paths, (0, 0, 1), strict=True)))
+
+
+def test_the_command_writes_curves_and_a_picture(
+    table: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    more = ["--strategies", "gain,random+halving", "--seeds", "3", "--target", "0.85", "--out", str(out), "--json"]
+    assert main(["bench", str(table()), *more]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((out / "summary.json").read_text())
+    assert printed["strategies"]["gain"]["trials_to_smallest"]["median"] <= 12
+    lines = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
+    assert {line["strategy"] for line in lines} == {"gain", "random+halving"}
+    volumes = [float(line["hypervolume_median"]) for line in lines if line["strategy"] == "gain"]
+    assert volumes == sorted(volumes) and volumes[-1] == pytest.approx(1)
+    assert (out / "curves.png").read_bytes()[16:24] == (1600).to_bytes(4, "big") + (900).to_bytes(4, "big")
+
+
+def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_path: Path) -> None:
+    asked = Asked(strategies=("gain", "tpe"), seeds=2)
+    for name in ("one", "other"):
+        bench(Table.read(table()), asked, tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--strategies", "bayes"], "--strategies bayes: give one of auto, gain"),
+        (["--seeds", "0"], "give 1 or more"),
+        (["--accuracy", "none"], "has no column none"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    table: Callable[..., Path], capsys: pytest.CaptureFixture[str], given: list[str], said: str
+) -> None:
+    assert main(["bench", str(table()), *given]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_gain_needs_half_the_time_of_random_on_the_digits_table() -> None:
+    """One worker, the epochs of benchmarks/digits_students.csv; see reports/LOG.md for all strategies and seeds."""
+    asked = Asked(strategies=("gain", "random"), seeds=5, trials=40, chance=0.1)
+    found = bench(Table.read(DIGITS), asked)["strategies"]
+    assert found["gain"]["seconds_to_99"]["median"] < 0.5 * (found["random"]["seconds_to_99"]["median"] or math.inf)

@@ -1,0 +1,288 @@
+"""The sampler that knows sizes: its closed forms, its model, its proposals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill import pareto
+from autodistill.runners.replay import Replay
+from autodistill.space import Space
+from autodistill.spec import Spec, UsageError
+from autodistill.study import gain
+from autodistill.study.candidates import Candidates
+from autodistill.study.gain import Goal, Hyper, Model, Steps
+from autodistill.study.proposals import MOST, Optunas, Proposals
+from autodistill.study.schedule import Study
+from autodistill.study.sizewise import ahead
+
+from .test_replay import formula, open_study
+
+POINTS = st.lists(st.tuples(st.floats(2, 6), st.floats(0, 1)), min_size=0, max_size=12)
+REFERENCE, CHANCE = 5.0, 0.1
+
+
+def steps_of(points: list[tuple[float, float]]) -> Steps:
+    table = np.array(points, dtype=np.float64).reshape(-1, 2)
+    return Steps.of(table[:, 0], table[:, 1], CHANCE)
+
+
+def volume(points: list[tuple[float, float]]) -> float:
+    table = np.array(points, dtype=np.float64).reshape(-1, 2)
+    return pareto.hypervolume(np.stack([-table[:, 1], table[:, 0]], axis=1), [-CHANCE, REFERENCE])
+
+
+@given(st.floats(0, 1))
+def test_the_warp_is_undone(accuracy: float) -> None:
+    assert gain.unwarp(gain.warp(accuracy)) == pytest.approx(accuracy, abs=1e-9)
+
+
+@given(POINTS)
+def test_the_staircase_has_the_hypervolume_of_the_points(points: list[tuple[float, float]]) -> None:
+    assert steps_of(points).volume(REFERENCE) == pytest.approx(volume(points), abs=1e-9)
+
+
+@given(POINTS, st.floats(2, 6), st.floats(0.01, 0.99))
+def test_a_sure_accuracy_gains_what_the_hypervolume_grows(
+    points: list[tuple[float, float]], size: float, accuracy: float
+) -> None:
+    found = gain.expected_gain(np.array([size]), gain.warp([accuracy]), np.array([1e-9]), steps_of(points), REFERENCE)
+    assert found[0] == pytest.approx(volume([*points, (size, accuracy)]) - volume(points), abs=1e-6)
+
+
+def test_the_expected_gain_is_the_mean_over_draws() -> None:
+    points = [(2.5, 0.4), (3.0, 0.7), (4.0, 0.9)]
+    mean, deviation = 0.6, 0.8
+    draws = gain.unwarp(mean + deviation * np.random.default_rng(0).normal(size=20_000))
+    wanted = np.mean([steps_of(points).joined(2.8, accuracy).volume(REFERENCE) for accuracy in draws]) - volume(points)
+    found = gain.expected_gain(np.array([2.8]), np.array([mean]), np.array([deviation]), steps_of(points), REFERENCE)
+    assert found[0] == pytest.approx(wanted, rel=0.02)
+
+
+def test_where_nothing_can_move_nothing_is_gained() -> None:
+    """Above a student that is always right, and at the reference's size."""
+    sizes, mean, deviation = np.array([3.5, 4.0, 5.0]), np.full(3, 3.0), np.full(3, 2.0)
+    assert gain.expected_gain(sizes, mean, deviation, steps_of([(3.0, 1.0)]), REFERENCE) == pytest.approx(np.zeros(3))
+
+
+def test_the_saving_is_chance_times_log_size() -> None:
+    found = gain.expected_saving(np.array([3.0, 5.0]), gain.warp([0.7, 0.9]), np.ones(2), smallest=4.0, target=0.7)
+    assert found == pytest.approx([0.5 * 1.0, 0.0])
+
+
+def test_a_target_is_sought_below_the_smallest_that_reached_it() -> None:
+    rng = np.random.default_rng(0)
+    x, sizes = rng.random((20, 2)), np.linspace(2, 4, 20)
+    belief = Model.fit(x[:8], gain.warp(0.5 + 0.4 * x[:8, 0]), np.zeros(2)).at(x)
+    found = gain.worth(sizes, belief, steps_of([(3.0, 0.8)]), Goal(CHANCE, REFERENCE, target=0.75))
+    assert (found[sizes < 3.0] > 0).any() and (found[sizes >= 3.0] == 0).all()
+
+
+def test_a_model_of_few_points_neither_forgets_nor_believes_all(n: int = 4) -> None:
+    """The trap of Gaussian processes on few points: all is noise, or there is none and no doubt between points."""
+    x = np.linspace(0, 1, n)[:, None]
+    accuracies = np.array([0.4, 0.8, 0.9, 0.95])
+    model = Model.fit(x, gain.warp(accuracies), np.ones(1))
+    belief = model.at(np.vstack([x, [[0.5]]]))
+    assert gain.unwarp(belief.mean[:n]) == pytest.approx(accuracies, abs=0.08)
+    assert belief.deviation()[n] > belief.deviation()[:n].max()
+
+
+def test_the_gradient_of_the_fit_is_the_slope_of_its_value() -> None:
+    from scipy.optimize import approx_fprime
+
+    rng = np.random.default_rng(1)
+    x, y, slopes = rng.random((9, 3)), rng.normal(size=9), np.array([0.0, 0.0, 1.0])
+    at = np.array([0.1, -0.2, 0.3, 0.2, -1.0])
+    fixed = gain._trend(x, x, slopes)
+    slope = approx_fprime(at, lambda one: gain._objective(one, x, y, fixed)[0], 1e-6)
+    assert gain._objective(at, x, y, fixed)[1] == pytest.approx(slope, abs=1e-3)
+
+
+def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:
+    rng = np.random.default_rng(2)
+    x, others = rng.random((6, 2)), rng.random((5, 2))
+    z = gain.warp(rng.uniform(0.3, 0.9, 6))
+    model = Model.fit(x, z, np.ones(2))
+    belief = model.at(others)
+    mean = belief.mean.copy()
+    belief.believe(1)
+    again = model.knowing(np.vstack([x, others[1:2]]), np.append(z, mean[1])).at(others)
+    assert again.mean == pytest.approx(mean, abs=1e-6)
+    assert again.deviation() == pytest.approx(belief.deviation(), abs=1e-6)
+
+
+def test_the_deviation_of_a_model_is_that_of_its_draws() -> None:
+    x = np.random.default_rng(3).random((6, 2))
+    belief = Model.fit(x[:3], gain.warp([0.3, 0.6, 0.8]), np.ones(2)).at(x)
+    assert np.sqrt(np.diag(belief.covariance(range(6)))) == pytest.approx(belief.deviation(), abs=1e-5)
+
+
+def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() -> None:
+    x, sizes = np.linspace(0, 1, 12)[:, None], np.linspace(2, 4, 12)
+    accuracy = 0.2 + 0.7 * x[:, 0]
+    goal = Goal(CHANCE, REFERENCE)
+    some, most = [0, 1, 2], [*range(12)]
+    found = []
+    for known in (some, most):
+        model = Model.fit(x[known], gain.warp(accuracy[known]), np.ones(1))
+        steps = Steps.of(sizes[known], accuracy[known], CHANCE)
+        found.append(gain.outlook(model, x, sizes, steps, goal, 6))
+    few, many = found
+    assert few.mean > 0.2 > 0.1 > many.mean >= 0 and few.low <= few.mean <= few.high
+
+
+# Spaces
+
+
+def space_of(spec: Spec, tmp_path: Path) -> Space:
+    return open_study(spec, tmp_path).space
+
+
+def test_candidates_are_within_the_limits_and_the_same_for_the_same_seed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(search={"trials": 4, "limits": {"params": 150}})
+    space = space_of(spec, tmp_path)
+    one, other = (Candidates(space, 3).draw(5, []) for _ in range(2))
+    assert one == other and all(space.sizes(space.architecture(each.params)).params <= 150 for each in one)
+    assert {each.params["architecture.width"] for each in one} == set(
+        range(1, max(e.params["architecture.width"] for e in one) + 1)
+    )
+
+
+def test_equal_stages_are_equal_rows(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """What does not reach the stage does not reach the model: rungs beyond the count, and rungs no larger than the student."""
+    space = space_of(tiny(assistants__at_most=2), tmp_path)
+    candidates = Candidates(space, 0)
+    rows: dict[str, tuple[float, ...]] = {}
+    for one in candidates.draw(0, []):
+        kept = one.params | {"objective.kd.weight": 0.5, "objective.kd.temperature": 2.0}
+        row = tuple(candidates.encode(kept, one.sizes))
+        assert rows.setdefault(space.decode(kept).key(), row) == row
+    assert len(set(rows.values())) == len(rows)
+
+
+def test_a_term_without_weight_hides_its_parameters(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}, "temperature": {"log": [1, 16]}}}
+    space = space_of(tiny(student__objective=objective), tmp_path)
+    candidates = Candidates(space, 0)
+    one = candidates.draw(0, [])[0]
+    rows = [
+        candidates.encode(one.params | {"objective.kd.weight": weight, "objective.kd.temperature": temperature}, one.sizes)
+        for weight in (0.0, 0.9)
+        for temperature in (1.0, 16.0)
+    ]
+    assert (rows[0] == rows[1]).all() and (rows[2] != rows[3]).any()
+
+
+def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}}}
+    spec = tiny(search={"trials": 24, "halving": False, "guard": False}, student__objective=objective, assistants__at_most=0)
+    study = open_study(spec, tmp_path)
+    Replay(formula(study)).run(study, lambda: None)
+    keys = [trial.facts["stage"] for trial in study.record.trials]
+    assert len(set(keys)) == len(keys) == 24
+
+
+@pytest.mark.parametrize("workers", [1, 40])
+def test_a_search_by_gain_finds_more_than_random(tiny: Callable[..., Spec], tmp_path: Path, workers: int) -> None:
+    found = {}
+    for sampler in ("gain", "random"):
+        spec = tiny(search={"trials": 12, "sampler": sampler, "guard": False, "halving": False})
+        study = open_study(spec, tmp_path / sampler)
+        Replay(formula(study), workers=workers).run(study, lambda: None)
+        found[sampler] = study.proposals._sampler, study
+    assert score(found["gain"][1]) > score(found["random"][1]) * (1.0 if workers == 1 else 0.98)
+
+
+def score(study: Study) -> float:
+    points = [(trial.facts["params"], trial.values[0]) for trial in study.record.trials if trial.values is not None]
+    return Steps.of(np.log10([one[0] for one in points]), np.array([one[1] for one in points]), 0.25).volume(3.5)
+
+
+def test_a_resumed_study_proposes_what_the_uninterrupted_would_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    study = open_study(tiny(search={"trials": 12, "sampler": "gain", "guard": False}), tmp_path)
+    original, compared = study.proposals.propose, []
+
+    def propose(feasible: Any) -> Any:
+        resumed = Proposals(study.spec.search, study.space, study.record.trials, chance=study.chance)
+        compared.append((resumed.propose(feasible), original(feasible)))
+        return compared[-1][1]
+
+    study.proposals.propose = propose  # type: ignore[method-assign]
+    Replay(formula(study)).run(study, lambda: None)
+    assert len(compared) >= 12 and all(one == other for one, other in compared)
+
+
+def test_a_target_is_reached_by_a_smaller_student(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(search={"trials": 8, "sampler": "gain", "target": 0.6, "guard": False, "halving": False})
+    study = open_study(spec, tmp_path)
+    Replay(formula(study)).run(study, lambda: None)
+    reached = [trial.facts["params"] for trial in study.record.trials if trial.values and trial.values[0] >= 0.6]
+    sizes = {one.sizes.params for one in Candidates(study.space, 0).draw(0, [])}
+    smallest = min(size for size in sizes if 0.9 * (0.5 + 0.4 * size / (200 + size)) >= 0.6)
+    assert min(reached) <= 1.3 * smallest
+
+
+def test_several_sizes_take_turns(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(search={"trials": 8, "sampler": "gain", "objectives": ["accuracy", "params", "macs"], "guard": False})
+    study = open_study(spec, tmp_path)
+    Replay(formula(study)).run(study, lambda: None)
+    assert study.finished() and len(study.record.trials[0].values or ()) in (0, 3)
+
+
+def test_without_a_feasible_student_there_is_a_way_out(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    study = open_study(tiny(), tmp_path)
+    with pytest.raises(UsageError, match="raise the limits"):
+        study.proposals.propose(lambda params: False)
+
+
+def test_what_more_trials_would_add_is_said_for_every_sampler(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    for sampler in ("gain", "random"):
+        spec = tiny(search={"trials": 10, "sampler": sampler, "guard": False})
+        study = open_study(spec, tmp_path / sampler)
+        assert ahead(spec.search, study.space, study.record.trials, 0, study.chance) is None
+        Replay(formula(study)).run(study, lambda: None)
+        found = ahead(spec.search, study.space, study.record.trials, study.counted_done(), study.chance)
+        assert found is not None and found["trials"] == 5 and 0 <= found["low"] <= found["mean"] <= found["high"] < math.inf
+
+
+def test_optunas_samplers_know_the_frontier_and_the_latest(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MOST, "tpe", 10)
+    study = open_study(tiny(search={"trials": 40, "sampler": "tpe", "guard": False, "halving": False}), tmp_path)
+    alike = formula(study)
+    Replay(lambda job: replace(alike(job), measurement={**alike(job).measurement, "accuracy": 0.5})).run(study, lambda: None)
+    sampler = study.proposals._sampler
+    assert isinstance(sampler, Optunas)
+    sampler.propose(study.space.feasible)
+    trials = {trial.number: trial for trial in study.record.trials if trial.values}
+    table = np.array([[-trial.values[0], trial.values[1]] for trial in trials.values() if trial.values])
+    members = {list(trials)[place] for place in pareto.frontier(table)}
+    known = set(sampler._places)
+    assert members <= known and len(known) < 30 and max(trials) in known
+
+
+def test_hyperparameters_stay_where_numbers_are_finite() -> None:
+    """Equal rows of unlike accuracies, and equal accuracies."""
+    for accuracies in ([0.2, 0.9, 0.5], [0.5, 0.5, 0.5]):
+        model = Model.fit(np.zeros((3, 2)), gain.warp(accuracies), np.ones(2))
+        assert np.isfinite(model.hyper.vector()).all() and np.isfinite(model.at(np.ones((1, 2))).mean).all()
+    assert Hyper.of(np.arange(4.0)).vector() == pytest.approx(np.arange(4.0))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_larger_students_are_expected_to_be_better_before_anything_is_known(seed: int) -> None:
+    """The trend in log params: from one student."""
+    x = np.array([[0.5], [0.0], [1.0]])
+    belief = Model.fit(x[:1], gain.warp([0.5]), np.ones(1)).at(x)
+    assert belief.mean[1] == pytest.approx(belief.mean[2]) and belief.deviation()[1] > belief.deviation()[0]
