@@ -164,7 +164,7 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
         console=console,
     )
     out = str(Path(arguments.out or Path("reports") / spec.study))
-    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook"))
+    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
     console.print(frontier_table(found))
     for line in remarks(found):
         console.print(line, soft_wrap=True)

@@ -220,8 +220,8 @@ class _Pen:
     def draw(self, *, picture: bool) -> None:
         started = time.monotonic()
         if found := self.study.rows():
-            outlook = self.study.record.facts().get("outlook")
-            write(self.folder.path, self.study.spec, found, self.study.chance, outlook, picture=picture)
+            ahead = self.study.record.facts().get("outlook")
+            write(self.folder.path, self.study.spec, found, self.study.chance, ahead, picture=picture)
             self.progress.update(self.study, found)
         ended = time.monotonic()
         self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))

@@ -15,6 +15,8 @@ WORSE = "!"
 SATURATED = 0.02
 """Share of the largest entropy below which outputs at T 4 say little more than the label."""
 GAP = 0.1
+ENOUGH, DISCORDANT = 8, 0.5
+"""From so many complete trials on, a lower Kendall's tau of a rung with full length is warned of."""
 
 
 def clock(seconds: float) -> str:
@@ -59,7 +61,29 @@ def remarks(found: Facts) -> list[str]:
     if found["own"] is not None:
         lines.append(_own(found["own"]))
     lines += [ahead(found["outlook"])] if found["outlook"] else []
-    return lines + [text for dark in found["dark"] for text in warned(dark)]
+    lines += [text for dark in found["dark"] for text in warned(dark)]
+    return lines + _foretold(found["rungs"]) + ([_spent(found["spent"])] if found.get("spent", {}).get("seconds") else [])
+
+
+def _foretold(rungs: list[Facts]) -> list[str]:
+    """How well rungs foretell full length, and a warning where they do not."""
+    known = [rung for rung in rungs if rung["tau"] is not None]
+    said = ", ".join(f"{rung['tau']:.2f} after {rung['epochs']} epochs (n {rung['n']})" for rung in known)
+    lines = [f"Kendall's tau of the accuracies at rungs with those at full length: {said}"] if known else []
+    low = [rung for rung in known if rung["n"] >= ENOUGH and rung["tau"] < DISCORDANT]
+    return lines + [
+        f"rungs foretell little here (tau {rung['tau']:.2f} after {rung['epochs']} epochs): raise search.halving.first or "
+        "share, or set search.halving to false"
+        for rung in low[:1]
+    ]
+
+
+def _spent(spent: Facts) -> str:
+    """Where the workers' time went, in one line."""
+    kinds = ("students", "assistants", "teachers", "outputs", "twins", "idle", "controller")
+    parts = ", ".join(f"{name} {spent[name]:.1f} s" for name in kinds if spent[name] >= 0.05)
+    useful = "" if spent["useful"] is None else f"; busy {spent['useful']:.0%} of the time from the teacher to the last job"
+    return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
 
 
 def _own(own: Facts) -> str:

@@ -84,17 +84,17 @@ def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, 
     from autodistill.distill import jobs
     from autodistill.spec import StageFailed
 
-    assert not hasattr(jobs, "train"), "jobs imports train where it is used"
+    assert not hasattr(jobs, "training"), "jobs imports it where it is used"
     import autodistill.distill.loop as loop
 
-    original = loop.train
+    original = loop.training
 
-    def fail(store: Any, stage: Any, device: Any) -> Any:
+    def fail(store: Any, stage: Any, device: Any, rungs: Any) -> Any:
         if not stage.teachers and stage.architecture.width != 64:
             raise StageFailed("no")
-        return original(store, stage, device)
+        yield from original(store, stage, device, rungs)
 
-    monkeypatch.setattr(loop, "train", fail)
+    monkeypatch.setattr(loop, "training", fail)
     soft = {"kd": {"weight": 1.0, "temperature": 2.0}}
     spec = tiny(search__trials=2, search__guard=True, student__objective=soft)
     study = search(spec, out=tmp_path / "out", runner="serial")
@@ -105,7 +105,7 @@ def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, 
         "its twin from labels failed" in line for line in remarks(json.loads((tmp_path / "out/frontier.json").read_text()))
     )
     assert study.retry_failed() == len(members)
-    monkeypatch.setattr(loop, "train", original)
+    monkeypatch.setattr(loop, "training", original)
     again = search(spec, out=tmp_path / "out", runner="serial", options=Options(retry_failed=True))
     assert all(row["from_labels"] is not None for row in again.rows() if row["frontier"])
 

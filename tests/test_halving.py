@@ -1,8 +1,9 @@
-"""Who goes on at a rung. Costs are (minus accuracy, size); smaller is better."""
+"""Who goes on at a rung: facts that hold for any table of costs."""
 
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -10,101 +11,115 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill import pareto
-from autodistill.halving import goes_on, net, order
+from autodistill.halving import Reached, goes_on, net, ranks_of
 from autodistill.spec.search import Halving
 
-CELLS = st.tuples(st.integers(0, 9).map(lambda right: -right / 10), st.sampled_from([10.0, 20.0, 50.0, 100.0]))
-TABLES = st.lists(CELLS, min_size=1, max_size=25).map(np.array)
-SHARES = st.sampled_from([0.2, 0.34, 0.5, 0.8])
+COSTS = st.integers(2, 3).flatmap(
+    lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)
+)
+SHARE = st.sampled_from([0.1, 1 / 3, 0.5, 0.9])
 
 
-def test_the_first_at_a_rung_goes_on() -> None:
-    assert goes_on([(-0.1, 100.0)], 0, share=0.01)
+@given(COSTS, SHARE)
+def test_what_nothing_of_at_most_its_size_beats_always_goes_on(costs: np.ndarray, share: float) -> None:
+    own = costs[-1]
+    if not any((row[1:] <= own[1:]).all() and row[0] < own[0] for row in costs):
+        assert goes_on(costs, share=share)
 
 
-def test_the_worse_of_two_of_one_size_stops() -> None:
-    costs = [(-0.9, 100.0), (-0.8, 100.0)]
-    assert [goes_on(costs, own, share=0.5) for own in (0, 1)] == [True, False]
+@given(COSTS, SHARE, st.randoms())
+def test_the_order_of_the_others_has_no_say(costs: np.ndarray, share: float, random: object) -> None:
+    others = list(map(tuple, costs[:-1]))
+    random.shuffle(others)  # type: ignore[attr-defined]
+    assert goes_on([*others, tuple(costs[-1])], share=share) == goes_on(costs, share=share)
 
 
-def test_a_chain_of_ranks_goes_on_up_to_the_share() -> None:
-    costs = [(-rank / 10, 100.0) for rank in range(10)]
-    assert [own for own in range(10) if goes_on(costs, own, share=0.3)] == [7, 8, 9]
+@given(COSTS, SHARE)
+def test_units_have_no_say(costs: np.ndarray, share: float) -> None:
+    assert goes_on(np.exp(costs), share=share) == goes_on(costs, share=share)
 
 
-@given(TABLES, SHARES, st.integers(1, 50))
-def test_a_small_student_is_not_stopped_by_larger_ones(costs: np.ndarray, share: float, count: int) -> None:
-    """However many of them there are, and however accurate."""
-    larger = np.column_stack([np.full(count, -1.0), 200.0 + np.arange(count)])
-    alone = goes_on(costs, 0, share=share)
-    beaten = ((costs[:, 1] <= costs[0, 1]) & (costs[:, 0] < costs[0, 0])).any()
-    if not beaten:
-        assert alone and goes_on(np.concatenate([costs, larger]), 0, share=share)
+@given(COSTS, st.sampled_from([(0.2, 0.5), (0.5, 0.8)]))
+def test_a_larger_share_lets_no_fewer_go_on(costs: np.ndarray, shares: tuple[float, float]) -> None:
+    assert goes_on(costs, share=shares[0]) <= goes_on(costs, share=shares[1])
 
 
-@given(TABLES, SHARES)
-def test_what_nothing_of_at_most_its_size_beats_goes_on(costs: np.ndarray, share: float) -> None:
-    for own, (accuracy, size) in enumerate(costs):
-        if not ((costs[:, 1] <= size) & (costs[:, 0] < accuracy)).any():
-            assert goes_on(costs, own, share=share)
-    assert all(goes_on(costs, int(own), share=share) for own in np.flatnonzero(pareto.nondominated(costs)))
+@given(COSTS, SHARE)
+def test_among_distinct_rows_a_full_share_or_the_unbeaten_go_on(costs: np.ndarray, share: float) -> None:
+    """Asking each row as the last: as many as the share go on, and beside them only unbeaten ones."""
+    rows = np.unique(costs, axis=0)
+    last = [np.vstack([np.delete(rows, index, 0), rows[index]]) for index in range(len(rows))]
+    went = [index for index, table in enumerate(last) if goes_on(table, share=share)]
+    unbeaten = [i for i, own in enumerate(rows) if not any((r[1:] <= own[1:]).all() and r[0] < own[0] for r in rows)]
+    most = max(1, math.ceil(share * len(rows)))
+    assert len(set(went) - set(unbeaten)) <= most <= len(set(went) | set(unbeaten))
+    assert len(went) >= most
 
 
-@given(TABLES, SHARES)
-def test_the_share_goes_on_and_a_worse_rank_never_before_a_better_one(costs: np.ndarray, share: float) -> None:
-    on = [own for own in range(len(costs)) if goes_on(costs, own, share=share)]
-    assert len(on) >= math.ceil(share * len(costs))
-    rank = ranks(costs)
-    stopped = set(range(len(costs))) - set(on)
-    beaten = {one for one in on if ((costs[:, 1] <= costs[one, 1]) & (costs[:, 0] < costs[one, 0])).any()}
-    assert all(rank[one] <= rank[other] for one in beaten for other in stopped)
+@given(COSTS)
+def test_ranks_are_the_length_of_the_longest_chain_above(costs: np.ndarray) -> None:
+    ranks = ranks_of(costs)
+    for row, rank in zip(costs, ranks, strict=True):
+        above = [other for other, one in zip(ranks, costs, strict=True) if (one <= row).all() and (one < row).any()]
+        assert rank == max(above, default=-1) + 1
+    assert (np.flatnonzero(ranks == 0) == np.flatnonzero(pareto.nondominated(costs))).all()
 
 
-@given(TABLES, SHARES, st.floats(0.1, 100), st.floats(0.1, 100))
-def test_units_have_no_say(costs: np.ndarray, share: float, one: float, other: float) -> None:
-    scaled = costs * np.array([one, other])
-    assert [goes_on(scaled, own, share=share) for own in range(len(costs))] == [
-        goes_on(costs, own, share=share) for own in range(len(costs))
-    ]
+@given(COSTS, SHARE)
+def test_what_is_kept_decides_like_the_whole_table(costs: np.ndarray, share: float) -> None:
+    reached = Reached(costs.shape[1])
+    for count, row in enumerate(costs, 1):
+        reached.enter(row)
+        assert reached.last_goes_on(share) == goes_on(costs[:count], share=share)
+        assert (reached._ranks[:count] == ranks_of(costs[:count])).all()
 
 
-@given(TABLES, SHARES)
-def test_a_larger_share_stops_no_more(costs: np.ndarray, share: float) -> None:
-    for own in range(len(costs)):
-        assert goes_on(costs, own, share=min(0.99, share + 0.15)) >= goes_on(costs, own, share=share)
-
-
-@given(TABLES)
-def test_an_order_holds_every_row_once_rank_by_rank(costs: np.ndarray) -> None:
-    found, rank = order(costs), ranks(costs)
-    assert sorted(found) == list(range(len(costs)))
-    assert [rank[row] for row in found] == sorted(rank)
-    assert order(costs, 3) == found[:3]
-
-
-def ranks(costs: np.ndarray) -> list[int]:
-    """How many fronts must be taken away before a row is nondominated."""
-    rank, left = np.zeros(len(costs), dtype=int), np.arange(len(costs))
-    for number in range(len(costs)):
-        mask = pareto.nondominated(costs[left]) if len(left) else np.array([], dtype=bool)
-        rank[left[mask]] = number
-        left = left[~mask]
-    return list(map(int, rank))
+@given(COSTS)
+def test_a_net_is_a_permutation_that_begins_with_the_best(costs: np.ndarray) -> None:
+    rows = np.unique(costs, axis=0)
+    chosen = net(rows)
+    assert sorted(chosen) == list(range(len(rows))) and rows[chosen[0], 0] == rows[:, 0].min()
 
 
 def test_a_net_takes_the_ends_then_the_middle() -> None:
-    line = np.column_stack([-np.linspace(0, 1, 9), np.linspace(0, 1, 9)])
-    assert list(net(line))[:3] == [8, 0, 4] and set(net(line)[3:5]) == {2, 6}
+    line = [(place, 8 - place) for place in range(9)]
+    assert list(net(line))[:3] == [0, 8, 4]
 
 
-@given(TABLES)
-def test_a_net_is_an_order_of_all_rows(costs: np.ndarray) -> None:
-    assert sorted(net(costs)) == list(range(len(costs)))
-    assert costs[net(costs)[0], 0] == costs[:, 0].min()
+@pytest.mark.parametrize("columns", [2, 3])
+def test_twenty_thousand_rows_are_decided_on_in_milliseconds(columns: int) -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.uniform(3, 6, 20_000)
+    rows = np.column_stack([0.1 * sizes * -1 + rng.normal(size=20_000) * 0.05, sizes, sizes + rng.normal(size=20_000)])
+    reached = Reached(columns)
+    reached._costs, reached._ranks, reached._count = rows[:, :columns].copy(), ranks_of(rows[:, :columns]), 19_800
+    times = []
+    for row in rows[19_800:, :columns]:
+        started = time.process_time()
+        reached.enter(row)
+        reached.last_goes_on(0.5)
+        times.append(time.process_time() - started)
+    assert np.median(times) < 0.02
 
 
-def test_an_empty_rung_has_no_order() -> None:
-    assert order(np.empty((0, 2))) == [] and len(net(np.empty((0, 2)))) == 0
+def went(costs: np.ndarray, share: float) -> list[int]:
+    """The rows that go on when each is asked as the last."""
+    return [own for own in range(len(costs)) if goes_on(np.vstack([np.delete(costs, own, 0), costs[own]]), share=share)]
+
+
+def test_of_one_size_the_best_go_on_up_to_the_share() -> None:
+    assert went(np.array([(-0.9, 100.0), (-0.8, 100.0)]), 0.5) == [0]
+    assert went(np.array([(-rank / 10, 100.0) for rank in range(10)]), 0.3) == [7, 8, 9]
+
+
+@given(COSTS, SHARE, st.integers(1, 50))
+def test_a_small_student_is_not_stopped_by_larger_ones(costs: np.ndarray, share: float, count: int) -> None:
+    """However many of them there are, and however accurate."""
+    larger = np.full((count, costs.shape[1]), 10.0)
+    larger[:, 0] = -1
+    own = costs[-1]
+    if not any((row[1:] <= own[1:]).all() and row[0] < own[0] for row in costs):
+        assert goes_on(np.vstack([larger, costs]), share=share)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,8 @@ REGIMES = {
     "none or all right": [row(accuracy=0.0, frontier=True), row("teacher", 10**12, 1.0)],
     "a student larger than its teacher": [row(params=10**6, accuracy=0.9, frontier=True), row("teacher", 500, 0.7)],
     "two teachers": [row(frontier=True), TEACHER, row("teacher", 20_000, 0.9)],
+    "one's own": [row("own", 3000, 0.85), *study(24)],
+    "only one's own": [row("own", 3000, 0.85), TEACHER],
     "one parameter": [row(params=1, frontier=True)],
 }
 
@@ -94,7 +96,7 @@ def test_labels_are_inside_the_axes_and_apart(name):
     axes = figure(REGIMES[name]).axes[0]
     frame = axes.get_window_extent()
     boxes = [matplotlib.text.Text.get_window_extent(text) for text in axes.texts]
-    assert len(boxes) <= 3 and bool(boxes) == (name != "one dominated trial")
+    assert len(boxes) <= 3 + (name == "one's own") and bool(boxes) == (name != "one dominated trial")
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
@@ -183,7 +185,7 @@ def test_the_legend_names_what_is_there_and_only_that():
     own = row(role="own", frontier=False, params=9000, accuracy=0.8)
     (legend,) = figure([*study(24), own]).legends
     assert set(text.get_text() for text in legend.get_texts()) - set(names) == {"own"}
-    assert any(text.startswith("own: ") for text in texts(figure([*study(24), own])))
+    assert any(text.get_text().startswith("own: ") for text in texts(figure([*study(24), own])))
     (legend,) = figure([TEACHER]).legends
     assert [text.get_text() for text in legend.get_texts()] == ["teacher"]
 

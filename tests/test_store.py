@@ -33,6 +33,21 @@ def test_a_folder_is_there_once_its_record_is(tmp_path: Path) -> None:
     assert store.file("stages", "k", "a.bin").read_bytes() == b"weights"
 
 
+def test_what_another_store_holds_is_taken_over_once_and_undamaged(tmp_path: Path) -> None:
+    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
+    one.make("stages", "k", fill())
+    for _ in range(2):
+        two.take(one, "stages", "k")
+    assert two.record("stages", "k")["measurement"] == {"accuracy": 0.1 + 0.2}
+    assert two.file("stages", "k", "a.bin").read_bytes() == b"weights"
+    assert len(list((tmp_path / "two" / "stages" / "k").glob("*/a.bin"))) == 1
+    one.make("stages", "damaged", fill())
+    next((tmp_path / "one" / "stages" / "damaged").glob("*/a.bin")).write_bytes(b"weighty")
+    with pytest.raises(StoreError, match="damaged"):
+        two.take(one, "stages", "damaged")
+    assert not two.has("stages", "damaged")
+
+
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = store.make("stages", "k", fill())

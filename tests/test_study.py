@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,9 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from scipy.stats import kendalltau
 
-from autodistill.distill import Job, make_outputs, train
+from autodistill.distill import Job, Rung, make_outputs, train
 from autodistill.prepare import load_data, space_of
 from autodistill.report.write import counts, summary
 from autodistill.spec import Spec, Stage, StudyError, UsageError
@@ -19,6 +23,7 @@ from autodistill.study.jobs import needs
 from autodistill.study.record import Record
 from autodistill.study.schedule import Study
 from autodistill.study.trials import REPEATS
+from autodistill.text import remarks
 
 CPU = torch.device("cpu")
 
@@ -338,6 +343,122 @@ def test_an_assistant_above_the_limits_is_no_member(study: Callable[..., Study])
     roles = {row["role"]: row for row in one.rows()}
     assert roles["assistant"]["params"] > 100
     assert all(row["params"] <= 100 for row in one.rows() if row["frontier"])
+
+
+def test_a_kill_right_after_a_job_was_handed_out_loses_no_proposal(tiny: Callable[..., Spec], folder: Path) -> None:
+    """A process that is killed with SIGKILL as soon as it was given a student: the resumed study holds the same one."""
+    run(open_study(tiny(), folder), 3)
+    held = folder / "held.json"
+    if (child := os.fork()) == 0:
+        one = open_study(tiny(), folder)
+        while not any(trial.state == "running" for trial in one.record.trials):
+            one.next()
+        held.write_text(json.dumps([[trial.params, trial.state, trial.facts] for trial in one.record.trials]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    again = open_study(tiny(), folder)
+    assert [[trial.params, trial.state, trial.facts] for trial in again.record.trials] == json.loads(held.read_text())
+    run(again)
+    whole = open_study(tiny(), folder / "whole")
+    run(whole)
+    assert told(again) == told(whole)
+
+
+def test_what_is_told_of_a_trial_is_there_whole_or_not_at_all(tiny: Callable[..., Spec], folder: Path) -> None:
+    one = open_study(tiny(), folder)
+    run(one, 3)
+    trial = next(trial for trial in one.record.trials if trial.state == "running")
+    with pytest.raises(TypeError):
+        one.record.tell(trial, None, {"rungs": [[1, 0.5]], "reason": object()})
+    one.record.close()
+    again = Record(folder / "study.db", tiny(), one.space.domains)
+    assert again.trials[trial.number].state == "running" and "rungs" not in again.trials[trial.number].facts
+
+
+def reporting(study: Study, accuracies: Callable[[Job, int], float]) -> list[Job]:
+    """Trains as `run` does, but reports made-up accuracies at rungs; returns the jobs that were stopped."""
+    stopped: list[Job] = []
+    while (job := study.next()) is not None:
+        if all(study.goes_on(job, Rung(epochs, accuracies(job, epochs), float(epochs))) for epochs in job.rungs):
+            do(study, job)
+        else:
+            stopped.append(job)
+    return stopped
+
+
+LONG = {"epochs": 10, "batch_size": 32, "learning_rate": 0.01}
+HALVES: dict[str, Any] = {"search__halving": {"first": 0.3, "factor": 2, "share": 0.5}}
+"""Rungs after 3 and 6 of 10 epochs."""
+
+
+def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable[..., Study]) -> None:
+    changes: dict[str, Any] = HALVES | {"search__trials": 12, "student__recipe": LONG, "student__architecture__width": 4}
+    one = study(**changes)
+    stopped = reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))
+    keys = {job.network.key() for job in stopped}
+    rows = one.rows()
+    found = [row for row in rows if row["state"] == "stopped"]
+    assert found and {row["stage"] for row in found} == keys and counts(rows)["stopped"] == len(keys)
+    assert not any(row["frontier"] for row in found) and one.finished()
+    for row in found:
+        passed = one.record.trials[row["trial"]].facts["rungs"]
+        assert [row["rung_epochs"], row["rung_accuracy"]] == passed[-1] and row["accuracy"] is None
+    assert told(study(**changes)) == told(one)
+
+
+def test_a_repeat_of_a_stopped_stage_is_a_new_trial_that_goes_on(study: Callable[..., Study]) -> None:
+    changes: dict[str, Any] = _small() | HALVES | {"search__trials": 8}
+    changes["student"]["recipe"] = LONG
+    one = study(**changes)
+    reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))
+    by_key: dict[str, list[Any]] = {}
+    for trial in one.record.trials:
+        by_key.setdefault(trial.facts["stage"], []).append(trial)
+    again = [trials for trials in by_key.values() if trials[0].state == "stopped" and len(trials) > 1]
+    assert again
+    for trials in again:
+        assert (
+            "repeats" not in trials[1].facts
+            and len(trials[1].facts["rungs"]) > len(trials[0].facts["rungs"])
+            or (trials[1].state == "complete")
+        )
+
+
+def test_an_assistant_that_was_stopped_as_a_student_is_trained_to_its_end_and_told(study: Callable[..., Study]) -> None:
+    changes: dict[str, Any] = HALVES | {
+        "student__architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 32]}},
+        "student__objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
+        "student__recipe": LONG,
+        "assistants__recipe": LONG,
+        "search__trials": 1,
+    }
+    one = study(**changes)
+    low = {path: domain.ends()[0] for path, domain in one.space.domains.items()}
+    run(one, 2)  # the teacher and its outputs
+    student, below = low | {"architecture.width": 16}, low | {"architecture.width": 2, "assistants.count": 1}
+    key = one.space.decode(student).key()
+    assert key in [network.key() for network in one.space.decode(below).ancestors()]
+    for params in (low | {"architecture.width": 8}, student):
+        one.trials.add(params, {})
+    reporting(one, lambda job, epochs: 0.1 if job.network.key() == key else 0.9)
+    assert [trial.state for trial in one.trials.of(key)] == ["stopped"]
+    one.trials.add(below, {})
+    reporting(one, lambda job, epochs: 0.95)
+    assert [trial.state for trial in one.trials.of(key)] == ["stopped", "complete"]
+    assert "assistant" in one.trials.of(key)[1].facts
+
+
+def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]) -> None:
+    one = study(search__trials=9, student__recipe=LONG, search__halving={"first": 0.3, "factor": 2, "share": 0.999})
+    reporting(one, lambda job, epochs: one.space.sizes(job.network.architecture).params * 1e-6)
+    rows = one.rows()
+    found = summary(one.spec, rows, one.chance)["rungs"]
+    complete = [row for row in rows if row["state"] == "complete" and row["role"] not in ("teacher", "assistant")]
+    pairs = {row["stage"]: (row["rung_accuracy"], row["accuracy"]) for row in complete}.values()
+    assert [(rung["epochs"], rung["n"]) for rung in found] == [(3, len(pairs)), (6, len(pairs))]
+    assert found[1]["tau"] == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
+    low = summary(one.spec, rows, one.chance) | {"rungs": [{"epochs": 3, "n": 8, "tau": 0.3}]}
+    assert any("raise search.halving.first" in line for line in remarks(low))
 
 
 def test_an_unreadable_record_is_said(folder: Path, tiny: Callable[..., Spec]) -> None:

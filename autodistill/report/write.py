@@ -80,8 +80,7 @@ def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Ahead]:
     spec = folder.read()
     record = Record(folder.database, spec)
     store = Store(folder.path / record.facts()["store"])
-    facts = record.facts()
-    found, chance, outlook = rows(spec, Stages(store), record), facts["chance"], facts.get("outlook")
+    found, chance, outlook = rows(spec, Stages(store), record), record.facts()["chance"], record.facts().get("outlook")
     record.close()
     write(folder.path, spec, found, chance, outlook)
     return spec, found, chance, outlook

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..space import COUNT, Space
@@ -74,11 +74,11 @@ class Queue:
     def __init__(self, first: Sequence[Sequence[Any]], asked: Container[Any]) -> None:
         self._left = [First(*one) for one in first if one[0] not in asked]
 
-    def next(self, space: Space, is_known: Callable[[str], bool]) -> First | None:
-        """The first that may be proposed now and whose stage, by its key, is not known; it is in the queue no more."""
+    def next(self, space: Space, known: Container[str]) -> First | None:
+        """The first that may be proposed now and whose stage's key is not `known`; it is in the queue no more."""
         while self._left:
             one = self._left.pop(0)
-            if space.feasible(one.params) and not is_known(space.decode(one.params).key()):
+            if space.feasible(one.params) and space.decode(one.params).key() not in known:
                 return one
         return None
 

@@ -54,8 +54,8 @@ class Study:
         """Wanted by no open trial: stages that were lost, and twins."""
         self._twins: dict[str, Stage] | None = None
         self.stages, self.rungs, self.jobs = Stages(store), Rungs(spec.search), Jobs(self._is_done, self.seconds)
-        proposals = Proposals(spec.search, space, record.trials, chance=chance)
-        self.trials = Trials(record, proposals, space, stages=self.stages, jobs=self.jobs, rungs=self.rungs)
+        self.proposals = Proposals(spec.search, space, record.trials, chance=chance)
+        self.trials = Trials(record, self.proposals, space, stages=self.stages, jobs=self.jobs, rungs=self.rungs)
         self._absent = {key for key, teacher in self.teachers.items() if not self._is_done(Job(network=teacher))}
         self._begin()
 

@@ -56,12 +56,10 @@ class Trials:
     # Asking
 
     def ask(self) -> None:
-        """For the next of what is tried first, else of the sampler. Raises UsageError when no student is left to propose."""
-        first = self.first.next(self.space, lambda key: bool(self.of(key)))
-        if first is not None:
-            return self.add(first.params, {"enqueued": first.name})
-        params, sampled = self.proposals.propose(self.space.feasible)
-        self.add(params, {}, sampled)
+        """What is to be tried first, then what the sampler proposes. Raises UsageError when no student is left."""
+        first = self.first.next(self.space, self._of)
+        params, sampled = (first.params, {}) if first else self.proposals.propose(self.space.feasible)
+        self.add(params, {"enqueued": first.name} if first else {}, sampled)
 
     def add(self, params: dict[str, Any], more: dict[str, Any], sampled: dict[str, Any] | None = None) -> None:
         stage = self.space.decode(params)
