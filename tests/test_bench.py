@@ -51,9 +51,7 @@ def test_parameters_are_the_columns_that_are_nothing_else(table: Callable[..., P
 
 def test_accuracies_are_shares_or_per_cent(table: Callable[..., Path]) -> None:
     shares = Table.read(table())
-    assert Table.read(table(unit=100.0)).students[0, 0][0].accuracies == pytest.approx(
-        shares.students[0, 0][0].accuracies
-    )
+    assert Table.read(table(unit=100.0)).students[0, 0][0].accuracies == pytest.approx(shares.students[0, 0][0].accuracies)
 
 
 def test_one_column_may_be_named(table: Callable[..., Path]) -> None:
