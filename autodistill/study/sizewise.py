@@ -93,7 +93,7 @@ class Sizewise:
         for one in self.candidates.draw(self.asked, ()):
             if feasible(one.params):
                 return one.params
-        raise UsageError("search.limits: no student that was drawn is small enough; raise the limits or lower the ends")
+        raise UsageError("search.limits: all students that were drawn are too large; raise the limits or lower the ends")
 
     def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
         """What so many more trials would add; None where too little is known to say, or nothing is left to try."""
@@ -114,6 +114,8 @@ class Sizewise:
     def _planned(self) -> Iterator[Candidate]:
         """The best candidates, the best first, until as many were taken as one model is good for."""
         found = self._draw()
+        if not found:
+            return iter(())
         if len(self._known) < START:
             return self._spread(found)
         return self._best(found, self.asked + 1 + len(self._running) // SHARE)
@@ -131,10 +133,10 @@ class Sizewise:
         x, first = np.unique([self.candidates.encode(*one) for one in found], axis=0, return_index=True)
         found = [found[index] for index in first]
         sizes = self._logs([one.sizes for one in found])
-        model, steps = self._model()
+        (model, steps), goal = self._model(), self.goal()
         belief, left = model.at(x), np.ones(len(x), dtype=bool)
         while self.asked < until and left.any():
-            best, before = int(np.argmax(np.where(left, worth(sizes, belief, steps, self.goal()), -1.0))), self.asked
+            best, before = int(np.argmax(np.where(left, worth(sizes, belief, steps, goal), -1.0))), self.asked
             left[best] = False
             yield found[best]
             if self.asked > before:  # it was taken
