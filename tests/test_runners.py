@@ -73,10 +73,11 @@ class TestContract:
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
         study = search(tiny(), out=tmp_path / "out", runner=runner)
-        path = study.store.file("outputs", study.store.keys("outputs")[0], "logits.npy")
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1
-        path.write_bytes(content)
+        for key in study.store.keys("outputs"):
+            path = study.store.file("outputs", key, "logits.npy")
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
         from autodistill.driver import Options
 
         with pytest.raises((StoreError, StudyError), match="damaged.*remove the folder"):
