@@ -20,7 +20,7 @@ Params = Mapping[str, Any]
 FEW, FIRST, MORE, MOST = 1000, 64, 8, 1000
 """All of a space of at most FEW students are candidates; else all of at most FEW architectures, or a sample of them:
 FIRST, and MORE at each further proposal, up to MOST."""
-CROSSED, NEAR = 400, 20
+CROSSED, NEAR, TRIES = 400, 20, 3000
 INACTIVE = 0.5
 
 
@@ -46,12 +46,12 @@ class Candidates:
         self.low, self.high = self._range()
 
     def _grow(self, wanted: int) -> None:
-        """The pool's first `wanted` draws; all architectures where they are few."""
+        """Until `wanted` that are small enough are in the pool; all architectures where they are few."""
         if self._few and not self._tries:
             self._tries = 1
             for params in product(self.inner):
                 self._keep(params)
-        while not self._few and self._tries < wanted:
+        while not self._few and len(self._pool) < wanted and self._tries < TRIES:
             self._tries += 1
             self._keep({path: draw(domain, self._draws) for path, domain in self.inner.items()})
 

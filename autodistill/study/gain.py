@@ -221,8 +221,10 @@ class Steps(NamedTuple):
         """The hypervolume above chance and below the reference."""
         return float(np.maximum(reference - self.sizes[1:], 0) @ np.diff(self.heights))
 
-    def joined(self, size: float, accuracy: float) -> Steps:
-        return Steps.of(np.append(self.sizes[1:], size), np.append(self.heights[1:], accuracy), float(self.heights[0]))
+    def joined(self, sizes: npt.ArrayLike, accuracies: npt.ArrayLike) -> Steps:
+        """With further students."""
+        everything = np.append(self.sizes[1:], sizes), np.append(self.heights[1:], accuracies)
+        return Steps.of(*everything, float(self.heights[0]))
 
 
 def expected_gain(sizes: Floats, mean: Floats, deviation: Floats, steps: Steps, reference: float) -> Floats:
@@ -275,17 +277,12 @@ def outlook(model: Model, x: Floats, sizes: Floats, steps: Steps, goal: Goal, tr
         found = worth(sizes, belief, ahead, goal._replace(target=None))
         found[chosen] = -1.0
         chosen.append(int(np.argmax(found)))
-        ahead = ahead.joined(sizes[chosen[-1]], float(unwarp(belief.mean[chosen[-1]])))
+        ahead = ahead.joined(sizes[chosen[-1]], unwarp(belief.mean[chosen[-1]]))
         belief.believe(chosen[-1])
     fresh = model.at(x[chosen])
     spread = fresh.covariance(range(len(chosen))) + (model.noise() ** 2 + 1e-8) * np.eye(len(chosen))
     draws = np.random.default_rng(0).multivariate_normal(fresh.mean, spread, DRAWS, check_valid="ignore", method="eigh")
     now = steps.volume(goal.reference)
-    gains = [_joined(steps, sizes[chosen], unwarp(one)).volume(goal.reference) / max(now, 1e-12) - 1 for one in draws]
+    gains = [steps.joined(sizes[chosen], unwarp(one)).volume(goal.reference) / max(now, 1e-12) - 1 for one in draws]
     low, high = np.quantile(gains, (0.1, 0.9))
     return Outlook(trials, float(np.mean(gains)), float(low), float(high))
-
-
-def _joined(steps: Steps, sizes: Floats, accuracies: Floats) -> Steps:
-    everything = np.append(steps.sizes[1:], sizes), np.append(steps.heights[1:], accuracies)
-    return Steps.of(*everything, float(steps.heights[0]))

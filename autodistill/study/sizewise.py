@@ -6,6 +6,7 @@ what is known of the trials: a resumed study proposes what the uninterrupted one
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,17 +50,31 @@ class Sizewise:
         self.asked = 0
         self._trials: list[Trial] = []
         self._rows: list[Floats] = []
+        self._sizes: list[tuple[float, ...]] = []
+        self._known: list[int] = []
+        self._stopped: list[int] = []
+        self._running: dict[int, int] = {}
         self._stages: set[str] = set()
         self._ahead: Iterator[Candidate] = iter(())
 
     def added(self, trial: Trial) -> None:
         self.asked += not {"assistant", "enqueued"} & trial.facts.keys()
+        place, sizes = len(self._trials), _sizes(trial)
         self._trials.append(trial)
         self._stages.add(trial.facts["stage"])
-        self._rows.append(self.candidates.encode(trial.params, _sizes(trial)))
+        self._rows.append(self.candidates.encode(trial.params, sizes))
+        self._sizes.append(tuple(math.log10(max(size, 1)) for size in sizes))
+        if trial.values is not None:
+            self._known.append(place)
+        elif trial.state == "running":
+            self._running[trial.number] = place
+        elif trial.state == "stopped":
+            self._stopped.append(place)
 
     def ended(self, trial: Trial) -> None:
-        """Nothing is to be done: trials are looked at when a model is made."""
+        place = self._running.pop(trial.number)
+        if trial.state != "failed":
+            bisect.insort(self._known if trial.state == "complete" else self._stopped, place)
 
     def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
         """A student that was tried comes only where no other is left. Raises UsageError where none is feasible."""
@@ -78,11 +93,11 @@ class Sizewise:
         for one in self.candidates.draw(self.asked, ()):
             if feasible(one.params):
                 return one.params
-        raise UsageError("search.limits: no student that was drawn is small enough; raise the limits or lower the ends")
+        raise UsageError("search.limits: all students that were drawn are too large; raise the limits or lower the ends")
 
     def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
         """What so many more trials would add; None where too little is known to say, or nothing is left to try."""
-        if sum(trial.values is not None for trial in self._trials) < ENOUGH:
+        if len(self._known) < ENOUGH:
             return None
         found = [one for one in self._draw() if self._is_new(one.params, feasible)]
         if not found:
@@ -99,10 +114,11 @@ class Sizewise:
     def _planned(self) -> Iterator[Candidate]:
         """The best candidates, the best first, until as many were taken as one model is good for."""
         found = self._draw()
-        running = sum(trial.state == "running" for trial in self._trials)
-        if sum(trial.values is not None for trial in self._trials) < START:
+        if not found:
+            return iter(())
+        if len(self._known) < START:
             return self._spread(found)
-        return self._best(found, self.asked + 1 + running // SHARE)
+        return self._best(found, self.asked + 1 + len(self._running) // SHARE)
 
     def _spread(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
         """By log size, each where the others are not: the golden ratio's multiples."""
@@ -117,14 +133,14 @@ class Sizewise:
         x, first = np.unique([self.candidates.encode(*one) for one in found], axis=0, return_index=True)
         found = [found[index] for index in first]
         sizes = self._logs([one.sizes for one in found])
-        model, steps = self._model()
+        (model, steps), goal = self._model(), self.goal()
         belief, left = model.at(x), np.ones(len(x), dtype=bool)
         while self.asked < until and left.any():
-            best, before = int(np.argmax(np.where(left, worth(sizes, belief, steps, self.goal()), -1.0))), self.asked
+            best, before = int(np.argmax(np.where(left, worth(sizes, belief, steps, goal), -1.0))), self.asked
             left[best] = False
             yield found[best]
             if self.asked > before:  # it was taken
-                steps = steps.joined(sizes[best], float(unwarp(belief.mean[best])))
+                steps = steps.joined(sizes[best], unwarp(belief.mean[best]))
                 belief.believe(best)
 
     # What is known
@@ -144,41 +160,36 @@ class Sizewise:
 
     def _front(self) -> list[int]:
         """Places of the frontier's members."""
-        known = [index for index, trial in enumerate(self._trials) if trial.values is not None]
-        steps = self._steps(known)
-        found = self._table(known)
+        found, steps = self._table(self._known), self._steps()
         on = np.isin(found[:, 0], steps.sizes) & (found[:, 1] >= steps.height(found[:, 0]) - 1e-12)
-        return [known[index] for index in np.flatnonzero(on)]
+        return [self._known[index] for index in np.flatnonzero(on)]
 
     def _table(self, places: Sequence[int]) -> Floats:
-        """(n, 2) log sizes and accuracies."""
-        sizes = self._logs([_sizes(self._trials[place]) for place in places])
-        accuracies = np.array([_accuracy(self._trials[place]) for place in places], dtype=np.float64)
-        return np.stack([sizes, accuracies], axis=1)
+        """(n, 2) log sizes and accuracies of trials with values."""
+        column = Sizes._fields.index(self.size())
+        found = [(self._sizes[place][column], _accuracy(self._trials[place])) for place in places]
+        return np.array(found, dtype=np.float64).reshape(-1, 2)
 
-    def _steps(self, known: Sequence[int]) -> Steps:
-        table = self._table(known)
+    def _steps(self) -> Steps:
+        table = self._table(self._known)
         return Steps.of(table[:, 0], table[:, 1], self.chance)
 
     def _model(self) -> tuple[Model, Steps]:
         """A model of what has ended, and running trials at what it predicts of them."""
-        known = [index for index, trial in enumerate(self._trials) if trial.values is not None]
-        steps = self._steps(known)
-        places = self._window(known, steps)
+        steps = self._steps()
+        places = self._window(steps)
         x, z = np.array([self._rows[place] for place in places]), warp(self._table(places)[:, 1])
-        slopes = self.candidates.slopes(SLOPE)
-        model = Model.fit(x, z, slopes)
+        model = Model.fit(x, z, self.candidates.slopes(SLOPE))
         stopped, hinted = self._hints(steps)
         if stopped:
             x, z = np.vstack([x, [self._rows[place] for place in stopped]]), np.append(z, hinted)
             model = model.knowing(x, z)
-        pending = [place for place, trial in enumerate(self._trials) if trial.state == "running"][-PENDING:]
+        pending = sorted(self._running.values())[-PENDING:]
         if pending:
             more = np.array([self._rows[place] for place in pending])
             mean = model.at(more).mean
             model = model.knowing(np.vstack([x, more]), np.append(z, mean))
-            for size, one in zip(self._logs([_sizes(self._trials[place]) for place in pending]), unwarp(mean), strict=True):
-                steps = steps.joined(size, float(one))
+            steps = steps.joined(self._logs([_sizes(self._trials[place]) for place in pending]), unwarp(mean))
         return model, steps
 
     def _hints(self, steps: Steps) -> tuple[list[int], Floats]:
@@ -187,19 +198,19 @@ class Sizewise:
         That way is known from complete trials, and nobody stops what would have moved the frontier.
         """
         ways: dict[int, list[float]] = {}
-        for trial in self._trials:
-            for place, accuracy in trial.facts.get("rungs", ()) if trial.values is not None else ():
-                ways.setdefault(place, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
-        last = {i: trial.facts["rungs"][-1] for i, trial in enumerate(self._trials) if trial.state == "stopped"}
-        places = [place for place, (rung, _) in last.items() if rung in ways][-PENDING:]
+        for trial in (self._trials[place] for place in self._known[-PENDING:]):
+            for rung, accuracy in trial.facts.get("rungs", ()):
+                ways.setdefault(rung, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
+        last = {place: self._trials[place].facts["rungs"][-1] for place in self._stopped[-PENDING:]}
+        places = [place for place, (rung, _) in last.items() if rung in ways]
         guesses = warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
         top = warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
         return places, np.minimum(guesses, top)
 
-    def _window(self, known: list[int], steps: Steps) -> list[int]:
-        if len(known) <= WINDOW:
-            return known
-        recent, older = known[-WINDOW // 2 :], known[: -WINDOW // 2]
+    def _window(self, steps: Steps) -> list[int]:
+        if len(self._known) <= WINDOW:
+            return self._known
+        recent, older = self._known[-WINDOW // 2 :], self._known[: -WINDOW // 2]
         table = self._table(older)
         short = warp(steps.height(table[:, 0])) - warp(table[:, 1])
         return [older[index] for index in sorted(np.argsort(short, kind="stable")[: WINDOW // 2])] + recent
