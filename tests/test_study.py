@@ -407,7 +407,7 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
 
 
 def test_a_repeat_of_a_stopped_stage_is_a_new_trial_that_goes_on(study: Callable[..., Study]) -> None:
-    changes: dict[str, Any] = _small() | HALVES | {"search__trials": 8}
+    changes: dict[str, Any] = _small() | HALVES | {"search__trials": 8, "search__sampler": "random"}
     changes["student"]["recipe"] = LONG
     one = study(**changes)
     reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))

@@ -391,7 +391,7 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     new = run(tiny(search={"trials": 2, **changed}, assistants__ladder=ladder), extend=True)
     assert kept(new)
     for trial in kept(new):
-        measured = new.measured(trial.facts["stage"])
+        measured = new.stages.measured(trial.facts["stage"])
         assert trial.values == [measured["accuracy"], measured["macs"], measured["params"]] and measured["params"] <= 200
         assert all(one.architecture.width != 16 for one in new.space.decode(trial.params).ancestors())
     left = {trial.facts["stage"] for trial in old.record.trials} - {trial.facts["stage"] for trial in kept(new)}
