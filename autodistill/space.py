@@ -171,7 +171,8 @@ class Space:
     def encode(self, stage: Stage) -> dict[str, Any] | None:
         """Parameters that decode to `stage`, or None when this space could not have proposed it."""
         plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
-        found = match(_without_rest(self.tree), plain)
+        tree = self.tree | {"objective": _without_lacking(self.tree["objective"], plain["objective"])}
+        found = match(_without_rest(tree), plain)
         own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}
         rungs = [self._rung(network) for network in stage.ancestors() if network.key() not in own]
         if found is None or None in rungs or len(rungs) > self.spec.assistants.at_most:
@@ -207,6 +208,13 @@ class Space:
         ways = len(self.domains[GUIDANCE].ends()) if GUIDANCE in self.domains else 1
         chains = [math.comb(len(self.ladder), length) for length in range(1, self.spec.assistants.at_most + 1)]
         return sum(count * (ways if length > 1 else 1) for length, count in enumerate(chains, 1))
+
+
+def _without_lacking(tree: Any, objective: Mapping[str, Any]) -> Any:
+    """The tree less the terms that an objective lacks: their weight had come to 0, or others had left no rest."""
+    if not isinstance(tree, dict):
+        return tree
+    return {name: term for name, term in tree.items() if not isinstance(term, dict) or objective.get(name) is not None}
 
 
 def _without_rest(tree: Any) -> Any:
