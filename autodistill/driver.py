@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def search(
     console = console or Console(file=sys.stderr)  # this stream, whatever Ray's silence does to the name
     with folder:
         study = prepare(spec, folder, runner, options)
-        with Progress(console) as progress:
+        with contextlib.closing(study.record), Progress(console) as progress:
             _say_what_is_kept(study, progress)
             _go_on(study, folder, runner, options, progress)
     return study

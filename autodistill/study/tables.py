@@ -27,7 +27,7 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 class Stages:
-    """What a store says of its networks, each read once: a key says what it stands for, so it never changes."""
+    """What a store says of its networks, each read once: it never changes, though it may be removed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -35,7 +35,7 @@ class Stages:
         self._rows: dict[str, Row] = {}
 
     def has(self, key: str) -> bool:
-        return key in self._rows or self.store.has("stages", key)
+        return self.store.has("stages", key)
 
     def measured(self, key: str) -> dict[str, Any]:
         """The measurement of a stored network, its `rungs` and, of one from labels, what is `dark` in it."""
