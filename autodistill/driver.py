@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def search(
     with folder:
         try:
             study = prepare(spec, folder, runner, options)
-            with Progress(console) as progress:
+            with contextlib.closing(study.record), Progress(console) as progress:
                 _say_what_is_kept(study, progress)
                 _go_on(study, folder, runner, options, progress)
         finally:

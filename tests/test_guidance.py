@@ -21,7 +21,7 @@ from autodistill.space import Space, draw
 from autodistill.spec import CrossEntropy, Objective, SoftTargets, SpecError, Stage, UsageError, chain, twin
 from autodistill.spec.stage import is_dense
 from autodistill.store import Store
-from autodistill.study.schedule import needs
+from autodistill.study.jobs import needs
 
 CPU = torch.device("cpu")
 LADDER = [{"family": "mlp", "depth": 1, "width": width} for width in (16, 24, 32)]

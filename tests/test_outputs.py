@@ -19,7 +19,7 @@ from autodistill.distill.samples import UNLABELLED, Samples
 from autodistill.measure import entropy
 from autodistill.objectives import Loss
 from autodistill.spec import Asked, Augmentation, CrossEntropy, Hint, Objective, ResNet, Stage, Timm
-from autodistill.study.schedule import needs, outputs_of
+from autodistill.study.jobs import needs, outputs_of
 
 from .test_distill import ASKED, CPU, KD, RECIPE, House, house, one_thread
 

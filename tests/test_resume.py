@@ -390,7 +390,9 @@ def test_a_search_cut_anywhere_becomes_the_one_that_was_not(
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     """With the Serial runner and halving on: the same trials, stopped at the same rungs; an epoch or two are trained twice."""
-    spec = tiny(student__recipe=RECIPE.model_dump(mode="json") | {"epochs": 6, "batch_size": 32}, search__trials=8)
+    halving = {"first": 0.3, "factor": 2, "share": 0.5}
+    recipe = RECIPE.model_dump(mode="json") | {"epochs": 6, "batch_size": 32}
+    spec = tiny(student__recipe=recipe, search__trials=8, search__halving=halving)
     epochs = counted(monkeypatch)
     search(spec, out=tmp_path / "whole", runner="serial")
     whole = len(epochs)

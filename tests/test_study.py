@@ -371,8 +371,11 @@ def test_what_is_told_of_a_trial_is_there_whole_or_not_at_all(tiny: Callable[...
     with pytest.raises(TypeError):
         one.record.tell(trial, None, {"rungs": [[1, 0.5]], "reason": object()})
     one.record.close()
+    assert not [path.name for path in folder.iterdir() if path.name.startswith("study.db-")]
+    one.record.note("more", 1)  # it is opened again
     again = Record(folder / "study.db", tiny(), one.space.domains)
     assert again.trials[trial.number].state == "running" and "rungs" not in again.trials[trial.number].facts
+    assert again.facts()["more"] == 1
 
 
 def reporting(study: Study, accuracies: Callable[[Job, int], float]) -> list[Job]:

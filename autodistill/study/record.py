@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -51,12 +51,20 @@ class Trial:
 
 
 class _Connection(sqlite3.Connection):
-    """Lets several calls of Optuna's storage, which commits in each, be one transaction."""
+    """Lets several calls of Optuna's storage, which commits in each, be one transaction, and writes ahead of the file.
 
-    _held = False
+    With WAL and NORMAL a transaction waits for no disk, and a killed process loses none. What is only read stays as it
+    is; once closed all is in one file again, unless others read it just then.
+    """
+
+    _held = _ahead = False
 
     @contextmanager
     def whole(self) -> Iterator[None]:
+        if not self._ahead:
+            self.execute("PRAGMA journal_mode=WAL")
+            self.execute("PRAGMA synchronous=NORMAL")
+            self._ahead = True
         self._held = True
         try:
             yield
@@ -75,6 +83,12 @@ class _Connection(sqlite3.Connection):
         """SQLAlchemy calls it after each commit too."""
         if not self._held:
             super().rollback()
+
+    def close(self) -> None:
+        if self._ahead:
+            with suppress(sqlite3.OperationalError):
+                self.execute("PRAGMA journal_mode=DELETE")
+        super().close()
 
 
 class Record:
@@ -103,12 +117,13 @@ class Record:
     def _opened(self, database: Path | None) -> optuna.storages.BaseStorage:
         if database is None:
             return optuna.storages.InMemoryStorage()
-        self._connection = sqlite3.connect(database, timeout=60, factory=_Connection, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
+
+        def connect() -> _Connection:
+            self._connection = sqlite3.connect(database, timeout=60, factory=_Connection, check_same_thread=False)
+            return self._connection
+
         # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
-        connect = {"creator": lambda: self._connection, "poolclass": StaticPool}
-        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=connect)
+        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect, "poolclass": StaticPool})
 
     def facts(self) -> dict[str, Any]:
         """Of the study as a whole."""
@@ -116,7 +131,8 @@ class Record:
 
     def note(self, key: str, value: Any) -> None:
         """Writes a fact about the study as a whole."""
-        self.storage.set_study_user_attr(self._study, key, value)
+        with self._whole():
+            self.storage.set_study_user_attr(self._study, key, value)
         self._facts[key] = value
 
     def add(
@@ -139,7 +155,8 @@ class Record:
         )
         if values is None:
             frozen.datetime_start = datetime.now()
-        self._ids.append(self.storage.create_new_trial(self._study, template_trial=frozen))
+        with self._whole():
+            self._ids.append(self.storage.create_new_trial(self._study, template_trial=frozen))
         trial = Trial(
             number=len(self.trials), params=dict(params), state=STATES[state], facts=dict(facts), sampled=sampled or {}
         )
@@ -170,10 +187,19 @@ class Record:
         trial.facts |= facts or {}
         trial.state, trial.values = STATES[state], None if values is None else list(values)
 
-    def _whole(self) -> AbstractContextManager[None]:
-        return self._connection.whole() if self._connection else nullcontext()
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """One transaction."""
+        if not isinstance(self.storage, optuna.storages.RDBStorage):
+            yield
+            return
+        with self.storage.engine.connect():  # a closed record is opened again
+            assert self._connection is not None
+        with self._connection.whole():
+            yield
 
     def close(self) -> None:
+        """Puts all into one file. It is opened again where it is used again."""
         self.storage.remove_session()
         if isinstance(self.storage, optuna.storages.RDBStorage):
             self.storage.engine.dispose()

@@ -27,15 +27,21 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 class Stages:
-    """What a store says of its networks, each read once: a key says what it stands for, so it never changes."""
+    """What a store says of its networks, each read once: it never changes, though it may be removed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._networks: dict[str, Stage | Checkpoint] = {}
         self._measured: dict[str, dict[str, Any]] = {}
         self._rows: dict[str, Row] = {}
 
     def has(self, key: str) -> bool:
-        return key in self._rows or self.store.has("stages", key)
+        return self.store.has("stages", key)
+
+    def network(self, key: str) -> Stage | Checkpoint:
+        if key not in self._networks:
+            self._networks[key] = network_of(self.store, key)
+        return self._networks[key]
 
     def measured(self, key: str) -> dict[str, Any]:
         """The measurement of a stored network, its `rungs` and, of one from labels, what is `dark` in it."""
@@ -54,7 +60,7 @@ class Stages:
         return self._rows[key] | {"role": role}
 
     def _row(self, key: str) -> Row:
-        network = network_of(self.store, key)
+        network = self.network(key)
         above = network.ancestors() if isinstance(network, Stage) else []
         measured = self.measured(key)
         seconds = [self.measured(one.key())["seconds"] for one in above]
@@ -103,7 +109,7 @@ def rows(spec: Spec, stages: Stages, record: Record) -> list[Row]:
 
 def _against_labels(stages: Stages, row: Row, failed: Mapping[str, str]) -> Row:
     """The accuracy of a distilled network's twin that was trained from labels, and whether that is better."""
-    network = network_of(stages.store, row["stage"])
+    network = stages.network(row["stage"])
     key = twin(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
         return {}
@@ -144,7 +150,7 @@ def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]
     above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
     own = {trial.facts["stage"] for trial in trials if trial.state == "complete"} | set(teachers)
     there = [key for key in above if key not in own and stages.has(key)]
-    return [stages.row(key, role="assistant") for key in there if isinstance(network_of(stages.store, key), Stage)]
+    return [stages.row(key, role="assistant") for key in there if isinstance(stages.network(key), Stage)]
 
 
 def concordance(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

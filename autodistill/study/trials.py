@@ -125,12 +125,12 @@ class Trials:
     def stored(self, network: Network) -> None:
         """Tells the open trials of a network; enters it if it is an assistant that could be a student."""
         key = network.key()
-        if key in self.teachers or not isinstance(network, Stage):
+        if not isinstance(network, Stage):
             return
         for trial in self.open_of(key):
             self._note_passed(network)
             self._tell(trial, self.stages.values(key, self.space.spec.search.objectives))
-        if self._waiting.get(key) and key not in self._entered:
+        if self._waiting.get(key) and key not in self._entered and key not in self.teachers:
             self._entered.add(key)
             self._enter_assistant(network)
 
