@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -142,6 +143,9 @@ def _check(arguments: argparse.Namespace, console: Console) -> Result:
 
 def _search(arguments: argparse.Namespace, console: Console) -> Result:
     from .spec import load
+
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a batch system sends is as good as Ctrl-C
 
     spec = load(arguments.spec, arguments.set)
     from .driver import Options, search

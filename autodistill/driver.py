@@ -134,10 +134,9 @@ def _begin(folder: Folder, spec: Spec, options: Options, older: Older | None, sp
         begin(draft, older, space, store)
         draft.note("store", _place(folder, store))
         draft.close()
-    if options.fresh:
-        folder.clear()
-    if older is not None:
         folder.become(spec)
+    elif options.fresh:
+        folder.clear()
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:

@@ -60,6 +60,8 @@ def remarks(found: Facts) -> list[str]:
         lines.append("no network of the frontier is smaller than the teacher")
     if found["own"] is not None:
         lines.append(_own(found["own"]))
+    if found["target"] is not None:
+        lines.append(_target(found["target"]))
     lines += [ahead(found["outlook"])] if found["outlook"] else []
     lines += [text for dark in found["dark"] for text in warned(dark)]
     return lines + _foretold(found["rungs"]) + ([_spent(found["spent"])] if found.get("spent", {}).get("seconds") else [])
@@ -84,6 +86,14 @@ def _spent(spent: Facts) -> str:
     parts = ", ".join(f"{name} {spent[name]:.1f} s" for name in kinds if spent[name] >= 0.05)
     useful = "" if spent["useful"] is None else f"; busy {spent['useful']:.0%} of the time from the teacher to the last job"
     return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
+
+
+def _target(found: Facts) -> str:
+    """Which student is the smallest that meets the target?"""
+    what = f"{found['params']:,} params with {found['accuracy']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%})"
+    if found["reached"]:
+        return f"the smallest student with {found['wanted']:.1%} of the validation samples right has {what}"
+    return f"no student has {found['wanted']:.1%} of the validation samples right; the nearest has {what}"
 
 
 def _own(own: Facts) -> str:

@@ -5,10 +5,11 @@
 
 The peer is written as public tutorials are: TPE with two objectives, a DataLoader, the teacher run in each step, one trial
 a worker. Space, data, splits, epochs, trials and networks are those of the spec; both are given the same trained teacher, whose
-time is not counted. Each runs as a process of its own, one after the other; seconds are from its start to its end.
-Frontiers are chosen on validation and scored on the test split by this script: hypervolume of accuracy above the commonest
-class's share (and above the teacher's accuracy less 10 points) x log10 of the parameters below the teacher's.
-`ours long` is the same search with as many trials as fit into the peer's time, by the first run's seconds a trial.
+time is not counted; no twins are trained (search.guard: false). Each runs as a process of its own, one after the other;
+seconds are from its start to its end. Frontiers are chosen on validation and scored on the test split by this script: the
+hypervolume of accuracy above the commonest class's share (and above the teacher's accuracy less 10 points) x log10 of the
+parameters below the teacher's. `ours long` is the same search with as many trials as fit into the peer's time, by the first
+run's seconds a trial; it is run for the first --long seeds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from paired import difference, train_all
@@ -166,19 +168,20 @@ def run_peer(case: str, seed: int, teacher: str, folder: str) -> None:
 # Both, in turn
 
 
-def timed(command: list[str]) -> float:
+def timed(command: list[str]) -> tuple[float, str]:
+    """Seconds from a process's start to its end, and what it printed."""
     started = time.perf_counter()
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return time.perf_counter() - started
+    return time.perf_counter() - started, done.stdout
 
 
 def peer_points(case: str, seed: int, teacher: str, splits: Splits, folder: Path) -> tuple[float, list[dict[str, Any]]]:
     folder.mkdir()
     own = [sys.executable, __file__, "--case", case, "--only-peer", str(seed), teacher, str(folder)]
-    seconds = timed(own)
+    seconds, _ = timed(own)
     points = json.loads((folder / "points.json").read_text())
     test, make = splits.test.unseal(), networks(splits)
     for point in points:
@@ -194,14 +197,14 @@ def our_points(
     settings = [*CASES[case], f"seed={seed}", f"search.seed={seed}", "search.guard=false", f"search.trials={trials}"]
     words = [word for one in settings for word in ("--set", one)]
     own = [sys.executable, "-m", "autodistill", "search", str(SPEC), *words, "--store", str(store.root), "--out", str(folder)]
-    seconds = timed([*own, "--json"])
-    test, points = splits.test.unseal(), []
-    report = json.loads((folder / "frontier.json").read_text())
-    for row in report["frontier"]:
+    seconds, text = timed([*own, "--json"])
+    said, test, points = json.loads(text), splits.test.unseal(), list[dict[str, Any]]()
+    table = pd.read_csv(folder / "trials.csv")
+    for row in table[(table.state == "complete") & (table.role != "teacher")].to_dict("records"):
         network = load_network(store, network_of(store, row["stage"]), CPU)
         found = {name: row[name] for name in ("accuracy", "params")} | {"assistant": row["role"] == "assistant"}
         points.append(found | {"test": accuracy(network, test.x, test.y)})
-    return seconds, points, {"trials": report["trials"]}
+    return seconds, points, {name: said[name] for name in ("trials", "spent")}
 
 
 def score(points: list[dict[str, Any]], teacher: dict[str, Any], chance: float, assistants: bool) -> dict[str, float]:

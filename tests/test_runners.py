@@ -157,3 +157,20 @@ def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
     monkeypatch.setattr(Jobs, "on_trial_complete", noting)
     search(tiny(search__trials=12, search__sampler="random"), out=tmp_path / "out", runner=runner_of("ray"))
     assert len(set(did)) == 2 and min(map(did.count, set(did))) >= 2
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("error", [PermissionError("/tmp/ray"), ConnectionError("no"), ValueError("a path too long")])
+def test_a_ray_that_cannot_start_is_said_at_once(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is started beside other work, in a thread: nobody may wait there for ever."""
+    import ray
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises((StudyError, type(error)), match=str(error)):
+        search(tiny(), out=tmp_path / "out", runner=runner_of("ray"))

@@ -103,6 +103,20 @@ def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[...
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
+def test_a_batch_system_that_ends_a_search_leaves_a_closed_record(
+    tiny: Callable[..., Spec], tmp_path: Path, runner: str
+) -> None:
+    recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
+    path, out = written(tiny(student__recipe=recipe, search__trials=15), tmp_path), tmp_path / "out"
+    process = start(path, out, "--runner", runner)
+    wait_for_stages(out / "store", 2, process)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (1, -signal.SIGABRT) and "the same command goes on" in errors  # Ray aborts when all is done
+    assert {path.name for path in out.glob("study.db*")} == {"study.db"}
+
+
 def snapshot(out: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob("*") if path.is_file()}
 

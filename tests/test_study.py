@@ -266,6 +266,28 @@ def test_a_result_that_another_study_stored_is_told(study: Callable[..., Study],
     assert one.finished() and told(one) == told(two)
 
 
+def test_open_trials_of_one_stage_that_was_stored_meanwhile_are_all_told(study: Callable[..., Study], folder: Path) -> None:
+    """A worker may outlive its driver and store what two trials wait for; so may the student that is another's assistant."""
+    one = study(search__trials=3)
+    do(one, one.next())  # the teacher
+    for _ in range(20):
+        one.next()
+    opened = [trial.params for trial in one.trials.open.values()]
+    for params in opened:
+        one.trials.add(dict(params), {})
+    assert sum("repeats" in trial.facts for trial in one.trials.open.values()) >= len(opened) > 0
+    keys = {trial.facts["stage"] for trial in one.trials.open.values()}
+    one.record.close()
+    other = open_study(one.spec, _beside(folder), one.store)
+    while (job := other.next()) is not None:
+        do(other, job)
+    again = open_study(one.spec, folder)
+    held = {key for key in keys if one.store.has("stages", key)}
+    assert held and {trial.state for key in held for trial in again.trials.of(key)} == {"complete"}
+    run(again)
+    assert again.finished()
+
+
 def _beside(folder: Path) -> Path:
     (folder / "beside").mkdir()
     return folder / "beside"

@@ -59,9 +59,24 @@ def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = No
         "trials": counts(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
         "own": beaten(spec, found),
+        "target": reached(spec, found),
         "hypervolume": hypervolume(spec, found, chance),
         "rungs": concordance(found),
         "outlook": outlook and dict(outlook),
+    }
+
+
+def reached(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
+    """The smallest member of the frontier with the spec's target on validation, else the nearest; None without a target."""
+    target, members = spec.search.target, frontier(found)
+    if target is None or not members:
+        return None
+    able = [row for row in members if row["accuracy"] >= target]
+    row = able[0] if able else max(members, key=lambda one: float(one["accuracy"]))
+    return {
+        "wanted": target,
+        "reached": bool(able),
+        **{key: row[key] for key in ("stage", "params", "accuracy", "low", "high")},
     }
 
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import ray
@@ -74,12 +74,14 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self.work is None:
             time.sleep(self.config["idle_seconds"])
             return {"done": False}
+        started = time.perf_counter()
         try:
-            return {"done": False, "rung": list(next(self.work))}
+            found = {"done": False, "rung": list(next(self.work))}
         except StopIteration as end:
-            return {"done": True, "failure": end.value}
+            found = {"done": True, "failure": end.value}
         except AutodistillError as error:
-            return {"done": True, "fatal": str(error)}
+            found = {"done": True, "fatal": str(error)}
+        return found | {"worked": time.perf_counter() - started}
 
 
 class Jobs(Searcher):  # type: ignore[misc]
@@ -113,13 +115,15 @@ class Jobs(Searcher):  # type: ignore[misc]
                 return True
         return self.error is not None
 
-    def goes_on(self, trial_id: str, rung: Sequence[Any]) -> bool:
+    def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a training that reports goes on."""
-        goes_on = False
+        job, goes_on = self.running.pop(trial_id), False
         with self._guard():
-            goes_on = self.study.goes_on(self.running[trial_id], Rung(*rung))
-            if not goes_on:
-                self.running.pop(trial_id)
+            self.study.worked(job, result["worked"])
+            goes_on = self.error is None and self.study.goes_on(job, Rung(*result["rung"]))
+            if goes_on:
+                self.running[trial_id] = job
+            else:
                 self.after()
         return goes_on
 
@@ -129,6 +133,7 @@ class Jobs(Searcher):  # type: ignore[misc]
             return
         job = self.running.pop(trial_id)
         with self._guard():
+            self.study.worked(job, (result or {}).get("worked", 0.0))
             if result and result.get("fatal"):
                 raise StudyError(result["fatal"])
             died = error or result is None
@@ -167,7 +172,7 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
         name, jobs = trial.trial_id, self.jobs
         if name in jobs.idle and (jobs.must_end() or jobs.upcoming is not None):
             return str(self.STOP)
-        if name in jobs.running and "rung" in result and not jobs.goes_on(name, result["rung"]):
+        if name in jobs.running and "rung" in result and not jobs.goes_on(name, result):
             return str(self.STOP)
         return str(self.CONTINUE)
 
@@ -224,12 +229,15 @@ class RayTune:
 
     def _warm_up(self, cpus: float) -> None:
         """Actors that come later are given processes that have run a task. Ray ends with the thread that started it."""
-        with contextlib.suppress(StudyError):  # said when it is tried again, in the thread that can raise it
+        try:
             self._connect()
             path = _path()
             for _ in range(int(cores() / cpus)):
                 _import_torch.options(num_cpus=cpus).remote(path)
-        self._started.set()
+        except Exception:  # said when it is tried again, in the thread that can raise it
+            self._owner = False
+        finally:
+            self._started.set()
         self._over.wait()
 
     def _wait(self) -> None:

@@ -105,6 +105,8 @@ class Study:
     def goes_on(self, job: Job, rung: Rung) -> bool:
         """Takes note of what a training has come to, and says whether it goes on. If not, its trials are told so."""
         with self._controls():
+            if self._is_done(job):  # another study stored it meanwhile
+                return True
             key = job.network.key()
             self._saw(job, rung.epochs, rung.seconds)
             goes_on = self.rungs.goes_on(key, self.trials.of(key)[-1].facts, rung.epochs, rung.accuracy)
@@ -115,6 +117,10 @@ class Study:
             self.jobs.ended(job, done=False)
             self.trials.stopped(key)
         return False
+
+    def worked(self, job: Job, seconds: float) -> None:
+        """How long a worker was at work on a job since it last said so; else all time since it was handed out counts."""
+        self._spent.worked(job, seconds)
 
     def done(self, job: Job, failure: str | None = None) -> None:
         """Takes note of a job's end; `failure` is the reason why its result is not in the store."""

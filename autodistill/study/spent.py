@@ -19,29 +19,35 @@ class Spent:
         self.controller = 0.0
         self._ended: dict[Kind, float] = dict.fromkeys(KINDS, 0.0)
         self._running: dict[object, tuple[float, Kind]] = {}
-        self._begins = 0.0
+        self._worked: dict[object, float] = {}
         self._span: tuple[float, float] | None = None
-        self._taught = self._last_begin = (0.0, 0.0)
-        """Of the teachers' end, and of the begin of the last job: when it was, and how many seconds workers had been busy."""
+        self._taught = self._last_begin = 0.0
+        """When the teachers' training ended, and when the last job began."""
+        self._jobs: list[tuple[float, float, float]] = []
+        """Of each job that began after the teachers' end: when it was handed out, when it ended, and the seconds of work."""
 
     def begin(self, job: Job, kind: Kind) -> None:
         now = self.clock()
         if self._span is None:
-            self._span, self._taught = (now, now), (now, 0.0)
-        self._last_begin = (now, self._busy(now))
+            self._span, self._taught = (now, now), now
+        self._last_begin = now
         self._running[job.address()] = (now, kind)
-        self._begins += now
+
+    def worked(self, job: Job, seconds: float) -> None:
+        self._worked[job.address()] = self._worked.get(job.address(), 0.0) + seconds
 
     def end(self, job: Job) -> None:
         if self._span is None or job.address() not in self._running:
             return
         begun, kind = self._running.pop(job.address())
         now = self.clock()
-        self._begins -= begun
-        self._ended[kind] += now - begun
+        worked = self._worked.pop(job.address(), now - begun)
+        self._ended[kind] += worked
         self._span = (self._span[0], now)
         if kind == "teachers":
-            self._taught = (now, self._busy(now))
+            self._taught, self._jobs = now, []
+        else:
+            self._jobs.append((begun, now, worked))
 
     def since(self, job: Job) -> float:
         """Seconds since a running job began, 0 for others."""
@@ -49,22 +55,24 @@ class Spent:
         return self.clock() - begun
 
     def facts(self, workers: int) -> dict[str, Any]:
-        """`idle` is what is left of all workers' time from the first job's begin to the last one's end.
+        """Seconds of wall time. `idle` is what is left of all workers' from the first job's begin to the last one's end.
 
-        `useful` is the share of it that jobs took from the teachers' end until the last job began; None where it was over
-        at once.
+        `useful` is the share of it that was spent at work from the teachers' end until the last job was handed out; None
+        where it was over at once.
         """
         first, last = self._span or (0.0, 0.0)
-        (taught, before), (until, busy) = self._taught, self._last_begin
-        time = workers * (until - taught)
+        until = self._last_begin
+        time = workers * (until - self._taught)
         return {
             "workers": workers,
             "seconds": last - first,
             **{str(kind): seconds for kind, seconds in self._ended.items()},
             "idle": max(0.0, workers * (last - first) - sum(self._ended.values())),
             "controller": self.controller,
-            "useful": (busy - before) / time if time > 0 else None,
+            "useful": sum(_until(until, *one) for one in self._jobs) / time if time > 0 else None,
         }
 
-    def _busy(self, now: float) -> float:
-        return sum(self._ended.values()) + len(self._running) * now - self._begins
+
+def _until(now: float, begun: float, ended: float, worked: float) -> float:
+    """Seconds of work on a job until then: what was no work of it lay at its beginning, before the worker had it."""
+    return worked if ended <= now else max(0.0, now - (ended - worked))

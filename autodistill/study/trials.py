@@ -43,8 +43,11 @@ class Trials:
 
     def begin(self) -> None:
         """Goes on with the trials that an earlier run left open."""
-        for trial in list(self.open.values()):
-            self._open(trial, self.space.decode(trial.params))
+        stages = {trial.number: self.space.decode(trial.params) for trial in self.open.values()}
+        for number, stage in stages.items():
+            self._want(self.open[number], stage)
+        for number, stage in stages.items():
+            self._settle(number, stage)
 
     def of(self, key: str) -> list[Trial]:
         """The trials of a stage, in the order asked."""
@@ -110,16 +113,23 @@ class Trials:
     # Telling
 
     def _open(self, trial: Trial, stage: Stage) -> None:
-        """Tells a trial whose stage is stored or can no longer be; else wants what it needs."""
+        self._want(trial, stage)
+        self._settle(trial.number, stage)
+
+    def _want(self, trial: Trial, stage: Stage) -> None:
         self._stages[trial.number] = stage
         self.jobs.want(stage)
         for network in chain_of(stage):
             self._waiting[network.key()][trial.number] = None
+
+    def _settle(self, number: int, stage: Stage) -> None:
+        """Tells an open trial whose stage is stored or can no longer be, and all others of that stage."""
         for network in chain_of(stage):
-            if network.key() in self.failures:
-                self._tell_failed(trial, network)
+            if number not in self.open:
                 return
-            if self.jobs.is_done(Job(network=network)):
+            if network.key() in self.failures:
+                self._tell_failed(self.open[number], network)
+            elif self.jobs.is_done(Job(network=network)):
                 self.stored(network)
 
     def stored(self, network: Network) -> None:
