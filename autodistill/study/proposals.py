@@ -108,8 +108,8 @@ class Optunas:
             self._scratch.tell(self._places[trial.number], trial.values, state=STATES[trial.state])
 
     def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
-        half = MOST.get(self.search.sampler, len(self._trials) + 1) // 2
-        first = max(0, len(self._trials) // max(half, 1) - 1) * half
+        half = MOST.get(self.search.sampler, 0) // 2
+        first = max(0, len(self._trials) // half - 1) * half if half else 0
         if first != self._first:
             self._begin(first)
         self._scratch.sampler = sampler_of(self.search.sampler, _mixed(self.search.seed, self.asked))
