@@ -105,9 +105,10 @@ class Study:
     def goes_on(self, job: Job, rung: Rung) -> bool:
         """Takes note of what a training has come to, and says whether it goes on. If not, its trials are told so."""
         with self._controls():
-            key = job.network.key()
+            assert isinstance(job.network, Stage)
+            key, of = job.network.key(), job.network.recipe.epochs
             self._saw(job, rung.epochs, rung.seconds)
-            goes_on = self.rungs.goes_on(key, self.trials.of(key)[-1].facts, rung.epochs, rung.accuracy)
+            goes_on = self.rungs.goes_on(key, self.trials.of(key)[-1].facts, of, rung.epochs, rung.accuracy)
             if goes_on or self.jobs.unblocks(job):
                 return True
             self._spent.end(job)
