@@ -60,7 +60,7 @@ def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = No
         "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
         "own": beaten(spec, found),
         "hypervolume": hypervolume(spec, found, chance),
-        "rungs": concordance(found),
+        "rungs": concordance(spec, found),
         "outlook": outlook and dict(outlook),
     }
 

@@ -20,6 +20,7 @@ from ..spec import UsageError
 from ..spec.search import Search
 from .candidates import Candidate, Candidates
 from .gain import Goal, Model, Outlook, Steps, outlook, unwarp, warp, worth
+from .tables import passed
 
 if TYPE_CHECKING:
     from .record import Trial
@@ -199,13 +200,16 @@ class Sizewise:
         """
         ways: dict[int, list[float]] = {}
         for trial in (self._trials[place] for place in self._known[-PENDING:]):
-            for rung, accuracy in trial.facts.get("rungs", ()):
+            for rung, accuracy in self._passed(trial):
                 ways.setdefault(rung, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
-        last = {place: self._trials[place].facts["rungs"][-1] for place in self._stopped[-PENDING:]}
+        last = {place: rungs[-1] for place in self._stopped[-PENDING:] if (rungs := self._passed(self._trials[place]))}
         places = [place for place, (rung, _) in last.items() if rung in ways]
         guesses = warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
         top = warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
         return places, np.minimum(guesses, top)
+
+    def _passed(self, trial: Trial) -> list[tuple[int, float]]:
+        return passed(self.space.spec, trial.params, trial.facts.get("rungs", ()))
 
     def _window(self, steps: Steps) -> list[int]:
         if len(self._known) <= WINDOW:
