@@ -21,8 +21,9 @@ from autodistill.study import gain
 from autodistill.study.candidates import Candidates
 from autodistill.study.gain import Goal, Hyper, Model, Steps
 from autodistill.study.proposals import MOST, Optunas, Proposals
+from autodistill.study.record import Trial
 from autodistill.study.schedule import Study
-from autodistill.study.sizewise import ahead
+from autodistill.study.sizewise import Sizewise, ahead
 
 from .test_replay import formula, open_study
 
@@ -189,6 +190,49 @@ def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[
     Replay(formula(study)).run(study, lambda: None)
     keys = [trial.facts["stage"] for trial in study.record.trials]
     assert len(set(keys)) == len(keys) == 24
+
+
+@pytest.mark.parametrize("workers", [1, 7])
+def test_a_finite_space_is_finished(tiny: Callable[..., Spec], tmp_path: Path, workers: int) -> None:
+    """Once all was tried, those that were stopped go on, each to its end, but for the last ones of several workers."""
+    halving = {"first": 0.3, "factor": 2, "share": 0.3}
+    objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}}}
+    changes = {"student__objective": objective, "assistants__at_most": 0, "student__recipe": {"epochs": 4}}
+    study = open_study(tiny(search={"trials": 200, "halving": halving, "guard": False}, **changes), tmp_path)
+    Replay(formula(study, scatter=0.3), workers=workers).run(study, lambda: None)
+    trials = [trial for trial in study.record.trials if "repeats" not in trial.facts]
+    everything = {study.space.decode(one.params).key() for one in Candidates(study.space, 0).draw(0, [])}
+    complete = {trial.facts["stage"] for trial in trials if trial.state == "complete"}
+    assert complete <= everything and len(everything - complete) < workers
+    first = [trial.facts["stage"] for trial in trials[: len(everything)]]
+    assert set(first) == everything and sum(trial.state == "stopped" for trial in trials) >= 5
+
+
+def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    changes = {"student__recipe": {"epochs": 4}, "assistants__at_most": 0, "student__objective": {"ce": {"weight": 1.0}}}
+    study = open_study(tiny(search={"trials": 40, "halving": {"first": 0.5}, "guard": False}, **changes), tmp_path)
+    sampler = study.proposals._sampler
+    assert isinstance(sampler, Sizewise)
+    told = {}
+    for number, one in enumerate(sampler.candidates.draw(0, [])):
+        params = one.sizes.params
+        good = {2: 0.55, 3: 0.55}.get(number, 0.3)
+        facts = {"stage": study.space.decode(one.params).key(), **one.sizes._asdict(), "rungs": [[2, good]]}
+        done = number < 2
+        told[number] = Trial(
+            number=number,
+            params=one.params,
+            state="complete" if done else "stopped",
+            values=[0.6, params] if done else None,
+            facts=facts,
+        )
+        sampler.added(told[number])
+    again = [sampler.propose(study.space.feasible)[0] for _ in range(2)]
+    assert again == [told[2].params] * 2
+    for expected in (2, 3):
+        params = sampler.propose(study.space.feasible)[0]
+        assert params == told[expected].params
+        sampler.added(replace(told[expected], number=100 + expected, state="running"))
 
 
 @pytest.mark.parametrize("workers", [1, 40])

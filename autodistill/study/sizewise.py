@@ -53,7 +53,7 @@ class Sizewise:
         self._rows: list[Floats] = []
         self._sizes: list[tuple[float, ...]] = []
         self._known: list[int] = []
-        self._stopped: list[int] = []
+        self._stopped: dict[str, int] = {}
         self._running: dict[int, int] = {}
         self._stages: set[str] = set()
         self._ahead: Iterator[Candidate] = iter(())
@@ -63,6 +63,7 @@ class Sizewise:
         place, sizes = len(self._trials), _sizes(trial)
         self._trials.append(trial)
         self._stages.add(trial.facts["stage"])
+        self._stopped.pop(trial.facts["stage"], None)  # it goes on
         self._rows.append(self.candidates.encode(trial.params, sizes))
         self._sizes.append(tuple(math.log10(max(size, 1)) for size in sizes))
         if trial.values is not None:
@@ -70,15 +71,20 @@ class Sizewise:
         elif trial.state == "running":
             self._running[trial.number] = place
         elif trial.state == "stopped":
-            self._stopped.append(place)
+            self._stopped[trial.facts["stage"]] = place
 
     def ended(self, trial: Trial) -> None:
         place = self._running.pop(trial.number)
-        if trial.state != "failed":
-            bisect.insort(self._known if trial.state == "complete" else self._stopped, place)
+        if trial.state == "complete":
+            bisect.insort(self._known, place)
+        elif trial.state == "stopped":
+            self._stopped[trial.facts["stage"]] = place
 
     def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A student that was tried comes only where no other is left. Raises UsageError where none is feasible."""
+        """Where no student is left that was not tried, those that were stopped go on, then one comes again.
+
+        Raises UsageError where none is feasible.
+        """
         for one in self._ahead:
             if self._is_new(one.params, feasible):
                 return one.params, {}
@@ -90,7 +96,13 @@ class Sizewise:
         return feasible(params) and self.space.decode(params).key() not in self._stages
 
     def _again(self, feasible: Feasible) -> dict[str, Any]:
-        """Of a space in which all was tried, or as good as all."""
+        """Of a space in which all was tried, or as good as all; a stopped one that may come near to the frontier first."""
+        stopped = self._places_stopped()
+        places, foretold = self._foretold(stopped)
+        short = dict(zip(places, self._heights(self._steps(), places) - foretold, strict=True))
+        for place in sorted(stopped, key=lambda place: short.get(place, math.inf)):
+            if feasible(self._trials[place].params):
+                return self._trials[place].params
         for one in self.candidates.draw(self.asked, ()):
             if feasible(one.params):
                 return one.params
@@ -194,19 +206,27 @@ class Sizewise:
         return model, steps
 
     def _hints(self, steps: Steps) -> tuple[list[int], Floats]:
-        """Stopped trials, and what they would have come to: at their last rung less the median way from there to the end.
+        """The latest stopped trials, and what they would have come to: nobody stops what would have moved the frontier."""
+        places, found = self._foretold(self._places_stopped()[-PENDING:])
+        return places, np.minimum(found, self._heights(steps, places))
 
-        That way is known from complete trials, and nobody stops what would have moved the frontier.
-        """
+    def _places_stopped(self) -> list[int]:
+        """In the order asked, each stage once, none that was asked for again."""
+        return sorted(self._stopped.values())
+
+    def _foretold(self, stopped: Sequence[int]) -> tuple[list[int], Floats]:
+        """Of those of which it is known, warped: the accuracy at the last rung and the median way of others from there on."""
         ways: dict[int, list[float]] = {}
         for trial in (self._trials[place] for place in self._known[-PENDING:]):
             for rung, accuracy in self._passed(trial):
                 ways.setdefault(rung, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
-        last = {place: rungs[-1] for place in self._stopped[-PENDING:] if (rungs := self._passed(self._trials[place]))}
+        last = {place: rungs[-1] for place in stopped if (rungs := self._passed(self._trials[place]))}
         places = [place for place, (rung, _) in last.items() if rung in ways]
-        guesses = warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
-        top = warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
-        return places, np.minimum(guesses, top)
+        return places, warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
+
+    def _heights(self, steps: Steps, places: Sequence[int]) -> Floats:
+        """The frontier's accuracies, warped, at the sizes of trials."""
+        return warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
 
     def _passed(self, trial: Trial) -> list[tuple[int, float]]:
         return passed(self.space.spec, trial.params, trial.facts.get("rungs", ()))
