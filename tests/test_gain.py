@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,32 @@ def test_the_expected_gain_is_the_mean_over_draws() -> None:
     wanted = np.mean([steps_of(points).joined(2.8, accuracy).volume(REFERENCE) for accuracy in draws]) - volume(points)
     found = gain.expected_gain(np.array([2.8]), np.array([mean]), np.array([deviation]), steps_of(points), REFERENCE)
     assert found[0] == pytest.approx(wanted, rel=0.02)
+
+
+@pytest.mark.parametrize("z", [-6, -2, 0, 2, 3, 5])
+@pytest.mark.parametrize("deviation", [0.05, 0.3, 1.0])
+def test_the_expected_gain_is_right_far_below_a_frontier(z: float, deviation: float) -> None:
+    """Its highest step lies z deviations above the mean: against a fine sum over the normal density."""
+    for height in (0.5, 0.9, 0.98):
+        steps, mean = steps_of([(2.5, height / 2), (3.0, height)]), float(gain.warp(height)) - z * deviation
+        for size in (2.0, 2.8, 3.5):
+            found = gain.expected_gain(np.array([size]), np.array([mean]), np.array([deviation]), steps, REFERENCE)
+            draws, step = np.linspace(-10, 20, 200_001, retstep=True)
+            low, high = max(0.0, 3.0 - max(size, 2.5)), REFERENCE - max(size, 3.0)
+            above = np.maximum(gain.unwarp(mean + draws * deviation)[:, None] - np.array([CHANCE, height / 2, height]), 0)
+            wanted = above @ np.array([max(0.0, 2.5 - size), low, high]) @ np.exp(-0.5 * draws**2) * step / np.sqrt(2 * np.pi)
+            assert found[0] == pytest.approx(wanted, rel=0.005)
+
+
+def test_a_thousand_candidates_are_weighed_in_milliseconds() -> None:
+    rng, times = np.random.default_rng(0), []
+    steps = Steps.of(np.linspace(2, 4.9, 30), np.linspace(0.2, 0.95, 30), CHANCE)
+    for _ in range(7):
+        given = rng.uniform(2, 5, 1000), rng.normal(1, 1, 1000), rng.uniform(0.05, 0.5, 1000)
+        started = time.process_time()
+        gain.expected_gain(*given, steps, REFERENCE)
+        times.append(time.process_time() - started)
+    assert np.median(times) < 0.02
 
 
 def test_where_nothing_can_move_nothing_is_gained() -> None:
