@@ -165,7 +165,23 @@ def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() ->
         steps = Steps.of(sizes[known], accuracy[known], CHANCE)
         found.append(gain.outlook(model, x, sizes, steps, goal, 6))
     few, many = found
+    assert few is not None and many is not None
     assert few.mean > 0.2 > 0.1 > many.mean >= 0 and few.low <= few.mean <= few.high
+
+
+@pytest.mark.parametrize(("asked", "candidates", "looked"), [(6, 12, 6), (60, 12, 12), (500, 300, gain.MOST_AHEAD)])
+def test_the_outlook_says_how_many_trials_it_looked_at(asked: int, candidates: int, looked: int) -> None:
+    x, sizes = np.linspace(0, 1, candidates)[:, None], np.linspace(2, 4, candidates)
+    model = Model.fit(x[:3], gain.warp([0.4, 0.5, 0.6]), np.ones(1))
+    found = gain.outlook(model, x, sizes, steps_of([(2.0, 0.6)]), Goal(CHANCE, REFERENCE), asked)
+    assert found is not None and found.trials == looked
+
+
+def test_without_anything_above_chance_there_is_no_outlook() -> None:
+    x = np.linspace(0, 1, 5)[:, None]
+    model = Model.fit(x[:3], gain.warp([0.05, 0.1, 0.1]), np.ones(1))
+    for points in ([(2.0, CHANCE)], [(REFERENCE + 1, 0.9)]):
+        assert gain.outlook(model, x, np.linspace(2, 4, 5), steps_of(points), Goal(CHANCE, REFERENCE), 3) is None
 
 
 # Spaces

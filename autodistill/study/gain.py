@@ -278,7 +278,10 @@ def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
 
 
 class Outlook(NamedTuple):
-    """The hypervolume that `trials` more trials would add, as shares of what is there: the mean and an 80 % band."""
+    """The hypervolume that `trials` more trials would add, as shares of what is there: the mean and an 80 % band.
+
+    `trials` are those that were looked at, which may be fewer than were asked about.
+    """
 
     trials: int
     mean: float
@@ -286,9 +289,16 @@ class Outlook(NamedTuple):
     high: float
 
 
-def outlook(model: Model, x: Floats, sizes: Floats, steps: Steps, goal: Goal, trials: int) -> Outlook:
-    """What more time would buy: candidates x (m, d) of known sizes are chosen one by one as a search would, each believed to
-    come out at its mean; then 200 draws of what all of them could come to. No more than MOST_AHEAD are looked at."""
+def outlook(model: Model, x: Floats, sizes: Floats, steps: Steps, goal: Goal, trials: int) -> Outlook | None:
+    """What more time would buy; None where nothing is above chance.
+
+    Candidates x (m, d) of known sizes are chosen one by one as a search would, each believed to come out at its mean
+    (Ginsbourger et al. 2010), `trials` of them but no more than MOST_AHEAD; then the mean over 200 joint draws of what
+    they would measure, noise included (Daulton et al., NeurIPS 2020).
+    """
+    now = steps.volume(goal.reference)
+    if now <= 0:
+        return None
     belief, ahead, chosen = model.at(x), steps, list[int]()
     for _ in range(min(trials, len(x), MOST_AHEAD)):
         found = worth(sizes, belief, ahead, goal._replace(target=None))
@@ -299,7 +309,6 @@ def outlook(model: Model, x: Floats, sizes: Floats, steps: Steps, goal: Goal, tr
     fresh = model.at(x[chosen])
     spread = fresh.covariance(range(len(chosen))) + (model.noise() ** 2 + 1e-8) * np.eye(len(chosen))
     draws = np.random.default_rng(0).multivariate_normal(fresh.mean, spread, DRAWS, check_valid="ignore", method="eigh")
-    now = steps.volume(goal.reference)
-    gains = [steps.joined(sizes[chosen], unwarp(one)).volume(goal.reference) / max(now, 1e-12) - 1 for one in draws]
+    gains = [steps.joined(sizes[chosen], unwarp(one)).volume(goal.reference) / now - 1 for one in draws]
     low, high = np.quantile(gains, (0.1, 0.9))
-    return Outlook(trials, float(np.mean(gains)), float(low), float(high))
+    return Outlook(len(chosen), float(np.mean(gains)), float(low), float(high))

@@ -109,7 +109,10 @@ class Sizewise:
         raise UsageError("search.limits: all students that were drawn are too large; raise the limits or lower the ends")
 
     def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
-        """What so many more trials would add; None where too little is known to say, or nothing is left to try."""
+        """What so many more trials would add; None where too little is known to say, or nothing is left to try.
+
+        At most `gain.MOST_AHEAD` are looked at.
+        """
         if len(self._known) < ENOUGH:
             return None
         found = [one for one in self._draw() if self._is_new(one.params, feasible)]
@@ -117,7 +120,7 @@ class Sizewise:
             return None
         model, steps = self._model()
         x = np.array([self.candidates.encode(*one) for one in found])
-        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), min(trials, len(found)))
+        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), trials)
 
     # Plans
 
@@ -241,7 +244,10 @@ class Sizewise:
 
 
 def ahead(search: Search, space: Space, trials: Sequence[Trial], counted: int, chance: float) -> dict[str, float] | None:
-    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before."""
+    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before.
+
+    Its `trials` are as many as were looked at; None where nothing can be said.
+    """
     plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
     sampler = Sizewise(plain, space, chance)
     for trial in trials:
