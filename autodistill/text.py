@@ -70,14 +70,18 @@ def remarks(found: Facts) -> list[str]:
 def _foretold(rungs: list[Facts]) -> list[str]:
     """How well rungs foretell full length, and a warning where they do not."""
     known = [rung for rung in rungs if rung["tau"] is not None]
-    said = ", ".join(f"{rung['tau']:.2f} after {rung['epochs']} epochs (n {rung['n']})" for rung in known)
+    said = ", ".join(f"{rung['tau']:.2f} after {_over(rung)} (n {rung['n']})" for rung in known)
     lines = [f"Kendall's tau of the accuracies at rungs with those at full length: {said}"] if known else []
     low = [rung for rung in known if rung["n"] >= ENOUGH and rung["tau"] < DISCORDANT]
     return lines + [
-        f"rungs foretell little here (tau {rung['tau']:.2f} after {rung['epochs']} epochs): raise search.halving.first or "
+        f"rungs foretell little here (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
         "share, or set search.halving to false"
         for rung in low[:1]
     ]
+
+
+def _over(rung: Facts) -> str:
+    return f"{100 * rung['share_of_epochs']:.3g} % of the epochs"
 
 
 def _spent(spent: Facts) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from autodistill.bench import Asked, Table, bench
-from autodistill.bench.compare import run
+from autodistill.bench.compare import Score, run
 from autodistill.cli import main
 from autodistill.spec import UsageError
 
@@ -67,17 +68,34 @@ def test_a_seed_draws_the_same_training_of_each_configuration_for_all_strategies
     assert len({tuple(map(id, found.draw(seed).students.values())) for seed in range(5)}) > 1
 
 
-@pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random", "gain+halving"])
+@pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random"])
 def test_a_search_is_of_the_table_alone(table: Callable[..., Path], strategy: str) -> None:
-    """Each configuration once, on the simulated clock; all of them are the whole hypervolume."""
+    """Each configuration once, whatever the strategy, on the simulated clock; all of them are the whole hypervolume."""
     drawn = Table.read(table()).draw(0)
     events = run(drawn, strategy, 0, Asked(strategies=(), target=0.85))
     assert all(
         one.seconds < other.seconds and one.trials < other.trials for one, other in zip(events, events[1:], strict=False)
     )
-    assert all(0 <= one.hypervolume <= 1 + 1e-9 for one in events) and events[-1].seconds <= events[-1].trials
-    if strategy == "gain":
-        assert events[-1].trials == 12 and events[-1].hypervolume == pytest.approx(1) and events[-1].found
+    assert all(0 <= one.hypervolume <= 1 + 1e-9 for one in events) and events[-1].seconds == events[-1].trials == 12
+    assert events[-1].hypervolume == pytest.approx(1) and events[-1].found and not any(one.found for one in events[:1])
+
+
+@pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_every_strategy_evaluates_as_many(strategy: str, workers: int) -> None:
+    """Half of what TPE proposes repeats, on this table of 72: without more it ends after some 40."""
+    drawn = Table.read(DIGITS).draw(0)
+    for name in (strategy, f"{strategy}+halving"):
+        assert run(drawn, name, 0, Asked(strategies=(), trials=60, workers=workers))[-1].trials == 60
+
+
+def test_the_score_is_the_hypervolume_above_chance_and_below_twice_the_largest(table: Callable[..., Path]) -> None:
+    drawn = Table.read(table()).draw(0)
+    asked = Asked(strategies=(), chance=0.2, trials=5)
+    found = Score(drawn, drawn.spec({"trials": 5}), asked)
+    points = [(100, 0.5), (50, 0.4), (60, 0.3), (10**6, 0.9)]
+    rectangles = 0.2 * math.log10(2 * 1024 / 50) + 0.1 * math.log10(2 * 1024 / 100)
+    assert found.volume(points) == pytest.approx(rectangles) and found.volume([]) == 0
 
 
 def test_configurations_that_are_not_in_the_table_are_not_asked_for(table: Callable[..., Path]) -> None:
@@ -120,13 +138,17 @@ def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_pa
         (["--strategies", "bayes"], "--strategies bayes: give one of auto, gain"),
         (["--seeds", "0"], "give 1 or more"),
         (["--accuracy", "none"], "has no column none"),
+        (
+            ["--strategies", "gain,tpe+halving", "--accuracy", "raw_3"],
+            "--strategies tpe.halving: .* has one accuracy a student",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(
     table: Callable[..., Path], capsys: pytest.CaptureFixture[str], given: list[str], said: str
 ) -> None:
     assert main(["bench", str(table()), *given]) == 2
-    assert said in capsys.readouterr().err
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_gain_needs_half_the_time_of_random_on_the_digits_table() -> None:

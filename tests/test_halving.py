@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from autodistill import pareto
 from autodistill.halving import Reached, goes_on, net, ranks_of
-from autodistill.spec.search import Halving
+from autodistill.spec.search import Halving, Search
+from autodistill.study.rungs import Rungs
 
 COSTS = st.integers(2, 3).flatmap(
     lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)
@@ -127,10 +129,60 @@ def test_a_small_student_is_not_stopped_by_larger_ones(costs: np.ndarray, share:
     [(0.3, 2, 15, (5, 9)), (0.2, 2, 15, (3, 6, 12)), (1 / 9, 3, 27, (3, 9)), (0.5, 2, 1, ()), (0.01, 10, 3, (1,))],
 )
 def test_rungs_are_shares_of_the_training(first: float, factor: float, epochs: int, rungs: tuple[int, ...]) -> None:
-    assert Halving(first=first, factor=factor).rungs(epochs) == rungs
+    assert tuple(Halving(first=first, factor=factor).places(epochs)) == rungs
 
 
 @given(st.floats(0.01, 0.99), st.floats(1.1, 5), st.integers(1, 200))
 def test_rungs_rise_and_end_before_the_training_does(first: float, factor: float, epochs: int) -> None:
-    found = Halving(first=first, factor=factor).rungs(epochs)
+    found = Halving(first=first, factor=factor).places(epochs)
     assert list(found) == sorted(set(found)) and all(0 < rung < epochs for rung in found)
+
+
+@given(st.integers(1, 19), st.sampled_from([Fraction(3, 2), Fraction(2), Fraction(5, 2), Fraction(3)]), st.integers(1, 300))
+def test_rungs_are_those_of_exact_arithmetic(twentieths: int, factor: Fraction, epochs: int) -> None:
+    """0.1 * 3 * 10 is more than 3 in floats; each epoch is the last of the rungs that fall on it."""
+    exact, at = dict[int, int](), Fraction(twentieths, 20)
+    while math.ceil(at * epochs) < epochs:
+        exact[math.ceil(at * epochs)] = round(math.log(at / Fraction(twentieths, 20), factor))
+        at *= factor
+    assert Halving(first=twentieths / 20, factor=float(factor)).places(epochs) == exact
+
+
+def test_a_rung_is_a_share_whatever_the_epochs() -> None:
+    """Of two epochs the first is a quarter and half of them; it stands for half."""
+    halving = Halving(first=0.25, factor=2)
+    assert halving.places(15) == {4: 0, 8: 1} and halving.places(2) == {1: 1}
+    assert Halving(first=0.1, factor=3).places(10) == {1: 0, 3: 1, 9: 2}
+
+
+SIZES = {"params": 100}
+
+
+def rungs(**halving: float) -> Rungs:
+    return Rungs(Search.model_validate({"trials": 4, "halving": halving}))
+
+
+def test_half_a_training_is_not_compared_with_a_quarter() -> None:
+    """Epochs are searched: 0.9 after a quarter of 15 epochs says nothing about 0.5 after half of 2."""
+    found = rungs(first=0.25, factor=2.0, share=0.5)
+    assert all(found.goes_on(key, SIZES, 15, 4, 0.9) for key in "ab")
+    assert found.goes_on("c", SIZES, 2, 1, 0.5)
+    assert found.goes_on("d", SIZES, 15, 8, 0.95) and not found.goes_on("e", SIZES, 2, 1, 0.4)
+
+
+def test_what_was_reported_at_other_shares_is_left_out() -> None:
+    """A stage that was stored, or stopped, with rungs at 8 of 15 epochs; now they are 4 and 12."""
+    found = rungs(first=0.25, factor=3.0, share=0.5)
+    found.enter("old", SIZES, 15, [(8, 0.9)])
+    assert found.passed("old") == [] and found.goes_on("a", SIZES, 15, 4, 0.3)
+    assert found.goes_on("old", SIZES, 15, 12, 0.8) and found.passed("old") == [(12, 0.8)]
+    assert not found.goes_on("b", SIZES, 15, 4, 0.2) and not found.goes_on("c", SIZES, 15, 12, 0.7)
+    assert found.goes_on("a", SIZES, 15, 12, 0.9)
+
+
+def test_what_is_entered_counts_at_its_own_rung_and_once() -> None:
+    found = rungs(first=0.25, factor=2.0, share=0.5)
+    for _ in range(2):
+        found.enter("old", SIZES, 15, [(8, 0.9)])
+    assert found.passed("old") == [(8, 0.9)] and found.goes_on("a", SIZES, 15, 4, 0.3)
+    assert not found.goes_on("a", SIZES, 15, 8, 0.8) and found.goes_on("old", SIZES, 15, 8, 0.9)

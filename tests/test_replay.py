@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,16 @@ def open_study(spec: Spec, folder: Path, store: Store | None = None) -> Study:
     return Study(spec, space, store or Memory(), record, chance=splits.chance)
 
 
-def formula(study: Study, seconds: Callable[[Job], float] = lambda job: 1.0) -> Callable[[Job], Answer]:
-    """Larger students and more epochs are better."""
+def formula(study: Study, seconds: Callable[[Job], float] = lambda job: 1.0, scatter: float = 0.0) -> Callable[[Job], Answer]:
+    """Larger students and more epochs are better, but for the scatter, which is of a stage: at most that share is lost."""
 
     def answer(job: Job) -> Answer:
         if not job.trains:
             return Answer(seconds=seconds(job))
         assert isinstance(job.network, Stage)
         sizes, epochs = study.space.sizes(job.network.architecture), job.network.recipe.epochs
-        best = 0.5 + 0.4 * sizes.params / (200 + sizes.params)
+        lost = scatter * random.Random(job.network.key()).random()
+        best = (0.5 + 0.4 * sizes.params / (200 + sizes.params)) * (1 - lost)
         found = {epoch: best * (1 - 0.2 / epoch) for epoch in range(1, epochs + 1)}
         told = measurement(found[epochs], sizes._asdict(), 1000)
         return Answer(seconds=seconds(job), accuracies=found, measurement=told, dark=None if job.network.teachers else DARK)
@@ -89,10 +91,12 @@ def watched(study: Study) -> Mapping[str, Mapping[int, float]]:
 
 @pytest.mark.parametrize("workers", [1, 3, 50])
 def test_all_trials_end_whatever_the_workers(tiny: Callable[..., Spec], tmp_path: Path, workers: int) -> None:
-    study = open_study(tiny(search={"trials": 30, "sampler": "random"}), tmp_path)
-    runner: Runner = Replay(formula(study), workers=workers)
+    study = open_study(tiny(search={"trials": 30, "sampler": "random"}, student__recipe={"epochs": 4}), tmp_path)
+    runner: Runner = Replay(formula(study, scatter=0.3), workers=workers)
     runner.run(study, lambda: None)
     assert study.finished() and len(study.frontier()) > 0
+    states = [trial.state for trial in study.record.trials]
+    assert set(states) == {"complete", "stopped"} and 3 <= states.count("stopped") <= 15
 
 
 def test_one_worker_takes_the_sum_of_all_seconds(tiny: Callable[..., Spec], tmp_path: Path) -> None:

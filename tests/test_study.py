@@ -22,6 +22,7 @@ from autodistill.store import Store
 from autodistill.study.jobs import needs
 from autodistill.study.record import Record
 from autodistill.study.schedule import Study
+from autodistill.study.tables import concordance
 from autodistill.study.trials import REPEATS
 from autodistill.text import remarks
 
@@ -480,10 +481,29 @@ def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]
     found = summary(one.spec, rows, one.chance)["rungs"]
     complete = [row for row in rows if row["state"] == "complete" and row["role"] not in ("teacher", "assistant")]
     pairs = {row["stage"]: (row["rung_accuracy"], row["accuracy"]) for row in complete}.values()
-    assert [(rung["epochs"], rung["n"]) for rung in found] == [(3, len(pairs)), (6, len(pairs))]
+    assert [(rung["share_of_epochs"], rung["n"]) for rung in found] == [(0.3, len(pairs)), (0.6, len(pairs))]
     assert found[1]["tau"] == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
-    low = summary(one.spec, rows, one.chance) | {"rungs": [{"epochs": 3, "n": 8, "tau": 0.3}]}
-    assert any("raise search.halving.first" in line for line in remarks(low))
+    low = summary(one.spec, rows, one.chance) | {"rungs": [{"share_of_epochs": 0.3, "n": 8, "tau": 0.3}]}
+    assert any("0.30 after 30 % of the epochs): raise search.halving.first" in line for line in remarks(low))
+
+
+def test_a_rung_of_searched_lengths_is_one_share(study: Callable[..., Study]) -> None:
+    """After half of 2, 6 or 10 epochs the order is that at full length, after a quarter the reverse."""
+    recipe = {"epochs": {"choice": [2, 6, 10]}, "batch_size": 32, "learning_rate": 0.01}
+    halving = {"first": 0.25, "factor": 2, "share": 0.999}
+    one = study(search={"trials": 12, "sampler": "random", "halving": halving}, student__recipe=recipe)
+    reporting(one, lambda job, epochs: 0.5)
+    rows = [row for row in one.rows() if row["state"] == "complete" and "rungs" in row]
+    assert {(row["param.recipe.epochs"], *(epochs for epochs, _ in row["rungs"])) for row in rows} == {
+        (2, 1),
+        (6, 2, 3),
+        (10, 3, 5),
+    }
+    for row in rows:
+        half = row["param.recipe.epochs"] // 2
+        row["rungs"] = [(epochs, row["accuracy"] if epochs == half else -row["accuracy"]) for epochs, _ in row["rungs"]]
+    found = {rung["share_of_epochs"]: rung["tau"] for rung in concordance(one.spec, rows)}
+    assert found == {0.25: pytest.approx(-1), 0.5: pytest.approx(1)}
 
 
 def test_an_unreadable_record_is_said(folder: Path, tiny: Callable[..., Spec]) -> None:

@@ -17,19 +17,31 @@ from autodistill.study.times import Times, Work
 
 from .test_replay import formula, open_study
 
+SEEN = st.tuples(st.integers(1, 30), st.floats(1, 1e6))
 
-@given(st.floats(0, 10), st.floats(1e-9, 1e-3), st.lists(st.tuples(st.integers(1, 30), st.floats(1, 1e6)), min_size=2))
-def test_a_law_of_steps_and_macs_is_found(a: float, b: float, seen: list[tuple[int, float]]) -> None:
-    """Where trainings follow the law, and differ in batch or macs, others are predicted."""
+
+@given(st.floats(0, 10), st.floats(1e-9, 1e-3), SEEN, st.floats(2, 10), st.lists(SEEN))
+def test_a_law_of_steps_and_macs_is_found(
+    a: float, b: float, first: tuple[int, float], factor: float, more: list[tuple[int, float]]
+) -> None:
+    """Where trainings follow the law, and two of them differ in batch and macs, others are predicted."""
     times, law = Times(), lambda work: work.epochs * (a / work.batch + b * work.macs)
-    for number, (epochs, macs) in enumerate(seen):
+    for number, (epochs, macs) in enumerate([first, (3, factor * first[1]), *more]):
         work = Work(f"{number}", epochs, (16, 256)[number % 2], macs)
         times.saw(work, law(work))
     other = Work("other", 7, 64, 5e4)
-    found = times.seconds(other)
-    assert found is not None and found >= 0
-    if max(macs for _, macs in seen) > 2 * min(macs for _, macs in seen) and a > 0.1:
-        assert found == pytest.approx(law(other), rel=0.02)
+    assert times.seconds(other) == pytest.approx(law(other), rel=1e-3)
+
+
+@pytest.mark.parametrize("seconds", [(3.0, 1.0), (1.0, 300.0), (0.0, 0.0)])
+def test_no_prediction_is_below_zero(seconds: tuple[float, float]) -> None:
+    """Where trainings follow no law: the larger one was faster, or far slower than its macs say."""
+    times = Times()
+    for number, each in enumerate(seconds):
+        times.saw(Work(f"{number}", 1, 64, 1e4 * (1 + number)), each)
+    for macs in (1.0, 1e8):
+        found = times.seconds(Work("other", 7, 64, macs))
+        assert found is not None and found >= 0
 
 
 def test_the_same_kind_is_predicted_by_what_it_took() -> None:

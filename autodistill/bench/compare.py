@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..runners.replay import Replay
-from ..spec import UsageError
+from ..spec import Spec, UsageError
 from ..spec.search import Search
 from ..study.folder import replace
-from ..study.gain import Steps
 from ..study.memory import Memory
 from ..study.record import Record
 from ..study.schedule import Study
+from ..study.tables import hypervolume
 from .curves import draw
+from .fresh import Fresh
 from .table import Draw, Table
 
-Floats = NDArray[np.float64]
 SAMPLERS = get_args(Search.model_fields["sampler"].annotation)
 HALVING = "+halving"
 NEARLY = 0.99
@@ -67,9 +66,9 @@ def bench(table: Table, asked: Asked, out: Path | None = None) -> dict[str, Any]
     """Replays each strategy from each seed; writes curves.csv, summary.json and curves.png into `out`.
 
     A strategy is a sampler, or a sampler+halving. Seed k draws one training of each configuration, the same for all
-    strategies. Raises UsageError.
+    strategies, which all evaluate as many. Raises UsageError.
     """
-    _check(asked)
+    _check(table, asked)
     runs = {name: [run(table.draw(seed), name, seed, asked) for seed in range(asked.seeds)] for name in asked.strategies}
     found = {
         "table": str(table.path),
@@ -86,10 +85,14 @@ def bench(table: Table, asked: Asked, out: Path | None = None) -> dict[str, Any]
     return found
 
 
-def _check(asked: Asked) -> None:
+def _check(table: Table, asked: Asked) -> None:
     for name in asked.strategies:
         if name.removesuffix(HALVING) not in SAMPLERS:
             raise UsageError(f"--strategies {name}: give one of {', '.join(SAMPLERS)}, or one with {HALVING} after it")
+        if name.endswith(HALVING) and table.epochs == 1:
+            raise UsageError(
+                f"--strategies {name}: {table.path} has one accuracy a student, none to halve by; leave out {HALVING}"
+            )
     if asked.seeds < 1 or asked.workers < 1 or (asked.trials is not None and asked.trials < 1):
         raise UsageError(f"--seeds {asked.seeds} --workers {asked.workers} --trials {asked.trials}: give 1 or more of each")
 
@@ -106,7 +109,8 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
     spec = drawn.spec(search)
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=asked.chance)
-    replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, asked), list[Event]()
+    study.proposals = study.trials.proposals = Fresh(spec.search, space, drawn.everything(), chance=asked.chance)
+    replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, spec, asked), list[Event]()
 
     def after() -> None:
         over = [one for one in study.record.trials if one.state in ("complete", "stopped") and "repeats" not in one.facts]
@@ -119,11 +123,11 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
 
 
 class Score:
-    """Of some students of a draw, against all of it."""
+    """Of some students of a draw, against all of it: by the hypervolume that a study reports, against twice the largest."""
 
-    def __init__(self, drawn: Draw, asked: Asked) -> None:
-        self.chance, self.target = asked.chance, asked.target
-        self.reference = math.log10(drawn.reference().params)
+    def __init__(self, drawn: Draw, spec: Spec, asked: Asked) -> None:
+        self.spec, self.chance, self.target = spec, asked.chance, asked.target
+        self.teacher = {"role": "teacher", "state": "complete", "params": drawn.reference().params}
         everything = [(one.sizes.params, one.accuracies[-1]) for one in drawn.students.values()]
         self.best, self.smallest = self.volume(everything), self.reaching(everything)
 
@@ -132,8 +136,8 @@ class Score:
         return self.volume(students) / self.best, smallest, math.isfinite(smallest) and smallest == self.smallest
 
     def volume(self, students: Points) -> float:
-        table = np.array(students, dtype=np.float64).reshape(-1, 2)
-        return Steps.of(np.log10(np.maximum(table[:, 0], 1)), table[:, 1], self.chance).volume(self.reference)
+        rows = [{"role": "student", "state": "complete", "params": params, "accuracy": each} for params, each in students]
+        return float(hypervolume(self.spec, [self.teacher, *rows], self.chance)["value"])
 
     def reaching(self, students: Points) -> float:
         """Params of the smallest that reaches the target, inf where none does."""

@@ -113,6 +113,11 @@ class Draw:
         found = self.students.get(self.place(architecture))
         return ABSENT if found is None else found.sizes
 
+    def everything(self) -> list[dict[str, Any]]:
+        """The parameters of each row."""
+        paths = [f"architecture.arguments.{name}" for name in self.table.values]
+        return [dict(zip(paths, place, strict=True)) for place in self.students]
+
     def place(self, architecture: Any) -> Place:
         return tuple(architecture.arguments[name] for name in self.table.values)
 

@@ -61,7 +61,7 @@ def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = No
         "own": beaten(spec, found),
         "target": reached(spec, found),
         "hypervolume": hypervolume(spec, found, chance),
-        "rungs": concordance(found),
+        "rungs": concordance(spec, found),
         "outlook": outlook and dict(outlook),
     }
 

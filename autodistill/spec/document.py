@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from .architectures import ARCHITECTURE, Architecture, Timm, describe
-from .domains import RANGES, Choice, Int, Uniform, searchable, wrong
+from .domains import RANGES, Choice, Int, Params, Uniform, fill, searchable, wrong
 from .objectives import OBJECTIVE, CrossEntropy, Objective
 from .optional import with_optionals
 from .outside import Normalise
@@ -109,6 +109,10 @@ class Student(Value):
 
     def tree(self) -> dict[str, Any]:
         return {"architecture": self.architecture, "objective": self.objective, "recipe": self.recipe, "init": self.init}
+
+    def epochs(self, params: Params) -> int:
+        """How long the student with these parameters is trained."""
+        return int(fill(self.recipe, params, "recipe")["epochs"])
 
 
 class Assistants(Value):

@@ -107,9 +107,10 @@ class Study:
         with self._controls():
             if self._is_done(job):  # another study stored it meanwhile
                 return True
-            key = job.network.key()
+            assert isinstance(job.network, Stage)
+            key, of = job.network.key(), job.network.recipe.epochs
             self._saw(job, rung.epochs, rung.seconds)
-            goes_on = self.rungs.goes_on(key, self.trials.of(key)[-1].facts, rung.epochs, rung.accuracy)
+            goes_on = self.rungs.goes_on(key, self.trials.of(key)[-1].facts, of, rung.epochs, rung.accuracy)
             if goes_on or self.jobs.unblocks(job):
                 return True
             self._spent.end(job)

@@ -20,6 +20,7 @@ from ..spec import UsageError
 from ..spec.search import Search
 from .candidates import Candidate, Candidates
 from .gain import Goal, Model, Outlook, Steps, outlook, unwarp, warp, worth
+from .tables import passed
 
 if TYPE_CHECKING:
     from .record import Trial
@@ -52,7 +53,7 @@ class Sizewise:
         self._rows: list[Floats] = []
         self._sizes: list[tuple[float, ...]] = []
         self._known: list[int] = []
-        self._stopped: list[int] = []
+        self._stopped: dict[str, int] = {}
         self._running: dict[int, int] = {}
         self._stages: set[str] = set()
         self._ahead: Iterator[Candidate] = iter(())
@@ -62,6 +63,7 @@ class Sizewise:
         place, sizes = len(self._trials), _sizes(trial)
         self._trials.append(trial)
         self._stages.add(trial.facts["stage"])
+        self._stopped.pop(trial.facts["stage"], None)  # it goes on
         self._rows.append(self.candidates.encode(trial.params, sizes))
         self._sizes.append(tuple(math.log10(max(size, 1)) for size in sizes))
         if trial.values is not None:
@@ -69,15 +71,20 @@ class Sizewise:
         elif trial.state == "running":
             self._running[trial.number] = place
         elif trial.state == "stopped":
-            self._stopped.append(place)
+            self._stopped[trial.facts["stage"]] = place
 
     def ended(self, trial: Trial) -> None:
         place = self._running.pop(trial.number)
-        if trial.state != "failed":
-            bisect.insort(self._known if trial.state == "complete" else self._stopped, place)
+        if trial.state == "complete":
+            bisect.insort(self._known, place)
+        elif trial.state == "stopped":
+            self._stopped[trial.facts["stage"]] = place
 
     def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A student that was tried comes only where no other is left. Raises UsageError where none is feasible."""
+        """Where no student is left that was not tried, those that were stopped go on, then one comes again.
+
+        Raises UsageError where none is feasible.
+        """
         for one in self._ahead:
             if self._is_new(one.params, feasible):
                 return one.params, {}
@@ -89,14 +96,23 @@ class Sizewise:
         return feasible(params) and self.space.decode(params).key() not in self._stages
 
     def _again(self, feasible: Feasible) -> dict[str, Any]:
-        """Of a space in which all was tried, or as good as all."""
+        """Of a space in which all was tried, or as good as all; a stopped one that may come near to the frontier first."""
+        stopped = self._places_stopped()
+        places, foretold = self._foretold(stopped)
+        short = dict(zip(places, self._heights(self._steps(), places) - foretold, strict=True))
+        for place in sorted(stopped, key=lambda place: short.get(place, math.inf)):
+            if feasible(self._trials[place].params):
+                return self._trials[place].params
         for one in self.candidates.draw(self.asked, ()):
             if feasible(one.params):
                 return one.params
         raise UsageError("search.limits: all students that were drawn are too large; raise the limits or lower the ends")
 
     def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
-        """What so many more trials would add; None where too little is known to say, or nothing is left to try."""
+        """What so many more trials would add; None where too little is known to say, or nothing is left to try.
+
+        At most `gain.MOST_AHEAD` are looked at.
+        """
         if len(self._known) < ENOUGH:
             return None
         found = [one for one in self._draw() if self._is_new(one.params, feasible)]
@@ -104,7 +120,7 @@ class Sizewise:
             return None
         model, steps = self._model()
         x = np.array([self.candidates.encode(*one) for one in found])
-        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), min(trials, len(found)))
+        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), trials)
 
     # Plans
 
@@ -193,19 +209,30 @@ class Sizewise:
         return model, steps
 
     def _hints(self, steps: Steps) -> tuple[list[int], Floats]:
-        """Stopped trials, and what they would have come to: at their last rung less the median way from there to the end.
+        """The latest stopped trials, and what they would have come to: nobody stops what would have moved the frontier."""
+        places, found = self._foretold(self._places_stopped()[-PENDING:])
+        return places, np.minimum(found, self._heights(steps, places))
 
-        That way is known from complete trials, and nobody stops what would have moved the frontier.
-        """
+    def _places_stopped(self) -> list[int]:
+        """In the order asked, each stage once, none that was asked for again."""
+        return sorted(self._stopped.values())
+
+    def _foretold(self, stopped: Sequence[int]) -> tuple[list[int], Floats]:
+        """Of those of which it is known, warped: the accuracy at the last rung and the median way of others from there on."""
         ways: dict[int, list[float]] = {}
         for trial in (self._trials[place] for place in self._known[-PENDING:]):
-            for rung, accuracy in trial.facts.get("rungs", ()):
+            for rung, accuracy in self._passed(trial):
                 ways.setdefault(rung, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
-        last = {place: self._trials[place].facts["rungs"][-1] for place in self._stopped[-PENDING:]}
+        last = {place: rungs[-1] for place in stopped if (rungs := self._passed(self._trials[place]))}
         places = [place for place, (rung, _) in last.items() if rung in ways]
-        guesses = warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
-        top = warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
-        return places, np.minimum(guesses, top)
+        return places, warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
+
+    def _heights(self, steps: Steps, places: Sequence[int]) -> Floats:
+        """The frontier's accuracies, warped, at the sizes of trials."""
+        return warp(steps.height(self._logs([_sizes(self._trials[place]) for place in places])))
+
+    def _passed(self, trial: Trial) -> list[tuple[int, float]]:
+        return passed(self.space.spec, trial.params, trial.facts.get("rungs", ()))
 
     def _window(self, steps: Steps) -> list[int]:
         if len(self._known) <= WINDOW:
@@ -217,7 +244,10 @@ class Sizewise:
 
 
 def ahead(search: Search, space: Space, trials: Sequence[Trial], counted: int, chance: float) -> dict[str, float] | None:
-    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before."""
+    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before.
+
+    Its `trials` are as many as were looked at; None where nothing can be said.
+    """
     plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
     sampler = Sizewise(plain, space, chance)
     for trial in trials:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .record import Record, Trial
 
 Row = dict[str, Any]
 SIZES = ("params", "macs", "bytes")
+PARAM = "param."
 ORIGIN = ("enqueued", "kept")
 """Where a trial comes from, unless a sampler proposed it."""
 
@@ -123,7 +124,7 @@ def _of_trial(stages: Stages, trial: Trial) -> Row:
     facts = trial.facts
     there = trial.state == "complete" and all(map(stages.has, (*facts["above"], facts["stage"])))
     row = stages.row(facts["stage"], role=facts["role"]) if there else _unmeasured(trial)
-    searched = {f"param.{path}": value for path, value in trial.params.items()}
+    searched = {f"{PARAM}{path}": value for path, value in trial.params.items()}
     origin = {"repeats": "repeats" in facts, "retried": trial.retried, **{name: facts.get(name) for name in ORIGIN}}
     return row | {"trial": trial.number} | origin | _last_rung(trial) | searched
 
@@ -153,14 +154,27 @@ def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]
     return [stages.row(key, role="assistant") for key in there if isinstance(stages.network(key), Stage)]
 
 
-def concordance(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Kendall's tau of the accuracies at each rung with those at full length, among complete trials, each stage once."""
+def concordance(spec: Spec, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Kendall's tau of the accuracies at each rung with those at full length, among complete trials, each stage once.
+
+    `share_of_epochs` are over at the rung, however many these are.
+    """
+    halving = spec.search.halving
+    if not halving:
+        return []
     complete = {row["stage"]: row for row in found if row["state"] == "complete" and row.get("rungs")}
     pairs: dict[int, list[tuple[float, float]]] = {}
     for row in complete.values():
-        for epochs, accuracy in row["rungs"]:
-            pairs.setdefault(epochs, []).append((accuracy, row["accuracy"]))
-    return [{"epochs": epochs, "n": len(pairs[epochs]), "tau": kendall(pairs[epochs])} for epochs in sorted(pairs)]
+        params = {name.removeprefix(PARAM): value for name, value in row.items() if name.startswith(PARAM)}
+        for rung, accuracy in passed(spec, params, row["rungs"]):
+            pairs.setdefault(rung, []).append((accuracy, row["accuracy"]))
+    return [{"share_of_epochs": halving.at(rung), "n": len(pairs[rung]), "tau": kendall(pairs[rung])} for rung in sorted(pairs)]
+
+
+def passed(spec: Spec, params: Mapping[str, Any], rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Which rungs a trial passed, and its accuracy there, of its epochs and accuracies; not those at other shares."""
+    places = spec.search.places(spec.student.epochs(params))
+    return [(places[epochs], accuracy) for epochs, accuracy in rungs if epochs in places]
 
 
 def _relate(row: Row, teacher: Row) -> None:

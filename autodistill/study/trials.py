@@ -161,9 +161,8 @@ class Trials:
 
     def _note_passed(self, stage: Stage) -> None:
         """The rungs of a stage count, whoever trained it: another study, or this one before it was killed."""
-        places = self.space.spec.search.rungs(stage.recipe.epochs)
-        found = [(epochs, accuracy) for epochs, accuracy, _ in self.stages.measured(stage.key())["rungs"] if epochs in places]
-        self.rungs.enter(stage.key(), self.of(stage.key())[-1].facts, found)
+        found = [(epochs, accuracy) for epochs, accuracy, _ in self.stages.measured(stage.key())["rungs"]]
+        self.rungs.enter(stage.key(), self.of(stage.key())[-1].facts, stage.recipe.epochs, found)
 
     def _enter_assistant(self, network: Stage) -> None:
         """An assistant that this space could have proposed is knowledge for the sampler."""
@@ -212,7 +211,8 @@ class Trials:
     def _remember(self, trial: Trial) -> None:
         """What an earlier run found out."""
         if "rungs" in trial.facts:
-            self.rungs.enter(trial.facts["stage"], trial.facts, trial.facts["rungs"])
+            of = self.space.spec.student.epochs(trial.params)
+            self.rungs.enter(trial.facts["stage"], trial.facts, of, trial.facts["rungs"])
         if trial.state == "failed" and self.failures.keys() & set(trial.facts["above"]):
             self._close_rungs(self.space.decode(trial.params))
 
