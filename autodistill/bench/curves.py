@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..report.picture import DPI, INCHES, STYLE, short, size_ticks
+from ..report.picture import AXES, DPI, INCHES, STYLE, short, size_ticks
 from ..study.folder import replace
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8C8C8C")
@@ -26,12 +26,13 @@ def draw(lines: Sequence[Mapping[str, Any]], *, title: str, target: float | None
         figure = Figure(figsize=INCHES, dpi=DPI)
         FigureCanvasAgg(figure)
         figure.text(PANELS[0][0], 0.945, f"{title}: what searches find", fontsize=21, weight="bold", parse_math=False)
-        left, right = (figure.add_axes(panel) for panel in PANELS)
+        left, *more = (figure.add_axes(panel) for panel in (PANELS if target is not None else (AXES,)))
         _draw_bands(left, lines, "hypervolume", 100.0)
         left.set_ylabel("hypervolume in % of the table's")
         left.set_ylim(*_most(lines))
-        _draw_smallest(right, lines, target)
-        for axes in (left, right):
+        for axes in more:
+            _draw_smallest(axes, lines, target)
+        for axes in (left, *more):
             _scale(axes, lines)
             axes.grid(axis="y")
             axes.tick_params(length=0, pad=8)
@@ -44,8 +45,7 @@ def draw(lines: Sequence[Mapping[str, Any]], *, title: str, target: float | None
 def _draw_smallest(axes: Any, lines: Sequence[Mapping[str, Any]], target: float | None) -> None:
     drawn = [line["smallest_median"] for line in lines if line["smallest_median"] is not None]
     if not drawn:
-        said = "no target was given" if target is None else f"no search reached {target:.3g}"
-        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", fontsize=18)
+        axes.text(0.5, 0.5, f"no search reached {target:.3g}", transform=axes.transAxes, ha="center", fontsize=18)
         axes.set_axis_off()
         return
     _draw_bands(axes, lines, "smallest", 1.0)
