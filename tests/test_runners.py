@@ -46,7 +46,8 @@ class TestContract:
     def test_the_same_stages_have_the_bytes_of_the_serial_runner(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
-        spec = tiny(search={"trials": 8, "sampler": "random"}, assistants__at_most=2)
+        """Without halving: who is stopped depends on who has reached a rung by then."""
+        spec = tiny(search={"trials": 8, "sampler": "random", "halving": False}, assistants__at_most=2)
         expected = weights(search(spec, out=tmp_path / "serial", runner="serial"))
         found = weights(search(spec, out=tmp_path / "other", runner=runner))
         both = expected.keys() & found.keys()
