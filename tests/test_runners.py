@@ -55,6 +55,19 @@ class TestContract:
         assert len(both) >= len(expected) - 3
         assert all(found[key] == expected[key] for key in both)
 
+    def test_students_stop_at_rungs_and_what_they_learnt_is_kept(
+        self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
+    ) -> None:
+        halving = {"first": 0.3, "factor": 2, "share": 0.3}
+        recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
+        search_ = {"trials": 12, "sampler": "random", "guard": False, "halving": halving}
+        study = search(tiny(search=search_, student__recipe=recipe), out=tmp_path / "out", runner=runner)
+        stopped = [row for row in study.rows() if row["state"] == "stopped"]
+        assert stopped and counts(study.rows())["failed"] == 0
+        assert {row["rung_epochs"] for row in stopped} <= {2, 4}
+        assert all((study.store.root / "partial" / row["stage"]).is_file() for row in stopped)
+        assert not {row["stage"] for row in stopped} & set(study.store.keys("stages"))
+
     def test_twelve_trials_on_one_assistant_train_it_once(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
