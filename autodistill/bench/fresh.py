@@ -10,13 +10,15 @@ from ..space import Space
 from ..spec.search import Search
 from ..study.proposals import Proposals
 from ..study.record import Trial
+from ..study.trials import REPEATS
 
 
 class Fresh(Proposals):
-    """Proposals of which one that repeats gives way to a random configuration, of `everything`, that was not tried.
+    """Proposals that do not end: the repeat that would end a search gives way to a random one, of `everything`, not tried.
 
-    A real search ends after some repeats in a row, and those who know of none to avoid would be cut short: TPE after half of
-    a small table. Once all were tried, one that was stopped goes on.
+    Other repeats are told as in a real search and cost no time, so that up to there a strategy is what it is: to replace each
+    of them made TPE slower. A search ends after REPEATS in a row; TPE's would after half of a small table. Once all were
+    tried, one that was stopped goes on.
     """
 
     def __init__(self, search: Search, space: Space, everything: Sequence[Mapping[str, Any]], *, chance: float) -> None:
@@ -24,6 +26,7 @@ class Fresh(Proposals):
         self._left = {space.decode(params).key(): dict(params) for params in everything}
         self._stopped: dict[str, dict[str, Any]] = {}
         self._rng = random.Random(search.seed)
+        self._repeated = 0
         super().__init__(search, space, (), chance=chance)
 
     def added(self, trial: Trial) -> None:
@@ -38,8 +41,10 @@ class Fresh(Proposals):
 
     def propose(self, feasible: Callable[[Mapping[str, Any]], bool]) -> tuple[dict[str, Any], dict[str, Any]]:
         params, sampled = super().propose(feasible)
-        open_to = self._left or self._stopped
         key = self.space.decode(params).key()
-        if not open_to or key in self._left or key in self._stopped:
+        self._repeated = 0 if key in self._left or key in self._stopped else self._repeated + 1
+        left = list((self._left or self._stopped).values())
+        if self._repeated < REPEATS or not left:
             return params, sampled
-        return dict(self._rng.choice(list(open_to.values()))), {}
+        self._repeated = 0
+        return self._rng.choice(left), {}
