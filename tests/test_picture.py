@@ -197,7 +197,20 @@ def test_letters_are_legible_on_a_slide(rows):
     assert min(text.get_fontsize() for text in letters if text.get_text()) >= 14
 
 
-@pytest.mark.parametrize("rows", [study(24), study(500)])
+EVERYTHING = [
+    *(
+        row(role, 100 * 3**index, 0.5 + index / 10, frontier=True)
+        for index, role in enumerate(("student", "assistant", "from labels"))
+    ),
+    row(params=400, accuracy=0.2) | {"state": "stopped"},
+    row(params=500, accuracy=0.1),
+    row(params=3000, accuracy=0.9, frontier=True) | {"worse_than_labels": True},
+    row("own", 800, 0.4),
+    TEACHER,
+]
+
+
+@pytest.mark.parametrize("rows", [study(24), study(500), EVERYTHING])
 def test_no_text_leaves_the_page_or_touches_another(rows):
     drawn = figure(rows)
     extents = [text.get_window_extent() for text in drawn.texts]

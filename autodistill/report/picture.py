@@ -31,6 +31,8 @@ LINE, TEACHER, OWN = (
 WORSE = "#E69F00"
 INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
+CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
+"""How so many entries of the legend fit beside each other."""
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
 STYLE = {
     "svg.hashsalt": "autodistill",
@@ -115,7 +117,9 @@ def _figure(points: Sequence[Point], title: str, size: str) -> Any:
     _draw_crowd(axes, points)
     _draw_labels(axes, members, [*own, *teachers[-1:]], _obstacles(axes, points, steps), UNITS[size])
     if points:
-        figure.legend(loc="lower left", bbox_to_anchor=(AXES[0] - 0.014, 0.868), ncols=8, frameon=False, **LEGEND)
+        entries = len(axes.get_legend_handles_labels()[1])
+        style = LEGEND if entries < MANY else LEGEND | CLOSE
+        figure.legend(loc="lower left", bbox_to_anchor=(AXES[0] - 0.014, 0.868), ncols=entries, frameon=False, **style)
     else:
         axes.text(0.5, 0.5, "no trials yet", transform=axes.transAxes, ha="center", fontsize=20)
     return figure
