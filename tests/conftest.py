@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from autodistill import spec
+from autodistill.space import Space
 from autodistill.spec import Spec
+from autodistill.store import Store
 
 RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
 DOCUMENT: dict[str, Any] = {
@@ -63,6 +65,18 @@ def tiny(folder: Path) -> Callable[..., Spec]:
                 place = place[part]
             place[last] = value
         return spec.parse(document)
+
+    return make
+
+
+@pytest.fixture
+def space(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Space]:
+    """Makes the space of such a spec, its data and teachers in a store."""
+    from autodistill.prepare import load_data, space_of
+
+    def make(**changes: Any) -> Space:
+        spec, splits = load_data(tiny(**changes), cuda=False)
+        return space_of(spec, splits, Store(tmp_path / "store"))
 
     return make
 

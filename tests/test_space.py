@@ -11,18 +11,8 @@ import pytest
 
 from autodistill.prepare import load_data, space_of
 from autodistill.space import Space, draw
-from autodistill.spec import Spec, Stage, parse
+from autodistill.spec import Stage, parse
 from autodistill.store import Store
-
-
-@pytest.fixture
-def space(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Space]:
-    def make(**changes: Any) -> Space:
-        spec, splits = load_data(tiny(**changes), cuda=False)
-        return space_of(spec, splits, Store(tmp_path / "store"))
-
-    return make
-
 
 PARAMS = {
     "architecture.depth": 1,

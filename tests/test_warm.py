@@ -32,15 +32,6 @@ WIDE = {"family": "mlp", "depth": {"int": [1, 3]}, "width": {"int": [4, 24]}}
 
 
 @pytest.fixture
-def space(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Space]:
-    def make(**changes: Any) -> Space:
-        spec, splits = load_data(tiny(**changes), cuda=False)
-        return space_of(spec, splits, Store(tmp_path / "store"))
-
-    return make
-
-
-@pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Study]:
     def go(spec: Spec, out: str = "out", **options: Any) -> Study:
         return search(spec, out=tmp_path / out, runner="serial", options=Options(**options))

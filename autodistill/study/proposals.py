@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -30,7 +30,8 @@ MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
 study (each proposal is one too) TPE takes 20 ms and NSGA-II 16 for a proposal of six parameters, on one core; the GP
 always takes some 300."""
 Feasible = Callable[[Mapping[str, Any]], bool]
-STATES = {
+State = Literal["running", "complete", "stopped", "failed"]
+STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,

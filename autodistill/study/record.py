@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -19,15 +19,9 @@ from sqlalchemy.pool import StaticPool
 
 from ..spec import Spec, StudyError
 from ..spec.domains import Domain
-from .proposals import directions, distribution
+from .proposals import STATES, State, directions, distribution
 
-State = Literal["running", "complete", "stopped", "failed"]
-STATES: dict[TrialState, State] = {
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "stopped",
-    TrialState.FAIL: "failed",
-}
+NAMES: dict[TrialState, State] = {state: name for name, state in STATES.items()}
 FACTS = "facts"
 """What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -158,7 +152,7 @@ class Record:
         with self._whole():
             self._ids.append(self.storage.create_new_trial(self._study, template_trial=frozen))
         trial = Trial(
-            number=len(self.trials), params=dict(params), state=STATES[state], facts=dict(facts), sampled=sampled or {}
+            number=len(self.trials), params=dict(params), state=NAMES[state], facts=dict(facts), sampled=sampled or {}
         )
         trial.values = None if values is None else list(values)
         self._keep(trial)
@@ -185,7 +179,7 @@ class Record:
                 self.storage.set_trial_user_attr(number, key, value)
             self.storage.set_trial_state_values(number, state, values)
         trial.facts |= facts or {}
-        trial.state, trial.values = STATES[state], None if values is None else list(values)
+        trial.state, trial.values = NAMES[state], None if values is None else list(values)
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
@@ -209,7 +203,7 @@ def _seen(trial: FrozenTrial) -> Trial:
     return Trial(
         number=trial.number,
         params=trial.params,
-        state=STATES[trial.state],
+        state=NAMES[trial.state],
         values=trial.values,
         facts=trial.user_attrs[FACTS] | {key: value for key, value in trial.user_attrs.items() if key != FACTS},
         sampled=dict(trial.system_attrs),
