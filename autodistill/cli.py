@@ -132,7 +132,7 @@ def _check(arguments: argparse.Namespace, console: Console) -> Result:
 
     spec = load(arguments.spec, arguments.set)
     from .check import check
-    from .prepare import cores
+    from .runners import cores
     from .text import checked
 
     workers = max(1, int(cores() / spec.resources.cpus))
@@ -148,9 +148,15 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a batch system sends is as good as Ctrl-C
 
     spec = load(arguments.spec, arguments.set)
+    out = str(Path(arguments.out or Path("reports") / spec.study))
+    from .runners import runner_of
+    from .study.folder import Folder
+
+    runner = runner_of(arguments.runner, arguments.address)
+    if arguments.fresh or not Folder(out).exists():
+        runner.begin()  # takes as long as what is imported below
     from .driver import Options, search
     from .report import summary
-    from .runners import runner_of
     from .text import frontier_table, remarks
 
     options = Options(
@@ -162,12 +168,11 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
     )
     study = search(
         spec,
-        out=arguments.out,
-        runner=runner_of(arguments.runner, arguments.address),
+        out=out,
+        runner=runner,
         options=options,
         console=console,
     )
-    out = str(Path(arguments.out or Path("reports") / spec.study))
     found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
     console.print(frontier_table(found))
     for line in remarks(found):

@@ -63,14 +63,14 @@ def search(
     options, runner = options or Options(), runner_of(runner)
     folder = Folder(out or Path("reports") / spec.study)
     console = console or Console(file=sys.stderr)  # this stream, whatever Ray's silence does to the name
-    with folder:
-        try:
+    try:
+        with folder:
             study = prepare(spec, folder, runner, options)
             with contextlib.closing(study.record), Progress(console) as progress:
                 _say_what_is_kept(study, progress)
                 _go_on(study, folder, runner, options, progress)
-        finally:
-            runner.end()
+    finally:
+        runner.end()
     return study
 
 
@@ -82,7 +82,7 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
     record, older = _found(folder, spec, options)
     if record is None:  # else there may be nothing to do
-        runner.begin(spec)
+        runner.begin()
     known = record.facts() if record else older.facts if older and older.path == folder.path else {}
     store = _store(folder, known.get("store"), options.store)
     space, own = space_of(spec, splits, store), own_of(spec, splits, store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,8 +86,3 @@ def _normalised(found: Weights, given: Normalise | None, splits: Splits) -> Weig
     if given is not None:
         found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
     return found._replace(scale=found.scale or (255.0 if byte else 1.0))
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

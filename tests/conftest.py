@@ -86,7 +86,7 @@ def local_ray() -> Iterator[None]:
     """One Ray for all tests that need one; the runner finds it running."""
     import ray
 
-    from autodistill.runners.tune import RayTune
+    from autodistill.runners.cluster import RayTune
 
     RayTune()._connect()
     yield

@@ -7,11 +7,14 @@ Replay      nobody: it reads what a training would come to, on a simulated clock
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ..spec import Spec, UsageError
-from ..study.schedule import Study
+from ..spec import UsageError
+
+if TYPE_CHECKING:
+    from ..study.schedule import Study
 
 
 class Runner(Protocol):
@@ -19,8 +22,8 @@ class Runner(Protocol):
         """Whether workers have CUDA: decides what `auto` means in a spec."""
         ...
 
-    def begin(self, spec: Spec) -> None:
-        """Begins what takes long to start, without waiting for it: `spec` is resolved. Ended by `end`."""
+    def begin(self) -> None:
+        """Begins what takes long to start, without waiting for it; once. Ended by `end`."""
         ...
 
     def end(self) -> None:
@@ -38,7 +41,7 @@ class Runner(Protocol):
 def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
     """The runner of that name, or the one given. Raises UsageError."""
     if runner == "ray":
-        from .tune import RayTune
+        from .cluster import RayTune
 
         return RayTune(address)
     if address is not None:
@@ -50,3 +53,8 @@ def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
     if isinstance(runner, str):
         raise UsageError(f"runner {runner!r} is neither 'ray' nor 'serial'")
     return runner
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
-from ..spec import Spec
 from ..study.schedule import Study
 
 
@@ -16,7 +15,7 @@ class Serial:
 
         return torch.cuda.is_available()
 
-    def begin(self, spec: Spec) -> None:
+    def begin(self) -> None:
         pass
 
     def end(self) -> None:

@@ -1,6 +1,4 @@
-"""Ray Tune: our Searcher hands out ready jobs, reused actors do them.
-
-What bites in Ray is in the comments; the store, not Tune's own state, is what a search resumes from.
+"""Our Searcher hands out ready jobs, reused actors do them. What bites in Ray is in the comments.
 
 Every worker has a trial at all times: a job, or idling until there is one. Tune would let go of an actor that has none, and
 gives a trial whose new actor is still starting (some seconds: it imports torch) to the next one that is free: with jobs
@@ -10,42 +8,33 @@ that are shorter than a start, one actor would do them all, one after the other.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import os
-import secrets
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
-from ..prepare import cores
-from ..spec import AutodistillError, Spec, StudyError, UsageError
+from ..spec import AutodistillError, StudyError, UsageError
 from ..store import Store
 from ..study.schedule import Study
 
 DIED = "the worker process died: killed, out of memory, or a crash in native code"
 IDLE_SECONDS = 0.05
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else CSV, JSON and TensorBoard files for every trial
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends us at once: everything finished is stored
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+
+# An actor is given one of the processes that Ray started in advance only if it asks for no environment of its own; Tune asks
+# for one on behalf of a library that is not used here.
+DEFAULT_ENV_VARS.clear()
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -180,94 +169,14 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
         return {}
 
 
-class RayTune:
-    """`address` None starts a Ray of our own with all cores; else joins a running cluster from one of its nodes."""
-
-    def __init__(self, address: str | None = None) -> None:
-        if address and address.startswith("ray://"):
-            raise UsageError(
-                f"--address {address}: Tune would run on the head, away from the study; give instead: "
-                f"ray job submit --address http://{address.removeprefix('ray://').split(':')[0]}:8265 "
-                "-- autodistill search SPEC --address auto --store SHARED_FOLDER"
-            )
-        self.address = address
-        self._owner = False
-        self._starting: threading.Thread | None = None
-        self._started, self._over = threading.Event(), threading.Event()
-
-    def sees_cuda(self) -> bool:
-        if self.address is None:
-            import torch
-
-            return torch.cuda.is_available()
-        self._connect()
-        return bool(ray.cluster_resources().get("GPU", 0) > 0)
-
-    def begin(self, spec: Spec) -> None:
-        """Starts a Ray of our own, and torch in its processes, beside what the driver has to do before the first job."""
-        if self.address is None and not ray.is_initialized():
-            self._started, self._over = threading.Event(), threading.Event()
-            self._starting = threading.Thread(target=self._warm_up, args=(spec.resources.cpus,), daemon=True)
-            self._starting.start()
-
-    def end(self) -> None:
-        self._wait()
-        if self._owner:
-            ray.shutdown()
-        self._over.set()
-        self._owner, self._starting = False, None
-
-    def run(self, study: Study, after: Callable[[], None]) -> None:
-        self._wait()
-        self._connect()
-        study.workers = workers_of(study)
-        jobs = Jobs(study, after)
-        with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
-            _tuner(study, jobs, scratch).fit()
-        if jobs.error is not None:
-            raise jobs.error
-
-    def _warm_up(self, cpus: float) -> None:
-        """Actors that come later are given processes that have run a task. Ray ends with the thread that started it."""
-        try:
-            self._connect()
-            path = _path()
-            for _ in range(int(cores() / cpus)):
-                _import_torch.options(num_cpus=cpus).remote(path)
-        except Exception:  # said when it is tried again, in the thread that can raise it
-            self._owner = False
-        finally:
-            self._started.set()
-        self._over.wait()
-
-    def _wait(self) -> None:
-        if self._starting is not None:
-            self._started.wait()
-
-    def _connect(self) -> None:
-        if ray.is_initialized():
-            return
-        self._owner = True
-        os.environ.update(QUIET)
-        if self.address is None:
-            # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        try:
-            ray.init(
-                address=self.address or "local",
-                num_cpus=None if self.address else cores(),
-                include_dashboard=None if self.address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RuntimeError) as error:
-            raise StudyError(f"no Ray at {self.address or 'this machine'}: {error}") from error
-
-
-@ray.remote  # type: ignore[untyped-decorator]
-def _import_torch(path: list[str]) -> None:
-    sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
-    importlib.import_module("autodistill.distill.loop")
+def fit(study: Study, after: Callable[[], None]) -> None:
+    """Does the jobs of a study on a Ray that runs. Raises StudyError or StoreError when no job could go on."""
+    study.workers = workers_of(study)
+    jobs = Jobs(study, after)
+    with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
+        _tuner(study, jobs, scratch).fit()
+    if jobs.error is not None:
+        raise jobs.error
 
 
 def _path() -> list[str]:

@@ -1,0 +1,112 @@
+"""Ray Tune on a Ray of our own or on a cluster. The store, not Tune's own state, is what a search resumes from.
+
+Imports neither torch nor Tune before they are needed: a Ray starts beside that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import ray
+
+from ..spec import StudyError, UsageError
+from . import cores
+
+if TYPE_CHECKING:
+    from ..study.schedule import Study
+
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else CSV, JSON and TensorBoard files for every trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends us at once: everything finished is stored
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_preload_python_modules": "autodistill.runners.tune",  # by the processes that Ray starts at once, for actors to come,
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",  # and would end after a second of idling
+}
+
+
+class RayTune:
+    """`address` None starts a Ray of our own with all cores; else joins a running cluster from one of its nodes."""
+
+    def __init__(self, address: str | None = None) -> None:
+        if address and address.startswith("ray://"):
+            raise UsageError(
+                f"--address {address}: Tune would run on the head, away from the study; give instead: "
+                f"ray job submit --address http://{address.removeprefix('ray://').split(':')[0]}:8265 "
+                "-- autodistill search SPEC --address auto --store SHARED_FOLDER"
+            )
+        self.address = address
+        self._owner = False
+        self._starting: threading.Thread | None = None
+        self._started, self._over = threading.Event(), threading.Event()
+
+    def sees_cuda(self) -> bool:
+        if self.address is None:
+            import torch
+
+            return torch.cuda.is_available()
+        self._connect()
+        return bool(ray.cluster_resources().get("GPU", 0) > 0)
+
+    def begin(self) -> None:
+        """Starts a Ray of our own beside what the driver has to do before the first job. Does nothing a second time."""
+        if self.address is None and self._starting is None and not ray.is_initialized():
+            self._started, self._over = threading.Event(), threading.Event()
+            self._starting = threading.Thread(target=self._start, daemon=True)
+            self._starting.start()
+
+    def end(self) -> None:
+        self._wait()
+        if self._owner:
+            ray.shutdown()
+        self._over.set()
+        self._owner, self._starting = False, None
+
+    def run(self, study: Study, after: Callable[[], None]) -> None:
+        from .tune import fit
+
+        self._wait()
+        self._connect()
+        fit(study, after)
+
+    def _start(self) -> None:
+        """Ray ends with the thread that started it."""
+        try:
+            self._connect()
+        except Exception:  # said when it is tried again, in the thread that can raise it
+            self._owner = False
+        finally:
+            self._started.set()
+        self._over.wait()
+
+    def _wait(self) -> None:
+        if self._starting is not None:
+            self._started.wait()
+
+    def _connect(self) -> None:
+        if ray.is_initialized():
+            return
+        self._owner = True
+        os.environ.update(ENVIRONMENT)
+        if self.address is None:
+            # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        try:
+            ray.init(
+                address=self.address or "local",
+                num_cpus=None if self.address else cores(),
+                include_dashboard=None if self.address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, RuntimeError) as error:
+            raise StudyError(f"no Ray at {self.address or 'this machine'}: {error}") from error
