@@ -1,4 +1,4 @@
-"""Floor 9: the command line. Imports what a subcommand needs only when it runs."""
+"""Floor 10: the command line. Imports what a subcommand needs only when it runs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ Result = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 2 a spec or an argument that is wrong, 1 anything else."""
+    """Returns the exit code: 0 done, 2 a spec or an argument that is wrong, 3 no student meets the target, 1 anything else."""
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
     console = _console(arguments.json)
     try:
         with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-            text = json.dumps(arguments.run(arguments, console))
+            found = arguments.run(arguments, console)
+            text = json.dumps(found)
     except KeyboardInterrupt:
         return _failed(arguments, "stopped; the same command goes on from here", 1)
     except Exception as error:
         return _explained(arguments, error)
     if arguments.json:
         print(text)
-    return 0
+    return int(found.get("exit_code", 0))
 
 
 def _explained(arguments: argparse.Namespace, error: Exception) -> int:
@@ -81,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
     one = _command(commands, "check", _check, "say what a spec would do, before anything is trained")
     _takes_spec(one)
     _takes_search(_command(commands, "search", _search, "search the students of a spec, or go on with a search"))
+    _takes_confirm(_command(commands, "confirm", _confirm, "retrain the frontier with fresh seeds, then open the test split"))
+    _takes_smallest(_command(commands, "smallest", _smallest, "the smallest student that may be claimed to meet a target"))
     one = _command(commands, "report", _report, "draw the tables and pictures of a study again")
     one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
     one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
@@ -107,12 +110,39 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
     _takes_spec(one)
     one.add_argument("--out", metavar="DIR", help="the study's folder (default: reports/<study>)")
     one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
-    one.add_argument("--runner", choices=("ray", "serial"), default="ray", help="ray: all cores; serial: one process")
-    one.add_argument("--address", metavar="ADDRESS", help="join a running Ray cluster, from one of its nodes: auto")
+    _takes_runner(one)
     one.add_argument("--fresh", action="store_true", help="forget the trials of the folder; stages are kept")
     one.add_argument("--extend", action="store_true", help="let a study have more trials, or go on in a changed space")
     one.add_argument("--from", dest="older", metavar="FOLDER", help="begin with what fits of an older study's trials")
     one.add_argument("--retry-failed", action="store_true", help="try failed stages again")
+
+
+def _takes_folder(one: argparse.ArgumentParser) -> None:
+    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+
+
+def _takes_confirm(one: argparse.ArgumentParser) -> None:
+    _takes_folder(one)
+    one.add_argument("--seeds", type=int, default=5, metavar="N", help="fresh seeds of each student and its twins (default: 5)")
+    one.add_argument("--force", action="store_true", help="open the test split again; every report says so")
+    _takes_runner(one)
+
+
+def _takes_runner(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--runner", choices=("ray", "serial"), default="ray", help="ray: all cores; serial: one process")
+    one.add_argument("--address", metavar="ADDRESS", help="join a running Ray cluster, from one of its nodes: auto")
+
+
+def _takes_smallest(one: argparse.ArgumentParser) -> None:
+    _takes_confirm(one)
+    one.add_argument("--accuracy", type=float, metavar="SHARE", help="the target, such as 0.95")
+    one.add_argument(
+        "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's accuracy, such as 0.97"
+    )
+    one.add_argument("--params", type=int, metavar="N", help="at most so many parameters")
+    one.add_argument("--bytes", type=int, metavar="N", help="at most so many bytes in float32")
+    one.add_argument("--latency-ms", type=float, metavar="MS", help="at most so long for one sample, at the median")
+    one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="of the claim (default: 0.95)")
 
 
 def _takes_bench(one: argparse.ArgumentParser) -> None:
@@ -180,6 +210,37 @@ def _search(arguments: argparse.Namespace, console: Console) -> Result:
     console.print(f"report: {out}", soft_wrap=True)
     stages = {"trained": len(study.trained), "reused": study.reused()}
     return {"out": out, "seconds": _seconds(), "stages": stages, **found}
+
+
+def _confirm(arguments: argparse.Namespace, console: Console) -> Result:
+    from .confirm import confirm
+    from .runners import runner_of
+    from .study.folder import Folder
+    from .text import confirmed_table
+
+    runner = runner_of(arguments.runner, arguments.address)
+    found = confirm(Folder(arguments.folder), seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
+    console.print(confirmed_table(dict(found.facts)))
+    return {"out": str(arguments.folder), **found.facts}
+
+
+def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
+    from .answers import Wanted, lines, sentence, smallest
+
+    names = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
+    wanted = Wanted(**{name: getattr(arguments, name) for name in names})
+    from .confirm import confirm, read
+    from .runners import runner_of
+    from .study.folder import Folder
+
+    folder, runner = Folder(arguments.folder), runner_of(arguments.runner, arguments.address)
+    confirmed = None if arguments.force else read(folder.path)
+    if confirmed is None:
+        confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
+    found = smallest(confirmed, wanted)
+    for line in lines(found):
+        console.print(line, soft_wrap=True)
+    return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> Result:

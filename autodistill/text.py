@@ -44,6 +44,50 @@ def frontier_table(found: Facts) -> Table:
     return table
 
 
+def confirmed_table(found: Facts) -> Table:
+    """What `confirm` found on the test split, the smallest student first, the teacher last."""
+    title = f"{found['study']}: {found['test']['n']:,} test samples, {found['seeds']} fresh seeds; gains are paired by seed"
+    table = Table(title=title, title_justify="left")
+    for name in ("params", "validation", "test", "95 % interval", "over seeds", "over labels", "over direct", "worst class"):
+        table.add_column(name, justify="right")
+    for name in ("p50 ms", "chain below the teacher", "file"):
+        table.add_column(name, overflow="fold")
+    for row in found["members"]:
+        seeds, twins = row["seeds"], row["twins"]
+        gains = [_gain(twins[name]) for name in ("from_labels", "direct")]
+        table.add_row(*_on_test(row), _over_seeds(seeds), *gains, *_ends(row), style=None if row["on_frontier"] else "dim")
+    teacher = found["teacher"] | {"chain": found["teacher"]["architecture"]}
+    table.add_row(*_on_test(teacher), "", "", "", *_ends(teacher), style="dim")
+    return table
+
+
+def _on_test(row: Facts) -> list[str]:
+    test = row["test"]
+    shares = f"{row['validation']['accuracy']:.1%}", f"{test['accuracy']:.1%}", f"{test['low']:.1%} - {test['high']:.1%}"
+    return [f"{row['params']:,}", *shares]
+
+
+def _ends(row: Facts) -> list[str]:
+    worst, below = row["test"]["worst_drop"], row["chain"].split(" > ", 1)[-1]
+    fall = f"{worst['class']}: {-worst['drop']:+.1%}"
+    return [fall, f"{row['latency']['one']['p50_ms']:.2f}", below, row["chosen"][:8]]
+
+
+def _over_seeds(seeds: Facts | None) -> str:
+    if seeds is None:
+        return ""
+    return f"{seeds['mean']:.1%}" + ("" if seeds["deviation"] is None else f" \u00b1 {seeds['deviation']:.1%}")
+
+
+def _gain(one: Facts | None) -> str:
+    """A gain over a twin; in brackets where its interval holds 0."""
+    if one is None:
+        return ""
+    gain = one["gain"]
+    is_noise = gain["low"] is None or gain["low"] <= 0 <= gain["high"]
+    return f"({gain['mean']:+.1%})" if is_noise else f"{gain['mean']:+.1%}"
+
+
 def remarks(found: Facts) -> list[str]:
     """What a person should not overlook in a study's summary."""
     lines = []

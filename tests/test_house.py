@@ -15,15 +15,15 @@ PACKAGE = Path(autodistill.__file__).parent
 FLOORS = {
     **dict.fromkeys(("spec", "imports", "pareto", "stats", "batch", "text"), 0),
     **dict.fromkeys(("augment", "data", "halving", "models", "objectives", "store"), 1),
-    "measure": 2,
+    **dict.fromkeys(("latency", "measure"), 2),
     "distill": 3,
     "space": 4,
     **dict.fromkeys(("prepare", "edges", "study"), 5),
     **dict.fromkeys(("facts", "runners"), 6),
-    **dict.fromkeys(("report", "progress"), 7),
-    **dict.fromkeys(("bench", "driver", "check", "explain"), 8),
-    "cli": 9,
-    "__main__": 10,
+    **dict.fromkeys(("confirm", "report", "progress"), 7),
+    **dict.fromkeys(("answers", "bench", "driver", "check", "explain"), 8),
+    "cli": 10,
+    "__main__": 11,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -13,7 +13,7 @@ from ..spec import DataError
 from .images import Array, Images, Pixels
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
-UNLABELLED = "x_unlabelled"
+UNLABELLED, GROUPS = "x_unlabelled", ("groups", "groups_test")
 MOST_CLASSES = 2**31
 
 
@@ -22,6 +22,7 @@ class Raw:
     """x (N, ...) numbers or image files and y (N,) labels from 0 to classes - 1.
 
     x_test, y_test: a test split of its own where the data set has one. x_unlabelled (U, ...): samples without labels.
+    groups (N,): of what group each sample is (of x_test where that is given), to look at test accuracies by.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Raw:
     x_test: Pixels | None = None
     y_test: Array | None = None
     x_unlabelled: Pixels | None = None
+    groups: Array | None = None
 
 
 def check(name: str, arrays: Mapping[str, Any]) -> Raw:
@@ -46,7 +48,19 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     if len(found) == 4:
         _same_task(name, found)
     unlabelled = _unlabelled(name, keys[0], found[0], arrays.get(UNLABELLED))
-    return Raw(name=name, **dict(zip(("x", "y", "x_test", "y_test"), found, strict=False)), x_unlabelled=unlabelled)
+    groups = _groups(name, GROUPS[len(found) > 2], arrays, len(found[-1]))
+    names = ("x", "y", "x_test", "y_test")
+    return Raw(name=name, **dict(zip(names, found, strict=False)), x_unlabelled=unlabelled, groups=groups)
+
+
+def _groups(name: str, key: str, arrays: Mapping[str, Any], samples: int) -> Array | None:
+    if key not in arrays:
+        return None
+    found: Array = _array(name, key, arrays[key])
+    if found.shape != (samples,) or found.dtype.kind not in "uiUb":
+        what = f"shape {found.shape} and dtype {found.dtype} for {samples} samples"
+        raise DataError(f"{name}: {key} has {what}; give one number or word a sample, shape ({samples},)")
+    return found
 
 
 def _unlabelled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:

@@ -15,7 +15,7 @@ import numpy as np
 from ..imports import import_function, reason
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.task import ImportedData, kind_of
-from .arrays import FORMS, UNLABELLED, Raw, check
+from .arrays import FORMS, GROUPS, UNLABELLED, Raw, check
 from .folders import read_folder, read_unlabelled
 from .hub import read_hub, read_wds
 from .images import Array, Images
@@ -171,7 +171,7 @@ def _npz(path: Path) -> Mapping[str, Any]:
         raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED}]
+            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED, *GROUPS}]
             return {key: archive[key] for key in wanted or archive.files}
     except ValueError as error:
         raise DataError(f"task.dataset: {path}: {error}; save plain arrays of numbers, not objects") from None

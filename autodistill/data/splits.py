@@ -26,10 +26,11 @@ PART = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64."""
+    """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64; groups (N,) of test samples."""
 
     x: Pixels
     y: Array
+    groups: Array | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -136,7 +137,10 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
     raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
     train, rest = labels_kept(raw.y, train, task)
-    sealed = Samples(x=raw.x_test, y=raw.y_test) if raw.x_test is not None and raw.y_test is not None else _of(raw, test)
+    if raw.x_test is not None and raw.y_test is not None:
+        sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups)
+    else:
+        sealed = replace(_of(raw, test), groups=None if raw.groups is None else raw.groups[test])
     found = Splits(
         train=_of(raw, train),
         validation=_of(raw, validation),

@@ -11,10 +11,37 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ..spec import UsageError
+from ..spec import Spec, UsageError
+from ..store import Store
 
 if TYPE_CHECKING:
-    from ..study.schedule import Study
+    from ..distill import Job, Rung
+
+
+class Work(Protocol):
+    """What is to be done, job by job: a search, or a plan. `workers` is set by the runner."""
+
+    spec: Spec
+    store: Store
+    workers: int
+
+    def next(self) -> Job | None:
+        """A job that can start now, or None."""
+        ...
+
+    def goes_on(self, job: Job, rung: Rung) -> bool:
+        """Whether a training that reports goes on."""
+        ...
+
+    def worked(self, job: Job, seconds: float) -> None:
+        """How long a worker was at work on a job since it last said so."""
+        ...
+
+    def done(self, job: Job, failure: str | None = None) -> None:
+        """A job has ended; `failure` is the reason why its result is not in the store."""
+        ...
+
+    def finished(self) -> bool: ...
 
 
 class Runner(Protocol):
@@ -30,8 +57,8 @@ class Runner(Protocol):
         """Ends what was begun."""
         ...
 
-    def run(self, study: Study, after: Callable[[], None]) -> None:
-        """Does jobs until the study is finished; calls `after` whenever one has ended.
+    def run(self, work: Work, after: Callable[[], None]) -> None:
+        """Does jobs until the work is finished; calls `after` whenever one has ended.
 
         Raises StudyError or StoreError when no job could go on.
         """

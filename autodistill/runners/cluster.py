@@ -10,15 +10,11 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import ray
 
 from ..spec import StudyError, UsageError
-from . import cores
-
-if TYPE_CHECKING:
-    from ..study.schedule import Study
+from . import Work, cores
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -71,12 +67,12 @@ class RayTune:
         self._over.set()
         self._owner, self._starting = False, None
 
-    def run(self, study: Study, after: Callable[[], None]) -> None:
+    def run(self, work: Work, after: Callable[[], None]) -> None:
         from .tune import fit
 
         self._wait()
         self._connect()
-        fit(study, after)
+        fit(work, after)
 
     def _start(self) -> None:
         """Ray ends with the thread that started it."""

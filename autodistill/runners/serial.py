@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
-from ..study.schedule import Study
+from . import Work
 
 
 class Serial:
@@ -21,18 +21,18 @@ class Serial:
     def end(self) -> None:
         pass
 
-    def run(self, study: Study, after: Callable[[], None]) -> None:
-        resources = study.spec.resources
-        while (job := study.next()) is not None:
-            self._do(study, job, attempt(job, study.store, cuda=bool(resources.gpus), threads=resources.threads))
+    def run(self, work: Work, after: Callable[[], None]) -> None:
+        resources = work.spec.resources
+        while (job := work.next()) is not None:
+            self._do(work, job, attempt(job, work.store, cuda=bool(resources.gpus), threads=resources.threads))
             after()
 
-    def _do(self, study: Study, job: Job, work: Generator[Rung, None, str | None]) -> None:
-        """Trains from rung to rung, as long as the study lets it."""
+    def _do(self, work: Work, job: Job, training: Generator[Rung, None, str | None]) -> None:
+        """Trains from rung to rung, as long as the work lets it."""
         try:
-            while study.goes_on(job, next(work)):
+            while work.goes_on(job, next(training)):
                 pass
         except StopIteration as end:
-            study.done(job, end.value)
+            work.done(job, end.value)
         finally:
-            work.close()
+            training.close()

@@ -27,7 +27,7 @@ from ..distill import Rung
 from ..distill.jobs import Job, attempt
 from ..spec import AutodistillError, StudyError, UsageError
 from ..store import Store
-from ..study.schedule import Study
+from . import Work
 
 DIED = "the worker process died: killed, out of memory, or a crash in native code"
 IDLE_SECONDS = 0.05
@@ -74,11 +74,11 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
 
 class Jobs(Searcher):  # type: ignore[misc]
-    """Asks the study what is ready. Runs in the driver, so only the driver touches the study."""
+    """Asks the work what is ready. Runs in the driver, so only the driver touches a study."""
 
-    def __init__(self, study: Study, after: Callable[[], None]) -> None:
+    def __init__(self, work: Work, after: Callable[[], None]) -> None:
         super().__init__()
-        self.study, self.after = study, after
+        self.work, self.after = work, after
         self.running: dict[str, Job] = {}
         self.idle: set[str] = set()
         self.upcoming: Job | None = None
@@ -98,9 +98,9 @@ class Jobs(Searcher):  # type: ignore[misc]
         """Whether nothing is left to do; else looks for the next job, unless one is waiting to be taken."""
         with self._guard():
             if self.error is None and self.upcoming is None:
-                self.upcoming = self.study.next()
+                self.upcoming = self.work.next()
             if self.error is None and self.upcoming is None and not self.running:
-                assert self.study.finished(), "nothing is running, nothing is ready, and the study is not finished"
+                assert self.work.finished(), "nothing is running, nothing is ready, and the work is not finished"
                 return True
         return self.error is not None
 
@@ -108,8 +108,8 @@ class Jobs(Searcher):  # type: ignore[misc]
         """Whether a training that reports goes on."""
         job, goes_on = self.running.pop(trial_id), False
         with self._guard():
-            self.study.worked(job, result["worked"])
-            goes_on = self.error is None and self.study.goes_on(job, Rung(*result["rung"]))
+            self.work.worked(job, result["worked"])
+            goes_on = self.error is None and self.work.goes_on(job, Rung(*result["rung"]))
             if goes_on:
                 self.running[trial_id] = job
             else:
@@ -122,13 +122,13 @@ class Jobs(Searcher):  # type: ignore[misc]
             return
         job = self.running.pop(trial_id)
         with self._guard():
-            self.study.worked(job, (result or {}).get("worked", 0.0))
+            self.work.worked(job, (result or {}).get("worked", 0.0))
             if result and result.get("fatal"):
                 raise StudyError(result["fatal"])
             died = error or result is None
             if died and not _is_alive():
                 raise StudyError("Ray itself ended; the same command goes on from here")
-            self.study.done(job, DIED if died else (result or {}).get("failure"))
+            self.work.done(job, DIED if died else (result or {}).get("failure"))
             self.after()
 
     @contextlib.contextmanager
@@ -169,12 +169,12 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
         return {}
 
 
-def fit(study: Study, after: Callable[[], None]) -> None:
-    """Does the jobs of a study on a Ray that runs. Raises StudyError or StoreError when no job could go on."""
-    study.workers = workers_of(study)
-    jobs = Jobs(study, after)
+def fit(work: Work, after: Callable[[], None]) -> None:
+    """Does jobs on a Ray that runs. Raises StudyError or StoreError when no job could go on."""
+    work.workers = workers_of(work)
+    jobs = Jobs(work, after)
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
-        _tuner(study, jobs, scratch).fit()
+        _tuner(work, jobs, scratch).fit()
     if jobs.error is not None:
         raise jobs.error
 
@@ -193,9 +193,9 @@ def _is_alive() -> bool:
         return False
 
 
-def workers_of(study: Study) -> int:
+def workers_of(work: Work) -> int:
     """How many jobs the cluster can do at once. Raises UsageError when not even one."""
-    resources = study.spec.resources
+    resources = work.spec.resources
     gpus = float(resources.gpus) if resources.gpus != "auto" else 0.0
     found = 0
     for node in ray.nodes():
@@ -212,24 +212,24 @@ def workers_of(study: Study) -> int:
 _NEVER = tune.CheckpointConfig(checkpoint_at_end=False)
 
 
-def _tuner(study: Study, jobs: Jobs, scratch: str) -> tune.Tuner:
-    resources = study.spec.resources
+def _tuner(work: Work, jobs: Jobs, scratch: str) -> tune.Tuner:
+    resources = work.spec.resources
     bundle = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
     return tune.Tuner(
         tune.with_resources(Worker, bundle),
         param_space={
-            "store": str(study.store.root),
+            "store": str(work.store.root),
             "cuda": bool(resources.gpus),
             "threads": resources.threads,
             "path": _path(),
-            "idle_seconds": max(IDLE_SECONDS, study.workers / 200),
+            "idle_seconds": max(IDLE_SECONDS, work.workers / 200),
         },
         tune_config=tune.TuneConfig(
             search_alg=jobs,
             scheduler=Turns(jobs),
             num_samples=-1,
             reuse_actors=True,
-            max_concurrent_trials=study.workers,  # without it a searcher of one's own gets one pending trial at a time
+            max_concurrent_trials=work.workers,  # without it a searcher of one's own gets one pending trial at a time
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),

@@ -1,0 +1,6 @@
+"""Floor 8: what a person may claim, from what was confirmed."""
+
+from .smallest import Wanted, smallest
+from .words import lines, sentence
+
+__all__ = ["Wanted", "lines", "sentence", "smallest"]

@@ -1,0 +1,102 @@
+"""What was confirmed, as plain facts: confirm.json, and confirm.npz with the right answers of each network.
+
+opened       when the sealed test split was opened, after how many trials, for how many networks, whether that was forced
+trials       told when this was confirmed
+teacher      the teacher's facts, as a member's
+members      of the frontier and within noise of it, the smallest first, each with
+    stage, role, on_frontier, architecture, chain, params, macs, bytes, bytes_float16
+    chosen       the key of one frozen weight file: the best of its seeds on the validation samples
+    networks     key, seed, kind (searched, fresh) and validation accuracy of all files
+    validation   of the chosen file: accuracy, correct, n, low, high
+    test         of the chosen file: the same, by_class, worst_drop, by_group, calibration_error, agreement
+    seeds        over fresh seeds, test accuracy: n, mean, deviation, low, high
+    twins        from_labels, direct, direct_long (None where there is none): the same of mean - twin, paired by seed
+    latency      one and batched: batch, p50_ms, p95_ms
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spec import StudyError, UsageError
+from ..study.folder import replace
+
+FACTS, ANSWERS, OPENINGS = "confirm.json", "confirm.npz", "opened.json"
+Right = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """`right` (N,) says of each network, by its key, which test samples it is right on."""
+
+    facts: Mapping[str, Any]
+    right: Mapping[str, Right]
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        return list(self.facts["members"])
+
+    @property
+    def teacher(self) -> dict[str, Any]:
+        return dict(self.facts["teacher"])
+
+
+def read(folder: Path) -> Confirmed | None:
+    """What was confirmed of the study in `folder`; None where nothing was. Raises StudyError for damaged files."""
+    if not (folder / FACTS).exists():
+        return None
+    try:
+        facts = json.loads((folder / FACTS).read_bytes())
+        with np.load(folder / ANSWERS, allow_pickle=False) as arrays:
+            right = {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
+        return Confirmed(facts={"members": facts["members"], "teacher": facts["teacher"], **facts}, right=right)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        way_out = f"remove {FACTS} and {ANSWERS} and confirm again with --force"
+        raise StudyError(f"{folder / FACTS} cannot be read ({error!r}); {way_out}") from error
+
+
+def confirmed(folder: Path) -> Confirmed:
+    """The same. Raises UsageError where nothing was confirmed."""
+    found = read(folder)
+    if found is None:
+        raise UsageError(f"{folder} was not confirmed yet; run: autodistill confirm {folder}")
+    return found
+
+
+def save(folder: Path, found: Confirmed) -> None:
+    stream = io.BytesIO()
+    keys = list(found.right)
+    np.savez_compressed(stream, keys=np.array(keys), right=np.stack([found.right[key] for key in keys]))
+    replace(folder / ANSWERS, stream.getvalue())
+    replace(folder / FACTS, json.dumps(found.facts, indent=1).encode() + b"\n")
+
+
+def note_opening(folder: Path, keys: Sequence[str], *, trials: int, force: bool) -> list[dict[str, Any]]:
+    """Writes down that the test split is opened for these networks, before it is; returns all openings so far.
+
+    Opening it again for the same ones, after a kill, is the same opening. Raises StudyError where it was opened for others
+    and is not forced.
+    """
+    path = folder / OPENINGS
+    before = json.loads(path.read_bytes()) if path.exists() else []
+    if not before or not set(keys) <= set(before[-1]["networks"]):
+        if before and not force:
+            last = before[-1]
+            raise StudyError(
+                f"the test split of {folder} was opened on {last['when']} for {len(last['networks'])} networks, after "
+                f"{last['trials']} trials; now there are others. A test split that is looked at again and again becomes "
+                "training data: --force opens it all the same, and every report will say so"
+            )
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        before.append({"when": when, "trials": trials, "forced": bool(before), "networks": list(keys)})
+        replace(path, json.dumps(before, indent=1).encode() + b"\n")
+    return [{**one, "networks": len(one["networks"])} for one in before]

@@ -1,0 +1,100 @@
+"""Stages that are wanted for their own sake: what a confirmation trains, or a comparison of chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..distill import Job, Rung
+from ..measure import sizes
+from ..spec import Spec, Stage
+from ..store import Store
+from .jobs import Address, Jobs, chain_of
+
+More = Callable[[], Sequence[Stage]]
+
+
+class Plan:
+    """Work for a runner: it ends when all `stages` are stored or have failed, and `more` wants nothing else.
+
+    `more` is asked whenever nothing is left to do. `shape` and `classes` are those of the data. `failures` gives the
+    reason by key; what learns from a network that failed is not tried.
+    """
+
+    def __init__(
+        self, spec: Spec, store: Store, stages: Sequence[Stage], shape: tuple[int, ...], classes: int, more: More | None = None
+    ) -> None:
+        self.spec, self.store, self.workers = spec, store, 1
+        self.shape, self.classes = shape, classes
+        self.failures: dict[str, str] = {}
+        self.trained: list[str] = []
+        self._more = more or (lambda: [])
+        self._done: set[Address] = set()
+        self._wanted: dict[str, Stage] = {}
+        self._open: dict[str, Stage] = {}
+        """Of the wanted ones those that were not given up."""
+        self._jobs = Jobs(self._is_done, self._work)
+        self._want(stages)
+
+    def total(self) -> int:
+        """How many stages are wanted so far."""
+        return len(self._wanted)
+
+    def left(self) -> int:
+        """How many of them are neither stored nor given up."""
+        return sum(not self._is_done(Job(network=one)) for one in self._open.values())
+
+    def has_failed(self, stage: Stage) -> bool:
+        """Whether it, or what it learns from, could not be trained."""
+        return any(network.key() in self.failures for network in chain_of(stage))
+
+    def next(self) -> Job | None:
+        while True:
+            job = self._jobs.pop()
+            if job is None:
+                return None
+            if not self._is_done(job):
+                return job
+            self._jobs.ended(job, done=True)  # another process filled a shared store
+
+    def goes_on(self, job: Job, rung: Rung) -> bool:
+        return True
+
+    def worked(self, job: Job, seconds: float) -> None:
+        pass
+
+    def done(self, job: Job, failure: str | None = None) -> None:
+        if failure is None or self._is_done(job):
+            self._jobs.ended(job, done=True)
+            self.trained += [job.network.key()] if job.trains else []
+        else:
+            self._fail(job, failure)
+        if self._jobs.all_done():
+            self._want(self._more())
+
+    def finished(self) -> bool:
+        return self._jobs.all_done()
+
+    def _want(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            if stage.key() not in self._wanted and not self.has_failed(stage):
+                self._wanted[stage.key()] = self._open[stage.key()] = stage
+                self._jobs.want(stage)
+        self._jobs.longest_first()
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self.failures[job.network.key()] = reason
+        self._jobs.ended(job, done=False)
+        for key, stage in list(self._open.items()):
+            if self.has_failed(stage):
+                self._jobs.drop(self._open.pop(key))
+
+    def _is_done(self, job: Job) -> bool:
+        if job.address() not in self._done and self.store.has(*job.address()):
+            self._done.add(job.address())
+        return job.address() in self._done
+
+    def _work(self, job: Job) -> float:
+        """Multiply-adds a sample, times epochs: enough to tell what takes longest."""
+        if not isinstance(job.network, Stage) or not job.trains:
+            return 0.0
+        return float(job.network.recipe.epochs * sizes(job.network.architecture, self.shape, self.classes).macs)

@@ -1,0 +1,275 @@
+"""The smallest student that meets a target: claims that hold, however many students were looked at."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from autodistill.answers import Wanted, lines, sentence, smallest
+from autodistill.answers.smallest import in_order, knee, one_standard_error
+from autodistill.confirm.results import Confirmed
+from autodistill.spec import UsageError
+from autodistill.stats import calibration_error, enough, exceeds, keeps, mean_interval
+
+STUDIES = 2000
+
+
+def member(name: str, params: int, validation: float, right: np.ndarray, n: int = 1000) -> dict[str, Any]:
+    correct = int(right.sum())
+    accuracy = correct / len(right)
+    return {
+        **{"stage": name, "chosen": name, "role": "student", "architecture": name, "chain": f"teacher > {name}"},
+        **{"params": params, "macs": params, "bytes": 4 * params},
+        "validation": {"accuracy": validation, "correct": round(validation * n), "n": n, "low": 0.0, "high": 1.0},
+        "test": {"accuracy": accuracy, "correct": correct, "n": len(right), "low": 0.0, "high": 1.0},
+        "latency": {"one": {"p50_ms": params / 1000, "p95_ms": params / 500}},
+    }
+
+
+def confirmed(rights: Sequence[np.ndarray], teacher: np.ndarray, validations: Sequence[float] | None = None) -> Confirmed:
+    """Students of 100, 200, ... params whose accuracies on validation rise with them, unless given."""
+    names = [f"student{index}" for index in range(len(rights))]
+    validations = validations or [0.5 + 0.01 * index for index in range(len(rights))]
+    members = [
+        member(name, 100 * (index + 1), validations[index], right)
+        for index, (name, right) in enumerate(zip(names, rights, strict=True))
+    ]
+    facts = {"study": "simulated", "members": members, "teacher": member("teacher", 10_000, 0.9, teacher), "opened": []}
+    return Confirmed(facts=facts, right={**dict(zip(names, rights, strict=True)), "teacher": teacher})
+
+
+def drawn(generator: np.random.Generator, accuracies: Sequence[float], n: int) -> list[np.ndarray]:
+    """Right answers that go together, as those of networks on the same samples do: hard samples are hard for all."""
+    hard = generator.random(n)
+    return [_right(hard, generator, accuracy) for accuracy in accuracies]
+
+
+def _right(hard: np.ndarray, generator: np.random.Generator, accuracy: float) -> np.ndarray:
+    """Half of the samples by their common hardness, half by chance: each is right with that accuracy."""
+    alone = generator.random(len(hard))
+    return np.where(generator.random(len(hard)) < 0.5, hard, alone) < accuracy
+
+
+def claims(accuracies: Sequence[float], teacher: float, n: int, wanted: Wanted, seed: int) -> list[str | None]:
+    """The names that were claimed, over many studies of the same truth."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(STUDIES):
+        *rights, taught = drawn(generator, [*accuracies, teacher], n)
+        answer = smallest(confirmed(rights, taught), wanted)["answer"]
+        found.append(answer and answer["stage"])
+    return found
+
+
+WORST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / STUDIES)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        pytest.param([0.949] * 5, id="all just below"),
+        pytest.param([0.949], id="one just below"),
+        pytest.param([0.93, 0.94, 0.949, 0.96, 0.97], id="a frontier across the target"),
+        pytest.param([0.949] * 4 + [0.99], id="a large one above"),
+    ],
+)
+@pytest.mark.parametrize("n", [270, 2000])
+def test_at_95_per_cent_at_most_5_per_cent_of_claims_on_an_accuracy_are_false(truth: list[float], n: int) -> None:
+    false = {f"student{index}" for index, accuracy in enumerate(truth) if accuracy < 0.95}
+    found = claims(truth, 0.98, n, Wanted(accuracy=0.95), seed=n)
+    assert sum(name in false for name in found) / STUDIES <= WORST
+
+
+@pytest.mark.parametrize("n", [270, 2000])
+def test_and_of_claims_on_what_is_kept_of_the_teachers_accuracy(n: int) -> None:
+    teacher = 0.96
+    truth = [0.97 * teacher - 0.001] * 4
+    found = claims(truth, teacher, n, Wanted(retain=0.97), seed=n + 1)
+    assert sum(name is not None for name in found) / STUDIES <= WORST
+
+
+def test_two_points_above_the_target_are_seen_in_80_per_cent_and_as_often_as_by_bonferroni() -> None:
+    truth, n, target = [0.97, 0.975, 0.98, 0.985], 2000, 0.95
+    found = claims(truth, 0.99, n, Wanted(accuracy=target), seed=3)
+    generator, bonferroni = np.random.default_rng(3), 0
+    for _ in range(STUDIES):
+        first, *_ = drawn(generator, [*truth, 0.99], n)
+        bonferroni += exceeds(int(first.sum()), n, target) <= 0.05 / len(truth)
+    power = sum(name == "student0" for name in found) / STUDIES
+    assert power >= 0.8
+    assert power >= bonferroni / STUDIES
+
+
+def test_the_test_of_an_accuracy_is_exact() -> None:
+    n, target = 50, 0.9
+    for correct in range(n + 1):
+        by_hand = sum(math.comb(n, k) * target**k * (1 - target) ** (n - k) for k in range(correct, n + 1))
+        assert exceeds(correct, n, target) == pytest.approx(by_hand)
+    assert exceeds(0, n, target) == pytest.approx(1)
+
+
+@given(st.integers(1, 400), st.floats(0.01, 0.99), st.sampled_from([0.01, 0.05, 0.2]))
+def test_enough_is_the_fewest_right_answers_that_pass(n: int, target: float, alpha: float) -> None:
+    found = enough(n, target, alpha)
+    passing = [correct for correct in range(n + 1) if exceeds(correct, n, target) <= alpha]
+    assert found == (passing[0] if passing else None)
+
+
+@given(st.integers(0, 60), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.floats(0.5, 1.0))
+@settings(deadline=None)
+def test_the_variance_under_the_target_is_that_of_the_likeliest_parameters(
+    both: int, student: int, teacher: int, none: int, share: float
+) -> None:
+    n, anybody = both + student + teacher + none, both + student + teacher
+    if not (both and student and teacher):
+        return
+    m = anybody / n
+
+    def loss(q: float) -> float:
+        cells = (share * m - (1 + share) * q, q, share * q + (1 - share) * m)
+        return -sum(count * math.log(max(cell, 1e-300)) for count, cell in zip((both, student, teacher), cells, strict=True))
+
+    q = optimize.minimize_scalar(loss, bounds=(1e-12, share * m / (1 + share)), method="bounded", options={"xatol": 1e-12}).x
+    variance = share * ((1 + share) * (share * q + (1 - share) * m) - (1 - share) * (share * m - (1 + share) * q))
+    difference = both + student - share * (both + teacher)
+    assert keeps(both, student, teacher, n, share) == pytest.approx(
+        stats.norm.sf(difference / math.sqrt(n * variance)), abs=1e-4
+    )
+
+
+def test_keeping_all_of_the_teachers_accuracy_is_mcnemars_test() -> None:
+    # share 1: T = (student only - teacher only) / sqrt(student only + teacher only)
+    assert keeps(80, 12, 5, 100, 1.0) == pytest.approx(stats.norm.sf(7 / math.sqrt(17)))
+    assert keeps(90, 0, 0, 100, 1.0) == 1.0
+
+
+@given(st.integers(1, 50), st.integers(0, 20), st.integers(0, 20), st.floats(0.5, 0.99))
+def test_a_better_student_never_has_less_evidence(both: int, student: int, teacher: int, share: float) -> None:
+    n = both + student + teacher + 5
+    assert keeps(both, student + 1, teacher, n, share) <= keeps(both, student, teacher, n, share) + 1e-9
+
+
+@pytest.mark.parametrize("counts", [(-1, 0, 0, 10, 0.9), (0, 0, 0, 10, 0.9), (8, 2, 1, 10, 0.9), (5, 1, 1, 10, 0.0)])
+def test_counts_that_are_none_are_refused(counts: tuple[int, int, int, int, float]) -> None:
+    with pytest.raises(ValueError, match="are no counts"):
+        keeps(*counts)
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    values = [0.9, 0.92, 0.91]
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert mean_interval(values) == pytest.approx((low, high))
+    assert mean_interval([0.9]) is None
+
+
+def test_who_is_as_sure_as_right_has_no_calibration_error() -> None:
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == pytest.approx(0)
+    assert calibration_error([1.0] * 4, [True, True, False, False]) == pytest.approx(0.5)
+    assert calibration_error([0.05, 0.95], [False, True]) == pytest.approx(0.05)
+
+
+# The order
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), min_size=1, max_size=12))
+def test_the_order_goes_down_in_size_and_in_validation_accuracy(points: list[tuple[int, int]]) -> None:
+    right = np.ones(10, dtype=bool)
+    members = [member(str(index), params, score / 20, right) for index, (params, score) in enumerate(points)]
+    order = in_order(members)
+    for larger, smaller in itertools.pairwise(order):
+        assert larger["params"] > smaller["params"]
+        assert larger["validation"]["accuracy"] > smaller["validation"]["accuracy"]
+
+
+def rights(*correct: int, n: int = 1000) -> list[np.ndarray]:
+    return [np.arange(n) < count for count in correct]
+
+
+def test_the_sequence_stops_at_the_first_that_fails() -> None:
+    found = smallest(confirmed(rights(990, 900, 985, 990), rights(995)[0]), Wanted(accuracy=0.95))
+    assert [row["passed"] for row in found["tested"]] == [True, True, False, None]
+    assert found["answer"]["stage"] == "student2"
+    assert found["runner_up"]["stage"] == "student3"
+    assert found["next_smaller"]["stage"] == "student1"
+    needed = found["needed"]["correct"]
+    assert found["lacks"] == needed - 900
+    assert exceeds(needed, 1000, 0.95) <= 0.05 < exceeds(needed - 1, 1000, 0.95)
+
+
+def test_test_accuracies_do_not_change_the_order() -> None:
+    found = smallest(confirmed(rights(999, 960), rights(995)[0]), Wanted(accuracy=0.99))
+    assert [row["stage"] for row in found["tested"]] == ["student1", "student0"]
+    assert not found["meets"], "the largest failed: what is smaller is not asked, however well it did"
+
+
+def test_limits_leave_larger_ones_out_before_anything_is_tested() -> None:
+    everyone = confirmed(rights(970, 990, 995), rights(995)[0])
+    assert smallest(everyone, Wanted(accuracy=0.9, params=200))["tested"][0]["stage"] == "student1"
+    assert smallest(everyone, Wanted(accuracy=0.9, bytes=400))["tested"][0]["stage"] == "student0"
+    assert smallest(everyone, Wanted(accuracy=0.9, latency_ms=0.25))["tested"][0]["stage"] == "student1"
+    nobody = smallest(everyone, Wanted(accuracy=0.9, params=5))
+    assert not nobody["meets"] and nobody["nearest"] is None
+    assert "no member of the frontier is within the limits" in sentence(nobody)
+
+
+def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
+    found = smallest(confirmed(rights(900, 985), rights(990)[0]), Wanted())
+    assert (found["wanted"]["retain"], found["wanted"]["params"]) == (0.95, 5000)
+    assert sentence(found).startswith("Ship: student1 with 200 params has at least 95 % of the teacher's accuracy")
+    found = smallest(confirmed(rights(700, 800), rights(990)[0]), Wanted())
+    assert sentence(found).startswith("Do not ship: no student can be said")
+
+
+def test_what_would_hold_instead_is_the_highest_target_that_passes() -> None:
+    found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(accuracy=0.99))
+    would = found["would_hold"]
+    assert exceeds(950, 1000, would) <= 0.05 < exceeds(950, 1000, would + 1e-4)
+    assert any(line.startswith(f"would hold   {100 * would:.2f} %") for line in lines(found))
+
+
+def test_too_few_test_samples_are_said() -> None:
+    found = smallest(confirmed(rights(40, 50, n=50), rights(50, n=50)[0]), Wanted(accuracy=0.99))
+    assert found["needed"] == {"correct": None, "n": 50, "accuracy": None, "least_n": 299}
+    assert any("more than these 50 test samples: all right answers of 299 would do" in line for line in lines(found))
+
+
+def test_the_knee_and_the_one_standard_error_choice_are_of_validation() -> None:
+    members = [member(str(params), params, score, np.ones(9, dtype=bool)) for params, score in POINTS]
+    found = knee(members)
+    assert found is not None and found["params"] == 1000
+    found = one_standard_error(members)
+    assert found is not None and found["params"] == 10_000  # 0.97 - sqrt(0.97 * 0.03 / 1000) = 0.9646
+    assert knee(members[:2]) is None
+
+
+POINTS = [(100, 0.5), (1000, 0.95), (10_000, 0.965), (100_000, 0.97)]
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"accuracy": 0.9, "retain": 0.9}, "two targets"),
+        ({"accuracy": 95.0}, "--accuracy 95.0"),
+        ({"retain": 2.5}, "--retain 2.5"),
+        ({"confidence": 1.0}, "--confidence 1.0"),
+        ({"params": 0}, "--params 0"),
+        ({"latency_ms": -1.0}, "--latency-ms -1.0"),
+    ],
+)
+def test_questions_that_are_none_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Wanted(**given)
+
+
+def test_a_forced_opening_is_said_in_the_answer() -> None:
+    found = confirmed(rights(985), rights(990)[0])
+    found.facts["opened"].extend([{"forced": False}, {"forced": True}])
+    assert any("opened again 1 time" in line for line in lines(smallest(found, Wanted(accuracy=0.9))))

@@ -1,0 +1,287 @@
+"""Fresh seeds and twins for the frontier, and the sealed test split opened once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodistill import latency
+from autodistill.cli import main
+from autodistill.confirm import confirm, read
+from autodistill.confirm.candidates import FRESH, candidates, direct_of
+from autodistill.data import Sealed
+from autodistill.driver import Options, search
+from autodistill.prepare import load_data
+from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain
+from autodistill.store import Store
+from autodistill.study.folder import Folder
+from autodistill.study.plan import Plan
+from autodistill.study.tables import Stages, frontier, network_of
+
+from .conftest import blobs
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.01)
+
+
+@pytest.fixture
+def searched(tiny: Callable[..., Spec], tmp_path: Path) -> Folder:
+    search(tiny(), out=tmp_path / "out", runner="serial")
+    return Folder(tmp_path / "out")
+
+
+def confirmed(folder: Folder, **options: Any) -> Any:
+    return confirm(folder, runner="serial", **{"seeds": 2, **options})
+
+
+def test_each_member_has_fresh_seeds_and_twins_beside_it(searched: Folder) -> None:
+    found = confirmed(searched)
+    store = Store(searched.path / "store")
+    spec, splits = load_data(searched.read(), cuda=False)
+    assert [one["params"] for one in found.members] == sorted(one["params"] for one in found.members)
+    for one in found.members:
+        fresh = [file for file in one["networks"] if file["kind"] == "fresh"]
+        assert [file["seed"] for file in fresh] == [spec.seed + FRESH, spec.seed + FRESH + 1]
+        assert all(network_of(store, file["key"]).task == splits.task(spec.task) for file in fresh), "the split stays"
+        best = max(file["validation"] for file in one["networks"])
+        assert one["validation"]["accuracy"] == best
+        assert one["seeds"]["n"] == 2
+        if one["role"] == "student":
+            assert one["twins"]["from_labels"]["n"] == one["twins"]["from_labels"]["gain"]["n"] == 2
+
+
+def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
+    found = confirmed(searched)
+    _, splits = load_data(searched.read(), cuda=False)
+    test = splits.test.unseal()
+    for one in [*found.members, found.teacher]:
+        right = found.right[one["chosen"]]
+        assert len(right) == one["test"]["n"] == len(test)
+        assert one["test"]["correct"] == right.sum()
+        by_class = {part["class"]: part for part in one["test"]["by_class"]}
+        for label in np.unique(test.y):
+            assert by_class[label]["accuracy"] == pytest.approx(right[test.y == label].mean())
+        drops = [part["drop"] for part in one["test"]["by_class"]]
+        assert one["test"]["worst_drop"]["drop"] == max(drops)
+        assert 0 <= one["test"]["calibration_error"] <= 1
+        assert one["bytes_float16"] < one["bytes"]
+        assert 0 < one["latency"]["one"]["p50_ms"] <= one["latency"]["one"]["p95_ms"]
+    assert found.teacher["test"]["agreement"] == 1
+
+
+def test_a_chain_is_trained_anew_and_compared_with_direct_twins(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(
+        tiny(assistants__at_least=1, student__objective={"kd": {"weight": 1, "temperature": 2}}),
+        out=tmp_path / "out",
+        runner="serial",
+    )
+    folder = Folder(tmp_path / "out")
+    found, store = confirmed(folder), Store(folder.path / "store")
+    chained = [one for one in found.members if one["chain"].count(" > ") > 1]
+    assert chained
+    teacher = found.teacher["chosen"]
+    for one in chained:
+        stages = [network_of(store, file["key"]) for file in one["networks"] if file["kind"] == "fresh"]
+        for stage in stages:
+            assistant = stage.teachers[0]
+            assert assistant.seed == stage.seed and assistant.teachers[0].key() == teacher
+            assert store.has("stages", direct_of(stage, assistant.teachers).key())
+        direct, long = one["twins"]["direct"], one["twins"]["direct_long"]
+        assert direct["epochs"] == stages[0].recipe.epochs < long["epochs"]
+        assert direct["gain"]["values"] == pytest.approx(
+            [own["test"] - other for own, other in zip(one["networks"][1:], direct["accuracies"], strict=True)]
+        )
+
+
+def test_the_test_split_is_opened_once_and_a_second_confirm_reuses_everything(
+    searched: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    unseal = Sealed.unseal
+    monkeypatch.setattr(Sealed, "unseal", lambda self: opened.append(1) or unseal(self))
+    first = confirmed(searched)
+    before = {path: path.stat().st_mtime_ns for path in searched.path.rglob("*") if path.is_file()}
+    again = confirmed(searched)
+    assert len(opened) == 1
+    assert again.facts == json.loads(json.dumps(first.facts))
+    assert {path: path.stat().st_mtime_ns for path in searched.path.rglob("*") if path.is_file()} == before
+    assert confirmed(searched, seeds=1).facts["seeds"] == 2, "fewer seeds are among those"
+
+
+def test_after_the_search_went_on_it_is_opened_only_by_force(
+    searched: Folder, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    confirmed(searched)
+    search(tiny(search__trials=14), out=searched.path, runner="serial", options=Options(extend=True))
+    with pytest.raises(StudyError, match="--force opens it all the same, and every report will say so"):
+        confirmed(searched)
+    assert len(json.loads((searched.path / "opened.json").read_text())) == 1
+    found = confirmed(searched, force=True)
+    assert [one["forced"] for one in found.facts["opened"]] == [False, True]
+    main(["smallest", str(searched.path), "--accuracy", "0.3"])
+    assert "opened again 1 time" in capsys.readouterr().out
+
+
+def test_more_seeds_would_be_another_look(searched: Folder) -> None:
+    confirmed(searched)
+    with pytest.raises(StudyError, match="was opened on"):
+        confirmed(searched, seeds=3)
+
+
+def test_what_was_opened_is_remembered_when_a_search_begins_anew(searched: Folder, tiny: Callable[..., Spec]) -> None:
+    confirmed(searched)
+    search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
+    with pytest.raises(StudyError, match="was opened on"):
+        confirmed(searched)
+
+
+def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("autodistill.confirm.judge", killed)
+        confirmed(searched)
+    assert read(searched.path) is None
+    assert [one["forced"] for one in confirmed(searched).facts["opened"]] == [False]
+
+
+def test_killed_in_mid_training_it_goes_on(searched: Folder) -> None:
+    command = [sys.executable, "-m", "autodistill", "confirm", str(searched.path), "--seeds", "3", "--runner", "serial"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stages = searched.path / "store" / "stages"
+    before = {path.parent.name: path.read_bytes() for path in stages.glob("*/stage.json")}
+    deadline = time.monotonic() + 60
+    while len(list(stages.glob("*/stage.json"))) < len(before) + 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path.parent.name: path.read_bytes() for path in stages.glob("*/stage.json")}
+    assert len(kept) > len(before)
+    confirmed(searched, seeds=3)
+    for key, content in kept.items():
+        assert (stages / key / "stage.json").read_bytes() == content
+
+
+def test_a_flipped_byte_in_a_chosen_network_is_found_before_the_split_is_opened(searched: Folder) -> None:
+    study = searched.path / "frontier.json"
+    key = json.loads(study.read_text())["frontier"][0]["stage"]
+    [path] = (searched.path / "store" / "stages" / key).glob("*/model.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is damaged"):
+        confirmed(searched)
+    assert not (searched.path / "opened.json").exists()
+
+
+def test_what_cannot_be_trained_is_said_and_the_rest_goes_on(searched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autodistill.runners import serial
+
+    original = serial.attempt
+
+    def failing(job: Any, *rest: Any, **options: Any) -> Any:
+        if getattr(job.network, "seed", None) == FRESH and job.trains:
+            return (_ for _ in ()) if False else _fails()
+        return original(job, *rest, **options)
+
+    monkeypatch.setattr(serial, "attempt", failing)
+    found = confirmed(searched)
+    assert set(found.facts["failures"].values()) == {"out of luck"}
+    assert all(one["seeds"]["n"] == 1 for one in found.members)
+
+
+def _fails() -> Any:
+    yield from ()
+    return "out of luck"
+
+
+def test_candidates_are_the_frontier_and_what_is_within_one_standard_error(searched: Folder) -> None:
+    store = Store(searched.path / "store")
+    spec, _ = load_data(searched.read(), cuda=False)
+    found = json.loads((searched.path / "frontier.json").read_text())
+    teacher = network_of(store, found["teacher"]["stage"])
+    stages = Stages(store)
+    base = {"role": "student", "state": "complete"}
+    keys = [row["stage"] for row in found["frontier"]]
+    rows = [base | {"stage": keys[0], "params": 100, "accuracy": 0.9, "frontier": True}]
+    others = zip(keys[1:3], (0.88, 0.5), (101, 102), strict=True)
+    rows += [base | {"stage": key, "params": size, "accuracy": each, "frontier": False} for key, each, size in others]
+    wanted = candidates(spec, rows, stages, [teacher], seeds=1)  # sqrt(0.9 * 0.1 / 80) = 0.034
+    assert [one.row["stage"] for one in wanted] == keys[:2]
+
+
+def test_folders_without_a_study_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no study"):
+        confirmed(Folder(tmp_path / "none"))
+
+
+def test_the_command_line_answers_and_its_exit_code_says_whether(searched: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["smallest", str(searched.path), "--seeds", "1", "--runner", "serial"]
+    assert main([*arguments, "--accuracy", "0.3"]) == 0
+    assert "Yes: mlp" in capsys.readouterr().out
+    assert main([*arguments, "--accuracy", "0.999", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert not found["meets"] and found["exit_code"] == 3
+    assert main([*arguments, "--accuracy", "95"]) == 2
+
+
+def test_a_plan_gives_up_what_learns_from_a_failure(searched: Folder, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    store = Store(searched.path / "store")
+    spec, splits = load_data(searched.read(), cuda=False)
+    found = json.loads((searched.path / "frontier.json").read_text())
+    teacher = network_of(store, found["teacher"]["stage"])
+    students = [network_of(store, row["stage"]) for row in found["frontier"]]
+    assistant = next(one for one in students if isinstance(one, Stage) and one.teachers).model_copy(
+        update={"seed": 77, "teachers": (teacher,)}
+    )
+    students = [assistant.model_copy(update={"seed": seed, "teachers": (assistant,)}) for seed in (78, 79)]
+    assert chain(students[0]).count(" > ") == 2
+    plan = Plan(spec, store, [*students, assistant], splits.shape, splits.classes)
+    while (job := plan.next()) is not None:
+        plan.done(job, "it broke" if job.network.key() == assistant.key() and job.trains else None)
+    assert plan.finished() and plan.has_failed(students[0]) and plan.has_failed(students[1])
+    assert plan.left() == 0
+
+
+def test_frontier_members_stay_members(searched: Folder) -> None:
+    found = confirmed(searched)
+    rows = json.loads((searched.path / "frontier.json").read_text())["frontier"]
+    assert {row["stage"] for row in rows} == {one["stage"] for one in found.members if one["on_frontier"]}
+    assert frontier([]) == []
+
+
+@pytest.mark.parametrize("form", ["one array", "a test split of its own"])
+def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spec], tmp_path: Path, form: str) -> None:
+    arrays = blobs()
+    groups = np.where(arrays["x"][:, 0] > 0, "indoors", "outdoors")
+    if form == "one array":
+        found = {**arrays, "groups": groups}
+    else:
+        found = {"x_train": arrays["x"][:240], "y_train": arrays["y"][:240], "x_test": arrays["x"][240:]}
+        found |= {"y_test": arrays["y"][240:], "groups_test": groups[240:]}
+    np.savez(tmp_path / "grouped.npz", **found)
+    search(tiny(task__dataset=str(tmp_path / "grouped.npz")), out=tmp_path / "out", runner="serial")
+    [*_, member] = confirmed(Folder(tmp_path / "out"), seeds=0).members
+    parts = {part["group"]: part for part in member["test"]["by_group"]}
+    assert set(parts) == {"indoors", "outdoors"}
+    assert sum(part["n"] * part["accuracy"] for part in parts.values()) == pytest.approx(member["test"]["correct"])
+    assert member["test"]["worst_group"]["drop"] == max(part["drop"] for part in parts.values())
+
+
+def test_groups_of_another_length_are_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    np.savez(tmp_path / "grouped.npz", **blobs(), groups=np.zeros(3))
+    with pytest.raises(UsageError, match=r"groups has shape \(3,\) and dtype float64 for 320 samples"):
+        load_data(tiny(task__dataset=str(tmp_path / "grouped.npz")), cuda=False)
