@@ -138,6 +138,7 @@ def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_pa
         (["--strategies", "bayes"], "--strategies bayes: give one of auto, gain"),
         (["--seeds", "0"], "give 1 or more"),
         (["--accuracy", "none"], "has no column none"),
+        (["--chance", "1"], "no student of the table is above --chance 1"),
         (
             ["--strategies", "gain,tpe+halving", "--accuracy", "raw_3"],
             "--strategies tpe.halving: .* has one accuracy a student",

@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -36,7 +36,10 @@ QUARTILES = {"median": 0.5, "q25": 0.25, "q75": 0.75}
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """`trials`: as many as the table has configurations unless given; `chance`: accuracy of who guesses."""
+    """`trials`: as many as the table has configurations unless given; `chance`: accuracy of who guesses.
+
+    `halving`: where it differs from the default, for the strategies that have it.
+    """
 
     strategies: Sequence[str]
     seeds: int = 50
@@ -44,6 +47,7 @@ class Asked:
     trials: int | None = None
     target: float | None = None
     chance: float = 0.0
+    halving: Mapping[str, float] = field(default_factory=dict)
 
 
 class Event(NamedTuple):
@@ -104,7 +108,7 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
         "sampler": strategy.removesuffix(HALVING),
         "seed": seed,
     }
-    search |= {} if strategy.endswith(HALVING) else {"halving": False}
+    search |= {"halving": dict(asked.halving) if strategy.endswith(HALVING) else False}
     search |= {} if asked.target is None else {"target": asked.target}
     spec = drawn.spec(search)
     space = drawn.space(spec)
@@ -130,6 +134,11 @@ class Score:
         self.teacher = {"role": "teacher", "state": "complete", "params": drawn.reference().params}
         everything = [(one.sizes.params, one.accuracies[-1]) for one in drawn.students.values()]
         self.best, self.smallest = self.volume(everything), self.reaching(everything)
+        if self.best <= 0:
+            raise UsageError(
+                f"no student of the table is above --chance {asked.chance}, so there is no frontier to compare by; give the "
+                "accuracy of who guesses"
+            )
 
     def __call__(self, students: Points) -> tuple[float, float, bool]:
         smallest = self.reaching(students)
