@@ -142,7 +142,17 @@ def _takes_smallest(one: argparse.ArgumentParser) -> None:
     one.add_argument("--params", type=int, metavar="N", help="at most so many parameters")
     one.add_argument("--bytes", type=int, metavar="N", help="at most so many bytes in float32")
     one.add_argument("--latency-ms", type=float, metavar="MS", help="at most so long for one sample, at the median")
+    one.add_argument("--within", type=_duration, metavar="TIME", help="first go on searching for it, so long at most: 30m, 2h")
     one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="of the claim (default: 0.95)")
+
+
+def _duration(text: str) -> float:
+    """Seconds of a time such as 90s, 30m or 2h."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    try:
+        return float(text[:-1]) * units[text[-1]]
+    except (KeyError, ValueError, IndexError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give such as 90s, 30m or 2h") from None
 
 
 def _takes_bench(one: argparse.ArgumentParser) -> None:
@@ -229,11 +239,17 @@ def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
 
     names = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
     wanted = Wanted(**{name: getattr(arguments, name) for name in names})
-    from .confirm import confirm, read
+    from .confirm import confirm, read, refuse_opened
     from .runners import runner_of
     from .study.folder import Folder
 
     folder, runner = Folder(arguments.folder), runner_of(arguments.runner, arguments.address)
+    if arguments.within is not None:
+        from .towards import towards
+
+        if not arguments.force:
+            refuse_opened(folder.path)
+        towards(folder, wanted, seconds=arguments.within, runner=runner, console=console)
     confirmed = None if arguments.force else read(folder.path)
     if confirmed is None:
         confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)

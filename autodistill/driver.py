@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,8 @@ OWN_STORE = "store"
 class Options:
     """How to go on where a study's folder exists: `fresh` forgets its record, `extend` lets it change or have more trials.
 
-    `older` is the folder of a study whose finished trials a new one begins with, as far as they fit.
+    `older` is the folder of a study whose finished trials a new one begins with, as far as they fit. `until` is asked after
+    each job: a reason ends the search, as soon as the trials that were begun have ended.
     """
 
     store: str | None = None
@@ -45,6 +47,7 @@ class Options:
     extend: bool = False
     retry_failed: bool = False
     older: str | None = None
+    until: Callable[[Study], str | None] | None = None
 
 
 def search(
@@ -195,8 +198,14 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
         progress.say(f"{folder.path} is finished: {study.counted_done()} trials; nothing to do")
         return
     pen = _Pen(study, folder, progress)
+
+    def after() -> None:
+        if options.until is not None and study.ended is None:
+            study.ended = options.until(study)
+        pen.after()
+
     if not study.finished():
-        runner.run(study, pen.after)
+        runner.run(study, after)
     if not study.finished():
         raise StudyError("the runner ended before the study did; give the same command again to go on")
     study.record.note("outlook", ahead(study.spec.search, study.space, study.record.trials, study.counted_done(), study.chance))

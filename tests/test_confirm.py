@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from autodistill import latency
+from autodistill.answers import Wanted
 from autodistill.cli import main
 from autodistill.confirm import confirm, read
 from autodistill.confirm.candidates import FRESH, candidates, direct_of
@@ -27,6 +28,7 @@ from autodistill.store import Store
 from autodistill.study.folder import Folder
 from autodistill.study.plan import Plan
 from autodistill.study.tables import Stages, frontier, network_of
+from autodistill.towards import towards
 
 from .conftest import blobs
 
@@ -285,3 +287,31 @@ def test_groups_of_another_length_are_refused(tiny: Callable[..., Spec], tmp_pat
     np.savez(tmp_path / "grouped.npz", **blobs(), groups=np.zeros(3))
     with pytest.raises(UsageError, match=r"groups has shape \(3,\) and dtype float64 for 320 samples"):
         load_data(tiny(task__dataset=str(tmp_path / "grouped.npz")), cuda=False)
+
+
+def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_certain(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
+    arguments = ["smallest", str(tmp_path / "out"), "--accuracy", "0.35", "--seeds", "0", "--runner", "serial"]
+    assert main([*arguments, "--within", "5m"]) in (0, 3)
+    said = capsys.readouterr().out
+    assert "the answer will hardly change" in said or "the space holds nothing new" in said
+    folder = Folder(tmp_path / "out")
+    assert folder.read().search.target == 0.35
+    assert main([*arguments, "--within", "5m"]) == 1, "the test split was opened by now"
+    assert "can only be tested with --force" in capsys.readouterr().err
+
+
+def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
+    study = towards(Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial")
+    assert study.ended == "the time given is over"
+    assert study.finished()
+
+
+@pytest.mark.parametrize("given", ["30", "m", "5x", ""])
+def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["smallest", "somewhere", "--within", given])
+    assert "give such as 90s, 30m or 2h" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def wait_for_stages(root: Path, number: int, process: subprocess.Popen[str]) -> 
     raise AssertionError("the search stored nothing")
 
 
-@pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
 def test_killed_in_mid_search_and_resumed(tiny: Callable[..., Spec], tmp_path: Path, runner: str) -> None:
     """Every file stored before keeps its bytes and time, nothing is trained twice, all trials end; serial: the same study."""
     recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
@@ -103,7 +103,7 @@ def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[...
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
 def test_a_batch_system_that_ends_a_search_leaves_a_closed_record(
     tiny: Callable[..., Spec], tmp_path: Path, runner: str
 ) -> None:

@@ -22,10 +22,10 @@ from ..study.record import Record
 from ..study.tables import Row, Stages, rows
 from .candidates import Candidate, candidates
 from .judge import judge
-from .results import Confirmed, note_opening, read, save
+from .results import Confirmed, note_opening, read, refuse_opened, save
 from .write import Writer
 
-__all__ = ["Confirmed", "confirm", "read"]
+__all__ = ["Confirmed", "confirm", "read", "refuse_opened"]
 SEEDS = 5
 
 

@@ -80,6 +80,17 @@ def save(folder: Path, found: Confirmed) -> None:
     replace(folder / FACTS, json.dumps(found.facts, indent=1).encode() + b"\n")
 
 
+def refuse_opened(folder: Path) -> None:
+    """Raises StudyError where the test split was opened, so that what a search finds next could only be tested by force."""
+    path = folder / OPENINGS
+    if path.exists():
+        last = json.loads(path.read_bytes())[-1]
+        raise StudyError(
+            f"the test split of {folder} was opened on {last['when']}: what is searched after it can only be tested with "
+            "--force, and every report will say so; or search anew on other test samples"
+        )
+
+
 def note_opening(folder: Path, keys: Sequence[str], *, trials: int, force: bool) -> list[dict[str, Any]]:
     """Writes down that the test split is opened for these networks, before it is; returns all openings so far.
 

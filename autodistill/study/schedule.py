@@ -44,6 +44,8 @@ class Study:
         self.clock: Callable[[], float] = time.monotonic
         self.trained: list[str] = []
         self.ended: str | None = None
+        self.ends: float | None = None
+        """When, by the clock, it will be ended, if somebody will."""
         self._spent = Spent(lambda: self.clock())
         self._share = [0.0, 0]
         """Of how much of their length students were trained in this run: the sum of shares, and how many."""
@@ -300,7 +302,8 @@ class Study:
         spent = self._spent.facts(self.workers)
         each = (spent["students"] + spent["assistants"] + spent["outputs"]) / max(1, told)
         begun = sum(map(self._still, self.jobs.pending()))
-        return (begun + (0 if asked_all else ask * each)) / self.workers
+        left = (begun + (0 if asked_all else ask * each)) / self.workers
+        return left if self.ends is None else min(left, max(0.0, self.ends - self.clock()))
 
     def _still(self, job: Job) -> float:
         """What is left of a job; of one that may be stopped, the share that others came to."""

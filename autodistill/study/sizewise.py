@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from ..measure import Sizes
 from ..space import Space
@@ -121,6 +122,14 @@ class Sizewise:
         model, steps = self._model()
         x = np.array([self.candidates.encode(*one) for one in found])
         return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), trials)
+
+    def reaches(self, target: float, below: int, feasible: Feasible) -> float:
+        """The largest probability that a new student of fewer than `below` params reaches the target."""
+        new = [one for one in self._draw() if one.sizes.params < below and self._is_new(one.params, feasible)]
+        if not new:
+            return 0.0
+        belief = self._model()[0].at(np.array([self.candidates.encode(*one) for one in new]))
+        return float(ndtr((belief.mean - warp([target])) / belief.deviation()).max())
 
     # Plans
 
@@ -254,6 +263,21 @@ def ahead(search: Search, space: Space, trials: Sequence[Trial], counted: int, c
         sampler.added(trial)
     found = sampler.outlook(math.ceil(counted / 2), space.feasible)
     return None if found is None else found._asdict()
+
+
+def smaller(search: Search, space: Space, trials: Sequence[Trial], chance: float) -> float | None:
+    """The largest probability that a student which was not tried reaches the target at fewer params than all that do.
+
+    Of a study of accuracy and params; None while none has reached it.
+    """
+    assert search.target is not None
+    reached = [trial.facts["params"] for trial in trials if trial.values is not None and trial.values[0] >= search.target]
+    if not reached:
+        return None
+    sampler = Sizewise(search.model_copy(update={"objectives": ("accuracy", "params")}), space, chance)
+    for trial in trials:
+        sampler.added(trial)
+    return sampler.reaches(search.target, min(reached), space.feasible)
 
 
 def _accuracy(trial: Trial) -> float:

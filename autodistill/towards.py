@@ -1,0 +1,86 @@
+"""Floor 9: a search goes on towards a target, until its time is over or the answer will not change."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from rich.console import Console
+
+from .answers import Wanted
+from .driver import Options, search
+from .runners import Runner
+from .spec import Spec, UsageError
+from .store import Store
+from .study.folder import Folder
+from .study.record import Record
+from .study.schedule import Study
+from .study.sizewise import smaller
+
+CERTAIN = 0.05
+"""So improbable must it be that anything smaller reaches the target."""
+MANY = 10_000
+"""Trials, where the time is the limit."""
+
+
+def towards(
+    folder: Folder,
+    wanted: Wanted,
+    *,
+    seconds: float,
+    runner: Runner | Literal["ray", "serial"] = "ray",
+    console: Console | None = None,
+) -> Study:
+    """Goes on with a study for the smallest student of a target, for `seconds` at most, its finished trials kept.
+
+    Ends when a student reaches the target on the validation samples and nothing smaller is likely to. What a --retain asks
+    of a student is of the teacher's validation accuracy here; within the limits of params and bytes. Raises UsageError.
+    """
+    if not seconds > 0:
+        raise UsageError("--within: give a time above 0, such as 30m")
+    spec = _aimed(folder, wanted)
+    return search(spec, out=folder.path, runner=runner, options=Options(extend=True, until=Until(seconds)), console=console)
+
+
+class Until:
+    """Why a search may end, or None."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ends = time.monotonic() + seconds
+        self._seen = 0
+
+    def __call__(self, study: Study) -> str | None:
+        study.ends = self.ends
+        if study.clock() >= self.ends:
+            return "the time given is over"
+        done = study.counted_done()
+        if done == self._seen:
+            return None
+        self._seen = done
+        left = smaller(study.spec.search, study.space, study.record.trials, study.chance)
+        if left is None or left > CERTAIN:
+            return None
+        return f"the answer will hardly change: a smaller student reaches the target with a probability of {left:.1%} at most"
+
+
+def _aimed(folder: Folder, wanted: Wanted) -> Spec:
+    """The spec of the study with the target and the limits in its search, and more trials than there is time for."""
+    spec = folder.read()
+    record = Record(folder.database, spec)
+    facts = record.facts()
+    record.close()
+    if list(spec.search.objectives) != ["accuracy", "params"]:
+        raise UsageError("--within needs a study whose search.objectives are accuracy and params")
+    teacher = Store(folder.path / facts["store"]).record("stages", facts["teachers"][0])["measurement"]
+    wanted = wanted.resolved(teacher)
+    target = wanted.accuracy if wanted.accuracy is not None else (wanted.retain or 0.0) * teacher["accuracy"]
+    limits = {name: getattr(wanted, name) for name in ("params", "bytes") if getattr(wanted, name) is not None}
+    search = spec.search.model_copy(
+        update={
+            "target": min(target, 0.9999),
+            "trials": spec.search.trials + MANY,
+            "limits": spec.search.limits.model_copy(update=limits),
+            "sampler": "gain",
+        }
+    )
+    return spec.model_copy(update={"search": search})
