@@ -239,7 +239,7 @@ def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
 
     names = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
     wanted = Wanted(**{name: getattr(arguments, name) for name in names})
-    from .confirm import confirm, read, refuse_opened
+    from .confirm import confirm, read, refuse_opened, went_on
     from .runners import runner_of
     from .study.folder import Folder
 
@@ -254,6 +254,9 @@ def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
     if confirmed is None:
         confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
     found = smallest(confirmed, wanted)
+    since = went_on(folder, confirmed)
+    if since:
+        console.print(f"{since} trials have ended since this was confirmed; they are not in this answer", soft_wrap=True)
     for line in lines(found):
         console.print(line, soft_wrap=True)
     return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}

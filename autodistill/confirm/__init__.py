@@ -25,7 +25,7 @@ from .judge import judge
 from .results import Confirmed, note_opening, read, refuse_opened, save
 from .write import Writer
 
-__all__ = ["Confirmed", "confirm", "read", "refuse_opened"]
+__all__ = ["Confirmed", "confirm", "read", "refuse_opened", "went_on"]
 SEEDS = 5
 
 
@@ -64,8 +64,11 @@ def confirm(
             wanted = candidates(study.spec, study.rows, study.stages, study.teachers, seeds)
             if not wanted:
                 raise UsageError(f"{folder.path} has no frontier to confirm; search first")
+            keys = list(_networks(study, wanted))
+            if not force:
+                refuse_opened(folder.path, keys)  # before hours of training
             failures = _train(study, wanted, runner, console)
-            return _tested(folder, study, wanted, failures, force, console)
+            return _tested(folder, study, wanted, failures, console)
     finally:
         runner.end()
 
@@ -78,7 +81,7 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
         spec, splits = load_data(spec, cuda=cuda)
         space, stages = space_of(spec, splits, store), Stages(store)
         found = rows(spec, stages, record)
-        told = sum(trial.state != "running" for trial in record.trials)
+        told = _told(record)
     if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):
         raise UsageError(f"the teacher of {folder.path} is another one now; search again with --fresh")
     return _Study(spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told)
@@ -111,17 +114,18 @@ class _Said:
 
 
 def _tested(
-    folder: Folder, study: _Study, wanted: Sequence[Candidate], failures: dict[str, str], force: bool, console: Console
+    folder: Folder, study: _Study, wanted: Sequence[Candidate], failures: Mapping[str, str], console: Console
 ) -> Confirmed:
     """What was found on the test split: read where all of it is known, else the split is opened."""
     before = read(folder.path)
-    frozen = _frozen(study, wanted, failures)
+    networks = _networks(study, wanted)
+    frozen = {key: one for key, one in networks.items() if study.stages.has(key) and key not in failures}
     if before is not None and set(frozen) <= set(before.right):
         console.print("all of this was confirmed before; nothing to do")
         return before
     for key in frozen:
         study.stages.store.verify("stages", key)
-    openings = note_opening(folder.path, list(frozen), trials=study.told, force=force)
+    openings = note_opening(folder.path, list(networks), trials=study.told)
     device = torch.device("cuda" if study.spec.resources.gpus and torch.cuda.is_available() else "cpu")
     test = study.splits.test.unseal()
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
@@ -133,7 +137,17 @@ def _tested(
     return found
 
 
-def _frozen(study: _Study, wanted: Sequence[Candidate], failures: Mapping[str, str]) -> dict[str, Stage | Checkpoint]:
-    """All networks that are to be seen on the test split, by their keys."""
+def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | Checkpoint]:
+    """All that are to be seen on the test split, by their keys."""
     networks = [*study.teachers, *(network for one in wanted for network in (one.searched, *one.stages()))]
-    return {one.key(): one for one in networks if study.stages.has(one.key()) and one.key() not in failures}
+    return {one.key(): one for one in networks}
+
+
+def went_on(folder: Folder, found: Confirmed) -> int:
+    """How many trials of the study have ended since it was confirmed."""
+    with contextlib.closing(Record(folder.database, folder.read())) as record:
+        return _told(record) - int(found.facts["trials"])
+
+
+def _told(record: Record) -> int:
+    return sum(trial.state != "running" for trial in record.trials)

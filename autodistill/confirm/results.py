@@ -80,34 +80,37 @@ def save(folder: Path, found: Confirmed) -> None:
     replace(folder / FACTS, json.dumps(found.facts, indent=1).encode() + b"\n")
 
 
-def refuse_opened(folder: Path) -> None:
-    """Raises StudyError where the test split was opened, so that what a search finds next could only be tested by force."""
+def refuse_opened(folder: Path, keys: Sequence[str] | None = None) -> None:
+    """Raises StudyError where the test split was opened for other networks than these; for any, without `keys`."""
+    if not _is_another(folder, keys):
+        return
+    last = _openings(folder)[-1]
+    raise StudyError(
+        f"the test split of {folder} was opened on {last['when']} for {len(last['networks'])} networks, after {last['trials']} "
+        "trials: what is searched or trained after that is another question. A test split that is looked at again and again "
+        "becomes training data: --force opens it all the same, and every report will say so"
+    )
+
+
+def _openings(folder: Path) -> list[dict[str, Any]]:
     path = folder / OPENINGS
-    if path.exists():
-        last = json.loads(path.read_bytes())[-1]
-        raise StudyError(
-            f"the test split of {folder} was opened on {last['when']}: what is searched after it can only be tested with "
-            "--force, and every report will say so; or search anew on other test samples"
-        )
+    return list(json.loads(path.read_bytes())) if path.exists() else []
 
 
-def note_opening(folder: Path, keys: Sequence[str], *, trials: int, force: bool) -> list[dict[str, Any]]:
+def _is_another(folder: Path, keys: Sequence[str] | None) -> bool:
+    """Opening it again for what it was opened for last, after a kill, is the same opening."""
+    before = _openings(folder)
+    return bool(before) and (keys is None or not set(keys) <= set(before[-1]["networks"]))
+
+
+def note_opening(folder: Path, keys: Sequence[str], *, trials: int) -> list[dict[str, Any]]:
     """Writes down that the test split is opened for these networks, before it is; returns all openings so far.
 
-    Opening it again for the same ones, after a kill, is the same opening. Raises StudyError where it was opened for others
-    and is not forced.
+    What was refused first was forced.
     """
-    path = folder / OPENINGS
-    before = json.loads(path.read_bytes()) if path.exists() else []
-    if not before or not set(keys) <= set(before[-1]["networks"]):
-        if before and not force:
-            last = before[-1]
-            raise StudyError(
-                f"the test split of {folder} was opened on {last['when']} for {len(last['networks'])} networks, after "
-                f"{last['trials']} trials; now there are others. A test split that is looked at again and again becomes "
-                "training data: --force opens it all the same, and every report will say so"
-            )
+    before = _openings(folder)
+    if not before or _is_another(folder, keys):
         when = datetime.now(UTC).isoformat(timespec="seconds")
         before.append({"when": when, "trials": trials, "forced": bool(before), "networks": list(keys)})
-        replace(path, json.dumps(before, indent=1).encode() + b"\n")
+        replace(folder / OPENINGS, json.dumps(before, indent=1).encode() + b"\n")
     return [{**one, "networks": len(one["networks"])} for one in before]
