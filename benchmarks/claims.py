@@ -3,8 +3,8 @@
     python benchmarks/claims.py
 
 Prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share with a
-false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The simulation is
-that of tests/test_answers.py: answers of all networks go together on hard samples.
+false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
+simulation is that of tests/test_answers.py: answers of all networks go together on hard samples.
 """
 
 from __future__ import annotations
