@@ -28,8 +28,8 @@ from .formats import ARCHITECTURE, FORMATS, INSTALL, ONNX, SAFETENSORS, Run, Sou
 from .words import written
 
 __all__ = ["export", "written"]
-EXAMPLE, CARD = "example.py", "card.md"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
 
     Returns plain facts; `to` is None where no student meets what is wanted, and then nothing is written. The folder `to` is
     there with all its files or not at all. Raises UsageError for a key that names no stored network or several, a study that
-    was not confirmed and a folder that holds files, StoreError for damaged files.
+    was not confirmed and a folder that holds files, StoreError for
+    damaged files, StudyError where the disk is full or the network's own weights do not give its outputs again.
     """
     target = _checked(Path(to))
     answer = None
@@ -65,16 +66,18 @@ def _checked(path: Path) -> Path:
 @contextlib.contextmanager
 def _drafted(target: Path) -> Iterator[Path]:
     """A folder beside `target` that takes its name when all is in it; one that a kill left is taken away first."""
-    draft = target.with_name(f".{target.name}.draft")
+    draft = target.with_name(f".{target.name}{DRAFT}")
+    shutil.rmtree(draft, ignore_errors=True)
     try:
-        shutil.rmtree(draft, ignore_errors=True)
         with _explained(target):
             draft.mkdir(parents=True)
         yield draft
         with _explained(target):
             os.rename(draft, target)  # an empty folder gives way
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if _is_full(error):
+            raise StudyError(f"no space left for {target}; free some, then give the same command again") from error
         raise
 
 
@@ -83,9 +86,13 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_SPACE:
+        if _is_full(error):
             raise
         raise UsageError(f"--to {target} cannot be written to: {error.strerror}; give another folder") from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
 def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
@@ -98,10 +105,8 @@ def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
     found["latency"] = [_latency("PyTorch", source.plain, one)]
     found["latency"] += [_latency("onnxruntime", runs[ONNX], one)] if ONNX in runs else []
     found["latency"] += [_on_cuda(source, one)] if one.spec.resources.gpus and torch.cuda.is_available() else []
-    words = ["autodistill", "export", str(one.folder.path), "--stage", one.stage, "--to", str(target)]
-    found["command"] = shlex.join(words)
-    example = Path(__file__).with_name(EXAMPLE).read_bytes()
-    (draft / EXAMPLE).write_bytes(example)
+    found["command"] = shlex.join(["autodistill", "export", str(one.folder.path), "--stage", one.stage, "--to", str(target)])
+    (draft / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
     (draft / CARD).write_bytes(card(found).encode())
     return found
 
@@ -154,6 +159,8 @@ def _left_out() -> Iterator[None]:
     except ImportError as error:
         raise _LeftOut(f"{reason(error)}; {INSTALL}") from error
     except (Exception, SystemExit) as error:
+        if _is_full(error):
+            raise
         raise _LeftOut(reason(error)) from error
 
 

@@ -55,7 +55,8 @@ def _use(found: Facts) -> list[str]:
         f"- `x`: float32, shape (batch, {shape}), channels first, any batch. The raw numbers of the data "
         f"({data['dtype']} there){whole}. {normal}",
         f"- `logits`: float32, shape (batch, {data['classes']}). The largest is the predicted class; "
-        "classes are numbered as in the data, from 0 (of a folder of images: its folders by name). Softmax makes probabilities of them.",
+        "classes are numbered as in the data, from 0 (of a folder of images: its folders by name). Softmax "
+        "makes probabilities of them.",
         "",
         "`example.py` shows how each file is run.",
     ]
