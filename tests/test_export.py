@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.driver import search
 from autodistill.export import export, formats
-from autodistill.export.card import plain
+from autodistill.export.card import card, plain
 from autodistill.export.compared import compared, refusal
 from autodistill.export.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
 from autodistill.models import build
@@ -140,24 +142,24 @@ def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, dict[str, Any]
 
 def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
     to, found = handed
-    card, confirmed = (to / "card.md").read_text(), read(study.path)
+    text, confirmed = (to / "card.md").read_text(), read(study.path)
     assert confirmed is not None
     [member] = [one for one in confirmed.members if one["chosen"] == found["stage"]]
     test, teacher = member["test"], confirmed.teacher
     assert (
-        f"| test | {test['correct']} | {test['n']} | {test['accuracy']:.1%} | {test['low']:.1%} to {test['high']:.1%} |" in card
+        f"| test | {test['correct']} | {test['n']} | {test['accuracy']:.1%} | {test['low']:.1%} to {test['high']:.1%} |" in text
     )
     for part in test["by_class"]:
-        assert f"| {part['class']} | {part['n']} | {part['accuracy']:.1%} | {part['teacher']:.1%} |" in card
+        assert f"| {part['class']} | {part['n']} | {part['accuracy']:.1%} | {part['teacher']:.1%} |" in text
     for name in ("params", "macs", "bytes", "bytes_float16"):
-        assert f"| {member[name]:,} |" in card
-    assert f"| {teacher['params']:,} | {teacher['validation']['accuracy']:.1%} | {teacher['test']['accuracy']:.1%} |" in card
-    assert "Yes: mlp" in card and "with 0.95 confidence" in card
-    assert "The test split was opened 1 time in this study." in card
-    assert f"`{network_of(store_of(study), found['stage']).task.data}`" in card
-    assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in card
-    assert "## Licence\n\nTo be filled in by you" in card
-    assert f"torch {torch.__version__}" in card.replace("\\", "")
+        assert f"| {member[name]:,} |" in text
+    assert f"| {teacher['params']:,} | {teacher['validation']['accuracy']:.1%} | {teacher['test']['accuracy']:.1%} |" in text
+    assert "Yes: mlp" in text and "with 0.95 confidence" in text
+    assert "The test split was opened 1 time in this study." in text
+    assert f"`{network_of(store_of(study), found['stage']).task.data}`" in text
+    assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in text
+    assert "## Licence\n\nTo be filled in by you" in text
+    assert f"torch {torch.__version__}" in text.replace("\\", "")
 
 
 def test_no_file_but_the_card_names_a_folder_of_this_machine(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
@@ -268,9 +270,9 @@ def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Fold
     key = confirmed.teacher["chosen"]
     found = export(study, to=tmp_path / "teacher", stage=key[:10])
     assert found["stage"] == key and found["smallest"] is None
-    card = (tmp_path / "teacher" / "card.md").read_text()
-    assert "trained from labels, without a teacher" in card
-    assert found["again"] == f"autodistill search {study.spec} --out {study.path}"
+    text = (tmp_path / "teacher" / "card.md").read_text()
+    assert "trained from labels, without a teacher" in text
+    assert found["again"][0] == f"autodistill search {study.spec} --out {study.path}"
     assert found["test"]["correct"] == confirmed.teacher["test"]["correct"]
 
 
@@ -290,9 +292,9 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
     key = json.loads((folder.path / "frontier.json").read_text())["frontier"][-1]["stage"]
     (tmp_path / "data.npz").unlink()  # what the store holds is enough
     found = export(folder, to=tmp_path / "out", stage=key)
-    card = (tmp_path / "out" / "card.md").read_text()
-    assert found["test"] is None and "This network has not been seen on test samples." in card
-    assert "The test split was opened 0 times in this study." in card
+    text = (tmp_path / "out" / "card.md").read_text()
+    assert found["test"] is None and "This network has not been seen on test samples." in text
+    assert "The test split was opened 0 times in this study." in text
     assert sum(part["n"] * part["accuracy"] for part in found["validation"]["by_class"]) == pytest.approx(
         found["validation"]["correct"]
     )
@@ -321,6 +323,25 @@ def test_the_command_line_prints_each_difference(study: Folder, tmp_path: Path, 
     assert main(["export", str(study.path), "--to", to, "--stage", "0", "--accuracy", "0.9"]) == 2
 
 
+def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_path: Path) -> None:
+    """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
+    confirmed = read(study.path)
+    assert confirmed is not None
+    files = [file for member in confirmed.members if member["role"] == "student" for file in member["networks"]]
+    keys = {kind: next(file["key"] for file in files if file["kind"] == kind) for kind in ("searched", "fresh")}
+    fresh = export(study, to=tmp_path / "fresh", stage=keys["fresh"])["again"]
+    assert fresh[0] == f"autodistill confirm {study.path} --seeds 1"
+    searched = export(study, to=tmp_path / "searched", stage=keys["searched"])["again"]
+    try:
+        assert main([*shlex.split(searched[0])[1:], "--runner", "serial"]) == 0
+        made = shlex.split(searched[1])
+        assert main([*made[1:-1], str(tmp_path / "again")]) == 0
+    finally:
+        shutil.rmtree(f"{study.path}-{keys['searched'][:8]}", ignore_errors=True)
+    one, two = (tmp_path / name / "model.safetensors" for name in ("searched", "again"))
+    assert one.read_bytes() == two.read_bytes()
+
+
 # Where it is written
 
 
@@ -347,7 +368,7 @@ def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert draft.exists() and nothing_in(to)
-    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+    export(study, to=to, wanted=Wanted(accuracy=0.3))
     assert {path.name for path in to.iterdir()} == FILES and not draft.exists()
 
 
@@ -405,6 +426,15 @@ def moody(path: str, fickle: bool = False) -> nn.Module:
     return Moody(torch.tensor(np.stack([x[y == label].mean(0) for label in np.unique(y)])), fickle)
 
 
+@pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+    assert set(found["formats"]) == set(FORMATS) - {"model.onnx"}
+    assert found["left_out"]["model.onnx"].endswith("; pip install 'autodistill-search[onnx]'")
+    assert [one["runs"] for one in found["latency"]] == ["PyTorch"]
+
+
 @pytest.fixture
 def adopted(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Folder]:
     """Makes a study whose teacher is a module of one's own."""
@@ -426,8 +456,8 @@ def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., Fo
     found = export(folder, to=tmp_path / "out", stage=teacher_of(folder))
     assert set(found["formats"]) == {"model.safetensors"} and set(found["left_out"]) == {"model.onnx", "model.pt2"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES - {"model.onnx", "model.pt2"}
-    card = (tmp_path / "out" / "card.md").read_text()
-    assert "`model.onnx` is not there: " in card and "taken from outside as it was" in card
+    text = (tmp_path / "out" / "card.md").read_text()
+    assert "`model.onnx` is not there: " in text and "taken from outside as it was" in text
     assert all("data-dependent" in why for why in found["left_out"].values()), found["left_out"]
 
 
@@ -467,7 +497,18 @@ def test_predictions_may_flip_by_rounding_alone(study: Folder, handed: tuple[Pat
     assert f"2 of {len(wanted)} predictions" in str(refusal(compared(found, wanted, data), wanted))
 
 
-# Names in the card
+# The card
+
+
+def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, dict[str, Any]]) -> None:
+    found = copy.deepcopy(handed[1])
+    assert card(found) == (handed[0] / "card.md").read_text()
+    assert "another class" not in card(found)
+    found["formats"]["model.onnx"]["flipped"] = 2
+    found["opened"] *= 2
+    found["opened"][1] = found["opened"][1] | {"forced": True}
+    assert "- `model.onnx` says another class for 2 of 80 samples" in card(found)
+    assert "opened 2 times in this study, 1 of them by force" in card(found)
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40))

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..spec import StudyError, UsageError
 from ..study.folder import Folder
 from .card import card
 from .compared import BATCHES, compared, latencies, outputs, refusal
-from .facts import Chosen, Facts, architecture_of, chosen, facts_of
+from .facts import Chosen, Facts, again, architecture_of, chosen, facts_of
 from .formats import ARCHITECTURE, FORMATS, INSTALL, ONNX, SAFETENSORS, Run, Source, quiet
 from .words import written
 
@@ -105,7 +104,7 @@ def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
     found["latency"] = [_latency("PyTorch", source.plain, one)]
     found["latency"] += [_latency("onnxruntime", runs[ONNX], one)] if ONNX in runs else []
     found["latency"] += [_on_cuda(source, one)] if one.spec.resources.gpus and torch.cuda.is_available() else []
-    found["command"] = shlex.join(["autodistill", "export", str(one.folder.path), "--stage", one.stage, "--to", str(target)])
+    found["again"] = again(one, target)
     (draft / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
     (draft / CARD).write_bytes(card(found).encode())
     return found

@@ -48,6 +48,7 @@ def _what(found: Facts) -> list[str]:
 def _use(found: Facts) -> list[str]:
     data, shape = found["data"], ", ".join(map(str, found["data"]["shape"]))
     whole = "; bytes stay the numbers from 0 to 255 that they are" if data["dtype"] == "uint8" else ""
+    numbered = "in the order of the folders' names" if data["kind"] == "folder" else "as in the data"
     normal = "It standardises them itself, so do not scale them." if found["normalises"] else "It takes them as they are."
     return [
         "## Input and output",
@@ -55,8 +56,7 @@ def _use(found: Facts) -> list[str]:
         f"- `x`: float32, shape (batch, {shape}), channels first, any batch. The raw numbers of the data "
         f"({data['dtype']} there){whole}. {normal}",
         f"- `logits`: float32, shape (batch, {data['classes']}). The largest is the predicted class; "
-        "classes are numbered as in the data, from 0 (of a folder of images: its folders by name). Softmax "
-        "makes probabilities of them.",
+        f"classes are numbered from 0, {numbered}. Softmax makes probabilities of them.",
         "",
         "`example.py` shows how each file is run.",
     ]
@@ -97,7 +97,8 @@ def _accuracy(found: Facts) -> list[str]:
     rows = [("validation", *_share(own)), *([("test", *_share(test))] if test else [])]
     heads = ("samples", "right", "of", "accuracy", "95 % interval", "calibration error")
     lines = ["## Accuracy", "", *_table(heads, rows)]
-    lines += ["", "Validation accuracy is a little too good: by it this network was chosen. " + _tested(test)]
+    good = "Networks of a study are chosen by their validation accuracy, which makes it a little too good."
+    lines += ["", f"{good} {_tested(test)}"]
     if own["recorded"] != own["correct"]:
         lines += ["", f"Where it was trained, {own['recorded']:,} of {own['n']:,} validation samples were right."]
     if test and "agreement" in test and found["stage"] != found["teacher"]["chosen"]:
@@ -163,6 +164,7 @@ def _training(found: Facts) -> list[str]:
     terms = [f"- {name}: {plain(_words(term))}" for name, term in found["objective"].items() if isinstance(term, dict)]
     others = {name: value for name, value in found["objective"].items() if not isinstance(value, dict) and name != "version"}
     terms += [f"- {plain(_words(others))}"] if others else []
+    terms += ["", f"First weights: copied from {plain(found['init'])}."] if found["init"] else []
     trained = plain(_words(found["environment"])) if found["environment"] else "unknown"
     recipe = plain(_words(found["recipe"]))
     return ["## Training", "", "Objective, a weighted sum:", "", *terms, "", f"Recipe: {recipe}; seed {found['seed']}.", ""] + [
@@ -225,7 +227,7 @@ def _made(found: Facts) -> list[str]:
         "",
         f"These weights, and then these files ({versions}):",
         "",
-        *_fenced([found["again"], found["command"]]),
+        *_fenced(found["again"]),
     ]
 
 

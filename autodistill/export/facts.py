@@ -22,9 +22,10 @@ from torch import Tensor
 from ..confirm.judge import accuracy_of
 from ..confirm.results import OPENINGS, Confirmed, read
 from ..distill import Data, load_network, open_data
-from ..explain import explain
+from ..explain import explain, own_folder
 from ..models import Network
 from ..spec import Checkpoint, Spec, Stage, chain, describe
+from ..spec.task import kind_of
 from ..stats import calibration_error
 from ..store import Store
 from ..study.folder import Folder
@@ -97,6 +98,7 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "architecture": describe(one.network.architecture),
         "from": _origin(one),
         "line": chain(one.network),
+        "init": describe(one.network.init.architecture) if isinstance(one.network, Stage) and one.network.init else None,
         **{name: measured[name] for name in ("params", "macs", "bytes")},
         "bytes_float16": sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state),
         "chain": [link | {"test": _on_test(one, link["stage"])} for link in one.explained["chain"]],
@@ -109,7 +111,6 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "teacher": one.confirmed and one.confirmed.teacher,
         "opened": _openings(one.folder.path),
         "versions": _versions(),
-        "again": _again(one),
     }
 
 
@@ -124,6 +125,7 @@ def _data(one: Chosen) -> Facts:
     named = task.dataset if isinstance(task.dataset, str) else f"import: {task.dataset.factory}"
     return {
         "name": named,
+        "kind": kind_of(task.dataset)[0],
         "fingerprint": one.network.task.data,
         "train": len(data.train_y),
         "unlabelled": 0 if data.unlabelled_x is None else len(data.unlabelled_x),
@@ -176,12 +178,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _again(one: Chosen) -> str:
-    """The command that makes these weights again. Only a student of the spec's own seed is a search of its own."""
+def again(one: Chosen, to: Path) -> list[str]:
+    """The commands that make these weights, and of them the files in `to`.
+
+    Only a student of the spec's own seed is a search of its own, in a folder of its own.
+    """
     folder, network, found = one.folder, one.network, one.confirmed
-    search: str = one.explained["command"]
-    if one.stage in one.teachers or not isinstance(network, Stage):
-        search = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)])
-    elif network.seed != one.spec.seed and found is not None:
-        search = shlex.join(["autodistill", "confirm", str(folder.path), "--seeds", str(found.facts["seeds"])])
-    return search
+    made, place = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)]), folder.path
+    if one.stage not in one.teachers and isinstance(network, Stage):
+        if network.seed == one.spec.seed:
+            made, place = one.explained["command"], own_folder(folder, network)
+        elif found is not None:
+            made = shlex.join(["autodistill", "confirm", str(folder.path), "--seeds", str(found.facts["seeds"])])
+    return [made, shlex.join(["autodistill", "export", str(place), "--stage", one.stage, "--to", str(to)])]

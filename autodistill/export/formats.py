@@ -7,6 +7,7 @@ Shape suffixes: B batch, K classes.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import logging
@@ -71,8 +72,8 @@ def pt2_of(source: Source) -> bytes:
 
 
 def onnx_of(source: Source) -> bytes:
-    import onnxruntime  # noqa: F401  what cannot be run is not made
-
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        importlib.import_module(name)  # what cannot be run is not made
     program = torch.onnx.export(source.program, input_names=["x"], output_names=["logits"], verbose=False)
     assert program is not None
     model = program.model_proto
