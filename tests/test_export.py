@@ -29,7 +29,7 @@ from autodistill.confirm import confirm, read
 from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.driver import search
-from autodistill.export import export, formats
+from autodistill.export import export, formats, written
 from autodistill.export.card import card, plain
 from autodistill.export.compared import compared, refusal
 from autodistill.export.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
@@ -509,6 +509,7 @@ def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, dict[
     found["opened"][1] = found["opened"][1] | {"forced": True}
     assert "- `model.onnx` says another class for 2 of 80 samples" in card(found)
     assert "opened 2 times in this study, 1 of them by force" in card(found)
+    assert "warning      the test split was opened 1 more time by force" in written(found)
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40))

@@ -36,8 +36,8 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
 
     Returns plain facts; `to` is None where no student meets what is wanted, and then nothing is written. The folder `to` is
     there with all its files or not at all. Raises UsageError for a key that names no stored network or several, a study that
-    was not confirmed and a folder that holds files, StoreError for
-    damaged files, StudyError where the disk is full or the network's own weights do not give its outputs again.
+    was not confirmed and a folder that holds files, StoreError for damaged files, StudyError where the disk is full or the
+    weights do not give the network's outputs again.
     """
     target = _checked(Path(to))
     answer = None

@@ -198,7 +198,11 @@ def _limits(found: Facts) -> list[str]:
     opened, classes = found["opened"], found["data"]["classes"]
     forced = sum(one["forced"] for one in opened)
     times = f"{len(opened)} time{'s' * (len(opened) != 1)}"
-    again = f", {forced} of them by force after the search had gone on: accuracies on it are then too good" if forced else ""
+    again = (
+        f", {forced} of them by force after the search had gone on: accuracies on it are then too good, and no confidence holds"
+        if forced
+        else ""
+    )
     lines = [
         "## Limits",
         "",

@@ -165,7 +165,8 @@ def _on_test(one: Chosen, key: str) -> Facts | None:
 def _openings(folder: Path) -> list[Facts]:
     """Read from where they are noted before the split is opened, so that none is missing after a kill."""
     path = folder / OPENINGS
-    return list(json.loads(path.read_bytes())) if path.exists() else []
+    found = json.loads(path.read_bytes()) if path.exists() else []
+    return [one | {"networks": len(one["networks"])} for one in found]
 
 
 def _versions() -> dict[str, str]:
@@ -184,10 +185,10 @@ def again(one: Chosen, to: Path) -> list[str]:
     Only a student of the spec's own seed is a search of its own, in a folder of its own.
     """
     folder, network, found = one.folder, one.network, one.confirmed
-    made, place = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)]), folder.path
+    made, place = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)]), str(folder.path)
     if one.stage not in one.teachers and isinstance(network, Stage):
         if network.seed == one.spec.seed:
             made, place = one.explained["command"], own_folder(folder, network)
         elif found is not None:
             made = shlex.join(["autodistill", "confirm", str(folder.path), "--seeds", str(found.facts["seeds"])])
-    return [made, shlex.join(["autodistill", "export", str(place), "--stage", one.stage, "--to", str(to)])]
+    return [made, shlex.join(["autodistill", "export", place, "--stage", one.stage, "--to", str(to)])]

@@ -20,6 +20,8 @@ def written(found: Mapping[str, Any]) -> list[str]:
         f"sample, {one['batched']['p50_ms']:.3f} ms for {one['batched']['batch']} (medians)"
         for one in found["latency"]
     ]
+    forced = sum(one["forced"] for one in found["opened"])
+    said += [f"warning      the test split was opened {forced} more time{'s' * (forced > 1)} by force"] if forced else []
     return [*said, f"written: {found['to']} (card.md says what it is, example.py runs it)"]
 
 
