@@ -198,11 +198,8 @@ def _limits(found: Facts) -> list[str]:
     opened, classes = found["opened"], found["data"]["classes"]
     forced = sum(one["forced"] for one in opened)
     times = f"{len(opened)} time{'s' * (len(opened) != 1)}"
-    again = (
-        f", {forced} of them by force after the search had gone on: accuracies on it are then too good, and no confidence holds"
-        if forced
-        else ""
-    )
+    too_good = "accuracies on it are then too good, and no confidence holds"
+    again = f", {forced} of them by force for other networks than before: {too_good}" if forced else ""
     lines = [
         "## Limits",
         "",
