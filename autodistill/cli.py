@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Result = dict[str, Any]
+WANTED = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_search(_command(commands, "search", _search, "search the students of a spec, or go on with a search"))
     _takes_confirm(_command(commands, "confirm", _confirm, "retrain the frontier with fresh seeds, then open the test split"))
     _takes_smallest(_command(commands, "smallest", _smallest, "the smallest student that may be claimed to meet a target"))
+    _takes_export(_command(commands, "export", _export, "write a network as files that run without its study, each compared"))
     one = _command(commands, "report", _report, "draw the tables and pictures of a study again")
     one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
     one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
@@ -135,6 +137,11 @@ def _takes_runner(one: argparse.ArgumentParser) -> None:
 
 def _takes_smallest(one: argparse.ArgumentParser) -> None:
     _takes_confirm(one)
+    one.add_argument("--within", type=_duration, metavar="TIME", help="first go on searching for it, so long at most: 30m, 2h")
+    _takes_wanted(one)
+
+
+def _takes_wanted(one: argparse.ArgumentParser) -> None:
     one.add_argument("--accuracy", type=float, metavar="SHARE", help="the target, such as 0.95")
     one.add_argument(
         "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's accuracy, such as 0.97"
@@ -142,7 +149,6 @@ def _takes_smallest(one: argparse.ArgumentParser) -> None:
     one.add_argument("--params", type=int, metavar="N", help="at most so many parameters")
     one.add_argument("--bytes", type=int, metavar="N", help="at most so many bytes in float32")
     one.add_argument("--latency-ms", type=float, metavar="MS", help="at most so long for one sample, at the median")
-    one.add_argument("--within", type=_duration, metavar="TIME", help="first go on searching for it, so long at most: 30m, 2h")
     one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="of the claim (default: 0.95)")
 
 
@@ -153,6 +159,13 @@ def _duration(text: str) -> float:
         return float(text[:-1]) * units[text[-1]]
     except (KeyError, ValueError, IndexError):
         raise argparse.ArgumentTypeError(f"{text!r} is no time; give such as 90s, 30m or 2h") from None
+
+
+def _takes_export(one: argparse.ArgumentParser) -> None:
+    _takes_folder(one)
+    one.add_argument("--to", required=True, metavar="DIR", help="the folder to write; it is not there yet, or empty")
+    one.add_argument("--stage", metavar="KEY", help="a network's key, or its beginning (default: what smallest answers)")
+    _takes_wanted(one)
 
 
 def _takes_bench(one: argparse.ArgumentParser) -> None:
@@ -237,8 +250,7 @@ def _confirm(arguments: argparse.Namespace, console: Console) -> Result:
 def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
     from .answers import Wanted, lines, sentence, smallest
 
-    names = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
-    wanted = Wanted(**{name: getattr(arguments, name) for name in names})
+    wanted = Wanted(**{name: getattr(arguments, name) for name in WANTED})
     from .confirm import confirm, read, refuse_opened, went_on
     from .runners import runner_of
     from .study.folder import Folder
@@ -260,6 +272,22 @@ def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
     for line in lines(found):
         console.print(line, soft_wrap=True)
     return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}
+
+
+def _export(arguments: argparse.Namespace, console: Console) -> Result:
+    from .answers import Wanted
+    from .spec import UsageError
+
+    wanted = Wanted(**{name: getattr(arguments, name) for name in WANTED})
+    if arguments.stage is not None and wanted != Wanted(confidence=wanted.confidence):
+        raise UsageError(f"--stage {arguments.stage} names a network, and the other options ask for one; give one of the two")
+    from .export import export, written
+    from .study.folder import Folder
+
+    found = export(Folder(arguments.folder), to=arguments.to, stage=arguments.stage, wanted=wanted)
+    for line in written(found):
+        console.print(line, soft_wrap=True)
+    return found
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> Result:

@@ -65,10 +65,15 @@ def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) ->
         rungs = [_plain(one.architecture) for one in above]
         settings |= {"assistants.at_most": len(rungs), "assistants.at_least": len(rungs)}
         settings |= {"assistants.ladder": rungs} if rungs else {}
-    words = ["autodistill", "search", str(folder.spec), "--out", f"{folder.path}-{network.key()[:8]}"]
+    words = ["autodistill", "search", str(folder.spec), "--out", own_folder(folder, network)]
     for key, value in settings.items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join(words)
+
+
+def own_folder(folder: Folder, network: Stage | Checkpoint) -> str:
+    """Where that search of one trial puts it."""
+    return f"{folder.path}-{network.key()[:8]}"
 
 
 def _plain(value: Value) -> dict[str, Any]:

@@ -143,6 +143,7 @@ Architecture = Annotated[Trainable, Field(discriminator="family")]
 AnyArchitecture = Annotated[Trainable | Imported, Field(discriminator="family")]
 """What a teacher can be: a module of one's own too."""
 ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(Architecture)
+ANY_ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(AnyArchitecture)
 
 
 def describe(architecture: Value) -> str:

@@ -1,0 +1,147 @@
+"""The formats in which a network is handed over: how each is made, and how it is run from its file alone.
+
+Every one takes `x` (B, *shape), float32, the raw numbers of the data, and gives logits_BK; B is free.
+Shape suffixes: B batch, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ..distill.artifacts import plain_state
+from ..models import Network, build
+from ..spec.architectures import ANY_ARCHITECTURE
+
+Run = Callable[[Tensor], Tensor]
+"""x (B, *shape) float32 on the CPU -> logits_BK."""
+ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors", "model.onnx", "model.pt2"
+INSTALL = "pip install 'autodistill-search[onnx]'"
+
+
+class Plain(nn.Module):
+    """A network whose one input is a tensor, and whose one output are logits: what graphs are made of."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network({"x": x}).logits  # type: ignore[no-any-return]
+
+
+class Source:
+    """A network on the CPU, in eval mode and frozen, and the graph of it that both graph formats are made from."""
+
+    def __init__(self, network: Network, shape: tuple[int, ...]) -> None:
+        self.network, self.shape, self.plain = network, shape, Plain(network)
+
+    @cached_property
+    def program(self) -> torch.export.ExportedProgram:
+        """Raises whatever torch.export raises of a module that it cannot follow."""
+        x = torch.zeros(2, *self.shape)  # of one sample the batch would be taken for a constant
+        batch = torch.export.Dim("batch")
+        program = torch.export.export(self.plain, (x,), dynamic_shapes=({0: batch},))
+        for module in program.graph_module.modules():
+            for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+                node.meta.pop("stack_trace", None)  # names folders of this machine
+        return program
+
+
+def safetensors_of(source: Source) -> bytes:
+    content: bytes = save(plain_state(source.network))
+    return content
+
+
+def pt2_of(source: Source) -> bytes:
+    stream = io.BytesIO()
+    torch.export.save(source.program, stream)
+    return stream.getvalue()
+
+
+def onnx_of(source: Source) -> bytes:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        importlib.import_module(name)  # what cannot be run is not made
+    program = torch.onnx.export(source.program, input_names=["x"], output_names=["logits"], verbose=False)
+    assert program is not None
+    model = program.model_proto
+    _strip(model.graph)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _strip(graph: Any) -> None:
+    """Takes away what the exporter notes of its own work: paths of this machine, in a small network most of the file."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    del graph.value_info[:]
+    for node in graph.node:
+        node.ClearField("doc_string")
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+
+
+def run_safetensors(path: Path, threads: int) -> Run:
+    """The network that is built anew from the files beside it."""
+    facts = json.loads((path.parent / ARCHITECTURE).read_bytes())
+    numbers = {name: facts[name] for name in ("classes", "mean", "std")}
+    network = build(ANY_ARCHITECTURE.validate_python(facts["architecture"]), shape=tuple(facts["shape"]), **numbers)
+    network.load_state_dict(load_file(path))
+    return Plain(network.eval().requires_grad_(False))
+
+
+def run_pt2(path: Path, threads: int) -> Run:
+    program: Run = torch.export.load(path).module()
+    return program
+
+
+def run_onnx(path: Path, threads: int) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(["logits"], {"x": x.numpy()})[0])
+
+
+class Format(NamedTuple):
+    """`content` makes the bytes of the file; `run` loads the file and nothing else, on so many threads."""
+
+    content: Callable[[Source], bytes]
+    run: Callable[[Path, int], Run]
+    loaded_by: str
+
+
+FORMATS: dict[str, Format] = {
+    SAFETENSORS: Format(safetensors_of, run_safetensors, "autodistill.models.build with architecture.json"),
+    ONNX: Format(onnx_of, run_onnx, "onnxruntime, on the CPU"),
+    PT2: Format(pt2_of, run_pt2, "torch.export.load"),
+}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what exporters say of themselves off the terminal; what they cannot do, they raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

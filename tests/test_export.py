@@ -1,0 +1,525 @@
+"""A network handed over: files that run without the study, each the same as PyTorch, and a card that says what is so."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from autodistill import latency, spec
+from autodistill.answers import Wanted
+from autodistill.cli import main
+from autodistill.confirm import confirm, read
+from autodistill.data import Sealed
+from autodistill.distill import load_network, open_data
+from autodistill.driver import search
+from autodistill.export import export, formats, written
+from autodistill.export.card import card, plain
+from autodistill.export.compared import compared, refusal
+from autodistill.export.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
+from autodistill.models import build
+from autodistill.prepare import load_data, space_of
+from autodistill.spec import (
+    MLP,
+    ConvNet,
+    ConvNeXt,
+    MobileNet,
+    ResNet,
+    Spec,
+    StoreError,
+    StudyError,
+    TimmResNet,
+    UsageError,
+    ViT,
+)
+from autodistill.store import Store
+from autodistill.study.folder import Folder
+from autodistill.study.tables import network_of
+
+from .conftest import DOCUMENT, blobs
+
+FILES = {"architecture.json", "card.md", "example.py", "model.onnx", "model.pt2", "model.safetensors"}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.01)
+
+
+def images() -> dict[str, Any]:
+    """Blobs as grey images of bytes, 4 x 5."""
+    found = blobs(features=20)
+    x = np.clip(128 + 30 * found["x"], 0, 255).astype(np.uint8)
+    return {"x": x.reshape(-1, 4, 5), "y": found["y"]}
+
+
+def document(data: Path, **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = copy.deepcopy(DOCUMENT)
+    found["task"]["dataset"] = str(data)
+    return {**found, **changes}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Searched and confirmed, once for all tests: none of them writes into it."""
+    root = tmp_path_factory.mktemp("study")
+    np.savez(root / "data.npz", **images())
+    search(spec.parse(document(root / "data.npz")), out=root / "out", runner="serial")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latency, "SECONDS", 0.01)
+        confirm(Folder(root / "out"), runner="serial", seeds=1)
+    return Folder(root / "out")
+
+
+@pytest.fixture(scope="module")
+def handed(study: Folder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The answer to a question that some student meets, exported once."""
+    to = tmp_path_factory.mktemp("handed") / "model"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latency, "SECONDS", 0.01)
+        return to, export(study, to=to, wanted=Wanted(accuracy=0.3))
+
+
+def store_of(study: Folder) -> Store:
+    return Store(study.path / "store")
+
+
+def validation(study: Folder, key: str) -> tuple[Tensor, np.ndarray]:
+    """logits_NK of a stored network, and the validation samples that they are of."""
+    store = store_of(study)
+    network = network_of(store, key)
+    x = np.array(open_data(store, network.task.data).validation_x)
+    with torch.inference_mode():
+        return load_network(store, network, torch.device("cpu"))({"x": torch.from_numpy(x)}).logits, x
+
+
+def nothing_in(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
+# What is written
+
+
+def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(
+    handed: tuple[Path, dict[str, Any]], study: Folder
+) -> None:
+    to, found = handed
+    assert {path.name for path in to.iterdir()} == FILES
+    assert not found["left_out"] and set(found["formats"]) == set(FORMATS)
+    logits, x = validation(study, found["stage"])
+    for name, one in found["formats"].items():
+        run = FORMATS[name].run(to / name, 1)
+        again = run(torch.from_numpy(x.astype(np.float32)))
+        assert torch.equal(again.argmax(1), logits.argmax(1))
+        assert float((again - logits).abs().max()) <= 1e-5 and one["largest"] <= 1e-5
+        assert one["flipped"] == 0 and one["n"] == len(x) and one["bytes"] == (to / name).stat().st_size
+    assert {path.name for path in to.parent.iterdir()} == {"model"}, "no draft is left"
+    json.dumps(found)
+
+
+def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
+    to, found = handed
+    assert found["stage"] == found["smallest"]["answer"]["chosen"]
+    stored = store_of(study).file("stages", found["stage"], "model.safetensors")
+    assert (to / "model.safetensors").read_bytes() == stored.read_bytes()
+
+
+def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
+    to, found = handed
+    text, confirmed = (to / "card.md").read_text(), read(study.path)
+    assert confirmed is not None
+    [member] = [one for one in confirmed.members if one["chosen"] == found["stage"]]
+    test, teacher = member["test"], confirmed.teacher
+    assert (
+        f"| test | {test['correct']} | {test['n']} | {test['accuracy']:.1%} | {test['low']:.1%} to {test['high']:.1%} |" in text
+    )
+    for part in test["by_class"]:
+        assert f"| {part['class']} | {part['n']} | {part['accuracy']:.1%} | {part['teacher']:.1%} |" in text
+    for name in ("params", "macs", "bytes", "bytes_float16"):
+        assert f"| {member[name]:,} |" in text
+    assert f"| {teacher['params']:,} | {teacher['validation']['accuracy']:.1%} | {teacher['test']['accuracy']:.1%} |" in text
+    assert "Yes: mlp" in text and "with 0.95 confidence" in text
+    assert "The test split was opened 1 time in this study." in text
+    assert f"`{network_of(store_of(study), found['stage']).task.data}`" in text
+    assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in text
+    assert "## Licence\n\nTo be filled in by you" in text
+    assert f"torch {torch.__version__}" in text.replace("\\", "")
+
+
+def test_no_file_but_the_card_names_a_folder_of_this_machine(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
+    package = str(Path(formats.__file__).parents[1]).encode()
+    for name in FILES - {"card.md"}:
+        content = (handed[0] / name).read_bytes()
+        assert package not in content and str(study.path.parent).encode() not in content, name
+
+
+def test_the_graph_of_onnx_is_whole_and_its_batch_is_free(handed: tuple[Path, dict[str, Any]]) -> None:
+    import onnx
+
+    model = onnx.load(handed[0] / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    [given], [said] = model.graph.input, model.graph.output
+    assert (given.name, said.name) == ("x", "logits")
+    shapes = [[side.dim_param or side.dim_value for side in one.type.tensor_type.shape.dim] for one in (given, said)]
+    assert shapes == [["batch", 1, 4, 5], ["batch", 4]]
+
+
+QUICK = [(MLP(depth=1, width=3), (6,)), (ResNet(depth=1, width=2), (2, 16)), (ViT(depth=1, heads=2), (1, 8, 8))]
+SLOW = [
+    (ConvNet(depth=2, width=2), (1, 8, 8)),
+    (TimmResNet(depth=1, width=2), (3, 8, 8)),
+    (ConvNeXt(depth=1, width=4), (1, 8, 8)),
+    (MobileNet(depth=1, width=4), (1, 8, 8)),
+]
+
+
+@pytest.mark.parametrize(("architecture", "shape"), QUICK + [pytest.param(*one, marks=pytest.mark.slow) for one in SLOW])
+def test_graphs_of_each_family_take_any_batch(architecture: Any, shape: tuple[int, ...], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sides = shape[0] if len(shape) > 1 else 1
+    network = build(architecture, shape=shape, classes=3, mean=[0.5] * sides, std=[2.0] * sides).eval().requires_grad_(False)
+    source = Source(network, shape)
+    for name in ("model.onnx", "model.pt2"):
+        with formats.quiet():
+            (tmp_path / name).write_bytes(FORMATS[name].content(source))
+            run = FORMATS[name].run(tmp_path / name, 1)
+        for batch in (1, 2, 7):
+            x = torch.randn(batch, *shape)
+            assert torch.allclose(run(x), Plain(network)(x), atol=1e-5), (name, batch)
+
+
+# The example
+
+ALONE = """
+import runpy, sys
+
+class Refused:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] == "autodistill":
+            raise ImportError("autodistill is not here")
+
+sys.meta_path.insert(0, Refused())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def alone(to: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the example where this package cannot be imported."""
+    command = [sys.executable, "-I", "-c", ALONE, str(to / "example.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=to)
+
+
+def test_the_example_runs_without_this_package(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
+    to, found = handed
+    logits, x = validation(study, found["stage"])
+    np.save(tmp_path / "samples.npy", x)
+    done = alone(to, str(tmp_path / "samples.npy"))
+    classes = " ".join(str(int(one)) for one in logits.argmax(1))
+    assert done.stdout.splitlines() == [f"model.onnx: {classes}", f"model.pt2: {classes}"], done.stderr
+    refused = alone(to, "model.safetensors")
+    assert refused.returncode == 1 and "autodistill is not here" in refused.stderr
+
+
+def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
+    to, found = handed
+    logits, x = validation(study, found["stage"])
+    np.save(tmp_path / "one.npy", x[3])
+    command = [sys.executable, str(to / "example.py"), str(tmp_path / "one.npy"), "model.safetensors", "model.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = int(logits[3].argmax())
+    assert done.stdout.splitlines() == [f"model.safetensors: {said}", f"model.onnx: {said}"], done.stderr
+    np.save(tmp_path / "wrong.npy", x[:, :, 1:])
+    done = subprocess.run([*command[:2], str(tmp_path / "wrong.npy")], capture_output=True, text=True)
+    assert done.returncode == 1 and "give one of shape (1, 4, 5)" in done.stderr
+
+
+def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
+    to, found = handed
+    architecture = json.loads((to / "architecture.json").read_text())["architecture"]
+    teacher = {"checkpoint": str(to / "model.safetensors"), "architecture": architecture}
+    task = study.read().task.dataset
+    other, splits = load_data(spec.parse(document(Path(str(task)), teacher=teacher)), cuda=False)
+    store = Store(tmp_path / "store")
+    [adopted] = space_of(other, splits, store).teachers
+    assert store.record("stages", adopted.key())["measurement"]["correct"] == found["validation"]["correct"]
+
+
+# Which network
+
+
+def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Folder, tmp_path: Path) -> None:
+    confirmed = read(study.path)
+    assert confirmed is not None
+    key = confirmed.teacher["chosen"]
+    found = export(study, to=tmp_path / "teacher", stage=key[:10])
+    assert found["stage"] == key and found["smallest"] is None
+    text = (tmp_path / "teacher" / "card.md").read_text()
+    assert "trained from labels, without a teacher" in text
+    assert found["again"][0] == f"autodistill search {study.spec} --out {study.path}"
+    assert found["test"]["correct"] == confirmed.teacher["test"]["correct"]
+
+
+@pytest.mark.parametrize(("key", "message"), [("", "names .* stages, such as"), ("none", "names no stored stage")])
+def test_a_key_of_none_or_several_is_refused(study: Folder, tmp_path: Path, key: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        export(study, to=tmp_path / "out", stage=key)
+    assert nothing_in(tmp_path)
+
+
+def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_stays_sealed(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(tiny(), out=tmp_path / "study", runner="serial")
+    folder = Folder(tmp_path / "study")
+    monkeypatch.setattr(Sealed, "unseal", lambda _: pytest.fail("the test split was opened"))
+    key = json.loads((folder.path / "frontier.json").read_text())["frontier"][-1]["stage"]
+    (tmp_path / "data.npz").unlink()  # what the store holds is enough
+    found = export(folder, to=tmp_path / "out", stage=key)
+    text = (tmp_path / "out" / "card.md").read_text()
+    assert found["test"] is None and "This network has not been seen on test samples." in text
+    assert "The test split was opened 0 times in this study." in text
+    assert sum(part["n"] * part["accuracy"] for part in found["validation"]["by_class"]) == pytest.approx(
+        found["validation"]["correct"]
+    )
+    with pytest.raises(UsageError, match="was not confirmed yet"):
+        export(folder, to=tmp_path / "other")
+
+
+def test_where_no_student_meets_the_target_nothing_is_written(
+    study: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = str(tmp_path / "out")
+    assert main(["export", str(study.path), "--to", to, "--accuracy", "0.999"]) == 3
+    said = capsys.readouterr().out
+    assert said.startswith("No: no student can be said to have") and said.endswith("nothing was written\n")
+    assert nothing_in(tmp_path)
+
+
+def test_the_command_line_prints_each_difference(study: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    to = str(tmp_path / "out")
+    assert main(["export", str(study.path), "--to", to, "--accuracy", "0.3"]) == 0
+    said = capsys.readouterr().out
+    for name in FORMATS:
+        assert f"{name:17}  {(tmp_path / 'out' / name).stat().st_size:,} bytes; the same predictions on 80" in said
+    assert "latency      onnxruntime on" in said
+    assert main(["export", str(study.path), "--to", to, "--json"]) in (2, 3)
+    assert main(["export", str(study.path), "--to", to, "--stage", "0", "--accuracy", "0.9"]) == 2
+
+
+def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_path: Path) -> None:
+    """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
+    confirmed = read(study.path)
+    assert confirmed is not None
+    files = [file for member in confirmed.members if member["role"] == "student" for file in member["networks"]]
+    keys = {kind: next(file["key"] for file in files if file["kind"] == kind) for kind in ("searched", "fresh")}
+    fresh = export(study, to=tmp_path / "fresh", stage=keys["fresh"])["again"]
+    assert fresh[0] == f"autodistill confirm {study.path} --seeds 1"
+    searched = export(study, to=tmp_path / "searched", stage=keys["searched"])["again"]
+    try:
+        assert main([*shlex.split(searched[0])[1:], "--runner", "serial"]) == 0
+        made = shlex.split(searched[1])
+        assert main([*made[1:-1], str(tmp_path / "again")]) == 0
+    finally:
+        shutil.rmtree(f"{study.path}-{keys['searched'][:8]}", ignore_errors=True)
+    one, two = (tmp_path / name / "model.safetensors" for name in ("searched", "again"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+# Where it is written
+
+
+def test_a_folder_that_holds_anything_is_left_alone(study: Folder, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    with pytest.raises(UsageError, match="full is not empty"):
+        export(study, to=tmp_path / "full", stage="0")
+    with pytest.raises(UsageError, match="mine is a file"):
+        export(study, to=tmp_path / "full" / "mine", stage="0")
+    with pytest.raises(UsageError, match="cannot be written to"):
+        export(study, to=tmp_path / "full" / "mine" / "below", wanted=Wanted(accuracy=0.3))
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
+
+
+def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp_path: Path) -> None:
+    to, draft = tmp_path / "out", tmp_path / ".out.autodistill-export"
+    to.mkdir()  # an empty one may be there
+    command = [sys.executable, "-m", "autodistill", "export", str(study.path), "--accuracy", "0.3", "--to", str(to)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (draft / "model.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert draft.exists() and nothing_in(to)
+    export(study, to=to, wanted=Wanted(accuracy=0.3))
+    assert {path.name for path in to.iterdir()} == FILES and not draft.exists()
+
+
+FULL = """
+import resource, sys
+from autodistill import latency
+from autodistill.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(study: Folder, tmp_path: Path) -> None:
+    """What really comes of a file that cannot grow."""
+    command = [sys.executable, "-c", FULL, "export", str(study.path), "--accuracy", "0.3", "--to", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "no space left" in done.stderr, done.stderr
+    assert nothing_in(tmp_path)
+
+
+def test_damaged_weights_are_not_handed_over(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(search__trials=1), out=tmp_path / "study", runner="serial")
+    key = json.loads((tmp_path / "study" / "frontier.json").read_text())["frontier"][0]["stage"]
+    [path] = (tmp_path / "study" / "store" / "stages" / key).glob("*/model.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is damaged"):
+        export(Folder(tmp_path / "study"), to=tmp_path / "out", stage=key)
+    assert not (tmp_path / "out").exists()
+
+
+# What cannot be handed over
+
+
+class Moody(nn.Module):
+    """One's own module, of which no graph can be made: what it computes depends on the numbers. The nearest centre wins."""
+
+    def __init__(self, centres: Tensor, fickle: bool) -> None:
+        super().__init__()
+        self.register_buffer("weight", 2 * centres.T)
+        self.register_buffer("bias", -(centres**2).sum(1))
+        self.fickle = fickle
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = x @ self.weight + self.bias
+        if self.fickle:
+            return logits + torch.rand_like(logits)
+        return logits if float(x.sum()) > 0 else logits * 2
+
+
+def moody(path: str, fickle: bool = False) -> nn.Module:
+    with np.load(path) as archive:
+        x, y = archive["x"], archive["y"]
+    return Moody(torch.tensor(np.stack([x[y == label].mean(0) for label in np.unique(y)])), fickle)
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+    assert set(found["formats"]) == set(FORMATS) - {"model.onnx"}
+    assert found["left_out"]["model.onnx"].endswith("; pip install 'autodistill-search[onnx]'")
+    assert [one["runs"] for one in found["latency"]] == ["PyTorch"]
+
+
+@pytest.fixture
+def adopted(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Folder]:
+    """Makes a study whose teacher is a module of one's own."""
+
+    def make(**arguments: Any) -> Folder:
+        teacher = {"import": "tests.test_export:moody", "arguments": {"path": str(tmp_path / "data.npz"), **arguments}}
+        search(tiny(teacher=teacher, search__trials=1, assistants={"at_most": 0}), out=tmp_path / "study", runner="serial")
+        return Folder(tmp_path / "study")
+
+    return make
+
+
+def teacher_of(folder: Folder) -> str:
+    return str(json.loads((folder.path / "frontier.json").read_text())["teacher"]["stage"])
+
+
+def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., Folder], tmp_path: Path) -> None:
+    folder = adopted()
+    found = export(folder, to=tmp_path / "out", stage=teacher_of(folder))
+    assert set(found["formats"]) == {"model.safetensors"} and set(found["left_out"]) == {"model.onnx", "model.pt2"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES - {"model.onnx", "model.pt2"}
+    text = (tmp_path / "out" / "card.md").read_text()
+    assert "`model.onnx` is not there: " in text and "taken from outside as it was" in text
+    assert all("data-dependent" in why for why in found["left_out"].values()), found["left_out"]
+
+
+def test_a_network_that_answers_otherwise_each_time_is_not_handed_over(adopted: Callable[..., Folder], tmp_path: Path) -> None:
+    folder = adopted(fickle=True)
+    with pytest.raises(StudyError, match="nothing was written: its logits differ from PyTorch's by up to"):
+        export(folder, to=tmp_path / "out", stage=teacher_of(folder))
+    assert not (tmp_path / "out").exists() and not (tmp_path / ".out.autodistill-export").exists()
+
+
+def test_a_file_of_other_weights_is_found_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(source: Source) -> bytes:
+        network = copy.deepcopy(source.network)
+        with torch.no_grad():
+            next(network.body.parameters()).mul_(1.1)
+        return onnx_of(Source(network, source.shape))
+
+    monkeypatch.setitem(formats.FORMATS, "model.onnx", Format(changed, run_onnx, "onnxruntime"))
+    found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+    assert "more than rounding explains" in found["left_out"]["model.onnx"]
+    assert not (tmp_path / "out" / "model.onnx").exists() and (tmp_path / "out" / "model.pt2").exists()
+
+
+def test_predictions_may_flip_by_rounding_alone(study: Folder, handed: tuple[Path, dict[str, Any]]) -> None:
+    store = store_of(study)
+    data = open_data(store, network_of(store, handed[1]["stage"]).task.data)
+    wanted = torch.zeros(len(data.validation_y), 4)
+    wanted[:, 0] = 1
+    wanted[5, 1] = 1 + 1e-6  # nearly a tie
+    found = wanted.clone()
+    assert compared(found, wanted, data) | {"correct": 0} == {"largest": 0, "flipped": 0, "correct": 0, "n": len(wanted)}
+    found[5, 1] = 1 - 1e-6
+    facts = compared(found, wanted, data)
+    assert facts["flipped"] == 1 and facts["largest"] == pytest.approx(2e-6, rel=0.1) and refusal(facts, wanted) is None
+    found[6, 2] = 1.01
+    assert "1 of" not in str(refusal(compared(found, wanted, data), wanted))
+    assert f"2 of {len(wanted)} predictions" in str(refusal(compared(found, wanted, data), wanted))
+
+
+# The card
+
+
+def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, dict[str, Any]]) -> None:
+    found = copy.deepcopy(handed[1])
+    assert card(found) == (handed[0] / "card.md").read_text()
+    assert "another class" not in card(found)
+    found["formats"]["model.onnx"]["flipped"] = 2
+    found["opened"] *= 2
+    found["opened"][1] = found["opened"][1] | {"forced": True}
+    assert "- `model.onnx` says another class for 2 of 80 samples" in card(found)
+    assert "opened 2 times in this study, 1 of them by force" in card(found)
+    assert "warning      the test split was opened 1 more time by force" in written(found)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40))
+def test_no_name_is_taken_for_markdown(name: str) -> None:
+    from markdown_it import MarkdownIt
+
+    wanted = " ".join(name.split())
+    reader = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    [heading] = [token for token in reader.parse(f"# of {plain(name)}") if token.type == "inline"]
+    assert {token.type for token in heading.children or []} <= {"text", "text_special"}
+    assert "".join(token.content for token in heading.children or []) == f"of {wanted}".rstrip()
+    cells = [token for token in reader.parse(f"| a | b |\n| --- | --- |\n| {plain(name)} | end |") if token.type == "inline"]
+    assert ["".join(part.content for part in token.children or []) for token in cells][2:] == [wanted, "end"]
