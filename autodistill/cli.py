@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from .answers import Wanted
+
 Result = dict[str, Any]
 
 
@@ -84,8 +86,12 @@ def parser() -> argparse.ArgumentParser:
     _takes_search(_command(commands, "search", _search, "search the students of a spec, or go on with a search"))
     _takes_confirm(_command(commands, "confirm", _confirm, "retrain the frontier with fresh seeds, then open the test split"))
     _takes_smallest(_command(commands, "smallest", _smallest, "the smallest student that may be claimed to meet a target"))
-    one = _command(commands, "report", _report, "draw the tables and pictures of a study again")
-    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+    one = _command(commands, "report", _report, "write the page of a study, its tables and pictures")
+    _takes_folder(one)
+    _takes_wanted(one)
+    one = _command(commands, "compare", _compare, "lay the frontiers of several studies in one page")
+    one.add_argument("folders", metavar="FOLDER", nargs="+", help="the --out of each search")
+    one.add_argument("--to", metavar="DIR", default="reports/compare", help="where to write it (default: reports/compare)")
     one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
     one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
@@ -135,6 +141,10 @@ def _takes_runner(one: argparse.ArgumentParser) -> None:
 
 def _takes_smallest(one: argparse.ArgumentParser) -> None:
     _takes_confirm(one)
+    _takes_wanted(one)
+
+
+def _takes_wanted(one: argparse.ArgumentParser) -> None:
     one.add_argument("--accuracy", type=float, metavar="SHARE", help="the target, such as 0.95")
     one.add_argument(
         "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's accuracy, such as 0.97"
@@ -225,10 +235,9 @@ def _confirm(arguments: argparse.Namespace, console: Console) -> Result:
 
 
 def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
-    from .answers import Wanted, lines, sentence, smallest
+    from .answers import lines, sentence, smallest
 
-    names = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
-    wanted = Wanted(**{name: getattr(arguments, name) for name in names})
+    wanted = _wanted(arguments)
     from .confirm import confirm, read
     from .runners import runner_of
     from .study.folder import Folder
@@ -243,16 +252,36 @@ def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
     return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}
 
 
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    from .answers import Wanted
+
+    names = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
+    return Wanted(**{name: getattr(arguments, name) for name in names})
+
+
 def _report(arguments: argparse.Namespace, console: Console) -> Result:
+    from .page import write_page
     from .report import redraw, summary
     from .study.folder import Folder
     from .text import frontier_table
 
-    folder = Folder(arguments.folder)
-    found = summary(*redraw(folder))
+    wanted = _wanted(arguments)
+    found = summary(*redraw(Folder(arguments.folder)))
     console.print(frontier_table(found))
-    console.print(f"report: {arguments.folder}")
-    return {"out": str(arguments.folder), **found}
+    written = write_page(arguments.folder, wanted)
+    console.print(written["answer"]["sentence"], soft_wrap=True)
+    if written["pdf"] is None:
+        console.print("no report.pdf: no Chromium is installed; the page prints from any browser")
+    console.print(f"report: {written['page']}", soft_wrap=True)
+    return {"out": str(arguments.folder), **written, **found}
+
+
+def _compare(arguments: argparse.Namespace, console: Console) -> Result:
+    from .page import compare
+
+    found = compare(arguments.folders, arguments.to)
+    console.print(f"compared: {found['page']}", soft_wrap=True)
+    return found
 
 
 def _explain(arguments: argparse.Namespace, console: Console) -> Result:

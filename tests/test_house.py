@@ -22,6 +22,7 @@ FLOORS = {
     **dict.fromkeys(("facts", "runners"), 6),
     **dict.fromkeys(("confirm", "report", "progress"), 7),
     **dict.fromkeys(("answers", "bench", "driver", "check", "explain"), 8),
+    "page": 9,
     "cli": 10,
     "__main__": 11,
 }
