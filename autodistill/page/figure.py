@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from .. import pareto
 
 Facts = dict[str, Any]
@@ -19,6 +21,7 @@ AXES = {
     "bytes": "bytes (float32)",
     "latency_ms": "milliseconds for one sample (median)",
 }
+NEAR = 0.9
 MARKS = {"student": "circle", "assistant": "triangle-up", "from labels": "square", "own": "diamond-open", "teacher": "star"}
 COLORS = {
     "student": "--student",
@@ -75,8 +78,8 @@ def trace(
     """Marks of one kind, with their intervals where these are known; None where there are none."""
     if not spots:
         return None
-    meta = {"x": {axis: [one[axis] for one in spots] for axis in AXES}, "split": split, "color": color}
-    error = {}
+    xs = {axis: [one[axis] for one in spots] for axis in AXES}
+    error: Facts = {}
     if intervals and any(one["low"] is not None for one in spots):
         above = [(one["high"] or one["accuracy"]) - one["accuracy"] for one in spots]
         below = [one["accuracy"] - (one["low"] or one["accuracy"]) for one in spots]
@@ -87,12 +90,12 @@ def trace(
         "type": "scatter",
         "mode": "markers",
         "name": escape(name),
-        "x": meta["x"]["params"],
+        "x": xs["params"],
         "y": [one["accuracy"] for one in spots],
         "hovertext": [one["text"] for one in spots],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "marker": {"symbol": symbol, "size": size, "line": {"width": 1.5}},
-        "meta": meta,
+        "meta": {"x": xs, "split": split, "color": color},
         **error,
         **options,
     }
@@ -103,8 +106,8 @@ def line(spots: Sequence[Facts], *, name: str, split: str, color: str, dash: str
     found: dict[str, list[Facts]] = {}
     for axis in AXES:
         known = [one for one in spots if one[axis] is not None]
-        chosen = pareto.frontier([[-one["accuracy"], one[axis]] for one in known]) if known else []
-        found[axis] = [known[index] for index in chosen]
+        table = np.array([[-one["accuracy"], one[axis]] for one in known]).reshape(-1, 2)
+        found[axis] = [known[index] for index in pareto.frontier(table)]
     if not found["params"]:
         return None
     xs = {axis: [one[axis] for one in members] for axis, members in found.items()}
@@ -126,16 +129,17 @@ def level(value: float, text: str, *, split: str, color: str, dash: str) -> Fact
     return {"value": 100 * value, "text": escape(text), "split": split, "color": color, "dash": dash}
 
 
-def figure(
-    traces: Sequence[Facts | None], levels: Sequence[Facts], *, title: str = "accuracy in % (bars: 95 % interval)"
-) -> Facts:
-    """A figure as plotly.js takes it, checked by plotly; `levels` and `axes` are for page.js."""
+def figure(traces: Sequence[Facts | None], levels: Sequence[Facts]) -> Facts:
+    """A figure as plotly.js takes it, checked by plotly; `levels`, `axes` and `near` are for page.js.
+
+    `near` is where the picture begins when it shows what is near the teacher: NEAR of the first level.
+    """
     import plotly.graph_objects as go
 
     shown = [one for one in traces if one is not None]
     layout = {
         "xaxis": {"type": "log", "title": {"text": AXES["params"]}, "automargin": True},
-        "yaxis": {"title": {"text": title}, "automargin": True},
+        "yaxis": {"title": {"text": "accuracy in % (bars: 95 % interval)"}, "automargin": True},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "margin": {"l": 10, "r": 12, "t": 10, "b": 10},
         "hovermode": "closest",
@@ -146,6 +150,7 @@ def figure(
         "data": checked["data"],
         "layout": {name: value for name, value in checked["layout"].items() if name != "template"},
         "levels": list(levels),
+        "near": NEAR * levels[0]["value"],
         "axes": {name: {"title": text, "known": name in known} for name, text in AXES.items()},
         "splits": sorted({one["meta"]["split"] for one in shown}, reverse=True),
     }

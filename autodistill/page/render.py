@@ -30,12 +30,12 @@ def _read(name: str) -> Markup:
 
 
 def percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", "\u202f%")
+    return f"{share:.1%}"
 
 
 def floor_percent(share: float) -> str:
     """Rounded down: a bound may not become larger."""
-    return f"{math.floor(1000 * share) / 10:.1f}\u202f%"
+    return f"{math.floor(1000 * share) / 10:.1f}%"
 
 
 def points(share: float) -> str:
@@ -56,4 +56,7 @@ def clock(seconds: float) -> str:
 
 
 def hours(seconds: float) -> str:
-    return f"{seconds / 3600:.2g} hours" if seconds < 36000 else f"{seconds / 3600:,.0f} hours"
+    """Two digits and, where that says more, minutes and seconds too."""
+    if seconds >= 36000:
+        return f"{seconds / 3600:,.0f} hours"
+    return f"{seconds / 3600:.2g} hours ({clock(seconds)})"

@@ -31,6 +31,8 @@
     return { shapes, annotations };
   }
 
+  const range = (figure, state) => (state.range === "near" ? { range: [figure.near, 100.5] } : { autorange: true });
+
   function layout(figure, state, shown) {
     const text = css("--text"), rule = css("--rule");
     const axis = { gridcolor: rule, linecolor: rule, zerolinecolor: rule };
@@ -38,7 +40,7 @@
     if (figure.axes) x.title = { text: `${figure.axes[state.axis].title} (logarithmic)` };
     return {
       ...figure.layout, ...levels(figure, shown), autosize: true, xaxis: x,
-      yaxis: { ...figure.layout.yaxis, ...axis }, dragmode: narrow() ? false : "zoom",
+      yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
       hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--quiet"), font: { color: text, size: 12 }, align: "left" },
@@ -68,7 +70,7 @@
 
   for (const box of document.querySelectorAll(".plot")) {
     const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-    const plot = { box, figure, state: { axis: "params", split: box.dataset.split || "validation" } };
+    const plot = { box, figure, state: { axis: "params", range: "all", split: box.dataset.split || "validation" } };
     plots.push(plot);
     draw(plot);
     for (const group of document.querySelectorAll(`[data-plot="${box.id}"]`)) buttons(plot, group);

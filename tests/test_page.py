@@ -1,0 +1,476 @@
+"""The page of a study: what it says is so, and it works in a real Chromium."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.sync_api import Browser
+
+from autodistill.answers import Wanted, sentence, smallest
+from autodistill.cli import main
+from autodistill.page import facts, write_page
+from autodistill.page.answer import answer
+from autodistill.page.chains import picture
+from autodistill.page.figure import AXES, line
+from autodistill.page.finalists import difference, finalists, paid, rules, the_teacher, verdict
+from autodistill.page.health import course, edges, importance
+from autodistill.page.method import cost, method
+from autodistill.page.pdf import print_pdf
+from autodistill.page.render import floor_percent, render
+from autodistill.page.study import Study, read_study
+from autodistill.spec import Spec, UsageError, parse
+from autodistill.spec.stage import Stage
+from autodistill.study.folder import Folder
+
+from . import pages
+
+pytestmark = pytest.mark.xdist_group("page")
+EVIL = '<script>alert(1)</script> & "quoted" <b>bold</b> \u05d0\u05d1\u05d2 \u202e'
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is not confirmed."""
+    return pages.searched(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def confirmed(raw: Path) -> Path:
+    return pages.confirmed(raw)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pages.started() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(confirmed: Path) -> Path:
+    return Path(write_page(confirmed)["page"])
+
+
+def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
+    found = facts(read_study(raw), Wanted())
+    text = render("page.html", found)
+    assert "Nothing is confirmed yet: this is no claim." in text
+    assert f"autodistill confirm {raw}" in text and "validation samples on which students were chosen" in text
+    assert not found["answer"]["is_claim"] and found["answer"]["confidence"] is None
+    assert found["method"]["opened"] == [] and "never opened" in text
+
+
+def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
+    study = read_study(raw)
+    best = max(row["accuracy"] for row in study.members)
+    error = math.sqrt(best * (1 - best) / study.n)
+    [first, *_] = [row for row in study.members if row["accuracy"] >= best - error]
+    found = answer(study, Wanted())
+    assert found["stage"] == first["stage"] and f"{first['params']:,} params" in found["sentence"]
+    assert found["saves"]["smaller"] == pytest.approx(study.teacher["params"] / first["params"])
+
+
+def test_before_confirm_a_target_is_looked_up_on_validation(raw: Path) -> None:
+    study = read_study(raw)
+    target = study.members[0]["accuracy"]
+    assert answer(study, Wanted(accuracy=target))["stage"] == study.members[0]["stage"]
+    assert answer(study, Wanted(retain=target / study.teacher["accuracy"] - 1e-9))["stage"] == study.members[0]["stage"]
+    missed = answer(study, Wanted(accuracy=0.9999))
+    assert not missed["meets"] and "no student has 100.0%" in missed["sentence"]
+    assert "within the limits" in answer(study, Wanted(params=1))["sentence"]
+    with pytest.raises(UsageError, match="latency is measured by confirm; run: autodistill confirm"):
+        answer(study, Wanted(latency_ms=1))
+
+
+def test_the_target_of_the_spec_stands_unless_another_is_given(raw: Path, confirmed: Path) -> None:
+    for folder in (raw, confirmed):
+        study = read_study(folder)
+        search = study.spec.search.model_copy(update={"target": 0.4})
+        study = dataclasses.replace(study, spec=study.spec.model_copy(update={"search": search}))
+        assert answer(study, Wanted())["target"] == 0.4
+        assert answer(study, Wanted(accuracy=0.3))["target"] == 0.3
+
+
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(accuracy=0.3), Wanted(retain=0.5, confidence=0.9), Wanted(accuracy=0.999)])
+def test_after_confirm_the_sentence_is_that_of_smallest(confirmed: Path, wanted: Wanted) -> None:
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    found, expected = answer(study, wanted), smallest(study.confirmed, wanted)
+    assert found["sentence"] == f"{sentence(expected)}." and found["meets"] == expected["meets"]
+    if expected["answer"]:
+        row, teacher = expected["answer"], expected["teacher"]
+        assert found["saves"]["kept"] == pytest.approx(row["test"]["accuracy"] / teacher["test"]["accuracy"])
+        assert found["saves"]["faster"] == pytest.approx(teacher["latency"]["one"]["p50_ms"] / row["latency"]["one"]["p50_ms"])
+
+
+def test_forced_openings_are_said_before_the_answer(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    opened = study.confirmed.facts["opened"]
+    again = {**study.confirmed.facts, "opened": [*opened, opened[0] | {"forced": True}]}
+    study = dataclasses.replace(study, confirmed=dataclasses.replace(study.confirmed, facts=again))
+    text = render("page.html", facts(study, Wanted()))
+    assert text.index("opened again 1 time") < text.index('class="sentence"')
+
+
+def test_finalists_are_what_was_confirmed(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    found = finalists(study)
+    for one, member in zip(found, study.confirmed.members, strict=True):
+        assert one["test"] == member["test"] and one["latency"] == member["latency"]
+        for name, twin in member["twins"].items():
+            gain = one["gains"][name]
+            assert (gain is None) == (twin is None)
+            assert gain is None or gain["mean"] == twin["gain"]["mean"]
+        assert one["links"][-1]["stage"] == one["stage"] and len(one["links"]) == one["chain"].count(" > ") + 1
+    assert the_teacher(study)["smaller"] == 1
+
+
+def test_a_difference_and_its_interval_in_closed_form() -> None:
+    found = difference(0.9, 0.8, 100)
+    reach = 1.959963984540054 * math.sqrt((0.09 + 0.16) / 100)
+    assert found["mean"] == pytest.approx(0.1)
+    assert (found["low"], found["high"]) == pytest.approx((0.1 - reach, 0.1 + reach))
+    assert found["verdict"] == "gain" if reach < 0.1 else "noise"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.01, 0.02, "gain"), (-0.02, -0.01, "loss"), (-0.01, 0.01, "noise"), (0.0, 0.1, "noise"), (None, None, "unknown")],
+)
+def test_a_gain_counts_only_beyond_the_noise(low: float | None, high: float | None, said: str) -> None:
+    assert verdict(low, high) == said
+
+
+@pytest.mark.parametrize(
+    ("direct", "long", "said"),
+    [
+        ("gain", "gain", "yes"),
+        ("gain", "noise", "noise"),
+        ("noise", "loss", "no"),
+        ("gain", "unknown", "unknown"),
+        (None, None, "unknown"),
+    ],
+)
+def test_assistants_pay_only_if_they_beat_both_direct_twins(direct: str | None, long: str | None, said: str) -> None:
+    gains = {name: one and {"verdict": one} for name, one in (("direct", direct), ("direct_long", long))}
+    assert paid({"chain": "a > b > c", "gains": gains})["said"] == said
+    assert paid({"chain": "a > c", "gains": gains})["said"] == "none"
+
+
+@given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1)), min_size=1, unique_by=lambda one: one[0]))
+def test_the_rule_names_the_smallest_that_has_what_is_needed(pairs: list[tuple[int, float]]) -> None:
+    known = [{"params": params, "architecture": str(params), "role": "student", "test": {"low": low}} for params, low in pairs]
+    steps = rules(known[1:], known[0])
+    assert all(a["at_least"] < b["at_least"] and a["params"] < b["params"] for a, b in itertools.pairwise(steps))
+    for step in steps:
+        assert step["params"] == min(one["params"] for one in known if one["test"]["low"] >= step["at_least"])
+    assert steps[-1]["at_least"] == max(one["test"]["low"] for one in known)
+
+
+def test_a_bound_is_rounded_down() -> None:
+    assert floor_percent(0.9799) == "97.9%" and floor_percent(0.5) == "50.0%"
+
+
+def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) -> None:
+    study = read_study(raw)
+    points = course(study)
+    values = [point["value"] for point in points]
+    assert values == sorted(values) and [point["trials"] for point in points] == list(range(1, len(points) + 1))
+    assert values[-1] == pytest.approx(study.summary["hypervolume"]["value"])
+    assert [one.seconds for one in study.ended] == sorted(one.seconds for one in study.ended)
+
+
+def test_the_order_of_trials_is_that_of_their_ends(raw: Path) -> None:
+    study = read_study(raw)
+    ends = {trial.number: trial.datetime_complete for trial in study.trials}
+    assert [one.number for one in study.ended] == sorted(ends, key=lambda number: (ends[number], number))
+
+
+def trial(width: int, temperature: float) -> Any:
+    distributions = {
+        "width": optuna.distributions.IntDistribution(1, 8),
+        "temperature": optuna.distributions.FloatDistribution(1, 16),
+    }
+    values = [width / 8, 10.0]
+    return optuna.trial.create_trial(
+        params={"width": width, "temperature": temperature}, distributions=distributions, values=values
+    )
+
+
+def test_what_alone_decides_the_accuracy_is_alone_important(raw: Path) -> None:
+    study = read_study(raw)
+    trials = [trial(width, temperature) for width in range(1, 9) for temperature in (1.0, 5.0, 9.0, 15.0)]
+    found = importance(dataclasses.replace(study, trials=trials))
+    assert found is not None and not found["few"] and found["trials"] == 32
+    first, second = found["parameters"]
+    assert first["name"] == "width" and first["fanova"] > 0.95 and second["fanova"] < 0.05
+    assert sum(one["fanova"] for one in found["parameters"]) == pytest.approx(1)
+    assert importance(dataclasses.replace(study, trials=trials[:4])) is None, "these do not differ"
+    few = importance(dataclasses.replace(study, trials=trials[2:7]))
+    assert few is not None and few["few"]
+
+
+def test_edges_of_the_space_that_the_frontier_touches(tiny: Callable[..., Spec]) -> None:
+    paths = ("architecture.width", "objective.kd.weight", "objective.kd.temperature")
+    rows = [
+        dict(zip((f"param.{path}" for path in paths), values, strict=True)) for values in ((1, 0.01, 16.0), (12, 0.5, 1.03))
+    ]
+    found = {(one["path"], one["end"]): (one["count"], one["of"]) for one in edges(tiny(), rows)}
+    assert found == {
+        ("architecture.width", "low"): (1, 2),
+        ("architecture.width", "high"): (1, 2),
+        ("objective.kd.weight", "low"): (1, 2),
+        ("objective.kd.temperature", "high"): (1, 2),
+        ("objective.kd.temperature", "low"): (1, 2),
+    }
+
+
+def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., Spec], raw: Path) -> None:
+    priced = tiny(resources={"gpus": 0, "prices": {"per_hour": 0.5, "currency": "CHF", "watts": 65}})
+    found = cost(priced, 7200)
+    assert found is not None and found["money"] == 1 and found["currency"] == "CHF" and found["kwh"] == pytest.approx(0.13)
+    assert cost(tiny(), 7200) is None and "prices" not in tiny().document()["resources"]
+    document = Folder(raw).read().document()
+    document["resources"]["prices"] = {"per_hour": 1.0}
+    assert not Folder(raw).changes(parse(document), extend=False)
+    with pytest.raises(UsageError, match="currency"):
+        tiny(resources={"prices": {"per_hour": 1, "currency": "euro"}})
+
+
+def test_hours_are_those_of_the_stored_stages(raw: Path, confirmed: Path) -> None:
+    study = read_study(raw)
+    keys = study.stages.store.keys("stages")
+    total = sum(study.stages.measured(key)["seconds"] for key in keys)
+    assert method(study)["seconds"]["search"] == pytest.approx(total) and method(study)["seconds"]["confirm"] == 0
+    after = read_study(confirmed)
+    seconds = method(after)["seconds"]
+    keys = after.stages.store.keys("stages")
+    assert seconds["search"] == pytest.approx(total)
+    assert sum(seconds.values()) == pytest.approx(sum(after.stages.measured(key)["seconds"] for key in keys))
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))
+def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int, int, int]]) -> None:
+    spots = [{"params": a, "macs": b, "bytes": a, "latency_ms": None, "accuracy": c, "text": ""} for a, b, c in table]
+    found = line(spots, name="f", split="validation", color="--student")
+    assert found is not None
+    for axis in ("params", "macs"):
+        drawn = list(zip(found["meta"]["x"][axis], found["meta"]["y"][axis], strict=True))
+        best = [(one[axis], one["accuracy"]) for one in spots]
+        expected = {(x, y) for x, y in best if not any(u <= x and v >= y and (u, v) != (x, y) for u, v in best)}
+        assert drawn == sorted(expected)
+    assert found["meta"]["x"]["latency_ms"] == []
+
+
+def test_a_chain_is_drawn_from_the_teacher_down(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    for one in finalists(study):
+        drawn = picture(one, study.teacher["stage"])
+        roles = [box["role"] for box in drawn["boxes"]]
+        assert roles[-1] == "student" and len(drawn["arrows"]) == len(roles) - 1
+        network = study.stages.network(one["stage"])
+        if isinstance(network, Stage) and network.teachers:
+            assert roles[0] == "teacher" and set(roles[1:-1]) <= {"assistant"}
+        tops = [box["y"] for box in drawn["boxes"]]
+        assert tops == sorted(tops) and tops[-1] + drawn["box"] < drawn["height"]
+
+
+def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
+    text = page.read_text()
+    assert len(text) < 5.5e6
+    assert not re.findall(
+        r'<(?:script|img|iframe)[^>]*\ssrc="(?!data:)|<link[^>]*href="(?!data:)|@import|url\((?!data:)', _own(text)
+    )
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+
+
+def _own(text: str) -> str:
+    """Without plotly's own script."""
+    return max(re.split(r"<script>/\*\*|</html>", text), key=lambda part: part.count("<section"))
+
+
+def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page: Path, raw: Path) -> None:
+    for path in (page, Path(write_page(raw)["page"])):
+        for width, scheme in itertools.product((1280, 390), ("light", "dark")):
+            seen = pages.opened(browser, path, width, scheme)
+            assert [url.split(":", 1)[0] for url in seen.requests] == ["file"] and seen.said == []
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+            seen.page.close()
+
+
+def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    title = seen.page.locator("#frontier-plot .xtitle")
+    spot = "document.getElementById('frontier-plot').data.find((one) => one.name.startsWith('teacher')).x[0]"
+    for place, (axis, text) in enumerate(AXES.items()):
+        button = seen.page.locator(f'[data-sets="axis"] button[value="{axis}"]')
+        if place % 2:
+            button.focus()
+            seen.page.keyboard.press("Enter")
+        else:
+            button.click()
+        seen.page.wait_for_function(
+            f"document.querySelector('#frontier-plot .xtitle').textContent.startsWith({json.dumps(text)})"
+        )
+        assert title.text_content() == f"{text} (logarithmic)"
+        pressed = seen.page.locator('[data-sets="axis"] button[aria-pressed="true"]')
+        assert pressed.count() == 1 and pressed.get_attribute("value") == axis
+        study = read_study(page.parent)
+        assert study.confirmed is not None
+        teacher = study.confirmed.teacher
+        assert seen.page.evaluate(spot) == (teacher["latency"]["one"]["p50_ms"] if axis == "latency_ms" else teacher[axis])
+    assert seen.said == []
+    seen.page.close()
+
+
+def test_the_split_is_switched(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    names = "document.getElementById('frontier-plot').data.map((one) => one.meta.split)"
+    for split, expected in (("validation", {"validation"}), ("both", {"validation", "test"}), ("test", {"test"})):
+        seen.page.locator(f'[data-sets="split"] button[value="{split}"]').click()
+        assert set(seen.page.evaluate(names)) == expected
+    seen.page.close()
+
+
+def test_before_confirm_latency_cannot_be_chosen(browser: Browser, raw: Path) -> None:
+    seen = pages.opened(browser, Path(write_page(raw)["page"]))
+    assert seen.page.locator('[data-sets="axis"] button[value="latency_ms"]').is_disabled()
+    seen.page.close()
+
+
+def test_columns_sort_both_ways_with_what_is_unknown_last(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    heads = seen.page.locator("#table thead th")
+    for column in range(heads.count()):
+        button = heads.nth(column).locator("button")
+        for order in ("ascending", "descending"):
+            button.click()
+            assert heads.nth(column).get_attribute("aria-sort") == order
+            assert seen.page.locator("#table th[aria-sort]").count() == 1
+            cells = seen.page.locator(f"#table tbody tr > :nth-child({column + 1})")
+            found = [str(one) for one in cells.evaluate_all("(all) => all.map((one) => one.dataset.value)")]
+            known = [one for one in found if one]
+            assert found == known + [""] * (len(found) - len(known))
+            with_numbers = [float(one) for one in known] if not _is_text(known) else known
+            if not _is_text(known):
+                assert with_numbers == sorted(with_numbers, reverse=order == "descending")  # type: ignore[type-var]
+    seen.page.close()
+
+
+def _is_text(values: list[str]) -> bool:
+    return any(re.fullmatch(r"-?[\d.]+(e-?\d+)?", one) is None for one in values)
+
+
+def test_a_person_who_does_not_see_it_finds_the_way(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    levels = [int(one[1]) for one in seen.page.locator("h1, h2, h3").evaluate_all("(all) => all.map((one) => one.tagName)")]
+    assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in itertools.pairwise(levels))
+    for one in seen.page.locator('[role="img"]').all():
+        assert one.get_attribute("aria-label") or one.get_attribute("aria-labelledby")
+    assert seen.page.locator("table caption").count() == seen.page.locator("table").count()
+    assert seen.page.locator("thead th:not([scope=col]), tbody th:not([scope=row])").count() == 0
+    ids = seen.page.evaluate("[...document.querySelectorAll('main [id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("document.activeElement.className") == "skip"
+    seen.page.close()
+
+
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
+  const probe = document.body.appendChild(document.createElement("span"));
+  const color = (name) => { probe.style.color = `var(${name})`; return light(parse(getComputedStyle(probe).color)); };
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const found = {};
+  for (const name of ["--text", "--quiet", "--link", "--good", "--bad", "--student", "--assistant", "--labels", "--teacher",
+                      "--tested", "--muted"])
+    found[name] = Math.min(ratio(color(name), color("--back")), ratio(color(name), color("--panel")));
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_is_aa(browser: Browser, page: Path, scheme: str) -> None:
+    """WCAG 2.2: 4.5 to 1 for text (1.4.3), 3 to 1 for marks (1.4.11)."""
+    seen = pages.opened(browser, page, scheme=scheme)
+    found = seen.page.evaluate(CONTRAST)
+    text = {name: found.pop(name) for name in ("--text", "--quiet", "--link", "--good", "--bad")}
+    assert min(text.values()) >= 4.5, text
+    assert min(found.values()) >= 3, found
+    ink = seen.page.evaluate("getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill")
+    assert ink == seen.page.evaluate("getComputedStyle(document.body).color"), "the picture is in the page's own ink"
+    seen.page.close()
+
+
+def test_the_picture_follows_when_it_gets_dark(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    ink = "getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill"
+    before = seen.page.evaluate(ink)
+    seen.page.emulate_media(color_scheme="dark")
+    seen.page.wait_for_function(f"{ink} !== {json.dumps(before)}")
+    assert seen.page.evaluate(ink) == seen.page.evaluate("getComputedStyle(document.body).color")
+    seen.page.close()
+
+
+def hostile(study: Study) -> Study:
+    rows = [row | {"architecture": EVIL, "chain": f"{EVIL} > {EVIL}", "reason": EVIL} for row in study.rows]
+    rows[-1] |= {"state": "failed", "frontier": False, "accuracy": None}
+    return dataclasses.replace(study, rows=rows, spec=study.spec.model_copy(update={"study": EVIL}))
+
+
+def test_hostile_names_are_only_text(browser: Browser, raw: Path, tmp_path: Path) -> None:
+    path = tmp_path / "evil.html"
+    path.write_text(render("page.html", facts(hostile(read_study(raw)), Wanted())))
+    seen = pages.opened(browser, path)
+    assert seen.said == [] and seen.page.title().startswith(EVIL.strip())
+    assert EVIL.strip() in (seen.page.locator("h1").text_content() or "")
+    assert seen.page.locator("main b").count() == 0
+    assert seen.page.locator('script:not([type="application/json"])').count() == 2
+    last = "document.getElementById('frontier-plot').data.length - 1"
+    seen.page.evaluate(f"Plotly.Fx.hover('frontier-plot', [{{curveNumber: {last}, pointNumber: 0}}])")
+    seen.page.wait_for_selector("#frontier-plot .hoverlayer .hovertext text")
+    hovered = seen.page.locator("#frontier-plot .hoverlayer").text_content() or ""
+    assert "<script>alert(1)</script>" in hovered and "<b>bold</b>" in hovered and seen.said == []
+    seen.page.close()
+
+
+def test_the_pdf_is_printed_where_chromium_is(browser: Browser, page: Path) -> None:
+    found = print_pdf(page)
+    assert found == page.with_suffix(".pdf") and found.read_bytes().startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", found.read_bytes()))
+
+
+def test_without_chromium_there_is_no_pdf_and_one_line_says_so(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (raw / "report.pdf").unlink(missing_ok=True)
+    assert main(["report", str(raw)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("no Chromium is installed") == 1 and "report.html" in said
+    assert not (raw / "report.pdf").exists() and (raw / "report.html").exists()
+
+
+def test_report_takes_what_smallest_takes(
+    confirmed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(confirmed))
+    assert main(["report", str(confirmed), "--accuracy", "0.3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"]["target"] == 0.3 and found["answer"]["sentence"].startswith("Yes: ") and found["frontier"]
+    assert main(["report", str(confirmed), "--accuracy", "0.3", "--retain", "0.9"]) == 2
+    assert main(["report", str(confirmed / "none")]) == 2
