@@ -27,8 +27,9 @@ from autodistill.page.finalists import difference, finalists, paid, rules, the_t
 from autodistill.page.health import course, edges, importance
 from autodistill.page.method import cost, method
 from autodistill.page.pdf import print_pdf
-from autodistill.page.render import floor_percent, render
+from autodistill.page.render import render
 from autodistill.page.study import Study, read_study
+from autodistill.page.words import floor_percent, points
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.folder import Folder
@@ -142,12 +143,19 @@ def test_a_difference_and_its_interval_in_closed_form() -> None:
     reach = 1.959963984540054 * math.sqrt((0.09 + 0.16) / 100)
     assert found["mean"] == pytest.approx(0.1)
     assert (found["low"], found["high"]) == pytest.approx((0.1 - reach, 0.1 + reach))
-    assert found["verdict"] == "gain" if reach < 0.1 else "noise"
+    assert reach < 0.1 and found["verdict"] == "gain"
 
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.01, 0.02, "gain"), (-0.02, -0.01, "loss"), (-0.01, 0.01, "noise"), (0.0, 0.1, "noise"), (None, None, "unknown")],
+    [
+        (0.01, 0.02, "gain"),
+        (-0.02, -0.01, "loss"),
+        (-0.01, 0.01, "noise"),
+        (0.0, 0.1, "noise"),
+        (0.1, 0.1 + 1e-15, "unknown"),
+        (None, None, "unknown"),
+    ],
 )
 def test_a_gain_counts_only_beyond_the_noise(low: float | None, high: float | None, said: str) -> None:
     assert verdict(low, high) == said
@@ -181,6 +189,7 @@ def test_the_rule_names_the_smallest_that_has_what_is_needed(pairs: list[tuple[i
 
 def test_a_bound_is_rounded_down() -> None:
     assert floor_percent(0.9799) == "97.9%" and floor_percent(0.5) == "50.0%"
+    assert points(-0.0001) == "+0.0" and points(-0.012) == "\u22121.2"
 
 
 def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .words import points
+
 Facts = dict[str, Any]
 WIDTH, BOX, GAP, EDGE = 340, 62, 46, 1
 """Of the picture, a box's height, the room for an arrow between two, and a border; in pixels."""
@@ -41,8 +43,8 @@ def _gain(one: Facts) -> Facts:
     for name, over in (("direct", "over direct"), ("from_labels", "over labels")):
         gain = one["gains"].get(name)
         if gain is not None:
-            noise = " (noise)" if gain["verdict"] == "noise" else ""
-            return {"text": f"{100 * gain['mean']:+.1f} points {over}{noise}", "verdict": gain["verdict"]}
+            noise = {"noise": " (noise)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")
+            return {"text": f"{points(gain['mean'])} points {over}{noise}", "verdict": gain["verdict"]}
     return {}
 
 

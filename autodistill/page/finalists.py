@@ -16,6 +16,8 @@ TWINS = {
     "direct": "the same student without assistants",
     "direct_long": "the same without assistants, for as long as the whole chain took",
 }
+NARROW = 1e-9
+"""An interval this narrow comes of values that happen to be alike."""
 Z = 1.959963984540054
 """The normal quantile of a two-sided 95 % interval."""
 
@@ -94,8 +96,10 @@ def difference(own: float, other: float, n: int) -> Facts:
 
 
 def verdict(low: float | None, high: float | None) -> str:
-    """`gain` or `loss` where the interval leaves 0 out, else `noise`; `unknown` without an interval."""
-    if low is None or high is None:
+    """`gain` or `loss` where the interval leaves 0 out, else `noise`; `unknown` without an interval, or with one of no
+    width, as of two seeds that happen to be alike.
+    """
+    if low is None or high is None or high - low < NARROW:
         return "unknown"
     return "gain" if low > 0 else "loss" if high < 0 else "noise"
 
@@ -108,7 +112,7 @@ def paid(one: Facts) -> Facts:
     """
     if one["chain"].count(" > ") < 2:
         return {"said": "none", "against": []}
-    against = [{"twin": TWINS[name], **gain} for name in ("direct", "direct_long") if (gain := one["gains"].get(name))]
+    against = [{"name": TWINS[name], **gain} for name in ("direct", "direct_long") if (gain := one["gains"].get(name))]
     verdicts = {gain["verdict"] for gain in against}
     if not against or "unknown" in verdicts:
         return {"said": "unknown", "against": against}

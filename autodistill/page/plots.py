@@ -75,7 +75,8 @@ def _twin(row: Mapping[str, Any]) -> Facts:
 
 
 def _twins(twins: Sequence[Facts], name: str, split: str) -> Facts | None:
-    return trace(twins, name=name, split=split, color="--labels", symbol="square-open", size=9)
+    """Without intervals: the bars of the picture are over samples, of one network each."""
+    return trace(twins, intervals=False, name=name, split=split, color="--labels", symbol="square-open", size=9)
 
 
 def _members(spots: Sequence[Facts], split: str, end: str) -> list[Facts | None]:
@@ -100,8 +101,8 @@ def _on_test(study: Study) -> list[Facts | None]:
             {**one, "chain": ""},
             role="the same student trained from labels",
             kind="twin",
-            seen=_over_seeds(twin),
-            note="mean over seeds",
+            seen={"accuracy": twin["mean"]},
+            note=f"mean over {twin['n']} seeds",
         )
         for one in members
         if (twin := one["twins"]["from_labels"])
@@ -129,10 +130,6 @@ def _tested(one: Mapping[str, Any], role: str, note: str) -> Facts:
     return spot(
         one, role=role, kind="frontier", seen=one["test"], latency=latency, note=", ".join(filter(None, [note, "test samples"]))
     )
-
-
-def _over_seeds(twin: Mapping[str, Any]) -> Facts:
-    return {"accuracy": twin["mean"], "low": twin["low"], "high": twin["high"]}
 
 
 def course_figure(course: Sequence[Mapping[str, Any]]) -> Facts:

@@ -33,13 +33,16 @@
 
   const range = (figure, state) => (state.range === "near" ? { range: [figure.near, 100.5] } : { autorange: true });
 
-  function layout(figure, state, shown) {
+  // A page of A4 is laid out without telling anybody its width: 186 mm at 96 dots an inch.
+  const paper = (box) => (root.classList.contains("printing") ? { width: 700, height: box.classList.contains("low") ? 256 : 480 } : {});
+
+  function layout({ box, figure, state }, shown) {
     const text = css("--text"), rule = css("--rule");
     const axis = { gridcolor: rule, linecolor: rule, zerolinecolor: rule };
     const x = { ...figure.layout.xaxis, ...axis };
     if (figure.axes) x.title = { text: `${figure.axes[state.axis].title} (logarithmic)` };
     return {
-      ...figure.layout, ...levels(figure, shown), autosize: true, xaxis: x,
+      ...figure.layout, ...levels(figure, shown), autosize: true, ...paper(box), xaxis: x,
       yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
@@ -51,7 +54,7 @@
     const { box, figure, state } = plot;
     const shown = (split) => state.split === "both" || split === state.split;
     const data = figure.data.filter((trace) => shown(trace.meta.split)).map((trace) => painted(trace, state.axis));
-    return Plotly.react(box, data, layout(figure, state, shown), {
+    return Plotly.react(box, data, layout(plot, shown), {
       responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     });
@@ -77,8 +80,17 @@
   }
   const redraw = () => Promise.all(plots.map(draw));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => { root.classList.add("printing"); redraw(); });
-  addEventListener("afterprint", () => { root.classList.remove("printing"); redraw(); });
+  const folded = [...document.querySelectorAll("details.printed")];
+  addEventListener("beforeprint", () => {
+    root.classList.add("printing");
+    for (const one of folded) one.open = true;
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("printing");
+    for (const one of folded) one.open = false;
+    redraw();
+  });
 
   const value = (row, column) => {
     const cell = row.cells[column];
