@@ -435,6 +435,30 @@ def test_the_picture_follows_when_it_gets_dark(browser: Browser, page: Path) -> 
     seen.page.close()
 
 
+def test_on_paper_it_is_light_and_shows_the_spec(browser: Browser, page: Path) -> None:
+    ink = "getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill"
+    seen = pages.opened(browser, page, scheme="dark")
+    dark = seen.page.evaluate(ink)
+    seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen.page.wait_for_function(f"{ink} !== {json.dumps(dark)}")
+    assert seen.page.locator("details.printed pre").is_visible()
+    seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    seen.page.wait_for_function(f"{ink} === {json.dumps(dark)}")
+    assert not seen.page.locator("details.printed pre").is_visible() and seen.said == []
+    seen.page.close()
+
+
+def test_before_any_trial_has_ended_there_is_a_page_too(browser: Browser, raw: Path, tmp_path: Path) -> None:
+    study = read_study(raw)
+    empty = dataclasses.replace(study, rows=[study.teacher], trials=[], ended=[])
+    path = tmp_path / "empty.html"
+    path.write_text(render("page.html", facts(empty, Wanted())))
+    seen = pages.opened(browser, path)
+    text = seen.page.locator("main").inner_text()
+    assert "no student is on the frontier yet" in text and "No trial has ended yet." in text and seen.said == []
+    seen.page.close()
+
+
 def hostile(study: Study) -> Study:
     rows = [row | {"architecture": EVIL, "chain": f"{EVIL} > {EVIL}", "reason": EVIL} for row in study.rows]
     rows[-1] |= {"state": "failed", "frontier": False, "accuracy": None}

@@ -64,7 +64,7 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
         )
     able = [row for row in study.members if _within(row, wanted)]
     target = _target(study, wanted)
-    row, how = _one(able, target, study.n)
+    row, how = _one(able, target, study.n) if study.members else (None, "no student is on the frontier yet")
     teacher = study.teacher
     saves = row and {
         "smaller": teacher["params"] / max(1, row["params"]),
