@@ -6,6 +6,7 @@ import contextlib
 import copy
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,13 @@ class Seen:
     page: Page
     requests: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+
+    def until(self, expression: str) -> None:
+        """Waits until it is true. Playwright's own way to wait evaluates text in the page, which the page forbids."""
+        deadline = time.monotonic() + 60
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            self.page.wait_for_timeout(20)
 
 
 @contextlib.contextmanager

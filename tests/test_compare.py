@@ -56,6 +56,9 @@ def test_test_accuracies_are_drawn_only_where_all_are_confirmed(two: tuple[Path,
     assert both["tested"] and set(both["figure"]["splits"]) == {"validation", "test"}
     mixed = facts([read_study(two[0]), read_study(confirmed[1])])
     assert not mixed["tested"] and mixed["some_confirmed"] and mixed["figure"]["splits"] == ["validation"]
+    assert [len(one["opened"]) for one in mixed["studies"]] == [0, 1]
+    plain = facts([read_study(path) for path in two])
+    assert [one["validation"] for one in mixed["rows"]] == [one["validation"] for one in plain["rows"]], "searched files, both"
 
 
 def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path], tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path],
         lines = "document.getElementById('frontier-plot').data.filter((one) => one.mode === 'lines').length"
         assert seen.page.evaluate(lines) == 2
         seen.page.locator('[data-sets="axis"] button[value="macs"]').click()
-        seen.page.wait_for_function("document.querySelector('#frontier-plot .xtitle').textContent.startsWith('multiply')")
+        seen.until("document.querySelector('#frontier-plot .xtitle').textContent.startsWith('multiply')")
         button = seen.page.locator("thead th button", has_text="validation").last
         button.click()
         cells = seen.page.locator("section:last-of-type tbody tr td:nth-child(4)")

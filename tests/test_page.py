@@ -30,6 +30,7 @@ from autodistill.page.pdf import print_pdf
 from autodistill.page.render import render
 from autodistill.page.study import Study, read_study
 from autodistill.page.words import floor_percent, points
+from autodistill.space import domains_of
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.folder import Folder
@@ -203,8 +204,9 @@ def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) ->
 
 def test_the_order_of_trials_is_that_of_their_ends(raw: Path) -> None:
     study = read_study(raw)
-    ends = {trial.number: trial.datetime_complete for trial in study.trials}
+    ends = {one.number: one.datetime_complete for one in study.trials if "assistant" not in one.user_attrs["facts"]}
     assert [one.number for one in study.ended] == sorted(ends, key=lambda number: (ends[number], number))
+    assert len(ends) == sum(row["trial"] is not None for row in study.rows)
 
 
 def trial(width: int, temperature: float) -> Any:
@@ -233,17 +235,30 @@ def test_what_alone_decides_the_accuracy_is_alone_important(raw: Path) -> None:
 
 def test_edges_of_the_space_that_the_frontier_touches(tiny: Callable[..., Spec]) -> None:
     paths = ("architecture.width", "objective.kd.weight", "objective.kd.temperature")
-    rows = [
-        dict(zip((f"param.{path}" for path in paths), values, strict=True)) for values in ((1, 0.01, 16.0), (12, 0.5, 1.03))
-    ]
+    searched = ((1, 0.01, 16.0), (12, 0.5, 1.03))
+    rows = [_params("student", **dict(zip(paths, values, strict=True))) for values in searched]
+    rows.append(_params("from labels", **dict(zip(paths, (5, 0.0, 1.0), strict=True))))
     found = {(one["path"], one["end"]): (one["count"], one["of"]) for one in edges(tiny(), rows)}
     assert found == {
-        ("architecture.width", "low"): (1, 2),
-        ("architecture.width", "high"): (1, 2),
-        ("objective.kd.weight", "low"): (1, 2),
+        ("architecture.width", "low"): (1, 3),
+        ("architecture.width", "high"): (1, 3),
+        ("objective.kd.weight", "low"): (2, 3),
         ("objective.kd.temperature", "high"): (1, 2),
         ("objective.kd.temperature", "low"): (1, 2),
-    }
+    }, "a temperature says nothing of a student that learns from labels"
+
+
+def test_an_edge_counts_only_where_its_branch_was_taken(tiny: Callable[..., Spec]) -> None:
+    term = {"optional": True, "weight": 0.5, "temperature": {"uniform": [1, 4]}}
+    spec = tiny(student__objective={"ce": {"weight": "rest"}, "kd": term})
+    [path] = [path for path in domains_of(spec) if path.endswith(".temperature")]
+    branch, taken = path[: path.index("{")], int(path[path.index("{") + 1])
+    rows = [_params("student", **{path: 1.0, branch: option}) for option in (taken, 1 - taken)]
+    assert [(one["count"], one["of"]) for one in edges(spec, rows)] == [(1, 1)]
+
+
+def _params(role: str, **values: Any) -> dict[str, Any]:
+    return {"role": role} | {f"param.{path}": value for path, value in values.items()}
 
 
 def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., Spec], raw: Path) -> None:
@@ -330,9 +345,7 @@ def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: P
             seen.page.keyboard.press("Enter")
         else:
             button.click()
-        seen.page.wait_for_function(
-            f"document.querySelector('#frontier-plot .xtitle').textContent.startsWith({json.dumps(text)})"
-        )
+        seen.until(f"document.querySelector('#frontier-plot .xtitle').textContent.startsWith({json.dumps(text)})")
         assert title.text_content() == f"{text} (logarithmic)"
         pressed = seen.page.locator('[data-sets="axis"] button[aria-pressed="true"]')
         assert pressed.count() == 1 and pressed.get_attribute("value") == axis
@@ -430,7 +443,7 @@ def test_the_picture_follows_when_it_gets_dark(browser: Browser, page: Path) -> 
     ink = "getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill"
     before = seen.page.evaluate(ink)
     seen.page.emulate_media(color_scheme="dark")
-    seen.page.wait_for_function(f"{ink} !== {json.dumps(before)}")
+    seen.until(f"{ink} !== {json.dumps(before)}")
     assert seen.page.evaluate(ink) == seen.page.evaluate("getComputedStyle(document.body).color")
     seen.page.close()
 
@@ -440,10 +453,10 @@ def test_on_paper_it_is_light_and_shows_the_spec(browser: Browser, page: Path) -
     seen = pages.opened(browser, page, scheme="dark")
     dark = seen.page.evaluate(ink)
     seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    seen.page.wait_for_function(f"{ink} !== {json.dumps(dark)}")
+    seen.until(f"{ink} !== {json.dumps(dark)}")
     assert seen.page.locator("details.printed pre").is_visible()
     seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
-    seen.page.wait_for_function(f"{ink} === {json.dumps(dark)}")
+    seen.until(f"{ink} === {json.dumps(dark)}")
     assert not seen.page.locator("details.printed pre").is_visible() and seen.said == []
     seen.page.close()
 

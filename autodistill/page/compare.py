@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace as replace_fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -81,17 +82,23 @@ def facts(studies: Sequence[Study]) -> Facts:
     names = _names(studies)
     tests = {None if one.confirmed is None else one.confirmed.facts["test"]["n"] for one in studies}
     tested = None not in tests and len(tests) == 1
+    known = [one.confirmed is not None for one in studies]
+    opened = [[] if one.confirmed is None else one.confirmed.facts["opened"] for one in studies]
+    if not tested:  # a file chosen among seeds would stand beside one that was searched
+        studies = [replace_fields(one, confirmed=None) for one in studies]
     rows = [
         {**one, "study": name, "place": place}
         for place, (name, study) in enumerate(zip(names, studies, strict=True))
         for one in [*_frontier(study), the_teacher(study)]
     ]
     return {
-        "studies": [_described(name, study) for name, study in zip(names, studies, strict=True)],
+        "studies": [
+            _described(name, study) | {"opened": looks} for name, study, looks in zip(names, studies, opened, strict=True)
+        ],
         "figure": _figure(studies, names, tested),
         "rows": sorted(rows, key=lambda one: (one["params"], one["place"])),
         "tested": tested,
-        "some_confirmed": any(one.confirmed is not None for one in studies),
+        "some_confirmed": any(known),
         "n": studies[0].n,
         "version": version("autodistill-search"),
     }
@@ -117,7 +124,6 @@ def _described(name: str, study: Study) -> Facts:
         "reference": study.summary["hypervolume"]["reference"]["params"],
         "best": best and {key: best[key] for key in ("architecture", "params", "accuracy")},
         "teacher": {key: study.teacher[key] for key in ("architecture", "params", "accuracy")},
-        "opened": [] if study.confirmed is None else study.confirmed.facts["opened"],
     }
 
 

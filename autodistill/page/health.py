@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import Counter
 from typing import Any
@@ -90,12 +91,22 @@ def edges(spec: Spec, members: list[Row]) -> list[dict[str, Any]]:
     for path, domain in domains_of(spec).items():
         if isinstance(domain, Choice) or domain.low == domain.high or path.startswith("assistants."):
             continue
-        values = [row[f"{PARAM}{path}"] for row in members if row.get(f"{PARAM}{path}") is not None]
+        values = [row[f"{PARAM}{path}"] for row in members if _matters(path, row)]
         for end, name in ((domain.low, "low"), (domain.high, "high")):
             count = sum(_is_at(value, end, domain) for value in values)
             if count:
                 found.append({"path": path, "end": name, "value": end, "count": count, "of": len(values)})
     return found
+
+
+def _matters(path: str, row: Row) -> bool:
+    """Whether a row has a parameter and its network depends on it: every one is proposed, in branches not taken too."""
+    if row.get(f"{PARAM}{path}") is None:
+        return False
+    if row["role"] == "from labels" and path.startswith("objective.") and not path.endswith(".weight"):
+        return False
+    options = re.finditer(r"\{(\d+)\}", path)
+    return all(row.get(f"{PARAM}{path[: one.start()]}") == int(one[1]) for one in options)
 
 
 def _is_at(value: float, end: float, domain: Domain) -> bool:

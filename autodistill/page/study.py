@@ -32,7 +32,7 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """`ended` is in the order in which trials ended, as far as the record knows; `trials` are Optuna's own."""
+    """`ended` is in the order in which students' trials ended, as far as the record knows; `trials` are Optuna's own."""
 
     path: Path
     spec: Spec
@@ -92,7 +92,8 @@ def read_study(path: Path | str) -> Study:
 
 
 def _in_order(trials: Sequence[FrozenTrial], facts: Sequence[dict[str, Any]]) -> list[Ended]:
-    done = [(trial, known) for trial, known in zip(trials, facts, strict=True) if trial.state.is_finished()]
+    pairs = zip(trials, facts, strict=True)
+    done = [(trial, known) for trial, known in pairs if trial.state.is_finished() and "assistant" not in known]
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     done.sort(key=lambda one: (one[0].datetime_complete or datetime.max, one[0].number))
     return [
