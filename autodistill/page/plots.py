@@ -40,7 +40,7 @@ def _on_validation(study: Study) -> list[Facts | None]:
     able = [spot(row, role="", kind="", seen=row, latency=latency.get(row["stage"])) for row in study.able]
     split = "validation"
     crowd = [_crowd(spots, kind) for kind in CROWD]
-    twins = [_twin(row) for row in study.members if row["from_labels"] is not None]
+    twins = [_twin(row, latency.get(row["stage"])) for row in study.members if row["from_labels"] is not None]
     return [
         *crowd,
         line(able, name="frontier, validation", split=split, color="--student"),
@@ -69,9 +69,10 @@ def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
     return trace(chosen, name=name, split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
 
 
-def _twin(row: Mapping[str, Any]) -> Facts:
+def _twin(row: Mapping[str, Any], latency: float | None) -> Facts:
+    """Trained from labels it is the same network, and as fast."""
     seen = {"accuracy": row["from_labels"]}
-    return spot({**row, "chain": ""}, role="the same student trained from labels", kind="twin", seen=seen)
+    return spot({**row, "chain": ""}, role="the same student trained from labels", kind="twin", seen=seen, latency=latency)
 
 
 def _twins(twins: Sequence[Facts], name: str, split: str) -> Facts | None:
@@ -102,6 +103,7 @@ def _on_test(study: Study) -> list[Facts | None]:
             role="the same student trained from labels",
             kind="twin",
             seen={"accuracy": twin["mean"]},
+            latency=one["latency"]["one"]["p50_ms"],
             note=f"mean over {twin['n']} seeds",
         )
         for one in members

@@ -46,6 +46,7 @@
       yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
+      modebar: { color: css("--quiet"), activecolor: css("--text"), bgcolor: "rgba(0,0,0,0)" },
       hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--quiet"), font: { color: text, size: 12 }, align: "left" },
     };
   }
