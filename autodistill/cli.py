@@ -1,4 +1,4 @@
-"""Floor 10: the command line. Imports what a subcommand needs only when it runs."""
+"""Floor 11: the command line: what may be given, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import argparse
 import contextlib
 import errno
 import json
-import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import commands
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-Result = dict[str, Any]
-WANTED = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,24 +76,32 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    one = _command(commands, "check", _check, "say what a spec would do, before anything is trained")
+    those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    one = _command(those, "check", commands.check, "say what a spec would do, before anything is trained")
     _takes_spec(one)
-    _takes_search(_command(commands, "search", _search, "search the students of a spec, or go on with a search"))
-    _takes_confirm(_command(commands, "confirm", _confirm, "retrain the frontier with fresh seeds, then open the test split"))
-    _takes_smallest(_command(commands, "smallest", _smallest, "the smallest student that may be claimed to meet a target"))
-    _takes_export(_command(commands, "export", _export, "write a network as files that run without its study, each compared"))
-    one = _command(commands, "report", _report, "draw the tables and pictures of a study again")
-    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
-    one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
+    _takes_search(_command(those, "search", commands.search, "search the students of a spec, or go on with a search"))
+    _takes_confirm(
+        _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
+    )
+    _takes_smallest(_command(those, "smallest", commands.smallest, "the smallest student that may be claimed to meet a target"))
+    _takes_export(
+        _command(those, "export", commands.export, "write a network as files that run without its study, each compared")
+    )
+    one = _command(those, "report", commands.report, "write the page of a study, its tables and pictures")
+    _takes_folder(one)
+    _takes_wanted(one)
+    one = _command(those, "compare", commands.compare, "lay the frontiers of several studies in one page")
+    one.add_argument("folders", metavar="FOLDER", nargs="+", help="the --out of each search")
+    one.add_argument("--to", metavar="DIR", default="reports/compare", help="where to write it (default: reports/compare)")
+    one = _command(those, "explain", commands.explain, "one stage: its chain, numbers, and the command that makes it again")
     one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
-    _takes_bench(_command(commands, "bench", _bench, "compare search strategies on a table of trained students"))
+    _takes_bench(_command(those, "bench", commands.bench, "compare search strategies on a table of trained students"))
     return top
 
 
-def _command(commands: Any, name: str, run: Callable[..., Result], text: str) -> argparse.ArgumentParser:
-    one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+def _command(those: Any, name: str, run: Callable[..., commands.Result], text: str) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = those.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
     one.set_defaults(run=run)
     one.add_argument("--json", action="store_true", help="print exactly one JSON object; all else goes to standard error")
     one.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -178,156 +183,3 @@ def _takes_bench(one: argparse.ArgumentParser) -> None:
     one.add_argument("--accuracy", metavar="COLUMN", help="the column of accuracies (default: raw_1, raw_2, ... by epoch)")
     one.add_argument("--chance", type=float, default=0.0, metavar="SHARE", help="the accuracy of who guesses")
     one.add_argument("--out", metavar="DIR", help="write curves.csv, curves.png and summary.json here")
-
-
-def _check(arguments: argparse.Namespace, console: Console) -> Result:
-    from .spec import load
-
-    spec = load(arguments.spec, arguments.set)
-    from .check import check
-    from .runners import cores
-    from .text import checked
-
-    workers = max(1, int(cores() / spec.resources.cpus))
-    found = check(spec, workers=workers)
-    console.print(checked(found, workers), soft_wrap=True)
-    return found
-
-
-def _search(arguments: argparse.Namespace, console: Console) -> Result:
-    from .spec import load
-
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a batch system sends is as good as Ctrl-C
-
-    spec = load(arguments.spec, arguments.set)
-    out = str(Path(arguments.out or Path("reports") / spec.study))
-    from .runners import runner_of
-    from .study.folder import Folder
-
-    runner = runner_of(arguments.runner, arguments.address)
-    if arguments.fresh or not Folder(out).exists():
-        runner.begin()  # takes as long as what is imported below
-    from .driver import Options, search
-    from .report import summary
-    from .text import frontier_table, remarks
-
-    options = Options(
-        store=arguments.store,
-        fresh=arguments.fresh,
-        extend=arguments.extend,
-        retry_failed=arguments.retry_failed,
-        older=arguments.older,
-    )
-    study = search(
-        spec,
-        out=out,
-        runner=runner,
-        options=options,
-        console=console,
-    )
-    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
-    console.print(frontier_table(found))
-    for line in remarks(found):
-        console.print(line, soft_wrap=True)
-    console.print(f"report: {out}", soft_wrap=True)
-    stages = {"trained": len(study.trained), "reused": study.reused()}
-    return {"out": out, "seconds": _seconds(), "stages": stages, **found}
-
-
-def _confirm(arguments: argparse.Namespace, console: Console) -> Result:
-    from .confirm import confirm
-    from .runners import runner_of
-    from .study.folder import Folder
-    from .text import confirmed_table
-
-    runner = runner_of(arguments.runner, arguments.address)
-    found = confirm(Folder(arguments.folder), seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
-    console.print(confirmed_table(dict(found.facts)))
-    return {"out": str(arguments.folder), **found.facts}
-
-
-def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
-    from .answers import Wanted, lines, sentence, smallest
-
-    wanted = Wanted(**{name: getattr(arguments, name) for name in WANTED})
-    from .confirm import confirm, read, refuse_opened, went_on
-    from .runners import runner_of
-    from .study.folder import Folder
-
-    folder, runner = Folder(arguments.folder), runner_of(arguments.runner, arguments.address)
-    if arguments.within is not None:
-        from .towards import towards
-
-        if not arguments.force:
-            refuse_opened(folder.path)
-        towards(folder, wanted, seconds=arguments.within, runner=runner, console=console)
-    confirmed = None if arguments.force else read(folder.path)
-    if confirmed is None:
-        confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
-    found = smallest(confirmed, wanted)
-    since = went_on(folder, confirmed)
-    if since:
-        console.print(f"{since} trials have ended since this was confirmed; they are not in this answer", soft_wrap=True)
-    for line in lines(found):
-        console.print(line, soft_wrap=True)
-    return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}
-
-
-def _export(arguments: argparse.Namespace, console: Console) -> Result:
-    from .answers import Wanted
-    from .spec import UsageError
-
-    wanted = Wanted(**{name: getattr(arguments, name) for name in WANTED})
-    if arguments.stage is not None and wanted != Wanted(confidence=wanted.confidence):
-        raise UsageError(f"--stage {arguments.stage} names a network, and the other options ask for one; give one of the two")
-    from .export import export, written
-    from .study.folder import Folder
-
-    found = export(Folder(arguments.folder), to=arguments.to, stage=arguments.stage, wanted=wanted)
-    for line in written(found):
-        console.print(line, soft_wrap=True)
-    return found
-
-
-def _report(arguments: argparse.Namespace, console: Console) -> Result:
-    from .report import redraw, summary
-    from .study.folder import Folder
-    from .text import frontier_table
-
-    folder = Folder(arguments.folder)
-    found = summary(*redraw(folder))
-    console.print(frontier_table(found))
-    console.print(f"report: {arguments.folder}")
-    return {"out": str(arguments.folder), **found}
-
-
-def _explain(arguments: argparse.Namespace, console: Console) -> Result:
-    from .explain import explain
-    from .study.folder import Folder
-    from .text import explained
-
-    found = explain(Folder(arguments.folder), arguments.key)
-    console.print(explained(found), soft_wrap=True)
-    return found
-
-
-def _bench(arguments: argparse.Namespace, console: Console) -> Result:
-    from .bench import Asked, Table, bench
-    from .text import compared
-
-    asked = Asked(
-        strategies=arguments.strategies.split(","),
-        **{name: getattr(arguments, name) for name in ("seeds", "workers", "trials", "target", "chance")},
-    )
-    table = Table.read(Path(arguments.table), arguments.accuracy)
-    found = bench(table, asked, None if arguments.out is None else Path(arguments.out))
-    console.print(compared(found))
-    return found
-
-
-def _seconds() -> float:
-    """Wall time since this process started."""
-    import psutil
-
-    return time.time() - float(psutil.Process().create_time())

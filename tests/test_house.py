@@ -22,9 +22,10 @@ FLOORS = {
     **dict.fromkeys(("facts", "runners"), 6),
     **dict.fromkeys(("confirm", "report", "progress"), 7),
     **dict.fromkeys(("answers", "bench", "driver", "check", "explain"), 8),
-    **dict.fromkeys(("export", "towards"), 9),
-    "cli": 10,
-    "__main__": 11,
+    **dict.fromkeys(("export", "page", "towards"), 9),
+    "commands": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -90,7 +90,7 @@ def _row(row: Facts) -> str:
 def _lacking(found: Facts) -> str:
     if found["lacks"] is None:
         return "on so few test samples even all right answers would not be enough"
-    return f"it lacks {found['lacks']} more right answers on these test samples"
+    return f"it lacks {found['lacks']} more right answer{'s' * (found['lacks'] != 1)} on these test samples"
 
 
 def _needs(found: Facts) -> list[str]:

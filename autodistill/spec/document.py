@@ -156,16 +156,26 @@ def _bytes(value: Any) -> Any:
     return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
 
 
+class Prices(Value):
+    """Of the resources of one trial: money for an hour in an ISO 4217 `currency`, and the watts that they draw."""
+
+    per_hour: Annotated[float, Field(ge=0)] | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    watts: Annotated[float, Field(ge=0)] | None = None
+
+
 class Resources(Value):
     """Of one trial: `gpus` may be a fraction; a stage runs on CUDA where gpus is above 0. `auto`: 1 where CUDA is.
 
-    `cache_limit` is the most that teachers' outputs may take on the disk: bytes, or a text such as 20 GB.
+    `cache_limit` is the most that teachers' outputs may take on the disk: bytes, or a text such as 20 GB. `prices` are for
+    the report: what the search has cost.
     """
 
     cpus: Annotated[float, Field(gt=0)] = 1.0
     gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
     cache_limit: Annotated[int, Field(ge=1), BeforeValidator(_bytes)] = 20_000_000_000
+    prices: Prices | None = None
 
 
 class Spec(Value):

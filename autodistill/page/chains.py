@@ -1,0 +1,54 @@
+"""Where the boxes and arrows of a chain's picture stand: numbers only, the template draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .words import points
+
+Facts = dict[str, Any]
+WIDTH, BOX, GAP, EDGE = 340, 62, 46, 1
+"""Of the picture, a box's height, the room for an arrow between two, and a border; in pixels."""
+LETTERS = 40
+"""Of an architecture that fit into a box; the whole of it stands in the description and the table."""
+
+
+def picture(one: Facts, teacher: str) -> Facts:
+    """The chain of a finalist, its teacher on top. `said` is the same in words, for those who do not see it."""
+    links = one["links"]
+    boxes = [_box(link, place, len(links), teacher) for place, link in enumerate(links)]
+    arrows = [
+        {"x": WIDTH / 2, "y": box["y"] + BOX, "to": box["y"] + BOX + GAP, "text": "", "verdict": ""} for box in boxes[:-1]
+    ]
+    if arrows:
+        arrows[-1] |= _gain(one)
+    height = len(boxes) * BOX + (len(boxes) - 1) * GAP + 2 * EDGE
+    return {"width": WIDTH, "box": BOX, "height": height, "boxes": boxes, "arrows": arrows, "said": _said(links, arrows)}
+
+
+def _box(link: Facts, place: int, count: int, teacher: str) -> Facts:
+    role = "student" if place == count - 1 else "teacher" if not link["teachers"] or link["stage"] == teacher else "assistant"
+    name = link["architecture"]
+    return {
+        "y": EDGE + place * (BOX + GAP),
+        "role": role,
+        "name": name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\u2026",
+        "numbers": f"{link['accuracy']:.1%} validation, {link['params']:,} params",
+        "seconds": link["seconds"],
+    }
+
+
+def _gain(one: Facts) -> Facts:
+    """Beside the last arrow: what the assistants gave or, without any, what learning from the teacher gave."""
+    for name, over in (("direct", "over direct"), ("from_labels", "over labels")):
+        gain = one["gains"].get(name)
+        if gain is not None:
+            noise = {"noise": " (noise)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")
+            return {"text": f"{points(gain['mean'])} points {over}{noise}", "verdict": gain["verdict"]}
+    return {}
+
+
+def _said(links: list[Facts], arrows: list[Facts]) -> str:
+    names = [f"{link['architecture']} ({link['accuracy']:.1%}, {link['params']:,} params)" for link in links]
+    said = ", which teaches ".join(names) if len(names) > 1 else f"{names[0]}, trained from labels"
+    return said + (f"; {arrows[-1]['text']}" if arrows and arrows[-1]["text"] else "")

@@ -1,0 +1,160 @@
+"""What the two pictures of a study show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .figure import COLORS, MARKS, figure, level, line, spot, trace
+from .study import Study
+
+Facts = dict[str, Any]
+CROWD = {"dominated": "circle", "stopped": "circle-open"}
+
+
+def frontier_figure(study: Study, target: float | None) -> Facts:
+    """Accuracy against size: the frontier on validation and, once confirmed, on test, all that was tried, and baselines."""
+    traces = _on_validation(study)
+    teacher = study.teacher
+    levels = [level(teacher["accuracy"], "teacher, validation", split="validation", color="--teacher", dash="dot")]
+    if study.confirmed is not None:
+        traces += _on_test(study)
+        share = study.confirmed.teacher["test"]["accuracy"]
+        levels.append(level(share, "teacher, test", split="test", color="--teacher", dash="dot"))
+    if target is not None:
+        for split in ("validation", "test") if study.confirmed is not None else ("validation",):
+            levels.append(level(target, f"target {target:.1%}", split=split, color="--bad", dash="dash"))
+    return figure(traces, levels)
+
+
+def _on_validation(study: Study) -> list[Facts | None]:
+    latency = _latencies(study)
+    spots = []
+    for row in study.rows:
+        kind = row["role"] if row["role"] in ("teacher", "own") else "stopped" if row["state"] == "stopped" else _kind(row)
+        accuracy = row["rung_accuracy"] if kind == "stopped" else row["accuracy"]
+        if accuracy is not None:
+            seen = {"accuracy": accuracy, "low": row["low"], "high": row["high"]}
+            note = "stopped at a rung" if kind == "stopped" else ""
+            spots.append(spot(row, role=row["role"], kind=kind, seen=seen, latency=latency.get(row["stage"]), note=note))
+    able = [spot(row, role="", kind="", seen=row, latency=latency.get(row["stage"])) for row in study.able]
+    split = "validation"
+    crowd = [_crowd(spots, kind) for kind in CROWD]
+    twins = [_twin(row, latency.get(row["stage"])) for row in study.members if row["from_labels"] is not None]
+    return [
+        *crowd,
+        line(able, name="frontier, validation", split=split, color="--student"),
+        _twins(twins, "same student from labels, validation", split),
+        *_members(spots, split, ""),
+        _role([one for one in spots if one["kind"] == "own"], "own", "own", split),
+        _role([one for one in spots if one["kind"] == "teacher"], "teacher", "teacher, validation", split),
+    ]
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    return "frontier" if row["frontier"] else "dominated"
+
+
+def _latencies(study: Study) -> dict[str, float]:
+    """Milliseconds of what was confirmed, by the stage that was searched."""
+    if study.confirmed is None:
+        return {}
+    known = [study.confirmed.teacher, *study.confirmed.members]
+    return {one["stage"]: one["latency"]["one"]["p50_ms"] for one in known}
+
+
+def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
+    chosen = [one for one in spots if one["kind"] == kind]
+    name = {"dominated": "dominated, validation", "stopped": "stopped early"}[kind]
+    return trace(chosen, name=name, split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
+
+
+def _twin(row: Mapping[str, Any], latency: float | None) -> Facts:
+    """Trained from labels it is the same network, and as fast."""
+    seen = {"accuracy": row["from_labels"]}
+    return spot({**row, "chain": ""}, role="the same student trained from labels", kind="twin", seen=seen, latency=latency)
+
+
+def _twins(twins: Sequence[Facts], name: str, split: str) -> Facts | None:
+    """Without intervals: the bars of the picture are over samples, of one network each."""
+    return trace(twins, intervals=False, name=name, split=split, color="--labels", symbol="square-open", size=9)
+
+
+def _members(spots: Sequence[Facts], split: str, end: str) -> list[Facts | None]:
+    members = [one for one in spots if one["kind"] == "frontier"]
+    return [
+        _role([one for one in members if one["role"] == role], role, f"{role}{end or ', on the frontier'}", split)
+        for role in ("student", "assistant", "from labels")
+    ]
+
+
+def _role(spots: Sequence[Facts], role: str, name: str, split: str) -> Facts | None:
+    size = 17 if role == "teacher" else 11
+    return trace(spots, name=name, split=split, color=COLORS[role], symbol=MARKS[role], size=size)
+
+
+def _on_test(study: Study) -> list[Facts | None]:
+    assert study.confirmed is not None
+    members, teacher = study.confirmed.members, study.confirmed.teacher
+    spots = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "within noise of it") for one in members]
+    twins = [
+        spot(
+            {**one, "chain": ""},
+            role="the same student trained from labels",
+            kind="twin",
+            seen={"accuracy": twin["mean"]},
+            latency=one["latency"]["one"]["p50_ms"],
+            note=f"mean over {twin['n']} seeds",
+        )
+        for one in members
+        if (twin := one["twins"]["from_labels"])
+    ]
+    on_it = [one for one, member in zip(spots, members, strict=True) if member["on_frontier"]]
+    near = [one for one, member in zip(spots, members, strict=True) if not member["on_frontier"]]
+    return [
+        trace(near, name="within noise of the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
+        line(on_it, name="frontier, test", split="test", color="--tested", dash="dash"),
+        _twins(twins, "same student from labels, test (mean over seeds)", "test"),
+        trace(on_it, name="chosen weights, test", split="test", color="--tested", symbol="diamond", size=11),
+        trace(
+            [_tested(teacher, "teacher", "")],
+            name="teacher, test",
+            split="test",
+            color="--teacher",
+            symbol="star-diamond",
+            size=15,
+        ),
+    ]
+
+
+def _tested(one: Mapping[str, Any], role: str, note: str) -> Facts:
+    latency = one["latency"]["one"]["p50_ms"]
+    return spot(
+        one, role=role, kind="frontier", seen=one["test"], latency=latency, note=", ".join(filter(None, [note, "test samples"]))
+    )
+
+
+def course_figure(course: Sequence[Mapping[str, Any]]) -> Facts:
+    """The hypervolume over the trials that ended."""
+    import plotly.graph_objects as go
+
+    texts = [f"{one['value']:.3f} after {one['trials']} trials, {one['seconds'] / 60:.1f} minutes" for one in course]
+    drawn = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "hypervolume",
+        "x": [one["trials"] for one in course],
+        "y": [one["value"] for one in course],
+        "hovertext": texts,
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "line": {"shape": "hv", "width": 2},
+        "meta": {"color": "--student", "split": "validation"},
+    }
+    layout = {
+        "xaxis": {"title": {"text": "trials that ended"}, "automargin": True},
+        "yaxis": {"title": {"text": "hypervolume"}, "automargin": True, "rangemode": "tozero"},
+        "showlegend": False,
+        "margin": {"l": 10, "r": 12, "t": 10, "b": 10},
+    }
+    checked = go.Figure(data=[drawn], layout=layout).to_plotly_json()
+    return {"data": checked["data"], "layout": {k: v for k, v in checked["layout"].items() if k != "template"}, "levels": []}

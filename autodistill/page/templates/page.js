@@ -1,0 +1,124 @@
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const narrow = () => window.innerWidth < 640;
+  const plots = [];
+
+  function painted(trace, axis) {
+    const { meta } = trace;
+    const color = css(meta.color);
+    const copy = { ...trace };
+    if (meta.x) copy.x = meta.x[axis];
+    if (meta.y) copy.y = meta.y[axis];
+    if (trace.marker) copy.marker = { ...trace.marker, color, line: { ...trace.marker.line, color: css("--back") } };
+    if (trace.marker && trace.marker.symbol.endsWith("-open")) copy.marker.line = { width: 2, color };
+    if (trace.line) copy.line = { ...trace.line, color };
+    if (trace.error_y) copy.error_y = { ...trace.error_y, color };
+    return copy;
+  }
+
+  function levels(figure, shown) {
+    const drawn = figure.levels.filter((level) => shown(level.split));
+    const shapes = drawn.map((level) => ({
+      type: "line", xref: "paper", x0: 0, x1: 1, y0: level.value, y1: level.value, layer: "below",
+      line: { color: css(level.color), width: 1.5, dash: level.dash },
+    }));
+    const annotations = drawn.map((level, place) => ({
+      xref: "paper", x: place * 0.27, xanchor: "left", y: level.value, yanchor: "bottom", showarrow: false,
+      text: level.text, font: { color: css(level.color), size: 12 },
+    }));
+    return { shapes, annotations };
+  }
+
+  const range = (figure, state) => (state.range === "near" ? { range: [figure.near, 100.5] } : { autorange: true });
+
+  // A page of A4 is laid out without telling anybody its width: 186 mm at 96 dots an inch.
+  const paper = (box) => (root.classList.contains("printing") ? { width: 700, height: box.classList.contains("low") ? 256 : 480 } : {});
+
+  function layout({ box, figure, state }, shown) {
+    const text = css("--text"), rule = css("--rule");
+    const axis = { gridcolor: rule, linecolor: rule, zerolinecolor: rule };
+    const x = { ...figure.layout.xaxis, ...axis };
+    if (figure.axes) x.title = { text: `${figure.axes[state.axis].title} (logarithmic)` };
+    return {
+      ...figure.layout, ...levels(figure, shown), autosize: true, ...paper(box), xaxis: x,
+      yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
+      modebar: { color: css("--quiet"), activecolor: css("--text"), bgcolor: "rgba(0,0,0,0)" },
+      hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--quiet"), font: { color: text, size: 12 }, align: "left" },
+    };
+  }
+
+  function draw(plot) {
+    const { box, figure, state } = plot;
+    const shown = (split) => state.split === "both" || split === state.split;
+    const data = figure.data.filter((trace) => shown(trace.meta.split)).map((trace) => painted(trace, state.axis));
+    return Plotly.react(box, data, layout(plot, shown), {
+      responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover",
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    });
+  }
+
+  function buttons(plot, group) {
+    const all = [...group.querySelectorAll("button")];
+    for (const button of all) {
+      button.addEventListener("click", () => {
+        plot.state[group.dataset.sets] = button.value;
+        for (const other of all) other.setAttribute("aria-pressed", String(other === button));
+        draw(plot);
+      });
+    }
+  }
+
+  for (const box of document.querySelectorAll(".plot")) {
+    const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
+    const plot = { box, figure, state: { axis: "params", range: "all", split: box.dataset.split || "validation" } };
+    plots.push(plot);
+    draw(plot);
+    for (const group of document.querySelectorAll(`[data-plot="${box.id}"]`)) buttons(plot, group);
+  }
+  const redraw = () => Promise.all(plots.map(draw));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  const folded = [...document.querySelectorAll("details.printed")];
+  addEventListener("beforeprint", () => {
+    root.classList.add("printing");
+    for (const one of folded) one.open = true;
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("printing");
+    for (const one of folded) one.open = false;
+    redraw();
+  });
+
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    return "value" in cell.dataset ? cell.dataset.value : cell.textContent.trim();
+  };
+  function compared(one, other) {
+    if (one === "" || other === "") return one === other ? 0 : NaN;
+    const [a, b] = [Number(one), Number(other)];
+    return Number.isNaN(a) || Number.isNaN(b) ? one.localeCompare(other) : a - b;
+  }
+  function sort(table, head) {
+    const column = [...head.parentNode.children].indexOf(head);
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((a, b) => {
+      const [one, other] = [value(a, column), value(b, column)];
+      const order = compared(one, other);
+      if (Number.isNaN(order)) return one === "" ? 1 : -1; // what is not known stands last, whichever way
+      return down ? -order : order;
+    });
+    table.tBodies[0].append(...rows);
+  }
+  for (const table of document.querySelectorAll("table.sorts")) {
+    for (const button of table.tHead.querySelectorAll("th button")) {
+      button.addEventListener("click", () => sort(table, button.closest("th")));
+    }
+  }
+})();

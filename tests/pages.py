@@ -1,0 +1,91 @@
+"""Small real studies, and a real Chromium to look at their pages."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from autodistill import latency, spec
+from autodistill.confirm import confirm
+from autodistill.driver import search
+from autodistill.page.pdf import chromium
+from autodistill.study.folder import Folder
+
+from .conftest import DOCUMENT, blobs
+
+
+def searched(root: Path, name: str = "out", **changes: Any) -> Path:
+    """The folder of a small finished study on blobs; `changes` are of its `search`."""
+    document: dict[str, Any] = copy.deepcopy(DOCUMENT)
+    if not (root / "data.npz").exists():
+        np.savez(root / "data.npz", **blobs())
+    document["task"]["dataset"] = str(root / "data.npz")
+    document["search"] |= {"trials": 8, "guard": True} | changes
+    search(spec.parse(document), out=root / name, runner="serial")
+    return root / name
+
+
+def confirmed(folder: Path, seeds: int = 2) -> Path:
+    """A copy of a study's folder, confirmed."""
+    copied = folder.with_name(f"{folder.name}-confirmed")
+    shutil.copytree(folder, copied)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latency, "SECONDS", 0.01)
+        confirm(Folder(copied), seeds=seeds, runner="serial")
+    return copied
+
+
+@dataclass
+class Seen:
+    """A page in the browser, and what it said and asked for on the way."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def until(self, expression: str) -> None:
+        """Waits until it is true. Playwright's own way to wait evaluates text in the page, which the page forbids."""
+        deadline = time.monotonic() + 60
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            self.page.wait_for_timeout(20)
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Browser]:
+    """Skips only where neither Chromium is nor apt-get, which would bring it."""
+    path = chromium()
+    if path is None:
+        if shutil.which("apt-get") is None:
+            pytest.skip("needs Chromium, and there is no apt-get to install it with")
+        pytest.fail("needs Chromium: apt-get install chromium")
+    options = ["--no-sandbox"] * (os.geteuid() == 0)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options, timeout=120_000)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, path: Path, width: int = 1280, scheme: Any = "light") -> Seen:
+    """The file at `path`, opened from the disk."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.set_default_timeout(60_000)
+    seen = Seen(page)
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("console", lambda message: seen.said.append(message.text))
+    page.on("pageerror", lambda error: seen.said.append(str(error)))
+    page.on("dialog", lambda dialog: (seen.said.append(dialog.message), dialog.dismiss()))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".plot .main-svg")
+    return seen

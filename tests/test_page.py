@@ -1,0 +1,318 @@
+"""The page of a study: what it says is so."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodistill.answers import Wanted, sentence, smallest
+from autodistill.cli import main
+from autodistill.page import facts
+from autodistill.page.answer import answer
+from autodistill.page.chains import picture
+from autodistill.page.figure import line
+from autodistill.page.finalists import difference, finalists, paid, rules, the_teacher, verdict
+from autodistill.page.health import course, edges, importance
+from autodistill.page.method import cost, method
+from autodistill.page.render import render
+from autodistill.page.study import read_study
+from autodistill.page.words import floor_percent, points
+from autodistill.space import domains_of
+from autodistill.spec import Spec, UsageError, parse
+from autodistill.spec.stage import Stage
+from autodistill.study.folder import Folder
+
+from . import pages
+
+pytestmark = pytest.mark.xdist_group("page")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is not confirmed."""
+    return pages.searched(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def confirmed(raw: Path) -> Path:
+    return pages.confirmed(raw)
+
+
+def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
+    found = facts(read_study(raw), Wanted())
+    text = render("page.html", found)
+    assert "Nothing is confirmed yet: this is no claim." in text
+    assert f"autodistill confirm {raw}" in text and "validation samples on which students were chosen" in text
+    assert not found["answer"]["is_claim"] and found["answer"]["confidence"] is None
+    assert found["method"]["opened"] == [] and "never opened" in text
+
+
+def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
+    study = read_study(raw)
+    best = max(row["accuracy"] for row in study.members)
+    error = math.sqrt(best * (1 - best) / study.n)
+    [first, *_] = [row for row in study.members if row["accuracy"] >= best - error]
+    found = answer(study, Wanted())
+    assert found["stage"] == first["stage"] and f"{first['params']:,} params" in found["sentence"]
+    assert found["saves"]["smaller"] == pytest.approx(study.teacher["params"] / first["params"])
+
+
+def test_before_confirm_a_target_is_looked_up_on_validation(raw: Path) -> None:
+    study = read_study(raw)
+    target = study.members[0]["accuracy"]
+    assert answer(study, Wanted(accuracy=target))["stage"] == study.members[0]["stage"]
+    assert answer(study, Wanted(retain=target / study.teacher["accuracy"] - 1e-9))["stage"] == study.members[0]["stage"]
+    missed = answer(study, Wanted(accuracy=0.9999))
+    assert not missed["meets"] and "no student has 100.0%" in missed["sentence"]
+    assert "within the limits" in answer(study, Wanted(params=1))["sentence"]
+    with pytest.raises(UsageError, match="latency is measured by confirm; run: autodistill confirm"):
+        answer(study, Wanted(latency_ms=1))
+
+
+def test_the_target_of_the_spec_stands_unless_another_is_given(raw: Path, confirmed: Path) -> None:
+    for folder in (raw, confirmed):
+        study = read_study(folder)
+        search = study.spec.search.model_copy(update={"target": 0.4})
+        study = dataclasses.replace(study, spec=study.spec.model_copy(update={"search": search}))
+        assert answer(study, Wanted())["target"] == 0.4
+        assert answer(study, Wanted(accuracy=0.3))["target"] == 0.3
+
+
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(accuracy=0.3), Wanted(retain=0.5, confidence=0.9), Wanted(accuracy=0.999)])
+def test_after_confirm_the_sentence_is_that_of_smallest(confirmed: Path, wanted: Wanted) -> None:
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    found, expected = answer(study, wanted), smallest(study.confirmed, wanted)
+    assert found["sentence"] == f"{sentence(expected)}." and found["meets"] == expected["meets"]
+    if expected["answer"]:
+        row, teacher = expected["answer"], expected["teacher"]
+        assert found["saves"]["kept"] == pytest.approx(row["test"]["accuracy"] / teacher["test"]["accuracy"])
+        assert found["saves"]["faster"] == pytest.approx(teacher["latency"]["one"]["p50_ms"] / row["latency"]["one"]["p50_ms"])
+
+
+def test_forced_openings_are_said_before_the_answer(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    opened = study.confirmed.facts["opened"]
+    again = {**study.confirmed.facts, "opened": [*opened, opened[0] | {"forced": True}]}
+    study = dataclasses.replace(study, confirmed=dataclasses.replace(study.confirmed, facts=again))
+    text = render("page.html", facts(study, Wanted()))
+    assert text.index("opened again 1 time") < text.index('class="sentence"')
+
+
+def test_finalists_are_what_was_confirmed(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    found = finalists(study)
+    for one, member in zip(found, study.confirmed.members, strict=True):
+        assert one["test"] == member["test"] and one["latency"] == member["latency"]
+        for name, twin in member["twins"].items():
+            gain = one["gains"][name]
+            assert (gain is None) == (twin is None)
+            assert gain is None or gain["mean"] == twin["gain"]["mean"]
+        assert one["links"][-1]["stage"] == one["stage"] and len(one["links"]) == one["chain"].count(" > ") + 1
+    assert the_teacher(study)["smaller"] == 1
+
+
+def test_a_difference_and_its_interval_in_closed_form() -> None:
+    found = difference(0.9, 0.8, 100)
+    reach = 1.959963984540054 * math.sqrt((0.09 + 0.16) / 100)
+    assert found["mean"] == pytest.approx(0.1)
+    assert (found["low"], found["high"]) == pytest.approx((0.1 - reach, 0.1 + reach))
+    assert reach < 0.1 and found["verdict"] == "gain"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.01, 0.02, "gain"),
+        (-0.02, -0.01, "loss"),
+        (-0.01, 0.01, "noise"),
+        (0.0, 0.1, "noise"),
+        (0.1, 0.1 + 1e-15, "unknown"),
+        (None, None, "unknown"),
+    ],
+)
+def test_a_gain_counts_only_beyond_the_noise(low: float | None, high: float | None, said: str) -> None:
+    assert verdict(low, high) == said
+
+
+@pytest.mark.parametrize(
+    ("direct", "long", "said"),
+    [
+        ("gain", "gain", "yes"),
+        ("gain", "noise", "noise"),
+        ("noise", "loss", "no"),
+        ("gain", "unknown", "unknown"),
+        (None, None, "unknown"),
+    ],
+)
+def test_assistants_pay_only_if_they_beat_both_direct_twins(direct: str | None, long: str | None, said: str) -> None:
+    gains = {name: one and {"verdict": one} for name, one in (("direct", direct), ("direct_long", long))}
+    assert paid({"chain": "a > b > c", "gains": gains})["said"] == said
+    assert paid({"chain": "a > c", "gains": gains})["said"] == "none"
+
+
+@given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1)), min_size=1, unique_by=lambda one: one[0]))
+def test_the_rule_names_the_smallest_that_has_what_is_needed(pairs: list[tuple[int, float]]) -> None:
+    known = [{"params": params, "architecture": str(params), "role": "student", "test": {"low": low}} for params, low in pairs]
+    steps = rules(known[1:], known[0])
+    assert all(a["at_least"] < b["at_least"] and a["params"] < b["params"] for a, b in itertools.pairwise(steps))
+    for step in steps:
+        assert step["params"] == min(one["params"] for one in known if one["test"]["low"] >= step["at_least"])
+    assert steps[-1]["at_least"] == max(one["test"]["low"] for one in known)
+
+
+def test_a_bound_is_rounded_down() -> None:
+    assert floor_percent(0.9799) == "97.9%" and floor_percent(0.5) == "50.0%"
+    assert points(-0.0001) == "+0.0" and points(-0.012) == "\u22121.2"
+
+
+def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) -> None:
+    study = read_study(raw)
+    points = course(study)
+    values = [point["value"] for point in points]
+    assert values == sorted(values) and [point["trials"] for point in points] == list(range(1, len(points) + 1))
+    assert values[-1] == pytest.approx(study.summary["hypervolume"]["value"])
+    assert [one.seconds for one in study.ended] == sorted(one.seconds for one in study.ended)
+
+
+def test_the_order_of_trials_is_that_of_their_ends(raw: Path) -> None:
+    study = read_study(raw)
+    ends = {one.number: one.datetime_complete for one in study.trials if "assistant" not in one.user_attrs["facts"]}
+    assert [one.number for one in study.ended] == sorted(ends, key=lambda number: (ends[number], number))
+    assert len(ends) == sum(row["trial"] is not None for row in study.rows)
+
+
+def trial(width: int, temperature: float) -> Any:
+    distributions = {
+        "width": optuna.distributions.IntDistribution(1, 8),
+        "temperature": optuna.distributions.FloatDistribution(1, 16),
+    }
+    values = [width / 8, 10.0]
+    return optuna.trial.create_trial(
+        params={"width": width, "temperature": temperature}, distributions=distributions, values=values
+    )
+
+
+def test_what_alone_decides_the_accuracy_is_alone_important(raw: Path) -> None:
+    study = read_study(raw)
+    trials = [trial(width, temperature) for width in range(1, 9) for temperature in (1.0, 5.0, 9.0, 15.0)]
+    found = importance(dataclasses.replace(study, trials=trials))
+    assert found is not None and not found["few"] and found["trials"] == 32
+    first, second = found["parameters"]
+    assert first["name"] == "width" and first["fanova"] > 0.95 and second["fanova"] < 0.05
+    assert sum(one["fanova"] for one in found["parameters"]) == pytest.approx(1)
+    assert importance(dataclasses.replace(study, trials=trials[:4])) is None, "these do not differ"
+    few = importance(dataclasses.replace(study, trials=trials[2:7]))
+    assert few is not None and few["few"]
+
+
+def test_edges_of_the_space_that_the_frontier_touches(tiny: Callable[..., Spec]) -> None:
+    paths = ("architecture.width", "objective.kd.weight", "objective.kd.temperature")
+    searched = ((1, 0.01, 16.0), (12, 0.5, 1.03))
+    rows = [_params("student", **dict(zip(paths, values, strict=True))) for values in searched]
+    rows.append(_params("from labels", **dict(zip(paths, (5, 0.0, 1.0), strict=True))))
+    found = {(one["path"], one["end"]): (one["count"], one["of"]) for one in edges(tiny(), rows)}
+    assert found == {
+        ("architecture.width", "low"): (1, 3),
+        ("architecture.width", "high"): (1, 3),
+        ("objective.kd.weight", "low"): (2, 3),
+        ("objective.kd.temperature", "high"): (1, 2),
+        ("objective.kd.temperature", "low"): (1, 2),
+    }, "a temperature says nothing of a student that learns from labels"
+
+
+def test_an_edge_counts_only_where_its_branch_was_taken(tiny: Callable[..., Spec]) -> None:
+    term = {"optional": True, "weight": 0.5, "temperature": {"uniform": [1, 4]}}
+    spec = tiny(student__objective={"ce": {"weight": "rest"}, "kd": term})
+    [path] = [path for path in domains_of(spec) if path.endswith(".temperature")]
+    branch, taken = path[: path.index("{")], int(path[path.index("{") + 1])
+    rows = [_params("student", **{path: 1.0, branch: option}) for option in (taken, 1 - taken)]
+    assert [(one["count"], one["of"]) for one in edges(spec, rows)] == [(1, 1)]
+
+
+def _params(role: str, **values: Any) -> dict[str, Any]:
+    return {"role": role} | {f"param.{path}": value for path, value in values.items()}
+
+
+def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., Spec], raw: Path) -> None:
+    priced = tiny(resources={"gpus": 0, "prices": {"per_hour": 0.5, "currency": "CHF", "watts": 65}})
+    found = cost(priced, 7200)
+    assert found is not None and found["money"] == 1 and found["currency"] == "CHF" and found["kwh"] == pytest.approx(0.13)
+    assert cost(tiny(), 7200) is None and "prices" not in tiny().document()["resources"]
+    document = Folder(raw).read().document()
+    document["resources"]["prices"] = {"per_hour": 1.0}
+    assert not Folder(raw).changes(parse(document), extend=False)
+    with pytest.raises(UsageError, match="currency"):
+        tiny(resources={"prices": {"per_hour": 1, "currency": "euro"}})
+
+
+def test_hours_are_those_of_the_stored_stages(raw: Path, confirmed: Path) -> None:
+    study = read_study(raw)
+    keys = study.stages.store.keys("stages")
+    total = sum(study.stages.measured(key)["seconds"] for key in keys)
+    assert method(study)["seconds"]["search"] == pytest.approx(total) and method(study)["seconds"]["confirm"] == 0
+    after = read_study(confirmed)
+    seconds = method(after)["seconds"]
+    keys = after.stages.store.keys("stages")
+    assert seconds["search"] == pytest.approx(total)
+    assert sum(seconds.values()) == pytest.approx(sum(after.stages.measured(key)["seconds"] for key in keys))
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))
+def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int, int, int]]) -> None:
+    spots = [{"params": a, "macs": b, "bytes": a, "latency_ms": None, "accuracy": c, "text": ""} for a, b, c in table]
+    found = line(spots, name="f", split="validation", color="--student")
+    assert found is not None
+    for axis in ("params", "macs"):
+        drawn = list(zip(found["meta"]["x"][axis], found["meta"]["y"][axis], strict=True))
+        best = [(one[axis], one["accuracy"]) for one in spots]
+        expected = {(x, y) for x, y in best if not any(u <= x and v >= y and (u, v) != (x, y) for u, v in best)}
+        assert drawn == sorted(expected)
+    assert found["meta"]["x"]["latency_ms"] == []
+
+
+def test_a_chain_is_drawn_from_the_teacher_down(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    for one in finalists(study):
+        drawn = picture(one, study.teacher["stage"])
+        roles = [box["role"] for box in drawn["boxes"]]
+        assert roles[-1] == "student" and len(drawn["arrows"]) == len(roles) - 1
+        network = study.stages.network(one["stage"])
+        if isinstance(network, Stage) and network.teachers:
+            assert roles[0] == "teacher" and set(roles[1:-1]) <= {"assistant"}
+        tops = [box["y"] for box in drawn["boxes"]]
+        assert tops == sorted(tops) and tops[-1] + drawn["box"] < drawn["height"]
+
+
+def test_without_chromium_there_is_no_pdf_and_one_line_says_so(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (raw / "report.pdf").unlink(missing_ok=True)
+    assert main(["report", str(raw)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("no Chromium is installed") == 1 and "report.html" in said
+    assert not (raw / "report.pdf").exists() and (raw / "report.html").exists()
+
+
+def test_report_takes_what_smallest_takes(
+    confirmed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(confirmed))
+    assert main(["report", str(confirmed), "--accuracy", "0.3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"]["target"] == 0.3 and found["answer"]["sentence"].startswith("Yes: ") and found["frontier"]
+    assert main(["report", str(confirmed), "--accuracy", "0.3", "--retain", "0.9"]) == 2
+    assert main(["report", str(confirmed / "none")]) == 2

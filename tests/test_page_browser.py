@@ -1,0 +1,236 @@
+"""The page in a real Chromium: from the disk, by mouse and keyboard, on screens and on paper."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from autodistill.answers import Wanted
+from autodistill.page import facts, write_page
+from autodistill.page.figure import AXES
+from autodistill.page.pdf import print_pdf
+from autodistill.page.render import render
+from autodistill.page.study import Study, read_study
+
+from . import pages
+
+pytestmark = pytest.mark.xdist_group("page")
+EVIL = '<script>alert(1)</script> & "quoted" <b>bold</b> \u05d0\u05d1\u05d2 \u202e'
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is not confirmed."""
+    return pages.searched(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def confirmed(raw: Path) -> Path:
+    return pages.confirmed(raw)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pages.started() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(confirmed: Path) -> Path:
+    return Path(write_page(confirmed)["page"])
+
+
+def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
+    text = page.read_text()
+    assert len(text) < 5.5e6
+    assert not re.findall(
+        r'<(?:script|img|iframe)[^>]*\ssrc="(?!data:)|<link[^>]*href="(?!data:)|@import|url\((?!data:)', _own(text)
+    )
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+
+
+def _own(text: str) -> str:
+    """Without plotly's own script."""
+    return max(re.split(r"<script>/\*\*|</html>", text), key=lambda part: part.count("<section"))
+
+
+def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page: Path, raw: Path) -> None:
+    for path in (page, Path(write_page(raw)["page"])):
+        for width, scheme in itertools.product((1280, 390), ("light", "dark")):
+            seen = pages.opened(browser, path, width, scheme)
+            assert [url.split(":", 1)[0] for url in seen.requests] == ["file"] and seen.said == []
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+            seen.page.close()
+
+
+def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    title = seen.page.locator("#frontier-plot .xtitle")
+    spot = "document.getElementById('frontier-plot').data.find((one) => one.name.startsWith('teacher')).x[0]"
+    for place, (axis, text) in enumerate(AXES.items()):
+        button = seen.page.locator(f'[data-sets="axis"] button[value="{axis}"]')
+        if place % 2:
+            button.focus()
+            seen.page.keyboard.press("Enter")
+        else:
+            button.click()
+        seen.until(f"document.querySelector('#frontier-plot .xtitle').textContent.startsWith({json.dumps(text)})")
+        assert title.text_content() == f"{text} (logarithmic)"
+        pressed = seen.page.locator('[data-sets="axis"] button[aria-pressed="true"]')
+        assert pressed.count() == 1 and pressed.get_attribute("value") == axis
+        study = read_study(page.parent)
+        assert study.confirmed is not None
+        teacher = study.confirmed.teacher
+        assert seen.page.evaluate(spot) == (teacher["latency"]["one"]["p50_ms"] if axis == "latency_ms" else teacher[axis])
+    assert seen.said == []
+    seen.page.close()
+
+
+def test_the_split_is_switched(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    names = "document.getElementById('frontier-plot').data.map((one) => one.meta.split)"
+    for split, expected in (("validation", {"validation"}), ("both", {"validation", "test"}), ("test", {"test"})):
+        seen.page.locator(f'[data-sets="split"] button[value="{split}"]').click()
+        assert set(seen.page.evaluate(names)) == expected
+    seen.page.close()
+
+
+def test_before_confirm_latency_cannot_be_chosen(browser: Browser, raw: Path) -> None:
+    seen = pages.opened(browser, Path(write_page(raw)["page"]))
+    assert seen.page.locator('[data-sets="axis"] button[value="latency_ms"]').is_disabled()
+    seen.page.close()
+
+
+def test_columns_sort_both_ways_with_what_is_unknown_last(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    heads = seen.page.locator("#table thead th")
+    for column in range(heads.count()):
+        button = heads.nth(column).locator("button")
+        for order in ("ascending", "descending"):
+            button.click()
+            assert heads.nth(column).get_attribute("aria-sort") == order
+            assert seen.page.locator("#table th[aria-sort]").count() == 1
+            cells = seen.page.locator(f"#table tbody tr > :nth-child({column + 1})")
+            found = [str(one) for one in cells.evaluate_all("(all) => all.map((one) => one.dataset.value)")]
+            known = [one for one in found if one]
+            assert found == known + [""] * (len(found) - len(known))
+            with_numbers = [float(one) for one in known] if not _is_text(known) else known
+            if not _is_text(known):
+                assert with_numbers == sorted(with_numbers, reverse=order == "descending")  # type: ignore[type-var]
+    seen.page.close()
+
+
+def _is_text(values: list[str]) -> bool:
+    return any(re.fullmatch(r"-?[\d.]+(e-?\d+)?", one) is None for one in values)
+
+
+def test_a_person_who_does_not_see_it_finds_the_way(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    levels = [int(one[1]) for one in seen.page.locator("h1, h2, h3").evaluate_all("(all) => all.map((one) => one.tagName)")]
+    assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in itertools.pairwise(levels))
+    for one in seen.page.locator('[role="img"]').all():
+        assert one.get_attribute("aria-label") or one.get_attribute("aria-labelledby")
+    assert seen.page.locator("table caption").count() == seen.page.locator("table").count()
+    assert seen.page.locator("thead th:not([scope=col]), tbody th:not([scope=row])").count() == 0
+    ids = seen.page.evaluate("[...document.querySelectorAll('main [id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("document.activeElement.className") == "skip"
+    seen.page.close()
+
+
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
+  const probe = document.body.appendChild(document.createElement("span"));
+  const color = (name) => { probe.style.color = `var(${name})`; return light(parse(getComputedStyle(probe).color)); };
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const found = {};
+  for (const name of ["--text", "--quiet", "--link", "--good", "--bad", "--student", "--assistant", "--labels", "--teacher",
+                      "--tested", "--muted"])
+    found[name] = Math.min(ratio(color(name), color("--back")), ratio(color(name), color("--panel")));
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_is_aa(browser: Browser, page: Path, scheme: str) -> None:
+    """WCAG 2.2: 4.5 to 1 for text (1.4.3), 3 to 1 for marks (1.4.11)."""
+    seen = pages.opened(browser, page, scheme=scheme)
+    found = seen.page.evaluate(CONTRAST)
+    text = {name: found.pop(name) for name in ("--text", "--quiet", "--link", "--good", "--bad")}
+    assert min(text.values()) >= 4.5, text
+    assert min(found.values()) >= 3, found
+    ink = seen.page.evaluate("getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill")
+    assert ink == seen.page.evaluate("getComputedStyle(document.body).color"), "the picture is in the page's own ink"
+    seen.page.close()
+
+
+def test_the_picture_follows_when_it_gets_dark(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    ink = "getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill"
+    before = seen.page.evaluate(ink)
+    seen.page.emulate_media(color_scheme="dark")
+    seen.until(f"{ink} !== {json.dumps(before)}")
+    assert seen.page.evaluate(ink) == seen.page.evaluate("getComputedStyle(document.body).color")
+    seen.page.close()
+
+
+def test_on_paper_it_is_light_and_shows_the_spec(browser: Browser, page: Path) -> None:
+    ink = "getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill"
+    seen = pages.opened(browser, page, scheme="dark")
+    dark = seen.page.evaluate(ink)
+    seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen.until(f"{ink} !== {json.dumps(dark)}")
+    assert seen.page.locator("details.printed pre").is_visible()
+    seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    seen.until(f"{ink} === {json.dumps(dark)}")
+    assert not seen.page.locator("details.printed pre").is_visible() and seen.said == []
+    seen.page.close()
+
+
+def test_before_any_trial_has_ended_there_is_a_page_too(browser: Browser, raw: Path, tmp_path: Path) -> None:
+    study = read_study(raw)
+    empty = dataclasses.replace(study, rows=[study.teacher], trials=[], ended=[])
+    path = tmp_path / "empty.html"
+    path.write_text(render("page.html", facts(empty, Wanted())))
+    seen = pages.opened(browser, path)
+    text = seen.page.locator("main").inner_text()
+    assert "no student is on the frontier yet" in text and "No trial has ended yet." in text and seen.said == []
+    seen.page.close()
+
+
+def hostile(study: Study) -> Study:
+    rows = [row | {"architecture": EVIL, "chain": f"{EVIL} > {EVIL}", "reason": EVIL} for row in study.rows]
+    rows[-1] |= {"state": "failed", "frontier": False, "accuracy": None}
+    return dataclasses.replace(study, rows=rows, spec=study.spec.model_copy(update={"study": EVIL}))
+
+
+def test_hostile_names_are_only_text(browser: Browser, raw: Path, tmp_path: Path) -> None:
+    path = tmp_path / "evil.html"
+    path.write_text(render("page.html", facts(hostile(read_study(raw)), Wanted())))
+    seen = pages.opened(browser, path)
+    assert seen.said == [] and seen.page.title().startswith(EVIL.strip())
+    assert EVIL.strip() in (seen.page.locator("h1").text_content() or "")
+    assert seen.page.locator("main b").count() == 0
+    assert seen.page.locator('script:not([type="application/json"])').count() == 2
+    last = "document.getElementById('frontier-plot').data.length - 1"
+    seen.page.evaluate(f"Plotly.Fx.hover('frontier-plot', [{{curveNumber: {last}, pointNumber: 0}}])")
+    seen.page.wait_for_selector("#frontier-plot .hoverlayer .hovertext text")
+    hovered = seen.page.locator("#frontier-plot .hoverlayer").text_content() or ""
+    assert "<script>alert(1)</script>" in hovered and "<b>bold</b>" in hovered and seen.said == []
+    seen.page.close()
+
+
+def test_the_pdf_is_printed_where_chromium_is(browser: Browser, page: Path) -> None:
+    found = print_pdf(page)
+    assert found == page.with_suffix(".pdf") and found.read_bytes().startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", found.read_bytes()))
