@@ -18,7 +18,7 @@ import pytest
 from autodistill import latency
 from autodistill.cli import main
 from autodistill.confirm import confirm, read
-from autodistill.confirm.candidates import FRESH, candidates, direct_of
+from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
 from autodistill.driver import Options, search
 from autodistill.prepare import load_data
@@ -27,6 +27,7 @@ from autodistill.store import Store
 from autodistill.study.folder import Folder
 from autodistill.study.plan import Plan
 from autodistill.study.tables import Stages, frontier, network_of
+from autodistill.study.twins import FRESH, direct_of
 
 from .conftest import blobs
 
