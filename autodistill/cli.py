@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_search(_command(commands, "search", _search, "search the students of a spec, or go on with a search"))
     _takes_confirm(_command(commands, "confirm", _confirm, "retrain the frontier with fresh seeds, then open the test split"))
     _takes_smallest(_command(commands, "smallest", _smallest, "the smallest student that may be claimed to meet a target"))
+    _takes_chain(_command(commands, "chain", _chain, "which assistants, in which order, for one student; or none"))
     one = _command(commands, "report", _report, "draw the tables and pictures of a study again")
     one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
     one = _command(commands, "explain", _explain, "one stage: its chain, numbers, and the command that makes it again")
@@ -143,6 +144,19 @@ def _takes_smallest(one: argparse.ArgumentParser) -> None:
     one.add_argument("--bytes", type=int, metavar="N", help="at most so many bytes in float32")
     one.add_argument("--latency-ms", type=float, metavar="MS", help="at most so long for one sample, at the median")
     one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="of the claim (default: 0.95)")
+
+
+def _takes_chain(one: argparse.ArgumentParser) -> None:
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the --out of a search, whose stages are reused")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
+    one.add_argument("--student", required=True, metavar="FIELDS", help="of its architecture, such as depth=1,width=4")
+    one.add_argument("--time", metavar="TIME", help="begin no round after so long, such as 90s, 10m or 1h")
+    one.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="of each candidate; the first chooses paths (default: 5)"
+    )
+    one.add_argument("--out", metavar="DIR", help="where the plan is written (default: in reports/<study>)")
+    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    _takes_runner(one)
 
 
 def _takes_bench(one: argparse.ArgumentParser) -> None:
@@ -241,6 +255,24 @@ def _smallest(arguments: argparse.Namespace, console: Console) -> Result:
     for line in lines(found):
         console.print(line, soft_wrap=True)
     return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}
+
+
+def _chain(arguments: argparse.Namespace, console: Console) -> Result:
+    from .chains import Home, plan_chain, read_spec
+    from .chains.asked import duration
+    from .chains.words import lines, sentence, table
+    from .runners import runner_of
+
+    seconds = None if arguments.time is None else duration(arguments.time)
+    spec, study = read_spec(arguments.spec, arguments.set)
+    home = Home.of(spec, arguments.student, study, arguments.out, arguments.store)
+    runner = runner_of(arguments.runner, arguments.address)
+    options = {"seeds": arguments.seeds, "seconds": seconds, "runner": runner, "console": console}
+    found = plan_chain(spec, student=arguments.student, home=home, **options)
+    console.print(table(found))
+    for line in [*lines(found), f"report: {home.out}"]:
+        console.print(line, soft_wrap=True)
+    return {"sentence": sentence(found), "out": str(home.out), **found}
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> Result:

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("prepare", "edges", "study"), 5),
     **dict.fromkeys(("facts", "runners"), 6),
     **dict.fromkeys(("confirm", "report", "progress"), 7),
-    **dict.fromkeys(("answers", "bench", "driver", "check", "explain"), 8),
+    **dict.fromkeys(("answers", "bench", "chains", "driver", "check", "explain"), 8),
     "cli": 10,
     "__main__": 11,
 }

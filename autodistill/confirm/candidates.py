@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..spec import Checkpoint, Spec, Stage, twin
 from ..study.tables import Row, Stages, frontier
