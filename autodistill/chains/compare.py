@@ -62,7 +62,7 @@ def ranked(found: Accuracies) -> list[Candidate]:
 def going_on(
     found: Accuracies, costs: Callable[[Sequence[Candidate]], Sequence[float]], left: float, reference: Candidate = DIRECT
 ) -> list[Candidate]:
-    """Who is trained with one more seed, the best first; nobody where the time is not enough for two.
+    """Who is trained with one more seed, the best first; nobody where the time is not enough for two of them.
 
     What is clearly worse than the best is dropped. `costs` are the seconds of each round to come: where they are more than
     are `left`, the best half stays, and half of these again until the next round fits. The reference always stays.
@@ -74,7 +74,7 @@ def going_on(
         staying = _halved(staying, reference)
     while len(staying) > 2 and costs(staying)[0] > left:
         staying = _halved(staying, reference)
-    return staying if len(staying) > 1 and costs(staying)[0] <= left else []
+    return staying if len(staying) == 1 or costs(staying)[0] <= left else []
 
 
 def _halved(order: Sequence[Candidate], reference: Candidate) -> list[Candidate]:

@@ -66,7 +66,7 @@ def _title(found: Facts) -> str:
 
 
 def _legend(found: Facts) -> str:
-    line = "arcs: gain in points over being taught by the teacher; of assistants with the first seed, of the student over "
+    line = "arcs: points gained over being taught by the teacher; of assistants with the first seed, of the student over "
     return line + f"{max(1, found['seeds'] - 1)} seeds; blue: the best chain"
 
 
@@ -84,7 +84,7 @@ def _draw_edge(axes: Any, edge: Facts, last: int) -> None:
     y = height(above, below, last) * np.sin(angle)
     colour, width = (CHOSEN, 3.2) if edge["chosen"] else (OTHER, 1.2)
     axes.plot(x, y, color=colour, linewidth=width, zorder=3 if edge["chosen"] else 2)
-    gain = "" if edge["gain"] is None or above == 0 else f"{100 * edge['gain']:+.1f}"
+    gain = "" if edge["gain"] is None else f"{100 * edge['gain']:+.1f}" if above else "0"
     text = "direct" if (above, below) == (0, last) else gain
     if text:
         place = ((above + below) / 2, height(above, below, last))

@@ -5,6 +5,7 @@ can replay it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from .compare import DIRECT, Candidate, assistant, going_on
@@ -77,9 +78,12 @@ class Planner:
         yield from self._sweep(first)
         yield from self._chains(first)
         for place, seed in enumerate(self.seeds[1:], 1):
-            staying = going_on(self.found(place), lambda ones, place=place: self._costs(ones, place), self.known.left())
+            found = self.found(place)
+            if DIRECT not in found:  # it failed with an earlier seed: nothing could be compared with it
+                return
+            staying = going_on(found, partial(self._costs, place), self.known.left())
             if len(staying) < 2:
-                self.is_cut = self.is_cut or len(self.found(place)) > 1
+                self.is_cut = self.is_cut or not staying
                 return
             yield self._batch(f"seed {place + 1} of {len(self.seeds)}", staying, seed)
 
@@ -105,7 +109,7 @@ class Planner:
     def _batch(self, what: str, ones: Sequence[Candidate], seed: int, rungs: Sequence[int] = ()) -> Batch:
         return Batch(what, [*((one, seed) for one in ones), *((assistant((rung,)), seed) for rung in rungs)])
 
-    def _costs(self, ones: Sequence[Candidate], place: int) -> list[float]:
+    def _costs(self, place: int, ones: Sequence[Candidate]) -> list[float]:
         return [self.known.cost(ones, seed) for seed in self.seeds[place:]]
 
     def _sweep(self, seed: int) -> Iterator[Batch]:
