@@ -206,7 +206,7 @@ def plan(table: Table, seeds: Sequence[int]) -> Plan:
         for one, seed in batch.wanted:
             replay.train(one, seed)
     found = planner.found()
-    return Plan(best=ranked(found)[0], answer=verdict(found).answer, share=replay.spent() / whole)
+    return Plan(best=ranked(found)[0], answer=verdict(planner.every()).answer, share=replay.spent() / whole)
 
 
 def halves(seeds: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

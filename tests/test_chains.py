@@ -146,6 +146,15 @@ def test_the_verdict_says_no_assistant_within_the_noise() -> None:
     assert (found.why, found.answer) == ("matched", long)
     assert verdict({DIRECT: [0.9], chain(0): [1.0]}).why == "unknown"
     assert verdict({DIRECT: direct}).why == "none"
+    found = verdict({DIRECT: direct, chain(0): [0.9, 0.8, 0.81], chain(1): [1.0]})
+    assert (found.why, found.chain, found.answer) == ("worse", chain(0), DIRECT), "of most seeds, though it was dropped"
+
+
+def test_under_pressure_the_best_chain_stays_beside_direct() -> None:
+    rivals = [Candidate(kind=kind) for kind in ("labels", "loss", "early")]
+    found = {chain(0): [0.1], DIRECT: [0.2], **{one: [0.9 - place / 10] for place, one in enumerate(rivals)}}
+    assert going_on(found, each_second, 9.0) == [*rivals[:2], DIRECT, chain(0)]
+    assert going_on(found, each_second, 3.0) == [DIRECT, chain(0)]
 
 
 # Which trainings are asked for
@@ -437,7 +446,7 @@ def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.
 def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     found = plan(tiny(), tmp_path / "out", seconds=0.001, seeds=4)
     assert found["cut"] and found["seeds"] == 1
-    assert sentence(found) == "No assistant: no chain could be trained"
+    assert sentence(found) == "No assistant: no chain was trained"
     assert any(line.startswith("time") for line in lines(found))
 
 

@@ -19,7 +19,7 @@ from ..edges import check_edges
 from ..prepare import load_data, space_of
 from ..runners import Runner, runner_of
 from ..space import Space
-from ..spec import Spec, Stage, StudyError, UsageError, load, located
+from ..spec import Spec, Stage, StudyError, UsageError, load
 from ..spec.domains import domains
 from ..store import Store
 from ..study.first import completed
@@ -115,8 +115,7 @@ def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
     spec = spec.model_copy(update={"assistants": assistants})
     space = Space(spec, task=space.task, teachers=space.teachers, shape=splits.shape, classes=splits.classes)
     check_edges(space)
-    with located("--set"):
-        return Trainings(space, {name: params[name] for name in domains(space.tree)})
+    return Trainings(space, {name: params[name] for name in domains(space.tree)})
 
 
 def _run(

@@ -6,7 +6,6 @@ weights and see the same batches, so their differences are paired.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -65,7 +64,8 @@ def going_on(
     """Who is trained with one more seed, the best first; nobody where the time is not enough for two of them.
 
     What is clearly worse than the best is dropped. `costs` are the seconds of each round to come: where they are more than
-    are `left`, the best half stays, and half of these again until the next round fits. The reference always stays.
+    are `left`, the best half stays, and half of these again until the next round fits. The reference always stays, and
+    with it the best chain that was not dropped: it is what is asked about.
     """
     order = ranked(found)
     best = found[order[0]]
@@ -78,22 +78,23 @@ def going_on(
 
 
 def _halved(order: Sequence[Candidate], reference: Candidate) -> list[Candidate]:
-    kept = list(order[: max(1, len(order) // 2)])
-    if reference in kept and len(kept) == 1:  # it has nobody to be compared with
-        return list(order[:2])
-    return kept if reference in kept else [*kept, reference]
+    others = [one for one in order if one != reference]
+    least = {reference, *[one for one in others if one.kind == "chain"][:1]}
+    least = least if len(least) > 1 else least | set(others[:1])
+    kept = [one for one in order if one in {*order[: len(order) // 2], *least}]
+    return kept if len(kept) < len(order) else [one for one in order if one in least]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """`chain` is the best chain with its gain over direct distillation and the 95 % interval of that; `answer` is what to do.
 
-    `why`: helps; noise (the interval holds 0 or is below); matched (something without an assistant is as accurate);
-    unknown (too few seeds to tell); none (no chain could be trained).
+    `why`: helps; noise (the interval holds 0); worse (it is below); matched (something without an assistant is as
+    accurate); unknown (too few seeds to tell); none (no chain was trained).
     """
 
     answer: Candidate
-    why: Literal["helps", "noise", "matched", "unknown", "none"]
+    why: Literal["helps", "noise", "worse", "matched", "unknown", "none"]
     chain: Candidate | None = None
     gain: float | None = None
     interval: Interval | None = None
@@ -105,19 +106,24 @@ def judged(gained: Sequence[float]) -> Sequence[float]:
 
 
 def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
-    """From the accuracies of all candidates that have every seed so far, the reference among them."""
-    order = ranked(found)
-    chains = [one for one in order if one.kind == "chain"]
+    """From the accuracies of all candidates, seed by seed. Only what has every seed of the reference can be the answer."""
+    count = len(found[reference])
+    order = ranked({one: values[:count] for one, values in found.items() if len(values) >= count})
     others = [one for one in order if one.kind != "chain"]
+    chains = [one for one in found if one.kind == "chain" and found[one]]
     if not chains:
         return Verdict(answer=others[0], why="none")
-    gained = judged(gains(found[chains[0]], found[reference]))
+    chain = max(chains, key=lambda one: (len(found[one][:count]), fmean(found[one])))
+    gained = judged(gains(found[chain][:count], found[reference][: len(found[chain])]))
     interval = mean_interval(gained)
-    if interval is None or math.isnan(interval.low):
-        why: Literal["helps", "noise", "matched", "unknown"] = "unknown"
-    elif interval.low <= 0:
-        why = "noise"
-    else:
-        why = "matched" if order[0] != chains[0] else "helps"
-    answer = chains[0] if why == "helps" else others[0]
-    return Verdict(answer=answer, why=why, chain=chains[0], gain=fmean(gained), interval=interval)
+    why = _why(interval, chain == order[0])
+    answer = chain if why == "helps" else others[0]
+    return Verdict(answer=answer, why=why, chain=chain, gain=fmean(gained), interval=interval)
+
+
+def _why(interval: Interval | None, is_best: bool) -> Literal["helps", "noise", "worse", "matched", "unknown"]:
+    if interval is None:
+        return "unknown"
+    if interval.low <= 0:
+        return "noise" if interval.high >= 0 else "worse"
+    return "helps" if is_best else "matched"

@@ -93,6 +93,10 @@ class Planner:
         values = {one: self.values(one) for one in self.candidates}
         return {one: accuracies[:count] for one, accuracies in values.items() if len(accuracies) >= count > 0}
 
+    def every(self) -> dict[Candidate, list[float]]:
+        """The accuracies of all candidates that have any."""
+        return {one: values for one in self.candidates if (values := self.values(one))}
+
     def values(self, one: Candidate) -> list[float]:
         """Its accuracies, seed by seed, until the first that is not there."""
         found = []

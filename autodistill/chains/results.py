@@ -41,7 +41,7 @@ NAMES = {
 
 
 def facts(planner: Planner, known: Measured, *, student: str, seconds: float, failures: Mapping[str, str]) -> Facts:
-    trainings, said = known.trainings, verdict(planner.found())
+    trainings, said = known.trainings, verdict(planner.every())
     space = trainings.space
     compared = ranked(planner.found())
     others = sorted((one for one in planner.candidates if one not in compared), key=lambda one: -planner.seen(one))

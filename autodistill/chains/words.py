@@ -73,7 +73,7 @@ def lines(found: Facts) -> list[str]:
 def sentence(found: Facts) -> str:
     """The answer in one sentence."""
     if found["chain"] is None:
-        return "No assistant: no chain could be trained"
+        return "No assistant: no chain was trained"
     gained = f"{points(found['gain'])} points over direct distillation"
     if found["why"] == "unknown":
         return f"No assistant: the best chain, through {found['chain']}, has {gained}, of too few seeds to tell that from noise"
@@ -82,6 +82,8 @@ def sentence(found: Facts) -> str:
         return f"Through {found['chain']}: {gained}"
     if found["why"] == "noise":
         return f"No assistant: the best chain, through {found['chain']}, has {gained}, which is within the noise between seeds"
+    if found["why"] == "worse":
+        return f"No assistant: even the best chain, through {found['chain']}, is worse: {gained}"
     return f"No assistant: the best chain, through {found['chain']}, has {gained}, but {found['answer']} is as accurate"
 
 
