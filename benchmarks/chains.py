@@ -28,7 +28,7 @@ from autodistill.chains.compare import DIRECT, Candidate, ranked, verdict
 from autodistill.chains.planner import Ladder, Planner
 from autodistill.data import read, split
 from autodistill.distill import save_data
-from autodistill.spec import ConvNet, CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
+from autodistill.spec import MLP, CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 from autodistill.study.twins import with_seed
 
@@ -52,11 +52,8 @@ class Case:
     recipe: Recipe
 
     def architecture(self, width: int) -> Any:
-        return self.family(depth=2 if self.family is ResNet and width == self.teacher else self.depth, width=width)
-
-    @property
-    def depth(self) -> int:
-        return 1 if self.family is ResNet else 4
+        """Of depth 1; the teacher is twice as deep."""
+        return self.family(depth=2 if width == self.teacher else 1, width=width)
 
 
 CASES = {
@@ -70,11 +67,11 @@ CASES = {
     ),
     "fashion_mnist": Case(
         task=TaskSpec(dataset="fashion_mnist", samples=10_000, split=Split(validation=0.5)),
-        family=ConvNet,
-        teacher=32,
-        ladder=(20, 12, 8, 5),
-        students=(3,),
-        recipe=Recipe(epochs=8, batch_size=128, learning_rate=3e-3, precision="float32"),
+        family=MLP,
+        teacher=256,
+        ladder=(96, 40, 20, 10),
+        students=(5,),
+        recipe=Recipe(epochs=10, batch_size=64, learning_rate=3e-3, precision="float32"),
     ),
 }
 
