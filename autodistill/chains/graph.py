@@ -67,7 +67,8 @@ def _title(found: Facts) -> str:
 
 def _legend(found: Facts) -> str:
     line = "arcs: points gained over being taught by the teacher; of assistants with the first seed, of the student over "
-    return line + f"{max(1, found['seeds'] - 1)} seeds; blue: the best chain"
+    seeds = max(1, found["seeds"] - 1)
+    return line + f"{seeds} seed{'s' * (seeds > 1)}; blue: the best chain"
 
 
 def height(above: int, below: int, last: int) -> float:
