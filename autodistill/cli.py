@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_export(
         _command(those, "export", commands.export, "write a network as files that run without its study, each compared")
     )
+    _takes_chain(_command(those, "chain", commands.chain, "which assistants, in which order, for one student; or none"))
     one = _command(those, "report", commands.report, "write the page of a study, its tables and pictures")
     _takes_folder(one)
     _takes_wanted(one)
@@ -158,12 +160,11 @@ def _takes_wanted(one: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
-    """Seconds of a time such as 90s, 30m or 2h."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    try:
-        return float(text[:-1]) * units[text[-1]]
-    except (KeyError, ValueError, IndexError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give such as 90s, 30m or 2h") from None
+    """Seconds of a time such as 90s, 30m or 1.5h."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if found is None or not float(found[1]) > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give such as 90s, 30m or 1.5h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _takes_export(one: argparse.ArgumentParser) -> None:
@@ -171,6 +172,19 @@ def _takes_export(one: argparse.ArgumentParser) -> None:
     one.add_argument("--to", required=True, metavar="DIR", help="the folder to write; it is not there yet, or empty")
     one.add_argument("--stage", metavar="KEY", help="a network's key, or its beginning (default: what smallest answers)")
     _takes_wanted(one)
+
+
+def _takes_chain(one: argparse.ArgumentParser) -> None:
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the --out of a search, whose stages are reused")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
+    one.add_argument("--student", required=True, metavar="FIELDS", help="of its architecture, such as depth=1,width=4")
+    one.add_argument("--time", type=_duration, metavar="TIME", help="begin no round after so long, such as 90s, 10m or 1h")
+    one.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="of each candidate; the first chooses paths (default: 5)"
+    )
+    one.add_argument("--out", metavar="DIR", help="where the plan is written (default: in reports/<study>)")
+    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    _takes_runner(one)
 
 
 def _takes_bench(one: argparse.ArgumentParser) -> None:

@@ -133,6 +133,22 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     return Wanted(**{name: getattr(arguments, name) for name in WANTED})
 
 
+def chain(arguments: argparse.Namespace, console: Console) -> Result:
+    from .chains import Home, plan_chain, read_spec
+    from .chains.words import lines, sentence, table
+    from .runners import runner_of
+
+    spec, study = read_spec(arguments.spec, arguments.set)
+    home = Home.of(spec, arguments.student, study, arguments.out, arguments.store)
+    runner = runner_of(arguments.runner, arguments.address)
+    options = {"seeds": arguments.seeds, "seconds": arguments.time, "runner": runner, "console": console}
+    found = plan_chain(spec, student=arguments.student, home=home, **options)
+    console.print(table(found))
+    for line in [*lines(found), f"report: {home.out}"]:
+        console.print(line, soft_wrap=True)
+    return {"sentence": sentence(found), "out": str(home.out), **found}
+
+
 def report(arguments: argparse.Namespace, console: Console) -> Result:
     from .page import write_page
     from .report import redraw, summary

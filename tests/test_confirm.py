@@ -19,7 +19,7 @@ from autodistill import latency
 from autodistill.answers import Wanted
 from autodistill.cli import main
 from autodistill.confirm import confirm, read
-from autodistill.confirm.candidates import FRESH, candidates, direct_of
+from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
 from autodistill.driver import Options, search
 from autodistill.prepare import load_data
@@ -28,6 +28,7 @@ from autodistill.store import Store
 from autodistill.study.folder import Folder
 from autodistill.study.plan import Plan
 from autodistill.study.tables import Stages, frontier, network_of
+from autodistill.study.twins import FRESH, direct_of
 from autodistill.towards import towards
 
 from .conftest import blobs
@@ -323,8 +324,8 @@ def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path
     assert study.finished()
 
 
-@pytest.mark.parametrize("given", ["30", "m", "5x", ""])
+@pytest.mark.parametrize("given", ["30", "m", "5x", "", "0m", "-1m"])
 def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["smallest", "somewhere", "--within", given])
-    assert "give such as 90s, 30m or 2h" in capsys.readouterr().err
+        main(["smallest", "somewhere", f"--within={given}"])
+    assert "give such as 90s, 30m or 1.5h" in capsys.readouterr().err

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("prepare", "edges", "study"), 5),
     **dict.fromkeys(("facts", "runners"), 6),
     **dict.fromkeys(("confirm", "report", "progress"), 7),
-    **dict.fromkeys(("answers", "bench", "driver", "check", "explain"), 8),
+    **dict.fromkeys(("answers", "bench", "chains", "driver", "check", "explain"), 8),
     **dict.fromkeys(("export", "page", "towards"), 9),
     "commands": 10,
     "cli": 11,

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..spec import Checkpoint, Objective, Spec, Stage, twin
-from ..spec.stage import spared
+from ..spec import Checkpoint, Spec, Stage, twin
 from ..study.tables import Row, Stages, frontier
+from ..study.twins import FRESH, direct_of, longer, whole_time, with_seed
 
-FRESH = 10_000
-"""The first fresh seed is so far from the spec's."""
 Network = Stage | Checkpoint
 
 
@@ -68,7 +65,7 @@ def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network]
     if isinstance(searched, Checkpoint):
         return Candidate(row=row, searched=searched)
     fixed = {teacher.key() for teacher in teachers}
-    fresh = [_with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]
+    fresh = [with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]
     if not searched.teachers and searched.init is None:
         return Candidate(row=row, searched=searched, fresh=fresh)
     found = Candidate(row=row, searched=searched, fresh=fresh, from_labels=[twin(stage) for stage in fresh])
@@ -81,30 +78,3 @@ def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network]
         direct=direct,
         direct_long=[longer(stage, epochs) for stage in direct],
     )
-
-
-def _with_seed(network: Any, seed: int, fixed: set[str]) -> Any:
-    """The same training with another seed, its assistants' too; the teachers stay."""
-    if isinstance(network, Checkpoint) or network.key() in fixed:
-        return network
-    above = tuple(_with_seed(teacher, seed, fixed) for teacher in network.teachers)
-    init = None if network.init is None else _with_seed(network.init, seed, fixed)
-    return network.model_copy(update={"seed": seed, "teachers": above, "init": init})
-
-
-def direct_of(stage: Stage, teachers: Sequence[Network]) -> Stage:
-    """The same student with the teachers alone: no assistant in between."""
-    return spared(stage.model_copy(update={"teachers": tuple(teachers)}))
-
-
-def longer(stage: Stage, epochs: int, objective: Objective | None = None) -> Stage:
-    recipe = stage.recipe.model_copy(update={"epochs": epochs})
-    return spared(stage.model_copy(update={"recipe": recipe, "objective": objective or stage.objective}))
-
-
-def whole_time(stage: Stage, stages: Stages, fixed: set[str]) -> int:
-    """Epochs of the student that take as long as its whole chain below the teachers took to train."""
-    above = [one for one in stage.ancestors() if one.key() not in fixed]
-    own = max(stages.measured(stage.key())["seconds"], 1e-9)
-    spent = own + sum(stages.measured(one.key())["seconds"] for one in above)
-    return max(stage.recipe.epochs, int(round(stage.recipe.epochs * spent / own)))

@@ -70,7 +70,7 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
     data = open_data(store, stage.task.data)
     run = _begun(store, stage, data, device, state)
     del state  # as large as the training
-    while run.epochs < stage.recipe.epochs:
+    while run.epochs < (stage.until or stage.recipe.epochs):
         run.epoch()
         if run.epochs in rungs:
             accuracy = count_right(run.network, data, device) / len(data.validation_y)

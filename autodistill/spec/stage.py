@@ -82,8 +82,9 @@ class Stage(Keyed):
     """One training: an architecture, an objective, a recipe and the teachers whose outputs it learns from.
 
     teachers=() trains from labels; a teacher that has a teacher makes a chain; several are an ensemble, or dense guidance.
-    `init` is where the first weights come from (None: drawn at random). `key()` is the sha256 of the canonical form, in
-    which teachers and init stand by their keys (a Merkle tree): equal stages have equal keys.
+    `init` is where the first weights come from (None: drawn at random). `until` ends it after so many epochs of its recipe's
+    schedule: a checkpoint on the way to the whole training. `key()` is the sha256 of the canonical form, in which teachers
+    and init stand by their keys (a Merkle tree): equal stages have equal keys.
     """
 
     version: ClassVar[int] = 1
@@ -95,18 +96,21 @@ class Stage(Keyed):
     seed: int
     teachers: Annotated[tuple[Network, ...], AsTuple] = ()
     init: Network | None = None
+    until: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _is_resolved(self) -> Self:
         assert all(term.weight != "rest" for term in self.objective.terms().values()), "resolve the objective first"
         assert self.recipe.precision != "auto", "resolve the precision first"
+        assert self.until is None or self.until < self.recipe.epochs, "the whole training is no checkpoint on its way"
         if self.objective.needs_teachers() != bool(self.teachers):
             raise ValueError("a term on teachers needs a teacher, and a teacher such a term")
         return self
 
     @cached_property
     def _key(self) -> str:
-        own = {name: value for name, value in self if name not in ("teachers", "init")} | {"version": self.version}
+        own = {name: value for name, value in self if name not in ("teachers", "init") and value is not None}
+        own |= {"version": self.version}
         above: dict[str, Any] = {"teachers": [teacher.key() for teacher in self.teachers]}
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 

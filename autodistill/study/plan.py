@@ -35,6 +35,11 @@ class Plan:
         self._jobs = Jobs(self._is_done, self._work)
         self._want(stages)
 
+    def begin(self) -> None:
+        """Asks for `more` where nothing is wanted so far, or all of it is there."""
+        if self._jobs.all_done():
+            self._want(self._more())
+
     def total(self) -> int:
         """How many stages are wanted so far."""
         return len(self._wanted)
@@ -68,8 +73,7 @@ class Plan:
             self.trained += [job.network.key()] if job.trains else []
         else:
             self._fail(job, failure)
-        if self._jobs.all_done():
-            self._want(self._more())
+        self.begin()
 
     def finished(self) -> bool:
         return self._jobs.all_done()

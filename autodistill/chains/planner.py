@@ -1,0 +1,171 @@
+"""Which candidates are trained next, with which seeds: decided from accuracies and seconds alone, so that a table of trainings
+can replay it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from .compare import DIRECT, Candidate, assistant, going_on
+from .rules import geometric_mean, middle_accuracy, tradeoff
+
+
+class Batch(NamedTuple):
+    """What is to be trained next: all of it may run at the same time."""
+
+    what: str
+    wanted: list[tuple[Candidate, int]]
+
+
+class Known(Protocol):
+    """What is known of trainings so far."""
+
+    def accuracy(self, one: Candidate, seed: int) -> float | None:
+        """None where it is not there or failed."""
+        ...
+
+    def cost(self, ones: Sequence[Candidate], seed: int) -> float:
+        """Seconds that these would take with this seed: what they share counts once, what is there not at all."""
+        ...
+
+    def left(self) -> float:
+        """Seconds of training that there is time for."""
+        ...
+
+
+class Ladder(NamedTuple):
+    """Parameters of the teacher, the rungs (the largest first) and the student; the teacher's accuracy, once it is known."""
+
+    teacher: int
+    rungs: tuple[int, ...]
+    student: int
+    accuracy: Callable[[], float]
+
+
+class Planner:
+    """Asks for trainings batch by batch; `found` says at any time what the candidates came to.
+
+    The first seed goes through the ladder: for each size, from the largest, the best of all ways over the best network of
+    each larger size is kept (dynamic programming: n (n + 1) / 2 assistants for n sizes, not 2^n - 1). The other seeds go to
+    the candidates that may still be the best.
+    """
+
+    def __init__(
+        self,
+        ladder: Ladder,
+        seeds: Sequence[int],
+        known: Known,
+        *,
+        rivals: Sequence[Candidate] = (),
+        dense: bool = True,
+        long: Callable[[Candidate], Candidate | None] | None = None,
+    ) -> None:
+        self.ladder, self.seeds, self.known = ladder, tuple(seeds), known
+        self.rivals, self.dense, self.long = (DIRECT, *rivals), dense, long
+        self.rules: dict[Candidate, list[str]] = {}
+        """Why each chain is a candidate."""
+        self.candidates: list[Candidate] = list(self.rivals)
+        self.best: dict[int, tuple[int, ...]] = {}
+        """The path to the best network of each rung."""
+        self.is_cut = False
+        """Whether the time ended it."""
+
+    def rounds(self) -> Iterator[Batch]:
+        first, sizes = self.seeds[0], range(len(self.ladder.rungs))
+        yield self._batch("without assistants, and each assistant below the teacher", self.rivals, first, sizes)
+        yield from self._sweep(first)
+        yield from self._chains(first)
+        for place, seed in enumerate(self.seeds[1:], 1):
+            found = self.found(place)
+            if DIRECT not in found:  # it failed with an earlier seed: nothing could be compared with it
+                return
+            staying = going_on(found, partial(self._costs, place), self.known.left())
+            if len(staying) < 2:
+                self.is_cut = self.is_cut or not staying
+                return
+            yield self._batch(f"seed {place + 1} of {len(self.seeds)}", staying, seed)
+
+    def found(self, seeds: int | None = None) -> dict[Candidate, list[float]]:
+        """The accuracies of candidates that have the first so many seeds; without a number, as many as direct has."""
+        count = self.seen(DIRECT) if seeds is None else seeds
+        values = {one: self.values(one) for one in self.candidates}
+        return {one: accuracies[:count] for one, accuracies in values.items() if len(accuracies) >= count > 0}
+
+    def every(self) -> dict[Candidate, list[float]]:
+        """The accuracies of all candidates that have any."""
+        return {one: values for one in self.candidates if (values := self.values(one))}
+
+    def values(self, one: Candidate) -> list[float]:
+        """Its accuracies, seed by seed, until the first that is not there."""
+        found = []
+        for seed in self.seeds:
+            accuracy = self.known.accuracy(one, seed)
+            if accuracy is None:
+                break
+            found.append(accuracy)
+        return found
+
+    def seen(self, one: Candidate) -> int:
+        return len(self.values(one))
+
+    def _batch(self, what: str, ones: Sequence[Candidate], seed: int, rungs: Sequence[int] = ()) -> Batch:
+        return Batch(what, [*((one, seed) for one in ones), *((assistant((rung,)), seed) for rung in rungs)])
+
+    def _costs(self, place: int, ones: Sequence[Candidate]) -> list[float]:
+        return [self.known.cost(ones, seed) for seed in self.seeds[place:]]
+
+    def _sweep(self, seed: int) -> Iterator[Batch]:
+        """The best network of each size, as far as there is time."""
+        for rung in range(len(self.ladder.rungs)):
+            ways = [(*self.best[above], rung) for above in sorted(self.best)]
+            self.is_cut = self.is_cut or self.known.left() <= 0
+            if ways and not self.is_cut:
+                yield Batch(f"assistant {rung + 1} below larger ones", [(assistant(way), seed) for way in ways])
+            there = [way for way in ((rung,), *ways) if self.known.accuracy(assistant(way), seed) is not None]
+            if there:
+                self.best[rung] = max(there, key=lambda way: self.known.accuracy(assistant(way), seed) or 0.0)
+
+    def _chains(self, seed: int) -> Iterator[Batch]:
+        """The student below each of these, below what the published rules name, and below several at once."""
+        for rung, path in self.best.items():
+            self._add(Candidate(kind="chain", path=path), f"best of size {rung + 1}")
+        self._add_by_rules(seed)
+        self.is_cut = self.is_cut or self.known.left() <= 0
+        if self.is_cut:
+            return
+        yield self._batch("the student below each assistant", [one for one in self.candidates if one.kind == "chain"], seed)
+        ending = [one for one in self.candidates if one.kind == "chain" and self.known.accuracy(one, seed) is not None]
+        if not ending:
+            return
+        best = max(ending, key=lambda one: self.known.accuracy(one, seed) or 0.0)
+        if self.dense and self.known.left() > 0:
+            self._add(Candidate(kind="chain", path=best.path, guidance="dense"), "best path, dense")
+            self._add(Candidate(kind="chain", path=tuple(sorted(self.best)), guidance="dense"), "all sizes, dense")
+        if self.known.left() > 0 and self.long is not None and (long := self.long(best)) is not None:
+            self.candidates.insert(len(self.rivals), long)
+        more = [one for one in self.candidates if one.guidance == "dense" or one.kind == "long"]
+        if more:
+            yield self._batch("dense chains, and direct for as long", more, seed)
+
+    def _add(self, one: Candidate, why: str) -> None:
+        self.rules.setdefault(one, []).append(why)
+        if one not in self.candidates:
+            self.candidates.append(one)
+
+    def _add_by_rules(self, seed: int) -> None:
+        ladder, accuracies = self.ladder, [self.known.accuracy(assistant((rung,)), seed) for rung in self._rungs()]
+        student = self.known.accuracy(Candidate(kind="labels"), seed)
+        student = self.known.accuracy(DIRECT, seed) if student is None else student
+        by_size = geometric_mean(ladder.rungs, teacher=ladder.teacher, student=ladder.student)
+        self._add(Candidate(kind="chain", path=(by_size,)), "geometric mean of sizes")
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        if student is None or len(known) < len(accuracies):
+            return
+        middle = middle_accuracy(known, teacher=ladder.accuracy(), student=student)
+        self._add(Candidate(kind="chain", path=(middle,)), "middle accuracy")
+        self._add(Candidate(kind="chain", path=(tradeoff(known, ladder.rungs, teacher=ladder.teacher),)), "lambda trade-off")
+
+    def _rungs(self) -> range:
+        return range(len(self.ladder.rungs))

@@ -1,0 +1,456 @@
+"""Which chain for one student: published rules, who goes on, what may be said, and a plan that is really trained."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from autodistill.chains import Home, plan_chain
+from autodistill.chains.asked import geometric, with_student
+from autodistill.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
+from autodistill.chains.graph import draw
+from autodistill.chains.planner import Ladder, Planner
+from autodistill.chains.rules import geometric_mean, middle_accuracy, tradeoff
+from autodistill.chains.words import lines, sentence
+from autodistill.cli import main
+from autodistill.data import Sealed
+from autodistill.distill import partial
+from autodistill.distill.artifacts import load_network
+from autodistill.distill.loop import train, training
+from autodistill.driver import search
+from autodistill.space import Space
+from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
+from autodistill.stats import mean_interval
+from autodistill.store import Store
+from autodistill.study.folder import dump
+from autodistill.study.tables import Stages, network_of
+
+CPU = torch.device("cpu")
+STUDENT = "depth=1,width=4"
+SHARES = st.floats(0, 1)
+
+
+def chain(*path: int, guidance: Any = "serial") -> Candidate:
+    return Candidate(kind="chain", path=path, guidance=guidance)
+
+
+# The published rules
+
+
+def test_rules_choose_as_their_papers_say() -> None:
+    assert middle_accuracy([0.95, 0.9, 0.8], teacher=1.0, student=0.78) == 1  # the middle is 0.89
+    assert geometric_mean([1000, 100, 10], teacher=10_000, student=1) == 1
+    assert tradeoff([0.9, 0.89], [900, 100], teacher=1000) == 1  # 0.9 + 0.02 against 0.89 + 0.18
+    assert tradeoff([0.9, 0.73], [900, 100], teacher=1000) == 0
+
+
+@given(st.lists(st.integers(10, 10**6), min_size=1, max_size=6), st.integers(2, 50))
+def test_the_geometric_mean_does_not_depend_on_the_unit(params: list[int], factor: int) -> None:
+    found = geometric_mean(params, teacher=10**6, student=10)
+    again = geometric_mean([factor * size for size in params], teacher=factor * 10**6, student=factor * 10)
+    distances = [abs(math.log(size) - math.log(10**3.5)) for size in params]
+    assert distances[again] == pytest.approx(distances[found]) == pytest.approx(min(distances))
+
+
+@given(st.lists(SHARES, min_size=1, max_size=6), SHARES, SHARES)
+def test_the_middle_accuracy_is_that_of_both_ends(accuracies: list[float], teacher: float, student: float) -> None:
+    found = middle_accuracy(accuracies, teacher=teacher, student=student)
+    assert found == middle_accuracy(accuracies, teacher=student, student=teacher)
+    assert abs(accuracies[found] - (teacher + student) / 2) == min(abs(one - (teacher + student) / 2) for one in accuracies)
+
+
+# Who goes on
+
+
+@st.composite
+def comparisons(draw: Any) -> dict[Candidate, list[float]]:
+    seeds, count = draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    values = st.lists(st.integers(0, 1000).map(lambda number: number / 1000), min_size=seeds, max_size=seeds)
+    return {one: draw(values) for one in (DIRECT, *(chain(rung) for rung in range(count)))}
+
+
+def each_second(ones: Any) -> list[float]:
+    return [float(len(ones))] * 2
+
+
+@settings(deadline=None)
+@given(comparisons(), st.floats(0, 20))
+def test_the_reference_and_the_best_go_on_as_long_as_anybody_does(found: dict[Candidate, list[float]], left: float) -> None:
+    staying = going_on(found, each_second, left)
+    assert len(set(staying)) == len(staying) and set(staying) <= set(found)
+    if staying:
+        assert DIRECT in staying and ranked(found)[0] in staying
+    if len(staying) > 1:
+        assert each_second(staying)[0] <= left
+    if left >= 2 * len(found):
+        assert set(staying) == {one for one in found if one == DIRECT or not is_clearly_worse(found[one], found[staying[0]])}
+
+
+@settings(deadline=None)
+@given(comparisons())
+def test_what_all_seeds_have_in_common_does_not_matter(found: dict[Candidate, list[float]]) -> None:
+    harder = {one: [value - 0.5 * seed for seed, value in enumerate(values)] for one, values in found.items()}
+    pairs = [(one, other) for one in found for other in found]
+    for one, other in pairs:
+        mean, again = (fmean(table[one]) - fmean(table[other]) for table in (found, harder))
+        assert mean == pytest.approx(again)
+        interval = mean_interval([a - b for a, b in zip(found[one], found[other], strict=True)])
+        if interval is not None and abs(interval.high) > 1e-9:
+            assert is_clearly_worse(found[one], found[other]) == is_clearly_worse(harder[one], harder[other])
+
+
+def test_with_one_seed_nobody_is_clearly_worse_and_time_halves() -> None:
+    found = {DIRECT: [0.1], **{chain(rung): [0.9 - rung / 10] for rung in range(4)}}
+    assert going_on(found, each_second, math.inf) == [*(chain(rung) for rung in range(4)), DIRECT]
+    assert going_on(found, each_second, 9.0) == [chain(0), chain(1), DIRECT], "two rounds of five take ten seconds"
+    assert going_on(found, each_second, 2.5) == [chain(0), DIRECT]
+    assert going_on(found, each_second, 1.0) == []
+
+
+def test_what_is_worse_with_every_seed_alike_is_dropped() -> None:
+    found = {DIRECT: [0.5, 0.6], chain(0): [0.7, 0.8], chain(1): [0.69, 0.79]}
+    assert going_on(found, each_second, math.inf) == [chain(0), DIRECT]
+
+
+# What may be said
+
+
+def test_the_verdict_says_no_assistant_within_the_noise() -> None:
+    direct = [0.9, 0.9, 0.9, 0.9, 0.9]
+    noisy, sure = [0.99, 0.95, 0.85, 0.95, 0.9], [0.5, 0.95, 0.951, 0.949, 0.95]
+    found = verdict({DIRECT: direct, chain(0): noisy})
+    assert (found.why, found.answer) == ("noise", DIRECT) and found.gain == pytest.approx(0.0125)
+    better = [0.99, 0.95, 0.951, 0.949, 0.95]
+    found = verdict({DIRECT: direct, chain(0): better})
+    assert (found.why, found.answer) == ("helps", chain(0))
+    assert found.interval == pytest.approx(mean_interval([0.05, 0.051, 0.049, 0.05])), "the first seed chose the path"
+    assert verdict({DIRECT: direct, chain(0): sure}).why == "matched", "on average direct is as accurate"
+    long = Candidate(kind="long", epochs=30)
+    found = verdict({DIRECT: direct, chain(0): better, long: [1.0] * 5})
+    assert (found.why, found.answer) == ("matched", long)
+    assert verdict({DIRECT: [0.9], chain(0): [1.0]}).why == "unknown"
+    assert verdict({DIRECT: direct}).why == "none"
+    found = verdict({DIRECT: direct, chain(0): [0.9, 0.8, 0.81], chain(1): [1.0]})
+    assert (found.why, found.chain, found.answer) == ("worse", chain(0), DIRECT), "of most seeds, though it was dropped"
+
+
+def test_under_pressure_the_best_chain_stays_beside_direct() -> None:
+    rivals = [Candidate(kind=kind) for kind in ("labels", "loss", "early")]
+    found = {chain(0): [0.1], DIRECT: [0.2], **{one: [0.9 - place / 10] for place, one in enumerate(rivals)}}
+    assert going_on(found, each_second, 9.0) == [*rivals[:2], DIRECT, chain(0)]
+    assert going_on(found, each_second, 3.0) == [DIRECT, chain(0)]
+
+
+# Which trainings are asked for
+
+
+class Table:
+    """Trainings that need no time; the accuracy of each network is a function of its chain."""
+
+    def __init__(self, accuracy: Callable[[tuple[int, ...], bool], float], left: float = math.inf) -> None:
+        self.of, self._left = accuracy, left
+        self.asked: list[tuple[Candidate, int]] = []
+
+    def accuracy(self, one: Candidate, seed: int) -> float | None:
+        return self.of(one.path, one.kind == "assistant") if (one, seed) in self.asked else None
+
+    def cost(self, ones: Any, seed: int) -> float:
+        return float(len(ones))
+
+    def left(self) -> float:
+        return self._left
+
+
+def planned(table: Table, rungs: int, seeds: int = 1) -> Planner:
+    ladder = Ladder(10**6, tuple(10 ** (5 - rung) for rung in range(rungs)), 1, lambda: 1.0)
+    planner = Planner(ladder, range(seeds), table, dense=False)
+    for batch in planner.rounds():
+        table.asked += batch.wanted
+    return planner
+
+
+@pytest.mark.parametrize("rungs", [1, 2, 4])
+def test_the_sweep_trains_n_times_n_plus_1_halves_assistants(rungs: int) -> None:
+    table = Table(lambda path, is_assistant: 0.5)
+    planned(table, rungs)
+    assistants = [one for one, _ in table.asked if one.kind == "assistant"]
+    assert len(set(assistants)) == len(assistants) == rungs * (rungs + 1) // 2
+    assert all(tuple(sorted(one.path)) == one.path for one in assistants)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.randoms(use_true_random=False))
+def test_where_a_better_teacher_teaches_better_the_sweep_finds_the_best_of_all_chains(rungs: int, rng: Any) -> None:
+    gain = {pair: rng.random() for pair in itertools.combinations(range(-1, rungs + 1), 2)}
+
+    def accuracy(path: tuple[int, ...], is_assistant: bool) -> float:
+        line = [-1, *path, *([] if is_assistant else [rungs])]
+        return sum(gain[pair] for pair in itertools.pairwise(line)) / 10
+
+    planner = planned(Table(accuracy), rungs)
+    ways = [way for length in range(rungs + 1) for way in itertools.combinations(range(rungs), length)]
+    [best, *_] = ranked(planner.found())
+    assert accuracy(best.path, False) == pytest.approx(max(accuracy(way, False) for way in ways))
+
+
+def test_without_time_nothing_goes_on_after_what_stands_first() -> None:
+    table = Table(lambda path, is_assistant: 0.5, left=0.0)
+    planner = planned(table, 3, seeds=4)
+    assert planner.is_cut and all(len(one.path) < 2 and one.kind != "chain" for one, _ in table.asked)
+    assert verdict(planner.found()).why == "none"
+
+
+def test_direct_has_every_seed_and_every_seed_is_paired() -> None:
+    table = Table(lambda path, is_assistant: 0.5 + len(path) / 10)
+    planner = planned(table, 2, seeds=3)
+    assert [planner.seen(one) for one in (DIRECT, ranked(planner.found())[0])] == [3, 3]
+    assert verdict(planner.found()).why == "helps"
+
+
+# A checkpoint on the teacher's way
+
+
+def test_a_stage_that_ends_early_is_a_checkpoint_on_the_way(space: Callable[..., Space]) -> None:
+    whole = space().teachers[0]
+    assert isinstance(whole, Stage)
+    early = whole.model_copy(update={"until": 2})
+    shorter = whole.model_copy(update={"recipe": whole.recipe.model_copy(update={"epochs": 2})})
+    assert len({whole.key(), early.key(), shorter.key()}) == 3
+    store = space_store(space)
+    train(store, early, CPU)
+    rungs = training(store, whole, CPU, (2,))
+    accuracy = next(rungs).accuracy
+    rungs.close()
+    state = partial.load(store, whole.key(), CPU)
+    assert state is not None
+    found = load_network(store, early, CPU).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state["network"].items())
+    assert store.record("stages", early.key())["measurement"]["accuracy"] == accuracy
+    assert network_of(store, early.key()) == early
+
+
+def space_store(space: Callable[..., Space]) -> Store:
+    """The store that the fixture's space put its data into."""
+    [cell] = [cell.cell_contents for cell in space.__closure__ or () if isinstance(cell.cell_contents, Path)]
+    return Store(cell / "store")
+
+
+# The student and the ladder that were asked for
+
+
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [
+        ("depth=1,width=99", r"--student width=99: is outside its domain; give a whole number from 1 to 12, or widen it"),
+        ("depth=1,width=x", "is outside its domain"),
+        ("width=4", r"so give depth \(a whole number from 1 to 2\) too"),
+        ("depth=1,heads=2", "student.architecture has no field 'heads'; there are depth, width"),
+        ("depth=3,family=mlp,width=4", "outside its domain; give a whole number from 1 to 2"),
+        ("depth", "give each field once, such as depth=1,width=4"),
+        ("depth=1,depth=2,width=4", "give each field once"),
+        ("family=resnet,depth=1,width=4", r"fit none of student.architecture; give family=\.\.\. \(mlp\)"),
+    ],
+)
+def test_students_outside_the_space_are_refused(tiny: Callable[..., Spec], student: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        with_student(tiny(), student)
+
+
+def test_one_option_of_a_choice_is_found_by_its_fields(tiny: Callable[..., Spec]) -> None:
+    options = [{"family": "mlp", "depth": 1, "width": {"int": [2, 8]}}, {"family": "convnet", "depth": 2, "width": 4}]
+    spec = tiny(student__architecture={"choice": options})
+    assert with_student(spec, "family=mlp,width=3").student.architecture == {"family": "mlp", "depth": 1, "width": 3}
+    with pytest.raises(UsageError, match=r"give family=\.\.\. \(mlp, convnet\)"):
+        with_student(spec, "height=3")
+
+
+def test_a_ladder_in_equal_ratios_lies_between_student_and_teacher() -> None:
+    found = geometric(ResNet(depth=1, width=2), ResNet(depth=1, width=32), 3, lambda one: one.width)
+    assert [one.width for one in found] == [16, 8, 4]
+    assert geometric(MLP(depth=1, width=2), ResNet(depth=1, width=32), 3, lambda one: one.width) == ()
+    assert geometric(MLP(depth=1, width=2), MLP(depth=1, width=3), 3, lambda one: one.width) == []
+
+
+# A plan that is really trained
+
+
+def plan(spec: Spec, out: Path, **options: Any) -> dict[str, Any]:
+    home = Home.of(spec, STUDENT, out=str(out))
+    return plan_chain(spec, student=STUDENT, home=home, runner="serial", **{"seeds": 3, **options})
+
+
+def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test_split(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sealed, "unseal", lambda self: pytest.fail("the test split was opened"))
+    found, store = plan(tiny(), tmp_path / "out"), Store(tmp_path / "out" / "store")
+    assert json.loads((tmp_path / "out" / "chain.json").read_text()) == json.loads(json.dumps(found))
+    kinds = {row["kind"] for row in found["candidates"]}
+    assert kinds == {"labels", "direct", "long", "loss", "early", "chain"}
+    assert {row["guidance"] for row in found["candidates"]} == {None, "serial", "dense"}
+    why = {reason for row in found["candidates"] for reason in row["why"]}
+    assert {"geometric mean of sizes", "middle accuracy", "lambda trade-off", "all sizes, dense"} <= why
+    [direct] = [row for row in found["candidates"] if row["kind"] == "direct"]
+    assert direct["gain"]["mean"] == direct["extra"] == 0 and direct["stages"] == 1
+    for row in found["candidates"]:
+        accuracies = row["accuracy"]["accuracies"]
+        paired = [own - other for own, other in zip(accuracies, direct["accuracy"]["accuracies"], strict=False)]
+        assert row["gain"]["mean"] == pytest.approx(fmean(paired[1:] or paired))
+        assert row["stages"] == (len(row["path"]) + 1) and 0 <= row["marginal"] <= row["seconds"]
+    stages = [network_of(store, key) for key in store.keys("stages")]
+    students = [one for one in stages if isinstance(one, Stage) and one.architecture == MLP(depth=1, width=4)]
+    assert len({one.seed for one in students}) == 3
+    assert all(above.seed == one.seed for one in students for above in one.teachers if above.teachers)
+    assert found["trained"] == pytest.approx(seconds_below(store, stages), rel=1e-6)
+
+
+def seconds_below(store: Store, stages: list[Any]) -> float:
+    """Of all stages but the teacher and the checkpoint on its way."""
+    below = [one for one in stages if one.architecture != MLP(depth=1, width=64)]
+    return sum(Stages(store).measured(one.key())["seconds"] for one in below)
+
+
+def test_the_same_command_goes_on_and_a_second_trains_nothing(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    one = plan(tiny(), tmp_path / "out", seeds=2)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "store").rglob("*") if path.is_file()}
+    again = plan(tiny(), tmp_path / "out", seeds=2)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "store").rglob("*") if path.is_file()} == before
+    assert {**again, "seconds": 0} == {**one, "seconds": 0}
+    more = plan(tiny(), tmp_path / "out", seeds=3)
+    rows = {row["name"]: row["accuracy"]["accuracies"] for row in more["candidates"]}
+    for row in one["candidates"]:
+        assert rows[row["name"]][:2] == row["accuracy"]["accuracies"]
+
+
+def test_a_plan_from_a_finished_study_reuses_what_it_trained(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = {"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}}
+    study = search(
+        tiny(student__architecture={"family": "mlp", "depth": 1, "width": 4}, student__objective=fixed, search__trials=3),
+        out=tmp_path / "study",
+        runner="serial",
+    )
+    stages = tmp_path / "study" / "store" / "stages"
+    before = {path.parent.name: path.read_bytes() for path in stages.glob("*/stage.json")}
+    arguments = ["chain", str(tmp_path / "study"), "--student", STUDENT, "--seeds", "1", "--runner", "serial", "--json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["out"] == str(tmp_path / "study" / "chain-depth1-width4")
+    for key, content in before.items():
+        assert (stages / key / "stage.json").read_bytes() == content
+    accuracies = {row["accuracy"] for row in study.rows() if row["chain"].count(" > ") == 1 and row["role"] == "student"}
+    [direct] = [row for row in found["candidates"] if row["kind"] == "direct"]
+    assert set(direct["accuracy"]["accuracies"]) <= accuracies
+    assert found["why"] == "unknown" and "too few seeds" in found["sentence"]
+
+
+def test_killed_in_mid_training_it_goes_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(dump(tiny(assistants={"at_most": 0}).document()))
+    command = [sys.executable, "-m", "autodistill", "chain", str(tmp_path / "spec.yaml"), "--student", STUDENT]
+    command += ["--out", str(tmp_path / "out"), "--runner", "serial", "--seeds", "4"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stages = tmp_path / "out" / "store" / "stages"
+    deadline = time.monotonic() + 60
+    while len(list(stages.glob("*/stage.json"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path.parent.name: path.read_bytes() for path in stages.glob("*/stage.json")}
+    assert len(kept) >= 4 and not (tmp_path / "out" / "chain.json").exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "gain over direct" in done.stdout
+    for key, content in kept.items():
+        assert (stages / key / "stage.json").read_bytes() == content
+    nodes = json.loads((tmp_path / "out" / "chain.json").read_text())["graph"]["nodes"]
+    assert [one["role"] for one in nodes] == ["teacher", "assistant", "assistant", "assistant", "student"]
+    assert [one["params"] for one in nodes] == sorted((one["params"] for one in nodes), reverse=True)
+
+
+def test_the_picture_is_the_same_again_and_shows_every_network(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    found = plan(tiny(), tmp_path / "out", seeds=2)
+    before = [(tmp_path / "out" / f"chain.{kind}").read_bytes() for kind in ("png", "svg")]
+    draw(found, tmp_path / "again")
+    assert [(tmp_path / f"again.{kind}").read_bytes() for kind in ("png", "svg")] == before
+    with Image.open(tmp_path / "again.png") as picture:
+        assert picture.size == (1600, 900)
+    edges = {(edge["above"], edge["below"]) for edge in found["graph"]["edges"]}
+    assert edges == set(itertools.combinations(range(4), 2)), "each network can teach each smaller one"
+    chosen = [edge for edge in found["graph"]["edges"] if edge["chosen"]]
+    assert chosen[0]["above"] == 0 and max(edge["below"] for edge in chosen) == 3
+
+
+def test_a_failed_candidate_is_said_and_the_rest_compared(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autodistill.runners import serial
+
+    original = serial.attempt
+
+    def failing(job: Any, *rest: Any, **options: Any) -> Any:
+        return _fails() if job.trains and job.network.objective.dist else original(job, *rest, **options)
+
+    monkeypatch.setattr(serial, "attempt", failing)
+    found = plan(tiny(), tmp_path / "out", seeds=2)
+    [loss] = [row for row in found["candidates"] if row["kind"] == "loss"]
+    assert loss["state"] == "not trained" and set(found["failures"].values()) == {"out of luck"}
+    assert any("out of luck" in line for line in lines(found))
+
+
+def _fails() -> Any:
+    yield from ()
+    return "out of luck"
+
+
+def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
+    tiny: Callable[..., Spec], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="student.objective has no term that learns from a teacher"):
+        plan(tiny(student__objective={"ce": {"weight": 1}}), tmp_path / "out")
+    small = {"at_most": 0, "ladder": [{"family": "mlp", "depth": 1, "width": 2}]}
+    with pytest.raises(UsageError, match="no rung is larger than mlp depth=1 width=4"):
+        plan(tiny(assistants=small), tmp_path / "out")
+    with pytest.raises(UsageError, match="--seeds 0: give 1 or more"):
+        plan(tiny(), tmp_path / "out", seeds=0)
+
+
+def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chain", str(tmp_path), "--student", STUDENT]) == 2
+    assert "holds no study" in capsys.readouterr().err
+    assert main(["chain", str(tmp_path / "none.yaml"), "--student", STUDENT, "--time", "soon"]) == 2
+
+
+def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    found = plan(tiny(), tmp_path / "out", seconds=0.001, seeds=4)
+    assert found["cut"] and found["seeds"] == 1
+    assert sentence(found) == "No assistant: no chain was trained"
+    assert any(line.startswith("time") for line in lines(found))
+
+
+@pytest.mark.ray
+def test_with_ray_it_is_the_same_plan(tiny: Callable[..., Spec], tmp_path: Path, local_ray: None) -> None:
+    one = plan(tiny(), tmp_path / "one", seeds=1)
+    other = plan_chain(
+        tiny(), student=STUDENT, home=Home.of(tiny(), STUDENT, out=str(tmp_path / "other")), seeds=1, runner="ray"
+    )
+    names = [
+        {row["name"]: row["accuracy"]["accuracies"] for row in found["candidates"] if row["kind"] != "long"}
+        for found in (one, other)
+    ]
+    assert names[0] == names[1]
