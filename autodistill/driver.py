@@ -137,6 +137,7 @@ def _begin(folder: Folder, spec: Spec, options: Options, older: Older | None, sp
         begin(draft, older, space, store)
         draft.note("store", _place(folder, store))
         draft.close()
+        folder.inherit(older.path)
         folder.become(spec)
     elif options.fresh:
         folder.clear()

@@ -102,12 +102,15 @@ def _variance(both: float, student: float, teacher: float, share: float) -> floa
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Student's t interval of a mean (Student 1908); None of fewer than two values. Of shares the ends may leave 0 to 1."""
+    """Student's t interval of a mean (Student 1908). Of shares the ends may leave 0 to 1.
+
+    None of fewer than two values, and of values that are all alike: they do not say how much others would differ.
+    """
     from statistics import fmean, stdev
 
     from scipy.stats import t
 
-    if len(values) < 2:
+    if len(values) < 2 or max(values) - min(values) < 1e-9:
         return None
     reach = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
     return Interval(fmean(values) - reach, fmean(values) + reach)

@@ -84,7 +84,7 @@ def _gain(one: Facts | None) -> str:
     if one is None:
         return ""
     gain = one["gain"]
-    is_noise = gain["low"] is None or gain["low"] <= 0 <= gain["high"] or gain["low"] == gain["high"]  # seeds that are alike
+    is_noise = gain["low"] is None or gain["low"] <= 0 <= gain["high"]
     return f"({gain['mean']:+.1%})" if is_noise else f"{gain['mean']:+.1%}"
 
 

@@ -18,7 +18,7 @@ from .study.schedule import Study
 from .study.sizewise import smaller
 
 CERTAIN = 0.05
-"""So improbable must it be that anything smaller reaches the target."""
+"""So improbable must it be, of each smaller student that is considered, that it reaches the target."""
 MANY = 10_000
 """Trials, where the time is the limit."""
 
@@ -38,8 +38,13 @@ def towards(
     """
     if not seconds > 0:
         raise UsageError("--within: give a time above 0, such as 30m")
-    spec = _aimed(folder, wanted)
-    return search(spec, out=folder.path, runner=runner, options=Options(extend=True, until=Until(seconds)), console=console)
+    before, spec = folder.read(), _aimed(folder, wanted)
+    options = Options(extend=True, until=Until(seconds))
+    study = search(spec, out=folder.path, runner=runner, options=options, console=console)
+    trials = max(before.search.trials, study.counted_done())
+    with folder:  # target and limits were of this question
+        folder.claim(before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})}))
+    return study
 
 
 class Until:
@@ -60,7 +65,7 @@ class Until:
         left = smaller(study.spec.search, study.space, study.record.trials, study.chance)
         if left is None or left > CERTAIN:
             return None
-        return f"the answer will hardly change: a smaller student reaches the target with a probability of {left:.1%} at most"
+        return f"no smaller student that was considered is likely to reach the target: each with {left:.1%} at most"
 
 
 def _aimed(folder: Folder, wanted: Wanted) -> Spec:

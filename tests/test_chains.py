@@ -123,9 +123,10 @@ def test_with_one_seed_nobody_is_clearly_worse_and_time_halves() -> None:
     assert going_on(found, each_second, 1.0) == []
 
 
-def test_what_is_worse_with_every_seed_alike_is_dropped() -> None:
+def test_differences_that_are_all_alike_say_nothing_of_the_noise_and_drop_nobody() -> None:
     found = {DIRECT: [0.5, 0.6], chain(0): [0.7, 0.8], chain(1): [0.69, 0.79]}
-    assert going_on(found, each_second, math.inf) == [chain(0), DIRECT]
+    assert going_on(found, each_second, math.inf) == [chain(0), chain(1), DIRECT]
+    assert verdict({DIRECT: [0.9] * 3, chain(0): [0.9, 0.95, 0.95]}).why == "unknown"
 
 
 # What may be said
@@ -146,7 +147,7 @@ def test_the_verdict_says_no_assistant_within_the_noise() -> None:
     assert (found.why, found.answer) == ("matched", long)
     assert verdict({DIRECT: [0.9], chain(0): [1.0]}).why == "unknown"
     assert verdict({DIRECT: direct}).why == "none"
-    found = verdict({DIRECT: direct, chain(0): [0.9, 0.8, 0.81], chain(1): [1.0]})
+    found = verdict({DIRECT: direct, chain(0): [0.9, 0.8, 0.81, 0.805], chain(1): [1.0]})
     assert (found.why, found.chain, found.answer) == ("worse", chain(0), DIRECT), "of most seeds, though it was dropped"
 
 
@@ -220,7 +221,15 @@ def test_direct_has_every_seed_and_every_seed_is_paired() -> None:
     table = Table(lambda path, is_assistant: 0.5 + len(path) / 10)
     planner = planned(table, 2, seeds=3)
     assert [planner.seen(one) for one in (DIRECT, ranked(planner.found())[0])] == [3, 3]
-    assert verdict(planner.found()).why == "helps"
+    assert verdict(planner.found()).gain == pytest.approx(0.2)
+
+
+def test_the_best_of_many_chains_is_judged_more_strictly() -> None:
+    direct, gained = [0.9] * 5, [0.9, 0.91, 0.925, 0.92, 0.912]
+    alone = verdict({DIRECT: direct, chain(0): gained})
+    among = verdict({DIRECT: direct, chain(0): gained, **{chain(place): direct for place in range(1, 8)}})
+    assert (alone.why, among.why) == ("helps", "noise")
+    assert among.interval == pytest.approx(mean_interval([0.01, 0.025, 0.02, 0.012], 1 - 0.05 / 8))
 
 
 # A checkpoint on the teacher's way
@@ -433,7 +442,9 @@ def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
 def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chain", str(tmp_path), "--student", STUDENT]) == 2
     assert "holds no study" in capsys.readouterr().err
-    assert main(["chain", str(tmp_path / "none.yaml"), "--student", STUDENT, "--time", "soon"]) == 2
+    with pytest.raises(SystemExit):
+        main(["chain", str(tmp_path / "none.yaml"), "--student", STUDENT, "--time", "soon"])
+    assert "'soon' is no time" in capsys.readouterr().err
 
 
 def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_path: Path) -> None:

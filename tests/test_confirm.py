@@ -23,7 +23,7 @@ from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
 from autodistill.driver import Options, search
 from autodistill.prepare import load_data
-from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain
+from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
 from autodistill.store import Store
 from autodistill.study.folder import Folder
 from autodistill.study.plan import Plan
@@ -310,9 +310,9 @@ def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_cert
     arguments = ["smallest", str(tmp_path / "out"), "--accuracy", "0.35", "--seeds", "0", "--runner", "serial"]
     assert main([*arguments, "--within", "5m"]) in (0, 3)
     said = capsys.readouterr().out
-    assert "the answer will hardly change" in said or "the space holds nothing new" in said
+    assert "no smaller student that was considered is likely" in said or "the space holds nothing new" in said
     folder = Folder(tmp_path / "out")
-    assert folder.read().search.target == 0.35
+    assert folder.read().search.target is None and folder.read().search.trials < 1000, "the question is not the study's"
     assert main([*arguments, "--within", "5m"]) == 1, "the test split was opened by now"
     assert "--force opens it all the same" in capsys.readouterr().err
 
@@ -329,3 +329,42 @@ def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         main(["smallest", "somewhere", f"--within={given}"])
     assert "give such as 90s, 30m or 1.5h" in capsys.readouterr().err
+
+
+def test_a_kill_between_the_two_files_counts_as_not_confirmed(searched: Folder) -> None:
+    first = confirmed(searched, seeds=0)
+    path = searched.path / "confirm.npz"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert read(searched.path) is None
+    assert confirmed(searched, seeds=0).members[0]["chosen"] == first.members[0]["chosen"]
+    assert len(json.loads((searched.path / "opened.json").read_text())) == 1
+
+
+def test_what_was_seen_is_known_to_a_study_that_begins_with_it(
+    searched: Folder, tiny: Callable[..., Spec], tmp_path: Path
+) -> None:
+    confirmed(searched, seeds=0)
+    options = Options(older=str(searched.path))
+    search(tiny(search__trials=2, search__seed=3), out=tmp_path / "next", runner="serial", options=options)
+    with pytest.raises(StudyError, match="was opened on"):
+        confirmed(Folder(tmp_path / "next"), seeds=0)
+
+
+def test_a_study_that_begins_anew_has_nothing_confirmed(searched: Folder, tiny: Callable[..., Spec]) -> None:
+    confirmed(searched, seeds=0)
+    search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
+    assert read(searched.path) is None
+
+
+def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: Folder) -> None:
+    store = Store(searched.path / "store")
+    spec, splits = load_data(searched.read(), cuda=False)
+    keys = [row["stage"] for row in json.loads((searched.path / "frontier.json").read_text())["frontier"]]
+    student = next(one for key in keys if isinstance(one := network_of(store, key), Stage) and one.teachers)
+    recipe = student.recipe.model_copy(update={"outputs_dtype": "float16"})
+    wanted = [student.model_copy(update={"seed": 5, "recipe": recipe}), twin(student).model_copy(update={"seed": 5})]
+    plan = Plan(spec, store, wanted, splits.shape, splits.classes)
+    while (job := plan.next()) is not None:
+        plan.done(job, None if job.trains else "out of memory")
+    assert plan.has_failed(wanted[0]) and not plan.has_failed(wanted[1])
+    assert student.teachers[0].key() not in plan.failures

@@ -106,7 +106,11 @@ def judged(gained: Sequence[float]) -> Sequence[float]:
 
 
 def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
-    """From the accuracies of all candidates, seed by seed. Only what has every seed of the reference can be the answer."""
+    """From the accuracies of all candidates, seed by seed. Only what has every seed of the reference can be the answer.
+
+    The best of k chains is chosen by the seeds that judge it, so its interval is one of 1 - 0.05 / k (Bonferroni): the
+    chance of naming any chain that does not help stays at 5 %.
+    """
     count = len(found[reference])
     order = ranked({one: values[:count] for one, values in found.items() if len(values) >= count})
     others = [one for one in order if one.kind != "chain"]
@@ -115,7 +119,7 @@ def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
         return Verdict(answer=others[0], why="none")
     chain = max(chains, key=lambda one: (len(found[one][:count]), fmean(found[one])))
     gained = judged(gains(found[chain][:count], found[reference][: len(found[chain])]))
-    interval = mean_interval(gained)
+    interval = mean_interval(gained, 1 - 0.05 / len(chains))  # the best of so many: Bonferroni
     why = _why(interval, chain == order[0])
     answer = chain if why == "helps" else others[0]
     return Verdict(answer=answer, why=why, chain=chain, gain=fmean(gained), interval=interval)

@@ -22,7 +22,7 @@ Network = Stage | Checkpoint
 class Trainings:
     """The stages of every candidate in a space whose ladder has the largest rung first.
 
-    The first seed is the spec's, so that what a search trained is found; the others are those of a confirmation.
+    The first seed is the spec's, so that what a search trained is found; the others are none of a confirmation.
     """
 
     def __init__(self, space: Space, params: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ class Trainings:
 
     def seeds(self, count: int) -> list[int]:
         seed = self.space.spec.seed
-        return [seed, *(seed + FRESH + index for index in range(count - 1))]
+        return [seed, *(seed + 2 * FRESH + index for index in range(count - 1))]
 
     def rivals(self) -> list[Candidate]:
         """What needs no assistant, but direct distillation itself."""

@@ -119,11 +119,11 @@ def _tested(
     """What was found on the test split: read where all of it is known, else the split is opened."""
     before = read(folder.path)
     networks = _networks(study, wanted)
-    frozen = {key: one for key, one in networks.items() if study.stages.has(key) and key not in failures}
+    frozen = {key: one for key, one in networks.items() if study.stages.has(key)}
     if before is not None and set(frozen) <= set(before.right):
         console.print("all of this was confirmed before; nothing to do")
         return before
-    for key in frozen:
+    for key in [*frozen, *(one.searched.key() for one in wanted), *(teacher.key() for teacher in study.teachers)]:
         study.stages.store.verify("stages", key)
     openings = note_opening(folder.path, list(networks), trials=study.told)
     device = torch.device("cuda" if study.spec.resources.gpus and torch.cuda.is_available() else "cpu")
@@ -133,8 +133,7 @@ def _tested(
     facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
     facts |= {"opened": openings, "trials": study.told, "own_test": study.splits.own_test}
     found = Confirmed(facts=facts, right={key: verdict.right for key, verdict in verdicts.items()})
-    save(folder.path, found)
-    return found
+    return save(folder.path, found)
 
 
 def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | Checkpoint]:

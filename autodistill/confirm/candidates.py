@@ -71,6 +71,8 @@ def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network]
     found = Candidate(row=row, searched=searched, fresh=fresh, from_labels=[twin(stage) for stage in fresh])
     if not searched.teachers or all(teacher.key() in fixed for teacher in searched.teachers):
         return found
+    if searched.init is not None and searched.init.key() not in fixed:
+        return found  # it begins with its assistant's weights: without that assistant it is another student
     direct = [direct_of(stage, teachers) for stage in fresh]
     epochs = whole_time(searched, stages, fixed)
     return Candidate(

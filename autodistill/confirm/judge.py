@@ -5,6 +5,7 @@ Shape suffixes: N samples, K classes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,6 +69,14 @@ def _parts(own: Verdict, teacher: Verdict, of: NDArray[Any], name: str) -> list[
         mine, theirs = float(own.right[rows].mean()), float(teacher.right[rows].mean())
         found.append({name: part.item(), "n": int(rows.sum()), "accuracy": mine, "teacher": theirs, "drop": theirs - mine})
     return found
+
+
+def digest_of(test: Samples) -> str:
+    """sha256 of the labels and, where they are in memory, of the samples: whether two studies saw the same ones."""
+    found = hashlib.sha256(np.ascontiguousarray(test.y).data)
+    if isinstance(test.x, np.ndarray):
+        found.update(np.ascontiguousarray(test.x).data)
+    return found.hexdigest()
 
 
 def spread(accuracies: Sequence[float], interval: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ members      of the frontier and within noise of it, the smallest first, each wi
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -28,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import StudyError, UsageError
-from ..study.folder import replace
+from ..study.folder import CONFIRMED, OPENINGS, replace
 
-FACTS, ANSWERS, OPENINGS = "confirm.json", "confirm.npz", "opened.json"
+FACTS, ANSWERS = CONFIRMED
 Right = NDArray[np.bool_]
 
 
@@ -55,8 +56,10 @@ def read(folder: Path) -> Confirmed | None:
     if not (folder / FACTS).exists():
         return None
     try:
-        facts = json.loads((folder / FACTS).read_bytes())
-        with np.load(folder / ANSWERS, allow_pickle=False) as arrays:
+        facts, answers = json.loads((folder / FACTS).read_bytes()), (folder / ANSWERS).read_bytes()
+        if facts["answers"] != hashlib.sha256(answers).hexdigest():
+            return None  # a kill came between the two files
+        with np.load(io.BytesIO(answers), allow_pickle=False) as arrays:
             right = {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
         return Confirmed(facts={"members": facts["members"], "teacher": facts["teacher"], **facts}, right=right)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -72,12 +75,15 @@ def confirmed(folder: Path) -> Confirmed:
     return found
 
 
-def save(folder: Path, found: Confirmed) -> None:
+def save(folder: Path, found: Confirmed) -> Confirmed:
+    """Writes it, and returns it as it will be read."""
     stream = io.BytesIO()
     keys = list(found.right)
     np.savez_compressed(stream, keys=np.array(keys), right=np.stack([found.right[key] for key in keys]))
+    facts = {**found.facts, "answers": hashlib.sha256(stream.getvalue()).hexdigest()}
     replace(folder / ANSWERS, stream.getvalue())
-    replace(folder / FACTS, json.dumps(found.facts, indent=1).encode() + b"\n")
+    replace(folder / FACTS, json.dumps(facts, indent=1).encode() + b"\n")
+    return Confirmed(facts=facts, right=found.right)
 
 
 def refuse_opened(folder: Path, keys: Sequence[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from ..spec import Checkpoint, Spec, Stage, describe
 from ..stats import mean_interval, wilson
 from ..study.tables import SIZES, Stages
 from .candidates import Candidate
-from .judge import Verdict, accuracy_of, beside, spread
+from .judge import Verdict, accuracy_of, beside, digest_of, spread
 
 BATCH = 64
 
@@ -37,7 +37,7 @@ class Writer:
         return {
             "study": self.spec.study,
             "seeds": max(len(one.fresh) for one in wanted),
-            "test": {"n": len(self.test)},
+            "test": {"n": len(self.test), "digest": digest_of(self.test)},
             "device": {"name": latency.name_of(self.device), "kind": self.device.type, "threads": self.spec.resources.threads},
             "environment": {"torch": torch.__version__, "python": platform.python_version()},
             "failures": {key: reason for key, reason in failures.items()},

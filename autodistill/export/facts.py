@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..confirm.judge import accuracy_of
-from ..confirm.results import OPENINGS, Confirmed, read
+from ..confirm.results import Confirmed, read
 from ..distill import Data, load_network, open_data
 from ..explain import explain, own_folder
 from ..models import Network
@@ -28,7 +28,7 @@ from ..spec import Checkpoint, Spec, Stage, chain, describe
 from ..spec.task import kind_of
 from ..stats import calibration_error
 from ..store import Store
-from ..study.folder import Folder
+from ..study.folder import OPENINGS, Folder
 from ..study.record import Record
 from ..study.tables import network_of
 

@@ -78,16 +78,20 @@ def _short(value: Any) -> str:
 
 
 def facts(studies: Sequence[Study]) -> Facts:
-    """All that compare.html shows. The test samples are shown where every study is confirmed on as many of them."""
+    """All that compare.html shows: test accuracies where every study is confirmed on the same samples, latencies where all
+    were measured on one kind of device with as many threads.
+    """
     names = _names(studies)
-    tests = {None if one.confirmed is None else one.confirmed.facts["test"]["n"] for one in studies}
+    tests = {None if one.confirmed is None else one.confirmed.facts["test"]["digest"] for one in studies}
     tested = None not in tests and len(tests) == 1
     known = [one.confirmed is not None for one in studies]
     opened = [[] if one.confirmed is None else one.confirmed.facts["opened"] for one in studies]
+    devices = {None if one.confirmed is None else tuple(one.confirmed.facts["device"].values()) for one in studies}
+    timed = tested and len(devices) == 1
     if not tested:  # a file chosen among seeds would stand beside one that was searched
         studies = [replace_fields(one, confirmed=None) for one in studies]
     rows = [
-        {**one, "study": name, "place": place}
+        {**one, "study": name, "place": place, "latency": one["latency"] if timed else None}
         for place, (name, study) in enumerate(zip(names, studies, strict=True))
         for one in [*_frontier(study), the_teacher(study)]
     ]
@@ -95,9 +99,10 @@ def facts(studies: Sequence[Study]) -> Facts:
         "studies": [
             _described(name, study) | {"opened": looks} for name, study, looks in zip(names, studies, opened, strict=True)
         ],
-        "figure": _figure(studies, names, tested),
+        "figure": _figure(studies, names, tested, timed),
         "rows": sorted(rows, key=lambda one: (one["params"], one["place"])),
         "tested": tested,
+        "timed": timed,
         "some_confirmed": any(known),
         "n": studies[0].n,
         "version": version("autodistill-search"),
@@ -127,18 +132,18 @@ def _described(name: str, study: Study) -> Facts:
     }
 
 
-def _figure(studies: Sequence[Study], names: Sequence[str], tested: bool) -> Facts:
+def _figure(studies: Sequence[Study], names: Sequence[str], tested: bool, timed: bool) -> Facts:
     traces: list[Facts | None] = []
     levels: list[Facts] = []
     for place, (study, name) in enumerate(zip(studies, names, strict=True)):
         for split in ("validation", "test") if tested else ("validation",):
-            traces += _drawn(study, name, split, place)
+            traces += _drawn(study, name, split, place, timed)
             accuracy = (the_teacher(study)[split] or {})["accuracy"]
             levels.append(level(accuracy, f"teacher of {name}", split=split, color=COLORS[place % len(COLORS)], dash="dot"))
     return figure(traces, levels)
 
 
-def _drawn(study: Study, name: str, split: str, place: int) -> list[Facts | None]:
+def _drawn(study: Study, name: str, split: str, place: int, timed: bool) -> list[Facts | None]:
     color, symbol = COLORS[place % len(COLORS)], SYMBOLS[place % len(SYMBOLS)]
     spots = [
         spot(
@@ -146,7 +151,7 @@ def _drawn(study: Study, name: str, split: str, place: int) -> list[Facts | None
             role=one["role"],
             kind="frontier",
             seen=one[split],
-            latency=one["latency"] and one["latency"]["one"]["p50_ms"],
+            latency=one["latency"]["one"]["p50_ms"] if timed and one["latency"] else None,
             note=name,
         )
         for one in _frontier(study)

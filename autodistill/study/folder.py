@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from ..spec import Spec, StudyError, UsageError, load
 
-DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg")
+DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
+CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
 ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
 CHANGEABLE = ("student.", "assistants.", "search.")
@@ -81,6 +82,11 @@ class Folder:
         replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
         self._finish()
 
+    def inherit(self, older: Path) -> None:
+        """What was seen of the test split by a study is known to the one that begins with it."""
+        if (older / OPENINGS).exists() and older != self.path:
+            replace(self.path / OPENINGS, (older / OPENINGS).read_bytes())
+
     def _finish(self) -> None:
         """Ends what a kill cut off; a draft that was not decided on is removed."""
         if self.next_spec.exists():
@@ -93,8 +99,8 @@ class Folder:
             self.draft.with_name(self.draft.name + end).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Removes the record, tables and pictures. Stages stay: their keys say what they are."""
-        for name in ("study.db", *(f"study.db{end}" for end in ENDS), "spec.yaml", *DRAWN):
+        """Removes the record, tables, pictures and what was confirmed of it. Stages stay: their keys say what they are."""
+        for name in ("study.db", *(f"study.db{end}" for end in ENDS), "spec.yaml", *DRAWN, *CONFIRMED):
             (self.path / name).unlink(missing_ok=True)
 
 

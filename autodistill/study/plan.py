@@ -8,7 +8,7 @@ from ..distill import Job, Rung
 from ..measure import sizes
 from ..spec import Spec, Stage
 from ..store import Store
-from .jobs import Address, Jobs, chain_of
+from .jobs import Address, Jobs, chain_of, outputs_of
 
 More = Callable[[], Sequence[Stage]]
 
@@ -86,11 +86,19 @@ class Plan:
         self._jobs.longest_first()
 
     def _fail(self, job: Job, reason: str) -> None:
-        self.failures[job.network.key()] = reason
         self._jobs.ended(job, done=False)
+        for key in self._lost(job):
+            self.failures[key] = reason
         for key, stage in list(self._open.items()):
             if self.has_failed(stage):
                 self._jobs.drop(self._open.pop(key))
+
+    def _lost(self, job: Job) -> set[str]:
+        """The keys of what cannot be trained without this job: itself, or what would have read a teacher's outputs."""
+        if job.trains:
+            return {job.network.key()}
+        networks = {network.key(): network for stage in self._open.values() for network in chain_of(stage)}
+        return {key for key, one in networks.items() if job.address() in [needed.address() for needed in outputs_of(one)]}
 
     def _is_done(self, job: Job) -> bool:
         if job.address() not in self._done and self.store.has(*job.address()):

@@ -10,7 +10,7 @@ from ..spec.stage import spared
 from .tables import Stages
 
 FRESH = 10_000
-"""The first fresh seed is so far from the spec's."""
+"""The first fresh seed is so far from the spec's; a plan for a chain has others, so that what it chose is confirmed afresh."""
 Network = Stage | Checkpoint
 
 
@@ -24,8 +24,11 @@ def with_seed(network: Any, seed: int, fixed: Collection[str]) -> Any:
 
 
 def direct_of(stage: Stage, teachers: Sequence[Network]) -> Stage:
-    """The same student with the teachers alone: no assistant in between."""
-    return spared(stage.model_copy(update={"teachers": tuple(teachers)}))
+    """The same student with these teachers alone. First weights that came from a teacher come from the one in its place."""
+    places = [teacher.key() for teacher in stage.teachers]
+    takes = stage.init is not None and stage.init.key() in places and len(places) == len(teachers)
+    init = teachers[places.index(stage.init.key())] if stage.init is not None and takes else stage.init
+    return spared(stage.model_copy(update={"teachers": tuple(teachers), "init": init}))
 
 
 def longer(stage: Stage, epochs: int, objective: Objective | None = None) -> Stage:
