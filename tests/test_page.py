@@ -25,7 +25,7 @@ from autodistill.page.finalists import difference, finalists, paid, rules, the_t
 from autodistill.page.health import course, edges, importance
 from autodistill.page.method import cost, method
 from autodistill.page.render import render
-from autodistill.page.study import read_study
+from autodistill.page.study import _in_order, read_study
 from autodistill.page.words import floor_percent, points
 from autodistill.space import domains_of
 from autodistill.spec import Spec, UsageError, parse
@@ -316,3 +316,9 @@ def test_report_takes_what_smallest_takes(
     assert found["answer"]["target"] == 0.3 and found["answer"]["sentence"].startswith("Yes: ") and found["frontier"]
     assert main(["report", str(confirmed), "--accuracy", "0.3", "--retain", "0.9"]) == 2
     assert main(["report", str(confirmed / "none")]) == 2
+
+
+def test_a_trial_that_a_running_search_began_meanwhile_is_left_out(raw: Path) -> None:
+    study = read_study(raw)
+    facts_before = [{"stage": str(trial.number), "above": []} for trial in study.trials[:-1]]
+    assert [one.number for one in _in_order(study.trials, facts_before)] == [trial.number for trial in study.trials[:-1]]

@@ -92,7 +92,7 @@ def read_study(path: Path | str) -> Study:
 
 
 def _in_order(trials: Sequence[FrozenTrial], facts: Sequence[dict[str, Any]]) -> list[Ended]:
-    pairs = zip(trials, facts, strict=True)
+    pairs = zip(trials, facts, strict=False)  # a search that runs may have begun another one since
     done = [(trial, known) for trial, known in pairs if trial.state.is_finished() and "assistant" not in known]
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     done.sort(key=lambda one: (one[0].datetime_complete or datetime.max, one[0].number))
