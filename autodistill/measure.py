@@ -142,6 +142,12 @@ def _bytes(network: nn.Module) -> int:
     return sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values())
 
 
+def bytes_float16(network: nn.Module) -> int:
+    """Of all stored tensors, those of floating-point numbers in half precision."""
+    state = network.state_dict().values()
+    return sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state)
+
+
 def _macs(network: Network, shape: tuple[int, ...], classes: int) -> int:
     """Half of the floating-point operations that torch counts, as a multiply-add is two; on the device in force.
 

@@ -63,7 +63,7 @@ def read(folder: Path) -> Confirmed | None:
             right = {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
         return Confirmed(facts={"members": facts["members"], "teacher": facts["teacher"], **facts}, right=right)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        way_out = f"remove {FACTS} and {ANSWERS} and confirm again with --force"
+        way_out = f"remove {FACTS} and {ANSWERS} and confirm again"
         raise StudyError(f"{folder / FACTS} cannot be read ({error!r}); {way_out}") from error
 
 
@@ -90,7 +90,7 @@ def refuse_opened(folder: Path, keys: Sequence[str] | None = None) -> None:
     """Raises StudyError where the test split was opened for other networks than these; for any, without `keys`."""
     if not _is_another(folder, keys):
         return
-    last = _openings(folder)[-1]
+    last = openings(folder)[-1]
     raise StudyError(
         f"the test split of {folder} was opened on {last['when']} for {len(last['networks'])} networks, after {last['trials']} "
         "trials: what is searched or trained after that is another question. A test split that is looked at again and again "
@@ -98,14 +98,15 @@ def refuse_opened(folder: Path, keys: Sequence[str] | None = None) -> None:
     )
 
 
-def _openings(folder: Path) -> list[dict[str, Any]]:
+def openings(folder: Path) -> list[dict[str, Any]]:
+    """All openings of the test split, each with the keys of its networks: noted before it is opened, so after a kill too."""
     path = folder / OPENINGS
     return list(json.loads(path.read_bytes())) if path.exists() else []
 
 
 def _is_another(folder: Path, keys: Sequence[str] | None) -> bool:
     """Opening it again for what it was opened for last, after a kill, is the same opening."""
-    before = _openings(folder)
+    before = openings(folder)
     return bool(before) and (keys is None or not set(keys) <= set(before[-1]["networks"]))
 
 
@@ -114,7 +115,7 @@ def note_opening(folder: Path, keys: Sequence[str], *, trials: int) -> list[dict
 
     What was refused first was forced.
     """
-    before = _openings(folder)
+    before = openings(folder)
     if not before or _is_another(folder, keys):
         when = datetime.now(UTC).isoformat(timespec="seconds")
         before.append({"when": when, "trials": trials, "forced": bool(before), "networks": list(keys)})

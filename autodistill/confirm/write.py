@@ -11,6 +11,7 @@ import torch
 from .. import latency
 from ..data.splits import Samples
 from ..distill.artifacts import load_network
+from ..measure import bytes_float16
 from ..spec import Checkpoint, Spec, Stage, describe
 from ..stats import mean_interval, wilson
 from ..study.tables import SIZES, Stages
@@ -70,7 +71,7 @@ class Writer:
         return {
             "architecture": describe(network.architecture),
             **{name: measured[name] for name in SIZES},
-            "bytes_float16": self._bytes_float16(network),
+            "bytes_float16": bytes_float16(load_network(self.stages.store, network, torch.device("cpu"))),
             "seconds": measured["seconds"],
             "chosen": key,
             "validation": self._on_validation(network),
@@ -105,11 +106,6 @@ class Writer:
         gain.pop("accuracies")
         others = [float(other) for _, other in pairs]
         return spread(others, mean_interval(others)) | {"epochs": twins[0].recipe.epochs, "gain": gain}
-
-    def _bytes_float16(self, network: Stage | Checkpoint) -> int:
-        """With every floating-point tensor in half precision."""
-        state = load_network(self.stages.store, network, torch.device("cpu")).state_dict().values()
-        return sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state)
 
     def _latency(self, network: Stage | Checkpoint) -> dict[str, Any]:
         built = load_network(self.stages.store, network, self.device)

@@ -7,7 +7,6 @@ Shape suffixes: N validation samples, K classes.
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 from dataclasses import dataclass
@@ -20,15 +19,16 @@ import torch
 from torch import Tensor
 
 from ..confirm.judge import accuracy_of
-from ..confirm.results import Confirmed, read
+from ..confirm.results import Confirmed, openings, read
 from ..distill import Data, load_network, open_data
 from ..explain import explain, own_folder
+from ..measure import bytes_float16
 from ..models import Network
 from ..spec import Checkpoint, Spec, Stage, chain, describe
 from ..spec.task import kind_of
 from ..stats import calibration_error
 from ..store import Store
-from ..study.folder import OPENINGS, Folder
+from ..study.folder import Folder
 from ..study.record import Record
 from ..study.tables import network_of
 
@@ -91,7 +91,7 @@ def architecture_of(one: Chosen) -> Facts:
 
 def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
     """All but what the files and their speed are; `logits_NK` are those of the validation samples."""
-    measured, state = one.explained["measurement"], one.built.state_dict().values()
+    measured = one.explained["measurement"]
     return {
         "study": one.spec.study,
         "stage": one.stage,
@@ -100,7 +100,7 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "line": chain(one.network),
         "init": describe(one.network.init.architecture) if isinstance(one.network, Stage) and one.network.init else None,
         **{name: measured[name] for name in ("params", "macs", "bytes")},
-        "bytes_float16": sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state),
+        "bytes_float16": bytes_float16(one.built),
         "chain": [link | {"test": _on_test(one, link["stage"])} for link in one.explained["chain"]],
         **{name: one.explained[name] for name in ("objective", "recipe", "environment")},
         "seed": getattr(one.network, "seed", None),
@@ -109,7 +109,7 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "validation": _on_validation(one.data, logits_NK) | {"recorded": measured["correct"]},
         "test": _on_test(one, one.stage),
         "teacher": one.confirmed and one.confirmed.teacher,
-        "opened": _openings(one.folder.path),
+        "opened": [opening | {"networks": len(opening["networks"])} for opening in openings(one.folder.path)],
         "versions": _versions(),
     }
 
@@ -160,13 +160,6 @@ def _on_test(one: Chosen, key: str) -> Facts | None:
     files = {member["chosen"]: member["test"] for member in (*one.confirmed.members, one.confirmed.teacher)}
     plain: Facts = accuracy_of(one.confirmed.right[key])
     return dict(files.get(key, plain))
-
-
-def _openings(folder: Path) -> list[Facts]:
-    """Read from where they are noted before the split is opened, so that none is missing after a kill."""
-    path = folder / OPENINGS
-    found = json.loads(path.read_bytes()) if path.exists() else []
-    return [one | {"networks": len(one["networks"])} for one in found]
 
 
 def _versions() -> dict[str, str]:

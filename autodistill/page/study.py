@@ -18,7 +18,7 @@ from ..spec import Spec, UsageError
 from ..store import Store
 from ..study.folder import Folder
 from ..study.record import Record
-from ..study.tables import Row, Stages, frontier, rows
+from ..study.tables import Row, Stages, frontier, may_be_member, rows
 
 
 class Ended(NamedTuple):
@@ -56,9 +56,7 @@ class Study:
     @property
     def able(self) -> list[Row]:
         """Complete rows that may be members of a frontier: searched, and within the limits."""
-        limits = self.spec.search.limits.model_dump(exclude_none=True)
-        searched = (row for row in self.rows if row["state"] == "complete" and row["role"] not in ("teacher", "own"))
-        return [row for row in searched if all(row[name] <= limit for name, limit in limits.items())]
+        return [row for row in self.rows if row["state"] == "complete" and may_be_member(row, self.spec)]
 
     @property
     def n(self) -> int:

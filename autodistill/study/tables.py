@@ -190,12 +190,13 @@ def costs(found: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> NDAr
 
 def _members(found: Sequence[Row], spec: Spec) -> list[int]:
     """Positions of the frontier's rows, the smallest first: of what was searched, an assistant only within the limits."""
-    able = [index for index, row in enumerate(found) if row["state"] == "complete" and _may_be_member(row, spec)]
+    able = [index for index, row in enumerate(found) if row["state"] == "complete" and may_be_member(row, spec)]
     chosen = pareto.frontier(costs([found[index] for index in able], spec.search.objectives))
     return sorted((able[index] for index in chosen), key=lambda index: found[index]["params"])
 
 
-def _may_be_member(row: Row, spec: Spec) -> bool:
+def may_be_member(row: Row, spec: Spec) -> bool:
+    """Whether a complete row was searched and is within the limits."""
     limits = spec.search.limits.model_dump(exclude_none=True)
     return row["role"] not in ("teacher", "own") and all(row[name] <= limit for name, limit in limits.items())
 
@@ -207,7 +208,7 @@ def frontier(found: Sequence[Row]) -> list[Row]:
 
 def hypervolume(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
     """Of validation accuracy above chance and log10 of params below the teacher's, whatever the spec's objectives."""
-    able = [row for row in found if row["state"] == "complete" and _may_be_member(row, spec)]
+    able = [row for row in found if row["state"] == "complete" and may_be_member(row, spec)]
     teacher = next(row for row in found if row["role"] == "teacher")
     points = costs(
         [{"accuracy": row["accuracy"], "params": math.log10(max(row["params"], 1))} for row in able],
