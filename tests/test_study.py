@@ -510,3 +510,26 @@ def test_an_unreadable_record_is_said(folder: Path, tiny: Callable[..., Spec]) -
     (folder / "study.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(StudyError, match="no readable study.*--fresh"):
         Record(folder / "study.db", tiny())
+
+
+def test_an_interruption_in_mid_transaction_is_what_is_raised_and_loses_nothing(
+    folder: Path, tiny: Callable[..., Spec]
+) -> None:
+    """SQLAlchemy closes the connection that an interruption hits, so there is nothing left to roll back."""
+    from sqlalchemy import event
+
+    def interrupt(cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT"):
+            raise KeyboardInterrupt
+
+    record = Record(folder / "study.db", tiny())
+    record.note("before", 1)
+    event.listen(record.storage.engine, "do_execute", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        record.note("meanwhile", 2)
+    event.remove(record.storage.engine, "do_execute", interrupt)
+    record.note("after", 3)
+    record.close()
+    again = Record(folder / "study.db", tiny())
+    assert again.facts() == {"before": 1, "after": 3}
+    again.close()

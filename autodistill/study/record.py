@@ -64,7 +64,8 @@ class _Connection(sqlite3.Connection):
             yield
         except BaseException:
             self._held = False
-            self.rollback()
+            with suppress(sqlite3.ProgrammingError):  # SQLAlchemy has closed the connection that an interruption hit
+                self.rollback()
             raise
         self._held = False
         self.commit()
@@ -80,7 +81,7 @@ class _Connection(sqlite3.Connection):
 
     def close(self) -> None:
         if self._ahead:
-            with suppress(sqlite3.OperationalError):
+            with suppress(sqlite3.OperationalError, sqlite3.ProgrammingError):  # others read it, or it is closed
                 self.execute("PRAGMA journal_mode=DELETE")
         super().close()
 
