@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .spec import Spec, load
     from .study.schedule import Study
 
+__version__ = "0.1.0"
 __all__ = ["Spec", "Study", "load", "search"]
 _PLACES = {"Spec": "spec", "load": "spec", "search": "driver", "Study": "study.schedule"}
 

@@ -86,7 +86,7 @@ def confirm(arguments: argparse.Namespace, console: Console) -> Result:
 
 
 def smallest(arguments: argparse.Namespace, console: Console) -> Result:
-    from .answers import lines, sentence, smallest
+    from .answers import later, lines, sentence, smallest
 
     wanted = _wanted(arguments)
     from .confirm import confirm, read, refuse_opened, went_on
@@ -105,11 +105,9 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
         confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
     found = smallest(confirmed, wanted)
     since = went_on(folder, confirmed)
-    if since:
-        console.print(f"{since} trials have ended since this was confirmed; they are not in this answer", soft_wrap=True)
-    for line in lines(found):
+    for line in [*lines(found), *([f"warning      {later(since)}"] if since else [])]:
         console.print(line, soft_wrap=True)
-    return {"sentence": sentence(found), **found, "exit_code": 0 if found["meets"] else 3}
+    return {"sentence": sentence(found), **found, "later": since, "exit_code": 0 if found["meets"] else 3}
 
 
 def export(arguments: argparse.Namespace, console: Console) -> Result:

@@ -12,6 +12,7 @@ from .space import Space
 from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, describe, located
 from .spec.domains import domains
 from .stats import wilson
+from .study.caches import bytes_a_sample, check_limit
 from .study.first import configurations
 
 HEAVY = 8.0
@@ -148,12 +149,9 @@ def cache_bytes(space: Space, splits: Splits) -> int:
     if assistants.recipe is not None and assistants.objective is not None and not _as_one(assistants.recipe, recipes):
         found += _cached([assistants.recipe], [assistants.objective], splits.classes)
     found *= (len(space.teachers) + space.assistant_stages()) * splits.rows
-    limit = space.spec.resources.cache_limit
-    if found > limit:
-        raise UsageError(
-            f"resources.cache_limit: teachers' outputs can take {found:,} bytes, above the limit of {limit:,}; "
-            "raise it, or use fewer views, rungs, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh"
-        )
+    check_limit(
+        space.spec, found, "fewer views, rungs, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh"
+    )
     return found
 
 
@@ -179,6 +177,4 @@ def _ways(space: Space) -> int:
 def _bytes_a_sample(recipe: Recipe, classes: int) -> int:
     if recipe.views == "fresh":
         return 0
-    digits = 2 if recipe.outputs_dtype == "float16" else 4
-    top = recipe.outputs_top or classes
-    return (recipe.views or 1) * (top * (digits + 4) + digits if top < classes else classes * digits)
+    return bytes_a_sample(recipe.views, recipe.outputs_dtype, recipe.outputs_top, classes)

@@ -9,8 +9,10 @@ from rich.console import Console
 
 from .answers import Wanted
 from .driver import Options, search
+from .prepare import load_data
 from .runners import Runner
 from .spec import Spec, UsageError
+from .stats import enough
 from .store import Store
 from .study.folder import Folder
 from .study.record import Record
@@ -33,8 +35,9 @@ def towards(
 ) -> Study:
     """Goes on with a study for the smallest student of a target, for `seconds` at most, its finished trials kept.
 
-    Ends when a student reaches the target on the validation samples and nothing smaller is likely to. What a --retain asks
-    of a student is of the teacher's validation accuracy here; within the limits of params and bytes. Raises UsageError.
+    Ends when a student has on the validation samples what a claim takes on the test split, and nothing smaller is likely to.
+    What a --retain asks of a student is of the teacher's validation accuracy here, without the width of its test; within
+    the limits of params and bytes. Raises UsageError.
     """
     if not seconds > 0:
         raise UsageError("--within: give a time above 0, such as 30m")
@@ -45,6 +48,12 @@ def towards(
     with folder:  # target and limits were of this question
         folder.claim(before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})}))
     return study
+
+
+def claimable(target: float, confidence: float, n: int) -> float:
+    """The share of n test samples that must be right to claim an accuracy of `target`; itself where all n are too few."""
+    correct = enough(n, target, 1 - confidence)
+    return target if correct is None else correct / n
 
 
 class Until:
@@ -78,7 +87,9 @@ def _aimed(folder: Folder, wanted: Wanted) -> Spec:
         raise UsageError("--within needs a study whose search.objectives are accuracy and params")
     teacher = Store(folder.path / facts["store"]).record("stages", facts["teachers"][0])["measurement"]
     wanted = wanted.resolved(teacher)
-    target = wanted.accuracy if wanted.accuracy is not None else (wanted.retain or 0.0) * teacher["accuracy"]
+    target = (wanted.retain or 0.0) * teacher["accuracy"]
+    if wanted.accuracy is not None:
+        target = claimable(wanted.accuracy, wanted.confidence, len(load_data(spec, cuda=False)[1].test))
     limits = {name: getattr(wanted, name) for name in ("params", "bytes") if getattr(wanted, name) is not None}
     search = spec.search.model_copy(
         update={

@@ -21,15 +21,19 @@ from autodistill.cli import main
 from autodistill.confirm import confirm, read
 from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
+from autodistill.distill import perform
 from autodistill.driver import Options, search
 from autodistill.prepare import load_data
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
+from autodistill.stats import exceeds
 from autodistill.store import Store
+from autodistill.study.caches import wanted_bytes
 from autodistill.study.folder import Folder
+from autodistill.study.jobs import chain_of, outputs_of
 from autodistill.study.plan import Plan
 from autodistill.study.tables import Stages, frontier, network_of
-from autodistill.study.twins import FRESH, direct_of
-from autodistill.towards import towards
+from autodistill.study.twins import FRESH, direct_of, with_seed
+from autodistill.towards import claimable, towards
 
 from .conftest import blobs
 
@@ -143,11 +147,18 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1
     assert set(Store(searched.path / "store").keys("stages")) == stages, "nothing is trained before it is refused"
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
-    assert "8 trials have ended since this was confirmed" in capsys.readouterr().out
+    said = "8 trials have ended since this was confirmed and are not in this answer"
+    assert said in capsys.readouterr().out
+    main(["report", str(searched.path)])
+    main(["export", str(searched.path), "--accuracy", "0.3", "--to", str(searched.path / "model")])
+    for name in ("report.html", "model/card.md"):
+        assert said in (searched.path / name).read_text(), name
     found = confirmed(searched, force=True)
+    capsys.readouterr()
     assert [one["forced"] for one in found.facts["opened"]] == [False, True]
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
-    assert "opened again 1 time" in capsys.readouterr().out
+    now = capsys.readouterr().out
+    assert "opened again 1 time" in now and "since this was confirmed" not in now
 
 
 def test_more_seeds_would_be_another_look(searched: Folder) -> None:
@@ -265,7 +276,7 @@ def test_a_plan_gives_up_what_learns_from_a_failure(searched: Folder, tiny: Call
     )
     students = [assistant.model_copy(update={"seed": seed, "teachers": (assistant,)}) for seed in (78, 79)]
     assert chain(students[0]).count(" > ") == 2
-    plan = Plan(spec, store, [*students, assistant], splits.shape, splits.classes)
+    plan = Plan(spec, store, splits, [*students, assistant])
     while (job := plan.next()) is not None:
         plan.done(job, "it broke" if job.network.key() == assistant.key() and job.trains else None)
     assert plan.finished() and plan.has_failed(students[0]) and plan.has_failed(students[1])
@@ -317,6 +328,19 @@ def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_cert
     assert "--force opens it all the same" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("target", "n"), [(0.35, 80), (0.9, 270), (0.95, 10_000), (0.5, 2000)])
+def test_what_is_aimed_at_is_the_least_that_may_be_claimed(target: float, n: int) -> None:
+    correct = round(claimable(target, 0.95, n) * n)
+    assert exceeds(correct, n, target) <= 0.05 < exceeds(correct - 1, n, target)
+    assert claimable(0.99, 0.95, 20) == 0.99, "not even 20 of 20 would do"
+
+
+def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
+    study = towards(Folder(tmp_path / "out"), Wanted(accuracy=0.35), seconds=1, runner="serial")
+    assert study.spec.search.target == claimable(0.35, 0.95, 80)
+
+
 def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial")
@@ -363,8 +387,31 @@ def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: Folder)
     student = next(one for key in keys if isinstance(one := network_of(store, key), Stage) and one.teachers)
     recipe = student.recipe.model_copy(update={"outputs_dtype": "float16"})
     wanted = [student.model_copy(update={"seed": 5, "recipe": recipe}), twin(student).model_copy(update={"seed": 5})]
-    plan = Plan(spec, store, wanted, splits.shape, splits.classes)
+    plan = Plan(spec, store, splits, wanted)
     while (job := plan.next()) is not None:
         plan.done(job, None if job.trains else "out of memory")
     assert plan.has_failed(wanted[0]) and not plan.has_failed(wanted[1])
     assert student.teachers[0].key() not in plan.failures
+
+
+def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched: Folder) -> None:
+    """A fresh assistant's outputs are files of their own."""
+    spec, splits = load_data(searched.read(), cuda=False)
+    store = Store(searched.path / "store")
+    keys = [row["stage"] for row in json.loads((searched.path / "frontier.json").read_text())["frontier"]]
+    student = next(one for key in keys if isinstance(one := network_of(store, key), Stage) and one.teachers)
+    teacher = json.loads((searched.path / "frontier.json").read_text())["teacher"]["stage"]
+    wanted = [with_seed(student, seed, [teacher]) for seed in (70, 71)]
+    needed = wanted_bytes(wanted, splits.classes, splits.rows)
+    small = spec.model_copy(update={"resources": spec.resources.model_copy(update={"cache_limit": needed - 1})})
+    before = set((store.root / "stages").iterdir())
+    with pytest.raises(UsageError, match=f"outputs can take {needed:,} bytes, above the limit of {needed - 1:,}; raise it"):
+        Plan(small, store, splits, wanted)
+    assert set((store.root / "stages").iterdir()) == before
+    enough = spec.model_copy(update={"resources": spec.resources.model_copy(update={"cache_limit": needed})})
+    plan = Plan(enough, store, splits, [*wanted, *wanted])
+    while (job := plan.next()) is not None:
+        perform(job, store, cuda=False, threads=1)
+        plan.done(job)
+    asked = {job.address() for one in wanted for network in chain_of(one) for job in outputs_of(network)}
+    assert sum(store.file(*address, "logits.npy").stat().st_size - 128 for address in asked) == needed, "less the header"

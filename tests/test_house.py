@@ -43,7 +43,7 @@ def imported_rooms(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1]
             names = [node.module] if node.module else [alias.name for alias in node.names]
             found |= {".".join([*base, name]).split(".")[1] for name in names if name}
-    return found
+    return found - {"__version__"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -108,3 +108,9 @@ def test_files_and_functions_keep_their_size() -> None:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}:{node.lineno} {node.name}"
+
+
+def test_the_version_is_known_where_nothing_is_installed() -> None:
+    """Such as a checkout in a cluster's shared folder: no code asks the installation for it."""
+    asked = [path for path in PACKAGE.rglob("*.py") if 'version("autodistill' in path.read_text()]
+    assert not asked and autodistill.__version__

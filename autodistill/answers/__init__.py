@@ -1,6 +1,6 @@
 """Floor 8: what a person may claim, from what was confirmed."""
 
 from .smallest import Wanted, smallest
-from .words import lines, sentence
+from .words import later, lines, sentence
 
-__all__ = ["Wanted", "lines", "sentence", "smallest"]
+__all__ = ["Wanted", "later", "lines", "sentence", "smallest"]

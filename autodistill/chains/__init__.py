@@ -135,7 +135,7 @@ def _run(
     ladder = Ladder(params[0], tuple(params[1:-1]), params[-1], known.teacher)
     planner = Planner(ladder, numbers, known, rivals=trainings.rivals(), long=known.long)
     queue = _Queue(planner.rounds(), trainings, console, started)
-    plan = Plan(space.spec, store, [], splits.shape, splits.classes, queue.more)
+    plan = Plan(space.spec, store, splits, [], queue.more)
     queue.plan = known.plan = plan
     plan.begin()
     if not plan.finished():

@@ -90,7 +90,7 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
 def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: Console) -> dict[str, str]:
     """Trains what is not stored yet; returns why some could not be trained."""
     stages = [stage for one in wanted for stage in one.stages()]
-    plan = Plan(study.spec, study.stages.store, stages, study.splits.shape, study.splits.classes)
+    plan = Plan(study.spec, study.stages.store, study.splits, stages)
     if not plan.finished():
         said = _Said(console, plan)
         console.print(f"{plan.left()} of {plan.total()} trainings are left: fresh seeds and twins of {len(wanted)} students")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..answers import later
 from .formats import FORMATS
 
 Facts = Mapping[str, Any]
@@ -208,6 +209,8 @@ def _limits(found: Facts) -> list[str]:
         "- It was run in float32 only; the size in float16 is a count, not a test.",
         f"- The test split was opened {times} in this study{again}.",
     ]
+    if found["later"]:
+        lines.append(f"- {later(found['later'])}.")
     if found["test"] is None:
         lines.append("- Nothing is known of it on test samples: all accuracies here are of validation samples.")
     if not (found["test"] or {}).get("by_group"):

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import __version__
+from ..confirm import went_on
 from ..confirm.judge import accuracy_of
 from ..confirm.results import Confirmed, openings, read
 from ..distill import Data, load_network, open_data
@@ -109,6 +111,7 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "validation": _on_validation(one.data, logits_NK) | {"recorded": measured["correct"]},
         "test": _on_test(one, one.stage),
         "teacher": one.confirmed and one.confirmed.teacher,
+        "later": one.confirmed and went_on(one.folder, one.confirmed),
         "opened": [opening | {"networks": len(opening["networks"])} for opening in openings(one.folder.path)],
         "versions": _versions(),
     }
@@ -163,8 +166,8 @@ def _on_test(one: Chosen, key: str) -> Facts | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "torch": torch.__version__}
-    for name in ("autodistill-search", "onnx", "onnxruntime"):
+    found = {"python": platform.python_version(), "torch": torch.__version__, "autodistill": __version__}
+    for name in ("onnx", "onnxruntime"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

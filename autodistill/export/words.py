@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..answers import lines
+from ..answers import later, lines
 
 
 def written(found: Mapping[str, Any]) -> list[str]:
@@ -22,6 +22,7 @@ def written(found: Mapping[str, Any]) -> list[str]:
     ]
     forced = sum(one["forced"] for one in found["opened"])
     said += [f"warning      the test split was opened {forced} more time{'s' * (forced > 1)} by force"] if forced else []
+    said += [f"warning      {later(found['later'])}"] if found["later"] else []
     return [*said, f"written: {found['to']} (card.md says what it is, example.py runs it)"]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..answers import Wanted
 from ..study.folder import replace
 from ..text import ahead
@@ -65,7 +65,7 @@ def facts(study: Study, wanted: Wanted) -> Facts:
         "course": course_figure(found["course"]),
         "course_said": _course(found["course"]),
         "method": method(study),
-        "version": version("autodistill-search"),
+        "version": __version__,
     }
 
 

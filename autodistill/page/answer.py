@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..answers import Wanted, lines, sentence, smallest
+from ..answers import Wanted, later, lines, sentence, smallest
 from ..spec import UsageError
 from ..study.tables import Row
 from .study import Study
@@ -15,7 +15,7 @@ Facts = dict[str, Any]
 
 def answer(study: Study, wanted: Wanted) -> Facts:
     """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's accuracy kept; None where
-    unknown), further `lines`, and the openings of the test split that were `forced`.
+    unknown), further `lines`, the openings of the test split that were `forced`, and what is said of trials that came `later`.
 
     Without a target in `wanted` the spec's search.target stands. Raises UsageError for a latency before `confirm`.
     """
@@ -49,6 +49,7 @@ def _claimed(study: Study, wanted: Wanted) -> Facts:
         "target": wanted.resolved(teacher).accuracy,
         "lines": [_split(line) for line in lines(found)[1:] if not line.startswith("warning")],
         "forced": found["forced"],
+        "later": later(study.later),
     }
 
 
@@ -82,6 +83,7 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
         "target": target,
         "lines": [],
         "forced": 0,
+        "later": "",
     }
 
 

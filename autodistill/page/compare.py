@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace as replace_fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..spec import Stage, UsageError
 from ..study.folder import replace
 from .figure import figure, level, line, spot, trace
@@ -105,7 +105,7 @@ def facts(studies: Sequence[Study]) -> Facts:
         "timed": timed,
         "some_confirmed": any(known),
         "n": studies[0].n,
-        "version": version("autodistill-search"),
+        "version": __version__,
     }
 
 

@@ -59,6 +59,12 @@ class Study:
         return [row for row in self.rows if row["state"] == "complete" and may_be_member(row, self.spec)]
 
     @property
+    def later(self) -> int:
+        """Trials that have ended since the study was confirmed."""
+        told = sum(trial.state.is_finished() for trial in self.trials)
+        return 0 if self.confirmed is None else told - int(self.confirmed.facts["trials"])
+
+    @property
     def n(self) -> int:
         """Validation samples."""
         return int(self.stages.measured(self.teacher["stage"])["n"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..data import Splits
 from ..distill import Job, Rung
 from ..measure import sizes
 from ..spec import Spec, Stage
 from ..store import Store
+from .caches import check_limit, wanted_bytes
 from .jobs import Address, Jobs, chain_of, outputs_of
 
 More = Callable[[], Sequence[Stage]]
@@ -16,15 +18,13 @@ More = Callable[[], Sequence[Stage]]
 class Plan:
     """Work for a runner: it ends when all `stages` are stored or have failed, and `more` wants nothing else.
 
-    `more` is asked whenever nothing is left to do. `shape` and `classes` are those of the data. `failures` gives the
-    reason by key; what learns from a network that failed is not tried.
+    `more` is asked whenever nothing is left to do. `failures` gives the reason by key; what learns from a network that failed
+    is not tried. Raises UsageError, before any of them is trained, where the outputs of their teachers take more than
+    resources.cache_limit.
     """
 
-    def __init__(
-        self, spec: Spec, store: Store, stages: Sequence[Stage], shape: tuple[int, ...], classes: int, more: More | None = None
-    ) -> None:
-        self.spec, self.store, self.workers = spec, store, 1
-        self.shape, self.classes = shape, classes
+    def __init__(self, spec: Spec, store: Store, splits: Splits, stages: Sequence[Stage], more: More | None = None) -> None:
+        self.spec, self.store, self.splits, self.workers = spec, store, splits, 1
         self.failures: dict[str, str] = {}
         self.trained: list[str] = []
         self._more = more or (lambda: [])
@@ -79,8 +79,11 @@ class Plan:
         return self._jobs.all_done()
 
     def _want(self, stages: Sequence[Stage]) -> None:
-        for stage in stages:
-            if stage.key() not in self._wanted and not self.has_failed(stage):
+        new = [stage for stage in stages if stage.key() not in self._wanted and not self.has_failed(stage)]
+        caches = wanted_bytes([*self._open.values(), *new], self.splits.classes, self.splits.rows)
+        check_limit(self.spec, caches, "--seeds with a smaller number")
+        for stage in new:
+            if stage.key() not in self._wanted:
                 self._wanted[stage.key()] = self._open[stage.key()] = stage
                 self._jobs.want(stage)
         self._jobs.longest_first()
@@ -109,4 +112,4 @@ class Plan:
         """Multiply-adds a sample, times epochs: enough to tell what takes longest."""
         if not isinstance(job.network, Stage) or not job.trains:
             return 0.0
-        return float(job.network.recipe.epochs * sizes(job.network.architecture, self.shape, self.classes).macs)
+        return float(job.network.recipe.epochs * sizes(job.network.architecture, self.splits.shape, self.splits.classes).macs)

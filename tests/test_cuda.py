@@ -1,0 +1,123 @@
+"""On a GPU the road is the same from a search to a file handed over. Run: pytest -m gpu -n 0"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autodistill import latency
+from autodistill.chains import Home, plan_chain
+from autodistill.cli import main
+from autodistill.confirm import confirm, read
+from autodistill.distill import Job, load_network, perform
+from autodistill.distill.jobs import StageFailed
+from autodistill.driver import search
+from autodistill.prepare import load_data, space_of
+from autodistill.spec import Spec, Stage
+from autodistill.store import Store
+from autodistill.study.folder import Folder
+from autodistill.study.tables import network_of
+
+from .conftest import blobs
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
+
+RECIPE = {"epochs": 4, "batch_size": 32, "learning_rate": 0.01}
+GPU = {"cpus": 1, "gpus": 0.25, "threads": 1}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.05)
+
+
+def images(path: Path) -> str:
+    """Blobs as grey images of bytes, 8 x 8."""
+    found = blobs(features=64)
+    x = np.clip(128 + 30 * found["x"], 0, 255).astype(np.uint8)
+    np.savez(path / "images.npz", x=x.reshape(-1, 8, 8), y=found["y"])
+    return str(path / "images.npz")
+
+
+def changes(path: Path) -> dict[str, Any]:
+    """A tiny spec's changes: convolutions, bfloat16 by `auto`, quarters of a GPU."""
+    resnet = {"family": "resnet", "depth": {"int": [1, 2]}, "width": {"int": [1, 4]}}
+    return {
+        "task__dataset": images(path),
+        "teacher": {"architecture": {"family": "resnet", "depth": 1, "width": 16}, "recipe": RECIPE | {"epochs": 8}},
+        "student__architecture": resnet,
+        "student__recipe": RECIPE,
+        "assistants__ladder": [{"family": "resnet", "depth": 1, "width": 8}],
+        "assistants__recipe": RECIPE,
+        "resources": GPU,
+    }
+
+
+@pytest.fixture
+def spec(tiny: Callable[..., Spec], tmp_path: Path) -> Spec:
+    return tiny(**changes(tmp_path))
+
+
+@pytest.mark.ray
+def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: Spec, tmp_path: Path) -> None:
+    name = torch.cuda.get_device_name()
+    out = str(tmp_path / "out")
+    study = search(spec, out=tmp_path / "out")
+    assert study.finished() and {trial.state for trial in study.record.trials} == {"complete"}
+    found = confirm(Folder(tmp_path / "out"), seeds=1)
+    assert read(tmp_path / "out") is not None
+    store = Store(tmp_path / "out" / "store")
+    for key in found.right:
+        assert store.record("stages", key)["environment"]["device"] == f"cuda: {name}"
+        stage = network_of(store, key)
+        assert isinstance(stage, Stage) and stage.recipe.precision == "bfloat16", "auto, where a GPU was asked for"
+    for one in [*found.members, found.teacher]:
+        assert 0 < one["latency"]["one"]["p50_ms"] <= one["latency"]["one"]["p95_ms"]
+    assert found.facts["device"] == {"name": name, "kind": "cuda", "threads": 1}
+    assert main(["smallest", out, "--accuracy", "0.3"]) == 0
+    assert main(["export", out, "--accuracy", "0.3", "--to", str(tmp_path / "model")]) == 0
+    assert name in (tmp_path / "model" / "card.md").read_text(), "the card tells its latency on the GPU too"
+    assert main(["report", out]) == 0
+    assert name in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.ray
+def test_a_chain_is_planned_on_a_gpu(spec: Spec, tmp_path: Path) -> None:
+    home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
+    found = plan_chain(spec, student="depth=1,width=2", home=home, seeds=2)
+    assert found["chain"] and not found["failures"]
+
+
+def test_outputs_on_a_gpu_are_those_of_the_processor(spec: Spec, tmp_path: Path) -> None:
+    """The same weights give the same logits, to rounding, wherever they run."""
+    spec, splits = load_data(spec, cuda=True)
+    store = Store(tmp_path / "store")
+    space = space_of(spec, splits, store)
+    (teacher,) = space.teachers
+    perform(Job(network=teacher), store, cuda=True, threads=1)
+    x = torch.from_numpy(np.array(splits.validation.x))
+    with torch.inference_mode():
+        here, there = (
+            load_network(store, teacher, torch.device(device))({"x": x.to(device)}).logits for device in ("cpu", "cuda")
+        )
+    torch.testing.assert_close(there.cpu(), here, atol=2e-2, rtol=1e-2)
+
+
+def test_out_of_memory_fails_the_stage_and_gives_the_memory_back(spec: Spec, tmp_path: Path) -> None:
+    spec, splits = load_data(spec, cuda=True)
+    store = Store(tmp_path / "store")
+    (teacher,) = space_of(spec, splits, store).teachers
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-9)
+    try:
+        with pytest.raises(StageFailed, match="out of memory on cuda: CUDA out of memory"):
+            perform(Job(network=teacher), store, cuda=True, threads=1)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    perform(Job(network=teacher), store, cuda=True, threads=1)
+    assert store.has("stages", teacher.key())
