@@ -270,6 +270,17 @@ def test_hours_are_those_of_the_stored_stages(raw: Path, confirmed: Path) -> Non
     assert sum(seconds.values()) == pytest.approx(sum(after.stages.measured(key)["seconds"] for key in keys))
 
 
+def test_hours_hold_what_was_stopped(raw: Path) -> None:
+    """A stage that was stopped twice went on in between: its longest time counts, and none once it is stored."""
+    study = read_study(raw)
+    before = method(study)["seconds"]["search"]
+    row = next(row for row in study.rows if row["trial"] is not None and row["state"] == "complete")
+    stops = [row | {"state": "stopped", "stage": "f" * 64, "seconds": seconds} for seconds in (3.0, 5.0)]
+    stops.append(row | {"state": "stopped", "seconds": 7.0})
+    after = dataclasses.replace(study, rows=[*study.rows, *stops])
+    assert method(after)["seconds"]["search"] == pytest.approx(before + 5)
+
+
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))
 def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int, int, int]]) -> None:
     spots = [{"params": a, "macs": b, "bytes": a, "latency_ms": None, "accuracy": c, "text": ""} for a, b, c in table]

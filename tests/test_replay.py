@@ -20,6 +20,8 @@ from autodistill.study.memory import Memory
 from autodistill.study.record import Record
 from autodistill.study.schedule import Study
 
+from .conftest import timeless
+
 DARK = {"entropy": {"1": 1.0, "4": 1.3, "8": 1.35}, "classes": 4, "train_accuracy": 0.9}
 
 
@@ -51,7 +53,7 @@ def formula(study: Study, seconds: Callable[[Job], float] = lambda job: 1.0, sca
 
 
 def told(study: Study) -> list[Any]:
-    return [(trial.params, trial.state, trial.values, trial.facts) for trial in study.record.trials]
+    return [(trial.params, trial.state, trial.values, timeless(trial.facts)) for trial in study.record.trials]
 
 
 def test_what_serial_trained_replayed_gives_the_same_trials(tiny: Callable[..., Spec], tmp_path: Path) -> None:

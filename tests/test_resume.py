@@ -39,6 +39,7 @@ from autodistill.spec import (
 from autodistill.store import Store
 from autodistill.study.record import Record
 
+from .conftest import timeless
 from .test_distill import CPU, KD, LABELS, House, one_thread
 
 __all__ = ["one_thread"]
@@ -380,7 +381,7 @@ class Cut(BaseException):
 
 def found(out: Path, spec: Spec) -> list[Any]:
     record = Record(out / "study.db", spec)
-    told = [(trial.params, trial.state, trial.values, trial.facts) for trial in record.trials]
+    told = [(trial.params, trial.state, trial.values, timeless(trial.facts)) for trial in record.trials]
     record.close()
     return told
 

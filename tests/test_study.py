@@ -429,6 +429,7 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
     for row in found:
         passed = one.record.trials[row["trial"]].facts["rungs"]
         assert [row["rung_epochs"], row["rung_accuracy"]] == passed[-1] and row["accuracy"] is None
+        assert row["seconds"] == row["rung_epochs"], "as it was reported"
     assert told(study(**changes)) == told(one)
 
 

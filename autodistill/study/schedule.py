@@ -118,7 +118,7 @@ class Study:
             self._spent.end(job)
             self._note_share(job, rung.epochs)
             self.jobs.ended(job, done=False)
-            self.trials.stopped(key)
+            self.trials.stopped(key, rung.seconds)
         return False
 
     def worked(self, job: Job, seconds: float) -> None:

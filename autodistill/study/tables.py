@@ -143,7 +143,8 @@ def _unmeasured(trial: Trial) -> Row:
     known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
     lost = "its stage, or one above it, is no longer stored; the search makes it again"
     state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
-    return {"trial": trial.number, "state": state, **known, **empty, "reason": reason, "frontier": False}
+    spent = {"seconds": trial.facts.get("seconds")}
+    return {"trial": trial.number, "state": state, **known, **empty, **spent, "reason": reason, "frontier": False}
 
 
 def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[Row]:

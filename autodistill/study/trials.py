@@ -144,10 +144,10 @@ class Trials:
             self._entered.add(key)
             self._enter_assistant(network)
 
-    def stopped(self, key: str) -> None:
-        """Tells the open trials of a stage that it was stopped at a rung."""
+    def stopped(self, key: str, seconds: float) -> None:
+        """Tells the open trials of a stage that it was stopped at a rung, after so many seconds of training."""
         for trial in self.open_of(key):
-            self._tell(trial, None, stopped=True)
+            self._tell(trial, None, {"seconds": seconds}, stopped=True)
 
     def failed(self, network: Network, reason: str) -> None:
         """Tells all trials that need a network that it could not be trained."""
