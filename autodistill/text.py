@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 Facts = dict[str, Any]
@@ -69,7 +70,7 @@ def _on_test(row: Facts) -> list[str]:
 
 def _ends(row: Facts) -> list[str]:
     worst, below = row["test"]["worst_drop"], row["chain"].split(" > ", 1)[-1]
-    fall = f"{worst['class']}: {-worst['drop']:+.1%}"
+    fall = f"{escape(worst['name'])}: {-worst['drop']:+.1%}"
     return [fall, f"{row['latency']['one']['p50_ms']:.2f}", below, row["chosen"][:8]]
 
 

@@ -81,7 +81,7 @@ def test_a_search_is_of_the_table_alone(table: Callable[..., Path], strategy: st
 
 
 @pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random"])
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_every_strategy_evaluates_as_many(strategy: str, workers: int) -> None:
     """Half of what TPE proposes repeats, on this table of 72: without more it ends after some 40."""
     drawn = Table.read(DIGITS).draw(0)
@@ -152,6 +152,7 @@ def test_what_is_wrong_is_said(
     assert re.search(said, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_gain_needs_half_the_time_of_random_on_the_digits_table() -> None:
     """One worker, the epochs of benchmarks/digits_students.csv; see reports/LOG.md for all strategies and seeds."""
     asked = Asked(strategies=("gain", "random"), seeds=5, trials=40, chance=0.1)

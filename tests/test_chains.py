@@ -370,6 +370,7 @@ def test_a_plan_from_a_finished_study_reuses_what_it_trained(
     assert found["why"] == "unknown" and "too few seeds" in found["sentence"]
 
 
+@pytest.mark.slow
 def test_killed_in_mid_training_it_goes_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(dump(tiny(assistants={"at_most": 0}).document()))
     command = [sys.executable, "-m", "autodistill", "chain", str(tmp_path / "spec.yaml"), "--student", STUDENT]
@@ -454,6 +455,7 @@ def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_pa
     assert any(line.startswith("time") for line in lines(found))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_with_ray_it_is_the_same_plan(tiny: Callable[..., Spec], tmp_path: Path, local_ray: None) -> None:
     one = plan(tiny(), tmp_path / "one", seeds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -306,6 +307,41 @@ def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spe
     assert set(parts) == {"indoors", "outdoors"}
     assert sum(part["n"] * part["accuracy"] for part in parts.values()) == pytest.approx(member["test"]["correct"])
     assert member["test"]["worst_group"]["drop"] == max(part["drop"] for part in parts.values())
+
+
+ODD = ["<b>one</b>", "[red]two", "three | 3", "vier"]
+
+
+def test_classes_are_called_by_their_names(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the terminal, on the page and on the card, whatever signs they are made of; and no key knows them."""
+    monkeypatch.setenv("COLUMNS", "200")
+    plain, named = tmp_path / "plain.npz", tmp_path / "named.npz"
+    np.savez(plain, **blobs())
+    np.savez(named, **blobs(), names=ODD)
+    fingerprints = {load_data(tiny(task__dataset=str(one)), cuda=False)[1].fingerprint for one in (plain, named)}
+    assert len(fingerprints) == 1
+    search(tiny(task__dataset=str(named)), out=tmp_path / "out", runner="serial")
+    assert main(["confirm", str(tmp_path / "out"), "--seeds", "0", "--runner", "serial"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "confirm.json").read_text())
+    test = found["members"][0]["test"]
+    assert [part["name"] for part in test["by_class"]] == [ODD[part["class"]] for part in test["by_class"]] == ODD
+    assert test["worst_drop"]["name"] in printed
+    main(["report", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"class {html.escape(test['worst_drop']['name'])}<" in page and "<b>one" not in page
+    main(["export", str(tmp_path / "out"), "--stage", found["members"][0]["chosen"], "--to", str(tmp_path / "model")])
+    card = (tmp_path / "model" / "card.md").read_text()
+    assert all(word in card for word in ("vier", r"three \| 3", r"\<b\>one")), card
+
+
+@pytest.mark.parametrize("names", [ODD[:3], [1, 2, 3, 4]])
+def test_names_that_are_not_one_word_a_class_are_refused(tiny: Callable[..., Spec], tmp_path: Path, names: list[Any]) -> None:
+    np.savez(tmp_path / "named.npz", **blobs(), names=names)
+    with pytest.raises(UsageError, match="names has shape .* for 4 classes; give one word a class"):
+        load_data(tiny(task__dataset=str(tmp_path / "named.npz")), cuda=False)
 
 
 def test_groups_of_another_length_are_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_each_subfolder_is_a_class(tmp_path: Path) -> None:
     splits = splits_of(fill(tmp_path, classes=("10", "2", "a")))
     assert splits.shape == (3, 8, 8) and splits.layout == "CHW" and not splits.own_test
     parts = (splits.train, splits.validation, splits.test.unseal())
+    assert parts[-1].names == ("2", "10", "a")
     assert [len(part) for part in parts] == [18, 9, 9]
     for part in parts:
         assert [("2", "10", "a")[number] for number in part.y] == [name.split("/")[0] for name in names(part.x)]

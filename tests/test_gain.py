@@ -238,7 +238,7 @@ def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[
     assert len(set(keys)) == len(keys) == 24
 
 
-@pytest.mark.parametrize("workers", [1, 7])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_a_finite_space_is_finished(tiny: Callable[..., Spec], tmp_path: Path, workers: int) -> None:
     """Once all was tried, those that were stopped go on, each to its end, but for the last ones of several workers."""
     halving = {"first": 0.3, "factor": 2, "share": 0.3}
@@ -281,6 +281,7 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
         sampler.added(replace(told[expected], number=100 + expected, state="running"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 8])
 def test_a_search_by_gain_finds_more_than_random(workers: int) -> None:
     """The median of seven seeds lacks less than half of what the median of random searches lacks."""

@@ -179,6 +179,7 @@ perform(Job(network=KINDS["dropout"](house), rungs=(1, 3)), house.store, cuda=Fa
 """
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_rung(houses: tuple[House, House], monkeypatch: pytest.MonkeyPatch) -> None:
     """In another process: with the same bytes, and only the epochs that were cut off are trained again."""
     whole, killed = houses

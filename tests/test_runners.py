@@ -19,6 +19,7 @@ from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.schedule import Study
 
 RUNNERS = ["serial", pytest.param("ray", marks=pytest.mark.ray)]
+RARELY = ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
 
 
 @pytest.fixture
@@ -55,6 +56,9 @@ class TestContract:
         assert len(both) >= len(expected) - 3
         assert all(found[key] == expected[key] for key in both)
 
+
+@pytest.mark.parametrize("runner", RARELY, indirect=True)
+class TestContractAtLength:
     def test_students_stop_at_rungs_and_what_they_learnt_is_kept(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
@@ -112,6 +116,7 @@ def training() -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
     local_ray: None, tiny: Callable[..., Spec], tmp_path: Path
@@ -155,6 +160,7 @@ def test_an_address_is_for_ray_and_runners_have_names() -> None:
         runner_of("dask")
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
     local_ray: None, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -90,6 +90,7 @@ def test_killed_in_mid_search_and_resumed(tiny: Callable[..., Spec], tmp_path: P
         assert trials(out, spec) == trials(tmp_path / "whole", spec)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
     path, out = written(tiny(student__recipe=recipe, search__trials=15), tmp_path), tmp_path / "out"

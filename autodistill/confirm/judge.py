@@ -48,7 +48,10 @@ def accuracy_of(right: NDArray[np.bool_]) -> dict[str, Any]:
 
 def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
     """All that is said of a network on the test samples: beside the teacher, class by class, and group by group."""
-    classes = _parts(own, teacher, test.y, "class")
+    classes = [
+        part | {"name": str(part["class"]) if test.names is None else test.names[part["class"]]}
+        for part in _parts(own, teacher, test.y, "class")
+    ]
     groups = None if test.groups is None else _parts(own, teacher, test.groups, "group")
     return {
         **accuracy_of(own.right),

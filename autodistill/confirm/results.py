@@ -8,7 +8,7 @@ members      of the frontier and within noise of it, the smallest first, each wi
     chosen       the key of one frozen weight file: the best of its seeds on the validation samples
     networks     key, seed, kind (searched, fresh) and validation accuracy of all files
     validation   of the chosen file: accuracy, correct, n, low, high
-    test         of the chosen file: the same, by_class, worst_drop, by_group, calibration_error, agreement
+    test         of the chosen file: the same, by_class (and its name), worst_drop, by_group, calibration_error, agreement
     seeds        over fresh seeds, test accuracy: n, mean, deviation, low, high
     twins        from_labels, direct, direct_long (None where there is none): the same of mean - twin, paired by seed
     latency      one and batched: batch, p50_ms, p95_ms

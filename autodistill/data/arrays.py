@@ -13,7 +13,7 @@ from ..spec import DataError
 from .images import Array, Images, Pixels
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
-UNLABELLED, GROUPS = "x_unlabelled", ("groups", "groups_test")
+UNLABELLED, GROUPS, NAMES = "x_unlabelled", ("groups", "groups_test"), "names"
 MOST_CLASSES = 2**31
 
 
@@ -23,6 +23,7 @@ class Raw:
 
     x_test, y_test: a test split of its own where the data set has one. x_unlabelled (U, ...): samples without labels.
     groups (N,): of what group each sample is (of x_test where that is given), to look at test accuracies by.
+    names: of the classes, for people.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Raw:
     y_test: Array | None = None
     x_unlabelled: Pixels | None = None
     groups: Array | None = None
+    names: tuple[str, ...] | None = None
 
 
 def check(name: str, arrays: Mapping[str, Any]) -> Raw:
@@ -49,8 +51,22 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
         _same_task(name, found)
     unlabelled = _unlabelled(name, keys[0], found[0], arrays.get(UNLABELLED))
     groups = _groups(name, GROUPS[len(found) > 2], arrays, len(found[-1]))
-    names = ("x", "y", "x_test", "y_test")
-    return Raw(name=name, **dict(zip(names, found, strict=False)), x_unlabelled=unlabelled, groups=groups)
+    known: dict[str, Any] = {
+        "x_unlabelled": unlabelled,
+        "groups": groups,
+        "names": _names(name, arrays.get(NAMES), int(found[1].max()) + 1),
+    }
+    return Raw(name=name, **dict(zip(("x", "y", "x_test", "y_test"), found, strict=False)), **known)
+
+
+def _names(name: str, given: Any, classes: int) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    found = _array(name, NAMES, given)
+    if found.shape != (classes,) or found.dtype.kind != "U":
+        what = f"shape {found.shape} and dtype {found.dtype} for {classes} classes"
+        raise DataError(f"{name}: {NAMES} has {what}; give one word a class, shape ({classes},)")
+    return tuple(one.encode(errors="replace").decode() for one in found.tolist())  # a folder may be called anything
 
 
 def _groups(name: str, key: str, arrays: Mapping[str, Any], samples: int) -> Array | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..spec import DataError, TaskSpec
+from .arrays import NAMES
 from .images import Array, Images, size_of, spread
 
 EXAMINED = 1024
@@ -25,17 +26,18 @@ VERSION = 1
 
 
 def read_folder(root: Path, task: TaskSpec) -> dict[str, Images | Array]:
-    """x, y or x_train, y_train, x_test, y_test of a folder, as names of files and labels.
+    """x, y or x_train, y_train, x_test, y_test of a folder, as names of files and labels, and the names of the classes.
 
     Raises DataError when it is no such folder.
     """
     train, test = (_labels(folders) for folders in _splits(root))
     classes = _classes_of(set(train.values()))
+    names = np.array(list(classes))
     x, y = _labelled(root, train, classes, task)
     if not test:
-        return {"x": x, "y": y}
+        return {"x": x, "y": y, NAMES: names}
     x_test, y_test = _labelled(root, test, classes, task)
-    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, NAMES: names}
 
 
 def read_unlabelled(root: Path, task: TaskSpec, others: list[Images]) -> Images:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..imports import reason
 from ..spec import DataError, TaskSpec
+from .arrays import NAMES
 from .images import Array, decode, fitted
 
 TESTS = ("test", "validation", "val")
@@ -30,7 +31,9 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> Mapping
         import datasets
 
         splits = datasets.get_dataset_split_names(name)
-        return _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, task, cache, most))
+        found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, task, cache, most))
+        features = datasets.load_dataset(name, split="train", cache_dir=cache).features
+        return {**found, NAMES: features[_column(features, "ClassLabel", f"hfds/{name}")].names}
 
 
 def _hub_split(name: str, split: str, task: TaskSpec, cache: str | None, most: int) -> tuple[Array, Array]:

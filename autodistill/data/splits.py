@@ -26,11 +26,15 @@ PART = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64; groups (N,) of test samples."""
+    """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64.
+
+    Of test samples, to speak of their parts: groups (N,), and the names of the classes.
+    """
 
     x: Pixels
     y: Array
     groups: Array | None = None
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -138,9 +142,9 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
     train, rest = labels_kept(raw.y, train, task)
     if raw.x_test is not None and raw.y_test is not None:
-        sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups)
+        sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
     else:
-        sealed = replace(_of(raw, test), groups=None if raw.groups is None else raw.groups[test])
+        sealed = replace(_of(raw, test), groups=None if raw.groups is None else raw.groups[test], names=raw.names)
     found = Splits(
         train=_of(raw, train),
         validation=_of(raw, validation),

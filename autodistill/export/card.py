@@ -124,17 +124,17 @@ def _classes(found: Facts) -> list[str]:
         rows = [(part["class"], f"{part['n']:,}", f"{part['accuracy']:.1%}") for part in found["validation"]["by_class"]]
         return ["## Accuracy by class", "", "On the validation samples:", "", *_table(("class", "samples", "accuracy"), rows)]
     worst = test["worst_drop"]
-    lines = ["## Accuracy by class", "", "On the test samples:", "", *_beside(test["by_class"], "class")]
+    lines = ["## Accuracy by class", "", "On the test samples:", "", *_beside(test["by_class"], "name", "class")]
     if worst["drop"] > 0:
-        lines += ["", f"The largest fall below the teacher is {worst['drop']:.1%} in class {worst['class']}."]
+        lines += ["", f"The largest fall below the teacher is {worst['drop']:.1%} in class {plain(worst['name'])}."]
     elif found["stage"] != found["teacher"]["chosen"]:
         lines += ["", "It lies below the teacher in no class."]
-    return lines + (["", "By group:", "", *_beside(test["by_group"], "group")] if test["by_group"] else [])
+    return lines + (["", "By group:", "", *_beside(test["by_group"], "group", "group")] if test["by_group"] else [])
 
 
-def _beside(parts: Sequence[Facts], name: str) -> list[str]:
+def _beside(parts: Sequence[Facts], name: str, head: str) -> list[str]:
     rows = [(plain(one[name]), f"{one['n']:,}", f"{one['accuracy']:.1%}", f"{one['teacher']:.1%}") for one in parts]
-    return _table((name, "samples", "accuracy", "teacher"), rows)
+    return _table((head, "samples", "accuracy", "teacher"), rows)
 
 
 def _speed(found: Facts) -> list[str]:
