@@ -186,6 +186,7 @@ def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder,
     assert [one["forced"] for one in confirmed(searched).facts["opened"]] == [False]
 
 
+@pytest.mark.slow
 def test_killed_in_mid_training_it_goes_on(searched: Folder) -> None:
     command = [sys.executable, "-m", "autodistill", "confirm", str(searched.path), "--seeds", "3", "--runner", "serial"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

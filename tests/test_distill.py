@@ -261,7 +261,7 @@ except BaseException as error:
 """
 
 
-@pytest.mark.parametrize("kind", ["train", "outputs"])
+@pytest.mark.parametrize("kind", ["train", pytest.param("outputs", marks=pytest.mark.slow)])
 def test_a_short_write_is_nobodys_fault(tmp_path: Path, kind: str) -> None:
     """What really comes of a file that cannot grow: not the stage's failure, and nothing is stored."""
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path), kind], capture_output=True, text=True)

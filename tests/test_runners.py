@@ -44,6 +44,9 @@ class TestContract:
         assert names <= {path.name for path in (tmp_path / "out").iterdir()}
         assert list(study.frontier()["role"]).count("teacher") == 0 < len(study.frontier())
 
+
+@pytest.mark.parametrize("runner", RARELY, indirect=True)
+class TestContractAtLength:
     def test_the_same_stages_have_the_bytes_of_the_serial_runner(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
@@ -56,9 +59,6 @@ class TestContract:
         assert len(both) >= len(expected) - 3
         assert all(found[key] == expected[key] for key in both)
 
-
-@pytest.mark.parametrize("runner", RARELY, indirect=True)
-class TestContractAtLength:
     def test_students_stop_at_rungs_and_what_they_learnt_is_kept(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:

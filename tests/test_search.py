@@ -64,7 +64,7 @@ def wait_for_stages(root: Path, number: int, process: subprocess.Popen[str]) -> 
 @pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
 def test_killed_in_mid_search_and_resumed(tiny: Callable[..., Spec], tmp_path: Path, runner: str) -> None:
     """Every file stored before keeps its bytes and time, nothing is trained twice, all trials end; serial: the same study."""
-    recipe = {"epochs": 30, "batch_size": 8, "learning_rate": 0.01}
+    recipe = {"epochs": 15, "batch_size": 8, "learning_rate": 0.01}
     spec = tiny(student__recipe=recipe, search__trials=8)
     path, out = written(spec, tmp_path), tmp_path / "out"
     process = start(path, out, "--runner", runner)
@@ -104,6 +104,7 @@ def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[...
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
 def test_a_batch_system_that_ends_a_search_leaves_a_closed_record(
     tiny: Callable[..., Spec], tmp_path: Path, runner: str

@@ -299,8 +299,7 @@ class Study:
         asked_all = self._asked_all()
         if not self._times.any() or (not asked_all and told <= 0):
             return None
-        spent = self._spent.facts(self.workers)
-        each = (spent["students"] + spent["assistants"] + spent["outputs"]) / max(1, told)
+        each = self._spent.of("students", "assistants", "outputs") / max(1, told)
         begun = sum(map(self._still, self.jobs.pending()))
         left = (begun + (0 if asked_all else ask * each)) / self.workers
         return left if self.ends is None else min(left, max(0.0, self.ends - self.clock()))

@@ -54,6 +54,10 @@ class Spent:
         begun, _ = self._running.get(job.address(), (self.clock(), "students"))
         return self.clock() - begun
 
+    def of(self, *kinds: Kind) -> float:
+        """Seconds of the jobs of these kinds that have ended."""
+        return sum(self._ended[kind] for kind in kinds)
+
     def facts(self, workers: int) -> dict[str, Any]:
         """Seconds of wall time. `idle` is what is left of all workers' from the first job's begin to the last one's end.
 
