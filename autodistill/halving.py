@@ -41,8 +41,7 @@ def goes_on(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None)
 
 def _is_unbeaten(costs: Floats) -> bool:
     """Whether no row of at most the last one's sizes has a better accuracy."""
-    better = costs[costs[:, 0] < costs[-1, 0]]
-    return not bool((better[:, 1:] <= costs[-1, 1:]).all(axis=1).any())
+    return not bool(((costs[:, 0] < costs[-1, 0]) & _each(costs[:, 1:] <= costs[-1, 1:])).any())
 
 
 def ranks_of(costs: npt.ArrayLike) -> Indices:
@@ -81,12 +80,13 @@ class Reached:
     """All that reached one rung, with the ranks kept up to date: a decision looks at a few thousand rows in a millisecond."""
 
     def __init__(self, columns: int) -> None:
-        self._costs, self._ranks, self._count = np.empty((16, columns)), np.empty(16, dtype=np.intp), 0
+        self._costs, self._ranks, self._count = _table(16, columns), np.empty(16, dtype=np.intp), 0
 
     def enter(self, row: npt.ArrayLike) -> None:
         """Another one, with costs (m,)."""
         if self._count == len(self._costs):
-            self._costs = np.concatenate([self._costs, np.empty_like(self._costs)])
+            costs, self._costs = self._costs, _table(2 * self._count, self._costs.shape[1])
+            self._costs[: self._count] = costs
             self._ranks = np.concatenate([self._ranks, np.empty_like(self._ranks)])
         self._costs[self._count] = row
         self._count += 1
@@ -97,19 +97,28 @@ class Reached:
         return goes_on(self._costs[: self._count], share=share, ranks=self._ranks[: self._count])
 
 
+def _table(rows: int, columns: int) -> Floats:
+    """With each column in one piece: columns are what is compared."""
+    return np.empty((rows, columns), order="F")
+
+
 def _rank_last(costs: Floats, ranks: Indices) -> None:
     """Gives the last row its rank. Those that it dominates may fall by one, and those that they dominate in turn."""
     row, others = costs[-1], costs[:-1]
-    equal = (others == row).all(axis=1)
-    above = (others <= row).all(axis=1) & ~equal
-    rank = ranks[-1] = int(ranks[:-1][above].max(initial=-1)) + 1
-    below = np.flatnonzero((others >= row).all(axis=1) & ~equal)
+    no_worse, no_better = _each(others <= row), _each(others >= row)
+    rank = ranks[-1] = int(ranks[:-1][no_worse & ~no_better].max(initial=-1)) + 1
+    below = np.flatnonzero(no_better & ~no_worse)
     falling = below[ranks[below] == rank]
     while len(falling):
         rank += 1
         next_front = below[ranks[below] == rank]
         ranks[falling] = rank
         falling = next_front[_beaten(costs[next_front], costs[falling])]
+
+
+def _each(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(n,) whether all columns of a row hold: faster than `all` where there are few columns of many rows."""
+    return np.asarray(np.logical_and.reduce(found.T))
 
 
 def _beaten(costs: Floats, by: Floats) -> npt.NDArray[np.bool_]:

@@ -68,7 +68,8 @@ class Watch:
         self.study, self.points = study, list[tuple[float, float, float]]()
 
     def __call__(self) -> None:
-        self.points.append((self.study.told(), self.study.spent()["controller"], time.process_time()))
+        controller = self.study._spent.controller  # spent() sums over all jobs: here it would be called after each
+        self.points.append((self.study.told(), controller, time.process_time()))
 
     def milliseconds(self) -> tuple[list[float], list[float]]:
         """Of each trial, between its end and the end of the one before: the controller's, and all of the process's CPU."""
