@@ -70,7 +70,7 @@ def _on_test(row: Facts) -> list[str]:
 
 def _ends(row: Facts) -> list[str]:
     worst, below = row["test"]["worst_drop"], row["chain"].split(" > ", 1)[-1]
-    fall = f"{escape(worst['name'])}: {-worst['drop']:+.1%}"
+    fall = f"{escape(worst['name'])}: {-worst['drop']:+.1%}" if worst["drop"] > 0 else "none"
     return [fall, f"{row['latency']['one']['p50_ms']:.2f}", below, row["chosen"][:8]]
 
 

@@ -329,7 +329,8 @@ def test_classes_are_called_by_their_names(
     found = json.loads((tmp_path / "out" / "confirm.json").read_text())
     test = found["members"][0]["test"]
     assert [part["name"] for part in test["by_class"]] == [ODD[part["class"]] for part in test["by_class"]] == ODD
-    assert test["worst_drop"]["name"] in printed
+    assert test["worst_drop"]["drop"] > 0 and test["worst_drop"]["name"] in printed
+    assert "none" in next(line for line in printed.splitlines()[::-1] if "│" in line), "no class lies below itself"
     main(["report", str(tmp_path / "out")])
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"class {html.escape(test['worst_drop']['name'])}<" in page and "<b>one" not in page
