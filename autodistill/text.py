@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import log
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 Facts = dict[str, Any]
 WORSE = "!"
@@ -68,9 +68,9 @@ def _on_test(row: Facts) -> list[str]:
     return [f"{row['params']:,}", *shares]
 
 
-def _ends(row: Facts) -> list[str]:
+def _ends(row: Facts) -> list[str | Text]:
     worst, below = row["test"]["worst_drop"], row["chain"].split(" > ", 1)[-1]
-    fall = f"{escape(worst['name'])}: {-worst['drop']:+.1%}" if worst["drop"] > 0 else "none"
+    fall = Text(f"{worst['name']}: {-worst['drop']:+.1%}" if worst["drop"] > 0 else "none")
     return [fall, f"{row['latency']['one']['p50_ms']:.2f}", below, row["chosen"][:8]]
 
 

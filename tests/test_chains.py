@@ -38,7 +38,7 @@ from autodistill.space import Space
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
 from autodistill.stats import mean_interval
 from autodistill.store import Store
-from autodistill.study.folder import dump
+from autodistill.study.folder import Folder, dump
 from autodistill.study.tables import Stages, network_of
 
 CPU = torch.device("cpu")
@@ -368,6 +368,28 @@ def test_a_plan_from_a_finished_study_reuses_what_it_trained(
     [direct] = [row for row in found["candidates"] if row["kind"] == "direct"]
     assert set(direct["accuracy"]["accuracies"]) <= accuracies
     assert found["why"] == "unknown" and "too few seeds" in found["sentence"]
+
+
+def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first round learns from the teacher and an earlier checkpoint of it, the second from each of three assistants."""
+    one = 160 * 4 * 4  # training samples, classes, bytes
+    ladder = [{"family": "mlp", "depth": 1, "width": width} for width in (8, 16, 32)]
+
+    def plan(limit: int) -> dict[str, Any]:
+        spec = tiny(resources={"gpus": 0, "cache_limit": limit}, assistants__ladder=ladder)
+        home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
+        return plan_chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
+
+    with pytest.raises(UsageError, match=f"outputs can take {2 * one:,} bytes, above the limit of {one:,}"):
+        plan(one)
+    assert not (tmp_path / "chain").exists()
+    found = plan(2 * one)
+    assert "not begun: resources.cache_limit" in capsys.readouterr().err
+    assert {row["state"] for row in found["candidates"] if row["kind"] == "direct"} == {"compared"}
+    assert "not trained" in {row["state"] for row in found["candidates"]}
+    assert all(row["state"] != "not trained" for row in plan(10 * one)["candidates"])
 
 
 @pytest.mark.slow

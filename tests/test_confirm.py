@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 import os
 import signal
@@ -15,15 +16,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from autodistill import latency
 from autodistill.answers import Wanted
 from autodistill.cli import main
-from autodistill.confirm import confirm, read
+from autodistill.confirm import confirm, read, went_on
 from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
 from autodistill.distill import perform
 from autodistill.driver import Options, search
+from autodistill.page.study import read_study
 from autodistill.prepare import load_data
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
 from autodistill.stats import exceeds
@@ -32,8 +35,10 @@ from autodistill.study.caches import wanted_bytes
 from autodistill.study.folder import Folder
 from autodistill.study.jobs import chain_of, outputs_of
 from autodistill.study.plan import Plan
+from autodistill.study.record import Record
 from autodistill.study.tables import Stages, frontier, network_of
 from autodistill.study.twins import FRESH, direct_of, with_seed
+from autodistill.text import confirmed_table
 from autodistill.towards import claimable, towards
 
 from .conftest import blobs
@@ -148,8 +153,12 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1
     assert set(Store(searched.path / "store").keys("stages")) == stages, "nothing is trained before it is refused"
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
-    said = "8 trials have ended since this was confirmed and are not in this answer"
-    assert said in capsys.readouterr().out
+    before = json.loads((searched.path / "confirm.json").read_text())["ended"]
+    record = Record(searched.path / "study.db", searched.read())
+    tried = {trial.facts["stage"][:16] for trial in record.trials} - set(before)
+    record.close()
+    said = f"{len(tried)} students that were tried since this was confirmed are not in this answer"
+    assert len(tried) > 1 and said in capsys.readouterr().out
     main(["report", str(searched.path)])
     main(["export", str(searched.path), "--accuracy", "0.3", "--to", str(searched.path / "model")])
     for name in ("report.html", "model/card.md"):
@@ -160,6 +169,19 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
     now = capsys.readouterr().out
     assert "opened again 1 time" in now and "since this was confirmed" not in now
+
+
+def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Callable[..., Spec]) -> None:
+    """A record that begins anew with what fits counts other trials: students are counted, by their stages."""
+    found = confirmed(searched, seeds=0)
+    largest = max(one["params"] for one in found.members)
+    smaller = tiny(search__trials=2, search__limits={"params": largest - 1})
+    study = search(smaller, out=searched.path, runner="serial", options=Options(extend=True))
+    new = {trial.facts["stage"] for trial in study.record.trials if "kept" not in trial.facts}
+    assert went_on(searched, found) == read_study(searched.path).later == len(new) > 0
+    assert not any(
+        trial.facts["stage"][:16] in found.facts["ended"] for trial in study.record.trials if "kept" not in trial.facts
+    )
 
 
 def test_more_seeds_would_be_another_look(searched: Folder) -> None:
@@ -320,7 +342,7 @@ def test_classes_are_called_by_their_names(
     monkeypatch.setenv("COLUMNS", "200")
     plain, named = tmp_path / "plain.npz", tmp_path / "named.npz"
     np.savez(plain, **blobs())
-    np.savez(named, **blobs(), names=ODD)
+    np.savez(named, **blobs(), class_names=ODD)
     fingerprints = {load_data(tiny(task__dataset=str(one)), cuda=False)[1].fingerprint for one in (plain, named)}
     assert len(fingerprints) == 1
     search(tiny(task__dataset=str(named)), out=tmp_path / "out", runner="serial")
@@ -336,13 +358,21 @@ def test_classes_are_called_by_their_names(
     assert f"class {html.escape(test['worst_drop']['name'])}<" in page and "<b>one" not in page
     main(["export", str(tmp_path / "out"), "--stage", found["members"][0]["chosen"], "--to", str(tmp_path / "model")])
     card = (tmp_path / "model" / "card.md").read_text()
-    assert all(word in card for word in ("vier", r"three \| 3", r"\<b\>one")), card
+    assert all(
+        f"| {number}: {word}" in card for number, word in enumerate((r"\<b\>one", r"\[red\]two", r"three \| 3", "vier"))
+    ), card
+    assert json.loads((tmp_path / "model" / "architecture.json").read_text())["class_names"] == ODD
+    for name in ODD:  # whichever is the worst
+        row = found["members"][0] | {"test": test | {"worst_drop": test["worst_drop"] | {"name": name}}}
+        console = Console(record=True, width=200, file=io.StringIO())
+        console.print(confirmed_table({**found, "members": [row]}))
+        assert name in console.export_text()
 
 
-@pytest.mark.parametrize("names", [ODD[:3], [1, 2, 3, 4]])
+@pytest.mark.parametrize("names", [ODD[:3], [1, 2, 3, 4], [b"a", b"b", b"c", b"d"]])
 def test_names_that_are_not_one_word_a_class_are_refused(tiny: Callable[..., Spec], tmp_path: Path, names: list[Any]) -> None:
-    np.savez(tmp_path / "named.npz", **blobs(), names=names)
-    with pytest.raises(UsageError, match="names has shape .* for 4 classes; give one word a class"):
+    np.savez(tmp_path / "named.npz", **blobs(), class_names=names)
+    with pytest.raises(UsageError, match="class_names has shape .* for 4 classes; give one word a class"):
         load_data(tiny(task__dataset=str(tmp_path / "named.npz")), cuda=False)
 
 
@@ -440,7 +470,7 @@ def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched
     student = next(one for key in keys if isinstance(one := network_of(store, key), Stage) and one.teachers)
     teacher = json.loads((searched.path / "frontier.json").read_text())["teacher"]["stage"]
     wanted = [with_seed(student, seed, [teacher]) for seed in (70, 71)]
-    needed = wanted_bytes(wanted, splits.classes, splits.rows)
+    needed = wanted_bytes(wanted, store, splits.classes, splits.rows)
     small = spec.model_copy(update={"resources": spec.resources.model_copy(update={"cache_limit": needed - 1})})
     before = set((store.root / "stages").iterdir())
     with pytest.raises(UsageError, match=f"outputs can take {needed:,} bytes, above the limit of {needed - 1:,}; raise it"):
@@ -453,3 +483,5 @@ def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched
         plan.done(job)
     asked = {job.address() for one in wanted for network in chain_of(one) for job in outputs_of(network)}
     assert sum(store.file(*address, "logits.npy").stat().st_size - 128 for address in asked) == needed, "less the header"
+    least = spec.model_copy(update={"resources": spec.resources.model_copy(update={"cache_limit": 1})})
+    assert Plan(least, store, splits, wanted).finished(), "what is stored needs no outputs"

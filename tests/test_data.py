@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autodistill.data import Raw, Splits, read, sources, split
-from autodistill.data.sources import check
+from autodistill.data.arrays import check, with_names
 from autodistill.spec import DataError, Split, TaskSpec, load
 from autodistill.spec.task import ImportedData
 from autodistill.study.folder import dump
@@ -278,6 +278,14 @@ def test_fashion_mnist_of_debian(debian: Path) -> None:
         damaged.write_bytes(data)
         with pytest.raises(DataError, match="train-labels.*cannot be read.*install the package dataset-fashion-mnist again"):
             read(task(dataset="fashion_mnist"))
+
+
+def test_names_are_taken_only_where_each_class_has_samples() -> None:
+    """Of a list that names more, nobody knows which are missing."""
+    arrays = {"x": np.zeros((4, 2)), "y": np.array([0, 1, 1, 0])}
+    assert check("here", with_names(arrays, ["a", "b"])).names == ("a", "b")
+    assert check("here", with_names(arrays, ["a", "b", "c"])).names is None
+    assert check("here", arrays | {"class_names": ["", "b\x1b[31m\udcff"]}).names == ("0", "b?[31m?")
 
 
 def no_network(*arguments: Any, **options: Any) -> None:

@@ -279,6 +279,8 @@ def test_hours_hold_what_was_stopped(raw: Path) -> None:
     stops.append(row | {"state": "stopped", "seconds": 7.0})
     after = dataclasses.replace(study, rows=[*study.rows, *stops])
     assert method(after)["seconds"]["search"] == pytest.approx(before + 5)
+    older = dataclasses.replace(after, stopped={"e" * 64: 11.0, row["stage"]: 13.0})
+    assert method(older)["seconds"]["search"] == pytest.approx(before + 5 + 11), "of trials that a changed space forgot"
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))

@@ -44,6 +44,14 @@ class TestContract:
         assert names <= {path.name for path in (tmp_path / "out").iterdir()}
         assert list(study.frontier()["role"]).count("teacher") == 0 < len(study.frontier())
 
+    def test_a_stage_that_explodes_is_a_failed_trial(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+        recipe = {"epochs": 2, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
+        study = search(tiny(student__recipe=recipe, search__trials=10), out=tmp_path / "out", runner=runner)
+        found = counts(study.rows())
+        assert found["failed"] > 0 < found["complete"] and sum(found.values()) == 10
+        reasons = {row["reason"] for row in study.rows() if row["state"] == "failed"}
+        assert all("lower the learning rate" in reason for reason in reasons)
+
 
 @pytest.mark.parametrize("runner", RARELY, indirect=True)
 class TestContractAtLength:
@@ -83,14 +91,6 @@ class TestContractAtLength:
         }
         study = search(tiny(**changes), out=tmp_path / "out", runner=runner)
         assert len(study.trained) == len(set(study.trained)) == len(study.store.keys("stages")) == 1 + 1 + 12
-
-    def test_a_stage_that_explodes_is_a_failed_trial(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
-        recipe = {"epochs": 2, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
-        study = search(tiny(student__recipe=recipe, search__trials=10), out=tmp_path / "out", runner=runner)
-        found = counts(study.rows())
-        assert found["failed"] > 0 < found["complete"] and sum(found.values()) == 10
-        reasons = {row["reason"] for row in study.rows() if row["state"] == "failed"}
-        assert all("lower the learning rate" in reason for reason in reasons)
 
     def test_a_damaged_store_ends_the_search_with_the_way_out(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path

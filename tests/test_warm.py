@@ -375,6 +375,19 @@ def test_finished_students_that_fit_are_kept(tiny: Callable[..., Spec], run: Cal
     assert again.trained == [] and len(again.record.trials) == len(new.record.trials)
 
 
+def test_what_stopped_trials_took_is_not_forgotten(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
+    search = {"sampler": "random", "guard": False, "halving": {"first": 0.3, "factor": 2, "share": 0.3}}
+    recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
+    old = run(tiny(search=search | {"trials": 12}, student__recipe=recipe))
+    took = {trial.facts["stage"]: trial.facts["seconds"] for trial in old.record.trials if trial.state == "stopped"}
+    assert took and min(took.values()) > 0
+    for width in (8, 6):
+        architecture = {"family": "mlp", "depth": 1, "width": {"int": [1, width]}}
+        new = run(tiny(search=search | {"trials": 1}, student__recipe=recipe, student__architecture=architecture), extend=True)
+        found = new.record.facts()["stopped"]
+        assert took.items() <= found.items()
+
+
 def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny(search__trials=8))
     ladder = [{"family": "mlp", "depth": 1, "width": 32}, {"family": "mlp", "depth": 1, "width": 24}]

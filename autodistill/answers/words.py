@@ -104,12 +104,12 @@ def _needs(found: Facts) -> list[str]:
     return [f"needed       {needed['correct']:,} of {needed['n']:,} test samples right ({needed['accuracy']:.2%})"]
 
 
-def later(trials: int) -> str:
-    """What is said where `trials` have ended since the study was confirmed; nothing where none has."""
-    if not trials:
+def later(students: int) -> str:
+    """What is said where so many `students` were tried since the study was confirmed; nothing where none was."""
+    if not students:
         return ""
-    have = "trial has" if trials == 1 else "trials have"
-    return f"{trials:,} {have} ended since this was confirmed and {'is' if trials == 1 else 'are'} not in this answer"
+    were = "student that was" if students == 1 else "students that were"
+    return f"{students:,} {were} tried since this was confirmed {'is' if students == 1 else 'are'} not in this answer"
 
 
 def _forced(found: Facts) -> list[str]:

@@ -174,10 +174,22 @@ class _Queue:
             stages = [self.trainings.stage(one, seed) for one, seed in batch.wanted]
             left = {stage.key(): stage for stage in stages if self._is_left(stage)}
             if left:
-                clock = f"{time.monotonic() - self.started:.0f} s"
-                self.console.print(f"{clock:>6}  {batch.what}: {len(left)} to train", soft_wrap=True)
-                return list(left.values())
+                return list(left.values()) if self._is_begun(batch.what, list(left.values())) else []
         return []
+
+    def _is_begun(self, what: str, left: list[Stage]) -> bool:
+        """Caches above the limit are refused at once, and later end the comparison: what was trained by then counts."""
+        assert self.plan is not None
+        clock = f"{time.monotonic() - self.started:.0f} s"
+        try:
+            self.plan.check_caches(left)
+        except UsageError as error:
+            if not self.plan.total():
+                raise
+            self.console.print(f"{clock:>6}  {what}: not begun: {error}", soft_wrap=True)
+            return False
+        self.console.print(f"{clock:>6}  {what}: {len(left)} to train", soft_wrap=True)
+        return True
 
     def _is_left(self, stage: Stage) -> bool:
         assert self.plan is not None

@@ -22,7 +22,7 @@ from ..study.record import Record
 from ..study.tables import Row, Stages, rows
 from .candidates import Candidate, candidates
 from .judge import judge
-from .results import Confirmed, note_opening, read, refuse_opened, save
+from .results import Confirmed, ended, note_opening, read, refuse_opened, save
 from .write import Writer
 
 __all__ = ["Confirmed", "confirm", "read", "refuse_opened", "went_on"]
@@ -39,6 +39,7 @@ class _Study:
     teachers: Sequence[Stage | Checkpoint]
     rows: Sequence[Row]
     told: int
+    ended: set[str]
 
 
 def confirm(
@@ -81,10 +82,10 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
         spec, splits = load_data(spec, cuda=cuda)
         space, stages = space_of(spec, splits, store), Stages(store)
         found = rows(spec, stages, record)
-        told = _told(record)
+        told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
     if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):
         raise UsageError(f"the teacher of {folder.path} is another one now; search again with --fresh")
-    return _Study(spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told)
+    return _Study(spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told, ended=known)
 
 
 def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: Console) -> dict[str, str]:
@@ -131,7 +132,7 @@ def _tested(
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
     console.print(f"the test split, {len(test):,} samples, was opened for {len(frozen)} frozen networks; now their latency")
     facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
-    facts |= {"opened": openings, "trials": study.told, "own_test": study.splits.own_test}
+    facts |= {"opened": openings, "trials": study.told, "ended": sorted(study.ended), "own_test": study.splits.own_test}
     found = Confirmed(facts=facts, right={key: verdict.right for key, verdict in verdicts.items()})
     return save(folder.path, found)
 
@@ -143,10 +144,6 @@ def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | C
 
 
 def went_on(folder: Folder, found: Confirmed) -> int:
-    """How many trials of the study have ended since it was confirmed."""
+    """How many students were tried since the study was confirmed."""
     with contextlib.closing(Record(folder.database, folder.read())) as record:
-        return _told(record) - int(found.facts["trials"])
-
-
-def _told(record: Record) -> int:
-    return sum(trial.state != "running" for trial in record.trials)
+        return found.later(record)

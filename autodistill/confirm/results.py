@@ -1,7 +1,7 @@
 """What was confirmed, as plain facts: confirm.json, and confirm.npz with the right answers of each network.
 
 opened       when the sealed test split was opened, after how many trials, for how many networks, whether that was forced
-trials       told when this was confirmed
+trials       told when this was confirmed, and `ended`: their stages, by the beginnings of their keys
 teacher      the teacher's facts, as a member's
 members      of the frontier and within noise of it, the smallest first, each with
     stage, role, on_frontier, architecture, chain, params, macs, bytes, bytes_float16
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..spec import StudyError, UsageError
 from ..study.folder import CONFIRMED, OPENINGS, replace
+from ..study.record import Record
 
 FACTS, ANSWERS = CONFIRMED
 Right = NDArray[np.bool_]
@@ -42,6 +43,10 @@ class Confirmed:
     facts: Mapping[str, Any]
     right: Mapping[str, Right]
 
+    def later(self, record: Record) -> int:
+        """How many trials of the study have ended since, of students that had not been tried before."""
+        return len(ended(record) - set(self.facts["ended"]))
+
     @property
     def members(self) -> list[dict[str, Any]]:
         return list(self.facts["members"])
@@ -49,6 +54,11 @@ class Confirmed:
     @property
     def teacher(self) -> dict[str, Any]:
         return dict(self.facts["teacher"])
+
+
+def ended(record: Record) -> set[str]:
+    """The stages of all trials that have ended, by the beginnings of their keys."""
+    return {trial.facts["stage"][:16] for trial in record.trials if trial.state != "running"}
 
 
 def read(folder: Path) -> Confirmed | None:
@@ -61,7 +71,8 @@ def read(folder: Path) -> Confirmed | None:
             return None  # a kill came between the two files
         with np.load(io.BytesIO(answers), allow_pickle=False) as arrays:
             right = {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
-        return Confirmed(facts={"members": facts["members"], "teacher": facts["teacher"], **facts}, right=right)
+        known = {name: facts[name] for name in ("members", "teacher", "ended")}
+        return Confirmed(facts=facts | known, right=right)
     except (OSError, ValueError, KeyError, TypeError) as error:
         way_out = f"remove {FACTS} and {ANSWERS} and confirm again"
         raise StudyError(f"{folder / FACTS} cannot be read ({error!r}); {way_out}") from error

@@ -38,7 +38,7 @@ class Writer:
         return {
             "study": self.spec.study,
             "seeds": max(len(one.fresh) for one in wanted),
-            "test": {"n": len(self.test), "digest": digest_of(self.test)},
+            "test": {"n": len(self.test), "digest": digest_of(self.test), "class_names": self.test.names},
             "device": {"name": latency.name_of(self.device), "kind": self.device.type, "threads": self.spec.resources.threads},
             "environment": {"torch": torch.__version__, "python": platform.python_version()},
             "failures": {key: reason for key, reason in failures.items()},

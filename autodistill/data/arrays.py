@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..spec import DataError
 from .images import Array, Images, Pixels
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
-UNLABELLED, GROUPS, NAMES = "x_unlabelled", ("groups", "groups_test"), "names"
+UNLABELLED, GROUPS, NAMES = "x_unlabelled", ("groups", "groups_test"), "class_names"
 MOST_CLASSES = 2**31
 
 
@@ -63,10 +63,21 @@ def _names(name: str, given: Any, classes: int) -> tuple[str, ...] | None:
     if given is None:
         return None
     found = _array(name, NAMES, given)
-    if found.shape != (classes,) or found.dtype.kind != "U":
+    if found.shape != (classes,) or not all(isinstance(one, str) for one in found.tolist()):
         what = f"shape {found.shape} and dtype {found.dtype} for {classes} classes"
-        raise DataError(f"{name}: {NAMES} has {what}; give one word a class, shape ({classes},)")
-    return tuple(one.encode(errors="replace").decode() for one in found.tolist())  # a folder may be called anything
+        raise DataError(f"{name}: {NAMES} has {what}; give one word a class, shape ({classes},), dtype str, or leave it out")
+    return tuple(_printable(one) or str(number) for number, one in enumerate(found.tolist()))
+
+
+def _printable(name: str) -> str:
+    """A folder may be called anything."""
+    return "".join(sign if sign.isprintable() else "?" for sign in name).strip()
+
+
+def with_names(arrays: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """With the names of the classes where each of them has samples, or labels would not be theirs."""
+    labels = arrays["y_train"] if "y_train" in arrays else arrays["y"]
+    return arrays | ({NAMES: list(names)} if len(names) == len(np.unique(labels)) else {})
 
 
 def _groups(name: str, key: str, arrays: Mapping[str, Any], samples: int) -> Array | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..imports import reason
 from ..spec import DataError, TaskSpec
-from .arrays import NAMES
+from .arrays import with_names
 from .images import Array, decode, fitted
 
 TESTS = ("test", "validation", "val")
@@ -31,18 +31,19 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> Mapping
         import datasets
 
         splits = datasets.get_dataset_split_names(name)
-        found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, task, cache, most))
-        features = datasets.load_dataset(name, split="train", cache_dir=cache).features
-        return {**found, NAMES: features[_column(features, "ClassLabel", f"hfds/{name}")].names}
+        features = datasets.load_dataset(name, split=splits[0], cache_dir=cache).features
+        image, label = (_column(features, kind, f"hfds/{name}") for kind in ("Image", "ClassLabel"))
+        columns = {"input_key": image, "target_key": label}
+        found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, columns, task, cache, most))
+        return with_names(dict(found), features[label].names)
 
 
-def _hub_split(name: str, split: str, task: TaskSpec, cache: str | None, most: int) -> tuple[Array, Array]:
-    import datasets
+def _hub_split(
+    name: str, split: str, columns: Mapping[str, str], task: TaskSpec, cache: str | None, most: int
+) -> tuple[Array, Array]:
     from timm.data import create_dataset
 
-    features = datasets.load_dataset(name, split=split, cache_dir=cache).features
-    image, label = (_column(features, kind, f"hfds/{name}") for kind in ("Image", "ClassLabel"))
-    reader = create_dataset(f"hfds/{name}", root=cache, split=split, input_key=image, target_key=label).reader
+    reader = create_dataset(f"hfds/{name}", root=cache, split=split, **columns).reader
     pairs = (_opened(reader, row, split, task) for row in range(len(reader)))
     return _stacked(pairs, len(reader), f"hfds/{name}", task, most)
 

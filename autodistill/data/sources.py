@@ -6,7 +6,7 @@ import gzip
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..imports import import_function, reason
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.task import ImportedData, kind_of
-from .arrays import FORMS, GROUPS, NAMES, UNLABELLED, Raw, check
+from .arrays import FORMS, GROUPS, NAMES, UNLABELLED, Raw, check, with_names
 from .folders import read_folder, read_unlabelled
 from .hub import read_hub, read_wds
 from .images import Array, Images
@@ -123,7 +123,7 @@ def _fashion_mnist(folder: Path) -> Mapping[str, Any]:
         "y_test": "t10k-labels-idx1",
     }
     found: dict[str, Any] = {name: _idx(DEBIAN_FASHION_MNIST / f"{file}-ubyte.gz") for name, file in files.items()}
-    return _named(found, FASHION_MNIST)
+    return with_names(found, FASHION_MNIST)
 
 
 def _idx(path: Path) -> Array:
@@ -166,12 +166,7 @@ def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str =
     arrays = {"x_train": train.data, "y_train": train.targets, "x_test": test.data, "y_test": test.targets}
     found = {key: np.asarray(value) for key, value in arrays.items()}
     found = {key: value[:, 0] if key[0] == "y" and value.ndim == 2 else value for key, value in found.items()}  # QMNIST's
-    return _named(found, getattr(train, "classes", ()))
-
-
-def _named(arrays: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """With the names of the classes, where there are as many: EMNIST's parts share one list."""
-    return arrays | ({NAMES: list(names)} if len(names) == len(np.unique(arrays["y_train"])) else {})
+    return with_names(found, getattr(train, "classes", ()))
 
 
 def _npz(path: Path) -> Mapping[str, Any]:
@@ -179,8 +174,9 @@ def _npz(path: Path) -> Mapping[str, Any]:
         raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED, NAMES, *GROUPS}]
-            return {key: archive[key] for key in wanted or archive.files}
+            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED, *GROUPS}]
+            also = [NAMES] if wanted and NAMES in archive.files else []
+            return {key: archive[key] for key in wanted + also or archive.files}
     except ValueError as error:
         raise DataError(f"task.dataset: {path}: {error}; save plain arrays of numbers, not objects") from None
     except Exception as error:  # a damaged file fails in many ways: BadZipFile, zlib.error, KeyError, NotImplementedError

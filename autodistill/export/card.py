@@ -121,20 +121,29 @@ def _share(one: Facts) -> tuple[str, ...]:
 def _classes(found: Facts) -> list[str]:
     test = found["test"]
     if not test or "by_class" not in test:
-        rows = [(part["class"], f"{part['n']:,}", f"{part['accuracy']:.1%}") for part in found["validation"]["by_class"]]
+        classes = found["validation"]["by_class"]
+        rows = [(_called(part), f"{part['n']:,}", f"{part['accuracy']:.1%}") for part in classes]
         return ["## Accuracy by class", "", "On the validation samples:", "", *_table(("class", "samples", "accuracy"), rows)]
     worst = test["worst_drop"]
-    lines = ["## Accuracy by class", "", "On the test samples:", "", *_beside(test["by_class"], "name", "class")]
+    lines = ["## Accuracy by class", "", "On the test samples:", "", *_beside(test["by_class"], "class")]
     if worst["drop"] > 0:
-        lines += ["", f"The largest fall below the teacher is {worst['drop']:.1%} in class {plain(worst['name'])}."]
+        lines += ["", f"The largest fall below the teacher is {worst['drop']:.1%} in class {_called(worst)}."]
     elif found["stage"] != found["teacher"]["chosen"]:
         lines += ["", "It lies below the teacher in no class."]
-    return lines + (["", "By group:", "", *_beside(test["by_group"], "group", "group")] if test["by_group"] else [])
+    return lines + (["", "By group:", "", *_beside(test["by_group"], "group")] if test["by_group"] else [])
 
 
-def _beside(parts: Sequence[Facts], name: str, head: str) -> list[str]:
-    rows = [(plain(one[name]), f"{one['n']:,}", f"{one['accuracy']:.1%}", f"{one['teacher']:.1%}") for one in parts]
-    return _table((head, "samples", "accuracy", "teacher"), rows)
+def _called(part: Facts) -> str:
+    """A class by its number and, where it has one, its name."""
+    named = part["name"] != str(part["class"])
+    return plain(f"{part['class']}: {part['name']}" if named else part["class"])
+
+
+def _beside(parts: Sequence[Facts], name: str) -> list[str]:
+    called = [_called(one) if name == "class" else plain(one[name]) for one in parts]
+    shares = [(f"{one['n']:,}", f"{one['accuracy']:.1%}", f"{one['teacher']:.1%}") for one in parts]
+    rows = [(first, *rest) for first, rest in zip(called, shares, strict=True)]
+    return _table((name, "samples", "accuracy", "teacher"), rows)
 
 
 def _speed(found: Facts) -> list[str]:

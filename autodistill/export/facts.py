@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -84,11 +85,17 @@ def architecture_of(one: Chosen) -> Facts:
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
         "shape": shape,
         "classes": one.data.classes,
+        "class_names": _names(one),
         "mean": mean,
         "std": std,
         "input": {"name": "x", "dtype": "float32", "shape": ["batch", *shape], "numbers": "raw, as in the data"},
         "output": {"name": "logits", "dtype": "float32", "shape": ["batch", one.data.classes]},
     }
+
+
+def _names(one: Chosen) -> list[str] | None:
+    """Of the classes: known of a study that was confirmed."""
+    return None if one.confirmed is None else one.confirmed.facts["test"]["class_names"]
 
 
 def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
@@ -108,7 +115,7 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "seed": getattr(one.network, "seed", None),
         "data": _data(one),
         "normalises": one.built.mean is not None,
-        "validation": _on_validation(one.data, logits_NK) | {"recorded": measured["correct"]},
+        "validation": _on_validation(one.data, logits_NK, _names(one)) | {"recorded": measured["correct"]},
         "test": _on_test(one, one.stage),
         "teacher": one.confirmed and one.confirmed.teacher,
         "later": one.confirmed and went_on(one.folder, one.confirmed),
@@ -142,14 +149,19 @@ def _data(one: Chosen) -> Facts:
     }
 
 
-def _on_validation(data: Data, logits_NK: Tensor) -> Facts:
+def _on_validation(data: Data, logits_NK: Tensor, names: Sequence[str] | None) -> Facts:
     y, said = np.array(data.validation_y), logits_NK.argmax(1).numpy()
     sure = torch.softmax(logits_NK.double(), 1).amax(1)
     right = said == y
     return {
         **accuracy_of(right),
         "by_class": [
-            {"class": int(label), "n": int((y == label).sum()), "accuracy": float(right[y == label].mean())}
+            {
+                "class": int(label),
+                "name": names[label] if names else str(label),
+                "n": int((y == label).sum()),
+                "accuracy": float(right[y == label].mean()),
+            }
             for label in np.unique(y)
         ],
         "calibration_error": calibration_error(sure.tolist(), right.tolist()),

@@ -15,7 +15,8 @@ Facts = dict[str, Any]
 
 def answer(study: Study, wanted: Wanted) -> Facts:
     """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's accuracy kept; None where
-    unknown), further `lines`, the openings of the test split that were `forced`, and what is said of trials that came `later`.
+    unknown), further `lines`, the openings of the test split that were `forced`, and what is said of
+    students that were tried `later`.
 
     Without a target in `wanted` the spec's search.target stands. Raises UsageError for a latency before `confirm`.
     """

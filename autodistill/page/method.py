@@ -44,16 +44,16 @@ def _seconds(study: Study) -> Facts:
     """Seconds of training in the search and, apart from those, in `confirm`; each stage once, up to where it was stopped."""
     stages = study.stages
     searched: set[str] = set()
-    stopped: dict[str, float] = {}
+    stopped = dict(study.stopped)
     for row in study.rows:
-        if row["state"] == "stopped" and not stages.has(row["stage"]):
+        if row["state"] == "stopped":
             stopped[row["stage"]] = max(row["seconds"] or 0.0, stopped.get(row["stage"], 0.0))
         if row["state"] == "complete":
             network = stages.network(row["stage"])
             searched |= {network.key(), *(one.key() for one in network.ancestors())} if isinstance(network, Stage) else set()
             searched |= {twin(network).key()} if isinstance(network, Stage) and row["frontier"] else set()
     return {
-        "search": _total(stages, searched) + sum(stopped.values()),
+        "search": _total(stages, searched) + sum(seconds for key, seconds in stopped.items() if key not in searched),
         "confirm": _total(stages, _fresh(study) - searched) if study.confirmed is not None else 0.0,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +32,10 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """`ended` is in the order in which students' trials ended, as far as the record knows; `trials` are Optuna's own."""
+    """`ended` is in the order in which students' trials ended, as far as the record knows; `trials` are Optuna's own.
+
+    `stopped` has the seconds of older trials that were stopped, by stage; `later` counts students tried since the confirmation.
+    """
 
     path: Path
     spec: Spec
@@ -43,6 +46,8 @@ class Study:
     ended: Sequence[Ended]
     trials: Sequence[FrozenTrial]
     confirmed: Confirmed | None
+    stopped: Mapping[str, float]
+    later: int
 
     @property
     def teacher(self) -> Row:
@@ -57,12 +62,6 @@ class Study:
     def able(self) -> list[Row]:
         """Complete rows that may be members of a frontier: searched, and within the limits."""
         return [row for row in self.rows if row["state"] == "complete" and may_be_member(row, self.spec)]
-
-    @property
-    def later(self) -> int:
-        """Trials that have ended since the study was confirmed."""
-        told = sum(trial.state.is_finished() for trial in self.trials)
-        return 0 if self.confirmed is None else told - int(self.confirmed.facts["trials"])
 
     @property
     def n(self) -> int:
@@ -80,6 +79,8 @@ def read_study(path: Path | str) -> Study:
         found, known = rows(spec, stages, record), record.facts()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])
+        confirmed = read(folder.path)
+        later = 0 if confirmed is None else confirmed.later(record)
     if not found:
         raise UsageError(f"{path} has no trained teacher yet; run: autodistill search {folder.spec} --out {path}")
     return Study(
@@ -91,7 +92,9 @@ def read_study(path: Path | str) -> Study:
         summary=summary(spec, found, known["chance"], known.get("outlook")),
         ended=ended,
         trials=trials,
-        confirmed=read(folder.path),
+        confirmed=confirmed,
+        stopped=known.get("stopped", {}),
+        later=later,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..spec import Spec, Stage, UsageError
+from ..spec import Network, Spec, Stage, UsageError
+from ..store import Store
 from .jobs import chain_of, outputs_of
 
 
@@ -14,11 +15,16 @@ def bytes_a_sample(views: int | None, dtype: str, top: int | None, classes: int)
     return (views or 1) * (top * (digits + 4) + digits if top < classes else classes * digits)
 
 
-def wanted_bytes(stages: Iterable[Stage], classes: int, rows: int) -> int:
-    """Of all outputs that these stages, and the assistants above them, learn from; what two of them share counts once."""
-    networks = {network.key(): network for stage in stages for network in chain_of(stage)}
+def wanted_bytes(stages: Iterable[Stage], store: Store, classes: int, rows: int) -> int:
+    """Of all outputs from which these stages, and the assistants above them, are still to learn; what is shared counts once."""
+    chains = {network.key(): network for stage in stages if not _is_in(store, stage) for network in chain_of(stage)}
+    networks = {key: network for key, network in chains.items() if not _is_in(store, network)}
     asked = {job.address(): job.asked for network in networks.values() for job in outputs_of(network)}
     return rows * sum(bytes_a_sample(one.views, one.dtype, one.top, classes) for one in asked.values() if one is not None)
+
+
+def _is_in(store: Store, network: Network) -> bool:
+    return store.has("stages", network.key())
 
 
 def check_limit(spec: Spec, found: int, ways_out: str) -> None:

@@ -60,6 +60,15 @@ class Older:
                 found[key] = (trial, network)
         return list(found.values())
 
+    def stopped(self) -> dict[str, float]:
+        """Seconds of the trainings that were stopped, by stage: a new study forgets them, not what they took."""
+        found: dict[str, float] = dict(self.facts.get("stopped", {}))
+        for trial in self.trials:
+            if trial.state == "stopped":
+                key = trial.facts["stage"]
+                found[key] = max(found.get(key, 0.0), trial.facts["seconds"])
+        return found
+
     def kept(self, space: Space) -> list[tuple[dict[str, Any], Trial, Stage]]:
         """Of these the ones that fit, with their parameters in the space."""
         found = [(space.encode(stage), trial, stage) for trial, stage in self.finished()]
@@ -74,6 +83,7 @@ def begin(record: Record, older: Older, space: Space, store: Store) -> None:
         store.take(source, "stages", network.key())
     for params, trial, stage in kept:
         record.add(params, _facts(older, space, trial, stage), values=_values(space, store, stage))
+    record.note("stopped", older.stopped())
     record.note("continues", {"from": str(older.path), "kept": len(kept), "of": len(older.finished())})
 
 

@@ -19,8 +19,7 @@ class Plan:
     """Work for a runner: it ends when all `stages` are stored or have failed, and `more` wants nothing else.
 
     `more` is asked whenever nothing is left to do. `failures` gives the reason by key; what learns from a network that failed
-    is not tried. Raises UsageError, before any of them is trained, where the outputs of their teachers take more than
-    resources.cache_limit.
+    is not tried. Raises UsageError for the `stages`, before any of them is trained, as `check_caches` does.
     """
 
     def __init__(self, spec: Spec, store: Store, splits: Splits, stages: Sequence[Stage], more: More | None = None) -> None:
@@ -33,7 +32,13 @@ class Plan:
         self._open: dict[str, Stage] = {}
         """Of the wanted ones those that were not given up."""
         self._jobs = Jobs(self._is_done, self._work)
+        self.check_caches(stages)
         self._want(stages)
+
+    def check_caches(self, stages: Sequence[Stage]) -> None:
+        """Raises UsageError where what these stages learn from takes more than resources.cache_limit."""
+        found = wanted_bytes(stages, self.store, self.splits.classes, self.splits.rows)
+        check_limit(self.spec, found, "--seeds with a smaller number")
 
     def begin(self) -> None:
         """Asks for `more` where nothing is wanted so far, or all of it is there."""
@@ -80,8 +85,6 @@ class Plan:
 
     def _want(self, stages: Sequence[Stage]) -> None:
         new = [stage for stage in stages if stage.key() not in self._wanted and not self.has_failed(stage)]
-        caches = wanted_bytes([*self._open.values(), *new], self.splits.classes, self.splits.rows)
-        check_limit(self.spec, caches, "--seeds with a smaller number")
         for stage in new:
             if stage.key() not in self._wanted:
                 self._wanted[stage.key()] = self._open[stage.key()] = stage
