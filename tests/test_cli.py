@@ -247,10 +247,11 @@ def test_a_signal_of_shape_n_1_l_works_with_resnet(tmp_path: Path, capsys: pytes
     assert code == 0 and found["frontier"][-1]["accuracy"] > 0.6
 
 
-SLOW = [pytest.param(path, marks=pytest.mark.slow) if path.stem == "cifar100_resnet" else path for path in SPACES]
+QUICK = ("digits", "vit")
+CHECKED = [path if path.stem in QUICK else pytest.param(path, marks=pytest.mark.slow, id=path.stem) for path in SPACES]
 
 
-@pytest.mark.parametrize("space", SLOW, ids=lambda path: path.stem)
+@pytest.mark.parametrize("space", CHECKED, ids=lambda path: path.stem)
 def test_every_space_that_is_shipped_passes_check(space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On data of the right shape where the real ones are not at hand."""
     head = space.read_text().split("study:")[0]

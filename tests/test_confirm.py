@@ -26,6 +26,7 @@ from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
 from autodistill.distill import perform
 from autodistill.driver import Options, search
+from autodistill.page import pdf
 from autodistill.page.study import read_study
 from autodistill.prepare import load_data
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
@@ -143,7 +144,7 @@ def test_the_test_split_is_opened_once_and_a_second_confirm_reuses_everything(
 
 
 def test_after_the_search_went_on_it_is_opened_only_by_force(
-    searched: Folder, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str]
+    searched: Folder, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     confirmed(searched)
     search(tiny(search__trials=14), out=searched.path, runner="serial", options=Options(extend=True))
@@ -159,6 +160,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     record.close()
     said = f"{len(tried)} students that were tried since this was confirmed are not in this answer"
     assert len(tried) > 1 and said in capsys.readouterr().out
+    monkeypatch.setattr(pdf, "chromium", lambda: None)
     main(["report", str(searched.path)])
     main(["export", str(searched.path), "--accuracy", "0.3", "--to", str(searched.path / "model")])
     for name in ("report.html", "model/card.md"):
@@ -353,6 +355,7 @@ def test_classes_are_called_by_their_names(
     assert [part["name"] for part in test["by_class"]] == [ODD[part["class"]] for part in test["by_class"]] == ODD
     assert test["worst_drop"]["drop"] > 0 and test["worst_drop"]["name"] in printed
     assert "none" in next(line for line in printed.splitlines()[::-1] if "│" in line), "no class lies below itself"
+    monkeypatch.setattr(pdf, "chromium", lambda: None)
     main(["report", str(tmp_path / "out")])
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"class {html.escape(test['worst_drop']['name'])}<" in page and "<b>one" not in page

@@ -381,6 +381,7 @@ raise SystemExit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_nothing(study: Folder, tmp_path: Path) -> None:
     """What really comes of a file that cannot grow."""
     command = [sys.executable, "-c", FULL, "export", str(study.path), "--accuracy", "0.3", "--to", str(tmp_path / "out")]

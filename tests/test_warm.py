@@ -141,7 +141,7 @@ def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[...
     assert proposed[0] == proposed[1] and len(proposed[0]) == 4
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("stop", [1, 3, 7, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2, 5))])
 def test_a_kill_loses_no_listed_configuration_and_doubles_none(
     tiny: Callable[..., Spec], run: Callable[..., Study], stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,7 +412,7 @@ def test_a_wider_space_keeps_all_and_more_trials_count_the_new(tiny: Callable[..
     assert {trial.facts["stage"] for trial in kept(back)} >= {trial.facts["stage"] for trial in asked(old)}
 
 
-@pytest.mark.parametrize("sampler", ["auto", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["auto", "nsga2", pytest.param("random", marks=pytest.mark.slow)])
 def test_every_sampler_goes_on_from_what_is_kept(
     tiny: Callable[..., Spec], run: Callable[..., Study], sampler: str, tmp_path: Path
 ) -> None:
