@@ -100,6 +100,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study for pages that is not confirmed, made once: nobody changes what it holds but for its report."""
+    from . import pages  # needs a browser's driver
+
+    return pages.searched(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def confirmed(raw: Path) -> Path:
+    from . import pages
+
+    return pages.confirmed(raw)
+
+
 def timeless(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What two runs of the same trial have in common."""
     return {name: value for name, value in facts.items() if name != "seconds"}

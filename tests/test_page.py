@@ -32,20 +32,7 @@ from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.folder import Folder
 
-from . import pages
-
 pytestmark = pytest.mark.xdist_group("page")
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that is not confirmed."""
-    return pages.searched(tmp_path_factory.mktemp("page"))
-
-
-@pytest.fixture(scope="module")
-def confirmed(raw: Path) -> Path:
-    return pages.confirmed(raw)
 
 
 def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:

@@ -26,17 +26,6 @@ EVIL = '<script>alert(1)</script> & "quoted" <b>bold</b> \u05d0\u05d1\u05d2 \u20
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that is not confirmed."""
-    return pages.searched(tmp_path_factory.mktemp("page"))
-
-
-@pytest.fixture(scope="module")
-def confirmed(raw: Path) -> Path:
-    return pages.confirmed(raw)
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with pages.started() as found:
         yield found
