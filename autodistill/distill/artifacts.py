@@ -36,12 +36,6 @@ def load_network(store: Store, network: Stage | Checkpoint, device: torch.device
     return built.to(device).eval().requires_grad_(False)
 
 
-def channels_last(network: Network) -> Network:
-    """The network with its channels last, as images are (`samples`), unless it has weights of more than four axes."""
-    images = all(parameter.ndim <= 4 for parameter in network.parameters())
-    return network.to(memory_format=torch.channels_last) if images else network
-
-
 def batch_for(data: Data) -> int:
     """Samples at once where nothing is trained: 4 million numbers, 1,024 at most."""
     return max(1, min(1024, 4_000_000 // math.prod(data.shape)))

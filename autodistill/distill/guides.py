@@ -13,7 +13,7 @@ from torch import Tensor
 from ..batch import Outputs
 from ..spec import Stage
 from ..store import Store
-from .artifacts import channels_last, load_network
+from .artifacts import load_network
 from .outputs import Cached, open_outputs
 
 
@@ -25,7 +25,7 @@ class Guides:
         asked = stage.asked()
         self.cached = [] if asked is None else [_Reader(open_outputs(store, one, asked), device) for one in stage.teachers]
         live = stage.teachers if asked is None else ()
-        self.networks = [channels_last(load_network(store, teacher, device)) for teacher in live]
+        self.networks = [load_network(store, teacher, device) for teacher in live]
 
     def say(self, rows_B: Tensor, x_B: Tensor, view: int, which: Sequence[int]) -> list[Outputs]:
         """Outputs of the teachers at the positions `which` for rows that were seen as `x_B` in a view."""

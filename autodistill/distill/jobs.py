@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class Job:
     """A stage to train or, where something is `asked` of a network, its outputs to compute.
 
-    A training reports after as many epochs as the `rungs` say, and may end there.
+    A training reports after as many epochs as the `rungs` say, and may end there. `safe`: with plain kernels alone, since
+    it ended its process before.
     """
 
     network: Stage | Checkpoint
     asked: Asked | None = None
     rungs: tuple[int, ...] = ()
+    safe: bool = False
 
     @property
     def trains(self) -> bool:
@@ -42,14 +44,15 @@ class Job:
 
     def dump(self) -> str:
         asked = self.asked and self.asked.model_dump(mode="json")
-        return json.dumps({"network": self.network.model_dump(mode="json"), "asked": asked, "rungs": self.rungs})
+        network = self.network.model_dump(mode="json")
+        return json.dumps({"network": network, "asked": asked, "rungs": self.rungs, "safe": self.safe})
 
     @classmethod
     def load(cls, text: str) -> Job:
         document = json.loads(text)
         asked = document["asked"] and Asked.model_validate_json(json.dumps(document["asked"]))
         network = NETWORK.validate_json(json.dumps(document["network"]))
-        return cls(network=network, asked=asked, rungs=tuple(document["rungs"]))
+        return cls(network=network, asked=asked, rungs=tuple(document["rungs"]), safe=document["safe"])
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
@@ -72,10 +75,10 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     try:
         with _threads(threads):
             if job.asked is not None:
-                make_outputs(store, job.network, job.asked, device)
+                make_outputs(store, job.network, job.asked, device, safe=job.safe)
             else:
                 assert isinstance(job.network, Stage), "a checkpoint is stored already"
-                yield from training(store, job.network, device, job.rungs)
+                yield from training(store, job.network, device, job.rungs, safe=job.safe)
     except (StageFailed, StoreError):
         raise
     except torch.OutOfMemoryError as error:

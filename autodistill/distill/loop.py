@@ -30,9 +30,10 @@ from ..objectives import Loss
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
 from . import partial
-from .artifacts import build_for, channels_last, count_right, dark, load_network, measurement, save_network
+from .artifacts import build_for, count_right, dark, load_network, measurement, save_network
 from .data import Data, open_data
 from .guides import Guides
+from .layout import lay_out
 from .samples import Batch, Samples
 from .seeds import derived_seed, going_on, seeded, states
 
@@ -57,35 +58,37 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
     return store.record("stages", stage.key())
 
 
-def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int]) -> Generator[Rung]:
+def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int], *, safe: bool = False) -> Generator[Rung]:
     """The same, stopping to report after as many epochs as the `rungs` say; may be closed there, or killed anywhere.
 
-    Asked for again it reports what was passed before and goes on from the last rung, with the same numbers.
+    Asked for again it reports what was passed before and goes on from the last rung, with the same numbers; `safe`, with
+    plain kernels (see `layout`), it goes on only from what was trained so.
     """
     if store.has("stages", stage.key()):
         return
-    state = partial.load(store, stage.key(), device)
+    state = partial.load(store, stage.key(), device, safe=safe)
     if state is not None:
         yield from (rung for rung in _passed(state) if rung.epochs in rungs)
     data = open_data(store, stage.task.data)
-    run = _begun(store, stage, data, device, state)
+    run = _begun(store, stage, data, device, state, safe)
     del state  # as large as the training
     while run.epochs < (stage.until or stage.recipe.epochs):
         run.epoch()
         if run.epochs in rungs:
-            accuracy = count_right(run.network, data, device) / len(data.validation_y)
+            with run.layout.kernels():
+                accuracy = count_right(run.network, data, device) / len(data.validation_y)
             run.rungs.append(Rung(run.epochs, accuracy, run.seconds))
-            partial.save(store, stage.key(), run.state(), device)
+            partial.save(store, stage.key(), run.state(), device, safe=safe)
             yield run.rungs[-1]
     _store(store, stage, data, run)
 
 
-def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None) -> Run:
+def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None, safe: bool) -> Run:
     """A stage in training as its state has it, from its beginning where that does not fit."""
     if state is not None:
         with contextlib.suppress(KeyError, RuntimeError, TypeError, ValueError):  # one's own module has changed since
-            return Run(store, stage, data, device, state)
-    return Run(store, stage, data, device)
+            return Run(store, stage, data, device, state, safe=safe)
+    return Run(store, stage, data, device, safe=safe)
 
 
 def _passed(state: dict[str, Any]) -> list[Rung]:
@@ -106,10 +109,12 @@ def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
             "rungs": [list(rung) for rung in run.rungs],
             **({} if stage.teachers else {"dark": dark(network, data, run.device)}),
             **({"scales": run.loss.scales} if stage.objective.balance else {}),
+            **({} if run.layout.fast else {"safe_mode": True}),
             "environment": environment(run.device),
         }
 
-    store.make("stages", stage.key(), fill)
+    with run.layout.kernels():
+        store.make("stages", stage.key(), fill)
     store.remove_partial(stage.key())
 
 
@@ -120,7 +125,14 @@ class Run:
     """
 
     def __init__(
-        self, store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None = None
+        self,
+        store: Store,
+        stage: Stage,
+        data: Data,
+        device: torch.device,
+        state: dict[str, Any] | None = None,
+        *,
+        safe: bool = False,
     ) -> None:
         started = time.perf_counter()
         self.stage, self.device, self.epochs, self.taken = stage, device, 0, 0
@@ -128,11 +140,14 @@ class Run:
         self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
         self.batch = min(stage.recipe.batch_size, len(self.samples))
         self.steps = len(self.samples) // self.batch
-        self.network = channels_last(initialised(store, stage, data).to(device))
+        self.network = initialised(store, stage, data).to(device)
         with seeded(stage.seed, "projection", torch.device("cpu")):
             self.loss = loss_of(stage, data).to(device)
         self.guides = Guides(store, stage, self.loss.teacher_layers, device)
-        self.optimizer = optimizer_of([*self.network.parameters(), *self.loss.parameters()], stage.recipe)
+        self.layout = lay_out([self.network, *self.guides.networks], self.samples.pair, device, safe=safe)
+        self.samples.layout = self.layout
+        parameters = [*self.network.parameters(), *self.loss.parameters()]
+        self.optimizer = optimizer_of(parameters, stage.recipe, fused=self.layout.fast)
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
         self.dropping = torch.Generator().manual_seed(derived_seed(stage.seed, "teachers"))
@@ -141,7 +156,7 @@ class Run:
         if state is not None:
             self._restore(state)
         elif stage.objective.balance == "initial":
-            with seeded(stage.seed, "balance", device):
+            with seeded(stage.seed, "balance", device), self.layout.kernels():
                 self.loss.balance(self.first_values())
         self.seconds = time.perf_counter() - started + (state["seconds"] if state is not None else 0.0)
 
@@ -224,7 +239,7 @@ class Run:
         started = time.perf_counter()
         self.network.train()
         batches = self.samples.batches(self.rows(self.order), self.shown)
-        with going_on(self.forward, self.device):
+        with going_on(self.forward, self.device), self.layout.kernels():
             mean = float(torch.stack([self.step(rows_B, batch) for rows_B, batch in batches]).mean())
         self.epochs += 1
         self.losses.append(mean)
@@ -252,9 +267,9 @@ def initialised(store: Store, stage: Stage, data: Data) -> Network:
     return network
 
 
-def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe, *, fused: bool = True) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        return torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
     momentum = recipe.momentum or 0.0
     return torch.optim.SGD(
         parameters,
@@ -262,7 +277,7 @@ def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe) -> torch.optim
         weight_decay=recipe.weight_decay,
         momentum=momentum,
         nesterov=momentum > 0,
-        fused=True,
+        fused=fused,
     )
 
 

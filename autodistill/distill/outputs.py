@@ -18,6 +18,7 @@ from ..spec import Asked, Checkpoint, Stage, digest
 from ..store import Store
 from .artifacts import batch_for, checked_logits, load_network
 from .data import Array, Data, open_data, write_header
+from .layout import lay_out
 from .samples import Samples
 
 
@@ -45,7 +46,7 @@ def outputs_key(teacher: Stage | Checkpoint, asked: Asked) -> str:
     return digest({"teacher": teacher.key(), "data": teacher.task.data, "asked": asked})
 
 
-def make_outputs(store: Store, teacher: Stage | Checkpoint, asked: Asked, device: torch.device) -> None:
+def make_outputs(store: Store, teacher: Stage | Checkpoint, asked: Asked, device: torch.device, *, safe: bool = False) -> None:
     """Computes a teacher's logits on every view of the training data, once for all its students."""
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -53,21 +54,24 @@ def make_outputs(store: Store, teacher: Stage | Checkpoint, asked: Asked, device
         classes = min(asked.top or data.classes, data.classes)
         shape = (asked.views or 1, data.rows, classes)
         with _Writers(folder, shape, asked, data.classes) as writers:
-            for logits_BK in _said(store, teacher, asked, data, device):
+            for logits_BK in _said(store, teacher, asked, data, device, safe):
                 writers.write(logits_BK)
         return {"teacher": teacher.key(), "classes": data.classes}
 
     store.make("outputs", outputs_key(teacher, asked), fill)
 
 
-def _said(store: Store, teacher: Stage | Checkpoint, asked: Asked, data: Data, device: torch.device) -> Iterator[Tensor]:
+def _said(
+    store: Store, teacher: Stage | Checkpoint, asked: Asked, data: Data, device: torch.device, safe: bool
+) -> Iterator[Tensor]:
     """logits_BK, view after view, row after row."""
     network = load_network(store, teacher, device)
     samples = Samples(data, asked.augmentation, asked.seed or 0, device)
+    samples.layout = lay_out([network], samples.pair, device, safe=safe)
     for view in range(asked.views or 1):
         for rows_B in torch.split(torch.arange(data.rows, device=device), batch_for(data)):
             batch = samples.batch(rows_B, view)
-            with torch.inference_mode():
+            with torch.inference_mode(), samples.layout.kernels():
                 yield checked_logits(network({"x": batch.x}).logits, data.classes)
 
 

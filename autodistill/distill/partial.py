@@ -11,15 +11,15 @@ import torch
 from ..store import Store
 
 
-def save(store: Store, key: str, state: dict[str, Any], device: torch.device) -> None:
+def save(store: Store, key: str, state: dict[str, Any], device: torch.device, *, safe: bool = False) -> None:
     """Keeps the state of a stage in training, instead of an earlier one."""
     buffer = io.BytesIO()
-    torch.save({"state": state, "made_by": _made_by(device)}, buffer)
+    torch.save({"state": state, "made_by": _made_by(device, safe)}, buffer)
     store.save_partial(key, buffer.getbuffer())
 
 
-def load(store: Store, key: str, device: torch.device) -> dict[str, Any] | None:
-    """The state kept last, its tensors on the CPU; None where there is none for this kind of device."""
+def load(store: Store, key: str, device: torch.device, *, safe: bool = False) -> dict[str, Any] | None:
+    """The state kept last, its tensors on the CPU; None where there is none of this kind of device and kernels."""
     content = store.load_partial(key)
     if content is None:
         return None
@@ -27,9 +27,9 @@ def load(store: Store, key: str, device: torch.device) -> dict[str, Any] | None:
         found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError):  # written by what this torch does not read
         return None
-    return found["state"] if found.get("made_by") == _made_by(device) else None
+    return found["state"] if found.get("made_by") == _made_by(device, safe) else None
 
 
-def _made_by(device: torch.device) -> list[str]:
+def _made_by(device: torch.device, safe: bool) -> list[str]:
     """Others would go on with other numbers."""
-    return [str(torch.__version__), device.type]
+    return [str(torch.__version__), device.type, *["safe mode"][:safe]]

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..augment import Views
 from ..spec import Augmentation
 from .data import Data
+from .layout import PLAIN
 
 UNLABELLED = -1
 
@@ -33,6 +34,8 @@ class Samples:
 
     def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
         self.data, self.device, self.labelled = data, device, len(data.train_y)
+        self.layout = PLAIN
+        """Of the batches; see `layout.lay_out`."""
         self.y_N = torch.full((data.rows,), UNLABELLED)
         self.y_N[: self.labelled] = torch.from_numpy(np.array(data.train_y))
         self.y_N = self.y_N.to(device)
@@ -58,15 +61,20 @@ class Samples:
             return self.x_N[rows_B]
         return torch.from_numpy(np.ascontiguousarray(self.data.fetch(rows_B.cpu().numpy()))).to(self.device)
 
+    def pair(self) -> Tensor:
+        """Two samples (2, *shape), on which a network is tried."""
+        return self.fetch(torch.arange(2, device=self.device) % len(self))
+
     def batch(self, rows_B: Tensor, view: int) -> Batch:
         """These rows in one view: the view of a sample depends on the seed, the sample and the view alone."""
         y_B = self.y_N[rows_B]
         if self.views is None:
-            return Batch(_ordered(self.fetch(rows_B)), y_B)
+            return Batch(self.layout.arranged(self.fetch(rows_B)), y_B)
         seen = self.views.batch(self.fetch, rows_B, view)
+        x_B = self.layout.arranged(seen.x_B)
         if seen.partner_B is None or seen.share_B is None:
-            return Batch(_ordered(seen.x_B), y_B)
-        return Batch(_ordered(seen.x_B), _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
+            return Batch(x_B, y_B)
+        return Batch(x_B, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
 
     def batches(self, rows_SB: Tensor, view: int) -> Iterator[tuple[Tensor, Batch]]:
         """Row by row of `rows_SB`; where samples are read from files, the next batch is read while one is trained on."""
@@ -94,11 +102,6 @@ def _resident(data: Data, device: torch.device) -> Tensor:
     whole = isinstance(data.train_x, np.ndarray) and data.unlabelled_x is None
     x: Any = data.train_x if whole else data.fetch(np.arange(data.rows))
     return torch.from_numpy(x).to(device)
-
-
-def _ordered(x_B: Tensor) -> Tensor:
-    """Images with their channels last: up to a third faster on the CPU (benchmarks/step_time.py)."""
-    return x_B.contiguous(memory_format=torch.channels_last) if x_B.ndim == 4 else x_B
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:

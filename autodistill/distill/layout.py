@@ -1,0 +1,136 @@
+"""The memory order and the kernels that a training uses: what is safe first, then what is fast.
+
+oneDNN computes a 1x1 convolution with a stride by copying the rows it needs into a workspace. In the backward pass by
+weights, with channels last, it writes past the end of that workspace where the input has fewer channels than a block has
+(8 with AVX2, 16 with AVX-512), and with several threads it can read rows that were never copied: the process dies, hangs,
+or computes wrong gradients (https://github.com/uxlfoundation/oneDNN/issues/6035). The shortcut of nearly every residual
+stage is such a convolution. Taking every second row and column first, then a convolution of stride 1, gives the same
+numbers and never reaches that code.
+
+Suffixes of shapes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..models import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How images lie in memory, and whether kernels that were compiled for this processor are used."""
+
+    order: torch.memory_format
+    fast: bool = True
+
+    def arranged(self, x: Tensor) -> Tensor:
+        """A batch in this order; only images (B, C, H, W) have one."""
+        return x.contiguous(memory_format=self.order) if x.ndim == 4 else x
+
+    @contextmanager
+    def kernels(self) -> Iterator[None]:
+        """Within it, torch's plain loops instead of oneDNN, NNPACK, cuDNN and fused attention where `fast` is False."""
+        with ExitStack() as stack:
+            if not self.fast:
+                stack.enter_context(without_onednn())
+                stack.enter_context(torch.backends.nnpack.flags(enabled=False))
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            yield
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """torch's own `mkldnn.flags` also sets what it then warns of."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
+PLAIN = Layout(order=torch.contiguous_format)
+LAST = Layout(order=torch.channels_last)
+SAFE = Layout(order=torch.contiguous_format, fast=False)
+"""For a training that has ended its process once."""
+
+
+def lay_out(networks: Sequence[Network], fetch: Callable[[], Tensor], device: torch.device, *, safe: bool = False) -> Layout:
+    """Puts the networks of one training (the student first, then teachers that run along) into the fastest order that is safe.
+
+    That is channels last on a GPU, and on the CPU where no dangerous convolution is left after `subsample`; plain order
+    where one is left; and where a network makes channels-last maps of its own for it, oneDNN is not used at all. `fetch()`
+    gives two samples (2, *shape), on which each network is tried. Weights and state_dict stay as they are. With `safe` it is
+    SAFE, and nothing is tried.
+    """
+    if safe:
+        return SAFE
+    layout = LAST if device.type == "cuda" else _safe_layout(networks, fetch())
+    for network in networks:
+        if all(parameter.ndim <= 4 for parameter in network.parameters()):
+            network.to(memory_format=layout.order)
+    return layout
+
+
+def _safe_layout(networks: Sequence[Network], x: Tensor) -> Layout:
+    for network in networks:
+        subsample(network)
+    found = [plain for network in networks for plain in _strided(network, x)]
+    if not found:
+        return LAST
+    return PLAIN if all(found) else SAFE
+
+
+def subsample(network: nn.Module) -> None:
+    """Replaces 1x1 convolutions with a stride, in place, by the equal pair. Only torch's own class: others may compute more."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d and _is_strided(module.kernel_size, module.stride) and module.padding in ((0, 0), "valid"):
+            module.__class__ = Subsampled
+
+
+class Subsampled(nn.Conv2d):
+    """A 1x1 convolution with a stride, as rows and columns taken first and a convolution of stride 1: the same numbers."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        down, across = self.stride
+        return F.conv2d(input[..., ::down, ::across], self.weight, self.bias, groups=self.groups)
+
+
+def _is_strided(kernel: Sequence[int], stride: Sequence[int]) -> bool:
+    return math.prod(kernel) == 1 < math.prod(stride)
+
+
+def _strided(network: Network, x: Tensor) -> list[bool]:
+    """Of each strided 1x1 convolution that a copy of the network calls in training: whether its input is in plain order."""
+    watch = _Watch()
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), watch:
+        copy.deepcopy(network).train()({"x": x})
+    return watch.plain
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees the convolutions that are called within it, whoever calls them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.plain: list[bool] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.convolution.default:
+            input, weight, _, stride = args[:4]
+            if _is_strided(weight.shape[2:], stride):
+                self.plain.append(input.is_contiguous())
+        return func(*args, **(kwargs or {}))
