@@ -48,7 +48,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         runner.begin()  # takes as long as what is imported below
     from .driver import Options, search
     from .report import summary
-    from .text import frontier_table, remarks
+    from .text import failures, frontier_table, remarks
 
     options = Options(
         store=arguments.store,
@@ -65,6 +65,8 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         console=console,
     )
     found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
+    for line in failures(found):
+        console.print(line, soft_wrap=True)
     console.print(frontier_table(found))
     for line in remarks(found):
         console.print(line, soft_wrap=True)

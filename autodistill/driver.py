@@ -16,7 +16,7 @@ from .facts import facts
 from .prepare import load_data, own_of, space_of
 from .progress import Progress
 from .report.write import write
-from .runners import Runner, runner_of
+from .runners import Runner, marks, runner_of
 from .space import Space, domains_of
 from .spec import Spec, StudyError, UsageError
 from .store import Store
@@ -193,8 +193,11 @@ def _note(record: Record, **facts: Any) -> None:
 
 
 def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progress: Progress) -> None:
-    if options.retry_failed and not study.retry_failed():
-        progress.say("nothing had failed")
+    if options.retry_failed:
+        for key in study.trials.failures:
+            marks.forget(study.store.root, key)
+        if not study.retry_failed():
+            progress.say("nothing had failed")
     if study.finished() and study.record.facts().get("drawn") == study.told():
         progress.say(f"{folder.path} is finished: {study.counted_done()} trials; nothing to do")
         return
@@ -206,7 +209,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
         pen.after()
 
     if not study.finished():
-        runner.run(study, after)
+        runner.run(study, after, progress.say)
     if not study.finished():
         raise StudyError("the runner ended before the study did; give the same command again to go on")
     study.record.note("outlook", ahead(study.spec.search, study.space, study.record.trials, study.counted_done(), study.chance))

@@ -89,11 +89,27 @@ def _gain(one: Facts | None) -> str:
     return f"({gain['mean']:+.1%})" if is_noise else f"{gain['mean']:+.1%}"
 
 
+def failures(found: Facts) -> list[str]:
+    """How many trials failed and why, which is read before all else."""
+    failed, ended = found["trials"]["failed"], sum(found["trials"].values())
+    if not failed:
+        return []
+    lines = [f"{failed} of {ended} trials failed (all reasons are in trials.csv; --retry-failed tries them again):"]
+    return lines + [f"  {one['count']}: {one['reason']}" for one in found["failures"]]
+
+
+BEGUN_AGAIN = {"crash": "in safe mode after a crash", "memory": "alone for want of memory", "gone": "after a lost worker"}
+
+
+def _again(spent: Facts) -> list[str]:
+    """Trainings that were begun again, which is nothing that is held against a student."""
+    parts = [f"{count} {BEGUN_AGAIN[cause]}" for cause, count in spent.get("again", {}).items()]
+    return [f"begun again: {', '.join(parts)}"] if parts else []
+
+
 def remarks(found: Facts) -> list[str]:
     """What a person should not overlook in a study's summary."""
     lines = []
-    if found["trials"]["failed"]:
-        lines.append(f"{found['trials']['failed']} trials failed; the column reason of trials.csv says why")
     worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_labels"]]
     if worse:
         lines.append(
@@ -109,7 +125,8 @@ def remarks(found: Facts) -> list[str]:
         lines.append(_target(found["target"]))
     lines += [ahead(found["outlook"])] if found["outlook"] else []
     lines += [text for dark in found["dark"] for text in warned(dark)]
-    return lines + _foretold(found["rungs"]) + ([_spent(found["spent"])] if found.get("spent", {}).get("seconds") else [])
+    spent = found.get("spent", {})
+    return lines + _foretold(found["rungs"]) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
 
 
 def _foretold(rungs: list[Facts]) -> list[str]:

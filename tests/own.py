@@ -78,3 +78,54 @@ class Odd(nn.Module):
 def odd(kind: str) -> nn.Module:
     torch.manual_seed(0)
     return Odd(kind)
+
+
+class Faulty(nn.Module):
+    """A student that has a fault in training: it ends its process, takes all memory, or raises, by `kind`."""
+
+    def __init__(self, kind: str, once: str = "") -> None:
+        super().__init__()
+        self.kind, self.once = kind, once
+        self.linear = nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) > 2 and not self._has_happened():
+            self._fault(len(x))
+        return self.linear(x)  # type: ignore[no-any-return]
+
+    def _has_happened(self) -> bool:
+        """With `once` the fault happens in the first process alone that makes this folder."""
+        import os
+
+        try:
+            return bool(self.once) and os.mkdir(self.once) is not None
+        except FileExistsError:
+            return True
+
+    def _fault(self, batch: int) -> None:
+        import os
+        import sys
+
+        print("somebody's last words", file=sys.stderr, flush=True)
+        if self.kind == "abort":
+            os.abort()
+        if self.kind == "segfault":
+            import ctypes
+
+            ctypes.string_at(0)
+        if self.kind == "leave":
+            os._exit(3)
+        if self.kind == "memory":
+            raise MemoryError("no more")
+        if self.kind == "allocate":
+            held = []
+            while True:
+                held.append(torch.ones(50_000_000))
+        if self.kind == "onednn" and torch.backends.mkldnn.enabled:
+            os.abort()
+        if self.kind == "raise":
+            raise RuntimeError(f"a batch of {batch} is too much")
+
+
+def faulty(kind: str, once: str = "") -> nn.Module:
+    return Faulty(kind, once)

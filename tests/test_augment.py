@@ -313,7 +313,7 @@ def test_a_recipe_without_augmentation_keeps_its_canonical_form() -> None:
         "schedule": "one_cycle",
         "precision": "auto",
         "outputs_dtype": "float32",
-        "version": 1,
+        "version": 2,
     }
 
 

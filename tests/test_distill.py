@@ -77,7 +77,7 @@ def failure_of(job: Job, store: Store) -> str | None:
     """Why a job without rungs failed."""
     with pytest.raises(StopIteration) as end:
         next(attempt(job, store, cuda=False, threads=1))
-    reason: str | None = end.value.value
+    reason = None if end.value.value is None else str(end.value.value)
     return reason
 
 

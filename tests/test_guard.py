@@ -89,10 +89,10 @@ def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, 
 
     original = loop.training
 
-    def fail(store: Any, stage: Any, device: Any, rungs: Any) -> Any:
+    def fail(store: Any, stage: Any, device: Any, rungs: Any, **how: Any) -> Any:
         if not stage.teachers and stage.architecture.width != 64:
             raise StageFailed("no")
-        yield from original(store, stage, device, rungs)
+        yield from original(store, stage, device, rungs, **how)
 
     monkeypatch.setattr(loop, "training", fail)
     soft = {"kd": {"weight": 1.0, "temperature": 2.0}}

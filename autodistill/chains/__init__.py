@@ -140,7 +140,7 @@ def _run(
     plan.begin()
     if not plan.finished():
         runner.begin()
-        runner.run(plan, lambda: None)
+        runner.run(plan, lambda: None, console.print)
     if not planner.seen(DIRECT):
         reason = next(iter(plan.failures.values()), "it was not trained")
         raise StudyError(f"direct distillation of {trainings.direct.architecture} failed: {reason}")

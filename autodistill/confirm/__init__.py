@@ -96,7 +96,7 @@ def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: 
         said = _Said(console, plan)
         console.print(f"{plan.left()} of {plan.total()} trainings are left: fresh seeds and twins of {len(wanted)} students")
         runner.begin()
-        runner.run(plan, said)
+        runner.run(plan, said, console.print)
     return plan.failures
 
 

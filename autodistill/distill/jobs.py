@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..imports import reason
-from ..spec import NETWORK, Asked, AutodistillError, Checkpoint, DataError, Stage, StageFailed, StoreError, StudyError
+from ..spec import (
+    NETWORK,
+    Asked,
+    AutodistillError,
+    Checkpoint,
+    DataError,
+    OutOfMemory,
+    Stage,
+    StageFailed,
+    StoreError,
+    StudyError,
+)
 from ..store import Kind, Store
 from .outputs import make_outputs, outputs_key
 
@@ -19,18 +30,23 @@ if TYPE_CHECKING:
     from .loop import Rung
 
 
+NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+"""What torch says of the CPU's memory in errors of no class of their own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A stage to train or, where something is `asked` of a network, its outputs to compute.
 
     A training reports after as many epochs as the `rungs` say, and may end there. `safe`: with plain kernels alone, since
-    it ended its process before.
+    it ended its process before. `alone`: while no other runs on the machine, or on its GPU, since it ran out of memory.
     """
 
     network: Stage | Checkpoint
     asked: Asked | None = None
     rungs: tuple[int, ...] = ()
     safe: bool = False
+    alone: bool = False
 
     @property
     def trains(self) -> bool:
@@ -45,14 +61,16 @@ class Job:
     def dump(self) -> str:
         asked = self.asked and self.asked.model_dump(mode="json")
         network = self.network.model_dump(mode="json")
-        return json.dumps({"network": network, "asked": asked, "rungs": self.rungs, "safe": self.safe})
+        how = {"rungs": self.rungs, "safe": self.safe, "alone": self.alone}
+        return json.dumps({"network": network, "asked": asked, **how})
 
     @classmethod
     def load(cls, text: str) -> Job:
         document = json.loads(text)
         asked = document["asked"] and Asked.model_validate_json(json.dumps(document["asked"]))
         network = NETWORK.validate_json(json.dumps(document["network"]))
-        return cls(network=network, asked=asked, rungs=tuple(document["rungs"]), safe=document["safe"])
+        how = {name: document[name] for name in ("safe", "alone")}
+        return cls(network=network, asked=asked, rungs=tuple(document["rungs"]), **how)
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
@@ -64,8 +82,8 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
 def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung]:
     """Does a job, reporting at its rungs; whoever closes it there ends it.
 
-    Raises StageFailed with the reason when the stage is to blame, StudyError or StoreError when the machine or the
-    store is (then no other stage would fare better, and nothing is held against this one).
+    Raises StageFailed with the reason when the stage is to blame (OutOfMemory where it may fare better alone), StudyError or
+    StoreError when the machine or the store is (then no other stage would fare better, and nothing is held against this one).
     """
     import torch
 
@@ -82,7 +100,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     except (StageFailed, StoreError):
         raise
     except torch.OutOfMemoryError as error:
-        raise StageFailed(f"out of memory on {device}: {_first_line(error)}") from error
+        raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
@@ -92,7 +110,16 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
     except (Exception, SystemExit) as error:  # one's own code may raise anything
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            raise OutOfMemory(f"out of memory: {_reason(error)}; {_available()}") from error
         raise StageFailed(_reason(error)) from error
+
+
+def _available() -> str:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB were available"
 
 
 def _device(cuda: bool) -> Any:
@@ -132,12 +159,12 @@ def _release(cuda: bool) -> None:
         torch.cuda.empty_cache()
 
 
-def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, str | None]:
-    """Does a job, reporting at its rungs; returns the reason when its stage failed."""
+def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, StageFailed | None]:
+    """Does a job, reporting at its rungs; returns the failure when its stage is to blame."""
     try:
         yield from performing(job, store, cuda=cuda, threads=threads)
     except StageFailed as failure:
-        return str(failure)
+        return failure
     finally:
         _release(cuda)
     return None

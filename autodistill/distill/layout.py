@@ -55,7 +55,7 @@ class Layout:
 def without_onednn() -> Iterator[None]:
     """torch's own `mkldnn.flags` also sets what it then warns of."""
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections import Counter
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
@@ -26,10 +25,9 @@ ENOUGH = 10
 
 def health(study: Study) -> dict[str, Any]:
     """Trials by how they ended, reasons of failures, the course of the hypervolume, importances, edges and rungs."""
-    reasons = Counter(str(row["reason"]) for row in study.rows if row["state"] == "failed")
     return {
         "trials": study.summary["trials"],
-        "failures": reasons.most_common(),
+        "failures": study.summary["failures"],
         "course": course(study),
         "hypervolume": study.summary["hypervolume"],
         "outlook": study.summary["outlook"],

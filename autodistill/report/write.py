@@ -14,7 +14,7 @@ from ..store import Store
 from ..study.folder import Folder, replace
 from ..study.own import beaten
 from ..study.record import Record
-from ..study.tables import ORIGIN, Row, Stages, concordance, frontier, hypervolume, rows
+from ..study.tables import ORIGIN, Row, Stages, concordance, counted, frontier, grouped_failures, hypervolume, rows
 from .picture import draw
 
 Ahead = Mapping[str, float] | None
@@ -54,6 +54,7 @@ def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = No
     teacher = next(row for row in found if row["role"] == "teacher")
     return {
         "study": spec.study,
+        "failures": [{"count": count, "reason": reason} for count, reason in grouped_failures(found)],
         "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row.get("dark")],
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
@@ -82,7 +83,7 @@ def reached(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
 
 def counts(found: Sequence[Row]) -> dict[str, int]:
     """How trials ended; repeats, those kept of an older study and those tried again are not counted."""
-    trials = [row for row in found if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]
+    trials = counted(found)
     return {
         "complete": sum(row["state"] == "complete" for row in trials),
         "stopped": sum(row["state"] == "stopped" for row in trials),

@@ -16,6 +16,7 @@ from ..store import Store
 
 if TYPE_CHECKING:
     from ..distill import Job, Rung
+    from .marks import Cause
 
 
 class Work(Protocol):
@@ -41,6 +42,14 @@ class Work(Protocol):
         """A job has ended; `failure` is the reason why its result is not in the store."""
         ...
 
+    def lost(self, job: Job, cause: Cause) -> None:
+        """A job's worker was lost, or the job must be begun in another way: it is ready again. No failure of its stage."""
+        ...
+
+    def awaits(self) -> bool:
+        """Whether the result of a job that is done is not to be seen yet."""
+        ...
+
     def finished(self) -> bool: ...
 
 
@@ -57,8 +66,8 @@ class Runner(Protocol):
         """Ends what was begun."""
         ...
 
-    def run(self, work: Work, after: Callable[[], None]) -> None:
-        """Does jobs until the work is finished; calls `after` whenever one has ended.
+    def run(self, work: Work, after: Callable[[], None], say: Callable[[str], None]) -> None:
+        """Does jobs until the work is finished; calls `after` whenever one has ended, `say` with what a person should know.
 
         Raises StudyError or StoreError when no job could go on.
         """

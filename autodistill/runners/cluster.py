@@ -10,11 +10,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from ..spec import StudyError, UsageError
 from . import Work, cores
+from .room import private_folder, sweep
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -25,6 +28,9 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # of workers that are to come; how many trials there are is ours to say
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune begins a job again by itself when its node is drained
+    "LIBC_FATAL_STDERR_": "1",  # else some versions of the C library say on the terminal why they abort
     "RAY_preload_python_modules": "autodistill.runners.tune",  # by the processes that Ray starts at once, for actors to come,
     "RAY_idle_worker_killing_time_threshold_ms": "600000",  # and would end after a second of idling
 }
@@ -64,15 +70,17 @@ class RayTune:
         self._wait()
         if self._owner:
             ray.shutdown()
+            if self.address is None:
+                self._forget_own()
         self._over.set()
         self._owner, self._starting = False, None
 
-    def run(self, work: Work, after: Callable[[], None]) -> None:
+    def run(self, work: Work, after: Callable[[], None], say: Callable[[str], None]) -> None:
         from .tune import fit
 
         self._wait()
         self._connect()
-        fit(work, after)
+        fit(work, after, say)
 
     def _start(self) -> None:
         """Ray ends with the thread that started it."""
@@ -88,21 +96,34 @@ class RayTune:
         if self._starting is not None:
             self._started.wait()
 
+    def _own(self) -> dict[str, Any]:
+        """Of a Ray of our own: only this machine and this user can reach it."""
+        sweep(sessions := private_folder() / "ray")
+        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # servers listen on loopback alone, as Ray has it on macOS
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        return {"num_cpus": cores(), "include_dashboard": False, "_temp_dir": str(sessions)}
+
+    def _forget_own(self) -> None:
+        os.environ.pop(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, None)
+        ray_constants.ENABLE_RAY_CLUSTER = True
+        sweep(private_folder() / "ray")
+
     def _connect(self) -> None:
         if ray.is_initialized():
             return
         self._owner = True
         os.environ.update(ENVIRONMENT)
+        # A thread of Ray's would print what it hears of dead workers on standard output; we say ourselves what came of them.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if self.address is None:
             # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
             ray.init(
                 address=self.address or "local",
-                num_cpus=None if self.address else cores(),
-                include_dashboard=None if self.address else False,
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
+                **({} if self.address else self._own()),
             )
         except (ConnectionError, RuntimeError) as error:
             raise StudyError(f"no Ray at {self.address or 'this machine'}: {error}") from error

@@ -47,7 +47,7 @@ class Replay:
     def sees_cuda(self) -> bool:
         return False
 
-    def run(self, study: Study, after: Callable[[], None]) -> None:
+    def run(self, study: Study, after: Callable[[], None], say: Callable[[str], None] = print) -> None:
         study.workers, study.clock = self.workers, lambda: self.clock
         self._events.clear()
         while True:

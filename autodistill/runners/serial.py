@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import contextlib
+import time
+from collections.abc import Callable
 
-from ..distill import Rung
 from ..distill.jobs import Job, attempt
+from ..spec import OutOfMemory
 from . import Work
+from .attempts import Attempts
+from .marks import Process
+
+WAIT_SECONDS = 0.1
 
 
 class Serial:
@@ -21,18 +27,25 @@ class Serial:
     def end(self) -> None:
         pass
 
-    def run(self, work: Work, after: Callable[[], None]) -> None:
-        resources = work.spec.resources
-        while (job := work.next()) is not None:
-            self._do(work, job, attempt(job, work.store, cuda=bool(resources.gpus), threads=resources.threads))
+    def run(self, work: Work, after: Callable[[], None], say: Callable[[str], None]) -> None:
+        attempts = Attempts(work)
+        while (job := work.next()) is not None or work.awaits():
+            if job is None:
+                time.sleep(WAIT_SECONDS)
+            elif (begun := attempts.begin(job)) is not None:
+                self._do(work, begun, attempts)
             after()
 
-    def _do(self, work: Work, job: Job, training: Generator[Rung, None, str | None]) -> None:
-        """Trains from rung to rung, as long as the work lets it."""
-        try:
-            while work.goes_on(job, next(training)):
-                pass
-        except StopIteration as end:
-            work.done(job, end.value)
-        finally:
-            training.close()
+    def _do(self, work: Work, job: Job, attempts: Attempts) -> None:
+        """Trains from rung to rung, as long as the work lets it. A mark tells the next process where this one died."""
+        resources = work.spec.resources
+        training = attempt(job, work.store, cuda=bool(resources.gpus), threads=resources.threads)
+        with attempts.mark(job).held(Process.own(), errors=False), contextlib.closing(training):
+            try:
+                while work.goes_on(job, next(training)):
+                    pass
+                return
+            except StopIteration as end:
+                failure = end.value
+        reason = None if failure is None else str(failure)
+        attempts.ended(job, reason, out_of_memory=isinstance(failure, OutOfMemory))

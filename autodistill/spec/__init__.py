@@ -7,6 +7,7 @@ from .door import load, parse
 from .errors import (
     AutodistillError,
     DataError,
+    OutOfMemory,
     Problem,
     SpecError,
     StageFailed,
@@ -68,6 +69,7 @@ __all__ = [
     "SpecError",
     "Split",
     "Stage",
+    "OutOfMemory",
     "StageFailed",
     "StoreError",
     "StudyError",

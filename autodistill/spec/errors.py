@@ -7,6 +7,7 @@ AutodistillError            exit code 1
 |-- StudyError              a study's folder that cannot be used now
 |-- StoreError              a stored file that is damaged
 `-- StageFailed             one stage could not be trained; the search goes on without it
+    `-- OutOfMemory         it needed more memory than there was, beside what else ran
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class StoreError(AutodistillError):
 
 
 class StageFailed(AutodistillError):
+    pass
+
+
+class OutOfMemory(StageFailed):
     pass
 
 

@@ -53,7 +53,8 @@ class Search(Value):
     """`guard` trains each member of the frontier from labels too, at the end: does distillation beat that?
 
     `target` turns the search to the smallest student of that validation accuracy. `enqueue` are configurations to try
-    first, by the paths of their parameters; `like` is a student of one's own: is it beaten?
+    first, by the paths of their parameters; `like` is a student of one's own: is it beaten? The search stops when more than
+    the share `tolerate_failures` of the finished trials has failed, and at least three.
     """
 
     trials: Annotated[int, Field(ge=1)]
@@ -66,6 +67,7 @@ class Search(Value):
     target: Annotated[float, Field(gt=0, le=1)] | None = None
     enqueue: Annotated[tuple[Params, ...], AsTuple] = ()
     like: Own | None = None
+    tolerate_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
 
     @model_validator(mode="after")
     def _trades_accuracy_for_size(self) -> Self:

@@ -144,6 +144,7 @@ def _comparable(spec: Spec) -> dict[str, Any]:
     """All but what says how and where, not what."""
     document = spec.document()
     document["resources"] = {}
+    document["search"].pop("tolerate_failures", None)
     for key in ("dataset", "unlabelled", "folder", "memory"):
         document["task"].pop(key, None)  # the fingerprint says which data
     return document

@@ -80,6 +80,12 @@ class Plan:
             self._fail(job, failure)
         self.begin()
 
+    def lost(self, job: Job, cause: str) -> None:
+        self._jobs.ended(job, done=False)
+
+    def awaits(self) -> bool:
+        return False
+
     def finished(self) -> bool:
         return self._jobs.all_done()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from .proposals import Proposals
 from .record import Record
 from .rungs import Rungs
 from .spent import Kind, Spent
-from .tables import Row, Stages, frontier, network_of, rows
+from .tables import Row, Stages, frontier, grouped_failures, network_of, rows
 from .times import Times, Work, work_of
 from .trials import Trials
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 TRIES = 3
 ARRIVAL_SECONDS = 30
+FEW_FAILURES = 3
+"""So many failed trials are needed before their share says anything."""
 SEEN = 100
 """So many stages that an earlier run stored say how long trainings take."""
 
@@ -51,6 +54,10 @@ class Study:
         """Of how much of their length students were trained in this run: the sum of shares, and how many."""
         self._times = Times()
         self._done: set[Address] = set()
+        self._arriving: dict[Address, tuple[Job, float]] = {}
+        """Jobs whose results are not to be seen yet, and until when, by the clock, they are waited for."""
+        self.again: Counter[str] = Counter()
+        """How often jobs were begun again in this run, by cause: nothing that is held against a student."""
         self._tries: dict[Address, int] = {}
         self._others: dict[str, Stage] = {}
         """Wanted by no open trial: stages that were lost, and twins."""
@@ -78,6 +85,7 @@ class Study:
     def next(self) -> Job | None:
         """A job whose requirements are met, or None when there is none now."""
         with self._controls():
+            self._look_for_arrivals()
             job = self._next()
             if job is not None:
                 self._spent.begin(job, self._kind(job))
@@ -132,13 +140,21 @@ class Study:
             if failure is not None and not self._is_done(job):  # a worker may die after it stored what it was asked for
                 self._fail(job, failure)
                 return
-            if not self._arrives(job):
-                where = f"{self.store.root}; give a --store that every node sees"
-                raise StudyError(f"a worker stored a result that is not in {where}")
-            if job.trains:
-                self.trained.append(job.network.key())
-                self._note_share(job, None)
-            self._finish(job)
+            if self._is_done(job):
+                self._arrived(job)
+            else:
+                self._arriving[job.address()] = (job, self.clock() + ARRIVAL_SECONDS)
+
+    def lost(self, job: Job, cause: str) -> None:
+        """A job's worker was lost, or the job must be begun in another way: it is ready again."""
+        with self._controls():
+            self._spent.end(job)
+            self.again[cause] += 1
+            self.jobs.ended(job, done=False)
+
+    def awaits(self) -> bool:
+        """Whether the result of a job that is done is not to be seen yet."""
+        return bool(self._arriving)
 
     def finished(self) -> bool:
         return self._all_told() and not self._wants_twins() and self.jobs.all_done()
@@ -179,18 +195,40 @@ class Study:
             return
         if network.key() in self.teachers:
             raise StudyError(f"the teacher {describe(network.architecture)} failed: {reason}")
+        before = self.trials.counted_failed
         self.trials.failed(network, reason)
         for key, stage in list(self._others.items()):
             if self.trials.is_doomed(stage):
                 self.jobs.drop(self._others.pop(key))
+        if self.trials.counted_failed > before:
+            self._refuse_many_failures()
 
-    def _arrives(self, job: Job) -> bool:
-        """Whether a result is there; a network file system may take some seconds to show what another node wrote."""
-        for _ in range(ARRIVAL_SECONDS * 10):
+    def _refuse_many_failures(self) -> None:
+        """Raises StudyError where so many trials fail that the search would go on for nothing."""
+        failed, done, limit = self.trials.counted_failed, self.trials.counted_done, self.spec.search.tolerate_failures
+        if failed >= FEW_FAILURES and failed > limit * done:
+            count, reason = grouped_failures(self.rows())[0]
+            raise StudyError(
+                f"{failed} of {done} finished trials failed, more than search.tolerate_failures: {limit:g} allows; "
+                f"{count} of them like this: {reason}. Mend that, then give the same command with --retry-failed, or raise "
+                "search.tolerate_failures"
+            )
+
+    def _arrived(self, job: Job) -> None:
+        if job.trains:
+            self.trained.append(job.network.key())
+            self._note_share(job, None)
+        self._finish(job)
+
+    def _look_for_arrivals(self) -> None:
+        """A network file system may take some seconds to show what another node wrote. Raises StudyError after many."""
+        for address, (job, until) in list(self._arriving.items()):
             if self._is_done(job):
-                return True
-            time.sleep(0.1)
-        return False
+                del self._arriving[address]
+                self._arrived(job)
+            elif self.clock() > until:
+                where = f"{self.store.root}; give a --store that every node sees"
+                raise StudyError(f"a worker stored a result that is not in {where}")
 
     def _is_done(self, job: Job) -> bool:
         address = job.address()
@@ -310,8 +348,8 @@ class Study:
         return max(0.0, share * self.seconds(job) - self._spent.since(job))
 
     def spent(self) -> dict[str, Any]:
-        """Where the time of this run went, in seconds."""
-        return self._spent.facts(self.workers)
+        """Where the time of this run went, in seconds, and how often jobs were begun again, by cause."""
+        return self._spent.facts(self.workers) | {"again": dict(self.again)}
 
     # What was found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -218,3 +219,25 @@ def hypervolume(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, An
     reference = costs([{"accuracy": chance, "params": math.log10(max(teacher["params"], 1))}], ("accuracy", "params"))
     value = pareto.hypervolume(points, reference[0])
     return {"value": value, "reference": {"accuracy": chance, "params": teacher["params"]}}
+
+
+def counted(rows: Sequence[Row]) -> list[Row]:
+    """The trials that count: no repeats, none kept of an older study, none that was tried again later."""
+    return [row for row in rows if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]
+
+
+def grouped_failures(rows: Sequence[Row]) -> list[tuple[int, str]]:
+    """How many of the trials that count failed for one reason, and that reason of the first of them, the most frequent first.
+
+    Reasons that differ only in numbers, names of networks, and places are one.
+    """
+    groups: dict[str, list[str]] = {}
+    for row in counted(rows):
+        if row["state"] == "failed":
+            groups.setdefault(_kind(row), []).append(str(row["reason"]))
+    return sorted(((len(reasons), reasons[0]) for reasons in groups.values()), key=lambda one: -one[0])
+
+
+def _kind(row: Row) -> str:
+    reason = str(row["reason"]).replace(str(row["architecture"]), "")
+    return re.sub(r"\S*[\d/]\S*", "#", reason)

@@ -28,7 +28,7 @@ class Trials:
         self.first = Queue(record.facts().get("first", ()), {trial.facts.get("enqueued") for trial in record.trials})
         self.teachers = {teacher.key() for teacher in space.teachers}
         self.open: dict[int, Trial] = {}
-        self.counted = self.counted_done = self.told = self.uses = 0
+        self.counted = self.counted_done = self.counted_failed = self.told = self.uses = 0
         self.failures: dict[str, str] = dict(record.facts().get("failed", {}))
         """Why networks could not be trained, by key."""
         self._stages: dict[int, Stage] = {}
@@ -229,6 +229,7 @@ class Trials:
     def _count_end(self, trial: Trial) -> None:
         self.told += 1
         self.counted_done += _counts(trial)
+        self.counted_failed += _counts(trial) and trial.state == "failed"
         if trial.state == "complete" and not {"assistant", "kept"} & trial.facts.keys():
             self.uses += 1 + sum(key not in self.teachers for key in trial.facts["above"])
 
@@ -236,6 +237,7 @@ class Trials:
         """One that is tried again."""
         self.counted -= _counts(trial)
         self.counted_done -= _counts(trial)
+        self.counted_failed -= _counts(trial) and trial.state == "failed"
 
 
 def _counts(trial: Trial) -> bool:

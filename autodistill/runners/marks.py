@@ -1,0 +1,207 @@
+"""What a process leaves beside the job it is at, so that whoever finds it dead can tell why.
+
+    <store>/running/<key>.<name>.log      one attempt: a line of JSON (who, where, since when), a line on memory, and what
+                                          was written to standard error, a crash in native code included
+
+A mark goes when its job ends, however it ends; it stays when the process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import psutil
+
+Cause = Literal["crash", "memory", "gone"]
+SAMPLE_SECONDS = 0.25
+MEMORY = "memory: {peak:>9} MB used at most, {available:>9} MB left then\n"
+SIGNALS = {
+    "Segmentation fault": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Floating-point exception": "SIGFPE",
+    "Floating point exception": "SIGFPE",
+    "Bus error": "SIGBUS",
+    "Illegal instruction": "SIGILL",
+}
+FATAL = re.compile(rf"Fatal Python error: ({'|'.join(SIGNALS)})|\*\*\* (SIG\w+) received")
+NOISE = re.compile(r"^(Extension modules:|Current thread|Thread 0x|\[|\*\*\*|\s*@|<no Python frame>|PC: @|$)")
+LINES, LONGEST = 6, 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """Who is at a job: `node` is Ray's name of the machine, `kills` how often its kernel had killed for lack of memory."""
+
+    host: str
+    pid: int
+    created: float
+    kills: int
+    node: str = ""
+
+    @classmethod
+    def own(cls, node: str = "") -> Process:
+        me = psutil.Process()
+        return cls(host=socket.gethostname(), pid=me.pid, created=me.create_time(), kills=memory_kills(), node=node)
+
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
+    def is_alive(self) -> bool:
+        """Of a process of this machine."""
+        try:
+            return psutil.Process(self.pid).create_time() == self.created
+        except psutil.Error:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """Why a process died at a job: `words` says it to a person, `path` is where the rest stands."""
+
+    cause: Cause
+    words: str
+    path: Path
+
+
+class Mark:
+    """The mark of one attempt at a job whose result has this key."""
+
+    def __init__(self, store: Path, key: str, name: str) -> None:
+        self.name, self.path = name, folder(store) / f"{key}.{name}.log"
+
+    @contextlib.contextmanager
+    def held(self, process: Process, *, errors: bool) -> Iterator[None]:
+        """While within it the mark stands. With `errors` all that this process writes to standard error goes there."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(f"{json.dumps(asdict(process))}\n{MEMORY.format(peak=0, available=0)}")
+        try:
+            with self.path.open("a") as file, _sampled(self.path), _spoken(file, errors):
+                yield
+        finally:
+            self.path.unlink(missing_ok=True)
+
+    def process(self) -> Process | None:
+        """Who was at it; None where nothing was left."""
+        with contextlib.suppress(OSError, ValueError, TypeError), self.path.open() as file:
+            return Process(**json.loads(file.readline()))
+        return None
+
+    def death(self) -> Death:
+        """Why the process died that left this mark."""
+        try:
+            text = self.path.read_text(errors="replace")
+        except OSError:
+            return Death(cause="gone", words="it died without a word", path=self.path)
+        _, memory, *lines = [*text.splitlines(), "", ""]
+        fatal = FATAL.search(text)
+        if fatal is not None:
+            return Death(cause="crash", words=f"{fatal[2] or SIGNALS[fatal[1]]}: {last_lines(lines)}", path=self.path)
+        process = self.process()
+        if process is not None and process.is_here() and memory_kills() > process.kills:
+            return Death(cause="memory", words=f"the system killed it for lack of memory ({memory})", path=self.path)
+        return Death(cause="gone", words="it was killed from outside, or left without a word", path=self.path)
+
+
+def folder(store: Path) -> Path:
+    return store / "running"
+
+
+def left_behind(store: Path, key: str) -> list[Death]:
+    """The deaths at a job that were the job's own doing, by the marks of processes that are no more.
+
+    Marks of processes that were killed from outside are removed. Of other machines only what says why is taken.
+    """
+    found = []
+    for path in sorted(folder(store).glob(f"{key}.*.log")):
+        mark = Mark(store, key, path.name.split(".")[1])
+        process, death = mark.process(), mark.death()
+        if process is not None and process.is_here() and process.is_alive():
+            continue
+        if death.cause != "gone":
+            found.append(death)
+        elif process is None or process.is_here():
+            path.unlink(missing_ok=True)
+    return found
+
+
+def forget(store: Path, key: str) -> None:
+    """Removes all marks of a job."""
+    for path in folder(store).glob(f"{key}.*.log"):
+        path.unlink(missing_ok=True)
+
+
+def last_lines(lines: list[str]) -> str:
+    """The end of what a process wrote, in one line: around the words of a crash where there are any."""
+    said = [line.strip() for line in lines if not NOISE.match(line)]
+    place = next((index for index, line in enumerate(said) if FATAL.search(line)), len(said) - 1)
+    return " | ".join(said[max(0, place - 2) : place + LINES - 2])[:LONGEST]
+
+
+def memory_kills() -> int:
+    """How often the kernel has killed a process of this machine, or of this control group, for lack of memory."""
+    places = ((Path("/proc/vmstat"), "oom_kill "), (Path("/sys/fs/cgroup/memory.events"), "oom_kill "))
+    return sum(_counted(path, word) for path, word in places)
+
+
+def _counted(path: Path, word: str) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(word))
+    return 0
+
+
+@contextlib.contextmanager
+def _spoken(file: IO[str], errors: bool) -> Iterator[None]:
+    """A crash is written into the file and, with `errors`, all of standard error."""
+    was = faulthandler.is_enabled()
+    kept = os.dup(2) if errors else None
+    if kept is not None:
+        sys.stderr.flush()
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable(file, all_threads=False)
+    try:
+        yield
+    finally:
+        faulthandler.disable()
+        if kept is not None:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+        if was:
+            with contextlib.suppress(Exception):  # a stream of a test, say, that is no file
+                faulthandler.enable(sys.__stderr__ or 2)
+
+
+@contextlib.contextmanager
+def _sampled(path: Path) -> Iterator[None]:
+    """Keeps the line on memory up to date, by a thread of its own."""
+    over = threading.Event()
+    thread = threading.Thread(target=_sample, args=(path, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _sample(path: Path, over: threading.Event) -> None:
+    me, peak = psutil.Process(), 0
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        start = len(file.readline())
+        while not over.wait(SAMPLE_SECONDS):
+            used: Any = me.memory_info().rss
+            if used > peak:
+                peak, left = used, psutil.virtual_memory().available
+                text = MEMORY.format(peak=peak // 10**6, available=left // 10**6)
+                os.pwrite(file.fileno(), text.encode(), start)
