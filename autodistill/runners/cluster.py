@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends us at once: everything finished is stored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_STATE_REFRESH_PERIOD": "3600",  # Tune asks for resources by itself, and waits for a head that is no more
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -80,7 +81,7 @@ class RayTune:
 
         self._wait()
         self._connect()
-        fit(work, after, say)
+        fit(work, after, say, own=self.address is None)
 
     def _start(self) -> None:
         """Ray ends with the thread that started it."""

@@ -34,7 +34,7 @@ from . import Work
 from .attempts import Attempts
 from .marks import Death, Mark, Process
 from .room import room
-from .watch import Watch
+from .watch import RayEnded, Watch
 
 IDLE_SECONDS = 0.05
 LET_GO_SECONDS = 30.0
@@ -156,8 +156,8 @@ class Jobs(Searcher):  # type: ignore[misc]
 
     def must_end(self) -> bool:
         """Whether nothing is left to do; else looks for the next job, unless one is waiting to be taken."""
+        self.watch.check()
         with self._guard():
-            self.watch.check()
             self.work.workers = max(1, self.watch.view.workers)
             self._understand()
             while self.error is None and self.upcoming is None and (job := self.work.next()) is not None:
@@ -306,14 +306,19 @@ class Ended(tune.Stopper):  # type: ignore[misc]
         return {}
 
 
-def fit(work: Work, after: Callable[[], None], say: Callable[[str], None]) -> None:
-    """Does jobs on a Ray that runs. Raises StudyError or StoreError when no job could go on, UsageError for `resources`."""
-    watch = Watch(work.spec.resources)
+def fit(work: Work, after: Callable[[], None], say: Callable[[str], None], *, own: bool) -> None:
+    """Does jobs on a Ray that runs, our `own` or a cluster.
+
+    Raises StudyError or StoreError when no job could go on, UsageError where no node has the `resources`.
+    """
+    watch = Watch(work.spec.resources, own=own)
     try:
         _check_room(work, watch, say)
         jobs = Jobs(work, after, watch)
         with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch, _silence():
             _tuner(work, jobs, scratch).fit()
+    except RayEnded as ended:
+        raise StudyError(str(ended)) from None
     finally:
         watch.end()
     if jobs.error is not None:

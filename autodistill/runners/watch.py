@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 import ray
 
-from ..spec import StudyError
 from ..spec.document import Resources
 
 LOOK_SECONDS = 1.0
@@ -20,6 +19,10 @@ SILENT_SECONDS = 60.0
 """So long a cluster may give no answer; Ray's own clients give up after as much."""
 UNLIMITED = 1_000_000
 SERVERS = ("raylet", "gcs_server")
+
+
+class RayEnded(BaseException):
+    """No Exception: Tune would clean up after one first, and wait a minute for answers that nobody gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +37,14 @@ class View:
 
 
 class Watch:
-    """`view` is renewed every second; `is_local` where Ray runs below this process. Raises what Ray does where none answers."""
+    """`view` is renewed every second. `is_local`: Ray is our own and runs below this process.
 
-    def __init__(self, resources: Resources) -> None:
+    Raises what Ray does where none answers.
+    """
+
+    def __init__(self, resources: Resources, *, own: bool) -> None:
         self.resources = resources
-        self._servers = _servers()
+        self._servers = _servers() if own else []
         self.is_local = bool(self._servers)
         self.view = self.look()
         self._over = threading.Event()
@@ -53,12 +59,12 @@ class Watch:
         return View(workers=sum(fits.values()), most=self._most(), alive=alive, dead=dead)
 
     def check(self) -> None:
-        """Raises StudyError where Ray is no more."""
+        """Raises RayEnded where Ray is no more."""
         gone = [server.name for server in self._servers if not server.is_alive()]
         silent = time.monotonic() - self.view.at > SILENT_SECONDS
         if gone or silent or not self.view.alive:
             what = f"its process {gone[0]} died" if gone else "it gives no answer" if silent else "no node of it is alive"
-            raise StudyError(f"Ray ended: {what}; give the same command again to go on from here")
+            raise RayEnded(f"Ray ended: {what}; give the same command again to go on from here")
 
     def end(self) -> None:
         self._over.set()

@@ -1,0 +1,46 @@
+"""Nodes come and go while a search runs: real raylets on this machine, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+def result(scenario: str, root: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.cluster", scenario, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=560)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert not found["failures"] and not found["marks"]
+    return found
+
+
+@pytest.mark.parametrize("how", ["ungraceful", "graceful"])
+def test_a_node_goes_and_another_joins(tmp_path: Path, how: str) -> None:
+    """What ran there is begun again and no failure; both remaining nodes are busy."""
+    found = result(how, tmp_path)
+    assert found["stored"] == 40 and set(found["again"]) <= {"gone"} and sum(found["again"].values()) <= 2
+    assert found["busy"] >= 0.8
+
+
+def test_a_node_that_joins_gets_work(tmp_path: Path) -> None:
+    found = result("joined", tmp_path)
+    assert found["stored"] == 30 and not found["again"] and found["busy"] >= 0.7
+
+
+def test_a_node_that_is_told_to_go_loses_no_student(tmp_path: Path) -> None:
+    found = result("drained", tmp_path)
+    assert found["stored"] == 16 and set(found["again"]) <= {"gone"}
+
+
+def test_a_cluster_at_zero_is_waited_for_and_shrinks_again(tmp_path: Path) -> None:
+    found = result("grown", tmp_path)
+    assert found["stored"] == 20 and found["nodes_in_the_end"] == 1
+    assert found["lines"] == ["no node has 1 CPUs and 0 GPUs yet; waiting for the cluster to grow"]
