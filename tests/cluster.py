@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 import ray  # noqa: E402
-from ray.cluster_utils import AutoscalingCluster, Cluster  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
 
 from autodistill import spec as specs  # noqa: E402
 from autodistill.distill import Job, save_data  # noqa: E402
@@ -148,18 +150,51 @@ def drained(root: Path) -> dict[str, Any]:
     return found
 
 
+GROUP = {"resources": {"CPU": 1, "object_store_memory": 100_000_000}, "node_config": {}, "min_workers": 0, "max_workers": 2}
+PROVIDER = {
+    "type": "fake_multinode",
+    "use_node_id_as_ip": True,
+    "disable_node_updaters": True,
+    "disable_launch_config_check": True,
+}
+
+
+@contextmanager
+def autoscaling(root: Path) -> Iterator[str]:
+    """The address of a head without CPUs whose autoscaler starts raylets on this machine, two at most."""
+    head = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
+    config = {
+        "cluster_name": "test",
+        "max_workers": 2,
+        "provider": PROVIDER,
+        "available_node_types": {"head": head, "workers": GROUP},
+        "head_node_type": "head",
+        "idle_timeout_minutes": 0.1,
+    }
+    (root / "cluster.yaml").write_text(json.dumps(config))
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=0", f"--port={port}"]
+    command += ["--include-dashboard=false", f"--autoscaling-config={root / 'cluster.yaml'}"]
+    environment = os.environ | {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
+    ours = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        yield f"{ray.util.get_node_ip_address()}:{port}"
+    finally:
+        os.killpg(ours.pid, signal.SIGKILL)
+        ours.communicate()
+
+
 def grown(root: Path) -> dict[str, Any]:
     """An autoscaling group that stands at zero."""
-    kinds = {"cpu": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2}}
-    cluster = AutoscalingCluster(head_resources={"CPU": 0}, worker_node_types=kinds, idle_timeout_minutes=0.1)
-    cluster.start()
-    found = run(plan(root, jobs=20, seconds=2), "auto")
-    ray.init(address="auto", logging_level="ERROR")
-    until = time.monotonic() + 60
-    while (nodes := sum(node["Alive"] for node in ray.nodes())) > 1 and time.monotonic() < until:
-        time.sleep(1)
-    ray.shutdown()
-    cluster.shutdown()
+    with autoscaling(root) as address:
+        found = run(plan(root, jobs=20, seconds=2), address)
+        ray.init(address=address, logging_level="ERROR")
+        until = time.monotonic() + 60
+        while (nodes := sum(node["Alive"] for node in ray.nodes())) > 1 and time.monotonic() < until:
+            time.sleep(1)
+        ray.shutdown()
     return found | {"nodes_in_the_end": nodes}
 
 
