@@ -142,7 +142,7 @@ def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, dict[str, Any]
 
 def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
     to, found = handed
-    text, confirmed = (to / "card.md").read_text(), read(study.path)
+    text, confirmed = (to / "card.md").read_text(), read(study)
     assert confirmed is not None
     [member] = [one for one in confirmed.members if one["chosen"] == found["stage"]]
     test, teacher = member["test"], confirmed.teacher
@@ -265,7 +265,7 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str
 
 
 def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Folder, tmp_path: Path) -> None:
-    confirmed = read(study.path)
+    confirmed = read(study)
     assert confirmed is not None
     key = confirmed.teacher["chosen"]
     found = export(study, to=tmp_path / "teacher", stage=key[:10])
@@ -325,7 +325,7 @@ def test_the_command_line_prints_each_difference(study: Folder, tmp_path: Path, 
 
 def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_path: Path) -> None:
     """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
-    confirmed = read(study.path)
+    confirmed = read(study)
     assert confirmed is not None
     files = [file for member in confirmed.members if member["role"] == "student" for file in member["networks"]]
     keys = {kind: next(file["key"] for file in files if file["kind"] == kind) for kind in ("searched", "fresh")}

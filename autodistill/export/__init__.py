@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import latency
 from ..answers import Wanted, sentence, smallest
-from ..confirm.results import confirmed
+from ..confirm import confirmed
 from ..imports import reason
 from ..spec import StudyError, UsageError
 from ..study.folder import Folder
@@ -42,7 +42,7 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
     target = _checked(Path(to))
     answer = None
     if stage is None:
-        answer = smallest(confirmed(folder.path), wanted or Wanted())
+        answer = smallest(confirmed(folder), wanted or Wanted())
         if not answer["meets"]:
             return {"to": None, "smallest": answer, "exit_code": 3}
         stage = str(answer["answer"]["chosen"])

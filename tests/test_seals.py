@@ -1,0 +1,231 @@
+"""What a claim rests on is sealed: no edited or damaged file of a confirmed study is believed, and each is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodistill import latency, spec
+from autodistill.cli import main
+from autodistill.confirm import confirm
+from autodistill.driver import Options, search
+from autodistill.page import pdf
+from autodistill.spec import Spec, StudyError
+from autodistill.study.folder import Folder
+
+from .conftest import DOCUMENT, blobs
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.01)
+    monkeypatch.setattr(pdf, "chromium", lambda: None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study, searched and confirmed with one fresh seed, once for all tests: each changes a copy."""
+    root = tmp_path_factory.mktemp("made")
+    np.savez(root / "data.npz", **blobs())
+    document: dict[str, Any] = {**DOCUMENT, "task": {**DOCUMENT["task"], "dataset": str(root / "data.npz")}}
+    search(spec.parse(document), out=root / "out", runner="serial")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latency, "SECONDS", 0.01)
+        confirm(Folder(root / "out"), seeds=1, runner="serial")
+    return root / "out"
+
+
+@pytest.fixture
+def study(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "study"))
+
+
+def ask(command: str, study: Path, *options: str) -> int:
+    """The exit code of a command that is asked something of a confirmed study."""
+    known = {
+        "smallest": ["--accuracy", "0.3", "--seeds", "1", "--runner", "serial"],
+        "report": ["--accuracy", "0.3"],
+        "export": ["--accuracy", "0.3", "--to", str(study.parent / "model")],
+        "confirm": ["--seeds", "1", "--runner", "serial"],
+        "explain": [teacher_of(study)],
+        "compare": [str(study.parent / "other"), "--to", str(study.parent / "page")],
+    }
+    return main([command, str(study), *known[command], *options])
+
+
+CLAIMS = ("smallest", "report", "export", "compare")
+
+
+def teacher_of(study: Path) -> str:
+    return str(json.loads((study / "frontier.json").read_text())["teacher"]["stage"])
+
+
+def chosen_of(study: Path) -> str:
+    return str(json.loads((study / "confirm.json").read_text())["members"][-1]["chosen"])
+
+
+def weights_of(study: Path, key: str) -> Path:
+    [path] = (study / "store" / "stages" / key).glob("*/model.safetensors")
+    return path
+
+
+def flip(path: Path, position: int = -1, bit: int = 1) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= bit
+    path.write_bytes(content)
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    """Changes what a JSON file says as a person would, with an editor."""
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def refused(
+    command: str, study: Path, capsys: pytest.CaptureFixture[str], *said: str, code: int = 1, options: tuple[str, ...] = ()
+) -> None:
+    """The command ends with this exit code, says all of this and shows no error of Python's own."""
+    if command == "compare" and not (study.parent / "other").exists():
+        shutil.copytree(study, study.parent / "other")
+    capsys.readouterr()
+    assert ask(command, study, *options) == code, command
+    error = capsys.readouterr().err
+    assert all(word in error for word in said), (command, error)
+    assert "--debug" not in error and "Error(" not in error, (command, error)
+
+
+# confirm.json
+
+
+def accuracy(found: Any) -> None:
+    found["members"][-1]["test"]["accuracy"] = 0.99
+
+
+def correct(found: Any) -> None:
+    found["members"][-1]["test"]["correct"] += 1
+
+
+def params(found: Any) -> None:
+    found["members"][-1]["params"] -= 1
+
+
+def key(found: Any) -> None:
+    found["members"][-1]["chosen"] = "0" * 64
+
+
+def forced(found: Any) -> None:
+    found["opened"][0]["forced"] = True
+
+
+@pytest.mark.parametrize("change", [accuracy, correct, params, key, forced])
+def test_an_edited_confirmation_is_refused(
+    change: Callable[[Any], None], study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(study / "confirm.json", change)
+    for command in CLAIMS:
+        refused(command, study, capsys, "confirm.json is damaged", f"autodistill confirm {study} --seeds 1")
+    assert ask("confirm", study) == 0, "what was said is the way out"
+    assert ask("smallest", study) == 0
+    assert len(openings(study)) == 1 and not openings(study)[0]["forced"]
+
+
+def openings(study: Path) -> list[Any]:
+    return list(json.loads((study / "opened.json").read_text()))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b'{"checksum": 1}'])
+def test_a_confirmation_that_is_none_is_refused(content: bytes, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "confirm.json").write_bytes(content)
+    refused("smallest", study, capsys, "confirm.json is damaged", "autodistill confirm")
+
+
+# confirm.npz
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
+def test_damaged_answers_are_named_and_a_plain_confirm_heals_them(
+    damage: Callable[[Path], None], study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = json.loads((study / "confirm.json").read_text())
+    damage(study / "confirm.npz")
+    for command in CLAIMS:
+        refused(command, study, capsys, "confirm.npz", f"autodistill confirm {study} --seeds 1")
+    assert ask("confirm", study) == 0
+    after = json.loads((study / "confirm.json").read_text())
+    assert [one["test"] for one in after["members"]] == [one["test"] for one in before["members"]]
+    assert ask("smallest", study) == 0 and len(openings(study)) == 1
+
+
+def test_where_the_search_went_on_damaged_answers_are_named_before_force_is_offered(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grown = Folder(study).read()
+    grown = grown.model_copy(update={"search": grown.search.model_copy(update={"trials": 12})})
+    search(grown, out=study, runner="serial", options=Options(extend=True))
+    (study / "confirm.npz").unlink()
+    refused("confirm", study, capsys, "confirm.npz", "copy", "--force")
+    assert ask("confirm", study, "--force") == 0
+    assert [one["forced"] for one in openings(study)] == [False, True]
+
+
+# opened.json
+
+
+def test_a_ledger_that_is_gone_is_missed(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "opened.json").unlink()
+    for command in (*CLAIMS, "confirm"):
+        refused(command, study, capsys, "opened.json", "copy", "--force")
+    assert ask("confirm", study, "--force") == 0, "it begins anew, and says so"
+    assert [one["forced"] for one in openings(study)] == [True]
+    assert ask("smallest", study) == 0 and "was opened again 1 time" in capsys.readouterr().out
+
+
+def unforced(found: Any) -> None:
+    found[-1]["forced"] = False
+
+
+def fewer(found: Any) -> None:
+    found[-1]["trials"] -= 1
+
+
+@pytest.mark.parametrize("change", [unforced, fewer, list.pop, lambda found: found.pop(0), list.reverse])
+def test_an_edited_ledger_is_refused_by_all_who_read_it(
+    change: Callable[[Any], None], study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["confirm", str(study), "--seeds", "2", "--runner", "serial", "--force"]) == 0
+    edit(study / "opened.json", change)
+    for command in (*CLAIMS, "confirm"):
+        refused(command, study, capsys, "opened.json", "copy", "--force")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"[1]", b"{}", b"\xff"])
+def test_a_ledger_that_is_none_is_refused(content: bytes, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "opened.json").write_bytes(content)
+    refused("confirm", study, capsys, "opened.json", "copy", "--force")
+    with pytest.raises(StudyError, match="opened.json"):
+        next_study = Folder(study).read().model_copy(update={"seed": 0})
+        search(next_study, out=study.parent / "next", runner="serial", options=Options(older=str(study)))
+
+
+def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
+    study: Path, tiny: Callable[..., Spec], tmp_path: Path
+) -> None:
+    search(tiny(search__trials=2), out=tmp_path / "own", runner="serial")
+    confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+    options = Options(older=str(study), fresh=True)
+    search(Folder(study).read(), out=tmp_path / "own", runner="serial", options=options)
+    assert not (tmp_path / "own" / "confirm.json").exists(), "it was of the study before"
+    assert [one["trials"] for one in openings(tmp_path / "own")] == [2, 6]
+    with pytest.raises(StudyError, match="was opened on"):
+        confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
