@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -29,7 +30,7 @@ from autodistill.confirm import confirm, read
 from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.driver import search
-from autodistill.export import export, formats, written
+from autodistill.export import drafted, export, formats, written
 from autodistill.export.card import card, plain
 from autodistill.export.compared import compared, refusal
 from autodistill.export.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
@@ -370,6 +371,28 @@ def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp
     assert draft.exists() and nothing_in(to)
     export(study, to=to, wanted=Wanted(accuracy=0.3))
     assert {path.name for path in to.iterdir()} == FILES and not draft.exists()
+
+
+def test_two_exports_to_one_folder_leave_one_whole(study: Folder, tmp_path: Path) -> None:
+    """The later one is told so, whether it comes while the other writes or just after."""
+    to = tmp_path / "out"
+    command = [sys.executable, "-m", "autodistill", "export", str(study.path), "--accuracy", "0.3", "--to", str(to)]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert sorted(process.returncode == 0 for process in both) == [False, True], said
+    [loser] = [text for process, text in zip(both, said, strict=True) if process.returncode]
+    assert re.search("another export writes it|is not empty", loser), loser
+    assert {path.name for path in to.iterdir()} == FILES and {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_an_export_beside_another_takes_nothing_of_it_away(study: Folder, tmp_path: Path) -> None:
+    draft = tmp_path / ".out.autodistill-export"
+    with drafted(tmp_path / "out") as mine:
+        (mine / "file").touch()
+        with pytest.raises(StudyError, match="another export writes it; wait for it, or give another folder"):
+            export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+        assert mine == draft and (draft / "file").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"out"} and (tmp_path / "out" / "file").exists()
 
 
 FULL = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from autodistill.cli import main
 from autodistill.confirm import confirm
 from autodistill.driver import Options, search
 from autodistill.page import pdf
-from autodistill.spec import Spec, StudyError
+from autodistill.spec import Spec, StudyError, digest
+from autodistill.store import Store, sha256
 from autodistill.study.folder import Folder
+from autodistill.study.record import Record
 
 from .conftest import DOCUMENT, blobs
 
@@ -229,3 +232,128 @@ def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
     assert [one["trials"] for one in openings(tmp_path / "own")] == [2, 6]
     with pytest.raises(StudyError, match="was opened on"):
         confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+
+
+# spec.yaml and study.db
+
+
+def ask_all(study: Path, capsys: pytest.CaptureFixture[str], *said: str, code: int = 1) -> None:
+    for command in (*CLAIMS, "confirm", "explain"):
+        refused(command, study, capsys, *said, code=code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("objectives: [accuracy, params]", "objectives: [accuracy, macs]", "search.objectives was ['accuracy', 'params']"),
+        ("study: tiny", "study: tinz", "of the study 'tiny'"),
+        ("trials: 6", "trials: 7", "search.trials was 6, is 7"),
+    ],
+)
+def test_a_changed_spec_is_refused_by_all(
+    old: str, new: str, said: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study / "spec.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    ask_all(study, capsys, "spec", said, "ut back")
+    before = (study / "study.db").read_bytes()
+    assert main(["search", str(path), "--out", str(study), "--runner", "serial"]) == 1, "nor does search believe it"
+    assert main(["search", str(path), "--out", str(study), "--runner", "serial", "--extend"]) == 1
+    assert (study / "study.db").read_bytes() == before
+
+
+def test_how_and_where_may_change(study: Path) -> None:
+    path = study / "spec.yaml"
+    path.write_text(path.read_text().replace("threads: 1", "threads: 2"))
+    assert ask("report", study) == 0
+
+
+@pytest.mark.parametrize("cut", ["specs", "spec.yaml", "specs again"])
+def test_a_search_killed_while_it_takes_on_more_trials_is_asked_all_the_same(
+    cut: str, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is told of the new spec before spec.yaml is, and of it alone after that."""
+
+    class Killed(BaseException):
+        pass
+
+    noted = [0]
+    note, write = Record.note, Folder.write
+
+    def noting(self: Record, name: str, value: Any) -> None:
+        note(self, name, value)
+        if name == "specs":
+            noted[0] += 1
+            if (cut == "specs" and noted[0] == 1) or (cut == "specs again" and noted[0] == 2):
+                raise Killed
+
+    def writing(self: Folder, given: Spec) -> None:
+        write(self, given)
+        if cut == "spec.yaml":
+            raise Killed
+
+    grown = Folder(study).read()
+    grown = grown.model_copy(update={"search": grown.search.model_copy(update={"trials": 7})})
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Record, "note", noting)
+        patched.setattr(Folder, "write", writing)
+        search(grown, out=study, runner="serial", options=Options(extend=True))
+    assert ask("smallest", study) == 0
+    search(grown, out=study, runner="serial", options=Options(extend=True))
+    assert ask("smallest", study) == 0 and Folder(study).read().search.trials == 7
+
+
+def test_a_changed_record_is_refused_by_all(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SQLite itself has no checksums: what a flipped byte makes of a number would be believed."""
+    path = study / "study.db"
+    content = path.read_bytes()
+    assert b'"chance"' not in content and content.count(b"chance") >= 1
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = '0.125' WHERE key = 'chance'")
+    connection.close()
+    ask_all(study, capsys, "study.db", "damaged", "--fresh")
+    assert main(["search", str(study / "spec.yaml"), "--out", str(study), "--runner", "serial"]) == 1
+
+
+# Weights
+
+
+def test_damaged_weights_of_what_is_claimed_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for key in (chosen_of(study), teacher_of(study)):
+        path = weights_of(study, key)
+        flip(path)
+        for command in (*CLAIMS, "confirm"):
+            refused(command, study, capsys, f"{path} is damaged")
+        flip(path)
+    assert ask("smallest", study) == 0
+
+
+def test_weights_that_were_trained_again_otherwise_are_not_those_of_the_claim(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on another device, where the same stage need not become the same bytes."""
+    store, key = Store(study / "store"), chosen_of(study)
+    record, path = store.record("stages", key), weights_of(study, key)
+    flip(path)
+    record["files"]["model.safetensors"] = sha256(path)
+    path.parents[1].joinpath("stage.json").write_text(json.dumps(record | {"checksum": digest(record)}))
+    for command in CLAIMS:
+        refused(command, study, capsys, key, "other weights", "--force")
+    refused("confirm", study, capsys, "was opened on", "--force")
+    assert ask("confirm", study, "--force") == 0
+    assert [one["forced"] for one in openings(study)] == [False, True] and ask("smallest", study) == 0
+
+
+def test_another_test_split_is_another_opening(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(study / "opened.json", other_samples)
+    for name in ("confirm.json", "confirm.npz"):
+        (study / name).unlink()
+    refused("confirm", study, capsys, "another test split", "--force")
+
+
+def other_samples(found: Any) -> None:
+    """As if other samples had been seen."""
+    entry = {name: value for name, value in found[0].items() if name != "checksum"} | {"test": "0" * 64}
+    found[0] = entry | {"checksum": digest(entry)}
