@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodistill import export as exporting
 from autodistill import latency, spec
 from autodistill.cli import main
 from autodistill.confirm import confirm
 from autodistill.driver import Options, search
+from autodistill.export import formats
 from autodistill.page import pdf
 from autodistill.spec import Spec, StudyError, digest
 from autodistill.store import Store, sha256
@@ -357,3 +359,62 @@ def other_samples(found: Any) -> None:
     """As if other samples had been seen."""
     entry = {name: value for name, value in found[0].items() if name != "checksum"} | {"test": "0" * 64}
     found[0] = entry | {"checksum": digest(entry)}
+
+
+# One flipped byte anywhere
+
+
+def asked(study: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What each command says of a study: its facts, or its error; without times, which pass, and versions."""
+    found = {}
+    for command in (*CLAIMS, "explain", "search", "confirm"):
+        shutil.rmtree(study.parent / "model", ignore_errors=True)
+        capsys.readouterr()
+        if command == "search":
+            spec_file = str(study.parent / "other" / "spec.yaml")
+            code = main(["search", spec_file, "--out", str(study), "--runner", "serial", "--json"])
+        else:
+            code = ask(command, study, "--json")
+        found[command] = (code, without_times(json.loads(capsys.readouterr().out)))
+    return found
+
+
+UNSTABLE = ("seconds", "latency", "versions", "name")
+"""Times, and what the data are called: spec.yaml may say that they are at another place."""
+
+
+def without_times(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: without_times(value) for name, value in found.items() if name not in UNSTABLE}
+    return [without_times(one) for one in found] if isinstance(found, list) else found
+
+
+@pytest.mark.slow
+def test_a_flipped_byte_of_any_file_is_named_or_changes_nothing(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "FORMATS", {"model.safetensors": formats.FORMATS["model.safetensors"]})
+    monkeypatch.setattr(exporting, "FORMATS", formats.FORMATS)
+    generator, study = np.random.default_rng(0), tmp_path / "study"
+    shutil.copytree(made, tmp_path / "other")
+    shutil.copytree(made, study)
+    whole = asked(study, capsys)
+    assert {code for code, _ in whole.values()} == {0}
+    paths = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file() and path.stat().st_size)
+    stages = [path for path in paths if path.parts[:2] == ("store", "stages")]
+    chosen = [path for path in stages if path.parts[2] in (chosen_of(made), teacher_of(made))]
+    flips = [path for path in paths if path not in stages] + stages[:4] + chosen + [Path("study.db"), Path("spec.yaml")] * 4
+    for path in flips:
+        shutil.rmtree(study)
+        shutil.copytree(made, study)
+        full = np.flatnonzero(np.frombuffer((study / path).read_bytes(), dtype=np.uint8))  # study.db is zeros for the most part
+        place = int(generator.choice(full))
+        flip(study / path, place, 1 << int(generator.integers(8)))
+        for command, (code, found) in asked(study, capsys).items():
+            where = f"{path} at {place}, asked by {command}: {found}"
+            if code == 0:
+                assert found == whole[command][1], where
+            else:
+                named = [str(path), str(path.parent if path.suffix == ".json" else path.parents[1])]
+                assert any(one in found["error"] for one in (named if path.parts[0] == "store" else named[:1])), where
+                assert "--debug" not in found["error"], where

@@ -116,7 +116,8 @@ class Record:
             if "disk is full" in str(error):
                 raise StudyError(f"no space left for {database}; free some, then give the same command again") from error
             raise StudyError(
-                f"{database} is no readable study ({cause}); put back a copy, or give another --out or --fresh"
+                f"{database} is no readable study ({cause}); put back a copy, or search again with --fresh, "
+                "which keeps what was trained, or with another --out"
             ) from error
         self.trials: list[Trial] = []
         for one in seen:
