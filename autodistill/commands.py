@@ -102,7 +102,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
         if not arguments.force:
             refuse_opened(folder.path)
         towards(folder, wanted, seconds=arguments.within, runner=runner, console=console)
-    confirmed = None if arguments.force else read(folder.path)
+    confirmed = None if arguments.force else read(folder)
     if confirmed is None:
         confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
     found = smallest(confirmed, wanted)

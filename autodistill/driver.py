@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from .confirm.ledger import inherit
 from .facts import facts
 from .prepare import load_data, own_of, space_of
 from .progress import Progress
@@ -21,8 +22,9 @@ from .space import Space, domains_of
 from .spec import Spec, StudyError, UsageError
 from .store import Store
 from .study.first import configurations
-from .study.folder import Folder
+from .study.folder import Folder, comparable
 from .study.older import Older, begin
+from .study.opened import opened
 from .study.record import Record
 from .study.schedule import Study
 from .study.sizewise import ahead
@@ -97,8 +99,8 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
         notes["first"] = configurations(space, own)
     if record is None:
         _begin(folder, spec, options, older, space, store)
-    folder.claim(spec)
     record = record or Record(folder.database, spec, space.domains)
+    folder.claim(spec, record)
     if record.facts().get("own") != notes["own"]:
         notes["drawn"] = None  # its picture is of another one
     _note(record, **notes)
@@ -112,6 +114,8 @@ def _found(folder: Folder, spec: Spec, options: Options) -> tuple[Record | None,
     """
     if options.fresh or not folder.exists():
         return None, Older.read(Folder(options.older)) if options.older is not None else None
+    with opened(folder):
+        pass  # refuses a changed spec.yaml
     if folder.changes(spec, extend=options.extend):
         _refuse_from(folder, options.older, None)
         return None, Older.read(folder)
@@ -136,11 +140,16 @@ def _begin(folder: Folder, spec: Spec, options: Options, older: Older | None, sp
         draft = Record(folder.draft, spec, space.domains)
         begin(draft, older, space, store)
         draft.note("store", _place(folder, store))
+        draft.note("specs", [comparable(spec)])
         draft.close()
-        folder.inherit(older.path)
+        inherit(folder.path, older.path)
+        if options.fresh:
+            folder.clear_answers()
         folder.become(spec)
-    elif options.fresh:
+        return
+    if options.fresh:
         folder.clear()
+    folder.write(spec)
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:

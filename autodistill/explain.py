@@ -10,16 +10,15 @@ from .spec import Checkpoint, Stage, UsageError, Value, describe
 from .spec.stage import is_dense
 from .store import Store
 from .study.folder import Folder
-from .study.record import Record
+from .study.opened import opened
 from .study.tables import network_of
 
 
 def explain(folder: Folder, prefix: str) -> dict[str, Any]:
     """Facts of the stage whose key begins with `prefix`. Raises UsageError when it names none or several."""
-    record = Record(folder.database, folder.read())
-    store, teachers = Store(folder.path / record.facts()["store"]), record.facts()["teachers"]
-    trials = [trial.number for trial in record.trials if trial.facts["stage"].startswith(prefix)]
-    record.close()
+    with opened(folder) as study:
+        store, teachers = study.store, study.record.facts().get("teachers", [])
+        trials = [trial.number for trial in study.record.trials if trial.facts["stage"].startswith(prefix)]
     key = _one(store, prefix)
     store.verify("stages", key)
     network, stored = network_of(store, key), store.record("stages", key)

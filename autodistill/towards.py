@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Literal
 
@@ -13,9 +14,8 @@ from .prepare import load_data
 from .runners import Runner
 from .spec import Spec, UsageError
 from .stats import enough
-from .store import Store
 from .study.folder import Folder
-from .study.record import Record
+from .study.opened import opened
 from .study.schedule import Study
 from .study.sizewise import smaller
 
@@ -41,12 +41,13 @@ def towards(
     """
     if not seconds > 0:
         raise UsageError("--within: give a time above 0, such as 30m")
-    before, spec = folder.read(), _aimed(folder, wanted)
+    spec, before = _aimed(folder, wanted)
     options = Options(extend=True, until=Until(seconds))
     study = search(spec, out=folder.path, runner=runner, options=options, console=console)
     trials = max(before.search.trials, study.counted_done())
-    with folder:  # target and limits were of this question
-        folder.claim(before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})}))
+    with folder, contextlib.closing(study.record):  # target and limits were of this question
+        spec = before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})})
+        folder.claim(spec, study.record)
     return study
 
 
@@ -77,15 +78,13 @@ class Until:
         return f"no smaller student that was considered is likely to reach the target: each with {left:.1%} at most"
 
 
-def _aimed(folder: Folder, wanted: Wanted) -> Spec:
-    """The spec of the study with the target and the limits in its search, and more trials than there is time for."""
-    spec = folder.read()
-    record = Record(folder.database, spec)
-    facts = record.facts()
-    record.close()
+def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
+    """The spec of the study with the target and the limits in its search, and more trials than there is time for; and as is."""
+    with opened(folder) as study:
+        spec, store, facts = study.spec, study.store, study.record.facts()
     if list(spec.search.objectives) != ["accuracy", "params"]:
         raise UsageError("--within needs a study whose search.objectives are accuracy and params")
-    teacher = Store(folder.path / facts["store"]).record("stages", facts["teachers"][0])["measurement"]
+    teacher = store.record("stages", facts["teachers"][0])["measurement"]
     wanted = wanted.resolved(teacher)
     target = (wanted.retain or 0.0) * teacher["accuracy"]
     if wanted.accuracy is not None:
@@ -99,4 +98,4 @@ def _aimed(folder: Folder, wanted: Wanted) -> Spec:
             "sampler": "gain",
         }
     )
-    return spec.model_copy(update={"search": search})
+    return spec.model_copy(update={"search": search}), spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,7 @@ POINTS = [(100, 0.5), (1000, 0.95), (10_000, 0.965), (100_000, 0.97)]
         ({"accuracy": 95.0}, "--accuracy 95.0"),
         ({"retain": 2.5}, "--retain 2.5"),
         ({"confidence": 1.0}, "--confidence 1.0"),
+        ({"confidence": 0.9999999999999999}, "--confidence 0.9999999999999999: give at most 0.999999"),
         ({"params": 0}, "--params 0"),
         ({"latency_ms": -1.0}, "--latency-ms -1.0"),
     ],
@@ -267,6 +269,16 @@ POINTS = [(100, 0.5), (1000, 0.95), (10_000, 0.965), (100_000, 0.97)]
 def test_questions_that_are_none_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Wanted(**given)
+
+
+@pytest.mark.parametrize(("confidence", "target"), [(0.999999, 0.9999999999999999), (0.99996, 0.3), (0.95, 0.57)])
+def test_no_share_is_rounded_up_to_certainty(confidence: float, target: float) -> None:
+    found = confirmed(rights(990), rights(995)[0])
+    exact = f"{Decimal(str(target)) * 100:f}".rstrip("0").rstrip(".")
+    said = sentence(smallest(found, Wanted(accuracy=target, confidence=confidence)))
+    assert f"an accuracy of {exact} %" in said and f"with {confidence} confidence" in said
+    said = sentence(smallest(found, Wanted(retain=target, confidence=confidence)))
+    assert f"{exact} % of the teacher's accuracy" in said
 
 
 def test_a_forced_opening_is_said_in_the_answer() -> None:

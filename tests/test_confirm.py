@@ -206,7 +206,7 @@ def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder,
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("autodistill.confirm.judge", killed)
         confirmed(searched)
-    assert read(searched.path) is None
+    assert read(searched) is None
     assert [one["forced"] for one in confirmed(searched).facts["opened"]] == [False]
 
 
@@ -426,11 +426,12 @@ def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "give such as 90s, 30m or 1.5h" in capsys.readouterr().err
 
 
-def test_a_kill_between_the_two_files_counts_as_not_confirmed(searched: Folder) -> None:
+def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: Folder) -> None:
     first = confirmed(searched, seeds=0)
     path = searched.path / "confirm.npz"
     path.write_bytes(path.read_bytes() + b" ")
-    assert read(searched.path) is None
+    with pytest.raises(StudyError, match="confirm.npz is damaged or gone"):
+        read(searched)
     assert confirmed(searched, seeds=0).members[0]["chosen"] == first.members[0]["chosen"]
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1
 
@@ -448,7 +449,7 @@ def test_what_was_seen_is_known_to_a_study_that_begins_with_it(
 def test_a_study_that_begins_anew_has_nothing_confirmed(searched: Folder, tiny: Callable[..., Spec]) -> None:
     confirmed(searched, seeds=0)
     search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
-    assert read(searched.path) is None
+    assert read(searched) is None
 
 
 def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: Folder) -> None:

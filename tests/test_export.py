@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -29,7 +30,7 @@ from autodistill.confirm import confirm, read
 from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.driver import search
-from autodistill.export import export, formats, written
+from autodistill.export import drafted, export, formats, written
 from autodistill.export.card import card, plain
 from autodistill.export.compared import compared, refusal
 from autodistill.export.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
@@ -142,7 +143,7 @@ def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, dict[str, Any]
 
 def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
     to, found = handed
-    text, confirmed = (to / "card.md").read_text(), read(study.path)
+    text, confirmed = (to / "card.md").read_text(), read(study)
     assert confirmed is not None
     [member] = [one for one in confirmed.members if one["chosen"] == found["stage"]]
     test, teacher = member["test"], confirmed.teacher
@@ -265,7 +266,7 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str
 
 
 def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Folder, tmp_path: Path) -> None:
-    confirmed = read(study.path)
+    confirmed = read(study)
     assert confirmed is not None
     key = confirmed.teacher["chosen"]
     found = export(study, to=tmp_path / "teacher", stage=key[:10])
@@ -325,7 +326,7 @@ def test_the_command_line_prints_each_difference(study: Folder, tmp_path: Path, 
 
 def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_path: Path) -> None:
     """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
-    confirmed = read(study.path)
+    confirmed = read(study)
     assert confirmed is not None
     files = [file for member in confirmed.members if member["role"] == "student" for file in member["networks"]]
     keys = {kind: next(file["key"] for file in files if file["kind"] == kind) for kind in ("searched", "fresh")}
@@ -370,6 +371,28 @@ def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp
     assert draft.exists() and nothing_in(to)
     export(study, to=to, wanted=Wanted(accuracy=0.3))
     assert {path.name for path in to.iterdir()} == FILES and not draft.exists()
+
+
+def test_two_exports_to_one_folder_leave_one_whole(study: Folder, tmp_path: Path) -> None:
+    """The later one is told so, whether it comes while the other writes or just after."""
+    to = tmp_path / "out"
+    command = [sys.executable, "-m", "autodistill", "export", str(study.path), "--accuracy", "0.3", "--to", str(to)]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert sorted(process.returncode == 0 for process in both) == [False, True], said
+    [loser] = [text for process, text in zip(both, said, strict=True) if process.returncode]
+    assert re.search("another export writes it|is not empty", loser), loser
+    assert {path.name for path in to.iterdir()} == FILES and {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_an_export_beside_another_takes_nothing_of_it_away(study: Folder, tmp_path: Path) -> None:
+    draft = tmp_path / ".out.autodistill-export"
+    with drafted(tmp_path / "out") as mine:
+        (mine / "file").touch()
+        with pytest.raises(StudyError, match="another export writes it; wait for it, or give another folder"):
+            export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+        assert mine == draft and (draft / "file").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"out"} and (tmp_path / "out" / "file").exists()
 
 
 FULL = """

@@ -1,6 +1,6 @@
 """Floor 8: what a person may claim, from what was confirmed."""
 
 from .smallest import Wanted, smallest
-from .words import later, lines, sentence
+from .words import later, lines, percent, sentence
 
-__all__ = ["Wanted", "later", "lines", "sentence", "smallest"]
+__all__ = ["Wanted", "later", "lines", "percent", "sentence", "smallest"]

@@ -23,6 +23,8 @@ from ..stats import enough, exceeds, keeps
 Member = Mapping[str, Any]
 RETAIN, HALF = 0.95, 2
 """Without a question: 95 % of the teacher's accuracy at half its size or less."""
+SUREST = 0.999999
+"""No claim can be surer: what a claim assumes, such as test samples drawn as those to come will be, is no surer than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Wanted:
             value = getattr(self, name)
             if value is not None and not 0 < value < (2 if name == "retain" else 1):
                 raise UsageError(f"--{name} {value}: give a share between 0 and 1, such as 0.95")
+        if self.confidence > SUREST:
+            raise UsageError(f"--confidence {self.confidence}: give at most {SUREST}")
         for name in ("params", "bytes", "latency_ms"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -32,19 +33,24 @@ def _no(found: Facts) -> str:
     return "Do not ship" if found["default"] else "No"
 
 
+def percent(share: float) -> str:
+    """A share that was asked for, as a percentage with all its digits: 99.99999 % is not 100 %."""
+    return f"{(Decimal(str(share)) * 100).normalize():f} %"
+
+
 def target(wanted: Facts) -> str:
     """What was asked for, such as `95 % of the teacher's accuracy with at most 1,000 params`."""
     if wanted["accuracy"] is not None:
-        what = f"an accuracy of {100 * wanted['accuracy']:.6g} %"
+        what = f"an accuracy of {percent(wanted['accuracy'])}"
     else:
-        what = f"{100 * wanted['retain']:.6g} % of the teacher's accuracy"
+        what = f"{percent(wanted['retain'])} of the teacher's accuracy"
     limits = [f"at most {wanted[name]:,} {name}" for name in ("params", "bytes") if wanted[name] is not None]
     limits += [f"at most {wanted['latency_ms']:g} ms a sample"] if wanted["latency_ms"] is not None else []
     return what + (f" with {' and '.join(limits)}" if limits else "")
 
 
 def _claim(found: Facts) -> str:
-    return f"has at least {target(found['wanted'])}, with {found['wanted']['confidence']:.4g} confidence"
+    return f"has at least {target(found['wanted'])}, with {found['wanted']['confidence']} confidence"
 
 
 def _nothing(found: Facts) -> str:
@@ -52,7 +58,7 @@ def _nothing(found: Facts) -> str:
         return f"no member of the frontier is within the limits of {target(found['wanted'])}"
     row = found["nearest"]
     return (
-        f"no student can be said to have {target(found['wanted'])} with {found['wanted']['confidence']:.4g} confidence; the "
+        f"no student can be said to have {target(found['wanted'])} with {found['wanted']['confidence']} confidence; the "
         f"nearest is {row['architecture']} with {row['params']:,} params and {row['test']['accuracy']:.1%} of "
         f"{row['test']['n']:,} test samples right"
     )

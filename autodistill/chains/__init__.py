@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import sys
@@ -24,8 +23,8 @@ from ..spec.domains import domains
 from ..store import Store
 from ..study.first import completed
 from ..study.folder import Folder, replace
+from ..study.opened import opened
 from ..study.plan import Plan
-from ..study.record import Record
 from ..study.tables import Stages
 from .asked import assistants_of, with_student
 from .compare import DIRECT
@@ -51,11 +50,11 @@ class Home:
         """`study` is the folder of a search, whose stages are reused; else that of the spec's name, or `out` where given."""
         path = study or (Path(out) if out else Path("reports") / spec.study)
         folder, name = Folder(path), "".join(letter if letter.isalnum() or letter in "=.," else "_" for letter in student)
-        known: str | None = None
+        known: Path | None = None
         if store is None and folder.exists():
-            with contextlib.closing(Record(folder.database, folder.read())) as record:
-                known = record.facts().get("store")
-        kept = Path(store) if store else folder.path / (known or "store")
+            with opened(folder) as study_there:
+                known = study_there.store.root
+        kept = Path(store) if store else known or folder.path / "store"
         place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
         return cls(folder=folder, store=kept, out=place)
 
@@ -65,8 +64,8 @@ def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
     path = Path(place)
     if not path.is_dir():
         return load(path, overrides), None
-    Folder(path).read()  # refuses what is no study
-    return load(Folder(path).spec, overrides), path
+    with opened(Folder(path)) as study:  # refuses what is no study, or was changed
+        return load(study.path / "spec.yaml", overrides), path
 
 
 def plan_chain(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,17 +14,29 @@ from ..data import Splits
 from ..prepare import load_data, space_of
 from ..runners import Runner, runner_of
 from ..spec import Checkpoint, Spec, Stage, UsageError
-from ..store import Store
 from ..study.folder import Folder
+from ..study.opened import opened
 from ..study.plan import Plan
-from ..study.record import Record
 from ..study.tables import Row, Stages, rows
 from .candidates import Candidate, candidates
-from .judge import judge
-from .results import Confirmed, ended, note_opening, read, refuse_opened, save
+from .judge import digest_of, judge
+from .ledger import Networks, is_another
+from .results import (
+    WEIGHTS,
+    Confirmed,
+    Damaged,
+    ended,
+    known_openings,
+    note_opening,
+    refuse_opened,
+    save,
+    unverified,
+    verify,
+)
+from .results import read as read_confirmed
 from .write import Writer
 
-__all__ = ["Confirmed", "confirm", "read", "refuse_opened", "went_on"]
+__all__ = ["Confirmed", "confirm", "confirmed", "read", "refuse_opened", "went_on"]
 SEEDS = 5
 
 
@@ -40,6 +51,11 @@ class _Study:
     rows: Sequence[Row]
     told: int
     ended: set[str]
+
+    def weights(self, networks: Iterable[str]) -> Networks:
+        """The sha256 of the weights of each, by the key; None of one that is not stored."""
+        store = self.stages.store
+        return {key: store.record("stages", key)["files"][WEIGHTS] if self.stages.has(key) else None for key in networks}
 
 
 def confirm(
@@ -65,22 +81,17 @@ def confirm(
             wanted = candidates(study.spec, study.rows, study.stages, study.teachers, seeds)
             if not wanted:
                 raise UsageError(f"{folder.path} has no frontier to confirm; search first")
-            keys = list(_networks(study, wanted))
-            if not force:
-                refuse_opened(folder.path, keys)  # before hours of training
+            before = _before(folder, study, wanted, force=force, console=console)  # refuses, before hours of training
             failures = _train(study, wanted, runner, console)
-            return _tested(folder, study, wanted, failures, console)
+            return _tested(folder, study, wanted, failures, before, seeds=seeds, force=force, console=console)
     finally:
         runner.end()
 
 
 def _opened(folder: Folder, *, cuda: bool) -> _Study:
-    spec = folder.read()
-    record = Record(folder.database, spec)
-    with contextlib.closing(record):
-        store = Store(folder.path / record.facts().get("store", "store"))
-        spec, splits = load_data(spec, cuda=cuda)
-        space, stages = space_of(spec, splits, store), Stages(store)
+    with opened(folder) as study:
+        spec, splits = load_data(study.spec, cuda=cuda)
+        space, stages, record = space_of(spec, splits, study.store), Stages(study.store), study.record
         found = rows(spec, stages, record)
         told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
     if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):
@@ -114,25 +125,56 @@ class _Said:
             self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} trainings are done")
 
 
+def _before(folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force: bool, console: Console) -> Confirmed | None:
+    """What was confirmed before; None where nothing was, or where it is damaged, which is said and is made again.
+
+    Raises StudyError where that would be another opening of the test split, unless it is forced.
+    """
+    found, damage = None, None
+    try:
+        if known_openings(folder.path, force) is not None:
+            found = unverified(folder.path)
+    except Damaged as error:
+        damage = error
+    if not force:
+        refuse_opened(folder.path, study.weights(_networks(study, wanted)), damage=damage)
+    if damage is not None:
+        console.print(f"{damage.what}: it is made again, for the same networks", soft_wrap=True)
+    return found
+
+
 def _tested(
-    folder: Folder, study: _Study, wanted: Sequence[Candidate], failures: Mapping[str, str], console: Console
+    folder: Folder,
+    study: _Study,
+    wanted: Sequence[Candidate],
+    failures: Mapping[str, str],
+    before: Confirmed | None,
+    *,
+    seeds: int,
+    force: bool,
+    console: Console,
 ) -> Confirmed:
     """What was found on the test split: read where all of it is known, else the split is opened."""
-    before = read(folder.path)
     networks = _networks(study, wanted)
-    frozen = {key: one for key, one in networks.items() if study.stages.has(key)}
+    weights = study.weights(networks)
+    frozen = {key: one for key, one in networks.items() if weights[key] is not None}
     if before is not None and set(frozen) <= set(before.right):
-        console.print("all of this was confirmed before; nothing to do")
-        return before
-    for key in [*frozen, *(one.searched.key() for one in wanted), *(teacher.key() for teacher in study.teachers)]:
+        if not (force and is_another(known_openings(folder.path, force) or [], weights)):
+            verify(before, study.stages.store)
+            console.print("all of this was confirmed before; nothing to do")
+            return before
+    for key in frozen:
         study.stages.store.verify("stages", key)
-    openings = note_opening(folder.path, list(networks), trials=study.told)
     device = torch.device("cuda" if study.spec.resources.gpus and torch.cuda.is_available() else "cpu")
     test = study.splits.test.unseal()
+    openings = note_opening(
+        folder.path, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
+    )  # before anything is looked at
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
     console.print(f"the test split, {len(test):,} samples, was opened for {len(frozen)} frozen networks; now their latency")
     facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
-    facts |= {"opened": openings, "trials": study.told, "ended": sorted(study.ended), "own_test": study.splits.own_test}
+    facts |= {"opened": [one.facts() for one in openings], "opening": openings[-1].checksum()}
+    facts |= {"trials": study.told, "ended": sorted(study.ended), "own_test": study.splits.own_test}
     found = Confirmed(facts=facts, right={key: verdict.right for key, verdict in verdicts.items()})
     return save(folder.path, found)
 
@@ -143,7 +185,21 @@ def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | C
     return {one.key(): one for one in networks}
 
 
+def read(folder: Folder) -> Confirmed | None:
+    """What was confirmed of a study; None where nothing was. Raises StudyError or StoreError for what is damaged of it."""
+    with opened(folder) as study:
+        return read_confirmed(folder.path, study.store)
+
+
+def confirmed(folder: Folder) -> Confirmed:
+    """The same. Raises UsageError where nothing was confirmed."""
+    found = read(folder)
+    if found is None:
+        raise UsageError(f"{folder.path} was not confirmed yet; run: autodistill confirm {folder.path}")
+    return found
+
+
 def went_on(folder: Folder, found: Confirmed) -> int:
     """How many students were tried since the study was confirmed."""
-    with contextlib.closing(Record(folder.database, folder.read())) as record:
-        return found.later(record)
+    with opened(folder) as study:
+        return found.later(study.record)

@@ -1,11 +1,12 @@
 """What was confirmed, as plain facts: confirm.json, and confirm.npz with the right answers of each network.
 
 opened       when the sealed test split was opened, after how many trials, for how many networks, whether that was forced
+opening      the checksum of the last of these in opened.json; `answers` is the sha256 of confirm.npz, `checksum` of the rest
 trials       told when this was confirmed, and `ended`: their stages, by the beginnings of their keys
 teacher      the teacher's facts, as a member's
 members      of the frontier and within noise of it, the smallest first, each with
     stage, role, on_frontier, architecture, chain, params, macs, bytes, bytes_float16
-    chosen       the key of one frozen weight file: the best of its seeds on the validation samples
+    chosen       the key of one frozen weight file: the best of its seeds on the validation samples; `weights` is its sha256
     networks     key, seed, kind (searched, fresh) and validation accuracy of all files
     validation   of the chosen file: accuracy, correct, n, low, high
     test         of the chosen file: the same, by_class (and its name), worst_drop, by_group, calibration_error, agreement
@@ -16,9 +17,11 @@ members      of the frontier and within noise of it, the smallest first, each wi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,11 +31,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import StudyError, UsageError
-from ..study.folder import CONFIRMED, OPENINGS, replace
+from ..spec import StudyError, digest
+from ..store import Store
+from ..study.folder import CONFIRMED, replace
 from ..study.record import Record
+from .ledger import Networks, Opening, is_another, lost, openings, write
 
 FACTS, ANSWERS = CONFIRMED
+WEIGHTS = "model.safetensors"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What comes of a file that is not as it was written."""
 Right = NDArray[np.bool_]
 
 
@@ -61,28 +69,80 @@ def ended(record: Record) -> set[str]:
     return {trial.facts["stage"][:16] for trial in record.trials if trial.state != "running"}
 
 
-def read(folder: Path) -> Confirmed | None:
-    """What was confirmed of the study in `folder`; None where nothing was. Raises StudyError for damaged files."""
+def read(folder: Path, store: Store) -> Confirmed | None:
+    """What was confirmed of the study in `folder`; None where nothing was.
+
+    Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a network
+    that is claimed, each where it is not as it was written.
+    """
+    found = unverified(folder)
+    if found is not None:
+        verify(found, store)
+    return found
+
+
+def unverified(folder: Path) -> Confirmed | None:
+    """The same, without a look at the weights."""
+    openings = opened_for(folder)
     if not (folder / FACTS).exists():
         return None
+    way_out = f"put back a copy, or make it again: {_again(folder, openings)}"
     try:
-        facts, answers = json.loads((folder / FACTS).read_bytes()), (folder / ANSWERS).read_bytes()
-        if facts["answers"] != hashlib.sha256(answers).hexdigest():
-            return None  # a kill came between the two files
-        with np.load(io.BytesIO(answers), allow_pickle=False) as arrays:
-            right = {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
-        known = {name: facts[name] for name in ("members", "teacher", "ended")}
-        return Confirmed(facts=facts | known, right=right)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        way_out = f"remove {FACTS} and {ANSWERS} and confirm again"
-        raise StudyError(f"{folder / FACTS} cannot be read ({error!r}); {way_out}") from error
+        facts = _facts(folder)
+    except UNREADABLE as error:
+        raise Damaged(f"{folder / FACTS} is damaged ({error})", way_out) from error
+    try:
+        right = _right(folder, facts["answers"])
+    except UNREADABLE as error:
+        raise Damaged(f"{folder / ANSWERS} is damaged or gone ({error})", way_out) from error
+    return Confirmed(facts=facts, right=right)
 
 
-def confirmed(folder: Path) -> Confirmed:
-    """The same. Raises UsageError where nothing was confirmed."""
-    found = read(folder)
-    if found is None:
-        raise UsageError(f"{folder} was not confirmed yet; run: autodistill confirm {folder}")
+class Damaged(StudyError):
+    """`what` is damaged of what was confirmed: the same networks may be confirmed again, which is no other opening."""
+
+    def __init__(self, what: str, way_out: str) -> None:
+        self.what = what
+        super().__init__(f"{what}; {way_out}")
+
+
+def _again(folder: Path, openings: Sequence[Opening]) -> str:
+    return shlex.join(["autodistill", "confirm", str(folder), "--seeds", str(openings[-1].seeds)])
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What confirm.json holds. Raises one of UNREADABLE where that is not what was written."""
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_bytes())
+    if facts.pop("checksum") != digest(facts):
+        raise ValueError("its checksum differs")
+    return facts
+
+
+def _right(folder: Path, checksum: str) -> dict[str, Right]:
+    content = (folder / ANSWERS).read_bytes()
+    if hashlib.sha256(content).hexdigest() != checksum:  # or a kill came between the two files
+        raise ValueError(f"its sha256 is not the one in {FACTS}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
+
+
+def verify(found: Confirmed, store: Store) -> None:
+    """A claim is about one weight file: raises unless that of each claimed network is the one that was confirmed."""
+    for one in (*found.members, found.teacher):
+        store.verify("stages", one["chosen"])
+        if store.record("stages", one["chosen"])["files"][WEIGHTS] != one["weights"]:
+            raise StudyError(
+                f"{store.folder('stages', one['chosen'])} holds other weights than those that were confirmed: it was trained "
+                "again since, and not bit by bit the same. Put back a copy of the folder, or confirm with --force"
+            )
+
+
+def opened_for(folder: Path) -> list[Opening]:
+    """All openings of the test split. Raises StudyError for a ledger that is damaged, or lacks that of confirm.json."""
+    found = openings(folder)
+    with contextlib.suppress(*UNREADABLE):  # who reads confirm.json itself says so
+        if _facts(folder)["opening"] not in [one.checksum() for one in found]:
+            raise lost(folder, f"lacks the opening that {FACTS} was made under")
     return found
 
 
@@ -91,44 +151,57 @@ def save(folder: Path, found: Confirmed) -> Confirmed:
     stream = io.BytesIO()
     keys = list(found.right)
     np.savez_compressed(stream, keys=np.array(keys), right=np.stack([found.right[key] for key in keys]))
-    facts = {**found.facts, "answers": hashlib.sha256(stream.getvalue()).hexdigest()}
+    facts = json.loads(json.dumps({**found.facts, "answers": hashlib.sha256(stream.getvalue()).hexdigest()}))
     replace(folder / ANSWERS, stream.getvalue())
-    replace(folder / FACTS, json.dumps(facts, indent=1).encode() + b"\n")
+    replace(folder / FACTS, json.dumps(facts | {"checksum": digest(facts)}, indent=1).encode() + b"\n")
     return Confirmed(facts=facts, right=found.right)
 
 
-def refuse_opened(folder: Path, keys: Sequence[str] | None = None) -> None:
-    """Raises StudyError where the test split was opened for other networks than these; for any, without `keys`."""
-    if not _is_another(folder, keys):
+def refuse_opened(
+    folder: Path, networks: Networks | None = None, *, test: str | None = None, damage: Damaged | None = None
+) -> None:
+    """Raises StudyError where the test split was opened for other networks or samples than these; for any, without `networks`.
+
+    `damage` is of what was confirmed then: a copy would save it.
+    """
+    before = opened_for(folder)
+    if not is_another(before, networks, test):
         return
-    last = openings(folder)[-1]
+    last = before[-1]
+    first = f"{damage.what}; put back a copy of it. To confirm now is another question: " if damage else ""
     raise StudyError(
-        f"the test split of {folder} was opened on {last['when']} for {len(last['networks'])} networks, after {last['trials']} "
-        "trials: what is searched or trained after that is another question. A test split that is looked at again and again "
-        "becomes training data: --force opens it all the same, and every report will say so"
+        f"{first}the test split of {folder} was opened on {last.when} for {len(last.networks)} networks, after {last.trials} "
+        "trials: what is searched or trained after that, or another test split, is another question. A test split that is "
+        "looked at again and again becomes training data: --force opens it all the same, and every report will say so"
     )
 
 
-def openings(folder: Path) -> list[dict[str, Any]]:
-    """All openings of the test split, each with the keys of its networks: noted before it is opened, so after a kill too."""
-    path = folder / OPENINGS
-    return list(json.loads(path.read_bytes())) if path.exists() else []
-
-
-def _is_another(folder: Path, keys: Sequence[str] | None) -> bool:
-    """Opening it again for what it was opened for last, after a kill, is the same opening."""
-    before = openings(folder)
-    return bool(before) and (keys is None or not set(keys) <= set(before[-1]["networks"]))
-
-
-def note_opening(folder: Path, keys: Sequence[str], *, trials: int) -> list[dict[str, Any]]:
+def note_opening(folder: Path, networks: Networks, *, test: str, trials: int, seeds: int, force: bool) -> list[Opening]:
     """Writes down that the test split is opened for these networks, before it is; returns all openings so far.
 
-    What was refused first was forced.
+    Raises StudyError for what must be forced and is not. By force, a ledger that is lost begins anew.
     """
-    before = openings(folder)
-    if not before or _is_another(folder, keys):
-        when = datetime.now(UTC).isoformat(timespec="seconds")
-        before.append({"when": when, "trials": trials, "forced": bool(before), "networks": list(keys)})
-        replace(folder / OPENINGS, json.dumps(before, indent=1).encode() + b"\n")
-    return [{**one, "networks": len(one["networks"])} for one in before]
+    before = known_openings(folder, force)
+    if before is not None and not force:
+        refuse_opened(folder, networks, test=test)
+    if not before or is_another(before, networks, test):
+        before = [*(before or []), _opening(before, networks, test=test, trials=trials, seeds=seeds)]
+        write(folder, before)
+    return before
+
+
+def known_openings(folder: Path, force: bool) -> list[Opening] | None:
+    """All openings; None for a ledger that is lost where that is overruled by force."""
+    try:
+        return opened_for(folder)
+    except StudyError:
+        if not force:
+            raise
+        return None
+
+
+def _opening(before: Sequence[Opening] | None, networks: Networks, **known: Any) -> Opening:
+    """One more: by force where there was one, or may have been."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    head = before[-1].checksum() if before else None
+    return Opening(when=when, forced=before != [], networks=dict(networks), before=head, **known)

@@ -17,6 +17,7 @@ from ..stats import mean_interval, wilson
 from ..study.tables import SIZES, Stages
 from .candidates import Candidate
 from .judge import Verdict, accuracy_of, beside, digest_of, spread
+from .results import WEIGHTS
 
 BATCH = 64
 
@@ -74,6 +75,7 @@ class Writer:
             "bytes_float16": bytes_float16(load_network(self.stages.store, network, torch.device("cpu"))),
             "seconds": measured["seconds"],
             "chosen": key,
+            "weights": self.stages.store.record("stages", key)["files"][WEIGHTS],
             "validation": self._on_validation(network),
             "test": beside(self.verdicts[key], self.verdicts[self.teacher.key()], self.test),
             "latency": self._latency(network),

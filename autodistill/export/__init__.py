@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .. import latency
 from ..answers import Wanted, sentence, smallest
-from ..confirm.results import confirmed
+from ..confirm import confirmed
 from ..imports import reason
 from ..spec import StudyError, UsageError
 from ..study.folder import Folder
@@ -42,12 +43,12 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
     target = _checked(Path(to))
     answer = None
     if stage is None:
-        answer = smallest(confirmed(folder.path), wanted or Wanted())
+        answer = smallest(confirmed(folder), wanted or Wanted())
         if not answer["meets"]:
             return {"to": None, "smallest": answer, "exit_code": 3}
         stage = str(answer["answer"]["chosen"])
     one = chosen(folder, stage)
-    with _drafted(target) as draft:
+    with drafted(target) as draft:
         found = _fill(draft, one, sentence(answer) if answer else None, target)
     return {"to": str(target), "smallest": answer, **found}
 
@@ -63,21 +64,46 @@ def _checked(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _drafted(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its name when all is in it; one that a kill left is taken away first."""
+def drafted(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its name when all is in it; one that a kill left is taken away first.
+
+    Raises StudyError where another process writes `target` just now.
+    """
     draft = target.with_name(f".{target.name}{DRAFT}")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        with _explained(target):
-            draft.mkdir(parents=True)
-        yield draft
-        with _explained(target):
-            os.rename(draft, target)  # an empty folder gives way
-    except BaseException as error:
+    with _alone(draft.with_name(f"{draft.name}.lock"), target):
+        _checked(target)  # another may have written it since
         shutil.rmtree(draft, ignore_errors=True)
-        if _is_full(error):
-            raise StudyError(f"no space left for {target}; free some, then give the same command again") from error
-        raise
+        try:
+            with _explained(target):
+                draft.mkdir()
+            yield draft
+            with _explained(target):
+                os.rename(draft, target)  # an empty folder gives way
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if _is_full(error):
+                raise StudyError(f"no space left for {target}; free some, then give the same command again") from error
+            raise
+
+
+@contextlib.contextmanager
+def _alone(path: Path, target: Path) -> Iterator[None]:
+    """Holds the lock at `path`, which is removed at the end: so one that was opened just before that is no longer there."""
+    with _explained(target):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        except OSError:
+            held = False
+        if not held:
+            raise StudyError(f"--to {target}: another export writes it; wait for it, or give another folder")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

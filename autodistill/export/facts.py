@@ -22,7 +22,8 @@ from torch import Tensor
 from .. import __version__
 from ..confirm import went_on
 from ..confirm.judge import accuracy_of
-from ..confirm.results import Confirmed, openings, read
+from ..confirm.ledger import Opening
+from ..confirm.results import Confirmed, opened_for, read
 from ..distill import Data, load_network, open_data
 from ..explain import explain, own_folder
 from ..measure import bytes_float16
@@ -30,9 +31,8 @@ from ..models import Network
 from ..spec import Checkpoint, Spec, Stage, chain, describe
 from ..spec.task import kind_of
 from ..stats import calibration_error
-from ..store import Store
 from ..study.folder import Folder
-from ..study.record import Record
+from ..study.opened import opened
 from ..study.tables import network_of
 
 Facts = dict[str, Any]
@@ -50,6 +50,7 @@ class Chosen:
     data: Data
     explained: Facts
     confirmed: Confirmed | None
+    openings: tuple[Opening, ...]
     teachers: tuple[str, ...]
 
 
@@ -57,10 +58,9 @@ def chosen(folder: Folder, prefix: str) -> Chosen:
     """The stored network whose key begins with `prefix`. Raises UsageError when it names none or several, StoreError when
     its files are damaged.
     """
-    spec = folder.read()
-    record = Record(folder.database, spec)
-    store, teachers = Store(folder.path / record.facts()["store"]), record.facts()["teachers"]
-    record.close()
+    with opened(folder) as study:
+        spec, store, teachers = study.spec, study.store, study.record.facts().get("teachers", [])
+        found, looks = read(folder.path, store), opened_for(folder.path)
     explained = explain(folder, prefix)
     network = network_of(store, explained["stage"])
     return Chosen(
@@ -71,7 +71,8 @@ def chosen(folder: Folder, prefix: str) -> Chosen:
         built=load_network(store, network, torch.device("cpu")),
         data=open_data(store, network.task.data),
         explained=explained,
-        confirmed=read(folder.path),
+        confirmed=found,
+        openings=tuple(looks),
         teachers=tuple(teachers),
     )
 
@@ -119,7 +120,7 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         "test": _on_test(one, one.stage),
         "teacher": one.confirmed and one.confirmed.teacher,
         "later": one.confirmed and went_on(one.folder, one.confirmed),
-        "opened": [opening | {"networks": len(opening["networks"])} for opening in openings(one.folder.path)],
+        "opened": [opening.facts() for opening in one.openings],
         "versions": _versions(),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..answers import percent as exact
 from .words import clock, floor_percent, hours, number, percent, points
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,7 +22,15 @@ def render(name: str, facts: Mapping[str, Any]) -> str:
     room = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    room.filters |= {"pc": percent, "floor_pc": floor_percent, "points": points, "num": number, "clock": clock, "hours": hours}
+    room.filters |= {
+        "exact_pc": exact,
+        "pc": percent,
+        "floor_pc": floor_percent,
+        "points": points,
+        "num": number,
+        "clock": clock,
+        "hours": hours,
+    }
     own = {"style": _read("style.css"), "script": _read("page.js"), "plotly": Markup(get_plotlyjs())}  # noqa: S704
     return room.get_template(name).render(**own, **facts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..confirm.results import Confirmed, read
 from ..report import summary
-from ..spec import Spec, UsageError
-from ..store import Store
+from ..spec import Spec
 from ..study.folder import Folder
-from ..study.record import Record
-from ..study.tables import Row, Stages, frontier, may_be_member, rows
+from ..study.opened import opened
+from ..study.tables import Row, Stages, frontier, may_be_member
 
 
 class Ended(NamedTuple):
@@ -72,17 +70,13 @@ class Study:
 def read_study(path: Path | str) -> Study:
     """Raises UsageError where there is no study, or none that has trained anything yet."""
     folder = Folder(path)
-    spec = folder.read()
-    record = Record(folder.database, spec)
-    with contextlib.closing(record):
-        stages = Stages(Store(folder.path / record.facts().get("store", "store")))
-        found, known = rows(spec, stages, record), record.facts()
+    with opened(folder) as study:
+        spec, record, stages = study.spec, study.record, Stages(study.store)
+        found, known = study.rows(stages), record.facts()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])
-        confirmed = read(folder.path)
+        confirmed = read(folder.path, study.store)
         later = 0 if confirmed is None else confirmed.later(record)
-    if not found:
-        raise UsageError(f"{path} has no trained teacher yet; run: autodistill search {folder.spec} --out {path}")
     return Study(
         path=folder.path,
         spec=spec,

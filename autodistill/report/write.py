@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..spec import Spec
-from ..store import Store
 from ..study.folder import Folder, replace
+from ..study.opened import opened
 from ..study.own import beaten
-from ..study.record import Record
-from ..study.tables import ORIGIN, Row, Stages, concordance, counted, frontier, grouped_failures, hypervolume, rows
+from ..study.tables import ORIGIN, Row, Stages, concordance, counted, frontier, grouped_failures, hypervolume
 from .picture import draw
 
 Ahead = Mapping[str, float] | None
@@ -93,11 +92,9 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
 
 def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Ahead]:
     """Writes everything again from the record and the store. Raises UsageError when there is no study."""
-    spec = folder.read()
-    record = Record(folder.database, spec)
-    store = Store(folder.path / record.facts()["store"])
-    found, chance, outlook = rows(spec, Stages(store), record), record.facts()["chance"], record.facts().get("outlook")
-    record.close()
+    with opened(folder) as study:
+        spec, found, facts = study.spec, study.rows(Stages(study.store)), study.record.facts()
+    chance, outlook = facts["chance"], facts.get("outlook")
     write(folder.path, spec, found, chance, outlook)
     return spec, found, chance, outlook
 

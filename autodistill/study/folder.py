@@ -6,12 +6,16 @@ import errno
 import fcntl
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ruamel.yaml import YAML
 
 from ..spec import Spec, StudyError, UsageError, load
+
+if TYPE_CHECKING:
+    from .record import Record
 
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
@@ -70,22 +74,41 @@ class Folder:
         """
         return _changes(self.read(), spec, self.path, extend)
 
-    def claim(self, spec: Spec) -> None:
-        """Makes the folder that of `spec`."""
+    def refuse_changed(self, spec: Spec, known: Sequence[Any] | None) -> None:
+        """Raises StudyError where spec.yaml, which reads as `spec`, is none of the specs that the record says it searched.
+
+        What `search` refuses too counts: all but how and where. A record that a kill cut off at its very beginning knows none.
+        """
+        found = comparable(spec)
+        if not known or found in known:
+            return
+        what = "; ".join(
+            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(known[-1], found).items())[:5]
+        )
+        raise StudyError(
+            f"{self.spec} is not the spec of the study in {self.database.name} ({what}): it was changed after the search. "
+            "Put back what it was; to search with another spec, give that to search, with another --out or with --extend"
+        )
+
+    def write(self, spec: Spec) -> None:
         text = dump(spec.document())
         if not self.spec.exists() or self.spec.read_text() != text:
             replace(self.spec, text.encode())
+
+    def claim(self, spec: Spec, record: Record) -> None:
+        """Makes the folder that of `spec`, and says so in its record; wherever it may be killed, spec.yaml is known there."""
+        known, mine = record.facts().get("specs", []), comparable(spec)
+        if known != [mine]:
+            record.note("specs", [*known, mine])
+        self.write(spec)
+        if known != [mine]:
+            record.note("specs", [mine])
 
     def become(self, spec: Spec) -> None:
         """Puts the record in `draft`, and `spec`, in the place of what is here: at once, wherever it may be killed."""
         assert not any(self.draft.with_name(self.draft.name + end).exists() for end in ENDS), "close the draft first"
         replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
         self._finish()
-
-    def inherit(self, older: Path) -> None:
-        """What was seen of the test split by a study is known to the one that begins with it."""
-        if (older / OPENINGS).exists() and older != self.path:
-            replace(self.path / OPENINGS, (older / OPENINGS).read_bytes())
 
     def _finish(self) -> None:
         """Ends what a kill cut off; a draft that was not decided on is removed."""
@@ -99,8 +122,14 @@ class Folder:
             self.draft.with_name(self.draft.name + end).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Removes the record, tables, pictures and what was confirmed of it. Stages stay: their keys say what they are."""
-        for name in ("study.db", *(f"study.db{end}" for end in ENDS), "spec.yaml", *DRAWN, *CONFIRMED):
+        """Removes the record, and what was drawn and confirmed of it. Stages stay: their keys say what they are."""
+        for name in ("study.db", *(f"study.db{end}" for end in ENDS), "spec.yaml"):
+            (self.path / name).unlink(missing_ok=True)
+        self.clear_answers()
+
+    def clear_answers(self) -> None:
+        """Removes tables, pictures and what was confirmed."""
+        for name in (*DRAWN, *CONFIRMED):
             (self.path / name).unlink(missing_ok=True)
 
 
@@ -125,7 +154,7 @@ def dump(document: Any) -> str:
 
 
 def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
-    changed = _differences(_comparable(old), _comparable(new))
+    changed = _differences(comparable(old), comparable(new))
     if not changed:
         return False
     if list(changed) == ["task.fingerprint"]:
@@ -140,7 +169,7 @@ def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
     raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")
 
 
-def _comparable(spec: Spec) -> dict[str, Any]:
+def comparable(spec: Spec) -> dict[str, Any]:
     """All but what says how and where, not what."""
     document = spec.document()
     document["resources"] = {}

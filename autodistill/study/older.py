@@ -16,6 +16,7 @@ from ..space import Network, Space
 from ..spec import Spec, Stage, UsageError, twin
 from ..store import Store
 from .folder import Folder
+from .opened import opened
 from .record import Record, Trial
 from .tables import network_of
 
@@ -35,11 +36,8 @@ class Older:
     @classmethod
     def read(cls, folder: Folder) -> Older:
         """Raises UsageError when there is no study in the folder."""
-        spec = folder.read()
-        record = Record(folder.database, spec)
-        found = cls(path=folder.path, spec=spec, facts=record.facts(), trials=record.trials)
-        record.close()
-        return found
+        with opened(folder) as study:
+            return cls(path=folder.path, spec=study.spec, facts=study.record.facts(), trials=study.record.trials)
 
     def store(self) -> Store:
         return Store(self.path / self.facts.get("store", "store"))  # a kill at its very beginning left no fact

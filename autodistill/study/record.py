@@ -5,6 +5,8 @@ A trial enters it whole, in one transaction, already with its parameters: a kill
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.pool import StaticPool
 
@@ -24,6 +27,8 @@ from .proposals import STATES, State, directions, distribution
 NAMES: dict[TrialState, State] = {state: name for name, state in STATES.items()}
 FACTS = "facts"
 """What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
+SEAL = "checksum"
+"""The fact that a closed study has of all others and of its trials: gone while it is written, and after a kill."""
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -92,22 +97,31 @@ class Record:
     def __init__(self, database: Path | None, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
         self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
         self._connection: _Connection | None = None
+        self._name, self._changed = spec.study, False
         try:
             self.storage = self._opened(database)
+            _refuse_other_name(self.storage, spec.study, database)
             study = optuna.create_study(
                 study_name=spec.study, storage=self.storage, directions=directions(spec.search), load_if_exists=True
             )
             self._study = self.storage.get_study_id_from_name(spec.study)
-            self._facts, found = dict(study.user_attrs), study.get_trials(deepcopy=False)
+            found = study.get_trials(deepcopy=False)  # before the seal is read, which who writes takes away first
+            self._facts = dict(study.user_attrs)
+            _refuse_damaged(self._facts, found)
+            self._ids, seen = [trial._trial_id for trial in found], [_seen(trial) for trial in found]
+        except StudyError:
+            raise
         except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
             cause = str(error).splitlines()[0]
             if "disk is full" in str(error):
                 raise StudyError(f"no space left for {database}; free some, then give the same command again") from error
-            raise StudyError(f"{database} is no readable study ({cause}); give another --out or --fresh") from error
-        self._ids = [trial._trial_id for trial in found]
+            raise StudyError(
+                f"{database} is no readable study ({cause}); put back a copy, or search again with --fresh, "
+                "which keeps what was trained, or with another --out"
+            ) from error
         self.trials: list[Trial] = []
-        for one in found:
-            self._keep(_seen(one))
+        for one in seen:
+            self._keep(one)
 
     def _opened(self, database: Path | None) -> optuna.storages.BaseStorage:
         if database is None:
@@ -191,13 +205,54 @@ class Record:
         with self.storage.engine.connect():  # a closed record is opened again
             assert self._connection is not None
         with self._connection.whole():
+            if not self._changed:
+                self.storage.set_study_user_attr(self._study, SEAL, None)
+            self._changed = True
             yield
 
     def close(self) -> None:
-        """Puts all into one file. It is opened again where it is used again."""
+        """Puts all into one file, sealed. It is opened again where it is used again."""
+        if self._changed and isinstance(self.storage, optuna.storages.RDBStorage):
+            self._seal()
         self.storage.remove_session()
         if isinstance(self.storage, optuna.storages.RDBStorage):
             self.storage.engine.dispose()
+
+    def _seal(self) -> None:
+        study = optuna.load_study(study_name=self._name, storage=self.storage)
+        seal = _digest(study.user_attrs, study.get_trials(deepcopy=False))
+        with suppress(StorageInternalError):  # on a full disk it stays without, as after a kill
+            with self._whole():
+                self.storage.set_study_user_attr(self._study, SEAL, seal)
+            self._changed = False
+
+
+def _refuse_other_name(storage: optuna.storages.BaseStorage, name: str, database: Path | None) -> None:
+    """Raises StudyError where a database holds a study of another name: it is of another spec."""
+    names = [one.study_name for one in storage.get_all_studies()]
+    if names and name not in names:
+        raise StudyError(
+            f"{database} is of the study {names[0]!r}, and the spec beside it is of {name!r}: one of the two was changed. Put "
+            "back a copy of what was"
+        )
+
+
+def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> None:
+    """Takes the seal out of the facts. Raises ValueError where it is another: something changed what was closed."""
+    seal = facts.pop(SEAL, None)
+    if seal not in (None, _digest(facts, found)):
+        raise ValueError("it is damaged: its checksum differs")
+
+
+def _digest(facts: Mapping[str, Any], found: Sequence[FrozenTrial]) -> str:
+    """sha256 of all that a study holds but its seal."""
+    trials = [
+        [one.number, one.state.name, one.values, one.params, one.user_attrs, one.system_attrs]
+        + [one.datetime_start, one.datetime_complete]
+        for one in found
+    ]
+    known = {key: value for key, value in facts.items() if key != SEAL}
+    return hashlib.sha256(json.dumps([known, trials], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _seen(trial: FrozenTrial) -> Trial:
