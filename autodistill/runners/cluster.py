@@ -53,6 +53,12 @@ class RayTune:
         self._connect()
         return bool(ray.cluster_resources().get("GPU", 0) > 0)
 
+    def cpus(self) -> float:
+        if self.address is None:
+            return cores()
+        self._connect()
+        return max((float(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0.0)
+
     def begin(self) -> None:
         """Starts a Ray of our own beside what the driver has to do before the first job. Does nothing a second time."""
         if self.address is None and self._starting is None and not ray.is_initialized():

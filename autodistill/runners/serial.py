@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
-from . import Work
+from . import Work, cores
 
 
 class Serial:
@@ -14,6 +14,9 @@ class Serial:
         import torch
 
         return torch.cuda.is_available()
+
+    def cpus(self) -> float:
+        return cores()
 
     def begin(self) -> None:
         pass

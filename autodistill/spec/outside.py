@@ -9,13 +9,15 @@ from pydantic import Field
 from .architectures import Architecture
 from .value import AsTuple, Value
 
+Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
+
 
 class Normalise(Value):
     """What a network from outside expects: (x / scale - mean) / std by channel. `scale`: 255 where data are bytes, else 1."""
 
-    mean: Annotated[tuple[float, ...], AsTuple]
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], AsTuple]
-    scale: Annotated[float, Field(gt=0)] | None = None
+    mean: Annotated[tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], AsTuple]
+    std: Annotated[tuple[Scale, ...], AsTuple]
+    scale: Scale | None = None
 
 
 class Own(Value):

@@ -65,7 +65,7 @@ class TaskSpec(Value):
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
     split: Split = Split()
-    samples: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
     labelled: Annotated[float, Field(gt=0, le=1)] | None = None
     unlabelled: str | None = None
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
