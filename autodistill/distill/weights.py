@@ -21,6 +21,8 @@ from .seeds import seeded
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 """Where training scripts put the weights within a .pth file."""
+DEEPEST = 8
+"""How many of these are looked into, one within the other: a dict may hold itself."""
 
 
 class Weights(NamedTuple):
@@ -83,8 +85,9 @@ def _pickled(path: Path) -> dict[str, Tensor]:
             f"{path} cannot be read as tensors alone ({type(error).__name__}); "
             "save it with torch.save(model.state_dict(), path)"
         ) from None
-    while isinstance(found, dict) and (inside := next((name for name in INSIDE if isinstance(found.get(name), dict)), None)):
-        found = found[inside]
+    for _ in range(DEEPEST):
+        if isinstance(found, dict):
+            found = next((found[name] for name in INSIDE if isinstance(found.get(name), dict)), found)
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise DataError(f"{path} holds no state_dict of tensors; save it with torch.save(model.state_dict(), path)")
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
