@@ -281,7 +281,9 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatc
         return real(path)
 
     monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(DataError, match="task.dataset: .*dog cannot be read .Permission denied.; put it back, make it readable"):
+    with pytest.raises(
+        DataError, match="task.dataset: .*dog cannot be read .Permission denied.; put it back, make it readable"
+    ):
         read(task(fill(tmp_path)))
 
 

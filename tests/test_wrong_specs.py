@@ -448,6 +448,22 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
         lambda: with_test() | {"x_test": np.zeros((9, 2))},
         ("(4,)", "x_test of (2,)", "make them equal"),
     ),
+    "bytes beside floats": (
+        lambda: with_test() | {"x_train": with_test()["x_train"].astype(np.uint8)},
+        ("x_train has samples of shape (4,) and uint8", "x_test of (4,) and float32", "make them equal"),
+    ),
+    "bytes beside unlabelled floats": (
+        lambda: good() | {"x": good()["x"].astype(np.uint8), "x_unlabelled": good()["x"]},
+        ("x_unlabelled has samples of shape (4,) and float32", "x of (4,) and uint8", "make them equal"),
+    ),
+    "another scale of test samples": (
+        lambda: with_test() | {"x_test": with_test()["x_test"] / 255},
+        ("the numbers of x_test are some ", " times smaller than those of x_train", "scale both alike"),
+    ),
+    "another scale of unlabelled samples": (
+        lambda: good() | {"x_unlabelled": good()["x"] * 255},
+        ("the numbers of x_unlabelled are some 255 times larger than those of x", "scale both alike"),
+    ),
     "NaN in the test samples": (lambda: with_test() | {"x_test": at(with_test()["x_test"], 2, np.nan)}, ("x_test row 2",)),
 }
 
