@@ -104,6 +104,19 @@ def leaves() -> None:
     raise SystemExit(3)
 
 
+def closes() -> None:
+    raise GeneratorExit
+
+
+class Unprintable(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def unprintable() -> None:
+    raise Unprintable
+
+
 def five_classes() -> nn.Module:
     return nn.Linear(4, 5)
 
@@ -197,6 +210,32 @@ def test_files(name: str, tmp_path: Path, refused: Callable[..., str]) -> None:
 def test_a_missing_file_and_a_folder(tmp_path: Path, refused: Callable[..., str]) -> None:
     names(refused(tmp_path / "none.yaml"), f"{tmp_path / 'none.yaml'}: cannot be read: No such file")
     names(refused(tmp_path), f"{tmp_path}: cannot be read: Is a directory")
+
+
+HOMELESS: list[tuple[str, str, str]] = [
+    (DATASET, "dataset: ~nosuchuser/data.npz", "task.dataset"),
+    (DATASET, "dataset: folder/~nosuchuser/images", "task.dataset"),
+    (DATASET, "dataset: folder/images\n  unlabelled: ~nosuchuser/images", "task.unlabelled"),
+    (DATASET, f"{DATASET}\n  folder: ~nosuchuser/data", "task.folder"),
+    (RECIPE, "  checkpoint: ~nosuchuser/teacher.pth\n", "teacher.checkpoint"),
+    ("trials: 2", "like: {checkpoint: ~nosuchuser/own.pth}\n  trials: 2", "search.like.checkpoint"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "path"), HOMELESS, ids=[case[2] + case[1][:20] for case in HOMELESS])
+def test_the_home_of_nobody(old: str, new: str, path: str, tmp_path: Path, refused: Callable[..., str]) -> None:
+    text, _ = changed(old, new)
+    names(refused(write(tmp_path, text)), "spec.yaml:", f"{path}: ", "'~nosuchuser/", "there is no user 'nosuchuser'")
+
+
+PATHS = {"a null character": ('"a\\0b.npz"', "null character"), "a name too long": (f"{'a' * 5000}.npz", "is not a file")}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_paths_that_no_file_can_have(name: str, tmp_path: Path, refused: Callable[..., str]) -> None:
+    written, words = PATHS[name]
+    text, _ = changed(DATASET, f"dataset: {written}")
+    names(refused(write(tmp_path, text)), "task.dataset", words)
 
 
 def test_an_unreadable_file(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -560,8 +599,24 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     f"{__name__}:gives_three": ("gives_three", "int", "return"),
     "wrong_syntax:function": ("importing wrong_syntax failed with SyntaxError", "try it alone"),
     "leaves_at_once:function": ("importing leaves_at_once failed with SystemExit", "try it alone"),
+    f"{__name__}:closes": ("closes called with no arguments failed with GeneratorExit",),
+    f"{__name__}:unprintable": ("failed with Unprintable: its message cannot be printed",),
+    "sys:nothing": ("sys (built in) has no 'nothing'",),
+    "refuses_names:function": ("refuses_names failed with KeyError: 'function'",),
+    "aborts_at_once:function": ("ended its process by SIGABRT", "it last wrote: going down", "import aborts_at_once"),
+    "aborts:function": ("ended its process by SIGABRT", "run it alone"),
+    "faults:function": ("ended its process by SIGSEGV", "run it alone"),
+    "exits:function": ("ended its process with exit code 0", "run it alone"),
 }
-MODULES = {"wrong_syntax": "def function(:\n", "leaves_at_once": "raise SystemExit(3)\n"}
+MODULES = {
+    "wrong_syntax": "def function(:\n",
+    "leaves_at_once": "raise SystemExit(3)\n",
+    "refuses_names": "def __getattr__(name):\n    raise KeyError(name)\n",
+    "aborts_at_once": "import os\nos.write(2, b'going down\\n')\nos.abort()\n",
+    "aborts": "import os\ndef function():\n    os.abort()\n",
+    "faults": "import ctypes\ndef function():\n    ctypes.string_at(0)\n",
+    "exits": "import os\ndef function():\n    os._exit(0)\n",
+}
 
 
 @pytest.mark.parametrize("name", [*IMPORTS, f"{__name__}:leaves", f"{__name__}:ragged"])

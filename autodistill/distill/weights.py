@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,9 +46,9 @@ def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyA
 
     Raises DataError when they cannot be read, UsageError when the architecture is missing or another.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return _stage(path, architecture)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
     if architecture is None:
         raise UsageError(f"{path} holds weights only; give the architecture beside it")

@@ -22,6 +22,7 @@ from .domains import RANGES, Choice, Int, Params, Uniform, fill, searchable, wro
 from .objectives import OBJECTIVE, CrossEntropy, Objective
 from .optional import with_optionals
 from .outside import Normalise
+from .paths import FilePath
 from .recipe import RECIPE, Recipe
 from .search import Search
 from .task import Import, TaskSpec
@@ -60,7 +61,7 @@ class Teacher(Value):
     architecture: Architecture | None = None
     recipe: Recipe | None = None
     objective: Objective = Objective(ce=CrossEntropy())
-    checkpoint: str | None = None
+    checkpoint: FilePath | None = None
     pretrained: bool = False
     normalise: Normalise | None = None
     factory: Import | None = Field(default=None, alias="import")

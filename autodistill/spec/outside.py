@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .architectures import Architecture
+from .paths import FilePath
 from .value import AsTuple, Value
 
 Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
@@ -23,6 +24,6 @@ class Normalise(Value):
 class Own(Value):
     """A student made by hand: its weights and, unless it is a stage of a study, its architecture."""
 
-    checkpoint: str
+    checkpoint: FilePath
     architecture: Architecture | None = None
     normalise: Normalise | None = None
