@@ -16,6 +16,7 @@ from .facts import facts
 from .imports import reason
 from .measure import evaluate
 from .prepare import load_data, own_of, space_of
+from .runners import check_cpus, cores
 from .space import Space
 from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
 from .store import Store
@@ -29,6 +30,7 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
     """The facts of a spec as plain values. Raises UsageError for what a search would refuse."""
     import torch
 
+    check_cpus(spec, cores())
     spec, splits = load_data(spec, cuda=torch.cuda.is_available())
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
         store = Store(scratch)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import errno
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,30 +25,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
-    console = _console(arguments.json)
+    code = _run(arguments)
+    if arguments.json and argv is None:  # what others still write when this process ends comes after the object
+        _keep_off_stdout()
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
-        with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-            found = arguments.run(arguments, console)
+        with _stdout_kept() if arguments.json else contextlib.nullcontext():
+            found = arguments.run(arguments, _console(arguments.json))
             text = json.dumps(found)
     except KeyboardInterrupt:
         return _failed(arguments, "stopped; the same command goes on from here", 1)
-    except Exception as error:
+    except BaseException as error:  # one's own code may raise anything
         return _explained(arguments, error)
     if arguments.json:
         print(text)
     return int(found.get("exit_code", 0))
 
 
-def _explained(arguments: argparse.Namespace, error: Exception) -> int:
+@contextlib.contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """Whatever is written to standard output meanwhile, by C code and by child processes too, goes to standard error."""
+    with contextlib.ExitStack() as stack, contextlib.redirect_stdout(sys.stderr):
+        with contextlib.suppress(OSError):  # closed: nobody reads it
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            _keep_off_stdout()
+            stack.callback(os.dup2, kept, 1)
+            stack.callback(_flush_c)
+        yield
+
+
+def _keep_off_stdout() -> None:
+    for stream in (sys.__stdout__, sys.stdout):
+        if stream is not None:
+            stream.flush()
+    os.dup2(2, 1)
+
+
+def _flush_c() -> None:
+    """What C code printed may still be in its buffer."""
+    ctypes.CDLL(None).fflush(None)
+
+
+def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
+    from .imports import text_of
     from .spec import AutodistillError, SpecError
 
     if arguments.debug:
         raise error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in text_of(error):
         return _failed(arguments, "no space left; free some, then give the same command again: it goes on from here", 1)
     problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
     known = isinstance(error, AutodistillError)
-    text = str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+    text = str(error) if known else f"{type(error).__name__}: {text_of(error)} (--debug shows where)"
     return _failed(arguments, text, error.exit_code if isinstance(error, AutodistillError) else 1, problems)
 
 

@@ -17,7 +17,7 @@ from .facts import facts
 from .prepare import load_data, own_of, space_of
 from .progress import Progress
 from .report.write import write
-from .runners import Runner, marks, runner_of
+from .runners import Runner, check_cpus, marks, runner_of
 from .space import Space, domains_of
 from .spec import Spec, StudyError, UsageError
 from .store import Store
@@ -81,6 +81,7 @@ def search(
 
 def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Study:
     """The study, ready to go on. Nothing of an older study is touched before all that could be refused has passed."""
+    check_cpus(spec, runner.cpus())
     cuda = runner.sees_cuda()
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:

@@ -2,13 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import importlib
-from collections.abc import Callable
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from .spec.errors import UsageError
+
+RETURNED = 77
+"""The exit code of a probe whose function returned or raised."""
+PROBE = f"""
+import importlib, json, os, sys
+sys.path[:], place, name, arguments = json.loads(sys.argv[1])
+try:
+    getattr(importlib.import_module(place), name)(**arguments)
+except BaseException:
+    pass
+os._exit({RETURNED})
+"""
+_imported: set[str] = set()
+"""Modules that this process imports for a spec alone."""
+
+
+def probe(path: str, arguments: Mapping[str, Any]) -> None:
+    """Calls what `path` names in a process of its own first: code that ends its process must not end this one.
+
+    Once for each call, and not where this process has the module for other reasons. What the function raises is said
+    when it is called here. Raises UsageError when the process does not come back.
+    """
+    place = path.partition(":")[0]
+    if place in _imported or place not in sys.modules:
+        _imported.add(place)
+        _probed(path, json.dumps(arguments, sort_keys=True))
+
+
+@functools.lru_cache
+def _probed(path: str, arguments: str) -> None:
+    place, _, name = path.partition(":")
+    given = json.dumps([sys.path, place, name, json.loads(arguments)])
+    command = [sys.executable, "-c", PROBE, given]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if done.returncode != RETURNED:
+        written = " | ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])[-500:]
+        last = f"; it last wrote: {written}" if written else ""
+        alone = f"python -c 'import {place}; {place}.{name}(...)'"
+        raise UsageError(f"{path} ended its process {_end(done.returncode)}{last}; run it alone: {alone}")
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"by {signal.Signals(-code).name}"
+    return f"by signal {-code}"
 
 
 def import_function(path: str) -> Callable[..., Any]:
@@ -18,9 +71,11 @@ def import_function(path: str) -> Callable[..., Any]:
     """
     place, _, name = path.partition(":")
     module = _module(path, place)
-    if not hasattr(module, name):
-        raise UsageError(f"{path}: {place} ({module.__file__}) has no {name!r}{_nearest(name, dir(module))}")
-    function = getattr(module, name)
+    with running(f"{path}: {place}"):
+        if not hasattr(module, name):
+            file = getattr(module, "__file__", None) or "built in"
+            raise UsageError(f"{path}: {place} ({file}) has no {name!r}{_nearest(name, dir(module))}")
+        function = getattr(module, name)
     if not callable(function):
         raise UsageError(f"{path}: {name} is of type {type(function).__name__}; name a function that can be called")
     return function  # type: ignore[no-any-return]
@@ -32,14 +87,35 @@ def _module(path: str, place: str) -> ModuleType:
     except ModuleNotFoundError as error:
         way = f"install what holds {error.name!r}, or put the folder it lies in on PYTHONPATH"
         raise UsageError(f"{path}: {error}; {way}") from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         message = f"{path}: importing {place} failed with {reason(error)}"
         raise UsageError(f"{message}; try it alone: python -c 'import {place}'") from error
 
 
+@contextlib.contextmanager
+def running(what: str) -> Iterator[None]:
+    """Says in a UsageError what one's own code raises, which may be anything; Ctrl-C stays what it is."""
+    try:
+        yield
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise UsageError(f"{what} failed with {reason(error)}") from error
+
+
 def reason(error: BaseException) -> str:
     """The kind of an error and the first line of its text."""
-    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    return ": ".join([type(error).__name__, *text_of(error).splitlines()[:1]])
+
+
+def text_of(error: BaseException) -> str:
+    """An error's whole text."""
+    try:
+        return str(error)
+    except Exception:  # one's own class may fail here too
+        return "its message cannot be printed"
 
 
 def _nearest(name: str, names: list[str]) -> str:

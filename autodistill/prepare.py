@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .data import Splits, read, split
 from .distill import adopt, save_data
 from .distill.weights import Weights, pretrained, read_weights
+from .imports import probe
 from .space import Space, teacher_stage
 from .spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located
 from .spec.outside import Normalise
@@ -49,6 +50,7 @@ def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store
     if teacher.factory is not None:
         own = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
         with located("teacher.import"):
+            probe(own.factory, own.arguments)
             return adopt(store, task, own, None, device, seed)
     if teacher.pretrained:
         assert isinstance(teacher.architecture, Timm)

@@ -152,6 +152,53 @@ def test_what_is_wrong_is_said(
     assert re.search(said, capsys.readouterr().err)
 
 
+GOOD = "depth,params,macs,seconds,raw_1,raw_2\n1,10,20,1.5,0.5,0.6\n2,40,80,2.5,0.6,0.7\n"
+TABLES: dict[str, tuple[str | bytes, str]] = {
+    "NaN params": (GOOD.replace("40", "nan"), r"table.csv:3: params: 'nan' is wrong; give a whole number from 1 to"),
+    "a share of a parameter": (GOOD.replace("40", "4.5"), r"table.csv:3: params: '4.5' is wrong; give a whole number"),
+    "no params": (GOOD.replace("40", ""), r"table.csv:3: params: '' is wrong"),
+    "params 0": (GOOD.replace("40", "0"), r"table.csv:3: params: '0' is wrong"),
+    "too many params": (GOOD.replace("40", "9" * 30), r"table.csv:3: params: '999.* is wrong"),
+    "params of 5,000 digits": (GOOD.replace("40", "9" * 5000), r"table.csv:3: params: '999.* is wrong"),
+    "negative macs": (GOOD.replace("80", "-80"), r"table.csv:3: macs: '-80' is wrong; give a whole number from 0 to"),
+    "endless": (GOOD.replace("2.5", "inf"), r"table.csv:3: seconds: 'inf' is wrong; give a number from 0 to"),
+    "negative seconds": (GOOD.replace("2.5", "-1"), r"table.csv:3: seconds: '-1' is wrong"),
+    "a NaN accuracy": (GOOD.replace("0.7", "NaN"), r"table.csv:3: raw_2: 'NaN' is wrong; give a number from 0 to 100"),
+    "a negative accuracy": (GOOD.replace("0.7", "-0.7"), r"table.csv:3: raw_2: '-0.7' is wrong"),
+    "an accuracy above all": (GOOD.replace("0.7", "101"), r"table.csv:3: raw_2: '101' is wrong"),
+    "a NaN parameter": (GOOD.replace("\n2,", "\nnan,"), r"table.csv:3: depth: 'nan' is wrong; give a finite number, or a word"),
+    "a field too many": (GOOD.replace("0.7", "0.7,1"), r"table.csv:3 has 7 fields for 6 columns"),
+    "a field too few": (GOOD.replace(",0.7", ""), r"table.csv:3 has 5 fields for 6 columns"),
+    "a column twice": (GOOD.replace("raw_2", "raw_1"), r"table.csv:1 has the column 'raw_1' twice; keep one"),
+    "a column without a name": (GOOD.replace("macs", ""), r"table.csv:1 has a column without a name"),
+    "no rows": (GOOD.splitlines()[0], r"table.csv has no rows"),
+    "nothing": ("", r"table.csv has no rows"),
+    "empty lines": ("\n\n\n", r"table.csv has no rows"),
+    "a picture": (b"\x89PNG\xff", r"table.csv cannot be read \(.*\); give a CSV file"),
+    "a field without end": (GOOD + "1," + "x" * 200_000, r"table.csv cannot be read \(field larger than .*\); give a CSV file"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_wrong_table_is_refused_by_line_and_column(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, said = TABLES[name]
+    (tmp_path / "table.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["bench", str(tmp_path / "table.csv"), "--strategies", "random", "--seeds", "1"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(said, error) and error.count("\n") == 1, error
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode() + b"\r\n")
+    assert len(Table.read(tmp_path / "table.csv").students) == 2
+
+
+@pytest.mark.parametrize("given", [["--target", "nan"], ["--target", "1.5"], ["--chance", "nan"], ["--chance", "-1"]])
+def test_shares_are_shares(table: Callable[..., Path], capsys: pytest.CaptureFixture[str], given: list[str]) -> None:
+    assert main(["bench", str(table()), "--strategies", "random", "--seeds", "1", *given]) == 2
+    assert f"{given[0]} {given[1]}" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_gain_needs_half_the_time_of_random_on_the_digits_table() -> None:
     """One worker, the epochs of benchmarks/digits_students.csv; see reports/LOG.md for all strategies and seeds."""

@@ -47,6 +47,28 @@ def test_search_prints_one_json_object_with_all_that_was_promised(
     assert found["hypervolume"].keys() == {"value", "reference"}
 
 
+NOISY = """
+import atexit, ctypes, os
+
+def data():
+    os.write(1, b"written\\n")
+    ctypes.CDLL(None).printf(b"printed by C\\n")
+    os.system("echo echoed")
+    print("printed")
+    atexit.register(os.write, 1, b"at the end\\n")
+    return 3
+"""
+
+
+def test_nothing_else_reaches_standard_output(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(NOISY)
+    command = [sys.executable, "-m", "autodistill", "check", str(path), "--set", "task.dataset={import: noisy:data}", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert json.loads(done.stdout)["exit_code"] == 2 and done.stdout.count("\n") == 1
+    for word in ("written", "printed by C", "echoed", "printed", "at the end"):
+        assert f"{word}\n" in done.stderr
+
+
 def test_tables_and_json_agree(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     _, found, _ = call(capsys, "search", str(path), "--out", str(out), "--runner", "serial")

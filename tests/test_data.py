@@ -173,6 +173,26 @@ def test_dtypes() -> None:
         assert raw.x.dtype == kept and raw.y.dtype == np.int64
 
 
+MASKED: Array = np.ma.masked_equal(np.arange(1, 41, dtype=np.float32).reshape(20, 2), 7.0)
+
+
+@pytest.mark.parametrize("key", ["x", "y", "x_unlabelled", "groups", "rows"])
+def test_a_mask_is_not_dropped(key: str) -> None:
+    arrays: dict[str, Any] = {"x": MASKED.data, "y": np.arange(20) % 2}  # type: ignore[attr-defined]
+    given = {"x": MASKED, "y": np.ma.masked_equal(arrays["y"], 1), "x_unlabelled": MASKED, "groups": MASKED[:, 0]}
+    changed = {"x": list(MASKED)} if key == "rows" else {key: given[key]}
+    with pytest.raises(DataError, match=r"has a mask, and .* not supported; drop the masked samples.*or fill"):
+        check("masked", arrays | changed)
+
+
+def test_numbers_of_features_that_differ_are_no_other_scale() -> None:
+    """Half of the features are ten thousand times as large, and a few samples are outliers."""
+    rng = np.random.default_rng(0)
+    x = (rng.lognormal(0, 2, (300, 6)) * [1, 1, 1, 1e4, 1e4, 1e4]).astype(np.float32)
+    y = np.arange(300) % 3
+    assert check("wide", {"x_train": x[:290], "y_train": y[:290], "x_test": x[290:], "y_test": y[290:]}).x_test is not None
+
+
 def test_scale_is_the_mean_and_deviation_of_each_channel() -> None:
     x = np.random.default_rng(0).normal(3, 2, size=(60, 2, 5, 5)).astype(np.float32)
     x[:, 1] = 7

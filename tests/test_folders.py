@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +215,26 @@ def other_files(root: Path) -> None:
     (root / "cat" / "a.txt").write_text("no image")
 
 
+def pipe(root: Path) -> None:
+    os.mkfifo(fill(root) / "cat" / "pipe.png")
+
+
+def dangling(root: Path) -> None:
+    (fill(root) / "cat" / "link.png").symlink_to(root / "none.png")
+
+
+def loop(root: Path) -> None:
+    (fill(root) / "cat" / "again").symlink_to(root)
+
+
 WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a file outside of classes": (stray, ("stray.png lies in no class folder", "move it into one", "task.unlabelled")),
     "a class of the test alone": (unseen, ("fox", "has no training sample", "there are cat, dog, eel")),
     "no train": (no_train, ("has test but no train", "name the folder of the others train")),
     "no image": (other_files, ("holds no image", ".png, .jpg or .jpeg")),
+    "a pipe": (pipe, ("cat/pipe.png is not a regular file", "take it out")),
+    "a dangling link": (dangling, ("cat/link.png is not a regular file", "take it out")),
+    "a link to a folder above": (loop, ("cat/again leads back to a folder above it", "take the link out")),
     "one class": (lambda root: fill(root, classes=("cat",)), ("has one class only",)),
 }
 
@@ -230,6 +247,44 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
         splits_of(tmp_path)
     for word in ("task.dataset: ", str(tmp_path), *words):
         assert word in str(caught.value)
+
+
+def test_a_link_to_another_folder_is_followed(tmp_path: Path) -> None:
+    fill(tmp_path / "elsewhere", classes=("eel",))
+    (fill(tmp_path / "images", classes=("cat", "dog")) / "fox").symlink_to(tmp_path / "elsewhere" / "eel")
+    assert splits_of(tmp_path / "images").test.unseal().names == ("cat", "dog", "fox")
+
+
+@pytest.mark.parametrize("root", ["/proc/self/", "/"])
+def test_a_folder_of_the_system_is_refused_soon(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "FOLDERS_MOST", 20_000)  # what else a machine holds may take long
+    started = time.monotonic()
+    with pytest.raises(DataError, match=f"task.dataset: {root.rstrip('/')}/?.* (leads back to|has more than|cannot be)"):
+        read(task(root))
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(("name", "what"), [("FOLDERS_MOST", "folders"), ("FILES_MOST", "files")])
+def test_what_is_walked_has_a_limit(name: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, name, 2)
+    with pytest.raises(DataError, match=f"task.dataset: {tmp_path} has more than 2 {what}; name the folder that holds only"):
+        read(task(fill(tmp_path, each=1)))
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a patch, as root reads all."""
+    real = os.scandir
+
+    def denied(path: str) -> Any:
+        if str(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(
+        DataError, match="task.dataset: .*dog cannot be read .Permission denied.; put it back, make it readable"
+    ):
+        read(task(fill(tmp_path)))
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from autodistill.spec import (
     MLP,
@@ -36,10 +38,13 @@ from autodistill.spec import (
     load,
     parse,
 )
+from autodistill.spec.architectures import ANY_ARCHITECTURE
 from autodistill.spec.document import plain
 from autodistill.spec.domains import Choice, Int, Log, Uniform, domains, fill, match, probes
 from autodistill.spec.domains import parse as tree_of
+from autodistill.spec.objectives import OBJECTIVE
 from autodistill.spec.optional import with_optionals
+from autodistill.spec.recipe import RECIPE as RECIPES
 from autodistill.spec.resolve import resolve
 
 DIGITS = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
@@ -546,3 +551,32 @@ def test_arguments_of_others_are_kept_as_they_are() -> None:
     assert Timm.model_validate(timm.model_dump(mode="json")) == timm
     with pytest.raises(ValidationError, match="finite"):
         Timm(name="resnet18", arguments={"rate": float("nan")})
+
+
+class _Schema(GenerateJsonSchema):
+    """Leaves out what only our own functions check: the student's trees, whose schemas are looked at beside it."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        return {}
+
+
+SCHEMAS: list[TypeAdapter[Any]] = [TypeAdapter(Spec), ANY_ARCHITECTURE, OBJECTIVE, RECIPES]
+LOWER, UPPER = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
+
+
+def numbers(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each number that a JSON schema takes, by its place."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from numbers(item, place)
+    elif isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number") and "enum" not in schema:
+            yield place, schema
+        for key, item in schema.items():
+            yield from numbers(item, f"{place}.{key}")
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=["spec", "architecture", "objective", "recipe"])
+def test_every_number_has_a_least_and_a_largest(schema: TypeAdapter[Any]) -> None:
+    found = dict(numbers(schema.json_schema(schema_generator=_Schema)))
+    assert found and not {place for place, one in found.items() if not LOWER & one.keys() or not UPPER & one.keys()}

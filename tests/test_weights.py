@@ -92,6 +92,14 @@ def test_a_file_that_is_no_state_is_refused(tmp_path: Path, content: bytes | Non
         read_weights(path, MLP(depth=1, width=64))
 
 
+def test_a_dict_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    one: dict[str, Any] = {"epoch": 3}
+    one["model"] = {"net": one}
+    torch.save(one, tmp_path / "teacher.pth")
+    with pytest.raises(DataError, match="holds no state_dict of tensors; save it with torch.save"):
+        read_weights(tmp_path / "teacher.pth", MLP(depth=1, width=64))
+
+
 def test_weights_of_another_architecture_are_refused_by_name(
     space: Callable[..., Space], body: torch.nn.Module, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from autodistill.check import check
 from autodistill.cli import main
+from autodistill.runners import cores
 from autodistill.spec import SpecError, load
 
 SECONDS = 10
@@ -101,6 +102,19 @@ def gives_three() -> int:
 
 def leaves() -> None:
     raise SystemExit(3)
+
+
+def closes() -> None:
+    raise GeneratorExit
+
+
+class Unprintable(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def unprintable() -> None:
+    raise Unprintable
 
 
 def five_classes() -> nn.Module:
@@ -198,6 +212,32 @@ def test_a_missing_file_and_a_folder(tmp_path: Path, refused: Callable[..., str]
     names(refused(tmp_path), f"{tmp_path}: cannot be read: Is a directory")
 
 
+HOMELESS: list[tuple[str, str, str]] = [
+    (DATASET, "dataset: ~nosuchuser/data.npz", "task.dataset"),
+    (DATASET, "dataset: folder/~nosuchuser/images", "task.dataset"),
+    (DATASET, "dataset: folder/images\n  unlabelled: ~nosuchuser/images", "task.unlabelled"),
+    (DATASET, f"{DATASET}\n  folder: ~nosuchuser/data", "task.folder"),
+    (RECIPE, "  checkpoint: ~nosuchuser/teacher.pth\n", "teacher.checkpoint"),
+    ("trials: 2", "like: {checkpoint: ~nosuchuser/own.pth}\n  trials: 2", "search.like.checkpoint"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "path"), HOMELESS, ids=[case[2] + case[1][:20] for case in HOMELESS])
+def test_the_home_of_nobody(old: str, new: str, path: str, tmp_path: Path, refused: Callable[..., str]) -> None:
+    text, _ = changed(old, new)
+    names(refused(write(tmp_path, text)), "spec.yaml:", f"{path}: ", "'~nosuchuser/", "there is no user 'nosuchuser'")
+
+
+PATHS = {"a null character": ('"a\\0b.npz"', "null character"), "a name too long": (f"{'a' * 5000}.npz", "is not a file")}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_paths_that_no_file_can_have(name: str, tmp_path: Path, refused: Callable[..., str]) -> None:
+    written, words = PATHS[name]
+    text, _ = changed(DATASET, f"dataset: {written}")
+    names(refused(write(tmp_path, text)), "task.dataset", words)
+
+
 def test_an_unreadable_file(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     """By a patch, as root reads all."""
 
@@ -233,11 +273,11 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("3e-3", ".nan", "teacher.recipe.learning_rate", ("NaN", "give a finite number")),
     ("3e-3", ".inf", "teacher.recipe.learning_rate", ("Infinity", "give a finite number")),
     ("3e-3", "1e400", "teacher.recipe.learning_rate", ("Infinity", "give a finite number")),
-    ("temperature: 4", "temperature: 0", "assistants.objective.kd.temperature", ("0", "give a number above 0")),
+    ("temperature: 4", "temperature: 0", "assistants.objective.kd.temperature", ("0", "give 0.01 or more")),
     ("width: 16", "width: 1000000000", "teacher.architecture.width", ("1000000000", "give 65536 or less")),
     ("gpus: 0", "gpus: -1", "resources.gpus", ("-1", "give 0 or more, or 'auto'")),
     ("gpus: 0", "gpus: all", "resources.gpus", ('"all"', "give a number, or 'auto'")),
-    ("cpus: 1", "cpus: 0", "resources.cpus", ("0", "give a number above 0")),
+    ("cpus: 1", "cpus: 0", "resources.cpus", ("0", "give 0.1 or more")),
     ("1 MB", "1 XB", "resources.cache_limit", ('"1 XB"', "20 GB")),
     ("study: tiny", "study: a/b", "study", ('"a/b"', "letters, digits")),
     ("test: 0.2", "test: 1.5", "task.split.test", ("1.5", "give a number below 1")),
@@ -245,6 +285,32 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("auto\n", "HCW\n", "task.layout", ('"HCW"', "'auto', 'D', 'CL', 'HW', 'CHW' or 'HWC'")),
     ("layout: auto", "metric: f1", "task.metric", ('"f1"', "'accuracy'")),
     ("layout: auto", "samples: 0", "task.samples", ("0", "give 1 or more")),
+    ("temperature: 4", "temperature: 1e300", "assistants.objective.kd.temperature", ("1e+300", "give 1000 or less")),
+    (TEMPERATURE, "{log: [1, 1e308]}", "student.objective.kd.temperature", ("1e+308", "give 1000 or less")),
+    (TEMPERATURE, "{log: [1e-320, 1]}", "student.objective.kd.temperature.log", ("too near 0", "1e-15 or more")),
+    (TEMPERATURE, "{log: [1, 1.0000000000001]}", "student.objective.kd.temperature.log", ("too narrow", "a wider range")),
+    ("{uniform: [0, 1]}", "{uniform: [0, 5e-324]}", "student.objective.kd.weight.uniform", ("too near 0", "give 0, or 1e-15")),
+    ("weight: rest", "weight: 1e308", "student.objective.ce.weight", ("1e+308", "give 1e+06 or less, or 'rest'")),
+    ("3e-3", "1e308", "teacher.recipe.learning_rate", ("1e+308", "give 1000 or less")),
+    ("epochs: 1,", "epochs: 10000000,", "teacher.recipe.epochs", ("10000000", "give 1000000 or less")),
+    ("batch_size: 16", "batch_size: 9223372036854775808", "teacher.recipe.batch_size", ("give 1000000 or less",)),
+    ("trials: 2", "trials: 1000000000", "search.trials", ("1000000000", "give 1000000 or less")),
+    ("trials: 2", "halving: {first: 5e-324}\n  trials: 2", "search.halving.first", ("5e-324", "give 1e-06 or more")),
+    ("trials: 2", "halving: {factor: 1.000000001}\n  trials: 2", "search.halving.factor", ("give 1.01 or more",)),
+    ("{params: 1000000}", f"{{params: {10**30}}}", "search.limits.params", ("give 1000000000000000000 or less",)),
+    ("seed: 0\ntask", f"seed: {10**400}\ntask", "seed", ("1000", "give 1000000000000000000 or less")),
+    ("threads: 1", "threads: 2147483648", "resources.threads", ("2147483648", "give 1024 or less")),
+    ("cpus: 1", "cpus: 1e-9", "resources.cpus", ("1e-09", "give 0.1 or more")),
+    ("gpus: 0", "gpus: 1e-9", "resources.gpus", ("1e-09", "a share from 0.01 to 1")),
+    ("gpus: 0", "gpus: 1.5", "resources.gpus", ("1.5", "a whole number of GPUs")),
+    ("1 MB", f"{10**30}", "resources.cache_limit", ("give 1000000000000000000 or less",)),
+    ("1 MB", f"{'9' * 400} GB", "resources.cache_limit", ("20 GB",)),
+    (
+        STUDENT,
+        "{family: timm, name: vit_tiny_patch16_224, arguments: {depth: 1000000000}}",
+        "student.architecture.arguments",
+        ("1000000000", "from -65536 to 65536"),
+    ),
     # unknown names, at every level
     ("study: tiny", "stduy: tiny", "stduy", ("did you mean 'study'?",)),
     (DATASET, "datset: data.npz", "task.datset", ("did you mean 'dataset'?",)),
@@ -290,7 +356,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (WIDTH, "{int: [1, 4], log: [1, 4]}", "student.architecture.width", ('{"int"', "one domain")),
     (TEMPERATURE, "{log: [0, 16]}", "student.objective.kd.temperature.log", ("0 is wrong", "give a number above 0")),
     (TEMPERATURE, "{log: [16, 1]}", "student.objective.kd.temperature.log", ("[16.0, 1.0] is empty",)),
-    (TEMPERATURE, "{uniform: [0, 4]}", "student.objective.kd.temperature", ("0.0 is wrong", "give a number above 0")),
+    (TEMPERATURE, "{uniform: [0, 4]}", "student.objective.kd.temperature", ("0.0 is wrong", "give 0.01 or more")),
     (TEMPERATURE, "{uniform: [1, .inf]}", "student.objective.kd.temperature.uniform", ("Infinity", "a finite number")),
     ("width: 16", "width: {int: [1, 16]}", "teacher.architecture.width", ('{"int": [1, 16]}', "only student is searched")),
     ("trials: 2", "trials: {int: [1, 2]}", "search.trials", ('{"int": [1, 2]}', "only student is searched")),
@@ -304,7 +370,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (f"objective:\n{TERMS}", "objective: {ce: {weight: 0}}\n", "student.objective", ("all weights are 0",)),
     (f"objective:\n{TERMS}", "objective: {}\n", "student.objective", ("has no term", "ce: {weight: 1}")),
     (f"objective:\n{TERMS}", "objective:\n", "student.objective", ("null", "attention, balance, ce")),
-    (WHOLE, OPTIONAL.format("temperature: 0"), "student.objective.kd.temperature", ("0 is wrong", "a number above 0")),
+    (WHOLE, OPTIONAL.format("temperature: 0"), "student.objective.kd.temperature", ("0 is wrong", "give 0.01 or more")),
     (WHOLE, OPTIONAL.format("temprature: 3"), "student.objective.kd.temprature", ("did you mean 'temperature'?",)),
     (WHOLE, OPTIONAL.format("temperature: {log: [4, 1]}"), "student.objective.kd.temperature.log", ("is empty",)),
     (WHOLE, OPTIONAL.format("weight: 1.5"), "student.objective", ("1.5", "leaves ce less than 0")),
@@ -421,6 +487,22 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
         lambda: with_test() | {"x_test": np.zeros((9, 2))},
         ("(4,)", "x_test of (2,)", "make them equal"),
     ),
+    "bytes beside floats": (
+        lambda: with_test() | {"x_train": with_test()["x_train"].astype(np.uint8)},
+        ("x_train has samples of shape (4,) and uint8", "x_test of (4,) and float32", "make them equal"),
+    ),
+    "bytes beside unlabelled floats": (
+        lambda: good() | {"x": good()["x"].astype(np.uint8), "x_unlabelled": good()["x"]},
+        ("x_unlabelled has samples of shape (4,) and float32", "x of (4,) and uint8", "make them equal"),
+    ),
+    "another scale of test samples": (
+        lambda: with_test() | {"x_test": with_test()["x_test"] / 255},
+        ("the numbers of x_test are some ", " times smaller than those of x_train", "scale both alike"),
+    ),
+    "another scale of unlabelled samples": (
+        lambda: good() | {"x_unlabelled": good()["x"] * 255},
+        ("the numbers of x_unlabelled are some 255 times larger than those of x", "scale both alike"),
+    ),
     "NaN in the test samples": (lambda: with_test() | {"x_test": at(with_test()["x_test"], 2, np.nan)}, ("x_test row 2",)),
 }
 
@@ -517,8 +599,24 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     f"{__name__}:gives_three": ("gives_three", "int", "return"),
     "wrong_syntax:function": ("importing wrong_syntax failed with SyntaxError", "try it alone"),
     "leaves_at_once:function": ("importing leaves_at_once failed with SystemExit", "try it alone"),
+    f"{__name__}:closes": ("closes called with no arguments failed with GeneratorExit",),
+    f"{__name__}:unprintable": ("failed with Unprintable: its message cannot be printed",),
+    "sys:nothing": ("sys (built in) has no 'nothing'",),
+    "refuses_names:function": ("refuses_names failed with KeyError: 'function'",),
+    "aborts_at_once:function": ("ended its process by SIGABRT", "it last wrote: going down", "import aborts_at_once"),
+    "aborts:function": ("ended its process by SIGABRT", "run it alone"),
+    "faults:function": ("ended its process by SIGSEGV", "run it alone"),
+    "exits:function": ("ended its process with exit code 0", "run it alone"),
 }
-MODULES = {"wrong_syntax": "def function(:\n", "leaves_at_once": "raise SystemExit(3)\n"}
+MODULES = {
+    "wrong_syntax": "def function(:\n",
+    "leaves_at_once": "raise SystemExit(3)\n",
+    "refuses_names": "def __getattr__(name):\n    raise KeyError(name)\n",
+    "aborts_at_once": "import os\nos.write(2, b'going down\\n')\nos.abort()\n",
+    "aborts": "import os\ndef function():\n    os.abort()\n",
+    "faults": "import ctypes\ndef function():\n    ctypes.string_at(0)\n",
+    "exits": "import os\ndef function():\n    os._exit(0)\n",
+}
 
 
 @pytest.mark.parametrize("name", [*IMPORTS, f"{__name__}:leaves", f"{__name__}:ragged"])
@@ -588,6 +686,18 @@ def test_models(old: str, new: str, words: tuple[str, ...], tmp_path: Path, refu
 def test_timm_on_vectors(old: str, tmp_path: Path, refused: Callable[..., str]) -> None:
     text, _ = changed(old, "{family: timm, name: resnet18}")
     names(refused(write(tmp_path, text)), "resnet18 takes images", "(4,)", "use family resnet, convnet or mlp")
+
+
+def test_check_and_search_refuse_more_processors_than_there_are_alike(
+    tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, _ = changed("cpus: 1", "cpus: 100000")
+    spec = write(tmp_path, text)
+    said = refused(spec)
+    names(said, "resources.cpus: no machine here has 100000 processors", f"give {cores()} or less")
+    for runner in ("serial", "ray"):
+        assert main(["search", str(spec), "--runner", runner, "--out", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr().err == said and not (tmp_path / "out" / "study.db").exists()
 
 
 COMMAND = [sys.executable, "-c", "from autodistill.cli import main; raise SystemExit(main())", "check"]

@@ -97,6 +97,9 @@ def _check(table: Table, asked: Asked) -> None:
             raise UsageError(
                 f"--strategies {name}: {table.path} has one accuracy a student, none to halve by; leave out {HALVING}"
             )
+    for option, share in (("--target", asked.target), ("--chance", asked.chance)):
+        if share is not None and not 0 <= share <= 1:
+            raise UsageError(f"{option} {share:g}: give a share from 0 to 1")
     if asked.seeds < 1 or asked.workers < 1 or (asked.trials is not None and asked.trials < 1):
         raise UsageError(f"--seeds {asked.seeds} --workers {asked.workers} --trials {asked.trials}: give 1 or more of each")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,8 @@ Place = tuple[int, ...]
 KNOWN = re.compile(r"params|macs|bytes|seconds|seed|accuracy.*|raw_\d+|ema_\d+")
 FAR = 2
 """The hypervolume ends at so many times the largest student: where its teacher might stand."""
+MOST_BYTES, MOST_SIZE, MOST_SECONDS = 100_000_000, 10**14, 10**9
+"""Of a file, of a student's params and macs, and of one training."""
 ABSENT = Sizes(10**15, 10**15, 10**15)
 
 
@@ -50,19 +54,20 @@ class Table:
         Accuracies are shares, or per cent where any of the table is above 1. Raises UsageError.
         """
         rows = _rows(path)
-        epochs = [accuracy] if accuracy else sorted((c for c in rows[0] if re.fullmatch(r"raw_\d+", c)), key=_number)
-        names = [column for column in rows[0] if not KNOWN.fullmatch(column) and column != accuracy]
+        columns = list(rows[0].fields)
+        epochs = [accuracy] if accuracy else sorted((c for c in columns if re.fullmatch(r"raw_\d+", c)), key=_number)
+        names = [column for column in columns if not KNOWN.fullmatch(column) and column != accuracy]
         for column in ("params", *epochs):
-            if column not in rows[0]:
-                raise UsageError(f"{path} has no column {column}; it has {', '.join(rows[0])}")
+            if column not in columns:
+                raise UsageError(f"{path} has no column {column}; it has {', '.join(columns)}")
         if not epochs:
             raise UsageError(f"{path} has no columns raw_1, raw_2, ...; name its column of accuracies by --accuracy")
-        values = {name: _values([row[name] for row in rows]) for name in names}
-        found = [_student(row, epochs, path) for row in rows]
+        values = {name: _values([row.value(name) for row in rows]) for name in names}
+        found = [_student(row, epochs) for row in rows]
         share = 100 if max(max(one.accuracies) for one in found) > 1 else 1
         students: dict[Place, list[Student]] = {}
         for row, one in zip(rows, found, strict=True):
-            place = tuple(values[name].index(_plain(row[name])) for name in names)
+            place = tuple(values[name].index(row.value(name)) for name in names)
             scaled = tuple(value / share for value in one.accuracies)
             students.setdefault(place, []).append(Student(sizes=one.sizes, seconds=one.seconds, accuracies=scaled))
         kept = {place: tuple(each) for place, each in students.items()}
@@ -132,24 +137,69 @@ class Draw:
         return Answer(seconds=one.seconds, accuracies=accuracies, measurement=told)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+class _Row(NamedTuple):
+    """One line of the file; `place` is file:line."""
+
+    place: str
+    fields: dict[str, str]
+
+    def number(self, column: str, kind: type[int] | type[float], least: int, most: int, *, missing: int | None = None) -> Any:
+        """What stands in a column, `missing` where nothing does. Raises UsageError unless it is from `least` to `most`."""
+        text = self.fields.get(column, "")
+        if missing is not None and not text:
+            return kind(missing)
+        try:
+            found = kind(text)
+        except ValueError:
+            found = -1
+        if not least <= found <= most:
+            what = "a whole number" if kind is int else "a number"
+            raise UsageError(f"{self.place}: {column}: {text!r:.60} is wrong; give {what} from {least} to {most:,}")
+        return found
+
+    def value(self, column: str) -> Any:
+        """A parameter's: a number, else a word."""
+        found = _plain(self.fields[column])
+        if isinstance(found, float) and not math.isfinite(found):
+            text = self.fields[column]
+            raise UsageError(f"{self.place}: {column}: {text!r:.60} is wrong; give a finite number, or a word")
+        return found
+
+
+def _rows(path: Path) -> list[_Row]:
     try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        lines = [(reader.line_num, fields) for fields in reader if fields]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read ({error}); give a CSV file of trained students") from error
-    if not rows:
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"{path} has more than {MOST_BYTES:,} bytes; give a CSV file with one trained student a row")
+    if len(lines) < 2:
         raise UsageError(f"{path} has no rows; give a CSV file with one trained student a row")
-    return rows
+    first, columns = lines[0]
+    _check_columns(f"{path}:{first}", columns)
+    for line, fields in lines[1:]:
+        if len(fields) != len(columns):
+            way = "give one field for each column"
+            raise UsageError(f"{path}:{line} has {len(fields)} fields for {len(columns)} columns; {way}")
+    return [_Row(f"{path}:{line}", dict(zip(columns, fields, strict=True))) for line, fields in lines[1:]]
 
 
-def _student(row: Mapping[str, str], epochs: Sequence[str], path: Path) -> Student:
-    try:
-        params, macs = int(row["params"]), int(row.get("macs") or 0)
-        accuracies = tuple(float(row[column]) for column in epochs)
-        return Student(sizes=Sizes(params, macs, 4 * params), seconds=float(row.get("seconds") or 1), accuracies=accuracies)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{path}: {error} in the row {dict(row)}; params, macs and seconds are numbers") from error
+def _check_columns(place: str, columns: Sequence[str]) -> None:
+    twice = next((name for index, name in enumerate(columns) if name in columns[:index]), None)
+    if not all(columns):
+        raise UsageError(f"{place} has a column without a name; name it, or take it out")
+    if twice is not None:
+        raise UsageError(f"{place} has the column {twice!r} twice; keep one")
+
+
+def _student(row: _Row, epochs: Sequence[str]) -> Student:
+    params, macs = row.number("params", int, 1, MOST_SIZE), row.number("macs", int, 0, MOST_SIZE, missing=0)
+    accuracies = tuple(row.number(column, float, 0, 100) for column in epochs)
+    seconds = row.number("seconds", float, 0, MOST_SECONDS, missing=1)
+    return Student(sizes=Sizes(params, macs, 4 * params), seconds=seconds, accuracies=accuracies)
 
 
 def _number(column: str) -> int:
@@ -163,7 +213,6 @@ def _plain(text: str) -> Any:
         return text
 
 
-def _values(texts: Sequence[str]) -> tuple[Any, ...]:
+def _values(found: Sequence[Any]) -> tuple[Any, ...]:
     """The distinct values in order: numbers by size, else texts by the alphabet."""
-    found = {_plain(text) for text in texts}
-    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))
+    return tuple(sorted(set(found), key=lambda value: (isinstance(value, str), value)))

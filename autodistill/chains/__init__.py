@@ -16,7 +16,7 @@ from rich.console import Console
 from ..data import Splits
 from ..edges import check_edges
 from ..prepare import load_data, space_of
-from ..runners import Runner, runner_of
+from ..runners import Runner, check_cpus, runner_of
 from ..space import Space
 from ..spec import Spec, Stage, StudyError, UsageError, load
 from ..spec.domains import domains
@@ -91,6 +91,7 @@ def plan_chain(
     spec = with_student(spec, student)
     try:
         with home.folder:
+            check_cpus(spec, runner.cpus())
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
             trainings = _trainings(spec, splits, Store(home.store))
             planner, known, failures = _run(trainings, splits, Store(home.store), seeds, seconds, runner, console, started)

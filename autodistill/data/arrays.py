@@ -10,11 +10,15 @@ import numpy as np
 
 from ..imports import reason
 from ..spec import DataError
-from .images import Array, Images, Pixels
+from .images import Array, Images, Pixels, spread
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELLED, GROUPS, NAMES = "x_unlabelled", ("groups", "groups_test"), "class_names"
 MOST_CLASSES = 2**31
+FAR = 50
+"""From so many times larger numbers on, two arrays have different scales: bytes are 255 times as large as shares."""
+COMPARED = 256, 4096
+"""Samples, and numbers of each, that the scales of two arrays are compared by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +101,39 @@ def _unlabelled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
     if found.shape[1:] != x.shape[1:] or found.dtype != x.dtype:
         what = f"samples of shape {found.shape[1:]} and {found.dtype} but {key} of {x.shape[1:]} and {x.dtype}"
         raise DataError(f"{name}: {UNLABELLED} has {what}; make them equal")
+    _same_scale(name, key, x, UNLABELLED, found)
     return found
+
+
+def _same_scale(name: str, key: str, one: Pixels, other_key: str, other: Pixels) -> None:
+    """Raises DataError when numbers were scaled in one of the two alone."""
+    if isinstance(one, Images) or isinstance(other, Images):
+        return
+    ratio = _ratio(one, other)
+    if not 1 / FAR < ratio < FAR:
+        what = f"{ratio:.0f} times larger" if ratio > 1 else f"{1 / ratio:.0f} times smaller"
+        raise DataError(f"{name}: the numbers of {other_key} are some {what} than those of {key}; scale both alike")
+
+
+def _ratio(one: Array, other: Array) -> float:
+    """How many times larger the numbers of the other are: of each feature by its median, and of all by the median of these."""
+    medians = np.stack([_medians(one), _medians(other)])
+    kept = medians[:, (medians > 0).all(axis=0)]
+    return float(np.median(kept[1] / kept[0])) if kept.size else 1.0
+
+
+def _medians(x: Array) -> Array:
+    """Of the absolute values of each number, or of some."""
+    few = x[spread(len(x), COMPARED[0])].reshape(min(len(x), COMPARED[0]), -1)
+    return np.median(np.abs(few[:, spread(few.shape[1], COMPARED[1])].astype(np.float64)), axis=0)
 
 
 def _array(name: str, key: str, value: Any) -> Any:
     if isinstance(value, Images):
         return value
+    if any(map(np.ma.isMaskedArray, [value, *(value if isinstance(value, list | tuple) else ())])):
+        way = "drop the masked samples, or fill in their values"
+        raise DataError(f"{name}: {key} has a mask, and masked samples or values are not supported; {way}")
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor on a GPU
@@ -152,8 +183,10 @@ def _classes(name: str, key: str, y: Array) -> None:
 
 def _same_task(name: str, found: list[Any]) -> None:
     x, y, x_test, y_test = found
-    if x.shape[1:] != x_test.shape[1:]:
-        raise DataError(f"{name}: x_train has samples of shape {x.shape[1:]} but x_test of {x_test.shape[1:]}; make them equal")
+    if x.shape[1:] != x_test.shape[1:] or x.dtype != x_test.dtype:
+        what = f"samples of shape {x.shape[1:]} and {x.dtype} but x_test of {x_test.shape[1:]} and {x_test.dtype}"
+        raise DataError(f"{name}: x_train has {what}; make them equal")
+    _same_scale(name, "x_train", x, "x_test", x_test)
     if y_test.max() > y.max():
         row = int(np.argmax(y_test > y.max()))
         raise DataError(

@@ -1,4 +1,4 @@
-"""Folders of images, as timm's ImageFolder reader finds them: the folder an image lies in is its class. No pixel is read.
+"""Folders of images, with the classes of timm's ImageFolder reader: the folder an image lies in is its class. No pixel is read.
 
 With a subfolder `train`, that is what is split into training and validation samples; `test` is then the test split of
 its own, and `val` (or `validation`) joins the training samples. Without `test`, `val` is the test split. Without
@@ -7,8 +7,10 @@ its own, and `val` (or `validation`) joins the training samples. Without `test`,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,12 @@ from .images import Array, Images, size_of, spread
 
 EXAMINED = 1024
 """Files that stand for all where each would take long: whose sizes are compared, whose contents are in the fingerprint."""
+FOLDERS_MOST, FILES_MOST = 200_000, 20_000_000
+"""How much is walked below one folder. ImageNet-21k has 21,841 folders and 14 million files."""
 UNKNOWN = (0, 0)
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test",), ("val", "validation", "valid")
+Identity = tuple[int, int]
+"""Device and inode: the same folder by whatever path."""
 VERSION = 1
 """Of decoding: in the fingerprint, so that other pixels have another."""
 
@@ -55,7 +61,7 @@ def _splits(root: Path) -> tuple[list[Path], list[Path]]:
     train, test, validation = (_first(root, names) for names in (TRAIN, TEST, VALIDATION))
     if train is None:
         for found in (test, validation):
-            if found is not None and any(child.is_dir() for child in found.iterdir()):
+            if found is not None and any(entry.is_dir() for entry in _entries(str(found), "task.dataset")):
                 raise DataError(f"task.dataset: {root} has {found.name} but no train; name the folder of the others train")
         return [root], []
     if test is None:
@@ -64,7 +70,7 @@ def _splits(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _first(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
+    return next((root / name for name in names if os.path.isdir(root / name)), None)
 
 
 def _labels(folders: list[Path]) -> dict[str, str]:
@@ -91,17 +97,63 @@ def _labelled(root: Path, found: dict[str, str], classes: dict[str, int], task: 
 
 
 def _found(folder: Path, place: str) -> list[tuple[str, str]]:
-    """(path, class) of each image below a folder."""
-    from timm.data.readers.reader_image_folder import ReaderImageFolder
+    """(path, class) of each image below a folder: the class is the name of the folder that it lies in."""
+    from timm.data.readers.img_extensions import get_img_extensions
 
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DataError(f"{place}: {str(folder)!r} is not a folder; give a path from the spec's folder, or a whole one")
+    kinds, found = get_img_extensions(as_set=True), list[tuple[str, str]]()
+    for entry in _files(str(folder), place):
+        if os.path.splitext(entry.name)[1].lower() in kinds:
+            if not entry.is_file():
+                raise DataError(f"{place}: {entry.path} is not a regular file, though named like an image; take it out")
+            above = os.path.dirname(entry.path)
+            found.append((entry.path, "" if above == str(folder) else os.path.basename(above)))
+    if not found:
+        raise DataError(f"{place}: {folder} holds no image; give a folder of .png, .jpg or .jpeg files")
+    return sorted(found)
+
+
+def _files(root: str, place: str) -> Iterator[os.DirEntry[str]]:
+    """All below a folder that is no folder itself. Links are followed. Raises DataError when there is no end to it."""
+    left: list[tuple[str, tuple[Identity, ...]]] = [(root, ())]
+    folders = files = 0
+    while left:
+        path, above = left.pop()
+        here = _identity(path, place)
+        if here in above:
+            raise DataError(f"{place}: {path} leads back to a folder above it; take the link out")
+        for entry in _entries(path, place):
+            if entry.is_dir():
+                left.append((entry.path, (*above, here)))
+                folders += 1
+            else:
+                files += 1
+                yield entry
+            for count, most, what in ((folders, FOLDERS_MOST, "folders"), (files, FILES_MOST, "files")):
+                if count > most:
+                    way = "name the folder that holds only the images"
+                    raise DataError(f"{place}: {root} has more than {most:,} {what}; {way}")
+
+
+def _identity(path: str, place: str) -> Identity:
+    with _reading(path, place):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+
+
+def _entries(path: str, place: str) -> list[os.DirEntry[str]]:
+    with _reading(path, place), os.scandir(path) as entries:
+        return list(entries)
+
+
+@contextlib.contextmanager
+def _reading(path: str, place: str) -> Iterator[None]:
     try:
-        reader = ReaderImageFolder(str(folder))
-    except RuntimeError:
-        raise DataError(f"{place}: {folder} holds no image; give a folder of .png, .jpg or .jpeg files") from None
-    names = {number: name for name, number in reader.class_to_idx.items()}
-    return [(path, names[number]) for path, number in reader.samples]
+        yield
+    except OSError as error:
+        way = "put it back, make it readable, or take it out"
+        raise DataError(f"{place}: {path} cannot be read ({error.strerror or error}); {way}") from None
 
 
 def _images(root: Path, paths: list[str], task: TaskSpec) -> Images:
@@ -143,14 +195,10 @@ def fingerprint_of(parts: list[tuple[Images, Array | None]], exact: bool) -> str
 
 
 def _length(path: str) -> int:
-    try:
+    with _reading(path, "task.dataset"):
         return os.stat(path).st_size
-    except OSError as error:
-        raise DataError(f"task.dataset: {path} cannot be read ({error.strerror}); put it back, or take it out") from None
 
 
 def _bytes(path: str) -> bytes:
-    try:
+    with _reading(path, "task.dataset"):
         return Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"task.dataset: {path} cannot be read ({error.strerror}); put it back, or take it out") from None

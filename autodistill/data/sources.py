@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..imports import import_function, reason
+from ..imports import import_function, probe, reason, running
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.task import ImportedData, kind_of
 from .arrays import FORMS, GROUPS, NAMES, UNLABELLED, Raw, check, with_names
@@ -41,7 +41,7 @@ def read(task: TaskSpec) -> Raw:
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":
-        return check(dataset, read_hub(name, task, task.folder, most_held()))
+        return check(dataset, read_hub(name, task, task.folder and str(_folder(task)), most_held()))
     if kind == "wds":
         return check(dataset, read_wds(_whole(name), task, most_held()))
     if dataset == "sklearn/digits":
@@ -68,19 +68,23 @@ def most_held() -> int:
 
 
 def _whole(name: str) -> Path:
-    return Path(name).expanduser().absolute()
+    return Path(os.path.expanduser(name)).absolute()
 
 
 def locate(name: str, *, place: str) -> Path:
     """The file `name`. Raises DataError, with `place` as where it was named."""
     path = _whole(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{place}: {str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
     return path
 
 
 def _folder(task: TaskSpec) -> Path:
-    return Path(task.folder or os.environ.get("AUTODISTILL_DATA") or Path.home() / ".cache" / "autodistill").expanduser()
+    given = task.folder or os.environ.get("AUTODISTILL_DATA") or "~/.cache/autodistill"
+    found = os.path.expanduser(given)
+    if found.startswith("~"):
+        raise DataError(f"task.folder: the home folder in {given} is not known; give task.folder, or set AUTODISTILL_DATA")
+    return Path(found)
 
 
 def _call(dataset: ImportedData) -> Mapping[str, Any]:
@@ -97,13 +101,14 @@ def _call(dataset: ImportedData) -> Mapping[str, Any]:
 
 
 def _returned(dataset: ImportedData) -> Any:
+    call = f"{dataset.factory} called with {f'arguments {dataset.arguments}' if dataset.arguments else 'no arguments'}"
     try:
-        return import_function(dataset.factory)(**dataset.arguments)
+        probe(dataset.factory, dataset.arguments)
+        function = import_function(dataset.factory)
+        with running(call):
+            return function(**dataset.arguments)
     except UsageError as error:
         raise DataError(f"task.dataset.import: {error}") from error
-    except (Exception, SystemExit) as error:  # one's own code may raise anything
-        call = f"{dataset.factory} called with {f'arguments {dataset.arguments}' if dataset.arguments else 'no arguments'}"
-        raise DataError(f"task.dataset.import: {call} failed with {reason(error)}") from error
 
 
 def _digits() -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from ..data import Pixels
-from ..imports import reason
+from ..imports import reason, running
 from ..measure import count_correct, dark_knowledge, evaluate, sizes
 from ..models import Network, build
 from ..spec import Checkpoint, Stage, StageFailed, Task, UsageError, describe
@@ -117,11 +117,7 @@ def adopt(
 
 
 def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
-    try:
+    with running(f"{name} on samples of shape {data.shape}"):
         logits = evaluate(network, data.validation_x[:2], batch_size=2, device=device)
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:  # one's own module may raise anything
-        raise UsageError(f"{name} fails on samples of shape {data.shape}: {reason(error)}") from error
     if tuple(logits.shape) != (2, data.classes):
         raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from .seeds import seeded
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 """Where training scripts put the weights within a .pth file."""
+DEEPEST = 8
+"""How many of these are looked into, one within the other: a dict may hold itself."""
 
 
 class Weights(NamedTuple):
@@ -43,9 +46,9 @@ def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyA
 
     Raises DataError when they cannot be read, UsageError when the architecture is missing or another.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return _stage(path, architecture)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
     if architecture is None:
         raise UsageError(f"{path} holds weights only; give the architecture beside it")
@@ -83,8 +86,9 @@ def _pickled(path: Path) -> dict[str, Tensor]:
             f"{path} cannot be read as tensors alone ({type(error).__name__}); "
             "save it with torch.save(model.state_dict(), path)"
         ) from None
-    while isinstance(found, dict) and (inside := next((name for name in INSIDE if isinstance(found.get(name), dict)), None)):
-        found = found[inside]
+    for _ in range(DEEPEST):
+        if isinstance(found, dict):
+            found = next((found[name] for name in INSIDE if isinstance(found.get(name), dict)), found)
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise DataError(f"{path} holds no state_dict of tensors; save it with torch.save(model.state_dict(), path)")
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}

@@ -10,7 +10,7 @@ import warnings
 
 from torch import nn
 
-from ..imports import import_function, reason
+from ..imports import import_function, running
 from ..spec import Imported, Timm, UsageError
 from .sides import check_image
 
@@ -49,12 +49,10 @@ def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int)
     """
     call = f"{architecture.factory} called with {_call(architecture.arguments)}"
     factory = import_function(architecture.factory)
-    try:
+    with running(call):
         module = factory(**architecture.arguments)
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{call} failed with {reason(error)}") from error
     if not isinstance(module, nn.Module):
-        raise UsageError(f"{call} returned {module!r:.80} of type {type(module).__name__}; return a torch.nn.Module")
+        raise UsageError(f"{call} returned a value of type {type(module).__name__}; return a torch.nn.Module")
     return module
 
 

@@ -58,6 +58,10 @@ class Runner(Protocol):
         """Whether workers have CUDA: decides what `auto` means in a spec."""
         ...
 
+    def cpus(self) -> float:
+        """The processors of the largest machine that does jobs."""
+        ...
+
     def begin(self) -> None:
         """Begins what takes long to start, without waiting for it; once. Ended by `end`."""
         ...
@@ -89,6 +93,13 @@ def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
     if isinstance(runner, str):
         raise UsageError(f"runner {runner!r} is neither 'ray' nor 'serial'")
     return runner
+
+
+def check_cpus(spec: Spec, most: float) -> None:
+    """Raises UsageError when one trial needs more processors than `most`, those of the largest machine."""
+    asked = spec.resources.cpus
+    if asked > most:
+        raise UsageError(f"resources.cpus: no machine here has {asked:g} processors; give {most:g} or less")
 
 
 def cores() -> int:

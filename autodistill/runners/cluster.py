@@ -6,6 +6,7 @@ Imports neither torch nor Tune before they are needed: a Ray starts beside that.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import threading
@@ -18,6 +19,7 @@ from ray._private import ray_constants
 from ..spec import StudyError, UsageError
 from . import Work, cores
 from .room import private_folder, sweep
+from .watch import groups
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -58,7 +60,10 @@ class RayTune:
 
             return torch.cuda.is_available()
         self._connect()
-        return bool(ray.cluster_resources().get("GPU", 0) > 0)
+        return ray.cluster_resources().get("GPU", 0) > 0 or any(group.resources.get("GPU", 0) for group in groups())
+
+    def cpus(self) -> float:
+        return cores() if self.address is None else math.inf  # a cluster says so itself: see `fit`
 
     def begin(self) -> None:
         """Starts a Ray of our own beside what the driver has to do before the first job. Does nothing a second time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,9 @@ class Replay:
 
     def sees_cuda(self) -> bool:
         return False
+
+    def cpus(self) -> float:
+        return math.inf
 
     def run(self, study: Study, after: Callable[[], None], say: Callable[[str], None] = print) -> None:
         study.workers, study.clock = self.workers, lambda: self.clock

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..distill.jobs import Job, attempt
 from ..spec import OutOfMemory
-from . import Work
+from . import Work, cores
 from .attempts import Attempts
 from .marks import Process
 
@@ -20,6 +20,9 @@ class Serial:
         import torch
 
         return torch.cuda.is_available()
+
+    def cpus(self) -> float:
+        return cores()
 
     def begin(self) -> None:
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,9 +76,7 @@ class Watch:
 
     def _most(self) -> int | None:
         """How many workers an autoscaler makes room for at most, by its configuration; None without one."""
-        config = ray._private.state.state.get_cluster_config()
-        groups = [] if config is None else config.node_group_configs
-        found = [_fits(group.resources, self.resources) * _count(group.max_count) for group in groups]
+        found = [_fits(group.resources, self.resources) * _count(group.max_count) for group in groups()]
         return sum(found) if found else None
 
 
@@ -102,6 +100,12 @@ def _servers() -> list[_Server]:
         with contextlib.suppress(psutil.Error):
             found += [_Server(name, process) for name in SERVERS if process.name() == name]
     return found
+
+
+def groups() -> Sequence[Any]:
+    """The kinds of nodes that an autoscaler can start, by its configuration; none without one."""
+    config = ray._private.state.state.get_cluster_config()
+    return [] if config is None else list(config.node_group_configs)
 
 
 def _count(most: int) -> int:

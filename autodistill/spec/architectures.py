@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter, field_validator
@@ -13,6 +14,8 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Stages = Annotated[int, Field(ge=2, le=4)]
 Side = Annotated[int, Field(ge=1, le=1024)]
+MOST = 65536
+"""The largest number among the arguments of a timm model: no depth, width or side there is larger."""
 
 
 class MLP(Value):
@@ -77,7 +80,7 @@ class ViT(Value):
     heads: Annotated[int, Field(ge=1, le=1024)]
     head_width: Annotated[int, Field(ge=1, le=1024)] = 16
     patch_size: Side = 4
-    mlp_ratio: Annotated[float, Field(gt=0, le=64)] = 4.0
+    mlp_ratio: Annotated[float, Field(ge=0.1, le=64)] = 4.0
 
 
 class ConvNeXt(Value):
@@ -116,6 +119,14 @@ class Timm(Value):
     name: str
     arguments: dict[str, JsonValue] = {}
 
+    @field_validator("arguments")
+    @classmethod
+    def _can_be_built(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        large = next((number for number in _numbers(arguments) if abs(number) > MOST), None)
+        if large is not None:
+            raise ValueError(f"{large:.60g} is wrong: give numbers from {-MOST} to {MOST}")
+        return arguments
+
 
 class Imported(Value):
     """One's own module: `factory` is "package.module:function", called with `arguments`; takes the data's raw numbers."""
@@ -129,6 +140,15 @@ class Imported(Value):
     @classmethod
     def _names_a_function(cls, value: str) -> str:
         return check_import(value)
+
+
+def _numbers(value: JsonValue) -> Iterator[int | float]:
+    """All numbers within a value."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
 
 
 def check_import(value: str) -> str:

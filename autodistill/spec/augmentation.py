@@ -15,7 +15,7 @@ class RandAugment(Value):
     identity, rotate, shear_x, shear_y, translate_x, translate_y, brightness, contrast, solarize.
     """
 
-    operations: Annotated[int, Field(ge=1)] = 2
+    operations: Annotated[int, Field(ge=1, le=100)] = 2
     magnitude: Annotated[float, Field(ge=0, le=10)] = 9.0
 
 
@@ -29,10 +29,10 @@ class Augmentation(Value):
 
     version: ClassVar[int] = 1  # of the views: raise it when their pixels change
     flip: bool = False
-    crop: Annotated[int, Field(ge=0)] = 0
-    cutout: Annotated[int, Field(ge=0)] = 0
+    crop: Annotated[int, Field(ge=0, le=4096)] = 0
+    cutout: Annotated[int, Field(ge=0, le=4096)] = 0
     randaugment: RandAugment | None = None
-    mixup: Annotated[float, Field(gt=0)] | None = None
+    mixup: Annotated[float, Field(ge=0.001, le=1000)] | None = None
 
     def of_images(self) -> list[str]:
         """The options that are on and take images only."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ByteSize,
     Field,
@@ -21,10 +22,11 @@ from .domains import RANGES, Choice, Int, Params, Uniform, fill, searchable, wro
 from .objectives import OBJECTIVE, CrossEntropy, Objective
 from .optional import with_optionals
 from .outside import Normalise
+from .paths import FilePath
 from .recipe import RECIPE, Recipe
 from .search import Search
 from .task import Import, TaskSpec
-from .value import AsTuple, Value
+from .value import AsTuple, Seed, Value
 
 INIT: TypeAdapter[Any] = TypeAdapter(Literal["random", "from_teacher"])
 GUIDANCE: TypeAdapter[Any] = TypeAdapter(Literal["serial", "dense"])
@@ -59,7 +61,7 @@ class Teacher(Value):
     architecture: Architecture | None = None
     recipe: Recipe | None = None
     objective: Objective = Objective(ce=CrossEntropy())
-    checkpoint: str | None = None
+    checkpoint: FilePath | None = None
     pretrained: bool = False
     normalise: Normalise | None = None
     factory: Import | None = Field(default=None, alias="import")
@@ -121,8 +123,8 @@ class Assistants(Value):
     `guidance`, which may be searched: `serial` teaches each network by the one above it, `dense` by all above it.
     """
 
-    at_most: Annotated[int, Field(ge=0)]
-    at_least: Annotated[int, Field(ge=0)] = 0
+    at_most: Annotated[int, Field(ge=0, le=100)]
+    at_least: Annotated[int, Field(ge=0, le=100)] = 0
     ladder: Annotated[tuple[Architecture, ...], AsTuple] = ()
     objective: Objective | None = None
     recipe: Recipe | None = None
@@ -156,12 +158,19 @@ def _bytes(value: Any) -> Any:
     return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
 
 
+def _gpus(value: float) -> float:
+    """Ray's rules: a share of one GPU, not too small a one, or whole GPUs."""
+    if 0 < value < 0.01 or value > 1 and value != int(value):
+        raise ValueError(f"{value:g} is wrong: give 0, a share from 0.01 to 1, or a whole number of GPUs")
+    return value
+
+
 class Prices(Value):
     """Of the resources of one trial: money for an hour in an ISO 4217 `currency`, and the watts that they draw."""
 
-    per_hour: Annotated[float, Field(ge=0)] | None = None
+    per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
-    watts: Annotated[float, Field(ge=0)] | None = None
+    watts: Annotated[float, Field(ge=0, le=1e9)] | None = None
 
 
 class Resources(Value):
@@ -171,16 +180,16 @@ class Resources(Value):
     the report: what the search has cost.
     """
 
-    cpus: Annotated[float, Field(gt=0)] = 1.0
-    gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 1
-    cache_limit: Annotated[int, Field(ge=1), BeforeValidator(_bytes)] = 20_000_000_000
+    cpus: Annotated[float, Field(ge=0.1, le=1e6)] = 1.0
+    gpus: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_gpus)] | Literal["auto"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    cache_limit: Annotated[int, Field(ge=1, le=10**18), BeforeValidator(_bytes)] = 20_000_000_000
     prices: Prices | None = None
 
 
 class Spec(Value):
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    seed: int = 0
+    seed: Seed = 0
     task: TaskSpec
     teacher: Teacher
     student: Student

@@ -18,6 +18,8 @@ from .value import AsTuple, Value
 Params = Mapping[str, Any]
 Location = tuple[int | str, ...]
 Faults = list[Any]
+LEAST, NARROW = 1e-15, 1e-9
+"""The smallest end of a range besides 0, and how far apart two ends are at least, as a share of the larger one."""
 BROKEN: Any = object()
 """Stands in a tree for a domain that is wrong."""
 
@@ -30,6 +32,16 @@ class _Range(Value):
     def _is_not_empty(self) -> Self:
         if self.low > self.high:
             raise ValueError(f"[{self.low}, {self.high}] is empty: the low end comes first")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> Self:
+        """Samplers divide by the distance of the ends."""
+        tiny = [end for end in (self.low, self.high) if 0 < abs(end) < LEAST]
+        if tiny:
+            raise ValueError(f"{tiny[0]:g} is too near 0 to be searched; give 0, or {LEAST:g} or more")
+        if 0 < self.high - self.low < NARROW * max(abs(self.low), abs(self.high)):
+            raise ValueError(f"[{self.low}, {self.high}] is too narrow to be searched; give one value, or a wider range")
         return self
 
     def ends(self) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,13 +60,14 @@ def _places(task: TaskSpec, folder: Path) -> dict[str, str]:
     found = {} if task.unlabelled is None else {"unlabelled": _whole(task.unlabelled, folder)}
     if kind == "npz":
         return {"dataset": whole}
-    named = kind in ("folder", "wds") or kind == "hfds" and Path(whole).is_dir()
+    named = kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole)
     return found | ({"dataset": f"{kind}/{whole}"} if named else {})
 
 
 def _whole(name: str, folder: Path) -> str:
-    path = Path(name).expanduser()
-    found = path if path.exists() and not (folder / path).exists() else folder / path
+    path = os.path.expanduser(name)
+    beside = folder / path
+    found = Path(path) if os.path.exists(path) and not os.path.exists(beside) else beside
     return str(found.absolute())
 
 

@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, mod
 
 from .value import AsTuple, Value
 
-Weight = Annotated[float, Field(ge=0)] | Literal["rest"]
+Weight = Annotated[float, Field(ge=0, le=1e6)] | Literal["rest"]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Temperature = Annotated[float, Field(gt=0)]
-Factor = Annotated[float, Field(ge=0)]
+Temperature = Annotated[float, Field(ge=0.01, le=1000)]
+Factor = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Pair(Value):
@@ -112,7 +112,7 @@ class Attention(FeatureTerm):
 
     version: ClassVar[int] = 1
     kind: Literal["activations", "maps", "relations"] = "activations"
-    relation_heads: Annotated[int, Field(ge=1)] | None = None
+    relation_heads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @model_validator(mode="after")
     def _only_relations_have_heads(self) -> Self:

@@ -7,20 +7,23 @@ from typing import Annotated
 from pydantic import Field
 
 from .architectures import Architecture
+from .paths import FilePath
 from .value import AsTuple, Value
+
+Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
 class Normalise(Value):
     """What a network from outside expects: (x / scale - mean) / std by channel. `scale`: 255 where data are bytes, else 1."""
 
-    mean: Annotated[tuple[float, ...], AsTuple]
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], AsTuple]
-    scale: Annotated[float, Field(gt=0)] | None = None
+    mean: Annotated[tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], AsTuple]
+    std: Annotated[tuple[Scale, ...], AsTuple]
+    scale: Scale | None = None
 
 
 class Own(Value):
     """A student made by hand: its weights and, unless it is a stage of a study, its architecture."""
 
-    checkpoint: str
+    checkpoint: FilePath
     architecture: Architecture | None = None
     normalise: Normalise | None = None

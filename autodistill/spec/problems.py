@@ -26,10 +26,10 @@ WAYS = {
     "bool_type": "true or false",
     "tuple_type": "a list",
     "dict_type": "keys and values",
-    "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "{ge:g} or more",
-    "less_than": "a number below {lt:g}",
-    "less_than_equal": "{le:g} or less",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "{le} or less",
     "literal_error": "{expected}",
     "byte_size": "bytes, or a text such as 20 GB",
     "byte_size_unit": "bytes, or a text such as 20 GB",
@@ -78,9 +78,9 @@ def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]
 
 
 def _is_other_form(path: Path, lines: list[Line], found: dict[Path, list[Line]]) -> bool:
-    """Whether these only say that a mapping, which has errors of its own, is no text."""
+    """Whether these only say that a mapping, which has errors of its own, is no text and no word."""
     inner = any(len(other) > len(path) and other[: len(path)] == path for other in found)
-    return inner and all(line["type"] == "string_type" for line in lines)
+    return inner and all(line["type"] in ("string_type", "literal_error") for line in lines)
 
 
 def _path_in(raw: Any, location: Path, kind: str) -> Path:
@@ -144,8 +144,13 @@ def _way(line: Line, raw: Any, path: Path) -> str:
     if kind in ("model_type", "model_attributes_type", "dataclass_type"):
         return f"keys and values; the keys are {', '.join(keys_at(path))}"
     if kind in WAYS:
-        return WAYS[kind].format(**line.get("ctx", {}))
+        return WAYS[kind].format(**{name: _plain(value) for name, value in line.get("ctx", {}).items()})
     return f"what pydantic takes: {text[:1].lower()}{text[1:]}"
+
+
+def _plain(bound: Any) -> Any:
+    """As YAML has it."""
+    return f"{bound:g}" if isinstance(bound, float) else "false" if bound == "False" else bound
 
 
 def shown(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from .augmentation import Augmentation
-from .value import Value
+from .value import Count, Value
 
 
 class Recipe(Value):
@@ -20,18 +20,18 @@ class Recipe(Value):
     """
 
     version: ClassVar[int] = 2  # of the training loop: raise it when its numerics change
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    epochs: Count
+    batch_size: Count = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 3e-3
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     outputs_dtype: Literal["float32", "float16"] = "float32"
-    outputs_top: Annotated[int, Field(ge=1)] | None = None
+    outputs_top: Count | None = None
     augmentation: Augmentation | None = None
-    views: Annotated[int, Field(ge=1)] | Literal["fresh"] | None = None
+    views: Count | Literal["fresh"] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -9,18 +9,19 @@ from pydantic import Field, JsonValue, model_validator
 
 from .domains import wrong
 from .outside import Own
-from .value import AsTuple, Value
+from .value import AsTuple, Count, Seed, Value
 
 Size = Literal["params", "macs", "bytes"]
 Params = dict[str, JsonValue]
+Amount = Annotated[int, Field(ge=1, le=10**18)]
 
 
 class Limits(Value):
     """The largest student that may be proposed."""
 
-    params: Annotated[int, Field(ge=1)] | None = None
-    macs: Annotated[int, Field(ge=1)] | None = None
-    bytes: Annotated[int, Field(ge=1)] | None = None
+    params: Amount | None = None
+    macs: Amount | None = None
+    bytes: Amount | None = None
 
 
 class Halving(Value):
@@ -29,9 +30,9 @@ class Halving(Value):
     At each of these rungs the best `share` goes on, and all that nothing of at most their size beats.
     """
 
-    first: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    factor: Annotated[float, Field(gt=1)] = 2.0
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    first: Annotated[float, Field(ge=1e-6, lt=1)] = 0.5
+    factor: Annotated[float, Field(ge=1.01, le=1000)] = 2.0
+    share: Annotated[float, Field(ge=0.001, lt=1)] = 0.75
 
     def at(self, rung: int) -> float:
         """The share of the epochs that are over at a rung; the first rung is 0."""
@@ -57,10 +58,10 @@ class Search(Value):
     the share `tolerate_failures` of the finished trials has failed, and at least three.
     """
 
-    trials: Annotated[int, Field(ge=1)]
+    trials: Count
     objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
     sampler: Literal["auto", "gain", "tpe", "gp", "nsga2", "random"] = "auto"
-    seed: int = 0
+    seed: Seed = 0
     limits: Limits = Limits()
     guard: bool = True
     halving: Halving | Literal[False] = Halving()

@@ -12,7 +12,7 @@ from .architectures import AnyArchitecture, describe
 from .augmentation import Augmentation
 from .objectives import CrossEntropy, Objective
 from .recipe import Recipe
-from .value import AsTuple, Value, digest
+from .value import AsTuple, Seed, Value, digest
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -25,7 +25,7 @@ class Split(Value):
 
     validation: Share = 0.15
     test: Share = 0.15
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from .architectures import check_import
+from .paths import FilePath, check_path
 from .stage import Split
 from .value import AsTuple, Value
 
@@ -45,7 +46,9 @@ def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
 
 
 def _check_name(value: str) -> str:
-    if value in NAMES or kind_of(value)[0] not in ("known", "torch"):
+    kind, name = kind_of(value)
+    if value in NAMES or kind not in ("known", "torch"):
+        check_path(name)
         return value
     near = difflib.get_close_matches(value, NAMES, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
@@ -65,15 +68,15 @@ class TaskSpec(Value):
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
     split: Split = Split()
-    samples: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
     labelled: Annotated[float, Field(gt=0, le=1)] | None = None
-    unlabelled: str | None = None
+    unlabelled: FilePath | None = None
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
     image_size: Side | Annotated[tuple[Side, Side], AsTuple] | None = None
     channels: Literal[1, 3] | None = None
     memory: Literal["auto", "resident", "stream"] = "auto"
     metric: Literal["accuracy"] = "accuracy"
-    folder: str | None = None
+    folder: FilePath | None = None
     fingerprint: str | None = None
     exact: bool = False
 

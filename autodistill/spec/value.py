@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Seed = Annotated[int, Field(ge=-(10**18), le=10**18)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Value(BaseModel):
