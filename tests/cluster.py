@@ -157,6 +157,12 @@ PROVIDER = {
     "disable_node_updaters": True,
     "disable_launch_config_check": True,
 }
+AUTOSCALER = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
+
+COMMANDS = (
+    *("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"),
+    *("head_start_ray_commands", "worker_start_ray_commands"),
+)
 
 
 @contextmanager
@@ -167,9 +173,13 @@ def autoscaling(root: Path) -> Iterator[str]:
         "cluster_name": "test",
         "max_workers": 2,
         "provider": PROVIDER,
-        "available_node_types": {"head": head, "workers": GROUP},
-        "head_node_type": "head",
+        "available_node_types": {"ray.head.default": head, "workers": GROUP},
+        "head_node_type": "ray.head.default",
         "idle_timeout_minutes": 0.1,
+        "upscaling_speed": 1.0,
+        "file_mounts_sync_continuously": False,
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
+        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter", *COMMANDS)},
     }
     (root / "cluster.yaml").write_text(json.dumps(config))
     with socket.socket() as free:
@@ -177,8 +187,9 @@ def autoscaling(root: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=0", f"--port={port}"]
     command += ["--include-dashboard=false", f"--autoscaling-config={root / 'cluster.yaml'}"]
-    environment = os.environ | {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
-    ours = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    ours = subprocess.Popen(
+        command, env=os.environ | AUTOSCALER, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     try:
         yield f"{ray.util.get_node_ip_address()}:{port}"
     finally:

@@ -2,8 +2,8 @@
 
 Every worker has a trial at all times: a job, or idling until there is one. Tune would let go of an actor that has none, and
 gives a trial whose new actor is still starting (some seconds: it imports torch) to the next one that is free: with jobs
-that are shorter than a start, one actor would do them all, one after the other. Where a cluster can grow, an idle worker is
-let go after a while, and work that waits asks for more of them.
+that are shorter than a start, one actor would do them all, one after the other. On a cluster an idle worker is let go after
+a while, and work that waits asks for more of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .watch import RayEnded, Watch
 
 IDLE_SECONDS = 0.05
 LET_GO_SECONDS = 30.0
-"""So long a worker idles on a cluster that can grow, and shrink."""
+"""So long a worker idles on a cluster, which may shrink."""
 DOUBT_SECONDS = 30.0
 """So long after a worker was lost Ray may find that its node was: it asks a node five times, every three seconds."""
 
@@ -141,18 +141,19 @@ class Jobs(Searcher):  # type: ignore[misc]
         return {"job": job.dump(), "mark": running.mark.name}
 
     def wanted(self) -> int:
-        """How many trials there should be: one for each worker that fits now.
+        """How many trials there should be: on a Ray of our own one for each worker that fits.
 
-        Where more can come, one that would idle has a place only where its worker is there already; and work that waits
-        while all are busy asks for as many workers again, so that a cluster at zero grows, and one of a thousand soon.
+        A cluster may grow and shrink. There, one that would idle has a place only where its worker is there already; and
+        work that waits while all are busy asks for some workers more, so that a cluster at zero grows too. Where none
+        comes, the next worker that is free takes it.
         """
         now, most = self.watch.view.workers, self.watch.view.most
-        if most is None or most <= now:
+        if self.watch.is_own:
             return now
-        here = len(self.running) + len(self.idle)
         if self.upcoming is None:
-            return here + min(1, self.freed)
-        return min(most, max(2 * now, 1))
+            return len(self.running) + len(self.idle) + min(1, self.freed)
+        more = now + max(1, now // 4)
+        return more if most is None else min(most, more)
 
     def must_end(self) -> bool:
         """Whether nothing is left to do; else looks for the next job, unless one is waiting to be taken."""
@@ -185,8 +186,7 @@ class Jobs(Searcher):  # type: ignore[misc]
         """Whether a worker that idles goes on idling: until there is a job, or nothing left to do, or nobody has needed it."""
         if self.must_end() or self.upcoming is not None:
             return False
-        can_grow = self.watch.view.most is not None
-        return not (can_grow and time.monotonic() - self.idle[trial_id] > LET_GO_SECONDS)
+        return self.watch.is_own or time.monotonic() - self.idle[trial_id] <= LET_GO_SECONDS
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:  # see `died`
@@ -240,7 +240,7 @@ class Jobs(Searcher):  # type: ignore[misc]
             return death
         gone = isinstance(lost.error, RayActorError) and lost.error.preempted
         gone = gone or (process is not None and process.node in self.watch.view.dead)
-        if gone or self.watch.is_local or time.monotonic() - lost.at > DOUBT_SECONDS:
+        if gone or self.watch.is_own or time.monotonic() - lost.at > DOUBT_SECONDS:
             mark.path.unlink(missing_ok=True)
             return death
         return None
@@ -329,10 +329,10 @@ def _check_room(work: Work, watch: Watch, say: Callable[[str], None]) -> None:
     """Raises UsageError where no node has room for a worker, nor will have."""
     resources, view = work.spec.resources, watch.view
     what = f"{resources.cpus:g} CPUs and {float(resources.gpus or 0):g} GPUs"
-    if not view.workers and not view.most:
+    if not view.workers and (watch.is_own or view.most == 0):
         raise UsageError(f"resources: no node has {what}; ask for less")
     if not view.workers:
-        say(f"no node has {what} yet; waiting for the cluster to grow")
+        say(f"no node has {what} yet; waiting for one to join the cluster")
 
 
 def _path() -> list[str]:

@@ -37,15 +37,11 @@ class View:
 
 
 class Watch:
-    """`view` is renewed every second. `is_local`: Ray is our own and runs below this process.
-
-    Raises what Ray does where none answers.
-    """
+    """`view` is renewed every second; `is_own`: this Ray is not a cluster. Raises what Ray does where none answers."""
 
     def __init__(self, resources: Resources, *, own: bool) -> None:
         self.resources = resources
-        self._servers = _servers() if own else []
-        self.is_local = bool(self._servers)
+        self.is_own, self._servers = own, _servers() if own else []
         self.view = self.look()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
