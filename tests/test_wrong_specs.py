@@ -606,6 +606,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "aborts_at_once:function": ("ended its process by SIGABRT", "it last wrote: going down", "import aborts_at_once"),
     "aborts:function": ("ended its process by SIGABRT", "run it alone"),
     "faults:function": ("ended its process by SIGSEGV", "run it alone"),
+    "os:abort": ("ended its process by SIGABRT", "run it alone"),
     "exits:function": ("ended its process with exit code 0", "run it alone"),
 }
 MODULES = {
