@@ -14,7 +14,7 @@ from .distill import Data, open_data, time_steps
 from .distill.artifacts import build_for
 from .facts import facts
 from .imports import reason
-from .measure import evaluate
+from .measure import evaluate, memory_bytes
 from .prepare import load_data, own_of, space_of
 from .runners import check_cpus, cores
 from .space import Space
@@ -22,6 +22,8 @@ from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, Usag
 from .store import Store
 
 TIMED = 5
+IN_TRAINING = 4
+"""Times its weights: gradients and AdamW's two moments stand beside them."""
 GUARDED = 0.3
 """The share of trials that end on a frontier, roughly: these have twins."""
 
@@ -37,9 +39,23 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
         space = space_of(spec, splits, store)
         found = facts(space, splits, own_of(spec, splits, store))
         found["dark"] = [_dark(store, spec, teacher) for teacher in space.teachers]
-        if timed and (not spec.resources.gpus or torch.cuda.is_available()):
+        if timed and (large := _too_large(space)):
+            found["cautions"].append(large)
+        elif timed and (not spec.resources.gpus or torch.cuda.is_available()):
             found["seconds"] = estimate(space, store, splits, workers)
     return found
+
+
+def _too_large(space: Space) -> str | None:
+    """Why nothing is timed: to train one of these here, this process might be ended for want of memory."""
+    students = [one for one in space.architectures()[0] if space.within_limits(one)]
+    trained = [network.architecture for network in space.teachers if isinstance(network, Stage)]
+    largest = max([*trained, *space.ladder, *students], key=lambda one: space.sizes(one).params)
+    need, most = IN_TRAINING * space.sizes(largest).bytes, memory_bytes()
+    if need <= most:
+        return None
+    what = f"{describe(largest)} takes {need / 1e9:,.1f} GB in training, and this machine has {most / 1e9:,.1f} GB of memory"
+    return f"no time is estimated: {what}"
 
 
 def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:

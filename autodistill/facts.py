@@ -7,9 +7,9 @@ from typing import Any
 
 from .data import Splits
 from .edges import check_edges
-from .measure import Sizes
+from .measure import Sizes, memory_bytes
 from .space import Space
-from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, describe, located
+from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, Value, describe, located
 from .spec.domains import domains
 from .stats import wilson
 from .study.caches import bytes_a_sample, check_limit
@@ -29,7 +29,7 @@ def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[s
     """
     with located("teacher.architecture"):
         for teacher in space.teachers:
-            space.sizes(teacher.architecture)
+            _check_memory(teacher.architecture, space.sizes(teacher.architecture), "give a smaller one")
     with located("student.architecture"):
         architectures, everything = space.architectures()
         sized = [(one, space.sizes(one)) for one in architectures]
@@ -38,6 +38,9 @@ def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[s
     allowed = [size for one, size in sized if space.within_limits(one)]
     if not allowed:
         raise UsageError(_nothing_left(space, [size for _, size in sized]))
+    with located("student.architecture"):
+        largest, size = max((pair for pair in sized if space.within_limits(pair[0])), key=lambda pair: pair[1].params)
+        _check_memory(largest, size, "set search.limits.params")
     return {
         "study": space.spec.study,
         "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
@@ -52,6 +55,14 @@ def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[s
         "gpus": space.spec.resources.gpus,
         "cautions": _cautions(space),
     }
+
+
+def _check_memory(architecture: Value, size: Sizes, way: str) -> None:
+    """Raises UsageError when this machine cannot even hold the weights: the system would end the process without a word."""
+    most = memory_bytes()
+    if size.bytes > most:
+        what = f"{describe(architecture)} takes {size.bytes / 1e9:,.0f} GB for its weights"
+        raise UsageError(f"{what}, and this machine has {most / 1e9:,.0f} GB of memory; {way}")
 
 
 def _cautions(space: Space) -> list[str]:

@@ -34,11 +34,12 @@ _imported: set[str] = set()
 def probe(path: str, arguments: Mapping[str, Any]) -> None:
     """Calls what `path` names in a process of its own first: code that ends its process must not end this one.
 
-    Once for each call, and not where this process has the module for other reasons. What the function raises is said
-    when it is called here. Raises UsageError when the process does not come back.
+    Once for each call, and not where a caller's own code has imported the module before (Python's own modules count for
+    nothing here). What the function raises is said when it is called here. Raises UsageError when the process does not
+    come back.
     """
     place = path.partition(":")[0]
-    if place in _imported or place not in sys.modules:
+    if place in _imported or place not in sys.modules or place.partition(".")[0] in sys.stdlib_module_names:
         _imported.add(place)
         _probed(path, json.dumps(arguments, sort_keys=True))
 

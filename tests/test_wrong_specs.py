@@ -117,6 +117,26 @@ def unprintable() -> None:
     raise Unprintable
 
 
+class Closed(dict[str, Any]):
+    """As a file of arrays that was closed before it is read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise OSError("the file is closed")
+
+
+def closed() -> Closed:
+    return Closed(x=1, y=2)
+
+
+class NoArray:
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise KeyError("no column")
+
+
+def no_arrays() -> Any:
+    return NoArray(), NoArray()
+
+
 def five_classes() -> nn.Module:
     return nn.Linear(4, 5)
 
@@ -482,6 +502,14 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
         lambda: {key: array for key, array in with_test().items() if key != "y_test"},
         ("has x_train, y_train, x_test", "give x and y, or x_train"),
     ),
+    "a test split beside a pool": (
+        lambda: good() | {"x_test": good()["x"], "y_test": good()["y"]},
+        ("has x, y and x_test, y_test", "give x and y, or x_train, y_train, x_test and y_test"),
+    ),
+    "a pool beside a test split": (
+        lambda: with_test() | good(),
+        ("has x_train, y_train, x_test, y_test and x, y", "give x and y"),
+    ),
     "an unseen test label": (lambda: with_test() | {"y_test": np.full(9, 3)}, ("y_test row 0", "3", "labels up to 2")),
     "another shape of test samples": (
         lambda: with_test() | {"x_test": np.zeros((9, 2))},
@@ -606,6 +634,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "aborts_at_once:function": ("ended its process by SIGABRT", "it last wrote: going down", "import aborts_at_once"),
     "aborts:function": ("ended its process by SIGABRT", "run it alone"),
     "faults:function": ("ended its process by SIGSEGV", "run it alone"),
+    "os:abort": ("ended its process by SIGABRT", "run it alone"),
     "exits:function": ("ended its process with exit code 0", "run it alone"),
 }
 MODULES = {
@@ -619,13 +648,21 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("name", [*IMPORTS, f"{__name__}:leaves", f"{__name__}:ragged"])
+OF_DATA: dict[str, tuple[str, ...]] = {
+    f"{__name__}:leaves": (),
+    f"{__name__}:ragged": (),
+    f"{__name__}:closed": ("reading what", "closed returned failed with OSError: the file is closed"),
+    f"{__name__}:no_arrays": ("x cannot be made an array (KeyError: 'no column')",),
+}
+
+
+@pytest.mark.parametrize("name", [*IMPORTS, *OF_DATA])
 def test_imported_data(name: str, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     text, _ = changed(DATASET, f"dataset: {{import: '{name}'}}")
     for module, source in MODULES.items():
         (tmp_path / f"{module}.py").write_text(source)
-    names(refused(write(tmp_path, text)), "task.dataset", name, *IMPORTS.get(name, ()))
+    names(refused(write(tmp_path, text)), "task.dataset", name, *(IMPORTS | OF_DATA)[name])
 
 
 @pytest.mark.parametrize("name", IMPORTS)
@@ -673,6 +710,7 @@ MODELS: list[tuple[str, str, tuple[str, ...]]] = [
     ("{params: 1000000}", "{params: 3}", ("search.limits", "raise the limits")),
     ("width: 8}", "width: 800}", ("assistants.ladder[1]", "mlp depth=1 width=800", "an assistant stands in between")),
     ("1 MB", "100", ("resources.cache_limit", "above the limit of 100", "raise it")),
+    (TEACHER, "{family: mlp, depth: 1000, width: 65536}", ("teacher.architecture: ", "GB for its weights", "this machine has")),
 ]
 
 
@@ -680,6 +718,22 @@ MODELS: list[tuple[str, str, tuple[str, ...]]] = [
 def test_models(old: str, new: str, words: tuple[str, ...], tmp_path: Path, refused: Callable[..., str]) -> None:
     text, _ = changed(old, new)
     names(refused(write(tmp_path, text, images())), *words)
+
+
+def test_students_beyond_the_memory(tmp_path: Path, refused: Callable[..., str]) -> None:
+    spec = write(
+        tmp_path, BASE.replace("{int: [1, 4]}", "{choice: [4, 65536]}").replace("depth: 1, width: {", "depth: 99, width: {")
+    )
+    names(
+        refused(spec, "search.limits={}"), "student.architecture: ", "width=65536", "GB for its weights", "search.limits.params"
+    )
+
+
+def test_no_time_is_taken_of_what_may_not_be_trained_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load(write(tmp_path))
+    monkeypatch.setattr("autodistill.check.memory_bytes", lambda: 1_000)
+    found = check(spec)
+    assert "seconds" not in found and "mlp depth=2 width=16 takes 0.0 GB in training" in found["cautions"][-1]
 
 
 @pytest.mark.parametrize("old", [STUDENT, TEACHER])

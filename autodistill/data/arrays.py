@@ -46,6 +46,10 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     if keys is None:
         there = ", ".join(map(str, arrays)) or "nothing"
         raise DataError(f"{name} has {there}; give x and y, or x_train, y_train, x_test and y_test")
+    others = [key for form in FORMS for key in form if key in arrays and key not in keys]
+    if others:
+        both = f"{', '.join(keys)} and {', '.join(others)}"
+        raise DataError(f"{name} has {both}; give x and y, or x_train, y_train, x_test and y_test")
     found: list[Any] = [_array(name, key, arrays[key]) for key in keys]
     for index in range(0, len(found), 2):
         found[index] = _numbers(name, keys[index], found[index])
@@ -136,7 +140,7 @@ def _array(name: str, key: str, value: Any) -> Any:
         raise DataError(f"{name}: {key} has a mask, and masked samples or values are not supported; {way}")
     try:
         return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, a tensor on a GPU
+    except Exception as error:  # rows of different lengths, a tensor on a GPU, whatever one's own class raises
         raise DataError(f"{name}: {key} cannot be made an array ({reason(error)}); give a numpy array") from None
 
 

@@ -106,7 +106,9 @@ def _returned(dataset: ImportedData) -> Any:
         probe(dataset.factory, dataset.arguments)
         function = import_function(dataset.factory)
         with running(call):
-            return function(**dataset.arguments)
+            found = function(**dataset.arguments)
+        with running(f"reading what {dataset.factory} returned"):
+            return {key: found[key] for key in found} if isinstance(found, Mapping) else found
     except UsageError as error:
         raise DataError(f"task.dataset.import: {error}") from error
 
