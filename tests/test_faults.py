@@ -119,6 +119,20 @@ def test_who_leaves_without_a_word_is_gone(tmp_path: Path) -> None:
     assert died(tmp_path, "leave").death().cause == "gone"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "*** SIGTERM received at time=1 on cpu 0 ***",
+        "[2026-01-01 01:01:01,001 E 1 2] rpc_client.h:204: Failed to connect to GCS\n*** SIGABRT received at time=1 on cpu 0 ***",
+    ],
+)
+def test_who_was_told_to_go_or_lost_its_ray_did_not_crash(tmp_path: Path, said: str) -> None:
+    mark = died(tmp_path, "leave")
+    with mark.path.open("a") as file:
+        file.write(said)
+    assert mark.death().cause == "gone"
+
+
 def test_a_mark_goes_with_its_job_however_that_ends(tmp_path: Path) -> None:
     mark = Mark(tmp_path, "key", "one")
     with mark.held(Process.own(), errors=True):

@@ -34,7 +34,10 @@ SIGNALS = {
     "Bus error": "SIGBUS",
     "Illegal instruction": "SIGILL",
 }
-FATAL = re.compile(rf"Fatal Python error: ({'|'.join(SIGNALS)})|\*\*\* (SIG\w+) received")
+FATAL = re.compile(rf"Fatal Python error: ({'|'.join(SIGNALS)})|\*\*\* ({'|'.join(SIGNALS.values())}) received")
+"""What Python and Ray say of a crash. Ray says the same of a SIGTERM, which is none."""
+RAY_DIED = re.compile(r"^\[.* [EFC] \d+ \d+\] (?!logging\.cc).*(GCS|[Rr]aylet)", re.MULTILINE)
+"""What a worker of Ray says before it ends itself because Ray has ended."""
 NOISE = re.compile(r"^(Extension modules:|Current thread|Thread 0x|\[|\*\*\*|\s*@|<no Python frame>|PC: @|$)")
 LINES, LONGEST = 6, 600
 
@@ -105,7 +108,7 @@ class Mark:
             return Death(cause="gone", words="it died without a word", path=self.path)
         _, memory, *lines = [*text.splitlines(), "", ""]
         fatal = FATAL.search(text)
-        if fatal is not None:
+        if fatal is not None and not RAY_DIED.search(text):
             return Death(cause="crash", words=f"{fatal[2] or SIGNALS[fatal[1]]}: {last_lines(lines)}", path=self.path)
         process = self.process()
         if process is not None and process.is_here() and memory_kills() > process.kills:
