@@ -342,7 +342,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"augmentation": {"flip": True}, "views": 0}, ".views", "0 is wrong: give 1 or more, or 'fresh'"),
     ({"augmentation": {}}, ".augmentation", "has nothing on"),
     ({"augmentation": {"flop": True}}, ".augmentation.flop", "did you mean 'flip'?"),
-    ({"augmentation": {"mixup": 0}}, ".augmentation.mixup", "0 is wrong: give a number above 0"),
+    ({"augmentation": {"mixup": 0}}, ".augmentation.mixup", "0 is wrong: give 0.001 or more"),
     ({"augmentation": {"crop": -1}}, ".augmentation.crop", "-1 is wrong: give 0 or more"),
     ({"augmentation": {"randaugment": {"magnitude": 11}}}, ".augmentation.randaugment.magnitude", "11 is wrong: give"),
 ]

@@ -33,6 +33,8 @@ RUNNERS = ["serial", pytest.param("ray", marks=pytest.mark.ray)]
 RECIPE = Recipe(epochs=1, batch_size=32, learning_rate=0.01, precision="float32")
 LABELS = Objective(ce=CrossEntropy(weight=1.0))
 GOOD = 4
+EXPLODES = {"epochs": 3, "batch_size": 16, "optimizer": "sgd", "weight_decay": 1.0}
+"""With a learning rate of 1000 each step multiplies all weights by -999."""
 
 
 class Counted(Plan):
@@ -243,7 +245,7 @@ def test_a_serial_search_that_is_killed_in_one_stage_again_and_again_goes_on(tin
 
 
 def test_a_retry_of_what_failed_is_given_a_fresh_start(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
+    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1000]}} | EXPLODES
     spec = tiny(student__recipe=recipe, search__trials=6, search__sampler="random", search__tolerate_failures=1.0)
     study = search(spec, out=tmp_path / "out", runner="serial")
     keys = [row["stage"] for row in study.rows() if row["state"] == "failed"]
@@ -316,7 +318,7 @@ def test_temporary_files_are_in_a_folder_of_one_user(tmp_path: Path, monkeypatch
 def test_a_search_in_which_all_fail_stops_and_says_what_and_the_way_out(
     tiny: Callable[..., Spec], tmp_path: Path, runner: str
 ) -> None:
-    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": 1e30}
+    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": 1000} | EXPLODES
     spec = tiny(student__recipe=recipe, search__trials=20, search__sampler="random", assistants__at_most=0)
     with pytest.raises(StudyError) as stopped:
         search(spec, out=tmp_path / "out", runner=runner)
@@ -326,7 +328,7 @@ def test_a_search_in_which_all_fail_stops_and_says_what_and_the_way_out(
 
 
 def test_the_limit_moves_and_does_not_make_another_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
+    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1000]}} | EXPLODES
     spec = tiny(student__recipe=recipe, search__trials=16, search__sampler="random")
     with pytest.raises(StudyError, match="finished trials failed"):
         search(spec, out=tmp_path / "out", runner="serial")
@@ -337,7 +339,7 @@ def test_the_limit_moves_and_does_not_make_another_study(tiny: Callable[..., Spe
 
 
 def test_few_failures_are_said_first_and_grouped_by_reason(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
+    recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1000]}} | EXPLODES
     spec = tiny(student__recipe=recipe, search__trials=12, search__sampler="random", search__tolerate_failures=1.0)
     study = search(spec, out=tmp_path / "out", runner="serial")
     found = summary(study.spec, study.rows(), study.chance)

@@ -61,7 +61,7 @@ def test_what_serial_trained_replayed_gives_the_same_trials(tiny: Callable[..., 
     spec = tiny(search={"trials": 14}, assistants__at_most=2, student__recipe={"epochs": 6, "learning_rate": 0.01})
     trained = open_study(spec, tmp_path / "trained", Store(tmp_path / "store"))
     reported = watched(trained)
-    Serial().run(trained, lambda: None)
+    Serial().run(trained, lambda: None, print)
 
     def answer(job: Job) -> Answer:
         if not job.trains:

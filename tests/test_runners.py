@@ -45,8 +45,10 @@ class TestContract:
         assert list(study.frontier()["role"]).count("teacher") == 0 < len(study.frontier())
 
     def test_a_stage_that_explodes_is_a_failed_trial(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
-        recipe = {"epochs": 2, "batch_size": 32, "learning_rate": {"choice": [0.01, 1e30]}}
-        study = search(tiny(student__recipe=recipe, search__trials=10), out=tmp_path / "out", runner=runner)
+        recipe = {"epochs": 3, "batch_size": 16, "optimizer": "sgd", "weight_decay": 1.0}
+        recipe |= {"learning_rate": {"choice": [0.01, 1000]}}
+        spec = tiny(student__recipe=recipe, search__trials=10, search__tolerate_failures=1.0)
+        study = search(spec, out=tmp_path / "out", runner=runner)
         found = counts(study.rows())
         assert found["failed"] > 0 < found["complete"] and sum(found.values()) == 10
         reasons = {row["reason"] for row in study.rows() if row["state"] == "failed"}

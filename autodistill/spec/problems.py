@@ -161,12 +161,12 @@ def shown(value: Any) -> str:
 
 def _nearest(word: Any, candidates: Sequence[str], first: Sequence[str] = ()) -> str:
     """Names the nearest of `first`, else of the `candidates`, else all of these."""
-    near = _near(word, first) or _near(word, candidates)
+    near = _near(word, first, 0.6) or _near(word, candidates)
     return f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(candidates))}"
 
 
-def _near(word: Any, candidates: Sequence[str]) -> str | None:
-    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5) if isinstance(word, str) else []
+def _near(word: Any, candidates: Sequence[str], cutoff: float = 0.5) -> str | None:
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff) if isinstance(word, str) else []
     return found[0] if found else None
 
 
