@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
-import ray  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from autodistill import spec as specs  # noqa: E402
@@ -150,63 +147,16 @@ def drained(root: Path) -> dict[str, Any]:
     return found
 
 
-GROUP = {"resources": {"CPU": 1, "object_store_memory": 100_000_000}, "node_config": {}, "min_workers": 0, "max_workers": 2}
-PROVIDER = {
-    "type": "fake_multinode",
-    "use_node_id_as_ip": True,
-    "disable_node_updaters": True,
-    "disable_launch_config_check": True,
-}
-AUTOSCALER = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
-
-COMMANDS = (
-    *("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"),
-    *("head_start_ray_commands", "worker_start_ray_commands"),
-)
-
-
-@contextmanager
-def autoscaling(root: Path) -> Iterator[str]:
-    """The address of a head without CPUs whose autoscaler starts raylets on this machine, two at most."""
-    head = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
-    config = {
-        "cluster_name": "test",
-        "max_workers": 2,
-        "provider": PROVIDER,
-        "available_node_types": {"ray.head.default": head, "workers": GROUP},
-        "head_node_type": "ray.head.default",
-        "idle_timeout_minutes": 0.1,
-        "upscaling_speed": 1.0,
-        "file_mounts_sync_continuously": False,
-        **{name: {} for name in ("auth", "docker", "file_mounts")},
-        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter", *COMMANDS)},
-    }
-    (root / "cluster.yaml").write_text(json.dumps(config))
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=0", f"--port={port}"]
-    command += ["--include-dashboard=false", f"--autoscaling-config={root / 'cluster.yaml'}"]
-    ours = subprocess.Popen(
-        command, env=os.environ | AUTOSCALER, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        yield f"{ray.util.get_node_ip_address()}:{port}"
-    finally:
-        os.killpg(ours.pid, signal.SIGKILL)
-        ours.communicate()
-
-
-def grown(root: Path) -> dict[str, Any]:
-    """An autoscaling group that stands at zero."""
-    with autoscaling(root) as address:
-        found = run(plan(root, jobs=20, seconds=2), address)
-        ray.init(address=address, logging_level="ERROR")
-        until = time.monotonic() + 60
-        while (nodes := sum(node["Alive"] for node in ray.nodes())) > 1 and time.monotonic() < until:
-            time.sleep(1)
-        ray.shutdown()
-    return found | {"nodes_in_the_end": nodes}
+def waited(root: Path) -> dict[str, Any]:
+    """A cluster without a CPU, to which a node comes after a while."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0}, shutdown_at_exit=False)
+    work = plan(root, jobs=6, seconds=1)
+    later = threading.Timer(10, lambda: cluster.add_node(num_cpus=1))  # a thread: no signal handlers at exit
+    later.start()
+    found = run(work, cluster.address)
+    later.join()
+    cluster.shutdown()
+    return found
 
 
 SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -214,7 +164,7 @@ SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "graceful": lambda root: replaced(root, graceful=True),
     "joined": joined,
     "drained": drained,
-    "grown": grown,
+    "waited": waited,
 }
 
 if __name__ == "__main__":

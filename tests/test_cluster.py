@@ -40,7 +40,7 @@ def test_a_node_that_is_told_to_go_loses_no_student(tmp_path: Path) -> None:
     assert found["stored"] == 16 and set(found["again"]) <= {"gone"}
 
 
-def test_a_cluster_at_zero_is_waited_for_and_shrinks_again(tmp_path: Path) -> None:
-    found = result("grown", tmp_path)
-    assert found["stored"] == 20 and found["nodes_in_the_end"] == 1
+def test_a_cluster_without_a_node_that_fits_is_waited_for(tmp_path: Path) -> None:
+    found = result("waited", tmp_path)
+    assert found["stored"] == 6 and not found["again"]
     assert found["lines"] == ["no node has 1 CPUs and 0 GPUs yet; waiting for one to join the cluster"]
