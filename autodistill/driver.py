@@ -154,6 +154,7 @@ def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
         raise UsageError(
             f"--store {asked}: {folder.path} keeps its stages in {before.root}; leave --store out or give another --out"
         )
+    store.open()
     if store.root == own.root:
         store.sweep()
     elif store.root.name == OWN_STORE and Folder(store.root.parent).exists():

@@ -13,6 +13,7 @@ from .errors import (
     StoreError,
     StudyError,
     UsageError,
+    is_full,
     located,
 )
 from .objectives import (
@@ -83,6 +84,7 @@ __all__ = [
     "chain",
     "describe",
     "digest",
+    "is_full",
     "load",
     "located",
     "parse",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import io
 import os
@@ -11,7 +10,7 @@ from typing import Any, Self
 
 from ruamel.yaml import YAML
 
-from ..spec import Spec, StudyError, UsageError, load
+from ..spec import Spec, StudyError, UsageError, is_full, load
 
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
@@ -35,9 +34,9 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("a")
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 raise
-            raise UsageError(f"--out {self.path} cannot be written to: {error.strerror}") from error
+            raise UsageError(f"--out {self.path} cannot be written to: {error.strerror}; give another --out") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -53,9 +52,10 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether a study is here. Raises UsageError for a record without its spec."""
-        if self.database.exists() and not self.spec.exists():
+        there = os.path.exists(self.database)  # where Path.exists would raise of a name that is too long
+        if there and not self.spec.exists():
             raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
-        return self.database.exists()
+        return there
 
     def read(self) -> Spec:
         """The resolved spec of the study. Raises UsageError when there is no study here."""
