@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import json
 import re
 import sys
@@ -38,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explained(arguments: argparse.Namespace, error: Exception) -> int:
-    from .spec import AutodistillError, SpecError
+    from .spec import AutodistillError, SpecError, is_full
 
     if arguments.debug:
         raise error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+    if is_full(error):
         return _failed(arguments, "no space left; free some, then give the same command again: it goes on from here", 1)
     problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
     known = isinstance(error, AutodistillError)

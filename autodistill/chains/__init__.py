@@ -54,7 +54,7 @@ class Home:
         known: str | None = None
         if store is None and folder.exists():
             with contextlib.closing(Record(folder.database, folder.read())) as record:
-                known = record.facts().get("store")
+                known = record.facts()["store"]
         kept = Path(store) if store else folder.path / (known or "store")
         place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
         return cls(folder=folder, store=kept, out=place)

@@ -78,7 +78,7 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
     spec = folder.read()
     record = Record(folder.database, spec)
     with contextlib.closing(record):
-        store = Store(folder.path / record.facts().get("store", "store"))
+        store = Store(folder.path / record.facts()["store"])
         spec, splits = load_data(spec, cuda=cuda)
         space, stages = space_of(spec, splits, store), Stages(store)
         found = rows(spec, stages, record)

@@ -75,7 +75,7 @@ def read_study(path: Path | str) -> Study:
     spec = folder.read()
     record = Record(folder.database, spec)
     with contextlib.closing(record):
-        stages = Stages(Store(folder.path / record.facts().get("store", "store")))
+        stages = Stages(Store(folder.path / record.facts()["store"]))
         found, known = rows(spec, stages, record), record.facts()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])

@@ -52,8 +52,9 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether a study is here. Raises UsageError for a record without its spec."""
-        there = os.path.exists(self.database)  # where Path.exists would raise of a name that is too long
-        if there and not self.spec.exists():
+        decided = os.path.exists(self.next_spec)  # a kill left the rest to be done: see _finish
+        there = os.path.exists(self.database) or decided  # Path.exists would raise of a name that is too long
+        if there and not decided and not self.spec.exists():
             raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
         return there
 
@@ -71,14 +72,13 @@ class Folder:
         return _changes(self.read(), spec, self.path, extend)
 
     def claim(self, spec: Spec) -> None:
-        """Makes the folder that of `spec`."""
+        """Makes the folder that of `spec`, whatever somebody has done to its spec.yaml."""
         text = dump(spec.document())
         if not self.spec.exists() or self.spec.read_text() != text:
             replace(self.spec, text.encode())
 
     def become(self, spec: Spec) -> None:
         """Puts the record in `draft`, and `spec`, in the place of what is here: at once, wherever it may be killed."""
-        assert not any(self.draft.with_name(self.draft.name + end).exists() for end in ENDS), "close the draft first"
         replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
         self._finish()
 

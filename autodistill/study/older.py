@@ -42,7 +42,7 @@ class Older:
         return found
 
     def store(self) -> Store:
-        return Store(self.path / self.facts.get("store", "store"))  # a kill at its very beginning left no fact
+        return Store(self.path / self.facts["store"])
 
     def refuse_other_teachers(self, keys: list[str]) -> None:
         """Raises UsageError when it is of other teachers or data, so that nothing of it could fit."""
