@@ -14,7 +14,7 @@ import pytest
 from autodistill.cli import main
 from autodistill.driver import Options, search
 from autodistill.report import redraw
-from autodistill.spec import Spec, StoreError, StudyError
+from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.folder import Folder
 from autodistill.study.record import Record
 from autodistill.study.schedule import Study
@@ -123,6 +123,9 @@ def test_stages_that_are_removed_while_a_search_runs_are_said_and_made_again(
     midway(remove)
     with pytest.raises(StoreError, match="no longer in .*store.*the same command again"):
         search(spec, out=out, runner="serial")
+    if not kept:
+        with pytest.raises(UsageError, match="has no trained teacher.*autodistill search"):
+            redraw(Folder(out))
     assert search(spec, out=out, runner="serial").finished()
     whole = search(spec, out=tmp_path / "whole", runner="serial")
     assert trials(out, spec) == trials(tmp_path / "whole", spec)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..spec import Spec
+from ..spec import Spec, UsageError
 from ..store import Store
 from ..study.folder import Folder, replace
 from ..study.own import beaten
@@ -91,12 +91,18 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
 
 
 def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Ahead]:
-    """Writes everything again from the record and the store. Raises UsageError when there is no study."""
+    """Writes everything again from the record and the store.
+
+    Raises UsageError when there is no study, or none whose teachers are stored.
+    """
     spec = folder.read()
     record = Record(folder.database, spec)
     store = Store(folder.path / record.facts()["store"])
     found, chance, outlook = rows(spec, Stages(store), record), record.facts()["chance"], record.facts().get("outlook")
     record.close()
+    if not found:
+        place = folder.path
+        raise UsageError(f"{place} has no trained teacher; run: autodistill search {folder.spec} --out {place}")
     write(folder.path, spec, found, chance, outlook)
     return spec, found, chance, outlook
 
