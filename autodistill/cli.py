@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import errno
 import json
 import os
 import re
@@ -72,11 +71,11 @@ def _flush_c() -> None:
 
 def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
     from .imports import text_of
-    from .spec import AutodistillError, SpecError
+    from .spec import AutodistillError, SpecError, is_full
 
     if arguments.debug:
         raise error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in text_of(error):
+    if is_full(error):
         return _failed(arguments, "no space left; free some, then give the same command again: it goes on from here", 1)
     problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
     known = isinstance(error, AutodistillError)

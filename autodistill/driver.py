@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from .progress import Progress
 from .report.write import write
 from .runners import Runner, check_cpus, marks, runner_of
 from .space import Space, domains_of
-from .spec import Spec, StudyError, UsageError
+from .spec import Spec, StoreError, StudyError, UsageError
 from .store import Store
 from .study.first import configurations
 from .study.folder import Folder, comparable
@@ -71,9 +71,13 @@ def search(
     try:
         with folder:
             study = prepare(spec, folder, runner, options)
-            with contextlib.closing(study.record), Progress(console) as progress:
-                _say_what_is_kept(study, progress)
-                _go_on(study, folder, runner, options, progress)
+            try:
+                with contextlib.closing(study.record), Progress(console) as progress:
+                    _say_what_is_kept(study, progress)
+                    _go_on(study, folder, runner, options, progress)
+            finally:
+                folder.write(study.spec)  # no command would read the study without it
+            _check(study)
     finally:
         runner.end()
     return study
@@ -99,8 +103,8 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
         facts(space, splits, own)  # refuses what check would refuse
         notes["first"] = configurations(space, own)
     if record is None:
-        _begin(folder, spec, options, older, space, store)
-    record = record or Record(folder.database, spec, space.domains)
+        _begin(folder, spec, options, older, space, store, notes)
+        record = Record(folder.database, spec, space.domains)
     folder.claim(spec, record)
     if record.facts().get("own") != notes["own"]:
         notes["drawn"] = None  # its picture is of another one
@@ -133,24 +137,27 @@ def _refuse_from(folder: Folder, asked: str | None, known: str | None) -> None:
         )
 
 
-def _begin(folder: Folder, spec: Spec, options: Options, older: Older | None, space: Space, store: Store) -> None:
-    """Makes room for a new record; one with what fits of an older study is there whole or not at all."""
+def _begin(
+    folder: Folder,
+    spec: Spec,
+    options: Options,
+    older: Older | None,
+    space: Space,
+    store: Store,
+    notes: Mapping[str, Any],
+) -> None:
+    """Makes a new record, with what fits of an older study and what is known from the start: whole or not at all."""
+    if older is not None and older.path != folder.path:
+        older.refuse_other_teachers([teacher.key() for teacher in space.teachers])
+    with contextlib.closing(Record(folder.draft, spec, space.domains)) as draft:
+        if older is not None:
+            begin(draft, older, space, store)
+        _note(draft, **notes, specs=[comparable(spec)])
     if older is not None:
-        if older.path != folder.path:
-            older.refuse_other_teachers([teacher.key() for teacher in space.teachers])
-        draft = Record(folder.draft, spec, space.domains)
-        begin(draft, older, space, store)
-        draft.note("store", _place(folder, store))
-        draft.note("specs", [comparable(spec)])
-        draft.close()
         inherit(folder.path, older.path)
-        if options.fresh:
-            folder.clear_answers()
-        folder.become(spec)
-        return
     if options.fresh:
-        folder.clear()
-    folder.write(spec)
+        folder.clear_answers()
+    folder.become(spec)
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
@@ -164,6 +171,7 @@ def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
         raise UsageError(
             f"--store {asked}: {folder.path} keeps its stages in {before.root}; leave --store out or give another --out"
         )
+    store.open()
     if store.root == own.root:
         store.sweep()
     elif store.root.name == OWN_STORE and Folder(store.root.parent).exists():
@@ -227,6 +235,18 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
     study.record.note("drawn", study.told())
     if study.ended is not None:
         progress.say(study.ended)
+
+
+def _check(study: Study) -> None:
+    """Raises StudyError or StoreError unless what was found is still there: others may have written to the folder."""
+    study.record.check()
+    keys = [*study.teachers, *(trial.facts["stage"] for trial in study.record.trials if trial.state == "complete")]
+    lost = [key for key in dict.fromkeys(keys) if not study.store.has("stages", key)]
+    if lost:
+        raise StoreError(
+            f"{len(lost)} stages, such as {lost[0][:12]}, are no longer in {study.store.root}: they were removed while the "
+            "search ran; give the same command again, and they are made again"
+        )
 
 
 class _Pen:

@@ -7,7 +7,8 @@
 
 A folder counts only when its record is there, so anything may be killed at any time. No folder is renamed. Of two that
 race for one key the first record stands and the other attempt is removed. Kinds are `stages` (whose record is called
-stage.json), `outputs` and `data`. A partial is only a saving: what is damaged counts as not there.
+stage.json), `outputs` and `data`. A partial is only a saving: what is damaged counts as not there. Keys are sha256 in
+hexadecimal: what has another name, or is no folder, belongs to somebody else and is left alone.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from .spec import StoreError, digest
+from .spec import StoreError, UsageError, digest, is_full
 
 Kind = Literal["stages", "outputs", "data"]
 DIGEST = hashlib.sha256().digest_size
 RECORDS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
+PARTIAL = "partial"
+KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Store:
@@ -35,14 +39,30 @@ class Store:
         self.root = Path(root).absolute()
         self._verified: set[tuple[str, int, int]] = set()
 
+    def open(self) -> Self:
+        """Makes the folders of all kinds. Raises UsageError where the root can hold none."""
+        try:
+            for name in (*RECORDS, PARTIAL):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if is_full(error):
+                raise
+            where = f"the store {self.root} cannot be written to: {error.strerror}: {error.filename}"
+            raise UsageError(f"{where}; give another --store, or remove what is in the way") from error
+        return self
+
     def folder(self, kind: Kind, key: str) -> Path:
         return self.root / kind / key
 
     def has(self, kind: Kind, key: str) -> bool:
-        return (self.folder(kind, key) / RECORDS[kind]).exists()
+        return os.path.exists(self.folder(kind, key) / RECORDS[kind])
 
     def keys(self, kind: Kind) -> list[str]:
-        return sorted(path.parent.name for path in (self.root / kind).glob(f"*/{RECORDS[kind]}"))
+        return sorted(folder.name for folder in self._folders(kind) if self.has(kind, folder.name))
+
+    def _folders(self, kind: Kind) -> list[Path]:
+        """Those of keys, whether their record is there or not."""
+        return [path for path in (self.root / kind).glob("*") if KEY.fullmatch(path.name) and path.is_dir()]
 
     def record(self, kind: Kind, key: str) -> dict[str, Any]:
         """What was written when the folder was complete. Raises StoreError when it is not there or damaged."""
@@ -54,6 +74,8 @@ class Store:
             raise StoreError(f"{path} cannot be read ({error!r}); {self._way_out(kind, key)}") from None
         if checksum != digest(record):
             raise StoreError(f"{path} is damaged (its checksum differs); {self._way_out(kind, key)}")
+        if record["key"] != key:
+            raise StoreError(f"{path} is that of {record['key']!r}, so it is in the wrong folder; {self._way_out(kind, key)}")
         return record
 
     def file(self, kind: Kind, key: str, name: str) -> Path:
@@ -78,13 +100,11 @@ class Store:
     def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
         """The record of a folder, made by `fill(attempt folder) -> facts` unless it is there already."""
         if not self.has(kind, key):
-            with self._attempt(kind, key) as attempt:
+            with contextlib.suppress(_Late), self._attempt(kind, key) as attempt:
                 facts = fill(attempt)
                 files = {path.name: sha256(path) for path in sorted(attempt.iterdir())}
                 record = {"key": key, "attempt": attempt.name, "files": files, **facts}
-                won = _create(self.folder(kind, key) / RECORDS[kind], record | {"checksum": digest(record)})
-                if not won:
-                    raise _Late
+                _create(self.folder(kind, key) / RECORDS[kind], record | {"checksum": digest(record)})
         return self.record(kind, key)
 
     def take(self, other: Store, kind: Kind, key: str) -> None:
@@ -100,28 +120,53 @@ class Store:
 
     @contextlib.contextmanager
     def _attempt(self, kind: Kind, key: str) -> Iterator[Path]:
+        """A folder to fill, removed again unless the record that stands is its own.
+
+        The record may stand although writing it raised: Ctrl-C came just after, or a network file system lost the answer and
+        then said that the name was taken.
+        """
         attempt = self.folder(kind, key) / uuid.uuid4().hex
-        attempt.mkdir(parents=True)
         try:
-            yield attempt
-        except _Late:
-            shutil.rmtree(attempt)
+            with self._blamed():
+                attempt.mkdir(parents=True)
+                yield attempt
         except BaseException:
-            shutil.rmtree(attempt, ignore_errors=True)
+            if not _is_of(self.folder(kind, key) / RECORDS[kind], attempt.name):
+                shutil.rmtree(attempt, ignore_errors=True)
             raise
+
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Raises StoreError for what the system says of a path of the store: no stage is to blame for that.
+
+        A full disk stays an OSError.
+        """
+        try:
+            yield
+        except OSError as error:
+            if is_full(error) or not self._is_within(error.filename):
+                raise
+            where = f"the store {self.root} cannot be written to: {error.filename}: {error.strerror}"
+            raise StoreError(f"{where}; mend that, then give the same command again") from error
+
+    def _is_within(self, name: Any) -> bool:
+        """Whether a name that the system gave is a path of the store, or one above its root."""
+        path = Path(os.fsdecode(name)) if isinstance(name, str | bytes | Path) else None
+        return path is not None and (path.is_relative_to(self.root) or self.root.is_relative_to(path))
 
     def save_partial(self, key: str, content: bytes | memoryview) -> None:
         """Keeps what a stage in training goes on from, instead of what was kept before: whole or not at all."""
         path = self._partial(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{uuid.uuid4().hex}")
-        try:
-            with draft.open("wb") as file:
-                file.write(hashlib.sha256(content).digest())
-                file.write(content)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with self._blamed():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with draft.open("wb") as file:
+                    file.write(hashlib.sha256(content).digest())
+                    file.write(content)
+                os.replace(draft, path)
+            finally:
+                draft.unlink(missing_ok=True)
 
     def load_partial(self, key: str) -> bytes | None:
         """What was kept last, or None where there is none that is as it was written."""
@@ -133,29 +178,34 @@ class Store:
         return content if hashlib.sha256(content).digest() == checksum else None
 
     def remove_partial(self, key: str) -> None:
-        self._partial(key).unlink(missing_ok=True)
+        with self._blamed():
+            self._partial(key).unlink(missing_ok=True)
 
     def _partial(self, key: str) -> Path:
-        return self.root / "partial" / key
+        return self.root / PARTIAL / key
 
     def sweep(self) -> None:
-        """Removes what was cut off, and the partials of stages that are stored. Only where nobody else writes into it."""
-        for path in (self.root / "partial").glob("*"):
+        """Removes what was cut off, and the partials of stages that are stored. Only where nobody else writes into it.
+
+        What cannot be removed now, since somebody has it open, waits for the next time.
+        """
+        for path in (self.root / PARTIAL).glob("*"):
             if path.name.startswith(".") or self.has("stages", path.name):
-                path.unlink()
-        for kind, name in RECORDS.items():
-            for folder in (self.root / kind).glob("*"):
-                kept = {self.record(kind, folder.name)["attempt"]} if (folder / name).exists() else set()
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        for kind in RECORDS:
+            for folder in self._folders(kind):
+                kept = self.record(kind, folder.name)["attempt"] if self.has(kind, folder.name) else None
                 for path in folder.iterdir():
-                    if path.is_dir() and path.name not in kept:
-                        shutil.rmtree(path)
+                    if path.is_dir() and path.name != kept:
+                        shutil.rmtree(path, ignore_errors=True)
 
     def _way_out(self, kind: Kind, key: str) -> str:
         return f"remove the folder {self.folder(kind, key)} and it is made again"
 
 
 class _Late(Exception):
-    """Another process completed the same folder first."""
+    """A record stands already: most likely that of another process."""
 
 
 def sha256(path: Path) -> str:
@@ -163,8 +213,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _create(path: Path, record: dict[str, Any]) -> bool:
-    """Writes `record` to `path` whole or not at all; False if another was first."""
+def _create(path: Path, record: dict[str, Any]) -> None:
+    """Writes `record` to `path` whole or not at all. Raises _Late if the name is taken."""
     draft = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:
@@ -173,10 +223,17 @@ def _create(path: Path, record: dict[str, Any]) -> bool:
             os.fsync(file.fileno())
         _link(draft, path)
     except FileExistsError:
-        return False
+        raise _Late from None
     finally:
         draft.unlink(missing_ok=True)
-    return True
+
+
+def _is_of(path: Path, attempt: str) -> bool:
+    """Whether a record stands and is of this attempt."""
+    try:
+        return bool(json.loads(path.read_bytes())["attempt"] == attempt)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _link(draft: Path, path: Path) -> None:

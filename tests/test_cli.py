@@ -148,10 +148,30 @@ def test_a_folder_without_a_study_is_said(tmp_path: Path, capsys: pytest.Capture
         assert code == 2 and "holds no study" in found["error"] and "holds no study" in errors
 
 
-def test_an_out_that_is_a_file_is_said(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for out in (path, path / "below"):
-        code, found, _ = call(capsys, "search", str(path), "--out", str(out), "--runner", "serial")
-        assert code == 2 and "cannot be written to" in found["error"]
+@pytest.mark.parametrize("option", ["--out", "--store"])
+@pytest.mark.parametrize("place", ["file", "file/store", "loop", "loop/store", "n" * 300, f"{'n' * 300}/store", "/proc/none"])
+def test_a_place_that_can_hold_nothing_is_a_wrong_argument(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    given = {"--out": str(tmp_path / "out")} | {option: str(tmp_path / place)}
+    words = [word for pair in given.items() for word in pair]
+    code, found, _ = call(capsys, "search", str(path), *words, "--runner", "serial")
+    assert code == 2 and "cannot be written to" in found["error"] and given[option] in found["error"]
+    assert f"another {option}" in found["error"]
+
+
+@pytest.mark.parametrize("command", ["search", "chain"])
+def test_a_file_in_place_of_the_stages_is_named(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "out" / "store").mkdir(parents=True)
+    (tmp_path / "out" / "store" / "stages").touch()
+    words = ["--student", "depth=1,width=2"] if command == "chain" else []
+    code, found, _ = call(capsys, command, str(path), "--out", str(tmp_path / "out"), "--runner", "serial", *words)
+    assert code == 2 and f"{tmp_path / 'out' / 'store' / 'stages'}" in found["error"]
+    assert "remove what is in the way" in found["error"]
 
 
 def test_errors_are_one_object_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

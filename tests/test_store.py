@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.spec import StoreError
-from autodistill.store import Store
+from autodistill.spec import StoreError, UsageError
+from autodistill.store import RECORDS, Store
+
+KEY, OTHER = "0" * 64, "f" * 64
 
 
 def fill(content: bytes = b"weights") -> Any:
@@ -26,11 +30,11 @@ def fill(content: bytes = b"weights") -> Any:
 
 def test_a_folder_is_there_once_its_record_is(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert not store.has("stages", "k")
-    record = store.make("stages", "k", fill())
-    assert store.has("stages", "k") and store.keys("stages") == ["k"]
+    assert not store.has("stages", KEY)
+    record = store.make("stages", KEY, fill())
+    assert store.has("stages", KEY) and store.keys("stages") == [KEY]
     assert record["measurement"] == {"accuracy": 0.1 + 0.2}
-    assert store.file("stages", "k", "a.bin").read_bytes() == b"weights"
+    assert store.file("stages", KEY, "a.bin").read_bytes() == b"weights"
 
 
 def test_what_another_store_holds_is_taken_over_once_and_undamaged(tmp_path: Path) -> None:
@@ -77,13 +81,13 @@ def test_an_attempt_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_an_attempt_cut_off_does_not_count_and_is_swept(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    orphan = tmp_path / "stages" / "k" / "orphan"
+    orphan = tmp_path / "stages" / KEY / "orphan"
     orphan.mkdir(parents=True)
     (orphan / "a.bin").write_bytes(b"half")
-    assert not store.has("stages", "k")
-    store.make("stages", "other", fill())
+    assert not store.has("stages", KEY)
+    store.make("stages", OTHER, fill())
     store.sweep()
-    assert not orphan.exists() and store.file("stages", "other", "a.bin").exists()
+    assert not orphan.exists() and store.file("stages", OTHER, "a.bin").exists()
 
 
 @settings(max_examples=30, deadline=None)
@@ -141,11 +145,11 @@ def test_without_hard_links_the_first_still_wins(tmp_path: Path, monkeypatch: py
     assert store.file("stages", "k", "a.bin").read_bytes() == b"first"
 
 
-def _racing(store: Store) -> Any:
+def _racing(store: Store, key: str = "k") -> Any:
     """An attempt during which another one completes."""
 
     def slow(folder: Path) -> dict[str, Any]:
-        Store(store.root).make("stages", "k", fill(b"first"))
+        Store(store.root).make("stages", key, fill(b"first"))
         return fill(b"second")(folder)  # type: ignore[no-any-return]
 
     return slow
@@ -172,6 +176,136 @@ def test_of_two_processes_racing_one_record_stands(tmp_path: Path) -> None:
     attempts = [path for path in (tmp_path / "stages" / "k").iterdir() if path.is_dir()]
     assert [path.name for path in attempts] == [Store(tmp_path).record("stages", "k")["attempt"]]
     assert Store(tmp_path).file("stages", "k", "a.bin").read_bytes() in (b"one", b"two")
+
+
+# What else may be in the place of a store, or in it
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "loop", "loop/below", "n" * 300, "/proc/none", "/proc/self"])
+def test_a_place_that_can_hold_no_store_is_a_wrong_argument(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UsageError, match="cannot be written to.*give another --store"):
+        Store(tmp_path / place).open()
+
+
+def test_a_store_of_which_all_is_there_needs_no_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that was mounted read-only refuses to make even a folder that is there."""
+    store = Store(tmp_path).open()
+    store.make("stages", KEY, fill())
+
+    def refuse(path: Any, *_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    store = Store(tmp_path).open()
+    assert store.make("stages", KEY, fill(b"others")) == store.record("stages", KEY)
+    with pytest.raises(StoreError, match=r"cannot be written.*Read-only file system"):
+        store.make("stages", OTHER, fill())
+
+
+@pytest.mark.parametrize("kind", [*RECORDS, "partial"])
+def test_a_file_in_place_of_a_folder_of_the_store_is_named(tmp_path: Path, kind: Any) -> None:
+    (tmp_path / kind).touch()
+    with pytest.raises(UsageError, match=f"{tmp_path / kind}"):
+        Store(tmp_path).open()
+    with pytest.raises(StoreError, match=f"{tmp_path / kind}"):
+        Store(tmp_path).save_partial(KEY, b"x") if kind == "partial" else Store(tmp_path).make(kind, KEY, fill())
+
+
+def test_what_is_no_work_of_a_store_is_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path).open()
+    store.make("stages", KEY, fill())
+    store.save_partial(OTHER, b"goes on")
+    copied = shutil.copytree(tmp_path / "stages" / KEY, tmp_path / "stages" / f"{KEY} (copy)")
+    (tmp_path / "stages" / "notes" / "of mine").mkdir(parents=True)
+    (tmp_path / "partial" / "notes").mkdir()
+    for kind in (*RECORDS, "partial"):
+        for name in ("DS_Store", "a plain file", OTHER[:63] + "e"):
+            (tmp_path / kind / name).touch()
+    (tmp_path / "stages" / KEY / ".nfs0001").touch()
+    before = {path for path in tmp_path.rglob("*")}
+    store.sweep()
+    assert {path for path in tmp_path.rglob("*")} == before and copied.exists()
+    assert store.keys("stages") == [KEY] and store.load_partial(OTHER) == b"goes on"
+
+
+def test_what_cannot_be_removed_is_swept_another_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a network file system, where a file that somebody has open stays."""
+    store = Store(tmp_path).open()
+    cut, orphan = tmp_path / "partial" / ".cut", tmp_path / "stages" / KEY / "orphan"
+    cut.touch()
+    orphan.mkdir(parents=True)
+
+    def refuse(path: Any, *_: Any, **__: Any) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        patch.setattr(os, "rmdir", refuse)
+        store.sweep()
+    assert cut.exists() and orphan.exists()
+    store.sweep()
+    assert not cut.exists() and not orphan.exists()
+
+
+def test_a_folder_of_another_key_is_not_believed(tmp_path: Path) -> None:
+    shutil.copytree(_made(tmp_path) / "stages" / "k", tmp_path / "stages" / KEY)
+    with pytest.raises(StoreError, match="is that of 'k'.*remove the folder"):
+        Store(tmp_path).file("stages", KEY, "a.bin")
+
+
+def test_an_attempt_whose_folder_is_removed_is_the_stores_fault(tmp_path: Path) -> None:
+    """Not that of the stage, which would be held against it."""
+
+    def robbed(folder: Path) -> dict[str, Any]:
+        shutil.rmtree(tmp_path / "stages")
+        return fill()(folder)  # type: ignore[no-any-return]
+
+    with pytest.raises(StoreError, match=r"a.bin: No such file.*give the same command again"):
+        Store(tmp_path).make("stages", KEY, robbed)
+
+
+def test_what_the_system_says_of_other_files_and_of_a_full_disk_passes(tmp_path: Path) -> None:
+    def elsewhere(folder: Path) -> dict[str, Any]:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/data/of/mine")
+
+    def full(folder: Path) -> dict[str, Any]:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "a.bin"))
+
+    for broken, kind in ((elsewhere, FileNotFoundError), (full, OSError)):
+        with pytest.raises(kind):
+            Store(tmp_path).make("stages", KEY, broken)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_link_that_was_made_and_called_a_failure_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+    """On a network file system the answer may be lost; asked again, the server says that the name is taken."""
+    link = os.link
+
+    def lost(source: Any, target: Any) -> None:
+        link(source, target)
+        raise FileExistsError(errno.EEXIST, "File exists", target)
+
+    store = Store(tmp_path)
+    monkeypatch.setattr(os, "link", lost)
+    found = store.make("stages", KEY, fill(b"first") if first else _racing(store, KEY))
+    assert found == store.record("stages", KEY)
+    assert store.file("stages", KEY, "a.bin").read_bytes() == b"first"
+    assert len([path for path in (tmp_path / "stages" / KEY).iterdir() if path.is_dir()]) == 1
+
+
+def test_ctrl_c_just_after_the_record_was_written_leaves_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, store = os.link, Store(tmp_path)
+
+    def interrupted(source: Any, target: Any) -> None:
+        link(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "link", interrupted)
+        store.make("stages", KEY, fill())
+    assert store.file("stages", KEY, "a.bin").read_bytes() == b"weights"
 
 
 # Partials

@@ -93,8 +93,9 @@ def plan_chain(
         with home.folder:
             check_cpus(spec, runner.cpus())
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
-            trainings = _trainings(spec, splits, Store(home.store))
-            planner, known, failures = _run(trainings, splits, Store(home.store), seeds, seconds, runner, console, started)
+            store = Store(home.store).open()
+            trainings = _trainings(spec, splits, store)
+            planner, known, failures = _run(trainings, splits, store, seeds, seconds, runner, console, started)
     finally:
         runner.end()
     found = facts(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)

@@ -14,6 +14,7 @@ from .errors import (
     StoreError,
     StudyError,
     UsageError,
+    is_full,
     located,
 )
 from .objectives import (
@@ -85,6 +86,7 @@ __all__ = [
     "chain",
     "describe",
     "digest",
+    "is_full",
     "load",
     "located",
     "parse",

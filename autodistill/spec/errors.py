@@ -5,7 +5,7 @@ AutodistillError            exit code 1
 |   |-- SpecError           one or more problems of a spec, each with its place and the way out
 |   `-- DataError           a data set that cannot be used
 |-- StudyError              a study's folder that cannot be used now
-|-- StoreError              a stored file that is damaged
+|-- StoreError              a stored file that is damaged, or a store that cannot be written to
 `-- StageFailed             one stage could not be trained; the search goes on without it
     `-- OutOfMemory         it needed more memory than there was, beside what else ran
 """
@@ -13,6 +13,7 @@ AutodistillError            exit code 1
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,11 @@ class StageFailed(AutodistillError):
 
 class OutOfMemory(StageFailed):
     pass
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the system refused to write because a disk is full, or a quota or a limit of size is reached."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import io
 import os
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ruamel.yaml import YAML
 
-from ..spec import Spec, StudyError, UsageError, load
+from ..spec import Spec, StudyError, UsageError, is_full, load
 
 if TYPE_CHECKING:
     from .record import Record
@@ -39,9 +38,9 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("a")
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 raise
-            raise UsageError(f"--out {self.path} cannot be written to: {error.strerror}") from error
+            raise UsageError(f"--out {self.path} cannot be written to: {error.strerror}; give another --out") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -57,9 +56,11 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether a study is here. Raises UsageError for a record without its spec."""
-        if self.database.exists() and not self.spec.exists():
+        decided = os.path.exists(self.next_spec)  # a kill left the rest to be done: see _finish
+        there = os.path.exists(self.database) or decided  # Path.exists would raise of a name that is too long
+        if there and not decided and not self.spec.exists():
             raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
-        return self.database.exists()
+        return there
 
     def read(self) -> Spec:
         """The resolved spec of the study. Raises UsageError when there is no study here."""
@@ -74,13 +75,13 @@ class Folder:
         """
         return _changes(self.read(), spec, self.path, extend)
 
-    def refuse_changed(self, spec: Spec, known: Sequence[Any] | None) -> None:
+    def refuse_changed(self, spec: Spec, known: Sequence[Any]) -> None:
         """Raises StudyError where spec.yaml, which reads as `spec`, is none of the specs that the record says it searched.
 
-        What `search` refuses too counts: all but how and where. A record that a kill cut off at its very beginning knows none.
+        What `search` refuses too counts: all but how and where.
         """
         found = comparable(spec)
-        if not known or found in known:
+        if found in known:
             return
         what = "; ".join(
             f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(known[-1], found).items())[:5]
@@ -91,13 +92,14 @@ class Folder:
         )
 
     def write(self, spec: Spec) -> None:
-        text = dump(spec.document())
-        if not self.spec.exists() or self.spec.read_text() != text:
-            replace(self.spec, text.encode())
+        """Makes spec.yaml that of `spec`, whatever somebody has done to it."""
+        content = dump(spec.document()).encode()
+        if not self.spec.exists() or self.spec.read_bytes() != content:
+            replace(self.spec, content)
 
     def claim(self, spec: Spec, record: Record) -> None:
         """Makes the folder that of `spec`, and says so in its record; wherever it may be killed, spec.yaml is known there."""
-        known, mine = record.facts().get("specs", []), comparable(spec)
+        known, mine = record.facts()["specs"], comparable(spec)
         if known != [mine]:
             record.note("specs", [*known, mine])
         self.write(spec)
@@ -106,7 +108,6 @@ class Folder:
 
     def become(self, spec: Spec) -> None:
         """Puts the record in `draft`, and `spec`, in the place of what is here: at once, wherever it may be killed."""
-        assert not any(self.draft.with_name(self.draft.name + end).exists() for end in ENDS), "close the draft first"
         replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
         self._finish()
 
@@ -121,14 +122,8 @@ class Folder:
         for end in ("", *ENDS):
             self.draft.with_name(self.draft.name + end).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Removes the record, and what was drawn and confirmed of it. Stages stay: their keys say what they are."""
-        for name in ("study.db", *(f"study.db{end}" for end in ENDS), "spec.yaml"):
-            (self.path / name).unlink(missing_ok=True)
-        self.clear_answers()
-
     def clear_answers(self) -> None:
-        """Removes tables, pictures and what was confirmed."""
+        """Removes tables, pictures and what was confirmed. Stages stay: their keys say what they are."""
         for name in (*DRAWN, *CONFIRMED):
             (self.path / name).unlink(missing_ok=True)
 

@@ -40,7 +40,7 @@ class Older:
             return cls(path=folder.path, spec=study.spec, facts=study.record.facts(), trials=study.record.trials)
 
     def store(self) -> Store:
-        return Store(self.path / self.facts.get("store", "store"))  # a kill at its very beginning left no fact
+        return Store(self.path / self.facts["store"])
 
     def refuse_other_teachers(self, keys: list[str]) -> None:
         """Raises UsageError when it is of other teachers or data, so that nothing of it could fit."""

@@ -38,6 +38,6 @@ def opened(folder: Folder) -> Iterator[Opened]:
     """
     spec = folder.read()
     with contextlib.closing(Record(folder.database, spec)) as record:
-        folder.refuse_changed(spec, record.facts().get("specs"))
-        store = Store(folder.path / record.facts().get("store", "store"))
+        folder.refuse_changed(spec, record.facts()["specs"])
+        store = Store(folder.path / record.facts()["store"])
         yield Opened(path=folder.path, spec=spec, record=record, store=store)

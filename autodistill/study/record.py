@@ -9,15 +9,16 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from ..spec import Spec, StudyError
@@ -29,6 +30,12 @@ FACTS = "facts"
 """What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
 SEAL = "checksum"
 """The fact that a closed study has of all others and of its trials: gone while it is written, and after a kill."""
+ANEW = "put back a copy, or give another --out, or --fresh to start anew: the stages are kept, so they are not trained again"
+MEND = "mend that, then give the same command again"
+BROKEN = (sqlite3.Error, SQLAlchemyError, OptunaError, KeyError)
+"""What writing raises where the file is to blame: KeyError of a trial that is no longer in it."""
+FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""What SQLite calls a full disk: of the database, and of the index that it keeps beside it."""
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -84,46 +91,52 @@ class _Connection(sqlite3.Connection):
         if not self._held:
             super().rollback()
 
-    def close(self) -> None:
+    def settle(self) -> None:
+        """Puts all into one file, unless others read it just then or the connection is closed."""
         if self._ahead:
-            with suppress(sqlite3.OperationalError, sqlite3.ProgrammingError):  # others read it, or it is closed
+            self._ahead = False
+            with suppress(sqlite3.ProgrammingError), _unless_locked():
                 self.execute("PRAGMA journal_mode=DELETE")
-        super().close()
+
+
+@contextmanager
+def _unless_locked() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
 
 
 class Record:
-    """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed."""
+    """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed.
+
+    A file that is there must hold the study: a new one is made beside it and takes its name when it is whole. Raises
+    StudyError for a file that cannot be read or written.
+    """
 
     def __init__(self, database: Path | None, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
         self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
+        self.database = database
         self._connection: _Connection | None = None
-        self._name, self._changed = spec.study, False
-        try:
-            self.storage = self._opened(database)
-            _refuse_other_name(self.storage, spec.study, database)
-            study = optuna.create_study(
-                study_name=spec.study, storage=self.storage, directions=directions(spec.search), load_if_exists=True
-            )
-            self._study = self.storage.get_study_id_from_name(spec.study)
-            found = study.get_trials(deepcopy=False)  # before the seal is read, which who writes takes away first
-            self._facts = dict(study.user_attrs)
-            _refuse_damaged(self._facts, found)
-            self._ids, seen = [trial._trial_id for trial in found], [_seen(trial) for trial in found]
-        except StudyError:
-            raise
-        except Exception as error:  # SQLAlchemy and SQLite raise many kinds for a file that is none of theirs
-            cause = str(error).splitlines()[0]
-            if "disk is full" in str(error):
-                raise StudyError(f"no space left for {database}; free some, then give the same command again") from error
-            raise StudyError(
-                f"{database} is no readable study ({cause}); put back a copy, or search again with --fresh, "
-                "which keeps what was trained, or with another --out"
-            ) from error
+        self._changed = False
         self.trials: list[Trial] = []
-        for one in seen:
-            self._keep(one)
+        with self._explained("is no readable study", ANEW, (Exception,)):  # anything may come of a file that is none
+            is_new = database is None or not database.exists()
+            self.storage = self._opened(is_new)
+            if is_new:
+                optuna.create_study(study_name=spec.study, storage=self.storage, directions=directions(spec.search))
+            _refuse_other_name(self.storage, spec.study, database)
+            self._study = self.storage.get_study_id_from_name(spec.study)
+            found = self.storage.get_all_trials(self._study, deepcopy=False)  # before the seal, which who writes removes first
+            self._facts = dict(self.storage.get_study_user_attrs(self._study))
+            _refuse_damaged(self._facts, found)
+            self._ids = [trial._trial_id for trial in found]
+            for one in found:
+                self._keep(_seen(one))
 
-    def _opened(self, database: Path | None) -> optuna.storages.BaseStorage:
+    def _opened(self, is_new: bool) -> optuna.storages.BaseStorage:
+        database = self.database
         if database is None:
             return optuna.storages.InMemoryStorage()
 
@@ -132,7 +145,22 @@ class Record:
             return self._connection
 
         # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
-        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect, "poolclass": StaticPool})
+        engine = {"creator": connect, "poolclass": StaticPool}
+        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=engine, skip_table_creation=not is_new)
+
+    @contextmanager
+    def _explained(self, what: str, way_out: str, kinds: tuple[type[Exception], ...] = BROKEN) -> Iterator[None]:
+        """Raises StudyError for what SQLAlchemy, SQLite or Optuna say of a file that is damaged or cannot grow."""
+        try:
+            yield
+        except StudyError:
+            raise
+        except kinds as error:
+            cause = _cause(error)
+            if getattr(cause, "sqlite_errorname", None) in FULL:
+                raise StudyError(f"no space left for {self.database}; free some, then give the same command again") from error
+            said = (str(cause).splitlines() or [type(cause).__name__])[0]
+            raise StudyError(f"{self.database} {what} ({said}); {way_out}") from error
 
     def facts(self) -> dict[str, Any]:
         """Of the study as a whole."""
@@ -202,29 +230,54 @@ class Record:
         if not isinstance(self.storage, optuna.storages.RDBStorage):
             yield
             return
-        with self.storage.engine.connect():  # a closed record is opened again
-            assert self._connection is not None
-        with self._connection.whole():
-            if not self._changed:
-                self.storage.set_study_user_attr(self._study, SEAL, None)
-            self._changed = True
-            yield
+        with self._explained("cannot be written to", MEND):
+            with self.storage.engine.connect():  # a closed record is opened again
+                assert self._connection is not None
+            with self._connection.whole():
+                if not self._changed:
+                    self.storage.set_study_user_attr(self._study, SEAL, None)
+                yield
+        self._changed = True  # not before: what was rolled back left the seal where it was
 
     def close(self) -> None:
-        """Puts all into one file, sealed. It is opened again where it is used again."""
-        if self._changed and isinstance(self.storage, optuna.storages.RDBStorage):
-            self._seal()
-        self.storage.remove_session()
-        if isinstance(self.storage, optuna.storages.RDBStorage):
-            self.storage.engine.dispose()
+        """Puts all into one file, sealed. It is opened again where it is used again.
+
+        Raises StudyError for a file that cannot be written: it stays without a seal, as after a kill.
+        """
+        try:
+            with self._explained("cannot be written to", MEND):
+                if self._changed:
+                    self._seal()
+                self.storage.remove_session()
+                if self._connection is not None:
+                    self._connection.settle()
+        finally:
+            if isinstance(self.storage, optuna.storages.RDBStorage):
+                self.storage.engine.dispose()
 
     def _seal(self) -> None:
-        study = optuna.load_study(study_name=self._name, storage=self.storage)
-        seal = _digest(study.user_attrs, study.get_trials(deepcopy=False))
-        with suppress(StorageInternalError):  # on a full disk it stays without, as after a kill
-            with self._whole():
-                self.storage.set_study_user_attr(self._study, SEAL, seal)
-            self._changed = False
+        facts, found = self.storage.get_study_user_attrs(self._study), self.storage.get_all_trials(self._study, deepcopy=False)
+        with self._whole():
+            self.storage.set_study_user_attr(self._study, SEAL, _digest(facts, found))
+        self._changed = False
+
+    def check(self) -> None:
+        """Raises StudyError unless the file, once closed, holds all trials: it may have been damaged while it was open."""
+        assert self.database is not None
+        with self._explained("was damaged while the search ran", ANEW):
+            with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as connection:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                (count,) = connection.execute("SELECT COUNT(*) FROM trials").fetchone()
+            if verdict != "ok" or count != len(self.trials):
+                raise sqlite3.DatabaseError(f"{count} of {len(self.trials)} trials; {verdict}")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What SQLite said, where it is the reason: Optuna's own words say nothing of it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, sqlite3.Error):
+        seen = seen.__cause__ or seen.__context__
+    return seen or error
 
 
 def _refuse_other_name(storage: optuna.storages.BaseStorage, name: str, database: Path | None) -> None:

@@ -1,0 +1,518 @@
+"""What becomes of a search that is killed, of a disk that fills up, and of a study with a damaged file.
+
+    python benchmarks/faults.py --out SCRATCH                                     # everything; an hour or two on 2 cores
+    python benchmarks/faults.py --out SCRATCH --only kills --kills 50 --runner both --seed 0
+    python benchmarks/faults.py --out SCRATCH --only disk --disks 6
+    python benchmarks/faults.py --out SCRATCH --only bytes --bytes 100 --cuts 20
+
+kills   At a random instant one process is killed: the driver, a worker, the raylet, or the head of Ray in turn; the serial
+        runner has a driver alone. The same command is then given until it ends.
+disk    The study's disk is too small (a tmpfs; where nobody may mount one, a limit on the size of files). Once there is
+        room, the same command is given again.
+bytes   One byte of one file of a confirmed study is changed, or the file is cut short. Every command that reads a study is
+        given, in this process, to a copy.
+
+After kills and disk: each stage that was stored before has the bytes that it had, all trials have ended and none failed and,
+with the serial runner, the frontier is that of a search without faults. After bytes, the worst that any command did counts:
+believed (it ended well and said something else), unnamed (it failed without a word of the file), named, made again,
+harmless. What varies between two whole studies, such as seconds, is compared with nothing.
+
+Prints a line for each fault, and a Markdown table. The exit code is 1 where there is a finding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from autodistill.cli import main as autodistill
+
+TRIALS, RESTARTS = 10, 4
+VICTIMS = (("serial", "driver"), ("ray", "driver"), ("ray", "worker"), ("ray", "raylet"), ("ray", "head"))
+GOOD = ("as it was", "named", "made again", "harmless")
+SPEC = """\
+study: faults
+task: {{dataset: {data}, split: {{validation: 0.25, test: 0.25, seed: 0}}}}
+teacher:
+  architecture: {{family: mlp, depth: 2, width: 64}}
+  recipe: {{epochs: 20, batch_size: 32, learning_rate: 0.005}}
+student:
+  architecture: {{family: mlp, depth: {{int: [1, 2]}}, width: {{int: [2, 24]}}}}
+  objective: {{ce: {{weight: rest}}, kd: {{weight: {{uniform: [0, 1]}}, temperature: {{log: [1, 16]}}}}}}
+  recipe: {{epochs: {epochs}, batch_size: 32, learning_rate: 0.005}}
+assistants:
+  at_most: 1
+  ladder: [{{family: mlp, depth: 1, width: 32}}]
+  objective: {{ce: {{weight: 0.1}}, kd: {{weight: 0.9, temperature: 4}}}}
+  recipe: {{epochs: {epochs}, batch_size: 32, learning_rate: 0.005}}
+search: {{trials: {trials}, seed: 0}}
+resources: {{gpus: 0}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one fault: `became` is one of GOOD, or a finding, whose reason is the `detail`."""
+
+    part: str
+    fault: str
+    became: str
+    detail: str = ""
+
+    def line(self) -> str:
+        return f"{self.part}: {self.fault}: {self.became}{f': {self.detail}' if self.detail else ''}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="a folder for scratch")
+    parser.add_argument("--only", choices=("kills", "disk", "bytes"))
+    parser.add_argument("--runner", choices=("serial", "ray", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--disks", type=int, default=6)
+    parser.add_argument("--bytes", type=int, default=100)
+    parser.add_argument("--cuts", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=40, help="of a student: what a training takes (default: 40)")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    scratch = Scratch(arguments.out.absolute(), arguments.seed, arguments.epochs)
+    runners = [name for name in ("serial", "ray") if arguments.runner in (name, "both")]
+    found: list[Outcome] = []
+    parts = {
+        "kills": lambda: kills(scratch, arguments.kills, runners),
+        "disk": lambda: disks(scratch, arguments.disks, runners),
+        "bytes": lambda: damages(scratch, arguments.bytes, arguments.cuts),
+    }
+    for name, part in parts.items():
+        for outcome in part() if arguments.only in (None, name) else ():
+            print(outcome.line(), flush=True)
+            found.append(outcome)
+    print(table(found, arguments.seed))
+    return int(any(outcome.became not in GOOD for outcome in found))
+
+
+def table(found: Sequence[Outcome], seed: int) -> str:
+    """Faults by what became of them, then each finding."""
+    counts = Counter((one.part, kind(one.fault), one.became) for one in found)
+    lines = ["", f"Seed {seed}, {len(found)} faults.", "", "| part | fault | became | n |", "|---|---|---|---|"]
+    lines += [f"| {part} | {what} | {became} | {n} |" for (part, what, became), n in sorted(counts.items())]
+    findings = [one for one in found if one.became not in GOOD]
+    return "\n".join([*lines, "", f"Findings: {len(findings)}", *(f"- {one.line()}" for one in findings)])
+
+
+def kind(fault: str) -> str:
+    """A fault without its place and time."""
+    return fault.partition(" at ")[0]
+
+
+class Scratch:
+    """Data, spec and random numbers of all parts, and a study without faults of each runner."""
+
+    def __init__(self, root: Path, seed: int, epochs: int) -> None:
+        self.root, self.random = root, random.Random(seed)
+        self.root.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(0)
+        y = np.arange(1600) % 8
+        centres = rng.normal(size=(8, 20))
+        np.savez(root / "data.npz", x=(centres[y] + rng.normal(size=(1600, 20))).astype(np.float32), y=y)
+        self.spec = root / "spec.yaml"
+        self.spec.write_text(SPEC.format(data=root / "data.npz", trials=TRIALS, epochs=epochs))
+        self._whole: dict[str, tuple[Path, float]] = {}
+        self._copies = 0
+
+    def whole(self, runner: str) -> tuple[Path, float]:
+        """A finished study, made without faults once, and the seconds that it took."""
+        if runner not in self._whole:
+            out, started = self.fresh(f"whole-{runner}"), time.monotonic()
+            with Search(self, out, runner) as search:
+                search.process.wait(600)
+            assert search.process.returncode == 0, search.said()
+            self._whole[runner] = out, time.monotonic() - started
+            print(f"{runner}: a whole search takes {self._whole[runner][1]:.1f} s", flush=True)
+        return self._whole[runner]
+
+    def copy(self, study: Path) -> Path:
+        """Of its own name each time: nothing that this process remembers may stand for a file."""
+        self._copies += 1
+        return shutil.copytree(study, self.fresh(f"copy-{self._copies:04}"))
+
+    def fresh(self, name: str) -> Path:
+        shutil.rmtree(self.root / name, ignore_errors=True)
+        return self.root / name
+
+
+class Search:
+    """`autodistill search` as a process of its own; at the end nothing of it is left running.
+
+    Ray's processes outlive a driver that is killed: they are remembered while it lives, since they have no parent after.
+    """
+
+    def __init__(self, scratch: Scratch, out: Path, runner: str, before: Callable[[], None] | None = None) -> None:
+        self.log = scratch.root / f"{out.name}.log"
+        command = [sys.executable, "-m", "autodistill", "search", str(scratch.spec), "--out", str(out), "--runner", runner]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, preexec_fn=before)
+        self.driver = psutil.Process(self.process.pid)
+        self.family: dict[int, psutil.Process] = {}
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.look()
+        for one in [self.driver, *self.family.values()]:
+            with contextlib.suppress(psutil.Error):  # compares times of creation too: never another's process
+                one.kill()
+        psutil.wait_procs(list(self.family.values()), timeout=10)
+        self.process.wait(10)
+
+    def look(self) -> list[psutil.Process]:
+        """Its descendants, and theirs that lost their parent."""
+        for root in [self.driver, *list(self.family.values())]:
+            with contextlib.suppress(psutil.Error):
+                self.family |= {one.pid: one for one in root.children(recursive=True)}
+        return [one for one in self.family.values() if one.is_running()]
+
+    def victim(self, who: str) -> psutil.Process | None:
+        """The process to kill, or None where there is none now."""
+        if who == "driver":
+            return self.driver if self.process.poll() is None else None
+        found = [one for one in self.look() if is_a(one, who)]
+        return found[0] if found else None
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ended in time."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            self.look()
+            time.sleep(0.2)
+        return self.process.poll() is not None
+
+    def said(self) -> str:
+        """Its last words that are no table."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] not in "┏┃┡│└"]
+        return lines[-1][:300] if lines else ""
+
+
+def is_a(process: psutil.Process, who: str) -> bool:
+    try:
+        words = process.cmdline() or [""]
+    except psutil.Error:
+        return False
+    if who == "worker":
+        return words[0].startswith("ray::") and "Train" in " ".join(words)
+    return Path(words[0]).name == {"raylet": "raylet", "head": "gcs_server"}[who]
+
+
+# Kills
+
+
+def kills(scratch: Scratch, number: int, runners: Sequence[str]) -> Iterator[Outcome]:
+    turns = [turn for turn in VICTIMS if turn[0] in runners]
+    for index in range(number):
+        yield killed(scratch, *turns[index % len(turns)])
+
+
+def killed(scratch: Scratch, runner: str, who: str) -> Outcome:
+    whole, seconds = scratch.whole(runner)
+    out, after = scratch.fresh("killed"), scratch.random.uniform(0.1, 0.9) * seconds
+    fault, limit = f"{runner}, {who} at {after:.1f} s", 4 * seconds + 60
+    with Search(scratch, out, runner) as search:
+        search.wait(after)
+        victim = wait_for(lambda: search.victim(who), search)
+        before = stored(out)
+        if victim is not None:
+            victim.kill()
+        if not search.wait(limit):
+            return Outcome(
+                part="kills", fault=fault, became="hang", detail=f"still running {limit:.0f} s after: {search.said()}"
+            )
+        fault += f" ({len(before)} stages stored{'' if victim is not None else '; none was there to kill'})"
+        said = search.said() if search.process.returncode not in (0, -signal.SIGKILL) else ""
+    return ended(scratch, "kills", fault, out, runner, whole, before, said)
+
+
+def wait_for(find: Callable[[], psutil.Process | None], search: Search) -> psutil.Process | None:
+    while (found := find()) is None and search.process.poll() is None:
+        time.sleep(0.05)
+    return found
+
+
+def ended(
+    scratch: Scratch, part: str, fault: str, out: Path, runner: str, whole: Path, before: dict[str, str], said: str
+) -> Outcome:
+    """Gives the same command until it ends well, and looks at what there is then."""
+    limit = 4 * scratch.whole(runner)[1] + 60
+    for _ in range(RESTARTS):
+        with Search(scratch, out, runner) as search:
+            if not search.wait(limit):
+                return Outcome(part=part, fault=fault, became="hang", detail=f"restarted, still running after {limit:.0f} s")
+            if search.process.returncode == 0:
+                break
+            said = search.said()
+    else:
+        return Outcome(part=part, fault=fault, became="does not end", detail=said)
+    wrong = differences(out, whole, before, same_frontier=runner == "serial")
+    became = "; ".join(wrong) or "as it was"
+    if not wrong:
+        shutil.rmtree(out, ignore_errors=True)
+    return Outcome(part=part, fault=fault, became=became, detail=said)
+
+
+def stored(out: Path) -> dict[str, str]:
+    """sha256 of every file of the stages that are complete, by their names; of what the record names alone."""
+    found = {}
+    for record in (out / "store" / "stages").glob("*/stage.json"):
+        attempt = record.parent / json.loads(record.read_bytes())["attempt"]
+        for path in (record, *attempt.iterdir()):
+            found[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def differences(out: Path, whole: Path, before: dict[str, str], *, same_frontier: bool) -> list[str]:
+    after, found = stored(out), json.loads((out / "frontier.json").read_bytes())
+    wrong = []
+    if changed := [name for name, content in before.items() if after.get(name) != content]:
+        wrong.append(f"{len(changed)} stored files changed, such as {changed[0]}")
+    trials = found["trials"]
+    if trials["failed"]:
+        wrong.append(f"{trials['failed']} failed trials ({reasons(out)})")
+    if sum(trials.values()) != TRIALS:
+        wrong.append(f"{sum(trials.values())} trials instead of {TRIALS}")
+    if same_frontier and frontier(out) != frontier(whole):
+        wrong.append("another frontier")
+    return wrong
+
+
+def frontier(out: Path) -> list[Any]:
+    members = json.loads((out / "frontier.json").read_bytes())["frontier"]
+    return [[row[name] for name in ("stage", "role", "params", "accuracy", "from_labels")] for row in members]
+
+
+def reasons(out: Path) -> str:
+    import csv
+
+    with (out / "trials.csv").open() as file:
+        return "; ".join(sorted({row["reason"][:120] for row in csv.DictReader(file) if row["state"] == "failed"}))
+
+
+# A full disk
+
+
+def disks(scratch: Scratch, number: int, runners: Sequence[str]) -> Iterator[Outcome]:
+    for index in range(number):
+        yield filled(scratch, runners[index % len(runners)])
+
+
+def filled(scratch: Scratch, runner: str) -> Outcome:
+    whole, _ = scratch.whole(runner)
+    out, size = scratch.fresh("filled"), sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+    kib = int(scratch.random.uniform(0.1, 0.9) * size / 1024)
+    with small(out, kib) as (room, before):
+        fault = f"{runner}, {'file size' if before else 'tmpfs'} at {kib} of {size // 1024} KiB"
+        limit = 4 * scratch.whole(runner)[1] + 60
+        with Search(scratch, out, runner, before) as search:
+            if not search.wait(limit):
+                return Outcome(part="disk", fault=fault, became="hang", detail=search.said())
+            code, said = search.process.returncode, search.said()
+        if code and "no space left" not in said:
+            return Outcome(part="disk", fault=fault, became="says nothing of the disk", detail=said)
+        kept = stored(out)
+        room()
+        return ended(scratch, "disk", fault, out, runner, whole, kept, said)
+
+
+@contextlib.contextmanager
+def small(out: Path, kib: int) -> Iterator[tuple[Callable[[], None], Callable[[], None] | None]]:
+    """A folder with little room; gives what makes room and, where nobody may mount, what a process has to call before."""
+    out.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", out], capture_output=True).returncode:
+        largest = max(4, kib // 4) * 1024
+        yield lambda: None, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        return
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", out], check=True) and None, None
+    finally:
+        subprocess.run(["umount", "-l", out], check=True)
+
+
+# Damaged files
+
+
+def damages(scratch: Scratch, flips: int, cuts: int) -> Iterator[Outcome]:
+    study = confirmed(scratch)
+    commands = Commands(scratch, study)
+    names = sorted(str(path.relative_to(study)) for path in study.rglob("*") if path.is_file() and path.stat().st_size)
+    for index in range(flips + cuts):
+        name = spread(names, scratch.random)
+        yield damaged(scratch, study, commands, name, flip if index < flips else cut)
+
+
+def spread(names: Sequence[str], drawn: random.Random) -> str:
+    """A file: of a kind drawn first, so that the many networks do not hide what there is once."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(kind_of(name), []).append(name)
+    return drawn.choice(kinds[drawn.choice(sorted(kinds))])
+
+
+def kind_of(name: str) -> str:
+    return re.sub(r"[0-9a-f]{32,64}/", "", name)
+
+
+def confirmed(scratch: Scratch) -> Path:
+    whole, _ = scratch.whole("serial")
+    study = shutil.copytree(whole, scratch.fresh("confirmed"))
+    for words in (["confirm", str(study), "--seeds", "2", "--runner", "serial"], ["report", str(study)]):
+        code, _, said = give(words)
+        assert code == 0, said
+    return study
+
+
+def flip(path: Path, drawn: random.Random) -> str:
+    content = bytearray(path.read_bytes())
+    place = drawn.randrange(len(content))
+    content[place] ^= drawn.randrange(1, 256)
+    path.write_bytes(content)
+    return f"byte {place}"
+
+
+def cut(path: Path, drawn: random.Random) -> str:
+    size = drawn.randrange(path.stat().st_size)
+    os.truncate(path, size)
+    return f"to {size} bytes"
+
+
+class Commands:
+    """What is given to each copy, and what two whole copies say to it alike."""
+
+    def __init__(self, scratch: Scratch, study: Path) -> None:
+        self.scratch, self.key = scratch, json.loads((study / "frontier.json").read_bytes())["frontier"][0]["stage"]
+        one, two = (self.all_of(scratch.copy(study), None) for _ in range(2))
+        self.expected = {
+            name: {place: value for place, value in one[name][1].items() if two[name][1].get(place) == value} for name in one
+        }
+        assert all(code in (0, 3) for code, _, _ in one.values()), {name: said for name, (code, _, said) in one.items() if code}
+
+    def all_of(self, out: Path, stage: str | None) -> dict[str, tuple[int, dict[str, str], str]]:
+        """Exit code, facts and last words by command. `stage` is that of the damaged file, where it is one's."""
+        spec, place = str(self.scratch.spec), str(out)
+        more = ["--out", place, "--runner", "serial", "--extend", "--set", f"search.trials={TRIALS + 1}"]
+        given = {
+            "explain": ["explain", place, self.key],
+            "report": ["report", place],
+            "smallest": ["smallest", place, "--retain", "0.5", "--runner", "serial"],
+            "export": ["export", place, "--to", f"{place}-export", "--retain", "0.5"],
+            "confirm": ["confirm", place, "--seeds", "2", "--runner", "serial"],
+            "search": ["search", spec, *more],
+        } | ({} if stage is None else {"explain it": ["explain", place, stage]})
+        try:
+            return {name: give(words, out) for name, words in given.items()}
+        finally:
+            shutil.rmtree(f"{place}-export", ignore_errors=True)
+
+
+def damaged(
+    scratch: Scratch, study: Path, commands: Commands, name: str, damage: Callable[[Path, random.Random], str]
+) -> Outcome:
+    out = scratch.copy(study)
+    whole = (out / name).read_bytes()
+    fault = f"{damage.__name__} {kind_of(name)} at {damage(out / name, scratch.random)}"
+    broken = (out / name).read_bytes()
+    stage = next(iter(re.findall(r"store/stages/([0-9a-f]{64})/", name)), None)
+    became, detail = verdict(commands, commands.all_of(out, stage), out, name)
+    if became == "harmless" and (not (out / name).exists() or (out / name).read_bytes() != broken):
+        became = "made again"
+    if became != "believed" and (lost := overwritten(out, study, name)):
+        became, detail = "believed", f"{lost} changed"
+    if became in GOOD:
+        shutil.rmtree(out)
+    assert whole != broken
+    return Outcome(part="bytes", fault=fault, became=became, detail=detail)
+
+
+def verdict(commands: Commands, seen: dict[str, tuple[int, dict[str, str], str]], out: Path, name: str) -> tuple[str, str]:
+    """The worst of what the commands did."""
+    found = {"believed": "", "unnamed": "", "named": ""}
+    for command, (code, facts, said) in seen.items():
+        expected = commands.expected.get(command, {})
+        wrong = [place for place, value in expected.items() if facts.get(place) != value]
+        if code in (0, 3) and wrong:
+            found["believed"] += f"{command} says {wrong[0]} = {facts.get(wrong[0])}, was {expected[wrong[0]]}; "
+        elif code not in (0, 3):
+            found["named" if names_it(said, name) else "unnamed"] += f"{command} ({code}): {said}; "
+    worst = next((became for became, what in found.items() if what), "harmless")
+    return worst, found.get(worst, "")[:600]
+
+
+def names_it(said: str, name: str) -> bool:
+    """Whether a message names the file, or the folder of its key, and is no exception's own."""
+    key = re.findall(r"[0-9a-f]{64}", name)
+    return "--debug shows where" not in said and (Path(name).name in said or any(one in said for one in key))
+
+
+def overwritten(out: Path, study: Path, damaged: str) -> str | None:
+    """A stored file, other than the damaged one, that is no longer what it was."""
+    for name, content in stored(study).items():
+        path = out / name
+        if name != damaged and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != content:
+            return name
+    return None
+
+
+def give(words: Sequence[str], out: Path | None = None) -> tuple[int, dict[str, str], str]:
+    """Exit code, flat facts and last words of a command that is given in this process; 124 where it takes too long."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(300)
+    try:
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            code = autodistill([*words, "--json"])
+    except TimeoutError:
+        return 124, {}, "it takes longer than 300 s"
+    except Exception as error:  # the command line lets none pass
+        return 1, {}, f"{type(error).__name__}: {error} (--debug shows where)"
+    finally:
+        signal.alarm(0)
+    text = stdout.getvalue() if out is None else stdout.getvalue().replace(str(out), "OUT")
+    last = (stderr.getvalue().strip().splitlines() or [""])[-1]
+    return code, dict(flat(json.loads(text))) if text else {}, last[:400]
+
+
+def late(*_: object) -> None:
+    raise TimeoutError
+
+
+def flat(found: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every number and text of a JSON object by its path."""
+    parts = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else None
+    if parts is None:
+        yield path, repr(found)
+        return
+    for name, value in parts:
+        yield from flat(value, f"{path}.{name}" if path else str(name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

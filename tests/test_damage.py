@@ -1,0 +1,206 @@
+"""What others do to the files of a study: at rest, and while a search runs. It is named, or made good; never a quiet loss."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodistill.cli import main
+from autodistill.driver import Options, search
+from autodistill.report import redraw
+from autodistill.spec import Spec, StoreError, StudyError, UsageError
+from autodistill.study.folder import Folder
+from autodistill.study.record import Record
+from autodistill.study.schedule import Study
+
+from .test_search import trials, written
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def halve(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def scramble(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"garbage " * (path.stat().st_size // 8))
+
+
+DAMAGES = pytest.mark.parametrize("damage", [empty, halve, scramble])
+
+
+# The record
+
+
+@DAMAGES
+def test_a_damaged_record_is_named_by_every_command(
+    tiny: Callable[..., Spec], tmp_path: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = written(tiny(), tmp_path), tmp_path / "out"
+    first = search(tiny(), out=out, runner="serial")
+    damage(out / "study.db")
+    before = (out / "study.db").read_bytes()
+    again = ["search", str(path), "--out", str(out), "--runner", "serial"]
+    for words in (["report", str(out)], ["explain", str(out), first.trained[0]], again, [*again, "--extend"]):
+        assert main(words) == 1, words
+        assert f"{out / 'study.db'} is no readable study" in capsys.readouterr().err
+    assert (out / "study.db").read_bytes() == before
+    fresh = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
+    assert fresh.finished() and fresh.trained == []
+
+
+@pytest.fixture
+def midway(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Has something done after the fifth job of a search, once."""
+
+    def plan(do: Callable[[], Any]) -> None:
+        done, seen = Study.done, list[int]()
+
+        def then(study: Study, *words: Any) -> None:
+            done(study, *words)
+            seen.append(1)
+            if len(seen) == 5:
+                do()
+
+        monkeypatch.setattr(Study, "done", then)
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    "damage", [empty, *(pytest.param(one, marks=pytest.mark.slow) for one in (halve, scramble, Path.unlink))]
+)
+def test_a_record_that_is_damaged_while_a_search_runs_is_said(
+    tiny: Callable[..., Spec], tmp_path: Path, midway: Any, damage: Callable[[Path], None]
+) -> None:
+    """The driver has it open, and may notice nothing before its end."""
+    out = tmp_path / "out"
+    midway(lambda: damage(out / "study.db"))
+    with pytest.raises(StudyError, match="study.db (was damaged while the search ran|cannot be written to)"):
+        search(tiny(), out=out, runner="serial")
+    again = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
+    assert again.finished() and not redraw(Folder(out))[1][-1]["reason"]
+
+
+def test_a_spec_that_is_removed_while_a_search_runs_is_put_back(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
+    out = tmp_path / "out"
+    midway((out / "spec.yaml").unlink)
+    search(tiny(), out=out, runner="serial")
+    assert len(redraw(Folder(out))[1]) > 6
+
+
+def test_and_of_a_search_that_is_stopped_too(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
+    def stop() -> None:
+        (tmp_path / "out" / "spec.yaml").unlink()
+        raise KeyboardInterrupt
+
+    midway(stop)
+    with pytest.raises(KeyboardInterrupt):
+        search(tiny(), out=tmp_path / "out", runner="serial")
+    assert search(tiny(), out=tmp_path / "out", runner="serial").finished()
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_stages_that_are_removed_while_a_search_runs_are_said_and_made_again(
+    tiny: Callable[..., Spec], tmp_path: Path, midway: Any, kept: int
+) -> None:
+    out, spec = tmp_path / "out", tiny()
+
+    def remove() -> None:
+        stages = sorted((out / "store" / "stages").iterdir(), key=lambda path: path.stat().st_ctime_ns)
+        for path in stages[kept:]:
+            shutil.rmtree(path)
+
+    midway(remove)
+    with pytest.raises(StoreError, match="no longer in .*store.*the same command again"):
+        search(spec, out=out, runner="serial")
+    if not kept:
+        with pytest.raises(UsageError, match="has no trained teacher.*autodistill search"):
+            redraw(Folder(out))
+    assert search(spec, out=out, runner="serial").finished()
+    whole = search(spec, out=tmp_path / "whole", runner="serial")
+    assert trials(out, spec) == trials(tmp_path / "whole", spec)
+    assert [row["accuracy"] for row in redraw(Folder(out))[1]] == [row["accuracy"] for row in whole.rows()]
+
+
+def test_the_beginning_of_a_record_is_there_whole_or_not_at_all(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that an empty one is always a damaged one. A kill between the two renames is made good by the next search."""
+    out, replaced = tmp_path / "out", list[str]()
+    replace = os.replace
+
+    def killed(source: Any, target: Any) -> None:
+        if Path(target).name == "spec.yaml":
+            raise KeyboardInterrupt
+        replaced.append(Path(target).name)
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        search(tiny(), out=out, runner="serial")
+    assert "study.db" in replaced and not (out / "spec.yaml").exists()
+    path = written(tiny(), tmp_path)
+    assert main(["search", str(path), "--out", str(out), "--runner", "serial"]) == 0
+
+
+# A full disk
+
+
+def limited(record: Record, pages: int) -> None:
+    """SQLite says of a database that may not grow what it says of a full disk."""
+    record.close()
+    with record._whole():
+        assert record._connection is not None
+        record._connection.execute(f"PRAGMA max_page_count={pages}")
+
+
+def test_a_full_disk_is_said_whatever_is_written(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    record = Record(tmp_path / "study.db", tiny())
+    limited(record, 1)
+    with pytest.raises(StudyError, match="no space left for .*study.db; free some, then give the same command again"):
+        record.note("long", "x" * 100_000)
+    assert "long" not in record.facts()
+    with pytest.raises(StudyError, match="no space left"):
+        record.add({}, {"stage": "x" * 100_000})
+    assert not record.trials
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A folder on a disk of so many kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mounted(size: int) -> Path:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", place], capture_output=True)
+        if done.returncode:
+            pytest.skip("nobody may mount a file system here")
+        return place
+
+    yield mounted
+    subprocess.run(["umount", "-l", place], capture_output=True)
+
+
+@pytest.mark.parametrize("size", [160, *(pytest.param(size, marks=pytest.mark.slow) for size in (40, 120, 220, 280))])
+def test_on_a_disk_that_fills_up_the_same_command_goes_on(
+    tiny: Callable[..., Spec], tmp_path: Path, small_disk: Callable[[int], Path], size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = small_disk(size)
+    words = ["search", str(written(tiny(), tmp_path)), "--out", str(out), "--runner", "serial"]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "no space left" in said and "the same command again" in said, said
+    subprocess.run(["mount", "-o", "remount,size=20m", out], check=True)
+    assert main(words) == 0
+    whole = search(tiny(), out=tmp_path / "whole", runner="serial")
+    assert trials(out, tiny()) == trials(tmp_path / "whole", tiny()) and whole.finished()
