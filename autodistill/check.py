@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .data import Splits
+from .data import Splits, memory_bytes
 from .distill import Data, open_data, time_steps
 from .distill.artifacts import build_for
 from .facts import facts
 from .imports import reason
-from .measure import evaluate, memory_bytes
+from .measure import evaluate
 from .prepare import load_data, own_of, space_of
 from .runners import check_cpus, cores
 from .space import Space

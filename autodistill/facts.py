@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .data import Splits
+from .data import Splits, memory_bytes
 from .edges import check_edges
-from .measure import Sizes, memory_bytes
+from .measure import Sizes
 from .space import Space
 from .spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, Value, describe, located
 from .spec.domains import domains

@@ -112,13 +112,6 @@ def _check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], c
         _built(architecture, shape, classes, copied)
 
 
-def memory_bytes() -> int:
-    """Of this machine."""
-    import psutil
-
-    return int(psutil.virtual_memory().total)
-
-
 def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
     def measured(network: Network) -> Sizes:
         return Sizes(params=_params(network), macs=_macs(network, shape, classes), bytes=_bytes(network))

@@ -583,6 +583,16 @@ def test_archives(name: str, tmp_path: Path, refused: Callable[..., str]) -> Non
     names(refused(write(tmp_path, text, other_npz=data)), f"task.dataset: {tmp_path / 'other.npz'}", *words)
 
 
+def test_an_archive_beyond_the_memory(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodistill.data.sources.memory_bytes", lambda: 1_000)
+    names(
+        refused(write(tmp_path)),
+        "task.dataset: ",
+        "data.npz holds 0.0 GB of arrays, and this machine has",
+        "save fewer samples",
+    )
+
+
 def test_a_missing_archive(tmp_path: Path, refused: Callable[..., str]) -> None:
     text, _ = changed(DATASET, "dataset: none.npz")
     names(refused(write(tmp_path, text)), "task.dataset: ", f"{str(tmp_path / 'none.npz')!r} is not a file", "spec's folder")

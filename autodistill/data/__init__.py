@@ -2,7 +2,7 @@
 
 from .arrays import Raw
 from .images import Images, Joined, Pixels
-from .sources import read
+from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits, split
 
-__all__ = ["Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "read", "split"]
+__all__ = ["Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "memory_bytes", "read", "split"]

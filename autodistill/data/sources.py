@@ -61,10 +61,15 @@ def _images(root: Path, task: TaskSpec) -> Raw:
     return check(f"task.dataset: {root}", found | extra)
 
 
-def most_held() -> int:
+def memory_bytes() -> int:
+    """Of this machine."""
     import psutil
 
-    return min(RESIDENT_MOST, int(psutil.virtual_memory().total) // 4)
+    return int(psutil.virtual_memory().total)
+
+
+def most_held() -> int:
+    return min(RESIDENT_MOST, memory_bytes() // 4)
 
 
 def _whole(name: str) -> Path:
@@ -181,10 +186,21 @@ def _npz(path: Path) -> Mapping[str, Any]:
         raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
+            _check_memory(path, archive.zip)
             wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED, *GROUPS}]
             also = [NAMES] if wanted and NAMES in archive.files else []
             return {key: archive[key] for key in wanted + also or archive.files}
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"task.dataset: {path}: {error}; save plain arrays of numbers, not objects") from None
     except Exception as error:  # a damaged file fails in many ways: BadZipFile, zlib.error, KeyError, NotImplementedError
         raise DataError(f"task.dataset: {path} is damaged ({reason(error)}); write it again with numpy.savez") from None
+
+
+def _check_memory(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raises DataError for arrays that this machine cannot hold: the system would end the process without a word."""
+    size, most = sum(one.file_size for one in archive.infolist()), memory_bytes()
+    if size > most:
+        what = f"holds {size / 1e9:,.1f} GB of arrays, and this machine has {most / 1e9:,.1f} GB of memory"
+        raise DataError(f"task.dataset: {path} {what}; save fewer samples, bytes for floats, or images as files in folders")
