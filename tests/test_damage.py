@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,47 @@ def test_on_a_disk_that_fills_up_the_same_command_goes_on(
     assert main(words) == 0
     whole = search(tiny(), out=tmp_path / "whole", runner="serial")
     assert trials(out, tiny()) == trials(tmp_path / "whole", tiny()) and whole.finished()
+
+
+def sealed(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT value_json FROM study_user_attributes WHERE key = 'checksum'"
+        return connection.execute(query).fetchone() not in (None, ("null",))
+
+
+def test_a_disk_that_fills_up_before_a_record_is_sealed_is_said_and_the_next_search_seals_it(
+    tiny: Callable[..., Spec], tmp_path: Path, small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, close = small_disk(20_000), Record.close
+
+    def closed(record: Record) -> None:
+        if record.trials:
+            os.truncate(out / "ballast", 0)
+            with suppress(OSError), (out / "ballast").open("wb", buffering=0) as file:
+                while file.write(b"x" * 4096):
+                    pass
+        close(record)
+
+    (out / "ballast").touch()
+    with monkeypatch.context() as patched, pytest.raises(StudyError, match="no space left"):
+        patched.setattr(Record, "close", closed)
+        search(tiny(), out=out, runner="serial")
+    (out / "ballast").unlink()
+    assert not sealed(out / "study.db")
+    study = search(tiny(), out=out, runner="serial")
+    assert study.finished() and study.trained == [] and sealed(out / "study.db")
+
+
+def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """Else what is written next, and not closed before a kill, would be taken for damage."""
+    path = tmp_path / "study.db"
+    record = Record(path, tiny())
+    record.note("one", 1)
+    record.close()
+    again = Record(path, tiny())
+    with pytest.raises(TypeError):
+        again.note("two", object())
+    assert sealed(path)
+    again.note("two", 2)
+    assert not sealed(path)
+    assert Record(path, tiny()).facts() == {"one": 1, "two": 2}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import traceback
 from collections.abc import Generator, Iterator
@@ -22,6 +21,7 @@ from ..spec import (
     StageFailed,
     StoreError,
     StudyError,
+    is_full,
 )
 from ..store import Kind, Store
 from .outputs import make_outputs, outputs_key
@@ -102,7 +102,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_full(error):
             raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
         raise StageFailed(_reason(error)) from error
     except DataError as error:  # an image file is gone or damaged: no other stage would fare better

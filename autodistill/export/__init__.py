@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ from .. import latency
 from ..answers import Wanted, sentence, smallest
 from ..confirm import confirmed
 from ..imports import reason
-from ..spec import StudyError, UsageError
+from ..spec import StudyError, UsageError, is_full
 from ..study.folder import Folder
 from .card import card
 from .compared import BATCHES, compared, latencies, outputs, refusal
@@ -29,7 +28,6 @@ from .words import written
 
 __all__ = ["export", "written"]
 EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> dict[str, Any]:
@@ -81,7 +79,7 @@ def drafted(target: Path) -> Iterator[Path]:
                 os.rename(draft, target)  # an empty folder gives way
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
-            if _is_full(error):
+            if is_full(error):
                 raise StudyError(f"no space left for {target}; free some, then give the same command again") from error
             raise
 
@@ -111,13 +109,9 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if _is_full(error):
+        if is_full(error):
             raise
         raise UsageError(f"--to {target} cannot be written to: {error.strerror}; give another folder") from error
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
 def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
@@ -184,7 +178,7 @@ def _left_out() -> Iterator[None]:
     except ImportError as error:
         raise _LeftOut(f"{reason(error)}; {INSTALL}") from error
     except (Exception, SystemExit) as error:
-        if _is_full(error):
+        if is_full(error):
             raise
         raise _LeftOut(reason(error)) from error
 

@@ -99,6 +99,7 @@ class Folder:
 
     def claim(self, spec: Spec, record: Record) -> None:
         """Makes the folder that of `spec`, and says so in its record; wherever it may be killed, spec.yaml is known there."""
+        record.seal_at_close()
         known, mine = record.facts()["specs"], comparable(spec)
         if known != [mine]:
             record.note("specs", [*known, mine])

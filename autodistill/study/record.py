@@ -130,7 +130,7 @@ class Record:
             self._study = self.storage.get_study_id_from_name(spec.study)
             found = self.storage.get_all_trials(self._study, deepcopy=False)  # before the seal, which who writes removes first
             self._facts = dict(self.storage.get_study_user_attrs(self._study))
-            _refuse_damaged(self._facts, found)
+            self._sealed = _refuse_damaged(self._facts, found)
             self._ids = [trial._trial_id for trial in found]
             for one in found:
                 self._keep(_seen(one))
@@ -239,6 +239,10 @@ class Record:
                 yield
         self._changed = True  # not before: what was rolled back left the seal where it was
 
+    def seal_at_close(self) -> None:
+        """Makes up for a kill or a full disk that left it without a seal. Only for a search, which no other writes beside."""
+        self._changed = self._changed or not self._sealed
+
     def close(self) -> None:
         """Puts all into one file, sealed. It is opened again where it is used again.
 
@@ -290,11 +294,15 @@ def _refuse_other_name(storage: optuna.storages.BaseStorage, name: str, database
         )
 
 
-def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> None:
-    """Takes the seal out of the facts. Raises ValueError where it is another: something changed what was closed."""
+def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> bool:
+    """Takes the seal out of the facts; whether there was one.
+
+    Raises ValueError where it is another: something changed what was closed.
+    """
     seal = facts.pop(SEAL, None)
     if seal not in (None, _digest(facts, found)):
         raise ValueError("it is damaged: its checksum differs")
+    return seal is not None
 
 
 def _digest(facts: Mapping[str, Any], found: Sequence[FrozenTrial]) -> str:
