@@ -119,6 +119,14 @@ def text_of(error: BaseException) -> str:
         return "its message cannot be printed"
 
 
+def shown(value: object) -> str:
+    """A value and its type."""
+    try:
+        return f"{value!r:.80} of type {type(value).__name__}"
+    except Exception:  # one's own class may fail here too
+        return f"a value of type {type(value).__name__}"
+
+
 def _nearest(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]!r}?" if near else "; name a function of it"

@@ -132,9 +132,16 @@ class NoArray:
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise KeyError("no column")
 
+    def __repr__(self) -> str:
+        raise KeyError("no name")
+
 
 def no_arrays() -> Any:
     return NoArray(), NoArray()
+
+
+def no_module() -> Any:
+    return NoArray()
 
 
 def five_classes() -> nn.Module:
@@ -675,13 +682,16 @@ def test_imported_data(name: str, tmp_path: Path, refused: Callable[..., str], m
     names(refused(write(tmp_path, text)), "task.dataset", name, *(IMPORTS | OF_DATA)[name])
 
 
-@pytest.mark.parametrize("name", IMPORTS)
+OF_TEACHERS = {f"{__name__}:no_module": ("returned a value of type NoArray; return a torch.nn.Module",)}
+
+
+@pytest.mark.parametrize("name", [*IMPORTS, *OF_TEACHERS])
 def test_imported_teachers(name: str, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     text, _ = changed(TRAINED, f"  import: {name}\n")
     for module, source in MODULES.items():
         (tmp_path / f"{module}.py").write_text(source)
-    names(refused(write(tmp_path, text)), name, *IMPORTS[name])
+    names(refused(write(tmp_path, text)), name, *(IMPORTS | OF_TEACHERS)[name])
 
 
 def test_a_teacher_of_other_classes(tmp_path: Path, refused: Callable[..., str]) -> None:

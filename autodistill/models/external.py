@@ -10,7 +10,7 @@ import warnings
 
 from torch import nn
 
-from ..imports import import_function, running
+from ..imports import import_function, running, shown
 from ..spec import Imported, Timm, UsageError
 from .sides import check_image
 
@@ -52,7 +52,7 @@ def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int)
     with running(call):
         module = factory(**architecture.arguments)
     if not isinstance(module, nn.Module):
-        raise UsageError(f"{call} returned a value of type {type(module).__name__}; return a torch.nn.Module")
+        raise UsageError(f"{call} returned {shown(module)}; return a torch.nn.Module")
     return module
 
 
