@@ -114,7 +114,7 @@ def test_a_changed_measurement_is_found(tmp_path: Path) -> None:
         Store(tmp_path).record("stages", "k")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"a": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"a": 1}', b"\xff\xfe", b'{"\xd4"'])
 def test_a_record_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     path = _made(tmp_path) / "stages" / "k" / "stage.json"
     path.write_bytes(content + b" " * 5000)
