@@ -71,7 +71,8 @@ class Store:
             record: dict[str, Any] = json.loads(path.read_bytes())
             checksum = record.pop("checksum")
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise StoreError(f"{path} cannot be read ({error!r}); {self._way_out(kind, key)}") from None
+            why = f"{type(error).__name__}: {error}"
+            raise StoreError(f"{path} cannot be read ({why}); {self._way_out(kind, key)}") from None
         if checksum != digest(record):
             raise StoreError(f"{path} is damaged (its checksum differs); {self._way_out(kind, key)}")
         if record["key"] != key:

@@ -55,16 +55,16 @@ study: faults
 task: {{dataset: {data}, split: {{validation: 0.25, test: 0.25, seed: 0}}}}
 teacher:
   architecture: {{family: mlp, depth: 2, width: 64}}
-  recipe: {{epochs: 20, batch_size: 32, learning_rate: 0.005}}
+  recipe: {{epochs: 20, batch_size: 64, learning_rate: 0.005}}
 student:
   architecture: {{family: mlp, depth: {{int: [1, 2]}}, width: {{int: [2, 24]}}}}
   objective: {{ce: {{weight: rest}}, kd: {{weight: {{uniform: [0, 1]}}, temperature: {{log: [1, 16]}}}}}}
-  recipe: {{epochs: {epochs}, batch_size: 32, learning_rate: 0.005}}
+  recipe: {{epochs: {epochs}, batch_size: 64, learning_rate: 0.005}}
 assistants:
   at_most: 1
   ladder: [{{family: mlp, depth: 1, width: 32}}]
   objective: {{ce: {{weight: 0.1}}, kd: {{weight: 0.9, temperature: 4}}}}
-  recipe: {{epochs: {epochs}, batch_size: 32, learning_rate: 0.005}}
+  recipe: {{epochs: {epochs}, batch_size: 64, learning_rate: 0.005}}
 search: {{trials: {trials}, seed: 0}}
 resources: {{gpus: 0}}
 """
@@ -93,8 +93,9 @@ def main() -> int:
     parser.add_argument("--disks", type=int, default=6)
     parser.add_argument("--bytes", type=int, default=100)
     parser.add_argument("--cuts", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=40, help="of a student: what a training takes (default: 40)")
+    parser.add_argument("--epochs", type=int, default=30, help="of a student: what a training takes (default: 30)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left running, and nothing mounted
     print(f"seed {arguments.seed}", flush=True)
     scratch = Scratch(arguments.out.absolute(), arguments.seed, arguments.epochs)
     runners = [name for name in ("serial", "ray") if arguments.runner in (name, "both")]
@@ -133,9 +134,9 @@ class Scratch:
         self.root, self.random = root, random.Random(seed)
         self.root.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(0)
-        y = np.arange(1600) % 8
+        y = np.arange(1200) % 8
         centres = rng.normal(size=(8, 20))
-        np.savez(root / "data.npz", x=(centres[y] + rng.normal(size=(1600, 20))).astype(np.float32), y=y)
+        np.savez(root / "data.npz", x=(centres[y] + rng.normal(size=(1200, 20))).astype(np.float32), y=y)
         self.spec = root / "spec.yaml"
         self.spec.write_text(SPEC.format(data=root / "data.npz", trials=TRIALS, epochs=epochs))
         self._whole: dict[str, tuple[Path, float]] = {}

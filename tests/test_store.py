@@ -114,12 +114,13 @@ def test_a_changed_measurement_is_found(tmp_path: Path) -> None:
         Store(tmp_path).record("stages", "k")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"a": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"a": 1}', b"\xff\xfe", b'{"\xd4"'])
 def test_a_record_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     path = _made(tmp_path) / "stages" / "k" / "stage.json"
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match="remove the folder"):
+    path.write_bytes(content + b" " * 5000)
+    with pytest.raises(StoreError, match="remove the folder") as found:
         Store(tmp_path).record("stages", "k")
+    assert len(str(found.value)) < 1000, "not the whole file is said"
 
 
 def test_a_lost_file_is_said(tmp_path: Path) -> None:
