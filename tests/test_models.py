@@ -238,7 +238,7 @@ def test_refuses_samples_of_more_sides(architecture: Value, shape: Shape) -> Non
         (Timm(name="resnet18", arguments={"widths": 3}), (3, 8, 8), "resnet18 refused .*'widths': 3.*unexpected"),
         (Timm(name="resnet18", arguments={"pretrained": True}), (3, 8, 8), "pretrained, which autodistill sets"),
         (Timm(name="resnet18", arguments={"checkpoint_path": "x"}), (3, 8, 8), "checkpoint_path, which"),
-        (imported("three"), (4,), "returned a value of type int; return a torch.nn.Module"),
+        (imported("three"), (4,), "returned 3 of type int; return a torch.nn.Module"),
         (imported("fails"), (4,), "no arguments failed with RuntimeError: no weights"),
         (imported("linear", wings=2), (4,), "arguments {'wings': 2} failed with TypeError"),
         (imported("linaer"), (4,), "did you mean 'linear'"),
