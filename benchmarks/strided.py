@@ -22,6 +22,8 @@ from autodistill.distill.layout import subsample, without_onednn
 CHANNELS = (1, 2, 4, 7, 8, 12, 16)
 FLAGS = {"SSE41": "sse4_1", "AVX2": "avx2", "AVX512_CORE": "avx512dq"}
 """Instruction sets of oneDNN, and the flag of a processor that has them."""
+CHECKED = {"MALLOC_CHECK_": "3", "LD_PRELOAD": "libc_malloc_debug.so.0"}
+"""A write past the end of a block ends the process. glibc 2.34 and later need the library for it; elsewhere it does nothing."""
 ARRANGED = {
     "channels last": (torch.channels_last, False),
     "plain": (torch.contiguous_format, False),
@@ -51,7 +53,7 @@ def main() -> None:
 
 def ended(channels: int, arranged: str, level: str, threads: int) -> str:
     command = [sys.executable, __file__, "--threads", str(threads), "--case", str(channels), arranged]
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": level, "MALLOC_CHECK_": "3"}
+    environment = os.environ | CHECKED | {"ONEDNN_MAX_CPU_ISA": level}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:

@@ -169,16 +169,16 @@ def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
 ) -> None:
     from autodistill.runners.tune import Jobs
 
-    did: list[int] = []
-    original = Jobs.on_trial_complete
+    did: set[str] = set()
+    original = Jobs.reported
 
-    def noting(self: Jobs, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        did.extend([result["pid"]] if trial_id in self.running and result else [])
-        original(self, trial_id, result, error)
+    def noting(self: Jobs, trial_id: str, result: dict[str, Any], give: Any) -> bool:
+        did.update([trial_id] if trial_id in self.running else [])
+        return original(self, trial_id, result, give)
 
-    monkeypatch.setattr(Jobs, "on_trial_complete", noting)
+    monkeypatch.setattr(Jobs, "reported", noting)
     search(tiny(search__trials=12, search__sampler="random"), out=tmp_path / "out", runner=runner_of("ray"))
-    assert len(set(did)) == 2
+    assert len(did) == 2
 
 
 @pytest.mark.ray

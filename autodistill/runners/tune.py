@@ -1,9 +1,9 @@
-"""Our Searcher hands out ready jobs, reused actors do them. What bites in Ray is in the comments.
+"""A trial of Tune is a worker, which lives for as long as it is needed and does one job after the other.
 
-Every worker has a trial at all times: a job, or idling until there is one. Tune would let go of an actor that has none, and
-gives a trial whose new actor is still starting (some seconds: it imports torch) to the next one that is free: with jobs
-that are shorter than a start, one actor would do them all, one after the other. On a cluster an idle worker is let go after
-a while, and work that waits asks for more of them.
+Tune starts workers, places them, and notices when one dies. Our Searcher says how many there should be, and our scheduler
+hands each worker its next job when it reports. If each job were a trial, Tune would give a job whose new worker is still
+starting (which takes seconds: it imports torch) to the next worker that is free, and cancel the start: with jobs shorter
+than a start, a node that joins would never get a worker. What else bites in Ray is in the comments.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .watch import RayEnded, Watch
 
 IDLE_SECONDS = 0.05
 LET_GO_SECONDS = 30.0
-"""So long a worker idles on a cluster, which may shrink."""
+"""How long a worker idles on a cluster, which may shrink."""
 DOUBT_SECONDS = 30.0
 """So long after a worker was lost Ray may find that its node was: it asks a node five times, every three seconds."""
 
@@ -48,20 +48,41 @@ DEFAULT_ENV_VARS.clear()
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
-    """One actor does many jobs: a new process would import torch again for each."""
+    """Does many jobs: a new process would import torch again for each."""
 
     def setup(self, config: dict[str, Any]) -> None:
         sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
         self.store = Store(config["store"])
         self.process = Process.own(ray.get_runtime_context().get_node_id())
+        self.given: tuple[str | None, str] | None = None
         self.work: Generator[Rung, None, StageFailed | None] | None = None
-        self.reset_config(config)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.cleanup()
-        if new_config["job"] is not None:
-            self.work = self._attempt(Job.load(new_config["job"]), new_config["mark"])
-        return True
+    def take(self, job: str | None, mark: str) -> None:
+        """Called between two steps: ends the job at hand and gives the next one, or None. Nobody asks whether this raised."""
+        self.given = job, mark
+
+    def step(self) -> dict[str, Any]:
+        """Trains until the job at hand reports or ends."""
+        if self.given is not None:
+            self.cleanup()
+            (job, mark), self.given = self.given, None
+            self.work = None if job is None else self._attempt(Job.load(job), mark)
+        if self.work is None:
+            time.sleep(self.config["idle_seconds"])
+            return {"worked": 0.0}
+        started = time.perf_counter()
+        found: dict[str, Any]
+        try:
+            found = {"rung": list(next(self.work))}
+        except StopIteration as end:
+            failure = end.value
+            reason = None if failure is None else str(failure)
+            found = {"failure": reason, "out_of_memory": isinstance(failure, OutOfMemory)}
+        except AutodistillError as error:
+            found = {"fatal": str(error)}
+        if "rung" not in found:
+            self.work = None
+        return found | {"worked": time.perf_counter() - started}
 
     def _attempt(self, job: Job, mark: str) -> Generator[Rung, None, StageFailed | None]:
         """What is left behind where it dies is written first; then it waits until it may run beside the others here."""
@@ -75,21 +96,6 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self.work is not None:
             self.work.close()
         self.work = None
-
-    def step(self) -> dict[str, Any]:
-        if self.work is None:
-            time.sleep(self.config["idle_seconds"])
-            return {"done": False}
-        started = time.perf_counter()
-        try:
-            found = {"done": False, "rung": list(next(self.work))}
-        except StopIteration as end:
-            failure = end.value
-            reason = None if failure is None else str(failure)
-            found = {"done": True, "failure": reason, "out_of_memory": isinstance(failure, OutOfMemory)}
-        except AutodistillError as error:
-            found = {"done": True, "fatal": str(error)}
-        return found | {"worked": time.perf_counter() - started}
 
 
 @dataclass(frozen=True)
@@ -117,41 +123,37 @@ class Jobs(Searcher):  # type: ignore[misc]
         self.work, self.after, self.watch = work, after, watch
         self.attempts = Attempts(work)
         self.running: dict[str, Running] = {}
+        """What workers are at, by the ids of Tune's trials."""
+        self.starting: set[str] = set()
         self.idle: dict[str, float] = {}
-        """Since when trials idle."""
+        """Since when workers idle."""
         self.lost: list[Lost] = []
-        self.freed = 0
-        """Workers whose trial has ended, and that would be let go without another."""
         self.upcoming: Job | None = None
         self.error: BaseException | None = None
+        self.over = False
 
-    # What Tune asks
+    # How many workers there are
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """One worker more, no more for now, or an end of them all."""
         if self.must_end():
             return str(Searcher.FINISHED)
-        if len(self.running) + len(self.idle) >= self.wanted():
+        if len(self.starting) + len(self.idle) + len(self.running) >= self.wanted():
             return None
-        job, self.upcoming = self.upcoming, None
-        self.freed = max(0, self.freed - 1)
-        if job is None:
-            self.idle[trial_id] = time.monotonic()
-            return {"job": None, "mark": ""}
-        running = self.running[trial_id] = Running(job, self.attempts.mark(job))
-        return {"job": job.dump(), "mark": running.mark.name}
+        self.starting.add(trial_id)
+        return {"worker": trial_id}
 
     def wanted(self) -> int:
-        """How many trials there should be: on a Ray of our own one for each worker that fits.
+        """How many workers there should be: on a Ray of our own as many as fit.
 
-        A cluster may grow and shrink. There, one that would idle has a place only where its worker is there already; and
-        work that waits while all are busy asks for some workers more, so that a cluster at zero grows too. Where none
-        comes, the next worker that is free takes it.
+        A cluster may grow and shrink. There, work that waits while all are busy asks for some more than fit now, so that
+        a cluster at zero grows too.
         """
         now, most = self.watch.view.workers, self.watch.view.most
         if self.watch.is_own:
             return now
-        if self.upcoming is None:
-            return len(self.running) + len(self.idle) + min(1, self.freed)
+        if self.upcoming is None or self.idle:
+            return 0
         more = now + max(1, now // 4)
         return more if most is None else min(most, more)
 
@@ -167,49 +169,55 @@ class Jobs(Searcher):  # type: ignore[misc]
                     self.after()
             if self.error is None and self.upcoming is None and not (self.running or self.lost or self.work.awaits()):
                 assert self.work.finished(), "nothing is running, nothing is ready, and the work is not finished"
+                self.over = True
+        self.over = self.over or self.error is not None
+        return self.over
+
+    # What workers do
+
+    def reported(self, trial_id: str, result: dict[str, Any], give: Callable[[str | None, str], None]) -> bool:
+        """Whether a worker that reports is still needed; `give` hands it a job, or None, for its next step."""
+        self.starting.discard(trial_id)
+        if trial_id in self.running:
+            if self._continues(trial_id, result):
                 return True
-        return self.error is not None
-
-    def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether a training that reports goes on."""
-        running, goes_on = self.running.pop(trial_id), False
-        with self._guard():
-            self.work.worked(running.job, result["worked"])
-            goes_on = self.error is None and self.work.goes_on(running.job, Rung(*result["rung"]))
-            if goes_on:
-                self.running[trial_id] = running
-            else:
-                self.after()
-        return goes_on
-
-    def may_idle(self, trial_id: str) -> bool:
-        """Whether a worker that idles goes on idling: until there is a job, or nothing left to do, or nobody has needed it."""
-        if self.must_end() or self.upcoming is not None:
+            give(None, "")  # it may be at a rung
+        idle = time.monotonic() - self.idle.setdefault(trial_id, time.monotonic())
+        if self.must_end():
             return False
-        return self.watch.is_own or time.monotonic() - self.idle[trial_id] <= LET_GO_SECONDS
+        job, self.upcoming = self.upcoming, None
+        if job is None:
+            return self.watch.is_own or idle <= LET_GO_SECONDS
+        del self.idle[trial_id]
+        running = self.running[trial_id] = Running(job, self.attempts.mark(job))
+        give(job.dump(), running.mark.name)
+        return True
+
+    def _continues(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Takes note of what a worker reports of its job; whether it goes on with it."""
+        job, continues = self.running[trial_id].job, False
+        with self._guard():
+            self.work.worked(job, result["worked"])
+            if "fatal" in result:
+                raise StudyError(result["fatal"])
+            if "rung" in result:
+                continues = self.error is None and self.work.goes_on(job, Rung(*result["rung"]))
+            else:
+                self.attempts.ended(job, result["failure"], out_of_memory=result["out_of_memory"])
+            if not continues:
+                self.after()
+        if not continues:
+            del self.running[trial_id]
+        return continues
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if error:  # see `died`
-            return
-        idled = self.idle.pop(trial_id, None)
-        if idled is None or self.upcoming is not None:
-            self.freed += 1
-        if trial_id not in self.running:  # it idled, or was stopped at a rung
-            return
-        job = self.running.pop(trial_id).job
-        with self._guard():
-            result = result or {}
-            self.work.worked(job, result.get("worked", 0.0))
-            if result.get("fatal"):
-                raise StudyError(result["fatal"])
-            self.attempts.ended(job, result.get("failure"), out_of_memory=bool(result.get("out_of_memory")))
-            self.after()
+        self.starting.discard(trial_id)
+        self.idle.pop(trial_id, None)  # one that was at a job died: see `died`
 
     # What becomes of jobs whose worker died
 
     def died(self, trial_id: str, error: BaseException | None) -> None:
         """Takes note that the worker of a trial is no more. Raises nothing; a worker that cannot begin ends the search."""
-        self.idle.pop(trial_id, None)
         running = self.running.pop(trial_id, None)
         with self._guard():
             if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
@@ -269,19 +277,16 @@ def _first_sentences(error: BaseException) -> str:
 
 
 class Turns(FIFOScheduler):  # type: ignore[misc]
-    """Ends a training that may not go on, and a worker's idling when there is a job, or nothing left to do."""
+    """Hands out jobs, and ends workers that nobody needs."""
 
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
         self.jobs = jobs
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        name, jobs = trial.trial_id, self.jobs
-        if name in jobs.idle and not jobs.may_idle(name):
-            return str(self.STOP)
-        if name in jobs.running and "rung" in result and not jobs.goes_on(name, result):
-            return str(self.STOP)
-        return str(self.CONTINUE)
+        take = trial.temporary_state.ray_actor.take  # runs before the next step, which Tune asks for after this
+        needed = self.jobs.reported(trial.trial_id, result, lambda job, mark: take.remote(job, mark))
+        return str(self.CONTINUE if needed else self.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         self.jobs.died(trial.trial_id, trial.get_pickled_error())
@@ -291,7 +296,7 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
 
 
 class Ended(tune.Stopper):  # type: ignore[misc]
-    """Ends Tune's loop where nothing can go on: no result may come any more."""
+    """Ends Tune's loop, and the workers that idle or start, once nothing is left to do."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
@@ -300,7 +305,7 @@ class Ended(tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        return self.jobs.error is not None
+        return self.jobs.over
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -360,7 +365,6 @@ def _tuner(work: Work, jobs: Jobs, scratch: str) -> tune.Tuner:
             search_alg=jobs,
             scheduler=Turns(jobs),
             num_samples=-1,
-            reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
