@@ -212,8 +212,7 @@ def _note(record: Record, **facts: Any) -> None:
 
 def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progress: Progress) -> None:
     if options.retry_failed:
-        for key in study.trials.failures:
-            marks.forget(study.store.root, key)
+        marks.forget(study.store.root)
         if not study.retry_failed():
             progress.say("nothing had failed")
     if study.finished() and study.record.facts().get("drawn") == study.told():

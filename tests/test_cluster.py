@@ -26,7 +26,7 @@ def result(scenario: str, root: Path) -> dict[str, Any]:
 def test_a_node_goes_and_another_joins(tmp_path: Path, how: str) -> None:
     """What ran there is begun again and no failure; both remaining nodes are busy."""
     found = result(how, tmp_path)
-    assert found["stored"] == 40 and set(found["again"]) <= {"gone"} and sum(found["again"].values()) <= 2
+    assert found["stored"] == 40 and found["again"] in ({"gone": 1}, {} if how == "graceful" else None)
     assert found["busy"] >= 0.8
 
 

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from autodistill.distill import Job, save_data
@@ -19,7 +21,7 @@ from autodistill.driver import Options, search
 from autodistill.prepare import load_data
 from autodistill.report.write import counts, summary
 from autodistill.runners import marks, runner_of
-from autodistill.runners.marks import Death, Mark, Process
+from autodistill.runners.marks import Mark, Process
 from autodistill.runners.room import private_folder, room
 from autodistill.spec import MLP, CrossEntropy, Imported, Objective, Recipe, Spec, Stage, StudyError
 from autodistill.store import Store
@@ -154,6 +156,24 @@ def test_marks_of_the_living_say_nothing_and_those_of_the_killed_are_removed(tmp
     assert marks.left_behind(tmp_path, "other") == []
 
 
+def test_the_deaths_at_all_jobs_are_known_and_forgotten_but_nothing_of_the_living(tmp_path: Path) -> None:
+    dead = died(tmp_path, "abort")
+    with Mark(tmp_path, "other", "mine").held(Process.own(), errors=False):
+        assert [death.path for death in marks.left_behind(tmp_path, "*")] == [dead.path]
+        marks.forget(tmp_path)
+        assert [path.name for path in marks.folder(tmp_path).iterdir()] == ["other.mine.log"]
+
+
+def test_what_the_system_killed_before_a_job_began_says_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker lives long: what counts are the kills since its job began, not since it began itself."""
+    mark, kills = Mark(tmp_path, "key", "one"), marks.memory_kills()
+    old = replace(Process.own(), kills=-3)
+    with mark.held(old, errors=False):
+        assert mark.death().cause == "gone"
+        monkeypatch.setattr(marks, "memory_kills", lambda: kills + 1)
+        assert mark.death().cause == "memory"
+
+
 # Begun again
 
 
@@ -161,6 +181,18 @@ def test_marks_of_the_living_say_nothing_and_those_of_the_killed_are_removed(tmp
 def test_a_stage_that_raises_fails_at_once(tiny: Callable[..., Spec], tmp_path: Path, runner: str) -> None:
     found = done(plan(tiny(), tmp_path, "raise"), runner)
     assert "a batch of 32 is too much" in reason(found) and not found.again
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_stage_that_takes_all_memory_is_stopped_tried_alone_and_said(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's monitor stops it, at a limit of 4 GB more than is used now."""
+    used = psutil.virtual_memory()
+    monkeypatch.setenv("RAY_memory_usage_threshold", str((used.total - used.available + 4e9) / used.total))
+    found = done(plan(tiny(), tmp_path / "store", "allocate"), "ray")
+    assert found.again["memory"] >= 1 and "ran out of memory twice, the second time alone" in reason(found)
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
@@ -184,7 +216,8 @@ def test_a_stage_that_crashes_twice_fails_with_the_signal_and_the_place_of_the_r
     found = done(plan(tiny(), tmp_path, kind), "ray")
     assert found.again == {"crash": 1} and name in reason(found)
     assert "died twice, the second time in safe mode" in reason(found) and "somebody's last words" in reason(found)
-    assert "own.py" in Path(reason(found).rsplit("the rest is in ", 1)[1]).read_text()
+    path = reason(found).rsplit("the rest is in ", 1)[1].partition(";")[0]
+    assert "own.py" in Path(path).read_text()
     output = capfd.readouterr()
     assert "raylet" not in output.err + output.out and "Fatal Python error" not in output.err
 
@@ -241,7 +274,7 @@ def test_a_serial_search_that_is_killed_in_one_stage_again_and_again_goes_on(tin
     path = written(tiny(), tmp_path)
     for _ in range(3):
         assert serially(path, tmp_path / "store", "leave").returncode == 3
-    assert not marks.left_behind(tmp_path / "store", "*")
+    assert not marks.left_behind(tmp_path / "store", "*") and not list(marks.folder(tmp_path / "store").iterdir())
 
 
 def test_a_retry_of_what_failed_is_given_a_fresh_start(tiny: Callable[..., Spec], tmp_path: Path) -> None:
@@ -263,7 +296,7 @@ def test_a_retry_of_what_failed_is_given_a_fresh_start(tiny: Callable[..., Spec]
 HOLDS = """
 import sys, time
 from autodistill.runners.room import room
-with room(alone=sys.argv[1] == "alone", cuda=False):
+with room(alone=sys.argv[1] == "alone"):
     print("in", flush=True)
     sys.stdin.read()
 """
@@ -307,7 +340,7 @@ def test_temporary_files_are_in_a_folder_of_one_user(tmp_path: Path, monkeypatch
         private_folder()
     folder.rmdir()
     folder.symlink_to(tmp_path)
-    with pytest.raises(StudyError, match="open to other users"), room(alone=False, cuda=False):
+    with pytest.raises(StudyError, match="open to other users"), room(alone=False):
         pass
 
 
@@ -361,4 +394,3 @@ def test_a_death_has_words_for_a_person() -> None:
     ]
     assert marks.last_lines(lines) == 'corrupted size vs. prev_size | Fatal Python error: Aborted | File "a.py", line 3 in f'
     assert marks.last_lines(["[1] noise", "one", "Extension modules: a, b (total: 2)"]) == "one"
-    assert Death(cause="gone", words="", path=Path()).cause == "gone"

@@ -97,6 +97,29 @@ def test_weights_and_names_stay() -> None:
     build(ResNet(depth=1, width=3), shape=(3, 8, 8), classes=5).load_state_dict(after)
 
 
+class Mapped(nn.Module):
+    """A strided shortcut that is no module of torch's own class, on maps of some kind."""
+
+    def __init__(self, maps: Callable[[Tensor], Tensor], channels: int) -> None:
+        super().__init__()
+        self.maps, self.conv = maps, Scaled(channels, 5, 1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.maps(x)).mean((2, 3))  # type: ignore[no-any-return]
+
+
+class Uncopied(nn.Module):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(192, 5)
+        self.rows = (row for row in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1))  # type: ignore[no-any-return]
+
+
 def decided(body: nn.Module | Value) -> Layout:
     network = Network(body) if isinstance(body, nn.Module) else build(body, shape=(3, 8, 8), classes=5)
     return lay_out([network], lambda: X, CPU)
@@ -125,6 +148,11 @@ def test_families_are_trained_with_channels_last(architecture: Value) -> None:
         (lambda: nn.Sequential(nn.ConvTranspose2d(3, 5, 1, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), PLAIN),
         (lambda: nn.Sequential(nn.Conv2d(3, 5, 1, stride=2, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), PLAIN),
         (lambda: nn.Sequential(nn.Conv2d(3, 5, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), LAST),
+        (lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 5, 1, stride=2), nn.Flatten(), nn.Linear(160, 5)), LAST),
+        (lambda: Mapped(lambda x: x[:, :1].permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), 1), SAFE),
+        (lambda: Mapped(lambda x: x[:, :2], 2), PLAIN),
+        (lambda: Mapped(lambda x: x, 3).to(memory_format=torch.channels_last), PLAIN),
+        (lambda: Uncopied(), PLAIN),
     ],
 )
 def test_what_cannot_be_replaced_is_trained_in_plain_order(body: Callable[[], nn.Module], expected: Layout) -> None:

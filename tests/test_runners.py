@@ -201,6 +201,6 @@ def test_a_ray_that_cannot_start_is_said_at_once(
 def test_tune_asks_for_no_environment_of_its_own_so_that_actors_get_processes_that_were_started_in_advance() -> None:
     from ray.tune.execution.class_cache import _ActorClassCache
 
-    from autodistill.runners.tune import Worker
+    from autodistill.runners.worker import Worker
 
     assert not _ActorClassCache().get(Worker)._default_options["runtime_env"]

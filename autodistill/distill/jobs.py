@@ -100,7 +100,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     except (StageFailed, StoreError):
         raise
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}") from error
+        raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}", of="GPU memory") from error
     except OSError as error:
         if is_full(error):
             raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
@@ -111,7 +111,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         raise StageFailed(_first_line(error)) from error
     except (Exception, SystemExit) as error:  # one's own code may raise anything
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
-            raise OutOfMemory(f"out of memory: {_reason(error)}; {_available()}") from error
+            raise OutOfMemory(f"out of memory: {_reason(error)}; {_available()}", of="memory") from error
         raise StageFailed(_reason(error)) from error
 
 
@@ -156,7 +156,8 @@ def _release(cuda: bool) -> None:
     if cuda:
         import torch
 
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):  # after a fault of CUDA nothing works
+            torch.cuda.empty_cache()
 
 
 def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, StageFailed | None]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._prims_common import suggest_memory_format
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -116,8 +117,12 @@ def _is_strided(kernel: Sequence[int], stride: Sequence[int]) -> bool:
 def _strided(network: Network, x: Tensor) -> list[bool]:
     """Of each strided 1x1 convolution that a copy of the network calls in training: whether its input is in plain order."""
     watch = _Watch()
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), watch:
-        copy.deepcopy(network).train()({"x": x})
+    try:
+        tried = copy.deepcopy(network).to(memory_format=torch.contiguous_format).train()
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), watch:
+            tried({"x": x})
+    except Exception:  # it cannot be copied, or not be tried on two samples
+        return [True]
     return watch.plain
 
 
@@ -131,6 +136,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.convolution.default:
             input, weight, _, stride = args[:4]
-            if _is_strided(weight.shape[2:], stride):
-                self.plain.append(input.is_contiguous())
+            if weight.ndim > 3 and _is_strided(weight.shape[2:], stride):  # with one axis torch makes the input plain itself
+                orders = {suggest_memory_format(input), suggest_memory_format(weight)}  # torch looks at both
+                self.plain.append(orders == {torch.contiguous_format})
         return func(*args, **(kwargs or {}))

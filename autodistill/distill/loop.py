@@ -109,7 +109,7 @@ def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
             "rungs": [list(rung) for rung in run.rungs],
             **({} if stage.teachers else {"dark": dark(network, data, run.device)}),
             **({"scales": run.loss.scales} if stage.objective.balance else {}),
-            **({} if run.layout.fast else {"safe_mode": True}),
+            **({"safe_mode": True} if run.safe else {}),
             "environment": environment(run.device),
         }
 
@@ -144,6 +144,7 @@ class Run:
         with seeded(stage.seed, "projection", torch.device("cpu")):
             self.loss = loss_of(stage, data).to(device)
         self.guides = Guides(store, stage, self.loss.teacher_layers, device)
+        self.safe = safe
         self.layout = lay_out([self.network, *self.guides.networks], self.samples.pair, device, safe=safe)
         self.samples.layout = self.layout
         parameters = [*self.network.parameters(), *self.loss.parameters()]
@@ -295,9 +296,10 @@ def time_steps(store: Store, stage: Stage, device: torch.device, most: int = 6) 
     run = Run(store, stage.model_copy(update={"recipe": recipe}), open_data(store, stage.task.data), device)
     run.network.train()
     rows_B = run.rows(run.order)[0]
-    times = [_timed(lambda: run.step(rows_B), device)]
-    while len(times) < 2 or len(times) <= most and sum(times) < 1.0:
-        times.append(_timed(lambda: run.step(rows_B), device))
+    with run.layout.kernels():
+        times = [_timed(lambda: run.step(rows_B), device)]
+        while len(times) < 2 or len(times) <= most and sum(times) < 1.0:
+            times.append(_timed(lambda: run.step(rows_B), device))
     return float(np.median(times[1:]))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from dataclasses import replace
+from typing import Literal
 
 from ..distill import Job
 from . import Work, marks
@@ -44,12 +45,14 @@ class Attempts:
     def mark(self, job: Job) -> Mark:
         return Mark(self.work.store.root, job.address()[1], secrets.token_hex(8))
 
-    def ended(self, job: Job, reason: str | None, *, out_of_memory: bool) -> None:
+    def ended(self, job: Job, reason: str | None, *, short_of: Literal["memory", "GPU memory"] | None) -> None:
         """Takes note of a job that ended within its process; `reason` says why it failed, None that it did not."""
-        resources = self.work.spec.resources
-        whole = bool(resources.gpus) and float(resources.gpus) >= 1
-        if reason is not None and out_of_memory and not whole:
-            self.died(job, Death(cause="memory", words=reason, path=self.mark(job).path))
+        gpus = self.work.spec.resources.gpus
+        whole = bool(gpus) and float(gpus) >= 1
+        if reason is None:
+            marks.forget(self.work.store.root, job.address()[1])
+        if short_of == "memory" or (short_of == "GPU memory" and not whole):
+            self.died(job, Death(cause="memory", words=reason or "", path=self.mark(job).path))
         else:
             self.work.done(job, reason)
 
@@ -75,5 +78,5 @@ def _failure(deaths: list[Death]) -> str | None:
     over = next((death for death in reversed(deaths) if counts[death.cause] > MOST[death.cause]), None)
     if over is None:
         return None
-    rest = f"; the rest is in {over.path}" if over.path.exists() else ""
+    rest = f"; the rest is in {over.path}; without that file it is tried again" if over.path.exists() else ""
     return f"{AGAIN[over.cause]} ({over.words}){rest}"

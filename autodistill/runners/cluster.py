@@ -19,7 +19,7 @@ from ray._private import ray_constants
 from ..spec import StudyError, UsageError
 from . import Work, cores
 from .room import private_folder, sweep
-from .watch import groups
+from .watch import servers
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -60,7 +60,7 @@ class RayTune:
 
             return torch.cuda.is_available()
         self._connect()
-        return ray.cluster_resources().get("GPU", 0) > 0 or any(group.resources.get("GPU", 0) for group in groups())
+        return bool(ray.cluster_resources().get("GPU", 0) > 0)
 
     def cpus(self) -> float:
         return cores() if self.address is None else math.inf  # a cluster says so itself: see `fit`
@@ -86,7 +86,7 @@ class RayTune:
 
         self._wait()
         self._connect()
-        fit(work, after, say, own=self.address is None)
+        fit(work, after, say, own=self.address is None and bool(servers()))  # else the caller has joined a cluster before
 
     def _start(self) -> None:
         """Ray ends with the thread that started it."""
@@ -115,10 +115,10 @@ class RayTune:
         sweep(private_folder() / "ray")
 
     def _connect(self) -> None:
+        os.environ.update(ENVIRONMENT)
         if ray.is_initialized():
             return
         self._owner = True
-        os.environ.update(ENVIRONMENT)
         # A thread of Ray's would print what it hears of dead workers on standard output; we say ourselves what came of them.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if self.address is None:

@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -25,6 +25,8 @@ import psutil
 
 Cause = Literal["crash", "memory", "gone"]
 SAMPLE_SECONDS = 0.25
+CLOCK_SECONDS = 2.0
+"""The time at which a process began moves when the clock of the system is set."""
 MEMORY = "memory: {peak:>9} MB used at most, {available:>9} MB left then\n"
 SIGNALS = {
     "Segmentation fault": "SIGSEGV",
@@ -42,9 +44,16 @@ NOISE = re.compile(r"^(Extension modules:|Current thread|Thread 0x|\[|\*\*\*|\s*
 LINES, LONGEST = 6, 600
 
 
+def _host() -> str:
+    """This machine since its last boot; on Linux the container too, since processes are numbered in it."""
+    boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    more = [boot.read_text().strip(), os.readlink(numbers)] if boot.exists() else []
+    return " ".join([socket.gethostname(), *more])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """Who is at a job: `node` is Ray's name of the machine, `kills` how often its kernel had killed for lack of memory."""
+    """Who is at a job: `node` is Ray's name of the machine, `kills` how often its kernel had killed for lack of memory then."""
 
     host: str
     pid: int
@@ -55,15 +64,15 @@ class Process:
     @classmethod
     def own(cls, node: str = "") -> Process:
         me = psutil.Process()
-        return cls(host=socket.gethostname(), pid=me.pid, created=me.create_time(), kills=memory_kills(), node=node)
+        return cls(host=_host(), pid=me.pid, created=me.create_time(), kills=memory_kills(), node=node)
 
     def is_here(self) -> bool:
-        return self.host == socket.gethostname()
+        return self.host == _host()
 
     def is_alive(self) -> bool:
         """Of a process of this machine."""
         try:
-            return psutil.Process(self.pid).create_time() == self.created
+            return abs(psutil.Process(self.pid).create_time() - self.created) < CLOCK_SECONDS
         except psutil.Error:
             return False
 
@@ -87,6 +96,7 @@ class Mark:
     def held(self, process: Process, *, errors: bool) -> Iterator[None]:
         """While within it the mark stands. With `errors` all that this process writes to standard error goes there."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        process = replace(process, kills=memory_kills())
         self.path.write_text(f"{json.dumps(asdict(process))}\n{MEMORY.format(peak=0, available=0)}")
         try:
             with self.path.open("a") as file, _sampled(self.path), _spoken(file, errors):
@@ -121,13 +131,13 @@ def folder(store: Path) -> Path:
 
 
 def left_behind(store: Path, key: str) -> list[Death]:
-    """The deaths at a job that were the job's own doing, by the marks of processes that are no more.
+    """The deaths at a job (with the key `*`: at all jobs) that were its own doing, by the marks of processes that are no more.
 
     Marks of processes that were killed from outside are removed. Of other machines only what says why is taken.
     """
     found = []
     for path in sorted(folder(store).glob(f"{key}.*.log")):
-        mark = Mark(store, key, path.name.split(".")[1])
+        mark = Mark(store, *path.name.split(".")[:2])
         process, death = mark.process(), mark.death()
         if process is not None and process.is_here() and process.is_alive():
             continue
@@ -138,10 +148,10 @@ def left_behind(store: Path, key: str) -> list[Death]:
     return found
 
 
-def forget(store: Path, key: str) -> None:
-    """Removes all marks of a job."""
-    for path in folder(store).glob(f"{key}.*.log"):
-        path.unlink(missing_ok=True)
+def forget(store: Path, key: str = "*") -> None:
+    """Removes the marks of deaths at a job, or at all jobs."""
+    for death in left_behind(store, key):
+        death.path.unlink(missing_ok=True)
 
 
 def last_lines(lines: list[str]) -> str:
@@ -152,9 +162,9 @@ def last_lines(lines: list[str]) -> str:
 
 
 def memory_kills() -> int:
-    """How often the kernel has killed a process of this machine, or of this control group, for lack of memory."""
-    places = ((Path("/proc/vmstat"), "oom_kill "), (Path("/sys/fs/cgroup/memory.events"), "oom_kill "))
-    return sum(_counted(path, word) for path, word in places)
+    """How often the kernel has killed a process for lack of memory: one of this container or, outside of one, any."""
+    group, machine = Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")
+    return _counted(group if group.exists() else machine, "oom_kill ")
 
 
 def _counted(path: Path, word: str) -> int:

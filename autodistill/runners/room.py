@@ -21,11 +21,10 @@ from ..spec import StudyError
 
 
 @contextmanager
-def room(*, alone: bool, cuda: bool) -> Iterator[None]:
-    """Waits until a job may run: on a machine or, with `cuda`, on the GPUs that this process sees."""
-    name = f"gpu-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}" if cuda else "cpu"
+def room(*, alone: bool) -> Iterator[None]:
+    """Waits until a job may run on this machine."""
     folder = private_folder()
-    with (folder / f"{name}.door").open("a") as door, (folder / f"{name}.room").open("a") as inside:
+    with (folder / "door").open("a") as door, (folder / "room").open("a") as inside:
         fcntl.flock(door, fcntl.LOCK_EX)  # whoever waits to be alone keeps the door, so that nobody enters before
         fcntl.flock(inside, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)

@@ -51,4 +51,4 @@ class Serial:
             except StopIteration as end:
                 failure = end.value
         reason = None if failure is None else str(failure)
-        attempts.ended(job, reason, out_of_memory=isinstance(failure, OutOfMemory))
+        attempts.ended(job, reason, short_of=failure.of if isinstance(failure, OutOfMemory) else None)

@@ -15,28 +15,31 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from ..distill import Rung
-from ..distill.jobs import Job, attempt
-from ..spec import AutodistillError, OutOfMemory, StageFailed, StudyError, UsageError
-from ..store import Store
+from ..distill.jobs import Job
+from ..spec import StudyError, UsageError
 from . import Work
 from .attempts import Attempts
-from .marks import Death, Mark, Process
-from .room import room
+from .marks import Death, Mark
 from .watch import RayEnded, Watch
+from .worker import Worker
 
 IDLE_SECONDS = 0.05
+MOST_STILLBORN = 5
+"""How many workers in a row may die before they begin."""
 LET_GO_SECONDS = 30.0
 """How long a worker idles on a cluster, which may shrink."""
 DOUBT_SECONDS = 30.0
@@ -47,55 +50,19 @@ DOUBT_SECONDS = 30.0
 DEFAULT_ENV_VARS.clear()
 
 
-class Worker(tune.Trainable):  # type: ignore[misc]
-    """Does many jobs: a new process would import torch again for each."""
+class RanOut(RayActorError):  # type: ignore[misc]
+    """Ray's memory monitor killed a worker. Ray's own error is none of an actor, and Tune would end for it."""
 
-    def setup(self, config: dict[str, Any]) -> None:
-        sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
-        self.store = Store(config["store"])
-        self.process = Process.own(ray.get_runtime_context().get_node_id())
-        self.given: tuple[str | None, str] | None = None
-        self.work: Generator[Rung, None, StageFailed | None] | None = None
 
-    def take(self, job: str | None, mark: str) -> None:
-        """Called between two steps: ends the job at hand and gives the next one, or None. Nobody asks whether this raised."""
-        self.given = job, mark
+_task_failed = RayActorManager._actor_task_failed
 
-    def step(self) -> dict[str, Any]:
-        """Trains until the job at hand reports or ends."""
-        if self.given is not None:
-            self.cleanup()
-            (job, mark), self.given = self.given, None
-            self.work = None if job is None else self._attempt(Job.load(job), mark)
-        if self.work is None:
-            time.sleep(self.config["idle_seconds"])
-            return {"worked": 0.0}
-        started = time.perf_counter()
-        found: dict[str, Any]
-        try:
-            found = {"rung": list(next(self.work))}
-        except StopIteration as end:
-            failure = end.value
-            reason = None if failure is None else str(failure)
-            found = {"failure": reason, "out_of_memory": isinstance(failure, OutOfMemory)}
-        except AutodistillError as error:
-            found = {"fatal": str(error)}
-        if "rung" not in found:
-            self.work = None
-        return found | {"worked": time.perf_counter() - started}
 
-    def _attempt(self, job: Job, mark: str) -> Generator[Rung, None, StageFailed | None]:
-        """What is left behind where it dies is written first; then it waits until it may run beside the others here."""
-        cuda, threads = self.config["cuda"], self.config["threads"]
-        with Mark(self.store.root, job.address()[1], mark).held(self.process, errors=True):
-            with room(alone=job.alone, cuda=cuda):
-                return (yield from attempt(job, self.store, cuda=cuda, threads=threads))
+def _known_to_tune(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    known = RanOut(error_msg=str(exception)) if isinstance(exception, OutOfMemoryError) else exception
+    _task_failed(self, tracked_actor_task, known)
 
-    def cleanup(self) -> None:
-        """Ends what was stopped at a rung."""
-        if self.work is not None:
-            self.work.close()
-        self.work = None
+
+RayActorManager._actor_task_failed = _known_to_tune
 
 
 @dataclass(frozen=True)
@@ -128,6 +95,8 @@ class Jobs(Searcher):  # type: ignore[misc]
         self.idle: dict[str, float] = {}
         """Since when workers idle."""
         self.lost: list[Lost] = []
+        self.stillborn = 0
+        """Workers in a row that died before they began."""
         self.upcoming: Job | None = None
         self.error: BaseException | None = None
         self.over = False
@@ -141,7 +110,7 @@ class Jobs(Searcher):  # type: ignore[misc]
         if len(self.starting) + len(self.idle) + len(self.running) >= self.wanted():
             return None
         self.starting.add(trial_id)
-        return {"worker": trial_id}
+        return {"idle_seconds": max(IDLE_SECONDS, self.watch.view.workers / 200)}
 
     def wanted(self) -> int:
         """How many workers there should be: on a Ray of our own as many as fit.
@@ -149,13 +118,10 @@ class Jobs(Searcher):  # type: ignore[misc]
         A cluster may grow and shrink. There, work that waits while all are busy asks for some more than fit now, so that
         a cluster at zero grows too.
         """
-        now, most = self.watch.view.workers, self.watch.view.most
+        now = self.watch.view.workers
         if self.watch.is_own:
             return now
-        if self.upcoming is None or self.idle:
-            return 0
-        more = now + max(1, now // 4)
-        return more if most is None else min(most, more)
+        return 0 if self.upcoming is None or self.idle else now + max(1, now // 4)
 
     def must_end(self) -> bool:
         """Whether nothing is left to do; else looks for the next job, unless one is waiting to be taken."""
@@ -178,6 +144,7 @@ class Jobs(Searcher):  # type: ignore[misc]
     def reported(self, trial_id: str, result: dict[str, Any], give: Callable[[str | None, str], None]) -> bool:
         """Whether a worker that reports is still needed; `give` hands it a job, or None, for its next step."""
         self.starting.discard(trial_id)
+        self.stillborn = 0
         if trial_id in self.running:
             if self._continues(trial_id, result):
                 return True
@@ -203,7 +170,7 @@ class Jobs(Searcher):  # type: ignore[misc]
             if "rung" in result:
                 continues = self.error is None and self.work.goes_on(job, Rung(*result["rung"]))
             else:
-                self.attempts.ended(job, result["failure"], out_of_memory=result["out_of_memory"])
+                self.attempts.ended(job, result["failure"], short_of=result["short_of"])
             if not continues:
                 self.after()
         if not continues:
@@ -217,11 +184,15 @@ class Jobs(Searcher):  # type: ignore[misc]
     # What becomes of jobs whose worker died
 
     def died(self, trial_id: str, error: BaseException | None) -> None:
-        """Takes note that the worker of a trial is no more. Raises nothing; a worker that cannot begin ends the search."""
+        """Takes note that the worker of a trial is no more. Raises nothing; workers that cannot begin end the search."""
         running = self.running.pop(trial_id, None)
+        self.stillborn += trial_id in self.starting
+        cannot = isinstance(error, RayActorError) and error.actor_init_failed
         with self._guard():
-            if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
-                raise StudyError(f"a worker cannot begin: {str(error).strip().splitlines()[-1]}")
+            if isinstance(error, RayTaskError):
+                raise StudyError(f"a worker failed: {_last_line(error)}")
+            if cannot or self.stillborn >= MOST_STILLBORN:
+                raise StudyError(f"a worker cannot begin: {_last_line(error)}")
         if running is not None:
             self.lost.append(Lost(running, error, time.monotonic()))
 
@@ -230,7 +201,8 @@ class Jobs(Searcher):  # type: ignore[misc]
         for lost in list(self.lost):
             job = lost.running.job
             if self.work.store.has(*job.address()):  # it died after it had stored what it was asked for
-                self.attempts.ended(job, None, out_of_memory=False)
+                lost.running.mark.path.unlink(missing_ok=True)
+                self.attempts.ended(job, None, short_of=None)
             elif (death := self._death(lost)) is not None:
                 self.attempts.died(job, death)
             else:
@@ -242,7 +214,7 @@ class Jobs(Searcher):  # type: ignore[misc]
         """Why a worker died; None while it may still turn out that its node did."""
         mark = lost.running.mark
         process, death = mark.process(), mark.death()
-        if isinstance(lost.error, OutOfMemoryError):
+        if isinstance(lost.error, RanOut):
             return Death(cause="memory", words=_first_sentences(lost.error), path=mark.path)
         if death.cause != "gone":
             return death
@@ -272,6 +244,16 @@ class Jobs(Searcher):  # type: ignore[misc]
         return None
 
 
+def _error_of(trial: Any) -> BaseException | None:
+    """What a trial ended for. Tune's own `get_pickled_error` looks where the file comes to lie later."""
+    path = trial.pickled_error_file
+    return None if path is None else ray.cloudpickle.loads(Path(path).read_bytes())
+
+
+def _last_line(error: BaseException | None) -> str:
+    return (str(error).strip().splitlines() or [""])[-1]
+
+
 def _first_sentences(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
@@ -289,7 +271,7 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
         return str(self.CONTINUE if needed else self.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self.jobs.died(trial.trial_id, trial.get_pickled_error())
+        self.jobs.died(trial.trial_id, _error_of(trial))
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -331,10 +313,10 @@ def fit(work: Work, after: Callable[[], None], say: Callable[[str], None], *, ow
 
 
 def _check_room(work: Work, watch: Watch, say: Callable[[str], None]) -> None:
-    """Raises UsageError where no node has room for a worker, nor will have."""
+    """Raises UsageError where this machine has no room for a worker; a cluster may grow."""
     resources, view = work.spec.resources, watch.view
     what = f"{resources.cpus:g} CPUs and {float(resources.gpus or 0):g} GPUs"
-    if not view.workers and (watch.is_own or view.most == 0):
+    if not view.workers and watch.is_own:
         raise UsageError(f"resources: no node has {what}; ask for less")
     if not view.workers:
         say(f"no node has {what} yet; waiting for one to join the cluster")
@@ -359,7 +341,6 @@ def _tuner(work: Work, jobs: Jobs, scratch: str) -> tune.Tuner:
             "cuda": bool(resources.gpus),
             "threads": resources.threads,
             "path": _path(),
-            "idle_seconds": max(IDLE_SECONDS, jobs.watch.view.workers / 200),
         },
         tune_config=tune.TuneConfig(
             search_alg=jobs,

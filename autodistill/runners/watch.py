@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ from ..spec.document import Resources
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 """So long a cluster may give no answer; Ray's own clients give up after as much."""
-UNLIMITED = 1_000_000
+PAUSE_SECONDS = 10.0
+"""So long nobody asks only where this process was suspended."""
 SERVERS = ("raylet", "gcs_server")
 
 
@@ -27,10 +28,9 @@ class RayEnded(BaseException):
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What was seen last: how many workers fit now, how many ever will (None where nothing is known to come), and the nodes."""
+    """What was seen last: how many workers fit now, and the nodes."""
 
     workers: int
-    most: int | None
     alive: frozenset[str]
     dead: frozenset[str]
     at: float = field(default_factory=time.monotonic)
@@ -41,7 +41,8 @@ class Watch:
 
     def __init__(self, resources: Resources, *, own: bool) -> None:
         self.resources = resources
-        self.is_own, self._servers = own, _servers() if own else []
+        self.is_own, self._servers = own, servers() if own else []
+        self._asked = self._resumed = time.monotonic()
         self.view = self.look()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -52,12 +53,16 @@ class Watch:
         fits = {node["NodeID"]: _fits(node["Resources"], self.resources) for node in nodes if node["Alive"]}
         alive = frozenset(fits)
         dead = frozenset(node["NodeID"] for node in nodes) - alive
-        return View(workers=sum(fits.values()), most=self._most(), alive=alive, dead=dead)
+        return View(workers=sum(fits.values()), alive=alive, dead=dead)
 
     def check(self) -> None:
         """Raises RayEnded where Ray is no more."""
         gone = [server.name for server in self._servers if not server.is_alive()]
-        silent = time.monotonic() - self.view.at > SILENT_SECONDS
+        now = time.monotonic()
+        if now - self._asked > PAUSE_SECONDS:  # this process was suspended, its thread too
+            self._resumed = now
+        self._asked = now
+        silent = now - max(self.view.at, self._resumed) > SILENT_SECONDS
         if gone or silent or not self.view.alive:
             what = f"its process {gone[0]} died" if gone else "it gives no answer" if silent else "no node of it is alive"
             raise RayEnded(f"Ray ended: {what}; give the same command again to go on from here")
@@ -69,11 +74,6 @@ class Watch:
         while not self._over.wait(LOOK_SECONDS):
             with contextlib.suppress(Exception):  # whatever Ray's client raises; `check` sees that nothing is renewed
                 self.view = self.look()
-
-    def _most(self) -> int | None:
-        """How many workers an autoscaler makes room for at most, by its configuration; None without one."""
-        found = [_fits(group.resources, self.resources) * _count(group.max_count) for group in groups()]
-        return sum(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,13 @@ class _Server:
         return False
 
 
-def _servers() -> list[_Server]:
+def servers() -> list[_Server]:
     """Ray's own processes below this one; none where this process has only joined a cluster."""
     found = []
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             found += [_Server(name, process) for name in SERVERS if process.name() == name]
     return found
-
-
-def groups() -> Sequence[Any]:
-    """The kinds of nodes that an autoscaler can start, by its configuration; none without one."""
-    config = ray._private.state.state.get_cluster_config()
-    return [] if config is None else list(config.node_group_configs)
-
-
-def _count(most: int) -> int:
-    """Nodes of a group; -1 says that there is no limit."""
-    return most if most >= 0 else UNLIMITED
 
 
 def _fits(has: Mapping[str, Any], resources: Resources) -> int:

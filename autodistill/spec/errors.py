@@ -16,7 +16,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 class AutodistillError(Exception):
@@ -44,7 +44,9 @@ class StageFailed(AutodistillError):
 
 
 class OutOfMemory(StageFailed):
-    pass
+    def __init__(self, message: str, of: Literal["memory", "GPU memory"]) -> None:
+        super().__init__(message)
+        self.of: Literal["memory", "GPU memory"] = of
 
 
 def is_full(error: BaseException) -> bool:
