@@ -24,7 +24,6 @@ import ray
 from ray import tune
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
-from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -44,10 +43,6 @@ LET_GO_SECONDS = 30.0
 """How long a worker idles on a cluster, which may shrink."""
 DOUBT_SECONDS = 30.0
 """So long after a worker was lost Ray may find that its node was: it asks a node five times, every three seconds."""
-
-# An actor is given one of the processes that Ray started in advance only if it asks for no environment of its own; Tune asks
-# for one on behalf of a library that is not used here.
-DEFAULT_ENV_VARS.clear()
 
 
 class RanOut(RayActorError):  # type: ignore[misc]

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
 
 from ..distill import Rung
 from ..distill.jobs import Job, attempt
@@ -18,6 +19,10 @@ from ..spec import AutodistillError, OutOfMemory, StageFailed
 from ..store import Store
 from .marks import Mark, Process
 from .room import room
+
+# An actor is given one of the processes that Ray started in advance only if it asks for no environment of its own; Tune asks
+# for one on behalf of a library that is not used here.
+DEFAULT_ENV_VARS.clear()
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
