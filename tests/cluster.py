@@ -5,19 +5,23 @@ A process of its own, which joins a cluster of several raylets on this machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
+import psutil  # noqa: E402
+import ray  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from autodistill import spec as specs  # noqa: E402
@@ -70,8 +74,12 @@ class Timed(Plan):
         return spent / (workers * (self.last - self.happened))
 
 
-def plan(root: Path, jobs: int, seconds: float) -> Timed:
-    """Trainings of a small net that take about so many seconds each, whatever else the machine does."""
+def lasting(seconds: float) -> Recipe:
+    return Recipe(epochs=max(1, int(100 * seconds)), batch_size=16, learning_rate=0.01, precision="float32")
+
+
+def plan(root: Path, jobs: int, seconds: float, first: float | None = None) -> Timed:
+    """Trainings of a small net that take about so many seconds each, and the `first` as many."""
     import numpy as np
 
     np.savez(root / "data.npz", **blobs())
@@ -80,19 +88,20 @@ def plan(root: Path, jobs: int, seconds: float) -> Timed:
     spec, splits = load_data(specs.parse(document), cuda=False)
     store = Store(root / "store")
     save_data(store, splits)
-    recipe = Recipe(epochs=max(1, int(100 * seconds)), batch_size=16, learning_rate=0.01, precision="float32")
     task = splits.task(spec.task)
+    lengths = [seconds if first is None else first, *[seconds] * (jobs - 1)]
     stages = [
-        Stage(task=task, architecture=MLP(depth=1, width=8), objective=LABELS, recipe=recipe, seed=seed) for seed in range(jobs)
+        Stage(task=task, architecture=MLP(depth=1, width=8), objective=LABELS, recipe=lasting(length), seed=seed)
+        for seed, length in enumerate(lengths)
     ]
     return Timed(spec, store, splits, stages)
 
 
-def run(plan: Timed, address: str) -> dict[str, Any]:
+def run(plan: Timed, address: str, after: Callable[[], None] = lambda: None) -> dict[str, Any]:
     lines: list[str] = []
     runner = RayTune(address)
     started = time.monotonic()
-    runner.run(plan, lambda: None, lines.append)
+    runner.run(plan, after, lines.append)
     runner.end()
     return {
         "stored": len(plan.store.keys("stages")),
@@ -159,12 +168,77 @@ def waited(root: Path) -> dict[str, Any]:
     return found
 
 
+AUTOSCALING: dict[str, Any] = {
+    "cluster_name": "tests",
+    "max_workers": 2,
+    "idle_timeout_minutes": 0.1,
+    "upscaling_speed": 1.0,
+    "head_node_type": "ray.head.default",
+    "available_node_types": {
+        "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
+        "worker": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
+    },
+    **{name: {} for name in ("auth", "docker", "file_mounts")},
+    **{name: [] for name in ("initialization_commands", "setup_commands", "cluster_synced_files")},
+    **{name: [] for name in ("rsync_exclude", "rsync_filter")},
+    **{f"{who}_{what}": [] for who in ("head", "worker") for what in ("setup_commands", "start_ray_commands")},
+}
+PROVIDER = {
+    "type": "fake_multinode",
+    "use_node_id_as_ip": True,
+    "disable_node_updaters": True,
+    "disable_launch_config_check": True,
+}
+
+
+@contextlib.contextmanager
+def autoscaler(root: Path) -> Iterator[str]:
+    """A cluster whose head has no CPU and starts nodes by itself, up to two; gives its address.
+
+    `ray.cluster_utils.AutoscalingCluster` is this too, but reads a file that Ray's wheel does not have.
+    """
+    with socket.socket() as free:
+        free.bind(("", 0))
+        address = f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
+    config = root / "autoscaling.json"
+    config.write_text(json.dumps(AUTOSCALING | {"provider": PROVIDER | {"gcs_address": address}}))
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=0"]
+    command += [f"--port={address.rpartition(':')[2]}", f"--autoscaling-config={config}", "--include-dashboard=false"]
+    environment = os.environ | {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    with (root / "head.log").open("wb") as log:
+        head = psutil.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        while b"Ray runtime started" not in (root / "head.log").read_bytes():
+            assert head.poll() is None, (root / "head.log").read_text()
+            time.sleep(0.5)
+        yield address
+    finally:
+        for process in [head, *head.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        head.wait()
+
+
+def autoscaled(root: Path) -> dict[str, Any]:
+    """A cluster at zero, whose autoscaler starts nodes while work waits, and ends those that idle beside a long training."""
+    with autoscaler(root) as address:
+        work = plan(root, jobs=10, seconds=2, first=120)
+        nodes: list[int] = []
+
+        def after() -> None:
+            nodes.append(sum("CPU" in node["Resources"] for node in ray.nodes() if node["Alive"]))
+
+        found = run(work, address, after)
+    return found | {"nodes": nodes}
+
+
 SCENARIOS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ungraceful": lambda root: replaced(root, graceful=False),
     "graceful": lambda root: replaced(root, graceful=True),
     "joined": joined,
     "drained": drained,
     "waited": waited,
+    "autoscaled": autoscaled,
 }
 
 if __name__ == "__main__":

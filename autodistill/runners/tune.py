@@ -263,6 +263,10 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         take = trial.temporary_state.ray_actor.take  # runs before the next step, which Tune asks for after this
         needed = self.jobs.reported(trial.trial_id, result, lambda job, mark: take.remote(job, mark))
+        if not needed:  # those that are still to come are not needed either, and would take its place
+            for other in list(tune_controller.get_live_trials()):
+                if other.trial_id in self.jobs.starting:
+                    tune_controller.stop_trial(other)
         return str(self.CONTINUE if needed else self.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
