@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from torch import nn
 
 from autodistill.check import check
 from autodistill.cli import main
+from autodistill.imports import probe
 from autodistill.runners import cores
 from autodistill.spec import SpecError, load
 
@@ -692,6 +694,34 @@ def test_imported_teachers(name: str, tmp_path: Path, refused: Callable[..., str
     for module, source in MODULES.items():
         (tmp_path / f"{module}.py").write_text(source)
     names(refused(write(tmp_path, text)), name, *(IMPORTS | OF_TEACHERS)[name])
+
+
+HELPED = """
+import os, subprocess
+def function(place, text=""):
+    child = subprocess.Popen(["sleep", "60"])
+    with open(place, "w") as file:
+        file.write(f"{child.pid} {len(text)}")
+"""
+
+
+@pytest.mark.parametrize("name", ["helped", "helped_again"])
+def test_a_function_whose_helpers_live_on_is_not_waited_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one called with more than a command line holds, or from where sys.path has a Path."""
+    (tmp_path / f"{name}.py").write_text(HELPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    if name == "helped_again":
+        monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    started, place = time.perf_counter(), tmp_path / "pid"
+    probe(f"{name}:function", {"place": str(place), "text": "x" * 200_000})
+    assert time.perf_counter() - started < SECONDS
+    pid, length = place.read_text().split()
+    assert int(length) == 200_000
+    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+        assert time.perf_counter() - started < SECONDS, "its helper lives on"
+        time.sleep(0.01)
 
 
 def test_a_teacher_of_other_classes(tmp_path: Path, refused: Callable[..., str]) -> None:
