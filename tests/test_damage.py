@@ -250,3 +250,17 @@ def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spe
     again.note("two", 2)
     assert not sealed(path)
     assert Record(path, tiny()).facts() == {"one": 1, "two": 2}
+
+
+def test_what_is_written_after_a_record_was_sealed_breaks_the_seal(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """Of a record that had none when it was opened: else a kill then would leave a seal of what was before."""
+    path = tmp_path / "study.db"
+    Record(path, tiny()).note("one", 1)  # and is killed
+    record = Record(path, tiny())
+    record.seal_at_close()
+    record.close()
+    assert sealed(path)
+    record.seal_at_close()
+    record.note("two", 2)
+    assert not sealed(path)
+    assert Record(path, tiny()).facts() == {"one": 1, "two": 2}

@@ -263,7 +263,7 @@ class Record:
         facts, found = self.storage.get_study_user_attrs(self._study), self.storage.get_all_trials(self._study, deepcopy=False)
         with self._whole():
             self.storage.set_study_user_attr(self._study, SEAL, _digest(facts, found))
-        self._changed = False
+        self._changed, self._sealed = False, True
 
     def check(self) -> None:
         """Raises StudyError unless the file, once closed, holds all trials: it may have been damaged while it was open."""
