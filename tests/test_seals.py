@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodistill import confirm as confirming
 from autodistill import export as exporting
 from autodistill import latency, spec
 from autodistill.cli import main
@@ -182,6 +183,25 @@ def test_where_the_search_went_on_damaged_answers_are_named_before_force_is_offe
     refused("confirm", study, capsys, "confirm.npz", "copy", "--force")
     assert ask("confirm", study, "--force") == 0
     assert [one["forced"] for one in openings(study)] == [False, True]
+
+
+def test_a_confirmation_of_an_earlier_opening_is_refused(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill leaves it, between a forced opening and its result."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    again = ["confirm", str(study), "--seeds", "2", "--runner", "serial"]
+    with monkeypatch.context() as patched:
+        patched.setattr(confirming, "judge", killed)
+        main([*again, "--force"])
+    assert [one["forced"] for one in openings(study)] == [False, True]
+    for command in CLAIMS:
+        refused(command, study, capsys, "confirm.json is of an earlier opening", f"autodistill confirm {study} --seeds 2")
+    assert main(again) == 0, "what was said is the way out"
+    assert [one["forced"] for one in openings(study)] == [False, True] and ask("smallest", study) == 0
 
 
 # opened.json

@@ -91,6 +91,9 @@ def unverified(folder: Path) -> Confirmed | None:
         facts = _facts(folder)
     except UNREADABLE as error:
         raise Damaged(f"{folder / FACTS} is damaged ({error})", way_out) from error
+    if facts["opening"] != openings[-1].checksum():
+        what = f"{folder / FACTS} is of an earlier opening: the last one, of {openings[-1].when}, has no result"
+        raise Damaged(what, f"make it again: {_again(folder, openings)}")
     try:
         right = _right(folder, facts["answers"])
     except UNREADABLE as error:
