@@ -706,9 +706,7 @@ def function(place, text=""):
 
 
 @pytest.mark.parametrize("name", ["helped", "helped_again"])
-def test_a_function_whose_helpers_live_on_is_not_waited_for(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_whose_helpers_live_on_is_not_waited_for(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is one called with more than a command line holds, or from where sys.path has a Path."""
     (tmp_path / f"{name}.py").write_text(HELPED)
     monkeypatch.syspath_prepend(tmp_path)

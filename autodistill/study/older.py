@@ -22,6 +22,8 @@ from .tables import network_of
 
 SAME = ("stage", "architecture", "chain", "above", "params", "macs", "bytes")
 """Facts of a trial that its stage alone decides."""
+QUESTION = "question"
+"""The fact that a record has of a question asked within a time: the spec that is searched for it, and the search before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,8 @@ def begin(record: Record, older: Older, space: Space, store: Store) -> None:
     for params, trial, stage in kept:
         record.add(params, _facts(older, space, trial, stage), values=_values(space, store, stage))
     record.note("stopped", older.stopped())
+    if QUESTION in older.facts:
+        record.note(QUESTION, older.facts[QUESTION])
     record.note("continues", {"from": str(older.path), "kept": len(kept), "of": len(older.finished())})
 
 
