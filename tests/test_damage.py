@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from autodistill.cli import main
@@ -58,6 +59,21 @@ def test_a_damaged_record_is_named_by_every_command(
     assert (out / "study.db").read_bytes() == before
     fresh = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
     assert fresh.finished() and fresh.trained == []
+
+
+def test_a_record_of_something_else_is_named(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As another user of Optuna makes it, or an older version."""
+    path, out = written(tiny(), tmp_path), tmp_path / "out"
+    out.mkdir()
+    shutil.copy(path, out / "spec.yaml")
+    optuna.create_study(study_name=tiny().study, storage=f"sqlite:///{out / 'study.db'}", directions=["maximize", "minimize"])
+    for words in (["report", str(out)], ["search", str(path), "--out", str(out), "--runner", "serial"]):
+        assert main(words) == 1, words
+        said = capsys.readouterr().err
+        assert f"{out / 'study.db'} was not written by this version" in said and "--fresh" in said, said
+    assert search(tiny(), out=out, runner="serial", options=Options(fresh=True)).finished()
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..spec import Spec, UsageError
+from ..spec import Spec, StudyError, UsageError
 from ..store import Store
 from .folder import Folder
-from .record import Record
+from .record import ANEW, Record
 from .tables import Row, Stages, rows
 
 
@@ -38,6 +38,10 @@ def opened(folder: Folder) -> Iterator[Opened]:
     """
     spec = folder.read()
     with contextlib.closing(Record(folder.database, spec)) as record:
-        folder.refuse_changed(spec, record.facts()["specs"])
-        store = Store(folder.path / record.facts()["store"])
+        facts = record.facts()
+        if not {"specs", "store"} <= facts.keys():
+            what = f"{folder.database} was not written by this version of autodistill: it names no spec"
+            raise StudyError(f"{what}; {ANEW}")
+        folder.refuse_changed(spec, facts["specs"])
+        store = Store(folder.path / facts["store"])
         yield Opened(path=folder.path, spec=spec, record=record, store=store)
