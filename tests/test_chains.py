@@ -33,7 +33,7 @@ from autodistill.data import Sealed
 from autodistill.distill import partial
 from autodistill.distill.artifacts import load_network
 from autodistill.distill.loop import train, training
-from autodistill.driver import search
+from autodistill.driver import Options, search
 from autodistill.space import Space
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
 from autodistill.stats import mean_interval
@@ -460,6 +460,21 @@ def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
         plan(tiny(assistants=small), tmp_path / "out")
     with pytest.raises(UsageError, match="--seeds 0: give 1 or more"):
         plan(tiny(), tmp_path / "out", seeds=0)
+
+
+@pytest.mark.parametrize("name", ["study/store", "link", "link_to_study/store"])
+def test_the_own_store_of_a_study_is_not_shared(name: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """It is swept when that study goes on, which would take away what is being trained there."""
+    spec = tiny(search__trials=1)
+    search(spec, out=tmp_path / "study", runner="serial")
+    (tmp_path / "link").symlink_to(tmp_path / "study" / "store")
+    (tmp_path / "link_to_study").symlink_to(tmp_path / "study")
+    home = Home.of(spec, STUDENT, out=str(tmp_path / "chain"), store=str(tmp_path / name))
+    with pytest.raises(UsageError, match="is the own store of the study .*study, which sweeps it"):
+        plan_chain(spec, student=STUDENT, home=home, runner="serial")
+    with pytest.raises(UsageError, match="is the own store of the study"):
+        search(spec, out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / name)))
+    assert search(spec, out=tmp_path / "link_to_study", runner="serial").trained == [], "by a link it is the same study"
 
 
 def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from ..spec import Spec, Stage, StudyError, UsageError, load
 from ..spec.domains import domains
 from ..store import Store
 from ..study.first import completed
-from ..study.folder import Folder, replace
+from ..study.folder import OWN_STORE, Folder, refuse_anothers, replace
 from ..study.opened import opened
 from ..study.plan import Plan
 from ..study.tables import Stages
@@ -54,7 +54,7 @@ class Home:
         if store is None and folder.exists():
             with opened(folder) as study_there:
                 known = study_there.store.root
-        kept = Path(store) if store else known or folder.path / "store"
+        kept = Path(store) if store else known or folder.path / OWN_STORE
         place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
         return cls(folder=folder, store=kept, out=place)
 
@@ -93,6 +93,7 @@ def plan_chain(
         with home.folder:
             check_cpus(spec, runner.cpus())
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
+            refuse_anothers(home.folder, home.store)
             store = Store(home.store).open()
             trainings = _trainings(spec, splits, store)
             planner, known, failures = _run(trainings, splits, store, seeds, seconds, runner, console, started)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
+OWN_STORE = "store"
+"""Where a study keeps its stages, unless it shares them: it removes there what was cut off."""
 ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
 CHANGEABLE = ("student.", "assistants.", "search.")
@@ -127,6 +129,16 @@ class Folder:
         """Removes tables, pictures and what was confirmed. Stages stay: their keys say what they are."""
         for name in (*DRAWN, *CONFIRMED):
             (self.path / name).unlink(missing_ok=True)
+
+
+def refuse_anothers(folder: Folder, store: Path) -> None:
+    """Raises UsageError where the study in `folder` would keep its stages in the own store of another study."""
+    real, home = Path(os.path.realpath(store)), os.path.realpath(folder.path)
+    if real.name == OWN_STORE and str(real.parent) != home and Folder(real.parent).exists():
+        raise UsageError(
+            f"--store {store} is the own store of the study {real.parent}, which sweeps it; give a folder that belongs to "
+            "none, to both studies"
+        )
 
 
 def replace(path: Path, content: bytes) -> None:
