@@ -22,7 +22,7 @@ from .space import Space, domains_of
 from .spec import Spec, StoreError, StudyError, UsageError
 from .store import Store
 from .study.first import configurations
-from .study.folder import OWN_STORE, Folder, comparable, refuse_anothers
+from .study.folder import LOOKS, OWN_STORE, Folder, comparable, refuse_anothers
 from .study.older import Older, begin
 from .study.opened import opened
 from .study.record import Record
@@ -153,7 +153,7 @@ def _begin(
             begin(draft, older, space, store)
         _note(draft, **notes, specs=[comparable(spec)])
     if older is not None:
-        inherit(folder.path, older.path)
+        inherit(folder.path, older.path, older.facts.get(LOOKS, 0))
     if options.fresh:
         folder.clear_answers()
     folder.become(spec)

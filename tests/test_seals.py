@@ -17,6 +17,7 @@ from autodistill import export as exporting
 from autodistill import latency, spec
 from autodistill.cli import main
 from autodistill.confirm import confirm
+from autodistill.confirm.ledger import inherit
 from autodistill.driver import Options, search
 from autodistill.export import formats
 from autodistill.page import pdf
@@ -216,6 +217,20 @@ def test_a_ledger_that_is_gone_is_missed(study: Path, capsys: pytest.CaptureFixt
     assert ask("smallest", study) == 0 and "was opened again 1 time" in capsys.readouterr().out
 
 
+def test_a_ledger_that_is_gone_with_all_that_was_confirmed_is_missed(
+    study: Path, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("opened.json", "confirm.json", "confirm.npz"):
+        (study / name).unlink()
+    for command in (*CLAIMS, "confirm"):
+        refused(command, study, capsys, "opened.json lists 0 of the 1 openings", "copy", "--force")
+    refused("smallest", study, capsys, "opened.json lists 0 of the 1 openings", options=("--within", "1m"))
+    with pytest.raises(StudyError, match="opened.json lists 0 of the 1 openings"):
+        search(Folder(study).read(), out=study.parent / "next", runner="serial", options=Options(older=str(study)))
+    assert ask("confirm", study, "--force") == 0, "it begins anew, and says so"
+    assert [one["forced"] for one in openings(study)] == [True] and ask("smallest", study) == 0
+
+
 def unforced(found: Any) -> None:
     found[-1]["forced"] = False
 
@@ -254,6 +269,8 @@ def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
     assert [one["trials"] for one in openings(tmp_path / "own")] == [2, 6]
     with pytest.raises(StudyError, match="was opened on"):
         confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+    inherit(tmp_path / "own", study, 1)
+    assert len(openings(tmp_path / "own")) == 2, "nothing twice, where the same command is given again after a kill"
 
 
 # spec.yaml and study.db

@@ -20,6 +20,8 @@ DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontie
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
 OWN_STORE = "store"
 """Where a study keeps its stages, unless it shares them: it removes there what was cut off."""
+LOOKS = "looks"
+"""The fact that a record has of how often the test split was opened, so that nobody takes all that tells of it away unseen."""
 ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
 CHANGEABLE = ("student.", "assistants.", "search.")

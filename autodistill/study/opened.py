@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..spec import Spec, StudyError, UsageError
 from ..store import Store
-from .folder import Folder
+from .folder import LOOKS, Folder
 from .record import ANEW, Record
 from .tables import Row, Stages, rows
 
@@ -20,6 +20,11 @@ class Opened:
     spec: Spec
     record: Record
     store: Store
+
+    @property
+    def looks(self) -> int:
+        """How often the test split was opened, as far as the record knows."""
+        return int(self.record.facts().get(LOOKS, 0))
 
     def rows(self, stages: Stages) -> list[Row]:
         """Raises UsageError where no teacher is trained yet."""
