@@ -616,6 +616,20 @@ def test_a_missing_archive(tmp_path: Path, refused: Callable[..., str]) -> None:
     names(refused(write(tmp_path, text)), "task.dataset: ", f"{str(tmp_path / 'none.npz')!r} is not a file", "spec's folder")
 
 
+def test_an_unreadable_archive(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a patch, as root reads all."""
+    opened = Path.open
+
+    def denied(path: Path, *mode: str) -> Any:
+        if path.suffix == ".npz":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *mode)
+
+    spec = write(tmp_path)
+    monkeypatch.setattr(Path, "open", denied)
+    names(refused(spec), "task.dataset: ", f"{tmp_path / 'data.npz'} cannot be read: Permission denied", "make it readable")
+
+
 def few(counts: tuple[int, ...]) -> Arrays:
     y = np.repeat(np.arange(len(counts)), counts)
     return {"x": np.random.default_rng(0).normal(size=(len(y), 4)), "y": y}
