@@ -384,7 +384,7 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
 
     with pytest.raises(UsageError, match=f"outputs can take {2 * one:,} bytes, above the limit of {one:,}"):
         plan(one)
-    assert not (tmp_path / "chain").exists()
+    assert not (tmp_path / "chain" / "chain.json").exists()
     found = plan(2 * one)
     assert "not begun: resources.cache_limit" in capsys.readouterr().err
     assert {row["state"] for row in found["candidates"] if row["kind"] == "direct"} == {"compared"}
@@ -475,6 +475,16 @@ def test_the_own_store_of_a_study_is_not_shared(name: str, tiny: Callable[..., S
     with pytest.raises(UsageError, match="is the own store of the study"):
         search(spec, out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / name)))
     assert search(spec, out=tmp_path / "link_to_study", runner="serial").trained == [], "by a link it is the same study"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "loop", "n" * 300, "/proc/none"])
+def test_a_place_that_can_hold_no_report_is_refused_at_once(place: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    home = Home.of(tiny(), STUDENT, study=tmp_path / "study", out=str(tmp_path / place))
+    with pytest.raises(UsageError, match=f"--out {tmp_path / place} cannot be written to: .*; give another --out"):
+        plan_chain(tiny(), student=STUDENT, home=home, runner="serial")
+    assert not (tmp_path / "study" / "store").exists()
 
 
 def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..edges import check_edges
 from ..prepare import load_data, space_of
 from ..runners import Runner, check_cpus, runner_of
 from ..space import Space
-from ..spec import Spec, Stage, StudyError, UsageError, load
+from ..spec import Spec, Stage, StudyError, UsageError, is_full, load
 from ..spec.domains import domains
 from ..store import Store
 from ..study.first import completed
@@ -91,6 +92,7 @@ def plan_chain(
     spec = with_student(spec, student)
     try:
         with home.folder:
+            _make(home.out)  # before hours of training
             check_cpus(spec, runner.cpus())
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
             refuse_anothers(home.folder, home.store)
@@ -100,10 +102,20 @@ def plan_chain(
     finally:
         runner.end()
     found = facts(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)
-    home.out.mkdir(parents=True, exist_ok=True)
     replace(home.out / "chain.json", json.dumps(found, indent=1).encode() + b"\n")
     draw(found, home.out / "chain")
     return found
+
+
+def _make(out: Path) -> None:
+    """Raises UsageError where no report can be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise UsageError(f"--out {out} cannot be written to: {error.strerror}; give another --out") from error
 
 
 def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
