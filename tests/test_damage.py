@@ -253,6 +253,22 @@ def test_a_disk_that_fills_up_before_a_record_is_sealed_is_said_and_the_next_sea
     assert study.finished() and study.trained == [] and sealed(out / "study.db")
 
 
+@pytest.mark.parametrize("kind", ["locked", "a folder"])
+def test_a_record_that_cannot_be_opened_is_not_called_damaged(
+    kind: str, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "study.db", sqlite3.connect
+    if kind == "locked":
+        Record(path, tiny()).close()
+        monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options | {"timeout": 0}))
+    else:
+        path.mkdir()
+    with closing(connect(path if kind == "locked" else ":memory:")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StudyError, match=f"{path} cannot be opened .*(locked|unable).*then give the same command again"):
+            Record(path, tiny())
+
+
 def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """Else what is written next, and not closed before a kill, would be taken for damage."""
     path = tmp_path / "study.db"
