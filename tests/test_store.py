@@ -146,6 +146,23 @@ def test_without_hard_links_the_first_still_wins(tmp_path: Path, monkeypatch: py
     assert store.file("stages", "k", "a.bin").read_bytes() == b"first"
 
 
+def test_without_hard_links_a_kill_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    def killed(source: Path, target: Path) -> None:
+        assert not target.exists() and json.loads(source.read_bytes())["key"] == KEY
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "replace", killed)
+        Store(tmp_path).make("stages", KEY, fill(b"first"))
+    Store(tmp_path).sweep()
+    Store(tmp_path).make("stages", KEY, fill(b"second"))
+    assert Store(tmp_path).file("stages", KEY, "a.bin").read_bytes() == b"second"
+
+
 def _racing(store: Store, key: str = "k") -> Any:
     """An attempt during which another one completes."""
 
