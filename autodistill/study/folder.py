@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ruamel.yaml import YAML
 
-from ..spec import Spec, StudyError, UsageError, is_full, load
+from ..spec import Spec, StudyError, UsageError, is_full, load, parse
 
 if TYPE_CHECKING:
     from .record import Record
@@ -24,6 +24,8 @@ LOOKS = "looks"
 """The fact that a record has of how often the test split was opened, so that nobody takes all that tells of it away unseen."""
 ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
+PLACES = ("dataset", "unlabelled", "folder", "memory")
+"""Where the data of a task are: keys that may change."""
 CHANGEABLE = ("student.", "assistants.", "search.")
 """Where a spec may differ from that of an older study for this to be continued."""
 
@@ -85,10 +87,11 @@ class Folder:
         What `search` refuses too counts: all but how and where.
         """
         found = comparable(spec)
-        if found in known:
+        searched = [_as_now(one, spec) for one in known]
+        if found in searched:
             return
         what = "; ".join(
-            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(known[-1], found).items())[:5]
+            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(searched[-1], found).items())[:5]
         )
         raise StudyError(
             f"{self.spec} is not the spec of the study in {self.database.name} ({what}): it was changed after the search. "
@@ -184,9 +187,19 @@ def comparable(spec: Spec) -> dict[str, Any]:
     document = spec.document()
     document["resources"] = {}
     document["search"].pop("tolerate_failures", None)
-    for key in ("dataset", "unlabelled", "folder", "memory"):
+    for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data
     return document
+
+
+def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    """What a record says of a spec, as this version would say it: a key that is new since has its default."""
+    task = spec.document()["task"]
+    places = {key: task[key] for key in PLACES if key in task}
+    try:
+        return comparable(parse(known | {"task": places | known["task"]}))
+    except (UsageError, KeyError, TypeError):  # of a version that knew other keys
+        return known
 
 
 def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
