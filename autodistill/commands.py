@@ -91,7 +91,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
     from .answers import later, lines, sentence, smallest
 
     wanted = _wanted(arguments)
-    from .confirm import confirm, read, refuse_opened, went_on
+    from .confirm import confirm, read, refuse_any_opening, went_on
     from .runners import runner_of
     from .study.folder import Folder
 
@@ -100,7 +100,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
         from .towards import towards
 
         if not arguments.force:
-            refuse_opened(folder.path)
+            refuse_any_opening(folder)
         towards(folder, wanted, seconds=arguments.within, runner=runner, console=console)
     confirmed = None if arguments.force else read(folder)
     if confirmed is None:

@@ -22,7 +22,7 @@ from .space import Space, domains_of
 from .spec import Spec, StoreError, StudyError, UsageError
 from .store import Store
 from .study.first import configurations
-from .study.folder import Folder, comparable
+from .study.folder import LOOKS, OWN_STORE, Folder, comparable, refuse_anothers
 from .study.older import Older, begin
 from .study.opened import opened
 from .study.record import Record
@@ -33,7 +33,6 @@ PICTURE_SECONDS = 30.0
 TABLE_SECONDS = 2.0
 PATIENCE = 20
 """The next drawing waits for so many times what the last one took."""
-OWN_STORE = "store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +153,7 @@ def _begin(
             begin(draft, older, space, store)
         _note(draft, **notes, specs=[comparable(spec)])
     if older is not None:
-        inherit(folder.path, older.path)
+        inherit(folder.path, older.path, older.facts.get(LOOKS, 0))
     if options.fresh:
         folder.clear_answers()
     folder.become(spec)
@@ -171,14 +170,10 @@ def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
         raise UsageError(
             f"--store {asked}: {folder.path} keeps its stages in {before.root}; leave --store out or give another --out"
         )
+    refuse_anothers(folder, store.root)
     store.open()
     if store.root == own.root:
         store.sweep()
-    elif store.root.name == OWN_STORE and Folder(store.root.parent).exists():
-        raise UsageError(
-            f"--store {asked or store.root} is the own store of the study {store.root.parent}, which sweeps it; give a "
-            "folder that belongs to none, to both studies"
-        )
     return store
 
 

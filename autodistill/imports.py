@@ -7,9 +7,11 @@ import difflib
 import functools
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -20,7 +22,7 @@ RETURNED = 77
 """The exit code of a probe whose function returned or raised."""
 PROBE = f"""
 import importlib, json, os, sys
-sys.path[:], place, name, arguments = json.loads(sys.argv[1])
+sys.path[:], place, name, arguments = json.load(sys.stdin)
 try:
     getattr(importlib.import_module(place), name)(**arguments)
 except BaseException:
@@ -47,14 +49,23 @@ def probe(path: str, arguments: Mapping[str, Any]) -> None:
 @functools.lru_cache
 def _probed(path: str, arguments: str) -> None:
     place, _, name = path.partition(":")
-    given = json.dumps([sys.path, place, name, json.loads(arguments)])
-    command = [sys.executable, "-c", PROBE, given]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    if done.returncode != RETURNED:
-        written = " | ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])[-500:]
-        last = f"; it last wrote: {written}" if written else ""
+    paths = [one for one in sys.path if isinstance(one, str)]  # Python itself passes over all others
+    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as said:  # a pipe would wait for its helpers too
+        json.dump([paths, place, name, json.loads(arguments)], given)
+        given.seek(0)
+        command, silence = [sys.executable, "-c", PROBE], subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=given, stdout=silence, stderr=said, start_new_session=True) as child:
+            try:
+                code = child.wait()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+        said.seek(0)
+        written = said.read().decode(errors="replace").strip().splitlines()[-3:]
+    if code != RETURNED:
+        last = f"; it last wrote: {' | '.join(written)[-500:]}" if written else ""
         alone = f"python -c 'import {place}; {place}.{name}(...)'"
-        raise UsageError(f"{path} ended its process {_end(done.returncode)}{last}; run it alone: {alone}")
+        raise UsageError(f"{path} ended its process {_end(code)}{last}; run it alone: {alone}")
 
 
 def _end(code: int) -> str:

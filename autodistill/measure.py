@@ -19,7 +19,22 @@ from .batch import Layers
 from .data import Pixels
 from .models import Network, build, inherit
 from .objectives import Loss
-from .spec import Imported, Objective, UsageError, Value, describe, digest, located
+from .spec import (
+    MLP,
+    ConvNet,
+    ConvNeXt,
+    Imported,
+    MobileNet,
+    Objective,
+    ResNet,
+    TimmResNet,
+    UsageError,
+    Value,
+    ViT,
+    describe,
+    digest,
+    located,
+)
 
 Samples = Tensor | Pixels
 T = TypeVar("T")
@@ -36,6 +51,8 @@ class Sizes(NamedTuple):
     bytes: int
 
 
+LINEAR: dict[type[Value], int] = {MLP: 2, ConvNet: 8, ResNet: 2, TimmResNet: 2, ViT: 2, ConvNeXt: 2, MobileNet: 2}
+"""From which depth on a network of a family grows by the same with each: to build a hundred layers takes long."""
 _CAN_INHERIT: set[tuple[str, str, tuple[int, ...], int]] = set()
 _KNOWN: dict[tuple[str, tuple[int, ...], int], Sizes] = {}
 
@@ -113,6 +130,19 @@ def _check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], c
 
 
 def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
+    """A deep network is as large as a shallow one and so many times what one more of depth adds to it."""
+    depth, first = getattr(architecture, "depth", 0), LINEAR.get(type(architecture))
+    if first is None or depth <= first + 1:
+        return _measured(architecture, shape, classes)
+    shallow = [architecture.model_copy(update={"depth": one}) for one in (first, first + 1)]
+    try:
+        one, two = (sizes(each, shape, classes) for each in shallow)
+    except UsageError:
+        return _measured(architecture, shape, classes)  # which says the same of the network that is asked for
+    return Sizes(*(before + (depth - first) * (after - before) for before, after in zip(one, two, strict=True)))
+
+
+def _measured(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
     def measured(network: Network) -> Sizes:
         return Sizes(params=_params(network), macs=_macs(network, shape, classes), bytes=_bytes(network))
 

@@ -244,15 +244,6 @@ def _link(draft: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        _write_new(path, draft.read_bytes())
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    """For a file system without hard links. Raises FileExistsError; what cannot be written whole is taken away."""
-    with path.open("xb") as file:
-        try:
-            file.write(content)
-            file.flush()
-        except OSError:
-            path.unlink()
-            raise
+        if path.exists():  # without hard links, of two at the same moment the later one stands
+            raise FileExistsError(errno.EEXIST, "there is a record", str(path)) from None
+        os.replace(draft, path)

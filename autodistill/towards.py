@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -12,17 +11,22 @@ from .answers import Wanted
 from .driver import Options, search
 from .prepare import load_data
 from .runners import Runner
-from .spec import Spec, UsageError
+from .spec import Spec, UsageError, parse
 from .stats import enough
-from .study.folder import Folder
-from .study.opened import opened
+from .study.folder import Folder, comparable
+from .study.older import QUESTION
+from .study.opened import Opened, opened
 from .study.schedule import Study
 from .study.sizewise import smaller
+from .study.tables import Stages
+from .study.trials import counts
 
 CERTAIN = 0.05
 """So improbable must it be, of each smaller student that is considered, that it reaches the target."""
 MANY = 10_000
 """Trials, where the time is the limit."""
+MOST, LARGEST = 1_000_000, 10**18
+"""The most trials, and the largest limit, that a spec may have."""
 
 
 def towards(
@@ -43,12 +47,25 @@ def towards(
         raise UsageError("--within: give a time above 0, such as 30m")
     spec, before = _aimed(folder, wanted)
     options = Options(extend=True, until=Until(seconds))
-    study = search(spec, out=folder.path, runner=runner, options=options, console=console)
-    trials = max(before.search.trials, study.counted_done())
-    with folder, contextlib.closing(study.record):  # target and limits were of this question
+    try:
+        _note(folder, {"aimed": comparable(spec), "before": before.document()["search"]})
+        return search(spec, out=folder.path, runner=runner, options=options, console=console)
+    finally:
+        _put_back(folder, before)  # target and limits are of this question
+
+
+def _note(folder: Folder, question: dict[str, Any]) -> None:
+    """What the search was before, for the next question: a kill leaves no time to put it back."""
+    with folder, opened(folder) as study:
+        study.record.note(QUESTION, question)
+
+
+def _put_back(folder: Folder, before: Spec) -> None:
+    with folder, opened(folder) as study:
+        ended = sum(counts(trial) and trial.state != "running" for trial in study.record.trials)
+        trials = max(before.search.trials, ended)
         spec = before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})})
         folder.claim(spec, study.record)
-    return study
 
 
 def claimable(target: float, confidence: float, n: int) -> float:
@@ -81,7 +98,8 @@ class Until:
 def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
     """The spec of the study with the target and the limits in its search, and more trials than there is time for; and as is."""
     with opened(folder) as study:
-        spec, store, facts = study.spec, study.store, study.record.facts()
+        study.rows(Stages(study.store))  # refuses where no teacher is trained yet
+        spec, store, facts = _before(study), study.store, study.record.facts()
     if list(spec.search.objectives) != ["accuracy", "params"]:
         raise UsageError("--within needs a study whose search.objectives are accuracy and params")
     teacher = store.record("stages", facts["teachers"][0])["measurement"]
@@ -89,13 +107,22 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
     target = (wanted.retain or 0.0) * teacher["accuracy"]
     if wanted.accuracy is not None:
         target = claimable(wanted.accuracy, wanted.confidence, len(load_data(spec, cuda=False)[1].test))
-    limits = {name: getattr(wanted, name) for name in ("params", "bytes") if getattr(wanted, name) is not None}
+    asked = {name: getattr(wanted, name) for name in ("params", "bytes")}
+    limits = {name: min(value, LARGEST) for name, value in asked.items() if value is not None}
     search = spec.search.model_copy(
         update={
             "target": min(target, 0.9999),
-            "trials": spec.search.trials + MANY,
+            "trials": min(spec.search.trials + MANY, MOST),
             "limits": spec.search.limits.model_copy(update=limits),
             "sampler": "gain",
         }
     )
     return spec.model_copy(update={"search": search}), spec
+
+
+def _before(study: Opened) -> Spec:
+    """The spec of a study; where a kill left that of a question, as it was before."""
+    question = study.record.facts().get(QUESTION)
+    if question is None or question["aimed"] != comparable(study.spec):
+        return study.spec
+    return parse(study.spec.document() | {"search": question["before"]})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from autodistill import driver
+from autodistill import towards as toward
 from autodistill.answers import Wanted, lines, sentence, smallest
 from autodistill.answers.smallest import in_order, knee, one_standard_error
 from autodistill.confirm.results import Confirmed
-from autodistill.spec import UsageError
+from autodistill.driver import Options, search
+from autodistill.spec import Spec, StudyError, UsageError, parse
 from autodistill.stats import calibration_error, enough, exceeds, keeps, mean_interval
+from autodistill.study.folder import Folder
+from autodistill.towards import Until, towards
 
 STUDIES = 2000
 
@@ -285,3 +292,66 @@ def test_a_forced_opening_is_said_in_the_answer() -> None:
     found = confirmed(rights(985), rights(990)[0])
     found.facts["opened"].extend([{"forced": False}, {"forced": True}])
     assert any("opened again 1 time" in line for line in lines(smallest(found, Wanted(accuracy=0.9))))
+
+
+# A search within a time
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StudyError("no space left")])
+def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
+    error: Any, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path / "out")
+    search(tiny(search__trials=2), out=folder.path, runner="serial")
+    before = folder.read()
+    monkeypatch.setattr(Until, "__call__", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        towards(folder, Wanted(accuracy=0.5, params=100), seconds=60, runner="serial")
+    after = folder.read()
+    assert after.search.trials < 10
+    assert after.search == before.search.model_copy(update={"trials": after.search.trials})
+    assert search(after, out=folder.path, runner="serial").finished()
+
+
+@pytest.mark.parametrize("moment", ["before", "in"])
+def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was(
+    moment: str, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, name = Folder(tmp_path / "out"), "prepare" if moment == "before" else "_go_on"
+    search(tiny(search__trials=2), out=folder.path, runner="serial")
+    before = folder.read()
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(driver, name, killed)
+        patched.setattr(toward, "_put_back", lambda *_: None)
+        towards(folder, Wanted(accuracy=0.5, params=10**30), seconds=60, runner="serial")
+    assert (folder.read().search.target is None) == (moment == "before")
+    study = towards(folder, Wanted(accuracy=0.9999), seconds=0.1, runner="serial")
+    assert study.spec.search.limits == before.search.limits, "the limits were of the question before"
+    assert folder.read().search == before.search.model_copy(update={"trials": folder.read().search.trials})
+    assert folder.read().search.trials < 20
+
+
+def test_a_question_asks_for_no_more_than_a_spec_may_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out")
+    search(tiny(search__trials=2), out=folder.path, runner="serial")
+    search(tiny(search__trials=999_999), out=folder.path, runner="serial", options=Options(extend=True, until=lambda _: "over"))
+    study = towards(folder, Wanted(accuracy=0.9999, params=10**30), seconds=0.1, runner="serial")
+    assert study.spec.search.trials == 1_000_000 and study.spec.search.limits.params == 10**18
+    assert parse(study.spec.document()).search == study.spec.search
+
+
+def test_a_question_of_a_study_without_a_teacher_says_how_to_go_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out")
+    with pytest.raises(Killed):
+        search(tiny(), out=folder.path, runner="serial", options=Options(until=lambda _: (_ for _ in ()).throw(Killed)))
+    shutil.rmtree(folder.path / "store")
+    with pytest.raises(UsageError, match="has no trained teacher yet; run: autodistill search"):
+        towards(folder, Wanted(accuracy=0.5), seconds=60, runner="serial")

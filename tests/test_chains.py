@@ -33,7 +33,7 @@ from autodistill.data import Sealed
 from autodistill.distill import partial
 from autodistill.distill.artifacts import load_network
 from autodistill.distill.loop import train, training
-from autodistill.driver import search
+from autodistill.driver import Options, search
 from autodistill.space import Space
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
 from autodistill.stats import mean_interval
@@ -384,7 +384,7 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
 
     with pytest.raises(UsageError, match=f"outputs can take {2 * one:,} bytes, above the limit of {one:,}"):
         plan(one)
-    assert not (tmp_path / "chain").exists()
+    assert not (tmp_path / "chain" / "chain.json").exists()
     found = plan(2 * one)
     assert "not begun: resources.cache_limit" in capsys.readouterr().err
     assert {row["state"] for row in found["candidates"] if row["kind"] == "direct"} == {"compared"}
@@ -460,6 +460,31 @@ def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
         plan(tiny(assistants=small), tmp_path / "out")
     with pytest.raises(UsageError, match="--seeds 0: give 1 or more"):
         plan(tiny(), tmp_path / "out", seeds=0)
+
+
+@pytest.mark.parametrize("name", ["study/store", "link", "link_to_study/store"])
+def test_the_own_store_of_a_study_is_not_shared(name: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """It is swept when that study goes on, which would take away what is being trained there."""
+    spec = tiny(search__trials=1)
+    search(spec, out=tmp_path / "study", runner="serial")
+    (tmp_path / "link").symlink_to(tmp_path / "study" / "store")
+    (tmp_path / "link_to_study").symlink_to(tmp_path / "study")
+    home = Home.of(spec, STUDENT, out=str(tmp_path / "chain"), store=str(tmp_path / name))
+    with pytest.raises(UsageError, match="is the own store of the study .*study, which sweeps it"):
+        plan_chain(spec, student=STUDENT, home=home, runner="serial")
+    with pytest.raises(UsageError, match="is the own store of the study"):
+        search(spec, out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / name)))
+    assert search(spec, out=tmp_path / "link_to_study", runner="serial").trained == [], "by a link it is the same study"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "loop", "n" * 300, "/proc/none"])
+def test_a_place_that_can_hold_no_report_is_refused_at_once(place: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    home = Home.of(tiny(), STUDENT, study=tmp_path / "study", out=str(tmp_path / place))
+    with pytest.raises(UsageError, match=f"--out {tmp_path / place} cannot be written to: .*; give another --out"):
+        plan_chain(tiny(), student=STUDENT, home=home, runner="serial")
+    assert not (tmp_path / "study" / "store").exists()
 
 
 def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

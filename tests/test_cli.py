@@ -229,7 +229,7 @@ def test_a_teacher_of_ones_own_is_imported(path: Path, tmp_path: Path, capsys: p
     assert code == 0 and found["teacher"]["accuracy"] > 0.8 and found["teacher"]["seconds"] == 0
 
 
-@pytest.mark.parametrize("kind", ["tuple", "nan", "few", "exit", "wide"])
+@pytest.mark.parametrize("kind", ["tuple", "nan", "few", "exit", "wide", "value", "assert", "leave"])
 def test_a_teacher_that_misbehaves_is_refused(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from autodistill.cli import main
@@ -58,6 +59,21 @@ def test_a_damaged_record_is_named_by_every_command(
     assert (out / "study.db").read_bytes() == before
     fresh = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
     assert fresh.finished() and fresh.trained == []
+
+
+def test_a_record_of_something_else_is_named(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As another user of Optuna makes it, or an older version."""
+    path, out = written(tiny(), tmp_path), tmp_path / "out"
+    out.mkdir()
+    shutil.copy(path, out / "spec.yaml")
+    optuna.create_study(study_name=tiny().study, storage=f"sqlite:///{out / 'study.db'}", directions=["maximize", "minimize"])
+    for words in (["report", str(out)], ["search", str(path), "--out", str(out), "--runner", "serial"]):
+        assert main(words) == 1, words
+        said = capsys.readouterr().err
+        assert f"{out / 'study.db'} was not written by this version" in said and "--fresh" in said, said
+    assert search(tiny(), out=out, runner="serial", options=Options(fresh=True)).finished()
 
 
 @pytest.fixture
@@ -237,6 +253,22 @@ def test_a_disk_that_fills_up_before_a_record_is_sealed_is_said_and_the_next_sea
     assert study.finished() and study.trained == [] and sealed(out / "study.db")
 
 
+@pytest.mark.parametrize("kind", ["locked", "a folder"])
+def test_a_record_that_cannot_be_opened_is_not_called_damaged(
+    kind: str, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "study.db", sqlite3.connect
+    if kind == "locked":
+        Record(path, tiny()).close()
+        monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options | {"timeout": 0}))
+    else:
+        path.mkdir()
+    with closing(connect(path if kind == "locked" else ":memory:")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StudyError, match=f"{path} cannot be opened .*(locked|unable).*then give the same command again"):
+            Record(path, tiny())
+
+
 def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """Else what is written next, and not closed before a kill, would be taken for damage."""
     path = tmp_path / "study.db"
@@ -248,5 +280,19 @@ def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spe
         again.note("two", object())
     assert sealed(path)
     again.note("two", 2)
+    assert not sealed(path)
+    assert Record(path, tiny()).facts() == {"one": 1, "two": 2}
+
+
+def test_what_is_written_after_a_record_was_sealed_breaks_the_seal(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """Of a record that had none when it was opened: else a kill then would leave a seal of what was before."""
+    path = tmp_path / "study.db"
+    Record(path, tiny()).note("one", 1)  # and is killed
+    record = Record(path, tiny())
+    record.seal_at_close()
+    record.close()
+    assert sealed(path)
+    record.seal_at_close()
+    record.note("two", 2)
     assert not sealed(path)
     assert Record(path, tiny()).facts() == {"one": 1, "two": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from autodistill.data import read, split
 from autodistill.distill import Job, load_network, make_outputs, open_data, outputs_key, perform, save_data, train
@@ -79,6 +81,17 @@ def failure_of(job: Job, store: Store) -> str | None:
         next(attempt(job, store, cuda=False, threads=1))
     reason = None if end.value.value is None else str(end.value.value)
     return reason
+
+
+@pytest.mark.parametrize("error", [GeneratorExit, asyncio.CancelledError, SystemExit, StopIteration])
+def test_whatever_ones_own_code_raises_is_a_failure_of_its_stage(
+    house: House, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(nn.Flatten, "forward", raises)
+    assert error.__name__ in str(failure_of(Job(network=house.stage()), house.store))
 
 
 @pytest.fixture(autouse=True)

@@ -358,6 +358,13 @@ def test_a_folder_that_holds_anything_is_left_alone(study: Folder, tmp_path: Pat
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("place", ["loop", "loop/below", "n" * 300, f"{'n' * 300}/below"])
+def test_a_place_that_can_hold_nothing_is_a_wrong_argument(place: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UsageError, match=f"--to {tmp_path / place} cannot be written to: .*; give another folder"):
+        export(Folder(tmp_path), to=tmp_path / place, stage="0")
+
+
 def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp_path: Path) -> None:
     to, draft = tmp_path / "out", tmp_path / ".out.autodistill-export"
     to.mkdir()  # an empty one may be there

@@ -223,6 +223,10 @@ def dangling(root: Path) -> None:
     (fill(root) / "cat" / "link.png").symlink_to(root / "none.png")
 
 
+def itself(root: Path) -> None:
+    (fill(root) / "cat" / "link.png").symlink_to("link.png")
+
+
 def loop(root: Path) -> None:
     (fill(root) / "cat" / "again").symlink_to(root)
 
@@ -232,6 +236,7 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a class of the test alone": (unseen, ("fox", "has no training sample", "there are cat, dog, eel")),
     "no train": (no_train, ("has test but no train", "name the folder of the others train")),
     "no image": (other_files, ("holds no image", ".png, .jpg or .jpeg")),
+    "a link to itself": (itself, ("cat/link.png is not a regular file", "take it out")),
     "a pipe": (pipe, ("cat/pipe.png is not a regular file", "take it out")),
     "a dangling link": (dangling, ("cat/link.png is not a regular file", "take it out")),
     "a link to a folder above": (loop, ("cat/again leads back to a folder above it", "take the link out")),
@@ -247,6 +252,13 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
         splits_of(tmp_path)
     for word in ("task.dataset: ", str(tmp_path), *words):
         assert word in str(caught.value)
+
+
+def test_a_link_to_itself_that_is_named_like_no_image_is_nothing(tmp_path: Path) -> None:
+    for place in ("train/cat", "train", "."):
+        fill(tmp_path / "train")
+        (tmp_path / place / "x").symlink_to("x")
+    splits_of(tmp_path)
 
 
 def test_a_link_to_another_folder_is_followed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from autodistill import measure
 from autodistill.batch import Outputs
 from autodistill.measure import count_correct, evaluate, sizes
-from autodistill.models import build
-from autodistill.spec import MLP, ConvNet, Imported, ResNet, Timm, UsageError, Value
+from autodistill.models import FAMILIES, build
+from autodistill.spec import (
+    MLP,
+    ConvNet,
+    ConvNeXt,
+    Imported,
+    MobileNet,
+    ResNet,
+    Timm,
+    TimmResNet,
+    UsageError,
+    Value,
+    ViT,
+    describe,
+)
 
 torch.set_num_threads(1)
 
@@ -103,6 +118,41 @@ def test_sizes_are_remembered_and_draw_nothing() -> None:
     generator = torch.get_rng_state()
     first, again = sizes(imported("Counted"), (3,), 3), sizes(imported("Counted"), (3,), 3)
     assert first == again and BUILT == ["once more"] and torch.equal(generator, torch.get_rng_state())
+
+
+DEEP: list[tuple[Value, tuple[int, ...]]] = [
+    (MLP(depth=1, width=3), (5,)),
+    (ConvNet(depth=1, width=2), (1, 16, 12)),
+    (ConvNet(depth=1, width=2, hidden=5), (2, 9)),
+    (ResNet(depth=1, width=2), (1, 8, 8)),
+    (ResNet(depth=1, width=3), (7,)),
+    (TimmResNet(depth=1, width=2), (3, 8, 8)),
+    (TimmResNet(depth=1, width=2, stages=2, stem="imagenet"), (1, 16, 16)),
+    (ViT(depth=1, heads=2, head_width=4), (1, 8, 8)),
+    (ConvNeXt(depth=1, width=2), (3, 16, 16)),
+    (ConvNeXt(depth=1, width=2, stages=4), (1, 32, 32)),
+    (MobileNet(depth=1, width=2), (3, 16, 16)),
+]
+
+
+def test_all_families_with_a_depth_are_compared() -> None:
+    assert {type(one) for one, _ in DEEP} == {family for family in FAMILIES if "depth" in family.model_fields}
+
+
+@pytest.mark.parametrize(("architecture", "shape"), DEEP, ids=lambda one: describe(one) if isinstance(one, Value) else "")
+def test_deep_networks_have_the_sizes_that_they_have_once_built(architecture: Value, shape: tuple[int, ...]) -> None:
+    for depth in (4, 5, 7, 10, 12) if isinstance(architecture, ConvNet) else (4, 5, 8):
+        deep = architecture.model_copy(update={"depth": depth})
+        assert sizes(deep, shape, 3) == measure._measured(deep, shape, 3), depth
+
+
+def test_sizes_of_the_deepest_take_no_longer_and_errors_name_them() -> None:
+    started = time.perf_counter()
+    for depth in range(900, 1000):
+        sizes(ResNet(depth=depth, width=2), (1, 8, 8), 3)
+    assert time.perf_counter() - started < 5
+    with pytest.raises(UsageError, match="vit: patch_size 3 does not divide"):
+        sizes(ViT(depth=9, heads=1, patch_size=3), (1, 8, 8), 3)
 
 
 def test_large_models_need_no_memory() -> None:

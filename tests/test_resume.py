@@ -376,7 +376,7 @@ def test_on_cuda_a_stopped_training_goes_on_as_if_it_had_not(houses: tuple[House
 # Searches
 
 
-class Cut(BaseException):
+class Cut(KeyboardInterrupt):
     """As sudden as a kill."""
 
 

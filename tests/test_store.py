@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.spec import StoreError, UsageError
+from autodistill.prepare import load_data, space_of
+from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError
 from autodistill.store import RECORDS, Store
+from autodistill.study import arrivals
+from autodistill.study.plan import Plan
 
 KEY, OTHER = "0" * 64, "f" * 64
 
@@ -146,6 +150,23 @@ def test_without_hard_links_the_first_still_wins(tmp_path: Path, monkeypatch: py
     assert store.file("stages", "k", "a.bin").read_bytes() == b"first"
 
 
+def test_without_hard_links_a_kill_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    def killed(source: Path, target: Path) -> None:
+        assert not target.exists() and json.loads(source.read_bytes())["key"] == KEY
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "replace", killed)
+        Store(tmp_path).make("stages", KEY, fill(b"first"))
+    Store(tmp_path).sweep()
+    Store(tmp_path).make("stages", KEY, fill(b"second"))
+    assert Store(tmp_path).file("stages", KEY, "a.bin").read_bytes() == b"second"
+
+
 def _racing(store: Store, key: str = "k") -> Any:
     """An attempt during which another one completes."""
 
@@ -177,6 +198,30 @@ def test_of_two_processes_racing_one_record_stands(tmp_path: Path) -> None:
     attempts = [path for path in (tmp_path / "stages" / "k").iterdir() if path.is_dir()]
     assert [path.name for path in attempts] == [Store(tmp_path).record("stages", "k")["attempt"]]
     assert Store(tmp_path).file("stages", "k", "a.bin").read_bytes() in (b"one", b"two")
+
+
+# What another node stored, and a network file system does not show yet
+
+
+def test_a_plan_waits_for_what_is_not_to_be_seen_yet(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, splits = load_data(tiny(), cuda=False)
+    store = Store(tmp_path / "store")
+    [teacher] = space_of(spec, splits, store).teachers
+    assert isinstance(teacher, Stage)
+    other = teacher.model_copy(update={"seed": 7})
+    plan = Plan(spec, store, splits, [teacher, other])
+    job, second = plan.next(), plan.next()
+    assert job is not None and second is not None
+    plan.done(job)
+    assert plan.next() is None and plan.awaits() and not plan.finished() and plan.trained == []
+    store.make("stages", job.network.key(), fill())
+    assert plan.next() is None and not plan.awaits() and plan.trained == [job.network.key()]
+    monkeypatch.setattr(arrivals, "SECONDS", -1)
+    plan.done(second)
+    with pytest.raises(StudyError, match=f"is not in {store.root}; give a --store that every node sees"):
+        plan.next()
 
 
 # What else may be in the place of a store, or in it

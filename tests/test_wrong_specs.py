@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from torch import nn
 
 from autodistill.check import check
 from autodistill.cli import main
+from autodistill.imports import probe
 from autodistill.runners import cores
 from autodistill.spec import SpecError, load
 
@@ -325,6 +327,15 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("trials: 2", "halving: {first: 5e-324}\n  trials: 2", "search.halving.first", ("5e-324", "give 1e-06 or more")),
     ("trials: 2", "halving: {factor: 1.000000001}\n  trials: 2", "search.halving.factor", ("give 1.01 or more",)),
     ("{params: 1000000}", f"{{params: {10**30}}}", "search.limits.params", ("give 1000000000000000000 or less",)),
+    (WIDTH, f"{{int: [1, {10**401}]}}", "student.architecture.width.int", ("1000", "give 1000000000000000000 or less")),
+    (WIDTH, f"{{int: [{-(10**401)}, 1]}}", "student.architecture.width.int", ("-1000", "give -1000000000000000000 or more")),
+    (TEMPERATURE, f"{{log: [1, {10**401}]}}", "student.objective.kd.temperature.log", ("1000", "number")),
+    (
+        STUDENT,
+        f"{{family: timm, name: resnet18, arguments: {{width: {10**401}}}}}",
+        "student.architecture.arguments",
+        ("1000", "give numbers from -65536 to 65536"),
+    ),
     ("seed: 0\ntask", f"seed: {10**400}\ntask", "seed", ("1000", "give 1000000000000000000 or less")),
     ("threads: 1", "threads: 2147483648", "resources.threads", ("2147483648", "give 1024 or less")),
     ("cpus: 1", "cpus: 1e-9", "resources.cpus", ("1e-09", "give 0.1 or more")),
@@ -605,6 +616,20 @@ def test_a_missing_archive(tmp_path: Path, refused: Callable[..., str]) -> None:
     names(refused(write(tmp_path, text)), "task.dataset: ", f"{str(tmp_path / 'none.npz')!r} is not a file", "spec's folder")
 
 
+def test_an_unreadable_archive(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a patch, as root reads all."""
+    opened = Path.open
+
+    def denied(path: Path, *mode: str) -> Any:
+        if path.suffix == ".npz":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *mode)
+
+    spec = write(tmp_path)
+    monkeypatch.setattr(Path, "open", denied)
+    names(refused(spec), "task.dataset: ", f"{tmp_path / 'data.npz'} cannot be read: Permission denied", "make it readable")
+
+
 def few(counts: tuple[int, ...]) -> Arrays:
     y = np.repeat(np.arange(len(counts)), counts)
     return {"x": np.random.default_rng(0).normal(size=(len(y), 4)), "y": y}
@@ -692,6 +717,32 @@ def test_imported_teachers(name: str, tmp_path: Path, refused: Callable[..., str
     for module, source in MODULES.items():
         (tmp_path / f"{module}.py").write_text(source)
     names(refused(write(tmp_path, text)), name, *(IMPORTS | OF_TEACHERS)[name])
+
+
+HELPED = """
+import os, subprocess
+def function(place, text=""):
+    child = subprocess.Popen(["sleep", "60"])
+    with open(place, "w") as file:
+        file.write(f"{child.pid} {len(text)}")
+"""
+
+
+@pytest.mark.parametrize("name", ["helped", "helped_again"])
+def test_a_function_whose_helpers_live_on_is_not_waited_for(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one called with more than a command line holds, or from where sys.path has a Path."""
+    (tmp_path / f"{name}.py").write_text(HELPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    if name == "helped_again":
+        monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    started, place = time.perf_counter(), tmp_path / "pid"
+    probe(f"{name}:function", {"place": str(place), "text": "x" * 200_000})
+    assert time.perf_counter() - started < SECONDS
+    pid, length = place.read_text().split()
+    assert int(length) == 200_000
+    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+        assert time.perf_counter() - started < SECONDS, "its helper lives on"
+        time.sleep(0.01)
 
 
 def test_a_teacher_of_other_classes(tmp_path: Path, refused: Callable[..., str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from ..edges import check_edges
 from ..prepare import load_data, space_of
 from ..runners import Runner, check_cpus, runner_of
 from ..space import Space
-from ..spec import Spec, Stage, StudyError, UsageError, load
+from ..spec import Spec, Stage, StudyError, UsageError, is_full, load
 from ..spec.domains import domains
 from ..store import Store
 from ..study.first import completed
-from ..study.folder import Folder, replace
+from ..study.folder import OWN_STORE, Folder, refuse_anothers, replace
 from ..study.opened import opened
 from ..study.plan import Plan
 from ..study.tables import Stages
@@ -54,7 +55,7 @@ class Home:
         if store is None and folder.exists():
             with opened(folder) as study_there:
                 known = study_there.store.root
-        kept = Path(store) if store else known or folder.path / "store"
+        kept = Path(store) if store else known or folder.path / OWN_STORE
         place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
         return cls(folder=folder, store=kept, out=place)
 
@@ -91,18 +92,30 @@ def plan_chain(
     spec = with_student(spec, student)
     try:
         with home.folder:
+            _make(home.out)  # before hours of training
             check_cpus(spec, runner.cpus())
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
+            refuse_anothers(home.folder, home.store)
             store = Store(home.store).open()
             trainings = _trainings(spec, splits, store)
             planner, known, failures = _run(trainings, splits, store, seeds, seconds, runner, console, started)
     finally:
         runner.end()
     found = facts(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)
-    home.out.mkdir(parents=True, exist_ok=True)
     replace(home.out / "chain.json", json.dumps(found, indent=1).encode() + b"\n")
     draw(found, home.out / "chain")
     return found
+
+
+def _make(out: Path) -> None:
+    """Raises UsageError where no report can be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise UsageError(f"--out {out} cannot be written to: {error.strerror}; give another --out") from error
 
 
 def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:

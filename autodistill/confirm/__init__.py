@@ -14,7 +14,7 @@ from ..data import Splits
 from ..prepare import load_data, space_of
 from ..runners import Runner, runner_of
 from ..spec import Checkpoint, Spec, Stage, UsageError
-from ..study.folder import Folder
+from ..study.folder import LOOKS, Folder
 from ..study.opened import opened
 from ..study.plan import Plan
 from ..study.tables import Row, Stages, rows
@@ -36,7 +36,7 @@ from .results import (
 from .results import read as read_confirmed
 from .write import Writer
 
-__all__ = ["Confirmed", "confirm", "confirmed", "read", "refuse_opened", "went_on"]
+__all__ = ["Confirmed", "confirm", "confirmed", "read", "refuse_any_opening", "went_on"]
 SEEDS = 5
 
 
@@ -51,6 +51,7 @@ class _Study:
     rows: Sequence[Row]
     told: int
     ended: set[str]
+    looks: int
 
     def weights(self, networks: Iterable[str]) -> Networks:
         """The sha256 of the weights of each, by the key; None of one that is not stored."""
@@ -94,9 +95,12 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
         space, stages, record = space_of(spec, splits, study.store), Stages(study.store), study.record
         found = rows(spec, stages, record)
         told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
+        looks = study.looks
     if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):
         raise UsageError(f"the teacher of {folder.path} is another one now; search again with --fresh")
-    return _Study(spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told, ended=known)
+    return _Study(
+        spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told, ended=known, looks=looks
+    )
 
 
 def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: Console) -> dict[str, str]:
@@ -132,12 +136,12 @@ def _before(folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force
     """
     found, damage = None, None
     try:
-        if known_openings(folder.path, force) is not None:
-            found = unverified(folder.path)
+        if known_openings(folder.path, study.looks, force) is not None:
+            found = unverified(folder.path, study.looks)
     except Damaged as error:
         damage = error
     if not force:
-        refuse_opened(folder.path, study.weights(_networks(study, wanted)), damage=damage)
+        refuse_opened(folder.path, study.looks, study.weights(_networks(study, wanted)), damage=damage)
     if damage is not None:
         console.print(f"{damage.what}: it is made again, for the same networks", soft_wrap=True)
     return found
@@ -159,7 +163,7 @@ def _tested(
     weights = study.weights(networks)
     frozen = {key: one for key, one in networks.items() if weights[key] is not None}
     if before is not None and set(frozen) <= set(before.right):
-        if not (force and is_another(known_openings(folder.path, force) or [], weights)):
+        if not (force and is_another(known_openings(folder.path, study.looks, force) or [], weights)):
             verify(before, study.stages.store)
             console.print("all of this was confirmed before; nothing to do")
             return before
@@ -168,8 +172,10 @@ def _tested(
     device = torch.device("cuda" if study.spec.resources.gpus and torch.cuda.is_available() else "cpu")
     test = study.splits.test.unseal()
     openings = note_opening(
-        folder.path, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
+        folder.path, study.looks, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
     )  # before anything is looked at
+    with opened(folder) as now:
+        now.record.note(LOOKS, len(openings))
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
     console.print(f"the test split, {len(test):,} samples, was opened for {len(frozen)} frozen networks; now their latency")
     facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
@@ -188,7 +194,13 @@ def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | C
 def read(folder: Folder) -> Confirmed | None:
     """What was confirmed of a study; None where nothing was. Raises StudyError or StoreError for what is damaged of it."""
     with opened(folder) as study:
-        return read_confirmed(folder.path, study.store)
+        return read_confirmed(study)
+
+
+def refuse_any_opening(folder: Folder) -> None:
+    """Raises StudyError where the test split was opened before."""
+    with opened(folder) as study:
+        refuse_opened(folder.path, study.looks)
 
 
 def confirmed(folder: Folder) -> Confirmed:

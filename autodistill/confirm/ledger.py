@@ -52,11 +52,19 @@ class Opening:
         return {"when": self.when, "trials": self.trials, "forced": self.forced, "networks": len(self.networks)}
 
 
-def openings(folder: Path) -> list[Opening]:
+def openings(folder: Path, looks: int = 0) -> list[Opening]:
     """All of them, the first one first; none where the test split was never opened.
 
-    Raises StudyError for a file that was damaged or changed, and for one that is gone though confirm.json is there.
+    Raises StudyError for a file that was damaged or changed, for one that is gone though confirm.json is there, and where
+    there are fewer than the record knows of, which are `looks`.
     """
+    found = _read(folder)
+    if len(found) < looks:
+        raise lost(folder, f"lists {len(found)} of the {looks} openings that the record of the study knows of")
+    return found
+
+
+def _read(folder: Path) -> list[Opening]:
     path = folder / OPENINGS
     if not path.exists():
         if (folder / CONFIRMED[0]).exists():
@@ -98,11 +106,16 @@ def is_another(found: Sequence[Opening], networks: Networks | None, test: str | 
     return any(None not in (weights, known[key]) and weights != known[key] for key, weights in networks.items())
 
 
-def inherit(folder: Path, older: Path) -> None:
-    """What a study has seen of the test split is known to the one that begins with it, beside what that saw before."""
-    if folder == older or not (theirs := openings(older)):
+def inherit(folder: Path, older: Path, looks: int) -> None:
+    """What a study has seen of the test split is known to the one that begins with it, beside what that saw before.
+
+    `looks` is how often the older one opened it, by its record. What is known already, after a kill, is not added again.
+    """
+    if folder == older or not (theirs := openings(older, looks)):
         return
     found = openings(folder)
+    known = [replace(one, before=None) for one in found]
     for one in theirs:
-        found.append(replace(one, before=found[-1].checksum() if found else None))
+        if replace(one, before=None) not in known:
+            found.append(replace(one, before=found[-1].checksum() if found else None))
     write(folder, found)

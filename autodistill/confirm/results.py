@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from ..spec import StudyError, digest
 from ..store import Store
 from ..study.folder import CONFIRMED, replace
+from ..study.opened import Opened
 from ..study.record import Record
 from .ledger import Networks, Opening, is_another, lost, openings, write
 
@@ -69,21 +70,21 @@ def ended(record: Record) -> set[str]:
     return {trial.facts["stage"][:16] for trial in record.trials if trial.state != "running"}
 
 
-def read(folder: Path, store: Store) -> Confirmed | None:
-    """What was confirmed of the study in `folder`; None where nothing was.
+def read(study: Opened) -> Confirmed | None:
+    """What was confirmed of a study; None where nothing was.
 
     Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a network
     that is claimed, each where it is not as it was written.
     """
-    found = unverified(folder)
+    found = unverified(study.path, study.looks)
     if found is not None:
-        verify(found, store)
+        verify(found, study.store)
     return found
 
 
-def unverified(folder: Path) -> Confirmed | None:
+def unverified(folder: Path, looks: int) -> Confirmed | None:
     """The same, without a look at the weights."""
-    openings = opened_for(folder)
+    openings = opened_for(folder, looks)
     if not (folder / FACTS).exists():
         return None
     way_out = f"put back a copy, or make it again: {_again(folder, openings)}"
@@ -91,6 +92,9 @@ def unverified(folder: Path) -> Confirmed | None:
         facts = _facts(folder)
     except UNREADABLE as error:
         raise Damaged(f"{folder / FACTS} is damaged ({error})", way_out) from error
+    if facts["opening"] != openings[-1].checksum():
+        what = f"{folder / FACTS} is of an earlier opening: the last one, of {openings[-1].when}, has no result"
+        raise Damaged(what, f"make it again: {_again(folder, openings)}")
     try:
         right = _right(folder, facts["answers"])
     except UNREADABLE as error:
@@ -137,9 +141,12 @@ def verify(found: Confirmed, store: Store) -> None:
             )
 
 
-def opened_for(folder: Path) -> list[Opening]:
-    """All openings of the test split. Raises StudyError for a ledger that is damaged, or lacks that of confirm.json."""
-    found = openings(folder)
+def opened_for(folder: Path, looks: int) -> list[Opening]:
+    """All openings of the test split, at least `looks` of them.
+
+    Raises StudyError for a ledger that is damaged, or lacks that of confirm.json, or some.
+    """
+    found = openings(folder, looks)
     with contextlib.suppress(*UNREADABLE):  # who reads confirm.json itself says so
         if _facts(folder)["opening"] not in [one.checksum() for one in found]:
             raise lost(folder, f"lacks the opening that {FACTS} was made under")
@@ -158,13 +165,13 @@ def save(folder: Path, found: Confirmed) -> Confirmed:
 
 
 def refuse_opened(
-    folder: Path, networks: Networks | None = None, *, test: str | None = None, damage: Damaged | None = None
+    folder: Path, looks: int, networks: Networks | None = None, *, test: str | None = None, damage: Damaged | None = None
 ) -> None:
     """Raises StudyError where the test split was opened for other networks or samples than these; for any, without `networks`.
 
     `damage` is of what was confirmed then: a copy would save it.
     """
-    before = opened_for(folder)
+    before = opened_for(folder, looks)
     if not is_another(before, networks, test):
         return
     last = before[-1]
@@ -176,24 +183,26 @@ def refuse_opened(
     )
 
 
-def note_opening(folder: Path, networks: Networks, *, test: str, trials: int, seeds: int, force: bool) -> list[Opening]:
+def note_opening(
+    folder: Path, looks: int, networks: Networks, *, test: str, trials: int, seeds: int, force: bool
+) -> list[Opening]:
     """Writes down that the test split is opened for these networks, before it is; returns all openings so far.
 
     Raises StudyError for what must be forced and is not. By force, a ledger that is lost begins anew.
     """
-    before = known_openings(folder, force)
+    before = known_openings(folder, looks, force)
     if before is not None and not force:
-        refuse_opened(folder, networks, test=test)
+        refuse_opened(folder, looks, networks, test=test)
     if not before or is_another(before, networks, test):
         before = [*(before or []), _opening(before, networks, test=test, trials=trials, seeds=seeds)]
         write(folder, before)
     return before
 
 
-def known_openings(folder: Path, force: bool) -> list[Opening] | None:
+def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | None:
     """All openings; None for a ledger that is lost where that is overruled by force."""
     try:
-        return opened_for(folder)
+        return opened_for(folder, looks)
     except StudyError:
         if not force:
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def _splits(root: Path) -> tuple[list[Path], list[Path]]:
     train, test, validation = (_first(root, names) for names in (TRAIN, TEST, VALIDATION))
     if train is None:
         for found in (test, validation):
-            if found is not None and any(entry.is_dir() for entry in _entries(str(found), "task.dataset")):
+            if found is not None and any(_is(entry.is_dir) for entry in _entries(str(found), "task.dataset")):
                 raise DataError(f"task.dataset: {root} has {found.name} but no train; name the folder of the others train")
         return [root], []
     if test is None:
@@ -105,7 +105,7 @@ def _found(folder: Path, place: str) -> list[tuple[str, str]]:
     kinds, found = get_img_extensions(as_set=True), list[tuple[str, str]]()
     for entry in _files(str(folder), place):
         if os.path.splitext(entry.name)[1].lower() in kinds:
-            if not entry.is_file():
+            if not _is(entry.is_file):
                 raise DataError(f"{place}: {entry.path} is not a regular file, though named like an image; take it out")
             above = os.path.dirname(entry.path)
             found.append((entry.path, "" if above == str(folder) else os.path.basename(above)))
@@ -124,7 +124,7 @@ def _files(root: str, place: str) -> Iterator[os.DirEntry[str]]:
         if here in above:
             raise DataError(f"{place}: {path} leads back to a folder above it; take the link out")
         for entry in _entries(path, place):
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 left.append((entry.path, (*above, here)))
                 folders += 1
             else:
@@ -134,6 +134,14 @@ def _files(root: str, place: str) -> Iterator[os.DirEntry[str]]:
                 if count > most:
                     way = "name the folder that holds only the images"
                     raise DataError(f"{place}: {root} has more than {most:,} {what}; {way}")
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """What an entry says of its kind; a link to itself, which makes it raise, is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def _identity(path: str, place: str) -> Identity:

@@ -182,6 +182,10 @@ def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str =
 
 
 def _npz(path: Path) -> Mapping[str, Any]:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"task.dataset: {path} cannot be read: {error.strerror}; make it readable") from None
     if not zipfile.is_zipfile(path):
         raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
     try:

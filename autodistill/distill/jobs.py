@@ -96,7 +96,12 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
                 make_outputs(store, job.network, job.asked, device, safe=job.safe)
             else:
                 assert isinstance(job.network, Stage), "a checkpoint is stored already"
-                yield from training(store, job.network, device, job.rungs, safe=job.safe)
+                with contextlib.closing(training(store, job.network, device, job.rungs, safe=job.safe)) as rungs:
+                    for rung in rungs:
+                        try:
+                            yield rung
+                        except GeneratorExit:  # it is closed; what raises one elsewhere is one's own code
+                            return
     except (StageFailed, StoreError):
         raise
     except torch.OutOfMemoryError as error:
@@ -109,7 +114,9 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         raise StudyError(f"{error}; then give the same command again") from error
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
-    except (Exception, SystemExit) as error:  # one's own code may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # one's own code may raise anything
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             raise OutOfMemory(f"out of memory: {_reason(error)}; {_available()}", of="memory") from error
         raise StageFailed(_reason(error)) from error

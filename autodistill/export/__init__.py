@@ -52,12 +52,13 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
 
 
 def _checked(path: Path) -> Path:
-    """The folder to write, as a whole path. Raises UsageError where it holds anything or is a file."""
-    target = path.resolve()
-    if target.exists() and not target.is_dir():
+    """The folder to write, as a whole path. Raises UsageError where it holds anything, is a file or cannot be."""
+    target = Path(os.path.realpath(path))
+    if os.path.exists(target) and not os.path.isdir(target):
         raise UsageError(f"--to {path} is a file; give a folder that is not there yet")
-    if target.exists() and any(target.iterdir()):
-        raise UsageError(f"--to {path} is not empty; give a folder that is not there yet, or an empty one")
+    with _explained(path), contextlib.suppress(FileNotFoundError):
+        if os.listdir(target):
+            raise UsageError(f"--to {path} is not empty; give a folder that is not there yet, or an empty one")
     return target
 
 

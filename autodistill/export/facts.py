@@ -60,7 +60,7 @@ def chosen(folder: Folder, prefix: str) -> Chosen:
     """
     with opened(folder) as study:
         spec, store, teachers = study.spec, study.store, study.record.facts().get("teachers", [])
-        found, looks = read(folder.path, store), opened_for(folder.path)
+        found, openings = read(study), opened_for(folder.path, study.looks)
     explained = explain(folder, prefix)
     network = network_of(store, explained["stage"])
     return Chosen(
@@ -72,7 +72,7 @@ def chosen(folder: Folder, prefix: str) -> Chosen:
         data=open_data(store, network.task.data),
         explained=explained,
         confirmed=found,
-        openings=tuple(looks),
+        openings=tuple(openings),
         teachers=tuple(teachers),
     )
 

@@ -75,7 +75,7 @@ def read_study(path: Path | str) -> Study:
         found, known = study.rows(stages), record.facts()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])
-        confirmed = read(folder.path, study.store)
+        confirmed = read(study)
         later = 0 if confirmed is None else confirmed.later(record)
     return Study(
         path=folder.path,

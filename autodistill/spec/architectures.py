@@ -124,7 +124,8 @@ class Timm(Value):
     def _can_be_built(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
         large = next((number for number in _numbers(arguments) if abs(number) > MOST), None)
         if large is not None:
-            raise ValueError(f"{large:.60g} is wrong: give numbers from {-MOST} to {MOST}")
+            said = str(large) if isinstance(large, int) else f"{large:.60g}"
+            raise ValueError(f"{said} is wrong: give numbers from {-MOST} to {MOST}")
         return arguments
 
 

@@ -16,6 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from .value import AsTuple, Value
 
 Params = Mapping[str, Any]
+Whole = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Location = tuple[int | str, ...]
 Faults = list[Any]
 LEAST, NARROW = 1e-15, 1e-9
@@ -51,8 +52,8 @@ class _Range(Value):
 class Int(_Range):
     """Whole numbers from low to high, both included."""
 
-    low: int
-    high: int
+    low: Whole
+    high: Whole
 
     def count(self) -> float:
         return self.high - self.low + 1

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ruamel.yaml import YAML
 
-from ..spec import Spec, StudyError, UsageError, is_full, load
+from ..spec import Spec, StudyError, UsageError, is_full, load, parse
 
 if TYPE_CHECKING:
     from .record import Record
 
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
+OWN_STORE = "store"
+"""Where a study keeps its stages, unless it shares them: it removes there what was cut off."""
+LOOKS = "looks"
+"""The fact that a record has of how often the test split was opened, so that nobody takes all that tells of it away unseen."""
 ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
+PLACES = ("dataset", "unlabelled", "folder", "memory")
+"""Where the data of a task are: keys that may change."""
 CHANGEABLE = ("student.", "assistants.", "search.")
 """Where a spec may differ from that of an older study for this to be continued."""
 
@@ -81,10 +87,11 @@ class Folder:
         What `search` refuses too counts: all but how and where.
         """
         found = comparable(spec)
-        if found in known:
+        searched = [_as_now(one, spec) for one in known]
+        if found in searched:
             return
         what = "; ".join(
-            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(known[-1], found).items())[:5]
+            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(searched[-1], found).items())[:5]
         )
         raise StudyError(
             f"{self.spec} is not the spec of the study in {self.database.name} ({what}): it was changed after the search. "
@@ -129,6 +136,16 @@ class Folder:
             (self.path / name).unlink(missing_ok=True)
 
 
+def refuse_anothers(folder: Folder, store: Path) -> None:
+    """Raises UsageError where the study in `folder` would keep its stages in the own store of another study."""
+    real, home = Path(os.path.realpath(store)), os.path.realpath(folder.path)
+    if real.name == OWN_STORE and str(real.parent) != home and Folder(real.parent).exists():
+        raise UsageError(
+            f"--store {store} is the own store of the study {real.parent}, which sweeps it; give a folder that belongs to "
+            "none, to both studies"
+        )
+
+
 def replace(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -170,9 +187,19 @@ def comparable(spec: Spec) -> dict[str, Any]:
     document = spec.document()
     document["resources"] = {}
     document["search"].pop("tolerate_failures", None)
-    for key in ("dataset", "unlabelled", "folder", "memory"):
+    for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data
     return document
+
+
+def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    """What a record says of a spec, as this version would say it: a key that is new since has its default."""
+    task = spec.document()["task"]
+    places = {key: task[key] for key in PLACES if key in task}
+    try:
+        return comparable(parse(known | {"task": places | known["task"]}))
+    except (UsageError, KeyError, TypeError):  # of a version that knew other keys
+        return known
 
 
 def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

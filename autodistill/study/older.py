@@ -15,13 +15,15 @@ from typing import Any
 from ..space import Network, Space
 from ..spec import Spec, Stage, UsageError, twin
 from ..store import Store
-from .folder import Folder
+from .folder import LOOKS, Folder
 from .opened import opened
 from .record import Record, Trial
 from .tables import network_of
 
 SAME = ("stage", "architecture", "chain", "above", "params", "macs", "bytes")
 """Facts of a trial that its stage alone decides."""
+QUESTION = "question"
+"""The fact that a record has of a question asked within a time: the spec that is searched for it, and the search before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,8 @@ def begin(record: Record, older: Older, space: Space, store: Store) -> None:
     for params, trial, stage in kept:
         record.add(params, _facts(older, space, trial, stage), values=_values(space, store, stage))
     record.note("stopped", older.stopped())
+    for name in {LOOKS, QUESTION} & older.facts.keys():
+        record.note(name, older.facts[name])
     record.note("continues", {"from": str(older.path), "kept": len(kept), "of": len(older.finished())})
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..spec import Spec, UsageError
+from ..spec import Spec, StudyError, UsageError
 from ..store import Store
-from .folder import Folder
-from .record import Record
+from .folder import LOOKS, Folder
+from .record import ANEW, Record
 from .tables import Row, Stages, rows
 
 
@@ -20,6 +20,11 @@ class Opened:
     spec: Spec
     record: Record
     store: Store
+
+    @property
+    def looks(self) -> int:
+        """How often the test split was opened, as far as the record knows."""
+        return int(self.record.facts().get(LOOKS, 0))
 
     def rows(self, stages: Stages) -> list[Row]:
         """Raises UsageError where no teacher is trained yet."""
@@ -38,6 +43,10 @@ def opened(folder: Folder) -> Iterator[Opened]:
     """
     spec = folder.read()
     with contextlib.closing(Record(folder.database, spec)) as record:
-        folder.refuse_changed(spec, record.facts()["specs"])
-        store = Store(folder.path / record.facts()["store"])
+        facts = record.facts()
+        if not {"specs", "store"} <= facts.keys():
+            what = f"{folder.database} was not written by this version of autodistill: it names no spec"
+            raise StudyError(f"{what}; {ANEW}")
+        folder.refuse_changed(spec, facts["specs"])
+        store = Store(folder.path / facts["store"])
         yield Opened(path=folder.path, spec=spec, record=record, store=store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from ..data import Splits
@@ -9,6 +10,7 @@ from ..distill import Job, Rung
 from ..measure import sizes
 from ..spec import Spec, Stage
 from ..store import Store
+from .arrivals import Arrivals
 from .caches import check_limit, wanted_bytes
 from .jobs import Address, Jobs, chain_of, outputs_of
 
@@ -28,6 +30,7 @@ class Plan:
         self.trained: list[str] = []
         self._more = more or (lambda: [])
         self._done: set[Address] = set()
+        self._arrivals = Arrivals(store, time.monotonic)
         self._wanted: dict[str, Stage] = {}
         self._open: dict[str, Stage] = {}
         """Of the wanted ones those that were not given up."""
@@ -58,6 +61,8 @@ class Plan:
         return any(network.key() in self.failures for network in chain_of(stage))
 
     def next(self) -> Job | None:
+        for arrived in self._arrivals.seen():
+            self._arrived(arrived)
         while True:
             job = self._jobs.pop()
             if job is None:
@@ -73,18 +78,20 @@ class Plan:
         pass
 
     def done(self, job: Job, failure: str | None = None) -> None:
-        if failure is None or self._is_done(job):
-            self._jobs.ended(job, done=True)
-            self.trained += [job.network.key()] if job.trains else []
+        if self._is_done(job):
+            self._arrived(job)
+        elif failure is None:
+            self._arrivals.wait_for(job)
         else:
             self._fail(job, failure)
-        self.begin()
+            self.begin()
 
     def lost(self, job: Job, cause: str) -> None:
         self._jobs.ended(job, done=False)
 
     def awaits(self) -> bool:
-        return False
+        """Whether the result of a job that is done is not to be seen yet."""
+        return bool(self._arrivals)
 
     def finished(self) -> bool:
         return self._jobs.all_done()
@@ -96,6 +103,11 @@ class Plan:
                 self._wanted[stage.key()] = self._open[stage.key()] = stage
                 self._jobs.want(stage)
         self._jobs.longest_first()
+
+    def _arrived(self, job: Job) -> None:
+        self._jobs.ended(job, done=True)
+        self.trained += [job.network.key()] if job.trains else []
+        self.begin()
 
     def _fail(self, job: Job, reason: str) -> None:
         self._jobs.ended(job, done=False)

@@ -36,6 +36,9 @@ BROKEN = (sqlite3.Error, SQLAlchemyError, OptunaError, KeyError)
 """What writing raises where the file is to blame: KeyError of a trial that is no longer in it."""
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """What SQLite calls a full disk: of the database, and of the index that it keeps beside it."""
+CLOSED = ("SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+"""What SQLite says of a file that may well be whole, but that it cannot open now: how the names of its errors begin."""
+OPEN = "end what else uses it, or make it and its folder readable and writable, then give the same command again"
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -160,6 +163,8 @@ class Record:
             if getattr(cause, "sqlite_errorname", None) in FULL:
                 raise StudyError(f"no space left for {self.database}; free some, then give the same command again") from error
             said = (str(cause).splitlines() or [type(cause).__name__])[0]
+            if way_out == ANEW and (getattr(cause, "sqlite_errorname", None) or "").startswith(CLOSED):
+                raise StudyError(f"{self.database} cannot be opened ({said}); {OPEN}") from error
             raise StudyError(f"{self.database} {what} ({said}); {way_out}") from error
 
     def facts(self) -> dict[str, Any]:
@@ -263,7 +268,7 @@ class Record:
         facts, found = self.storage.get_study_user_attrs(self._study), self.storage.get_all_trials(self._study, deepcopy=False)
         with self._whole():
             self.storage.set_study_user_attr(self._study, SEAL, _digest(facts, found))
-        self._changed = False
+        self._changed, self._sealed = False, True
 
     def check(self) -> None:
         """Raises StudyError unless the file, once closed, holds all trials: it may have been damaged while it was open."""

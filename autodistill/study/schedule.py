@@ -14,6 +14,7 @@ from ..space import Space
 from ..spec import Spec, Stage, StudyError, UsageError, describe, twin
 from ..stats import wilson
 from ..store import Store
+from .arrivals import Arrivals
 from .jobs import Address, Jobs, Network
 from .proposals import Proposals
 from .record import Record
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import pandas
 
 TRIES = 3
-ARRIVAL_SECONDS = 30
 FEW_FAILURES = 3
 """So many failed trials are needed before their share says anything."""
 SEEN = 100
@@ -54,8 +54,7 @@ class Study:
         """Of how much of their length students were trained in this run: the sum of shares, and how many."""
         self._times = Times()
         self._done: set[Address] = set()
-        self._arriving: dict[Address, tuple[Job, float]] = {}
-        """Jobs whose results are not to be seen yet, and until when, by the clock, they are waited for."""
+        self._arrivals = Arrivals(store, lambda: self.clock())
         self.again: Counter[str] = Counter()
         """How often jobs were begun again in this run, by cause: nothing that is held against a student."""
         self._tries: dict[Address, int] = {}
@@ -85,7 +84,8 @@ class Study:
     def next(self) -> Job | None:
         """A job whose requirements are met, or None when there is none now."""
         with self._controls():
-            self._look_for_arrivals()
+            for arrived in self._arrivals.seen():
+                self._arrived(arrived)
             job = self._next()
             if job is not None:
                 self._spent.begin(job, self._kind(job))
@@ -143,7 +143,7 @@ class Study:
             if self._is_done(job):
                 self._arrived(job)
             else:
-                self._arriving[job.address()] = (job, self.clock() + ARRIVAL_SECONDS)
+                self._arrivals.wait_for(job)
 
     def lost(self, job: Job, cause: str) -> None:
         """A job's worker was lost, or the job must be begun in another way: it is ready again."""
@@ -154,7 +154,7 @@ class Study:
 
     def awaits(self) -> bool:
         """Whether the result of a job that is done is not to be seen yet."""
-        return bool(self._arriving)
+        return bool(self._arrivals)
 
     def finished(self) -> bool:
         return self._all_told() and not self._wants_twins() and self.jobs.all_done()
@@ -219,16 +219,6 @@ class Study:
             self.trained.append(job.network.key())
             self._note_share(job, None)
         self._finish(job)
-
-    def _look_for_arrivals(self) -> None:
-        """A network file system may take some seconds to show what another node wrote. Raises StudyError after many."""
-        for address, (job, until) in list(self._arriving.items()):
-            if self._is_done(job):
-                del self._arriving[address]
-                self._arrived(job)
-            elif self.clock() > until:
-                where = f"{self.store.root}; give a --store that every node sees"
-                raise StudyError(f"a worker stored a result that is not in {where}")
 
     def _is_done(self, job: Job) -> bool:
         address = job.address()

@@ -200,7 +200,7 @@ class Trials:
 
     def _enter(self, trial: Trial) -> None:
         self._of[trial.facts["stage"]].append(trial)
-        self.counted += _counts(trial)
+        self.counted += counts(trial)
         if "assistant" not in trial.facts:
             self._repeated = self._repeated + 1 if "repeats" in trial.facts else 0
         if trial.state == "running":
@@ -228,18 +228,18 @@ class Trials:
 
     def _count_end(self, trial: Trial) -> None:
         self.told += 1
-        self.counted_done += _counts(trial)
-        self.counted_failed += _counts(trial) and trial.state == "failed"
+        self.counted_done += counts(trial)
+        self.counted_failed += counts(trial) and trial.state == "failed"
         if trial.state == "complete" and not {"assistant", "kept"} & trial.facts.keys():
             self.uses += 1 + sum(key not in self.teachers for key in trial.facts["above"])
 
     def _uncount(self, trial: Trial) -> None:
         """One that is tried again."""
-        self.counted -= _counts(trial)
-        self.counted_done -= _counts(trial)
-        self.counted_failed -= _counts(trial) and trial.state == "failed"
+        self.counted -= counts(trial)
+        self.counted_done -= counts(trial)
+        self.counted_failed -= counts(trial) and trial.state == "failed"
 
 
-def _counts(trial: Trial) -> bool:
+def counts(trial: Trial) -> bool:
     """Whether a trial uses up one of the number asked for: no repeat, no assistant, none kept, not tried again later."""
     return trial.retried is None and not {"repeats", "assistant", "kept"} & trial.facts.keys()
