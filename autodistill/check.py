@@ -23,7 +23,7 @@ from .store import Store
 
 TIMED = 5
 IN_TRAINING = 4
-"""Times its weights: gradients and AdamW's two moments stand beside them."""
+"""Memory of a training as a multiple of the weights: weights, gradients and AdamW's two moments."""
 GUARDED = 0.3
 """The share of trials that end on a frontier, roughly: these have twins."""
 
@@ -47,15 +47,15 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
 
 
 def _too_large(space: Space) -> str | None:
-    """Why nothing is timed: to train one of these here, this process might be ended for want of memory."""
+    """Why nothing is timed, or None: training the largest network here could exceed the memory of this machine."""
     students = [one for one in space.architectures()[0] if space.within_limits(one)]
     trained = [network.architecture for network in space.teachers if isinstance(network, Stage)]
     largest = max([*trained, *space.ladder, *students], key=lambda one: space.sizes(one).params)
     need, most = IN_TRAINING * space.sizes(largest).bytes, memory_bytes()
     if need <= most:
         return None
-    what = f"{describe(largest)} takes {need / 1e9:,.1f} GB in training, and this machine has {most / 1e9:,.1f} GB of memory"
-    return f"no time is estimated: {what}"
+    what = f"training {describe(largest)} needs {need / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f} GB of memory"
+    return f"the search time is not estimated: {what}"
 
 
 def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
     code = _run(arguments)
-    if arguments.json and argv is None:  # what others still write when this process ends comes after the object
+    if arguments.json and argv is None:  # libraries may print at exit, after the JSON object
         _keep_off_stdout()
     return code
 
@@ -37,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> int:
             text = json.dumps(found)
     except KeyboardInterrupt:
         return _failed(arguments, "stopped; the same command goes on from here", 1)
-    except BaseException as error:  # one's own code may raise anything
+    except BaseException as error:  # user code may raise anything
         return _explained(arguments, error)
     if arguments.json:
         print(text)
@@ -46,9 +46,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _stdout_kept() -> Iterator[None]:
-    """Whatever is written to standard output meanwhile, by C code and by child processes too, goes to standard error."""
+    """Redirects standard output to standard error, including the output of C code and of child processes."""
     with contextlib.ExitStack() as stack, contextlib.redirect_stdout(sys.stderr):
-        with contextlib.suppress(OSError):  # closed: nobody reads it
+        with contextlib.suppress(OSError):  # standard output is closed
             kept = os.dup(1)
             stack.callback(os.close, kept)
             _keep_off_stdout()

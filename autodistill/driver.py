@@ -75,7 +75,7 @@ def search(
                     _say_what_is_kept(study, progress)
                     _go_on(study, folder, runner, options, progress)
             finally:
-                folder.write(study.spec)  # no command would read the study without it
+                folder.write(study.spec)  # every command needs it to read the study
             _check(study)
     finally:
         runner.end()
@@ -145,7 +145,7 @@ def _begin(
     store: Store,
     notes: Mapping[str, Any],
 ) -> None:
-    """Makes a new record, with what fits of an older study and what is known from the start: whole or not at all."""
+    """Creates study.db with the trials of the older study that fit and the initial facts, atomically."""
     if older is not None and older.path != folder.path:
         older.refuse_other_teachers([teacher.key() for teacher in space.teachers])
     with contextlib.closing(Record(folder.draft, spec, space.domains)) as draft:
@@ -232,14 +232,14 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
 
 
 def _check(study: Study) -> None:
-    """Raises StudyError or StoreError unless what was found is still there: others may have written to the folder."""
+    """Raises StudyError or StoreError if trials or stages were lost: another process may have written to the folder."""
     study.record.check()
     keys = [*study.teachers, *(trial.facts["stage"] for trial in study.record.trials if trial.state == "complete")]
     lost = [key for key in dict.fromkeys(keys) if not study.store.has("stages", key)]
     if lost:
         raise StoreError(
-            f"{len(lost)} stages, such as {lost[0][:12]}, are no longer in {study.store.root}: they were removed while the "
-            "search ran; give the same command again, and they are made again"
+            f"{len(lost)} stages (for example {lost[0][:12]}) are no longer in {study.store.root}: something removed them "
+            "while the search ran. Give the same command again to retrain them"
         )
 
 

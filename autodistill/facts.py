@@ -29,7 +29,7 @@ def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[s
     """
     with located("teacher.architecture"):
         for teacher in space.teachers:
-            _check_memory(teacher.architecture, space.sizes(teacher.architecture), "give a smaller one")
+            _check_memory(teacher.architecture, space.sizes(teacher.architecture), "use a smaller network")
     with located("student.architecture"):
         architectures, everything = space.architectures()
         sized = [(one, space.sizes(one)) for one in architectures]
@@ -58,10 +58,10 @@ def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[s
 
 
 def _check_memory(architecture: Value, size: Sizes, way: str) -> None:
-    """Raises UsageError when this machine cannot even hold the weights: the system would end the process without a word."""
+    """Raises UsageError if the weights alone exceed the memory: the OOM killer would kill the process without a message."""
     most = memory_bytes()
     if size.bytes > most:
-        what = f"{describe(architecture)} takes {size.bytes / 1e9:,.0f} GB for its weights"
+        what = f"the weights of {describe(architecture)} need {size.bytes / 1e9:,.0f} GB"
         raise UsageError(f"{what}, and this machine has {most / 1e9:,.0f} GB of memory; {way}")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from .spec.errors import UsageError
 
 RETURNED = 77
-"""The exit code of a probe whose function returned or raised."""
+"""The exit code of a probe process whose function returned or raised, and did not crash."""
 PROBE = f"""
 import importlib, json, os, sys
 sys.path[:], place, name, arguments = json.load(sys.stdin)
@@ -30,15 +30,15 @@ except BaseException:
 os._exit({RETURNED})
 """
 _imported: set[str] = set()
-"""Modules that this process imports for a spec alone."""
+"""Modules that this process imported only because a spec names them."""
 
 
 def probe(path: str, arguments: Mapping[str, Any]) -> None:
-    """Calls what `path` names in a process of its own first: code that ends its process must not end this one.
+    """Calls the function `path` in a separate process first, so that code that crashes its process does not crash this one.
 
-    Once for each call, and not where a caller's own code has imported the module before (Python's own modules count for
-    nothing here). What the function raises is said when it is called here. Raises UsageError when the process does not
-    come back.
+    Runs once for the same function and arguments, and not at all if the caller had already imported the module (modules of the
+    standard library are always probed). Ignores exceptions: the later call in this process reports them. Raises UsageError
+    if the separate process exits or crashes before the function returns.
     """
     place = path.partition(":")[0]
     if place in _imported or place not in sys.modules or place.partition(".")[0] in sys.stdlib_module_names:
@@ -63,17 +63,17 @@ def _probed(path: str, arguments: str) -> None:
         said.seek(0)
         written = said.read().decode(errors="replace").strip().splitlines()[-3:]
     if code != RETURNED:
-        last = f"; it last wrote: {' | '.join(written)[-500:]}" if written else ""
+        last = f"; last output: {' | '.join(written)[-500:]}" if written else ""
         alone = f"python -c 'import {place}; {place}.{name}(...)'"
-        raise UsageError(f"{path} ended its process {_end(code)}{last}; run it alone: {alone}")
+        raise UsageError(f"{path}: its process {_end(code)}{last}; run it alone: {alone}")
 
 
 def _end(code: int) -> str:
     if code >= 0:
-        return f"with exit code {code}"
+        return f"exited with code {code} before the function returned"
     with contextlib.suppress(ValueError):
-        return f"by {signal.Signals(-code).name}"
-    return f"by signal {-code}"
+        return f"was terminated by {signal.Signals(-code).name}"
+    return f"was terminated by signal {-code}"
 
 
 def import_function(path: str) -> Callable[..., Any]:
@@ -108,7 +108,7 @@ def _module(path: str, place: str) -> ModuleType:
 
 @contextlib.contextmanager
 def running(what: str) -> Iterator[None]:
-    """Says in a UsageError what one's own code raises, which may be anything; Ctrl-C stays what it is."""
+    """Turns any exception of user code into a UsageError; KeyboardInterrupt passes through."""
     try:
         yield
     except (UsageError, KeyboardInterrupt):
@@ -126,7 +126,7 @@ def text_of(error: BaseException) -> str:
     """An error's whole text."""
     try:
         return str(error)
-    except Exception:  # one's own class may fail here too
+    except Exception:  # a user's class may raise here, too
         return "its message cannot be printed"
 
 
@@ -134,7 +134,7 @@ def shown(value: object) -> str:
     """A value and its type."""
     try:
         return f"{value!r:.80} of type {type(value).__name__}"
-    except Exception:  # one's own class may fail here too
+    except Exception:  # a user's class may raise here, too
         return f"a value of type {type(value).__name__}"
 
 

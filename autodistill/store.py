@@ -8,7 +8,7 @@
 A folder counts only when its record is there, so anything may be killed at any time. No folder is renamed. Of two that
 race for one key the first record stands and the other attempt is removed. Kinds are `stages` (whose record is called
 stage.json), `outputs` and `data`. A partial is only a saving: what is damaged counts as not there. Keys are sha256 in
-hexadecimal: what has another name, or is no folder, belongs to somebody else and is left alone.
+hexadecimal: anything with another name, and anything that is not a folder, is not part of the store and is left alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Store:
         self._verified: set[tuple[str, int, int]] = set()
 
     def open(self) -> Self:
-        """Makes the folders of all kinds. Raises UsageError where the root can hold none."""
+        """Creates the folders of all kinds. Raises UsageError if that fails."""
         try:
             for name in (*RECORDS, PARTIAL):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class Store:
         if checksum != digest(record):
             raise StoreError(f"{path} is damaged (its checksum differs); {self._way_out(kind, key)}")
         if record["key"] != key:
-            raise StoreError(f"{path} is that of {record['key']!r}, so it is in the wrong folder; {self._way_out(kind, key)}")
+            raise StoreError(f"{path} has the key {record['key']!r}, so it is in the wrong folder; {self._way_out(kind, key)}")
         return record
 
     def file(self, kind: Kind, key: str, name: str) -> Path:
@@ -121,10 +121,10 @@ class Store:
 
     @contextlib.contextmanager
     def _attempt(self, kind: Kind, key: str) -> Iterator[Path]:
-        """A folder to fill, removed again unless the record that stands is its own.
+        """A folder to fill. On an error, it is removed unless the stored record refers to it.
 
-        The record may stand although writing it raised: Ctrl-C came just after, or a network file system lost the answer and
-        then said that the name was taken.
+        The record may be stored although writing it raised: after Ctrl-C, or if a network file system lost the reply and
+        reported on the retry that the name was taken.
         """
         attempt = self.folder(kind, key) / uuid.uuid4().hex
         try:
@@ -138,9 +138,9 @@ class Store:
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[None]:
-        """Raises StoreError for what the system says of a path of the store: no stage is to blame for that.
+        """Turns an OSError about a path of the store into a StoreError: no stage caused it.
 
-        A full disk stays an OSError.
+        A full disk remains an OSError.
         """
         try:
             yield
@@ -148,10 +148,10 @@ class Store:
             if is_full(error) or not self._is_within(error.filename):
                 raise
             where = f"the store {self.root} cannot be written to: {error.filename}: {error.strerror}"
-            raise StoreError(f"{where}; mend that, then give the same command again") from error
+            raise StoreError(f"{where}; fix that, then give the same command again") from error
 
     def _is_within(self, name: Any) -> bool:
-        """Whether a name that the system gave is a path of the store, or one above its root."""
+        """Whether the file name of an OSError is inside the store, or a parent of its root."""
         path = Path(os.fsdecode(name)) if isinstance(name, str | bytes | Path) else None
         return path is not None and (path.is_relative_to(self.root) or self.root.is_relative_to(path))
 
@@ -188,7 +188,7 @@ class Store:
     def sweep(self) -> None:
         """Removes what was cut off, and the partials of stages that are stored. Only where nobody else writes into it.
 
-        What cannot be removed now, since somebody has it open, waits for the next time.
+        Files that cannot be removed now, because another process has them open, are left for the next sweep.
         """
         for path in (self.root / PARTIAL).glob("*"):
             if path.name.startswith(".") or self.has("stages", path.name):
@@ -206,7 +206,7 @@ class Store:
 
 
 class _Late(Exception):
-    """A record stands already: most likely that of another process."""
+    """A record is already stored, most likely by another process."""
 
 
 def sha256(path: Path) -> str:
@@ -230,7 +230,7 @@ def _create(path: Path, record: dict[str, Any]) -> None:
 
 
 def _is_of(path: Path, attempt: str) -> bool:
-    """Whether a record stands and is of this attempt."""
+    """Whether a record is stored and refers to this attempt."""
     try:
         return bool(json.loads(path.read_bytes())["attempt"] == attempt)
     except (OSError, ValueError, KeyError, TypeError):

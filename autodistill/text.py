@@ -90,21 +90,25 @@ def _gain(one: Facts | None) -> str:
 
 
 def failures(found: Facts) -> list[str]:
-    """How many trials failed and why, which is read before all else."""
+    """How many trials failed and why; printed first."""
     failed, ended = found["trials"]["failed"], sum(found["trials"].values())
     if not failed:
         return []
-    lines = [f"{failed} of {ended} trials failed (all reasons are in trials.csv; --retry-failed tries them again):"]
+    lines = [f"{failed} of {ended} trials failed (trials.csv lists all reasons; --retry-failed trains them again):"]
     return lines + [f"  {one['count']}: {one['reason']}" for one in found["failures"]]
 
 
-BEGUN_AGAIN = {"crash": "in safe mode after a crash", "memory": "alone for want of memory", "gone": "after a lost worker"}
+BEGUN_AGAIN = {
+    "crash": "in safe mode (no oneDNN, no cuDNN) after a crash",
+    "memory": "with no other job after running out of memory",
+    "gone": "after a worker or its node died",
+}
 
 
 def _again(spent: Facts) -> list[str]:
-    """Trainings that were begun again, which is nothing that is held against a student."""
+    """How many trainings were restarted, by cause. Restarts do not count as failures."""
     parts = [f"{count} {BEGUN_AGAIN[cause]}" for cause, count in spent.get("again", {}).items()]
-    return [f"begun again: {', '.join(parts)}"] if parts else []
+    return [f"restarted trainings: {', '.join(parts)}"] if parts else []
 
 
 def remarks(found: Facts) -> list[str]:

@@ -96,7 +96,7 @@ class Until:
 
 
 def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
-    """The spec of the study with the target and the limits in its search, and more trials than there is time for; and as is."""
+    """The spec with the target and the limits in its search and more trials than time allows; and the unchanged spec."""
     with opened(folder) as study:
         study.rows(Stages(study.store))  # refuses where no teacher is trained yet
         spec, store, facts = _before(study), study.store, study.record.facts()

@@ -1,23 +1,23 @@
-"""What becomes of a search that is killed, of a disk that fills up, and of a study with a damaged file.
+"""Fault injection: a killed search, a full disk, and a study with a damaged file.
 
     python benchmarks/faults.py --out SCRATCH                                     # everything; an hour or two on 2 cores
     python benchmarks/faults.py --out SCRATCH --only kills --kills 50 --runner both --seed 0
     python benchmarks/faults.py --out SCRATCH --only disk --disks 6
     python benchmarks/faults.py --out SCRATCH --only bytes --bytes 100 --cuts 20
 
-kills   At a random instant one process is killed: the driver, a worker, the raylet, or the head of Ray in turn; the serial
-        runner has a driver alone. The same command is then given until it ends.
-disk    The study's disk is too small (a tmpfs; where nobody may mount one, a limit on the size of files). Once there is
-        room, the same command is given again.
-bytes   One byte of one file of a confirmed study is changed, or the file is cut short. Every command that reads a study is
-        given, in this process, to a copy.
+kills   Kills one process at a random time: in turn the driver, a worker, the raylet, or Ray's head (the serial runner has
+        only a driver). Then runs the same command until it succeeds.
+disk    The disk of the study is too small (a tmpfs or, without the right to mount one, a file size limit). Once there is
+        room, runs the same command again.
+bytes   Changes one byte of one file of a confirmed study, or truncates the file. Runs every command that reads a study, in
+        this process, on a copy.
 
-After kills and disk: each stage that was stored before has the bytes that it had, all trials have ended and none failed and,
-with the serial runner, the frontier is that of a search without faults. After bytes, the worst that any command did counts:
-believed (it ended well and said something else), unnamed (it failed without a word of the file), named, made again,
-harmless. What varies between two whole studies, such as seconds, is compared with nothing.
+Checks after `kills` and `disk`: all stages stored before are unchanged, all trials have ended, none failed, and (with the
+serial runner) the frontier equals that of a search without faults. After `bytes`, the worst result of any command counts:
+believed (it succeeded with another answer), unnamed (it failed and did not name the file), named (it failed and named the
+file), made again (the file was restored), harmless. Values that vary between two runs, such as seconds, are not compared.
 
-Prints a line for each fault, and a Markdown table. The exit code is 1 where there is a finding.
+Prints a line for each fault, and a Markdown table. The exit code is 1 if there is a finding.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ resources: {{gpus: 0}}
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one fault: `became` is one of GOOD, or a finding, whose reason is the `detail`."""
+    """The result of one fault: `became` is one of GOOD, or a finding that `detail` explains."""
 
     part: str
     fault: str
@@ -85,7 +85,7 @@ class Outcome:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="a folder for scratch")
+    parser.add_argument("--out", type=Path, required=True, help="scratch folder")
     parser.add_argument("--only", choices=("kills", "disk", "bytes"))
     parser.add_argument("--runner", choices=("serial", "ray", "both"), default="both")
     parser.add_argument("--seed", type=int, default=0)
@@ -93,7 +93,7 @@ def main() -> int:
     parser.add_argument("--disks", type=int, default=6)
     parser.add_argument("--bytes", type=int, default=100)
     parser.add_argument("--cuts", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=30, help="of a student: what a training takes (default: 30)")
+    parser.add_argument("--epochs", type=int, default=30, help="training epochs of each student (default: 30)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left running, and nothing mounted
     print(f"seed {arguments.seed}", flush=True)
@@ -150,11 +150,11 @@ class Scratch:
                 search.process.wait(600)
             assert search.process.returncode == 0, search.said()
             self._whole[runner] = out, time.monotonic() - started
-            print(f"{runner}: a whole search takes {self._whole[runner][1]:.1f} s", flush=True)
+            print(f"{runner}: a search without faults takes {self._whole[runner][1]:.1f} s", flush=True)
         return self._whole[runner]
 
     def copy(self, study: Path) -> Path:
-        """Of its own name each time: nothing that this process remembers may stand for a file."""
+        """A copy with a new name each time, so that no cache of this process hides a change to a file."""
         self._copies += 1
         return shutil.copytree(study, self.fresh(f"copy-{self._copies:04}"))
 
@@ -164,9 +164,9 @@ class Scratch:
 
 
 class Search:
-    """`autodistill search` as a process of its own; at the end nothing of it is left running.
+    """`autodistill search` in a separate process; on exit, all its processes are killed.
 
-    Ray's processes outlive a driver that is killed: they are remembered while it lives, since they have no parent after.
+    Ray's processes outlive a killed driver. They are recorded while it lives, because they have no parent afterwards.
     """
 
     def __init__(self, scratch: Scratch, out: Path, runner: str, before: Callable[[], None] | None = None) -> None:
@@ -211,7 +211,7 @@ class Search:
         return self.process.poll() is not None
 
     def said(self) -> str:
-        """Its last words that are no table."""
+        """The last line of its output that is not part of a table."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] not in "┏┃┡│└"]
         return lines[-1][:300] if lines else ""
 
@@ -247,9 +247,9 @@ def killed(scratch: Scratch, runner: str, who: str) -> Outcome:
             victim.kill()
         if not search.wait(limit):
             return Outcome(
-                part="kills", fault=fault, became="hang", detail=f"still running {limit:.0f} s after: {search.said()}"
+                part="kills", fault=fault, became="hang", detail=f"still running {limit:.0f} s later: {search.said()}"
             )
-        fault += f" ({len(before)} stages stored{'' if victim is not None else '; none was there to kill'})"
+        fault += f" ({len(before)} stages stored{'' if victim is not None else '; no process to kill'})"
         said = search.said() if search.process.returncode not in (0, -signal.SIGKILL) else ""
     return ended(scratch, "kills", fault, out, runner, whole, before, said)
 
@@ -263,7 +263,7 @@ def wait_for(find: Callable[[], psutil.Process | None], search: Search) -> psuti
 def ended(
     scratch: Scratch, part: str, fault: str, out: Path, runner: str, whole: Path, before: dict[str, str], said: str
 ) -> Outcome:
-    """Gives the same command until it ends well, and looks at what there is then."""
+    """Runs the same command until it succeeds, then checks the result."""
     limit = 4 * scratch.whole(runner)[1] + 60
     for _ in range(RESTARTS):
         with Search(scratch, out, runner) as search:
@@ -273,7 +273,7 @@ def ended(
                 break
             said = search.said()
     else:
-        return Outcome(part=part, fault=fault, became="does not end", detail=said)
+        return Outcome(part=part, fault=fault, became="fails every restart", detail=said)
     wrong = differences(out, whole, before, same_frontier=runner == "serial")
     became = "; ".join(wrong) or "as it was"
     if not wrong:
@@ -282,7 +282,7 @@ def ended(
 
 
 def stored(out: Path) -> dict[str, str]:
-    """sha256 of every file of the stages that are complete, by their names; of what the record names alone."""
+    """sha256 of every file of the complete stages, by name; only of files that the stage's record names."""
     found = {}
     for record in (out / "store" / "stages").glob("*/stage.json"):
         attempt = record.parent / json.loads(record.read_bytes())["attempt"]
@@ -302,7 +302,7 @@ def differences(out: Path, whole: Path, before: dict[str, str], *, same_frontier
     if sum(trials.values()) != TRIALS:
         wrong.append(f"{sum(trials.values())} trials instead of {TRIALS}")
     if same_frontier and frontier(out) != frontier(whole):
-        wrong.append("another frontier")
+        wrong.append("the frontier differs")
     return wrong
 
 
@@ -338,7 +338,7 @@ def filled(scratch: Scratch, runner: str) -> Outcome:
                 return Outcome(part="disk", fault=fault, became="hang", detail=search.said())
             code, said = search.process.returncode, search.said()
         if code and "no space left" not in said:
-            return Outcome(part="disk", fault=fault, became="says nothing of the disk", detail=said)
+            return Outcome(part="disk", fault=fault, became="does not report the full disk", detail=said)
         kept = stored(out)
         room()
         return ended(scratch, "disk", fault, out, runner, whole, kept, said)
@@ -346,7 +346,7 @@ def filled(scratch: Scratch, runner: str) -> Outcome:
 
 @contextlib.contextmanager
 def small(out: Path, kib: int) -> Iterator[tuple[Callable[[], None], Callable[[], None] | None]]:
-    """A folder with little room; gives what makes room and, where nobody may mount, what a process has to call before."""
+    """A folder with little space. Yields a function that adds space and, if mounting is denied, a `preexec_fn`."""
     out.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", out], capture_output=True).returncode:
         largest = max(4, kib // 4) * 1024
@@ -371,7 +371,7 @@ def damages(scratch: Scratch, flips: int, cuts: int) -> Iterator[Outcome]:
 
 
 def spread(names: Sequence[str], drawn: random.Random) -> str:
-    """A file: of a kind drawn first, so that the many networks do not hide what there is once."""
+    """A random file: first draws the kind, because most files belong to networks and other kinds exist only once."""
     kinds: dict[str, list[str]] = {}
     for name in names:
         kinds.setdefault(kind_of(name), []).append(name)
@@ -406,7 +406,7 @@ def cut(path: Path, drawn: random.Random) -> str:
 
 
 class Commands:
-    """What is given to each copy, and what two whole copies say to it alike."""
+    """The commands to run on each copy, and the answers that two undamaged copies agree on."""
 
     def __init__(self, scratch: Scratch, study: Path) -> None:
         self.scratch, self.key = scratch, json.loads((study / "frontier.json").read_bytes())["frontier"][0]["stage"]
@@ -417,7 +417,7 @@ class Commands:
         assert all(code in (0, 3) for code, _, _ in one.values()), {name: said for name, (code, _, said) in one.items() if code}
 
     def all_of(self, out: Path, stage: str | None) -> dict[str, tuple[int, dict[str, str], str]]:
-        """Exit code, facts and last words by command. `stage` is that of the damaged file, where it is one's."""
+        """Exit code, facts and last line of output by command. `stage` is the stage of the damaged file, if it has one."""
         spec, place = str(self.scratch.spec), str(out)
         more = ["--out", place, "--runner", "serial", "--extend", "--set", f"search.trials={TRIALS + 1}"]
         given = {
@@ -454,7 +454,7 @@ def damaged(
 
 
 def verdict(commands: Commands, seen: dict[str, tuple[int, dict[str, str], str]], out: Path, name: str) -> tuple[str, str]:
-    """The worst of what the commands did."""
+    """The worst result of the commands, and its details."""
     found = {"believed": "", "unnamed": "", "named": ""}
     for command, (code, facts, said) in seen.items():
         expected = commands.expected.get(command, {})
@@ -468,7 +468,7 @@ def verdict(commands: Commands, seen: dict[str, tuple[int, dict[str, str], str]]
 
 
 def names_it(said: str, name: str) -> bool:
-    """Whether a message names the file, or the folder of its key, and is no exception's own."""
+    """Whether the message names the file or its key, and is not that of an unexpected exception."""
     key = re.findall(r"[0-9a-f]{64}", name)
     return "--debug shows where" not in said and (Path(name).name in said or any(one in said for one in key))
 
@@ -483,7 +483,7 @@ def overwritten(out: Path, study: Path, damaged: str) -> str | None:
 
 
 def give(words: Sequence[str], out: Path | None = None) -> tuple[int, dict[str, str], str]:
-    """Exit code, flat facts and last words of a command that is given in this process; 124 where it takes too long."""
+    """Exit code, flat facts and last line of output of a command that runs in this process; 124 on a timeout."""
     stdout, stderr = io.StringIO(), io.StringIO()
     signal.signal(signal.SIGALRM, late)
     signal.alarm(300)

@@ -1,10 +1,10 @@
-"""Milliseconds of one training step on the CPU: plain memory order, channels last, as it is trained, and without oneDNN.
+"""Milliseconds of one training step on the CPU: contiguous, channels last, as in a training, and without oneDNN.
 
     python benchmarks/step_time.py
 
-One thread, batch 64, forward, backward and fused AdamW on random images; the variants take turns, the median of five. `as
-trained` takes rows and columns first where a 1x1 convolution has a stride (autodistill/distill/layout.py). Where such a
-convolution has fewer than 16 channels, plain channels last can end the process: those are left out.
+One thread, batch 64, forward, backward and fused AdamW on random images; the variants take turns, median of five runs. `as
+trained` replaces strided 1x1 convolutions (autodistill/distill/layout.py). `channels last` is skipped for networks that have
+such convolutions with fewer than 16 channels: it can crash the process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What oneDNN makes of 1x1 convolutions with stride 2, each in a process of its own, since it may die.
+"""oneDNN's errors in 1x1 convolutions with stride 2; each case runs in a separate process, because it may crash.
 
     python benchmarks/strided.py [--threads 2]
 
-Six steps a case on images of 28x28, 32 at a time, 16 channels out; the largest relative difference of outputs and gradients
-to float64 without oneDNN, or how the process ended. `subsampled` is what is trained here; see autodistill/distill/layout.py.
+Six steps per case on 28x28 images, batch 32, 16 output channels. A cell gives the largest relative difference of outputs and
+gradients to float64 without oneDNN, or how the process ended. Trainings use `subsampled`: see autodistill/distill/layout.py.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ TABLES: dict[str, tuple[str | bytes, str]] = {
     "a NaN accuracy": (GOOD.replace("0.7", "NaN"), r"table.csv:3: raw_2: 'NaN' is wrong; give a number from 0 to 100"),
     "a negative accuracy": (GOOD.replace("0.7", "-0.7"), r"table.csv:3: raw_2: '-0.7' is wrong"),
     "an accuracy above all": (GOOD.replace("0.7", "101"), r"table.csv:3: raw_2: '101' is wrong"),
-    "a NaN parameter": (GOOD.replace("\n2,", "\nnan,"), r"table.csv:3: depth: 'nan' is wrong; give a finite number, or a word"),
+    "a NaN parameter": (GOOD.replace("\n2,", "\nnan,"), r"table.csv:3: depth: 'nan' is wrong; give a finite number or"),
     "a field too many": (GOOD.replace("0.7", "0.7,1"), r"table.csv:3 has 7 fields for 6 columns"),
     "a field too few": (GOOD.replace(",0.7", ""), r"table.csv:3 has 5 fields for 6 columns"),
     "a column twice": (GOOD.replace("raw_2", "raw_1"), r"table.csv:1 has the column 'raw_1' twice; keep one"),

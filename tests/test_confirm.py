@@ -149,7 +149,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     confirmed(searched)
     search(tiny(search__trials=14), out=searched.path, runner="serial", options=Options(extend=True))
     stages = set(Store(searched.path / "store").keys("stages"))
-    with pytest.raises(StudyError, match="--force opens it all the same, and every report will say so"):
+    with pytest.raises(StudyError, match="Add --force to open it anyway; every report will say so"):
         confirmed(searched)
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1
     assert set(Store(searched.path / "store").keys("stages")) == stages, "nothing is trained before it is refused"
@@ -396,7 +396,7 @@ def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_cert
     folder = Folder(tmp_path / "out")
     assert folder.read().search.target is None and folder.read().search.trials < 1000, "the question is not the study's"
     assert main([*arguments, "--within", "5m"]) == 1, "the test split was opened by now"
-    assert "--force opens it all the same" in capsys.readouterr().err
+    assert "--force to open it anyway" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("target", "n"), [(0.35, 80), (0.9, 270), (0.95, 10_000), (0.5, 2000)])
@@ -430,7 +430,7 @@ def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: F
     first = confirmed(searched, seeds=0)
     path = searched.path / "confirm.npz"
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(StudyError, match="confirm.npz is damaged or gone"):
+    with pytest.raises(StudyError, match="confirm.npz is damaged or missing"):
         read(searched)
     assert confirmed(searched, seeds=0).members[0]["chosen"] == first.members[0]["chosen"]
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1

@@ -55,7 +55,7 @@ def test_a_damaged_record_is_named_by_every_command(
     again = ["search", str(path), "--out", str(out), "--runner", "serial"]
     for words in (["report", str(out)], ["explain", str(out), first.trained[0]], again, [*again, "--extend"]):
         assert main(words) == 1, words
-        assert f"{out / 'study.db'} is no readable study" in capsys.readouterr().err
+        assert f"{out / 'study.db'} is not a readable study" in capsys.readouterr().err
     assert (out / "study.db").read_bytes() == before
     fresh = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
     assert fresh.finished() and fresh.trained == []

@@ -181,7 +181,7 @@ def test_a_mask_is_not_dropped(key: str) -> None:
     arrays: dict[str, Any] = {"x": MASKED.data, "y": np.arange(20) % 2}  # type: ignore[attr-defined]
     given = {"x": MASKED, "y": np.ma.masked_equal(arrays["y"], 1), "x_unlabelled": MASKED, "groups": MASKED[:, 0]}
     changed = {"x": list(MASKED)} if key == "rows" else {key: given[key]}
-    with pytest.raises(DataError, match=r"has a mask, and .* not supported; drop the masked samples.*or fill"):
+    with pytest.raises(DataError, match=r"is a masked array, .* not supported; drop the masked samples.*or fill"):
         check("masked", arrays | changed)
 
 

@@ -299,7 +299,7 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
     assert sum(part["n"] * part["accuracy"] for part in found["validation"]["by_class"]) == pytest.approx(
         found["validation"]["correct"]
     )
-    with pytest.raises(UsageError, match="was not confirmed yet"):
+    with pytest.raises(UsageError, match="is not confirmed yet"):
         export(folder, to=tmp_path / "other")
 
 
@@ -309,7 +309,7 @@ def test_where_no_student_meets_the_target_nothing_is_written(
     to = str(tmp_path / "out")
     assert main(["export", str(study.path), "--to", to, "--accuracy", "0.999"]) == 3
     said = capsys.readouterr().out
-    assert said.startswith("No: no student can be said to have") and said.endswith("nothing was written\n")
+    assert said.startswith("No: no student is shown to have") and said.endswith("nothing was written\n")
     assert nothing_in(tmp_path)
 
 
@@ -388,7 +388,7 @@ def test_two_exports_to_one_folder_leave_one_whole(study: Folder, tmp_path: Path
     said = [process.communicate(timeout=300)[1] for process in both]
     assert sorted(process.returncode == 0 for process in both) == [False, True], said
     [loser] = [text for process, text in zip(both, said, strict=True) if process.returncode]
-    assert re.search("another export writes it|is not empty", loser), loser
+    assert re.search("another export is writing to it|is not empty", loser), loser
     assert {path.name for path in to.iterdir()} == FILES and {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
@@ -396,7 +396,7 @@ def test_an_export_beside_another_takes_nothing_of_it_away(study: Folder, tmp_pa
     draft = tmp_path / ".out.autodistill-export"
     with drafted(tmp_path / "out") as mine:
         (mine / "file").touch()
-        with pytest.raises(StudyError, match="another export writes it; wait for it, or give another folder"):
+        with pytest.raises(StudyError, match="another export is writing to it; wait for it, or give another folder"):
             export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
         assert mine == draft and (draft / "file").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"out"} and (tmp_path / "out" / "file").exists()

@@ -236,10 +236,10 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a class of the test alone": (unseen, ("fox", "has no training sample", "there are cat, dog, eel")),
     "no train": (no_train, ("has test but no train", "name the folder of the others train")),
     "no image": (other_files, ("holds no image", ".png, .jpg or .jpeg")),
-    "a link to itself": (itself, ("cat/link.png is not a regular file", "take it out")),
-    "a pipe": (pipe, ("cat/pipe.png is not a regular file", "take it out")),
-    "a dangling link": (dangling, ("cat/link.png is not a regular file", "take it out")),
-    "a link to a folder above": (loop, ("cat/again leads back to a folder above it", "take the link out")),
+    "a link to itself": (itself, ("cat/link.png is not a regular file", "remove it")),
+    "a pipe": (pipe, ("cat/pipe.png is not a regular file", "remove it")),
+    "a dangling link": (dangling, ("cat/link.png is not a regular file", "remove it")),
+    "a link to a folder above": (loop, ("cat/again leads back to one of its parent folders", "remove the link")),
     "one class": (lambda root: fill(root, classes=("cat",)), ("has one class only",)),
 }
 
@@ -279,7 +279,7 @@ def test_a_folder_of_the_system_is_refused_soon(root: str, monkeypatch: pytest.M
 @pytest.mark.parametrize(("name", "what"), [("FOLDERS_MOST", "folders"), ("FILES_MOST", "files")])
 def test_what_is_walked_has_a_limit(name: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, name, 2)
-    with pytest.raises(DataError, match=f"task.dataset: {tmp_path} has more than 2 {what}; name the folder that holds only"):
+    with pytest.raises(DataError, match=f"task.dataset: {tmp_path} has more than 2 {what}; give the folder that contains only"):
         read(task(fill(tmp_path, each=1)))
 
 
@@ -293,9 +293,7 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatc
         return real(path)
 
     monkeypatch.setattr(os, "scandir", denied)
-    with pytest.raises(
-        DataError, match="task.dataset: .*dog cannot be read .Permission denied.; put it back, make it readable"
-    ):
+    with pytest.raises(DataError, match="task.dataset: .*dog cannot be read .Permission denied.; restore it, make it readable"):
         read(task(fill(tmp_path)))
 
 

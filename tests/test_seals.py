@@ -297,7 +297,7 @@ def test_a_changed_spec_is_refused_by_all(
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    ask_all(study, capsys, "spec", said, "ut back")
+    ask_all(study, capsys, "spec", said, "Restore")
     before = (study / "study.db").read_bytes()
     assert main(["search", str(path), "--out", str(study), "--runner", "serial"]) == 1, "nor does search believe it"
     assert main(["search", str(path), "--out", str(study), "--runner", "serial", "--extend"]) == 1
@@ -390,7 +390,7 @@ def test_weights_that_were_trained_again_otherwise_are_not_those_of_the_claim(
     record["files"]["model.safetensors"] = sha256(path)
     path.parents[1].joinpath("stage.json").write_text(json.dumps(record | {"checksum": digest(record)}))
     for command in CLAIMS:
-        refused(command, study, capsys, key, "other weights", "--force")
+        refused(command, study, capsys, key, "are not the confirmed ones", "--force")
     refused("confirm", study, capsys, "was opened on", "--force")
     assert ask("confirm", study, "--force") == 0
     assert [one["forced"] for one in openings(study)] == [False, True] and ask("smallest", study) == 0

@@ -297,7 +297,7 @@ def test_what_cannot_be_removed_is_swept_another_time(tmp_path: Path, monkeypatc
 
 def test_a_folder_of_another_key_is_not_believed(tmp_path: Path) -> None:
     shutil.copytree(_made(tmp_path) / "stages" / "k", tmp_path / "stages" / KEY)
-    with pytest.raises(StoreError, match="is that of 'k'.*remove the folder"):
+    with pytest.raises(StoreError, match="has the key 'k'.*remove the folder"):
         Store(tmp_path).file("stages", KEY, "a.bin")
 
 

@@ -509,7 +509,7 @@ def test_a_rung_of_searched_lengths_is_one_share(study: Callable[..., Study]) ->
 
 def test_an_unreadable_record_is_said(folder: Path, tiny: Callable[..., Spec]) -> None:
     (folder / "study.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(StudyError, match="no readable study.*--fresh"):
+    with pytest.raises(StudyError, match="not a readable study.*--fresh"):
         Record(folder / "study.db", tiny())
 
 

@@ -316,9 +316,9 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("layout: auto", "samples: 0", "task.samples", ("0", "give 1 or more")),
     ("temperature: 4", "temperature: 1e300", "assistants.objective.kd.temperature", ("1e+300", "give 1000 or less")),
     (TEMPERATURE, "{log: [1, 1e308]}", "student.objective.kd.temperature", ("1e+308", "give 1000 or less")),
-    (TEMPERATURE, "{log: [1e-320, 1]}", "student.objective.kd.temperature.log", ("too near 0", "1e-15 or more")),
+    (TEMPERATURE, "{log: [1e-320, 1]}", "student.objective.kd.temperature.log", ("too close to 0", "at least 1e-15")),
     (TEMPERATURE, "{log: [1, 1.0000000000001]}", "student.objective.kd.temperature.log", ("too narrow", "a wider range")),
-    ("{uniform: [0, 1]}", "{uniform: [0, 5e-324]}", "student.objective.kd.weight.uniform", ("too near 0", "give 0, or 1e-15")),
+    ("{uniform: [0, 1]}", "{uniform: [0, 5e-324]}", "student.objective.kd.weight.uniform", ("close to 0", "at least 1e-15")),
     ("weight: rest", "weight: 1e308", "student.objective.ce.weight", ("1e+308", "give 1e+06 or less, or 'rest'")),
     ("3e-3", "1e308", "teacher.recipe.learning_rate", ("1e+308", "give 1000 or less")),
     ("epochs: 1,", "epochs: 10000000,", "teacher.recipe.epochs", ("10000000", "give 1000000 or less")),
@@ -522,11 +522,11 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
     ),
     "a test split beside a pool": (
         lambda: good() | {"x_test": good()["x"], "y_test": good()["y"]},
-        ("has x, y and x_test, y_test", "give x and y, or x_train, y_train, x_test and y_test"),
+        ("has x, y and x_test, y_test", "give either x and y, or x_train, y_train, x_test and y_test"),
     ),
     "a pool beside a test split": (
         lambda: with_test() | good(),
-        ("has x_train, y_train, x_test, y_test and x, y", "give x and y"),
+        ("has x_train, y_train, x_test, y_test and x, y", "give either x and y"),
     ),
     "an unseen test label": (lambda: with_test() | {"y_test": np.full(9, 3)}, ("y_test row 0", "3", "labels up to 2")),
     "another shape of test samples": (
@@ -543,11 +543,11 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
     ),
     "another scale of test samples": (
         lambda: with_test() | {"x_test": with_test()["x_test"] / 255},
-        ("the numbers of x_test are some ", " times smaller than those of x_train", "scale both alike"),
+        ("the values of x_test are about ", " times smaller than those of x_train", "scale both the same way"),
     ),
     "another scale of unlabelled samples": (
         lambda: good() | {"x_unlabelled": good()["x"] * 255},
-        ("the numbers of x_unlabelled are some 255 times larger than those of x", "scale both alike"),
+        ("the values of x_unlabelled are about 255 times larger than those of x", "scale both the same way"),
     ),
     "NaN in the test samples": (lambda: with_test() | {"x_test": at(with_test()["x_test"], 2, np.nan)}, ("x_test row 2",)),
 }
@@ -673,11 +673,11 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     f"{__name__}:unprintable": ("failed with Unprintable: its message cannot be printed",),
     "sys:nothing": ("sys (built in) has no 'nothing'",),
     "refuses_names:function": ("refuses_names failed with KeyError: 'function'",),
-    "aborts_at_once:function": ("ended its process by SIGABRT", "it last wrote: going down", "import aborts_at_once"),
-    "aborts:function": ("ended its process by SIGABRT", "run it alone"),
-    "faults:function": ("ended its process by SIGSEGV", "run it alone"),
-    "os:abort": ("ended its process by SIGABRT", "run it alone"),
-    "exits:function": ("ended its process with exit code 0", "run it alone"),
+    "aborts_at_once:function": ("its process was terminated by SIGABRT", "last output: going down", "import aborts_at_once"),
+    "aborts:function": ("its process was terminated by SIGABRT", "run it alone"),
+    "faults:function": ("its process was terminated by SIGSEGV", "run it alone"),
+    "os:abort": ("its process was terminated by SIGABRT", "run it alone"),
+    "exits:function": ("its process exited with code 0", "run it alone"),
 }
 MODULES = {
     "wrong_syntax": "def function(:\n",
@@ -693,8 +693,8 @@ MODULES = {
 OF_DATA: dict[str, tuple[str, ...]] = {
     f"{__name__}:leaves": (),
     f"{__name__}:ragged": (),
-    f"{__name__}:closed": ("reading what", "closed returned failed with OSError: the file is closed"),
-    f"{__name__}:no_arrays": ("x cannot be made an array (KeyError: 'no column')",),
+    f"{__name__}:closed": ("reading the return value of", "closed failed with OSError: the file is closed"),
+    f"{__name__}:no_arrays": ("x cannot be converted to an array (KeyError: 'no column')",),
 }
 
 
@@ -781,7 +781,7 @@ MODELS: list[tuple[str, str, tuple[str, ...]]] = [
     ("{params: 1000000}", "{params: 3}", ("search.limits", "raise the limits")),
     ("width: 8}", "width: 800}", ("assistants.ladder[1]", "mlp depth=1 width=800", "an assistant stands in between")),
     ("1 MB", "100", ("resources.cache_limit", "above the limit of 100", "raise it")),
-    (TEACHER, "{family: mlp, depth: 1000, width: 65536}", ("teacher.architecture: ", "GB for its weights", "this machine has")),
+    (TEACHER, "{family: mlp, depth: 1000, width: 65536}", ("teacher.architecture: ", "the weights of mlp", "this machine has")),
 ]
 
 
@@ -795,16 +795,14 @@ def test_students_beyond_the_memory(tmp_path: Path, refused: Callable[..., str])
     spec = write(
         tmp_path, BASE.replace("{int: [1, 4]}", "{choice: [4, 65536]}").replace("depth: 1, width: {", "depth: 99, width: {")
     )
-    names(
-        refused(spec, "search.limits={}"), "student.architecture: ", "width=65536", "GB for its weights", "search.limits.params"
-    )
+    names(refused(spec, "search.limits={}"), "student.architecture: ", "width=65536", "the weights of", "search.limits.params")
 
 
 def test_no_time_is_taken_of_what_may_not_be_trained_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load(write(tmp_path))
     monkeypatch.setattr("autodistill.check.memory_bytes", lambda: 1_000)
     found = check(spec)
-    assert "seconds" not in found and "mlp depth=2 width=16 takes 0.0 GB in training" in found["cautions"][-1]
+    assert "seconds" not in found and "training mlp depth=2 width=16 needs 0.0 GB" in found["cautions"][-1]
 
 
 @pytest.mark.parametrize("old", [STUDENT, TEACHER])
@@ -819,7 +817,7 @@ def test_check_and_search_refuse_more_processors_than_there_are_alike(
     text, _ = changed("cpus: 1", "cpus: 100000")
     spec = write(tmp_path, text)
     said = refused(spec)
-    names(said, "resources.cpus: no machine here has 100000 processors", f"give {cores()} or less")
+    names(said, "resources.cpus: 100000 is more than this machine has", f"give {cores()} or less")
     for runner in ("serial", "ray"):
         assert main(["search", str(spec), "--runner", runner, "--out", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err == said and not (tmp_path / "out" / "study.db").exists()

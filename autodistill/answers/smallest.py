@@ -24,7 +24,7 @@ Member = Mapping[str, Any]
 RETAIN, HALF = 0.95, 2
 """Without a question: 95 % of the teacher's accuracy at half its size or less."""
 SUREST = 0.999999
-"""No claim can be surer: what a claim assumes, such as test samples drawn as those to come will be, is no surer than that."""
+"""The highest confidence of a claim: its assumptions (such as i.i.d. test samples) are no more certain than this."""
 
 
 @dataclass(frozen=True, kw_only=True)

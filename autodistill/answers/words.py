@@ -34,7 +34,7 @@ def _no(found: Facts) -> str:
 
 
 def percent(share: float) -> str:
-    """A share that was asked for, as a percentage with all its digits: 99.99999 % is not 100 %."""
+    """A requested fraction as a percentage with all its digits: 99.99999 % is not rounded to 100 %."""
     return f"{(Decimal(str(share)) * 100).normalize():f} %"
 
 
@@ -58,7 +58,7 @@ def _nothing(found: Facts) -> str:
         return f"no member of the frontier is within the limits of {target(found['wanted'])}"
     row = found["nearest"]
     return (
-        f"no student can be said to have {target(found['wanted'])} with {found['wanted']['confidence']} confidence; the "
+        f"no student is shown to have {target(found['wanted'])} with {found['wanted']['confidence']} confidence; the "
         f"nearest is {row['architecture']} with {row['params']:,} params and {row['test']['accuracy']:.1%} of "
         f"{row['test']['n']:,} test samples right"
     )

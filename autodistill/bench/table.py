@@ -25,7 +25,7 @@ KNOWN = re.compile(r"params|macs|bytes|seconds|seed|accuracy.*|raw_\d+|ema_\d+")
 FAR = 2
 """The hypervolume ends at so many times the largest student: where its teacher might stand."""
 MOST_BYTES, MOST_SIZE, MOST_SECONDS = 100_000_000, 10**14, 10**9
-"""Of a file, of a student's params and macs, and of one training."""
+"""Upper limits for a file, for a student's params and macs, and for one training."""
 ABSENT = Sizes(10**15, 10**15, 10**15)
 
 
@@ -144,7 +144,7 @@ class _Row(NamedTuple):
     fields: dict[str, str]
 
     def number(self, column: str, kind: type[int] | type[float], least: int, most: int, *, missing: int | None = None) -> Any:
-        """What stands in a column, `missing` where nothing does. Raises UsageError unless it is from `least` to `most`."""
+        """The number in a column, or `missing` if the field is empty. Raises UsageError outside `least` to `most`."""
         text = self.fields.get(column, "")
         if missing is not None and not text:
             return kind(missing)
@@ -158,11 +158,11 @@ class _Row(NamedTuple):
         return found
 
     def value(self, column: str) -> Any:
-        """A parameter's: a number, else a word."""
+        """The value of a search parameter: a number if it parses as one, otherwise a string."""
         found = _plain(self.fields[column])
         if isinstance(found, float) and not math.isfinite(found):
             text = self.fields[column]
-            raise UsageError(f"{self.place}: {column}: {text!r:.60} is wrong; give a finite number, or a word")
+            raise UsageError(f"{self.place}: {column}: {text!r:.60} is wrong; give a finite number or a string")
         return found
 
 
@@ -190,7 +190,7 @@ def _rows(path: Path) -> list[_Row]:
 def _check_columns(place: str, columns: Sequence[str]) -> None:
     twice = next((name for index, name in enumerate(columns) if name in columns[:index]), None)
     if not all(columns):
-        raise UsageError(f"{place} has a column without a name; name it, or take it out")
+        raise UsageError(f"{place} has a column without a name; name it, or remove it")
     if twice is not None:
         raise UsageError(f"{place} has the column {twice!r} twice; keep one")
 

@@ -65,7 +65,7 @@ def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
     path = Path(place)
     if not path.is_dir():
         return load(path, overrides), None
-    with opened(Folder(path)) as study:  # refuses what is no study, or was changed
+    with opened(Folder(path)) as study:  # raises if it is not a study, or was changed
         return load(study.path / "spec.yaml", overrides), path
 
 

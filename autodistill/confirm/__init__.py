@@ -54,7 +54,7 @@ class _Study:
     looks: int
 
     def weights(self, networks: Iterable[str]) -> Networks:
-        """The sha256 of the weights of each, by the key; None of one that is not stored."""
+        """The sha256 of the weights of each network, by key; None for a network that is not stored."""
         store = self.stages.store
         return {key: store.record("stages", key)["files"][WEIGHTS] if self.stages.has(key) else None for key in networks}
 
@@ -82,7 +82,7 @@ def confirm(
             wanted = candidates(study.spec, study.rows, study.stages, study.teachers, seeds)
             if not wanted:
                 raise UsageError(f"{folder.path} has no frontier to confirm; search first")
-            before = _before(folder, study, wanted, force=force, console=console)  # refuses, before hours of training
+            before = _before(folder, study, wanted, force=force, console=console)  # raises before hours of training
             failures = _train(study, wanted, runner, console)
             return _tested(folder, study, wanted, failures, before, seeds=seeds, force=force, console=console)
     finally:
@@ -130,9 +130,9 @@ class _Said:
 
 
 def _before(folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force: bool, console: Console) -> Confirmed | None:
-    """What was confirmed before; None where nothing was, or where it is damaged, which is said and is made again.
+    """The earlier confirmation; None if there is none or if it is damaged (then prints so, and it is created again).
 
-    Raises StudyError where that would be another opening of the test split, unless it is forced.
+    Raises StudyError if this would be another opening of the test split, unless `force`.
     """
     found, damage = None, None
     try:
@@ -143,7 +143,7 @@ def _before(folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force
     if not force:
         refuse_opened(folder.path, study.looks, study.weights(_networks(study, wanted)), damage=damage)
     if damage is not None:
-        console.print(f"{damage.what}: it is made again, for the same networks", soft_wrap=True)
+        console.print(f"{damage.what}; confirming the same networks again", soft_wrap=True)
     return found
 
 
@@ -173,7 +173,7 @@ def _tested(
     test = study.splits.test.unseal()
     openings = note_opening(
         folder.path, study.looks, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
-    )  # before anything is looked at
+    )  # before any prediction on the test split
     with opened(folder) as now:
         now.record.note(LOOKS, len(openings))
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
@@ -192,7 +192,7 @@ def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | C
 
 
 def read(folder: Folder) -> Confirmed | None:
-    """What was confirmed of a study; None where nothing was. Raises StudyError or StoreError for what is damaged of it."""
+    """The confirmation of a study, or None. Raises StudyError or StoreError if a file of it is damaged."""
     with opened(folder) as study:
         return read_confirmed(study)
 
@@ -204,10 +204,10 @@ def refuse_any_opening(folder: Folder) -> None:
 
 
 def confirmed(folder: Folder) -> Confirmed:
-    """The same. Raises UsageError where nothing was confirmed."""
+    """The same, but raises UsageError if the study is not confirmed."""
     found = read(folder)
     if found is None:
-        raise UsageError(f"{folder.path} was not confirmed yet; run: autodistill confirm {folder.path}")
+        raise UsageError(f"{folder.path} is not confirmed yet; run: autodistill confirm {folder.path}")
     return found
 
 

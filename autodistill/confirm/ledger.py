@@ -1,7 +1,7 @@
-"""opened.json: all openings of the sealed test split, each noted before the split is opened.
+"""opened.json: all openings of the sealed test split, each written before the split is opened.
 
-Each opening holds the checksum of the one before it, and confirm.json names the opening that it was made under: so no
-opening can be changed or taken out unseen.
+Each opening contains the checksum of the previous one, and confirm.json contains the checksum of the opening that it belongs
+to. So a changed or removed opening is detected.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Networks = Mapping[str, str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """`trials` had been told by then; `seeds` fresh ones were asked for; `test` is a digest of the samples.
+    """One opening: after how many `trials`, with how many fresh `seeds`; `test` is a digest of the test samples.
 
-    `networks` has the sha256 of the weights by the key, None of a network that could not be trained. `before` is the checksum
-    of the opening before this one, None of the first.
+    `networks` maps keys to the sha256 of the weights, or to None if the network could not be trained. `before` is the checksum
+    of the previous opening, or None for the first.
     """
 
     when: str
@@ -37,7 +37,7 @@ class Opening:
 
     @classmethod
     def read(cls, found: dict[str, Any]) -> Self:
-        """Raises ValueError, TypeError, KeyError or AttributeError for what is none, or was changed."""
+        """Raises ValueError, TypeError, KeyError or AttributeError if `found` is not an opening, or was changed."""
         checksum = found.pop("checksum")
         opening = cls(**found)
         if opening.checksum() != checksum:
@@ -68,22 +68,22 @@ def _read(folder: Path) -> list[Opening]:
     path = folder / OPENINGS
     if not path.exists():
         if (folder / CONFIRMED[0]).exists():
-            raise lost(folder, f"is gone, though {CONFIRMED[0]} is there")
+            raise lost(folder, f"is missing, but {CONFIRMED[0]} exists")
         return []
     try:
         found = [Opening.read(one) for one in json.loads(path.read_bytes())]
         if [one.before for one in found] != [None, *(one.checksum() for one in found[:-1])]:
             raise ValueError("an opening is missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise lost(folder, f"is damaged or was changed ({error})") from error
+        raise lost(folder, f"is damaged or was edited ({error})") from error
     return found
 
 
 def lost(folder: Path, why: str) -> StudyError:
-    """The error for a ledger that cannot be believed."""
+    """The error for an opened.json that cannot be trusted."""
     return StudyError(
-        f"{folder / OPENINGS} {why}, so it is not known how often the test split was opened. Put back a copy of the file; or "
-        "confirm with --force, which begins it anew, and every report will say that the split was opened by force"
+        f"{folder / OPENINGS} {why}, so the number of times that the test split was opened is unknown. Restore a copy of the "
+        "file, or run confirm with --force: it starts a new file, and every report will say that the split was opened by force"
     )
 
 
@@ -93,10 +93,10 @@ def write(folder: Path, found: Sequence[Opening]) -> None:
 
 
 def is_another(found: Sequence[Opening], networks: Networks | None, test: str | None = None) -> bool:
-    """Whether to open it for these networks and samples is not the same as the last opening; always so without `networks`.
+    """Whether opening the split for these networks and samples would differ from the last opening; True without `networks`.
 
-    To open it again for what it was opened for last, after a kill, is the same opening. A network that was trained again,
-    and not bit by bit the same, is another one.
+    Opening it again for the same networks, for example after a kill, is the same opening. A network that was retrained with
+    a result that is not bit-identical is a different network.
     """
     if not found:
         return False

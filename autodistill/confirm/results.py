@@ -41,7 +41,7 @@ from .ledger import Networks, Opening, is_another, lost, openings, write
 FACTS, ANSWERS = CONFIRMED
 WEIGHTS = "model.safetensors"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What comes of a file that is not as it was written."""
+"""Exceptions from reading a file that was damaged or changed."""
 Right = NDArray[np.bool_]
 
 
@@ -83,11 +83,11 @@ def read(study: Opened) -> Confirmed | None:
 
 
 def unverified(folder: Path, looks: int) -> Confirmed | None:
-    """The same, without a look at the weights."""
+    """The same, without checking the weights."""
     openings = opened_for(folder, looks)
     if not (folder / FACTS).exists():
         return None
-    way_out = f"put back a copy, or make it again: {_again(folder, openings)}"
+    way_out = f"restore a copy, or create it again: {_again(folder, openings)}"
     try:
         facts = _facts(folder)
     except UNREADABLE as error:
@@ -98,12 +98,12 @@ def unverified(folder: Path, looks: int) -> Confirmed | None:
     try:
         right = _right(folder, facts["answers"])
     except UNREADABLE as error:
-        raise Damaged(f"{folder / ANSWERS} is damaged or gone ({error})", way_out) from error
+        raise Damaged(f"{folder / ANSWERS} is damaged or missing ({error})", way_out) from error
     return Confirmed(facts=facts, right=right)
 
 
 class Damaged(StudyError):
-    """`what` is damaged of what was confirmed: the same networks may be confirmed again, which is no other opening."""
+    """A damaged confirmation; `what` says which file. Confirming the same networks again is not another opening."""
 
     def __init__(self, what: str, way_out: str) -> None:
         self.what = what
@@ -115,7 +115,7 @@ def _again(folder: Path, openings: Sequence[Opening]) -> str:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """What confirm.json holds. Raises one of UNREADABLE where that is not what was written."""
+    """The content of confirm.json. Raises one of UNREADABLE if it was damaged or changed."""
     facts: dict[str, Any] = json.loads((folder / FACTS).read_bytes())
     if facts.pop("checksum") != digest(facts):
         raise ValueError("its checksum differs")
@@ -131,13 +131,13 @@ def _right(folder: Path, checksum: str) -> dict[str, Right]:
 
 
 def verify(found: Confirmed, store: Store) -> None:
-    """A claim is about one weight file: raises unless that of each claimed network is the one that was confirmed."""
+    """A claim is about one weight file. Raises unless each network still has the weights that were confirmed."""
     for one in (*found.members, found.teacher):
         store.verify("stages", one["chosen"])
         if store.record("stages", one["chosen"])["files"][WEIGHTS] != one["weights"]:
             raise StudyError(
-                f"{store.folder('stages', one['chosen'])} holds other weights than those that were confirmed: it was trained "
-                "again since, and not bit by bit the same. Put back a copy of the folder, or confirm with --force"
+                f"the weights in {store.folder('stages', one['chosen'])} are not the confirmed ones: the stage was retrained "
+                "later, and the result differs bit for bit. Restore a copy of the folder, or run confirm with --force"
             )
 
 
@@ -149,7 +149,7 @@ def opened_for(folder: Path, looks: int) -> list[Opening]:
     found = openings(folder, looks)
     with contextlib.suppress(*UNREADABLE):  # who reads confirm.json itself says so
         if _facts(folder)["opening"] not in [one.checksum() for one in found]:
-            raise lost(folder, f"lacks the opening that {FACTS} was made under")
+            raise lost(folder, f"does not list the opening that {FACTS} refers to")
     return found
 
 
@@ -167,28 +167,28 @@ def save(folder: Path, found: Confirmed) -> Confirmed:
 def refuse_opened(
     folder: Path, looks: int, networks: Networks | None = None, *, test: str | None = None, damage: Damaged | None = None
 ) -> None:
-    """Raises StudyError where the test split was opened for other networks or samples than these; for any, without `networks`.
+    """Raises StudyError if the test split was opened for other networks or samples, or, without `networks`, at all.
 
-    `damage` is of what was confirmed then: a copy would save it.
+    `damage` is the error for a damaged confirmation: the message then suggests to restore a copy.
     """
     before = opened_for(folder, looks)
     if not is_another(before, networks, test):
         return
     last = before[-1]
-    first = f"{damage.what}; put back a copy of it. To confirm now is another question: " if damage else ""
+    first = f"{damage.what}; restore a copy of it. Confirming now needs a new opening: " if damage else ""
     raise StudyError(
         f"{first}the test split of {folder} was opened on {last.when} for {len(last.networks)} networks, after {last.trials} "
-        "trials: what is searched or trained after that, or another test split, is another question. A test split that is "
-        "looked at again and again becomes training data: --force opens it all the same, and every report will say so"
+        "trials. Students that were searched or trained later, or another test split, need a new opening. A test split that "
+        "is used repeatedly becomes training data. Add --force to open it anyway; every report will say so"
     )
 
 
 def note_opening(
     folder: Path, looks: int, networks: Networks, *, test: str, trials: int, seeds: int, force: bool
 ) -> list[Opening]:
-    """Writes down that the test split is opened for these networks, before it is; returns all openings so far.
+    """Records an opening of the test split for these networks, before it is opened; returns all openings so far.
 
-    Raises StudyError for what must be forced and is not. By force, a ledger that is lost begins anew.
+    Raises StudyError if this needs `force` and it is not given. With `force`, replaces an opened.json that cannot be trusted.
     """
     before = known_openings(folder, looks, force)
     if before is not None and not force:
@@ -200,7 +200,7 @@ def note_opening(
 
 
 def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | None:
-    """All openings; None for a ledger that is lost where that is overruled by force."""
+    """All openings; None if opened.json cannot be trusted and `force` is given."""
     try:
         return opened_for(folder, looks)
     except StudyError:
@@ -210,7 +210,7 @@ def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | Non
 
 
 def _opening(before: Sequence[Opening] | None, networks: Networks, **known: Any) -> Opening:
-    """One more: by force where there was one, or may have been."""
+    """A new opening; it counts as forced if there was one before, or if that is unknown."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     head = before[-1].checksum() if before else None
     return Opening(when=when, forced=before != [], networks=dict(networks), before=head, **known)

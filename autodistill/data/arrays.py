@@ -16,9 +16,9 @@ FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELLED, GROUPS, NAMES = "x_unlabelled", ("groups", "groups_test"), "class_names"
 MOST_CLASSES = 2**31
 FAR = 50
-"""From so many times larger numbers on, two arrays have different scales: bytes are 255 times as large as shares."""
+"""Arrays whose values differ by this factor have different scales: 0 to 255 against 0 to 1 is a factor of 255."""
 COMPARED = 256, 4096
-"""Samples, and numbers of each, that the scales of two arrays are compared by."""
+"""How many samples, and how many values of each, are used to compare the scales of two arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     others = [key for form in FORMS for key in form if key in arrays and key not in keys]
     if others:
         both = f"{', '.join(keys)} and {', '.join(others)}"
-        raise DataError(f"{name} has {both}; give x and y, or x_train, y_train, x_test and y_test")
+        raise DataError(f"{name} has {both}; give either x and y, or x_train, y_train, x_test and y_test")
     found: list[Any] = [_array(name, key, arrays[key]) for key in keys]
     for index in range(0, len(found), 2):
         found[index] = _numbers(name, keys[index], found[index])
@@ -110,17 +110,17 @@ def _unlabelled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
 
 
 def _same_scale(name: str, key: str, one: Pixels, other_key: str, other: Pixels) -> None:
-    """Raises DataError when numbers were scaled in one of the two alone."""
+    """Raises DataError if only one of the two arrays was scaled."""
     if isinstance(one, Images) or isinstance(other, Images):
         return
     ratio = _ratio(one, other)
     if not 1 / FAR < ratio < FAR:
         what = f"{ratio:.0f} times larger" if ratio > 1 else f"{1 / ratio:.0f} times smaller"
-        raise DataError(f"{name}: the numbers of {other_key} are some {what} than those of {key}; scale both alike")
+        raise DataError(f"{name}: the values of {other_key} are about {what} than those of {key}; scale both the same way")
 
 
 def _ratio(one: Array, other: Array) -> float:
-    """How many times larger the numbers of the other are: of each feature by its median, and of all by the median of these."""
+    """How many times larger the values of `other` are: the median over features of the ratio of their medians."""
     medians = np.stack([_medians(one), _medians(other)])
     kept = medians[:, (medians > 0).all(axis=0)]
     return float(np.median(kept[1] / kept[0])) if kept.size else 1.0
@@ -137,11 +137,11 @@ def _array(name: str, key: str, value: Any) -> Any:
         return value
     if any(map(np.ma.isMaskedArray, [value, *(value if isinstance(value, list | tuple) else ())])):
         way = "drop the masked samples, or fill in their values"
-        raise DataError(f"{name}: {key} has a mask, and masked samples or values are not supported; {way}")
+        raise DataError(f"{name}: {key} is a masked array, which is not supported; {way}")
     try:
         return np.asarray(value)
-    except Exception as error:  # rows of different lengths, a tensor on a GPU, whatever one's own class raises
-        raise DataError(f"{name}: {key} cannot be made an array ({reason(error)}); give a numpy array") from None
+    except Exception as error:  # rows of different lengths, a tensor on a GPU, any error of a user's class
+        raise DataError(f"{name}: {key} cannot be converted to an array ({reason(error)}); give a numpy array") from None
 
 
 def _numbers(name: str, key: str, x: Pixels) -> Pixels:

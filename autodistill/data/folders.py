@@ -22,7 +22,7 @@ from .images import Array, Images, size_of, spread
 EXAMINED = 1024
 """Files that stand for all where each would take long: whose sizes are compared, whose contents are in the fingerprint."""
 FOLDERS_MOST, FILES_MOST = 200_000, 20_000_000
-"""How much is walked below one folder. ImageNet-21k has 21,841 folders and 14 million files."""
+"""The most folders and files to visit below one folder. ImageNet-21k has 21,841 folders and 14 million files."""
 UNKNOWN = (0, 0)
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test",), ("val", "validation", "valid")
 Identity = tuple[int, int]
@@ -106,7 +106,7 @@ def _found(folder: Path, place: str) -> list[tuple[str, str]]:
     for entry in _files(str(folder), place):
         if os.path.splitext(entry.name)[1].lower() in kinds:
             if not _is(entry.is_file):
-                raise DataError(f"{place}: {entry.path} is not a regular file, though named like an image; take it out")
+                raise DataError(f"{place}: {entry.path} is not a regular file but is named like an image; remove it")
             above = os.path.dirname(entry.path)
             found.append((entry.path, "" if above == str(folder) else os.path.basename(above)))
     if not found:
@@ -115,14 +115,14 @@ def _found(folder: Path, place: str) -> list[tuple[str, str]]:
 
 
 def _files(root: str, place: str) -> Iterator[os.DirEntry[str]]:
-    """All below a folder that is no folder itself. Links are followed. Raises DataError when there is no end to it."""
+    """All files below a folder. Follows links. Raises DataError for a cycle of links and for too many entries."""
     left: list[tuple[str, tuple[Identity, ...]]] = [(root, ())]
     folders = files = 0
     while left:
         path, above = left.pop()
         here = _identity(path, place)
         if here in above:
-            raise DataError(f"{place}: {path} leads back to a folder above it; take the link out")
+            raise DataError(f"{place}: {path} leads back to one of its parent folders; remove the link")
         for entry in _entries(path, place):
             if _is(entry.is_dir):
                 left.append((entry.path, (*above, here)))
@@ -132,7 +132,7 @@ def _files(root: str, place: str) -> Iterator[os.DirEntry[str]]:
                 yield entry
             for count, most, what in ((folders, FOLDERS_MOST, "folders"), (files, FILES_MOST, "files")):
                 if count > most:
-                    way = "name the folder that holds only the images"
+                    way = "give the folder that contains only the images"
                     raise DataError(f"{place}: {root} has more than {most:,} {what}; {way}")
 
 
@@ -160,7 +160,7 @@ def _reading(path: str, place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        way = "put it back, make it readable, or take it out"
+        way = "restore it, make it readable, or remove it"
         raise DataError(f"{place}: {path} cannot be read ({error.strerror or error}); {way}") from None
 
 

@@ -62,7 +62,7 @@ def _images(root: Path, task: TaskSpec) -> Raw:
 
 
 def memory_bytes() -> int:
-    """Of this machine."""
+    """The total memory of this machine."""
     import psutil
 
     return int(psutil.virtual_memory().total)
@@ -88,7 +88,7 @@ def _folder(task: TaskSpec) -> Path:
     given = task.folder or os.environ.get("AUTODISTILL_DATA") or "~/.cache/autodistill"
     found = os.path.expanduser(given)
     if found.startswith("~"):
-        raise DataError(f"task.folder: the home folder in {given} is not known; give task.folder, or set AUTODISTILL_DATA")
+        raise DataError(f"task.folder: {given}: the home directory is unknown; set task.folder or AUTODISTILL_DATA")
     return Path(found)
 
 
@@ -112,7 +112,7 @@ def _returned(dataset: ImportedData) -> Any:
         function = import_function(dataset.factory)
         with running(call):
             found = function(**dataset.arguments)
-        with running(f"reading what {dataset.factory} returned"):
+        with running(f"reading the return value of {dataset.factory}"):
             return {key: found[key] for key in found} if isinstance(found, Mapping) else found
     except UsageError as error:
         raise DataError(f"task.dataset.import: {error}") from error
@@ -203,8 +203,8 @@ def _npz(path: Path) -> Mapping[str, Any]:
 
 
 def _check_memory(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raises DataError for arrays that this machine cannot hold: the system would end the process without a word."""
+    """Raises DataError for arrays that do not fit in memory: the OOM killer would kill the process without a message."""
     size, most = sum(one.file_size for one in archive.infolist()), memory_bytes()
     if size > most:
         what = f"holds {size / 1e9:,.1f} GB of arrays, and this machine has {most / 1e9:,.1f} GB of memory"
-        raise DataError(f"task.dataset: {path} {what}; save fewer samples, bytes for floats, or images as files in folders")
+        raise DataError(f"task.dataset: {path} {what}; save fewer samples, use uint8, or store images as files in folders")

@@ -116,7 +116,7 @@ def adopt(
 
 
 def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
-    with running(f"{name} on samples of shape {data.shape}"):
+    with running(f"the forward pass of {name} on samples of shape {data.shape}"):
         logits = evaluate(network, data.validation_x[:2], batch_size=2, device=device)
     if tuple(logits.shape) != (2, data.classes):
         raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")

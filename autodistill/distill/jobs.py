@@ -31,15 +31,16 @@ if TYPE_CHECKING:
 
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
-"""What torch says of the CPU's memory in errors of no class of their own."""
+"""Texts of torch's errors when CPU memory runs out; they have no exception class of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A stage to train or, where something is `asked` of a network, its outputs to compute.
 
-    A training reports after as many epochs as the `rungs` say, and may end there. `safe`: with plain kernels alone, since
-    it ended its process before. `alone`: while no other runs on the machine, or on its GPU, since it ran out of memory.
+    A training reports after as many epochs as the `rungs` say, and may end there. `safe`: run without optimized kernels,
+    because the job crashed its process before (see `layout.SAFE`). `alone`: run with no other job beside it, because the
+    job ran out of memory before.
     """
 
     network: Stage | Checkpoint
@@ -82,8 +83,8 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
 def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung]:
     """Does a job, reporting at its rungs; whoever closes it there ends it.
 
-    Raises StageFailed with the reason when the stage is to blame (OutOfMemory where it may fare better alone), StudyError or
-    StoreError when the machine or the store is (then no other stage would fare better, and nothing is held against this one).
+    Raises StageFailed with the reason if the stage caused the error (OutOfMemory if it may succeed while it runs alone).
+    Raises StudyError or StoreError if the machine or the store caused it: then every other stage would fail, too.
     """
     import torch
 
@@ -168,7 +169,7 @@ def _release(cuda: bool) -> None:
 
 
 def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, StageFailed | None]:
-    """Does a job, reporting at its rungs; returns the failure when its stage is to blame."""
+    """Runs a job, reporting at its rungs; returns the failure if its stage caused one."""
     try:
         yield from performing(job, store, cuda=cuda, threads=threads)
     except StageFailed as failure:

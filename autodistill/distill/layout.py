@@ -1,11 +1,11 @@
-"""The memory order and the kernels that a training uses: what is safe first, then what is fast.
+"""The memory format and the kernels of a training: safety first, then speed.
 
-oneDNN computes a 1x1 convolution with a stride by copying the rows it needs into a workspace. In the backward pass by
-weights, with channels last, it writes past the end of that workspace where the input has fewer channels than a block has
-(8 with AVX2, 16 with AVX-512), and with several threads it can read rows that were never copied: the process dies, hangs,
+oneDNN computes a strided 1x1 convolution by copying the rows it needs into a workspace. In channels-last order, the backward
+pass with respect to the weights writes past the end of that workspace if the input has fewer channels than a block (8 with
+AVX2, 16 with AVX-512). With several threads it can also read rows that were never copied. Then the process crashes, hangs,
 or computes wrong gradients (https://github.com/uxlfoundation/oneDNN/issues/6035). The shortcut of nearly every residual
-stage is such a convolution. Taking every second row and column first, then a convolution of stride 1, gives the same
-numbers and never reaches that code.
+stage is such a convolution. Slicing every second row and column first and then applying a convolution of stride 1 gives the
+same result and never reaches that code.
 
 Suffixes of shapes: B batch, C channels, H height, W width.
 """
@@ -31,18 +31,18 @@ from ..models import Network
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How images lie in memory, and whether kernels that were compiled for this processor are used."""
+    """The memory format of images, and whether optimized kernels (oneDNN, NNPACK, cuDNN, fused attention) are used."""
 
     order: torch.memory_format
     fast: bool = True
 
     def arranged(self, x: Tensor) -> Tensor:
-        """A batch in this order; only images (B, C, H, W) have one."""
+        """A batch in this memory format; batches that are not images (B, C, H, W) are returned as they are."""
         return x.contiguous(memory_format=self.order) if x.ndim == 4 else x
 
     @contextmanager
     def kernels(self) -> Iterator[None]:
-        """Within it, torch's plain loops instead of oneDNN, NNPACK, cuDNN and fused attention where `fast` is False."""
+        """If `fast` is False, disables oneDNN, NNPACK, cuDNN and fused attention in this context."""
         with ExitStack() as stack:
             if not self.fast:
                 stack.enter_context(without_onednn())
@@ -54,7 +54,7 @@ class Layout:
 
 @contextmanager
 def without_onednn() -> Iterator[None]:
-    """torch's own `mkldnn.flags` also sets what it then warns of."""
+    """Disables oneDNN. torch's own `mkldnn.flags` also sets options that torch then warns about."""
     before = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
@@ -66,16 +66,16 @@ def without_onednn() -> Iterator[None]:
 PLAIN = Layout(order=torch.contiguous_format)
 LAST = Layout(order=torch.channels_last)
 SAFE = Layout(order=torch.contiguous_format, fast=False)
-"""For a training that has ended its process once."""
+"""Safe mode: for a training that crashed its process before."""
 
 
 def lay_out(networks: Sequence[Network], fetch: Callable[[], Tensor], device: torch.device, *, safe: bool = False) -> Layout:
-    """Puts the networks of one training (the student first, then teachers that run along) into the fastest order that is safe.
+    """Converts the networks of one training (the student, then teachers that are not cached) to the fastest safe layout.
 
-    That is channels last on a GPU, and on the CPU where no dangerous convolution is left after `subsample`; plain order
-    where one is left; and where a network makes channels-last maps of its own for it, oneDNN is not used at all. `fetch()`
-    gives two samples (2, *shape), on which each network is tried. Weights and state_dict stay as they are. With `safe` it is
-    SAFE, and nothing is tried.
+    This is channels last on a GPU, and on the CPU if no strided 1x1 convolution is left after `subsample`. If one is left, it
+    is the contiguous format; if its input is channels last anyway, optimized kernels are disabled as well. `fetch()` gives two
+    samples (2, *shape) for a trial forward pass of each network. Weights and state_dict do not change. With `safe`, returns
+    SAFE and runs no forward pass.
     """
     if safe:
         return SAFE
@@ -96,14 +96,14 @@ def _safe_layout(networks: Sequence[Network], x: Tensor) -> Layout:
 
 
 def subsample(network: nn.Module) -> None:
-    """Replaces 1x1 convolutions with a stride, in place, by the equal pair. Only torch's own class: others may compute more."""
+    """Replaces strided 1x1 convolutions by `Subsampled`, in place. Leaves subclasses alone: they may compute more."""
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_strided(module.kernel_size, module.stride) and module.padding in ((0, 0), "valid"):
             module.__class__ = Subsampled
 
 
 class Subsampled(nn.Conv2d):
-    """A 1x1 convolution with a stride, as rows and columns taken first and a convolution of stride 1: the same numbers."""
+    """A strided 1x1 convolution, computed as slicing and a convolution of stride 1; the result is the same."""
 
     def forward(self, input: Tensor) -> Tensor:
         down, across = self.stride
@@ -115,7 +115,7 @@ def _is_strided(kernel: Sequence[int], stride: Sequence[int]) -> bool:
 
 
 def _strided(network: Network, x: Tensor) -> list[bool]:
-    """Of each strided 1x1 convolution that a copy of the network calls in training: whether its input is in plain order."""
+    """For each strided 1x1 convolution that a copy of the network calls in training: whether its input is contiguous."""
     watch = _Watch()
     try:
         tried = copy.deepcopy(network).to(memory_format=torch.contiguous_format).train()
@@ -127,7 +127,7 @@ def _strided(network: Network, x: Tensor) -> list[bool]:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees the convolutions that are called within it, whoever calls them."""
+    """Records all convolutions that run in this context."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

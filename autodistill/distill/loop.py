@@ -61,8 +61,8 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
 def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int], *, safe: bool = False) -> Generator[Rung]:
     """The same, stopping to report after as many epochs as the `rungs` say; may be closed there, or killed anywhere.
 
-    Asked for again it reports what was passed before and goes on from the last rung, with the same numbers; `safe`, with
-    plain kernels (see `layout`), it goes on only from what was trained so.
+    When called again, it reports the earlier rungs and resumes from the last one, with the same numbers. With `safe` (see
+    `layout.SAFE`) it resumes only from a state that was trained with `safe`, too.
     """
     if store.has("stages", stage.key()):
         return

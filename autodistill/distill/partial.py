@@ -19,7 +19,7 @@ def save(store: Store, key: str, state: dict[str, Any], device: torch.device, *,
 
 
 def load(store: Store, key: str, device: torch.device, *, safe: bool = False) -> dict[str, Any] | None:
-    """The state kept last, its tensors on the CPU; None where there is none of this kind of device and kernels."""
+    """The last saved state, with its tensors on the CPU; None if there is none for this device type and `safe`."""
     content = store.load_partial(key)
     if content is None:
         return None

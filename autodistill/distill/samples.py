@@ -35,7 +35,7 @@ class Samples:
     def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
         self.data, self.device, self.labelled = data, device, len(data.train_y)
         self.layout = PLAIN
-        """Of the batches; see `layout.lay_out`."""
+        """The layout of the batches; see `layout.lay_out`."""
         self.y_N = torch.full((data.rows,), UNLABELLED)
         self.y_N[: self.labelled] = torch.from_numpy(np.array(data.train_y))
         self.y_N = self.y_N.to(device)
@@ -62,7 +62,7 @@ class Samples:
         return torch.from_numpy(np.ascontiguousarray(self.data.fetch(rows_B.cpu().numpy()))).to(self.device)
 
     def pair(self) -> Tensor:
-        """Two samples (2, *shape), on which a network is tried."""
+        """Two samples (2, *shape) for a trial forward pass."""
         return self.fetch(torch.arange(2, device=self.device) % len(self))
 
     def batch(self, rows_B: Tensor, view: int) -> Batch:

@@ -23,7 +23,7 @@ from .seeds import seeded
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 """Where training scripts put the weights within a .pth file."""
 DEEPEST = 8
-"""How many of these are looked into, one within the other: a dict may hold itself."""
+"""The most nested dicts to search: a dict may contain itself."""
 
 
 class Weights(NamedTuple):

@@ -64,9 +64,9 @@ def _checked(path: Path) -> Path:
 
 @contextlib.contextmanager
 def drafted(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its name when all is in it; one that a kill left is taken away first.
+    """A folder beside `target` that is renamed to `target` once it is complete. First removes one that a kill left behind.
 
-    Raises StudyError where another process writes `target` just now.
+    Raises StudyError if another process is writing to `target`.
     """
     draft = target.with_name(f".{target.name}{DRAFT}")
     with _alone(draft.with_name(f"{draft.name}.lock"), target):
@@ -87,7 +87,7 @@ def drafted(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _alone(path: Path, target: Path) -> Iterator[None]:
-    """Holds the lock at `path`, which is removed at the end: so one that was opened just before that is no longer there."""
+    """Holds the lock file `path` and removes it at the end, so checks that the locked file is still the one at `path`."""
     with _explained(target):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("a")
@@ -98,7 +98,7 @@ def _alone(path: Path, target: Path) -> Iterator[None]:
         except OSError:
             held = False
         if not held:
-            raise StudyError(f"--to {target}: another export writes it; wait for it, or give another folder")
+            raise StudyError(f"--to {target}: another export is writing to it; wait for it, or give another folder")
         try:
             yield
         finally:

@@ -43,11 +43,11 @@ class Work(Protocol):
         ...
 
     def lost(self, job: Job, cause: Cause) -> None:
-        """A job's worker was lost, or the job must be begun in another way: it is ready again. No failure of its stage."""
+        """The job's worker died, or the job must restart in another mode. It is ready again; its stage has not failed."""
         ...
 
     def awaits(self) -> bool:
-        """Whether the result of a job that is done is not to be seen yet."""
+        """Whether the result of a finished job is not visible in the store yet."""
         ...
 
     def finished(self) -> bool: ...
@@ -59,7 +59,7 @@ class Runner(Protocol):
         ...
 
     def cpus(self) -> float:
-        """The processors of the largest machine that does jobs."""
+        """The CPUs of the largest machine that runs jobs."""
         ...
 
     def begin(self) -> None:
@@ -71,7 +71,7 @@ class Runner(Protocol):
         ...
 
     def run(self, work: Work, after: Callable[[], None], say: Callable[[str], None]) -> None:
-        """Does jobs until the work is finished; calls `after` whenever one has ended, `say` with what a person should know.
+        """Runs jobs until the work is finished; calls `after` when a job has ended, and `say` with messages for the user.
 
         Raises StudyError or StoreError when no job could go on.
         """
@@ -99,7 +99,7 @@ def check_cpus(spec: Spec, most: float) -> None:
     """Raises UsageError when one trial needs more processors than `most`, those of the largest machine."""
     asked = spec.resources.cpus
     if asked > most:
-        raise UsageError(f"resources.cpus: no machine here has {asked:g} processors; give {most:g} or less")
+        raise UsageError(f"resources.cpus: {asked:g} is more than this machine has; give {most:g} or less")
 
 
 def cores() -> int:

@@ -1,8 +1,8 @@
-"""Whether a job whose training did not end is begun again, how, and when it has failed. One policy for all runners.
+"""Whether and how a job restarts after its process died. One policy for all runners; the cause of the death decides.
 
-crash    the stage's code died: once more in safe mode (see `distill.layout`), then it has failed
-memory   it ran out of memory, or was killed for it: once more alone on the machine, or on a whole GPU, then it has failed
-gone     its machine or its process went away, which is no fault of its own: again, three times at most
+crash    native code crashed: one restart in safe mode, without optimized kernels (see `distill.layout`); then it fails
+memory   it ran out of memory, or the OOM killer killed it: one restart with no other job beside it; then it fails
+gone     its node failed or another process killed it, so the stage is not the cause: at most three restarts
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from . import Work, marks
 from .marks import Cause, Death, Mark
 
 MOST: dict[Cause, int] = {"crash": 1, "memory": 1, "gone": 3}
-"""How often a job is begun again for each cause."""
+"""The most restarts of a job for each cause."""
 AGAIN: dict[Cause, str] = {
-    "crash": "its process died twice, the second time in safe mode",
-    "memory": "it ran out of memory twice, the second time alone",
-    "gone": f"its worker was lost {MOST['gone'] + 1} times",
+    "crash": "its process crashed twice, the second time in safe mode (no oneDNN, no cuDNN)",
+    "memory": "it ran out of memory twice, the second time while no other job ran",
+    "gone": f"its worker process or its node died {MOST['gone'] + 1} times",
 }
 
 
 class Attempts:
-    """Tells the work what comes of its jobs. What earlier processes died of is known from the marks that they left."""
+    """Reports the outcome of each job to the work. Learns why earlier processes died from the log files they left (marks)."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
         self._deaths: dict[str, list[Death]] = {}
 
     def begin(self, job: Job) -> Job | None:
-        """The job as it is to be begun, in safe mode or alone where it died before; None where it has failed by now."""
+        """The job to start, in safe mode or alone if it died before; None if it has failed by now."""
         deaths = self._known(job)
         reason = _failure(deaths)
         if reason is not None:
@@ -46,7 +46,7 @@ class Attempts:
         return Mark(self.work.store.root, job.address()[1], secrets.token_hex(8))
 
     def ended(self, job: Job, reason: str | None, *, short_of: Literal["memory", "GPU memory"] | None) -> None:
-        """Takes note of a job that ended within its process; `reason` says why it failed, None that it did not."""
+        """Handles a job whose process survived; `reason` says why the job failed, None if it succeeded."""
         gpus = self.work.spec.resources.gpus
         whole = bool(gpus) and float(gpus) >= 1
         if reason is None:
@@ -57,7 +57,7 @@ class Attempts:
             self.work.done(job, reason)
 
     def died(self, job: Job, death: Death) -> None:
-        """Takes note of a death: the job is ready again, or has failed."""
+        """Handles the death of a job's process: the job is ready again, or fails."""
         deaths = self._known(job)
         deaths.append(death)
         reason = _failure(deaths)
@@ -78,5 +78,5 @@ def _failure(deaths: list[Death]) -> str | None:
     over = next((death for death in reversed(deaths) if counts[death.cause] > MOST[death.cause]), None)
     if over is None:
         return None
-    rest = f"; the rest is in {over.path}; without that file it is tried again" if over.path.exists() else ""
+    rest = f"; full log: {over.path} (delete it to train the stage again)" if over.path.exists() else ""
     return f"{AGAIN[over.cause]} ({over.words}){rest}"

@@ -27,13 +27,13 @@ ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends us at once: everything finished is stored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "TUNE_STATE_REFRESH_PERIOD": "3600",  # Tune asks for resources by itself, and waits for a head that is no more
+    "TUNE_STATE_REFRESH_PERIOD": "3600",  # Tune refreshes resources itself, and blocks if the head is dead
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # of workers that are to come; how many trials there are is ours to say
-    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune begins a job again by itself when its node is drained
-    "LIBC_FATAL_STDERR_": "1",  # else some versions of the C library say on the terminal why they abort
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # pending workers; `Jobs.wanted` limits the trials instead
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune restarts a job itself when its node is drained
+    "LIBC_FATAL_STDERR_": "1",  # else some versions of glibc print abort messages on the terminal
     "RAY_preload_python_modules": "autodistill.runners.tune",  # by the processes that Ray starts at once, for actors to come,
     "RAY_idle_worker_killing_time_threshold_ms": "600000",  # and would end after a second of idling
 }
@@ -63,7 +63,7 @@ class RayTune:
         return bool(ray.cluster_resources().get("GPU", 0) > 0)
 
     def cpus(self) -> float:
-        return cores() if self.address is None else math.inf  # a cluster says so itself: see `fit`
+        return cores() if self.address is None else math.inf  # `fit` checks the nodes of a cluster
 
     def begin(self) -> None:
         """Starts a Ray of our own beside what the driver has to do before the first job. Does nothing a second time."""
@@ -103,7 +103,7 @@ class RayTune:
             self._started.wait()
 
     def _own(self) -> dict[str, Any]:
-        """Of a Ray of our own: only this machine and this user can reach it."""
+        """Arguments of `ray.init` for a local Ray that only this machine and this user can reach."""
         sweep(sessions := private_folder() / "ray")
         os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # servers listen on loopback alone, as Ray has it on macOS
         ray_constants.ENABLE_RAY_CLUSTER = False
@@ -119,7 +119,7 @@ class RayTune:
         if ray.is_initialized():
             return
         self._owner = True
-        # A thread of Ray's would print what it hears of dead workers on standard output; we say ourselves what came of them.
+        # A thread of Ray would print messages about dead workers on standard output; autodistill reports them itself.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if self.address is None:
             # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.

@@ -1,9 +1,9 @@
-"""What a process leaves beside the job it is at, so that whoever finds it dead can tell why.
+"""Marks: a mark is the log file of one attempt at a job. If the process dies, its mark tells the cause.
 
-    <store>/running/<key>.<name>.log      one attempt: a line of JSON (who, where, since when), a line on memory, and what
-                                          was written to standard error, a crash in native code included
+    <store>/running/<key>.<name>.log      one attempt: a line of JSON (host, process, start time), a line on memory, and
+                                          standard error, including the traceback of a crash in native code
 
-A mark goes when its job ends, however it ends; it stays when the process dies.
+The file is removed when the job ends, whether it succeeded or failed. It stays if the process dies.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Cause = Literal["crash", "memory", "gone"]
 SAMPLE_SECONDS = 0.25
 CLOCK_SECONDS = 2.0
 """The time at which a process began moves when the clock of the system is set."""
-MEMORY = "memory: {peak:>9} MB used at most, {available:>9} MB left then\n"
+MEMORY = "memory: peak {peak:>9} MB, {available:>9} MB available at that time\n"
 SIGNALS = {
     "Segmentation fault": "SIGSEGV",
     "Aborted": "SIGABRT",
@@ -37,9 +37,9 @@ SIGNALS = {
     "Illegal instruction": "SIGILL",
 }
 FATAL = re.compile(rf"Fatal Python error: ({'|'.join(SIGNALS)})|\*\*\* ({'|'.join(SIGNALS.values())}) received")
-"""What Python and Ray say of a crash. Ray says the same of a SIGTERM, which is none."""
+"""What Python and Ray print on a crash. Ray prints the same on SIGTERM, which is not a crash."""
 RAY_DIED = re.compile(r"^\[.* [EFC] \d+ \d+\] (?!logging\.cc).*(GCS|[Rr]aylet)", re.MULTILINE)
-"""What a worker of Ray says before it ends itself because Ray has ended."""
+"""What a Ray worker prints before it exits because Ray has stopped."""
 NOISE = re.compile(r"^(Extension modules:|Current thread|Thread 0x|\[|\*\*\*|\s*@|<no Python frame>|PC: @|$)")
 LINES, LONGEST = 6, 600
 
@@ -53,7 +53,7 @@ def _host() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """Who is at a job: `node` is Ray's name of the machine, `kills` how often its kernel had killed for lack of memory then."""
+    """The process that runs a job: `node` is Ray's node ID, `kills` the number of OOM kills by its kernel then."""
 
     host: str
     pid: int
@@ -70,7 +70,7 @@ class Process:
         return self.host == _host()
 
     def is_alive(self) -> bool:
-        """Of a process of this machine."""
+        """Only for a process of this machine."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.created) < CLOCK_SECONDS
         except psutil.Error:
@@ -79,7 +79,7 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Death:
-    """Why a process died at a job: `words` says it to a person, `path` is where the rest stands."""
+    """Why the process of a job died: `words` is the message for the user, `path` is the full log."""
 
     cause: Cause
     words: str
@@ -87,14 +87,14 @@ class Death:
 
 
 class Mark:
-    """The mark of one attempt at a job whose result has this key."""
+    """The log file of one attempt at the job whose result has this key."""
 
     def __init__(self, store: Path, key: str, name: str) -> None:
         self.name, self.path = name, folder(store) / f"{key}.{name}.log"
 
     @contextlib.contextmanager
     def held(self, process: Process, *, errors: bool) -> Iterator[None]:
-        """While within it the mark stands. With `errors` all that this process writes to standard error goes there."""
+        """The file exists in this context. With `errors`, the standard error of this process is redirected to it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         process = replace(process, kills=memory_kills())
         self.path.write_text(f"{json.dumps(asdict(process))}\n{MEMORY.format(peak=0, available=0)}")
@@ -105,25 +105,25 @@ class Mark:
             self.path.unlink(missing_ok=True)
 
     def process(self) -> Process | None:
-        """Who was at it; None where nothing was left."""
+        """The process of the attempt; None if there is no log file."""
         with contextlib.suppress(OSError, ValueError, TypeError), self.path.open() as file:
             return Process(**json.loads(file.readline()))
         return None
 
     def death(self) -> Death:
-        """Why the process died that left this mark."""
+        """Why the process of this attempt died."""
         try:
             text = self.path.read_text(errors="replace")
         except OSError:
-            return Death(cause="gone", words="it died without a word", path=self.path)
+            return Death(cause="gone", words="its process died and left no log", path=self.path)
         _, memory, *lines = [*text.splitlines(), "", ""]
         fatal = FATAL.search(text)
         if fatal is not None and not RAY_DIED.search(text):
             return Death(cause="crash", words=f"{fatal[2] or SIGNALS[fatal[1]]}: {last_lines(lines)}", path=self.path)
         process = self.process()
         if process is not None and process.is_here() and memory_kills() > process.kills:
-            return Death(cause="memory", words=f"the system killed it for lack of memory ({memory})", path=self.path)
-        return Death(cause="gone", words="it was killed from outside, or left without a word", path=self.path)
+            return Death(cause="memory", words=f"the kernel killed it: out of memory ({memory})", path=self.path)
+        return Death(cause="gone", words="another process killed it, or it exited without a message", path=self.path)
 
 
 def folder(store: Path) -> Path:
@@ -155,7 +155,7 @@ def forget(store: Path, key: str = "*") -> None:
 
 
 def last_lines(lines: list[str]) -> str:
-    """The end of what a process wrote, in one line: around the words of a crash where there are any."""
+    """The last lines of a log in one line; if it has a crash message, the lines around that."""
     said = [line.strip() for line in lines if not NOISE.match(line)]
     place = next((index for index, line in enumerate(said) if FATAL.search(line)), len(said) - 1)
     return " | ".join(said[max(0, place - 2) : place + LINES - 2])[:LONGEST]
@@ -175,7 +175,7 @@ def _counted(path: Path, word: str) -> int:
 
 @contextlib.contextmanager
 def _spoken(file: IO[str], errors: bool) -> Iterator[None]:
-    """A crash is written into the file and, with `errors`, all of standard error."""
+    """Writes the traceback of a crash to the file and, with `errors`, all of standard error."""
     was = faulthandler.is_enabled()
     kept = os.dup(2) if errors else None
     if kept is not None:
@@ -191,13 +191,13 @@ def _spoken(file: IO[str], errors: bool) -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
         if was:
-            with contextlib.suppress(Exception):  # a stream of a test, say, that is no file
+            with contextlib.suppress(Exception):  # the stream may have no file descriptor, for example in a test
                 faulthandler.enable(sys.__stderr__ or 2)
 
 
 @contextlib.contextmanager
 def _sampled(path: Path) -> Iterator[None]:
-    """Keeps the line on memory up to date, by a thread of its own."""
+    """Keeps the line on memory up to date, in a thread."""
     over = threading.Event()
     thread = threading.Thread(target=_sample, args=(path, over), daemon=True)
     thread.start()

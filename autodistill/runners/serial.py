@@ -40,7 +40,7 @@ class Serial:
             after()
 
     def _do(self, work: Work, job: Job, attempts: Attempts) -> None:
-        """Trains from rung to rung, as long as the work lets it. A mark tells the next process where this one died."""
+        """Trains from rung to rung as long as the work allows it. If this process dies, its mark tells the next one why."""
         resources = work.spec.resources
         training = attempt(job, work.store, cuda=bool(resources.gpus), threads=resources.threads)
         with attempts.mark(job).held(Process.own(), errors=False), contextlib.closing(training):

@@ -1,4 +1,4 @@
-"""A trial of Tune is a worker, which lives for as long as it is needed and does one job after the other.
+"""Each Tune trial is a long-lived worker that runs one job after another.
 
 Tune starts workers, places them, and notices when one dies. Our Searcher says how many there should be, and our scheduler
 hands each worker its next job when it reports. If each job were a trial, Tune would give a job whose new worker is still
@@ -42,7 +42,7 @@ MOST_STILLBORN = 5
 LET_GO_SECONDS = 30.0
 """How long a worker idles on a cluster, which may shrink."""
 DOUBT_SECONDS = 30.0
-"""So long after a worker was lost Ray may find that its node was: it asks a node five times, every three seconds."""
+"""How long to wait for Ray to report a dead node after a worker died: five health checks, three seconds apart."""
 
 
 class RanOut(RayActorError):  # type: ignore[misc]
@@ -62,7 +62,7 @@ RayActorManager._actor_task_failed = _known_to_tune
 
 @dataclass(frozen=True)
 class Running:
-    """A job that a worker has, and the mark that it leaves."""
+    """A job of a worker, and the log file of this attempt."""
 
     job: Job
     mark: Mark
@@ -70,7 +70,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Lost:
-    """A job whose worker died at a time, with what Ray said of it."""
+    """A job whose worker died, with Ray's error and the time."""
 
     running: Running
     error: BaseException | None
@@ -99,7 +99,7 @@ class Jobs(Searcher):  # type: ignore[misc]
     # How many workers there are
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """One worker more, no more for now, or an end of them all."""
+        """Tune's question for another trial: one more worker, None for now, or FINISHED."""
         if self.must_end():
             return str(Searcher.FINISHED)
         if len(self.starting) + len(self.idle) + len(self.running) >= self.wanted():
@@ -108,10 +108,10 @@ class Jobs(Searcher):  # type: ignore[misc]
         return {"idle_seconds": max(IDLE_SECONDS, self.watch.view.workers / 200)}
 
     def wanted(self) -> int:
-        """How many workers there should be: on a Ray of our own as many as fit.
+        """The desired number of workers: on a local Ray, as many as fit.
 
-        A cluster may grow and shrink. There, work that waits while all are busy asks for some more than fit now, so that
-        a cluster at zero grows too.
+        A cluster may grow and shrink. There, if a job waits while all workers are busy, more workers are requested than fit
+        now, so that a cluster without workers grows, too.
         """
         now = self.watch.view.workers
         if self.watch.is_own:
@@ -156,7 +156,7 @@ class Jobs(Searcher):  # type: ignore[misc]
         return True
 
     def _continues(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Takes note of what a worker reports of its job; whether it goes on with it."""
+        """Handles a worker's report on its job; returns whether the worker continues with that job."""
         job, continues = self.running[trial_id].job, False
         with self._guard():
             self.work.worked(job, result["worked"])
@@ -176,7 +176,7 @@ class Jobs(Searcher):  # type: ignore[misc]
         self.starting.discard(trial_id)
         self.idle.pop(trial_id, None)  # one that was at a job died: see `died`
 
-    # What becomes of jobs whose worker died
+    # Jobs whose worker died
 
     def died(self, trial_id: str, error: BaseException | None) -> None:
         """Takes note that the worker of a trial is no more. Raises nothing; workers that cannot begin end the search."""
@@ -187,15 +187,15 @@ class Jobs(Searcher):  # type: ignore[misc]
             if isinstance(error, RayTaskError):
                 raise StudyError(f"a worker failed: {_last_line(error)}")
             if cannot or self.stillborn >= MOST_STILLBORN:
-                raise StudyError(f"a worker cannot begin: {_last_line(error)}")
+                raise StudyError(f"a worker failed to start: {_last_line(error)}")
         if running is not None:
             self.lost.append(Lost(running, error, time.monotonic()))
 
     def _understand(self) -> None:
-        """Tells what became of lost jobs, as soon as their causes are known."""
+        """Reports each job whose worker died, once the cause is known."""
         for lost in list(self.lost):
             job = lost.running.job
-            if self.work.store.has(*job.address()):  # it died after it had stored what it was asked for
+            if self.work.store.has(*job.address()):  # the worker died after it had stored the result
                 lost.running.mark.path.unlink(missing_ok=True)
                 self.attempts.ended(job, None, short_of=None)
             elif (death := self._death(lost)) is not None:
@@ -206,7 +206,7 @@ class Jobs(Searcher):  # type: ignore[misc]
             self.after()
 
     def _death(self, lost: Lost) -> Death | None:
-        """Why a worker died; None while it may still turn out that its node did."""
+        """Why a worker died; None while Ray may still report that its node died."""
         mark = lost.running.mark
         process, death = mark.process(), mark.death()
         if isinstance(lost.error, RanOut):
@@ -277,7 +277,7 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
 
 
 class Ended(tune.Stopper):  # type: ignore[misc]
-    """Ends Tune's loop, and the workers that idle or start, once nothing is left to do."""
+    """Ends Tune's loop, including idle and starting workers, when no work is left."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
@@ -293,9 +293,9 @@ class Ended(tune.Stopper):  # type: ignore[misc]
 
 
 def fit(work: Work, after: Callable[[], None], say: Callable[[str], None], *, own: bool) -> None:
-    """Does jobs on a Ray that runs, our `own` or a cluster.
+    """Runs jobs on a running Ray: a local one of this process (`own`) or a cluster.
 
-    Raises StudyError or StoreError when no job could go on, UsageError where no node has the `resources`.
+    Raises StudyError or StoreError if no job can continue, UsageError if no node has the `resources`.
     """
     watch = Watch(work.spec.resources, own=own)
     try:
@@ -316,7 +316,7 @@ def _check_room(work: Work, watch: Watch, say: Callable[[str], None]) -> None:
     resources, view = work.spec.resources, watch.view
     what = f"{resources.cpus:g} CPUs and {float(resources.gpus or 0):g} GPUs"
     if not view.workers and watch.is_own:
-        raise UsageError(f"resources: no node has {what}; ask for less")
+        raise UsageError(f"resources: no node has {what}; request less")
     if not view.workers:
         say(f"no node has {what} yet; waiting for one to join the cluster")
 

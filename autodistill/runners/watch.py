@@ -1,4 +1,4 @@
-"""Looks after a Ray from a thread of its own, so that the loop that hands out jobs never waits for it."""
+"""Monitors Ray from a separate thread, so that the loop that assigns jobs never blocks on it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..spec.document import Resources
 
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 60.0
-"""So long a cluster may give no answer; Ray's own clients give up after as much."""
+"""How long a cluster may fail to respond; Ray's own clients use the same timeout."""
 PAUSE_SECONDS = 10.0
 """So long nobody asks only where this process was suspended."""
 SERVERS = ("raylet", "gcs_server")
 
 
 class RayEnded(BaseException):
-    """No Exception: Tune would clean up after one first, and wait a minute for answers that nobody gives."""
+    """Not an Exception: on those, Tune cleans up first and waits a minute for a Ray that does not respond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class View:
 
 
 class Watch:
-    """`view` is renewed every second; `is_own`: this Ray is not a cluster. Raises what Ray does where none answers."""
+    """Updates `view` every second. `is_own`: a local Ray, not a cluster. Raises Ray's error if it does not respond."""
 
     def __init__(self, resources: Resources, *, own: bool) -> None:
         self.resources = resources
@@ -56,7 +56,7 @@ class Watch:
         return View(workers=sum(fits.values()), alive=alive, dead=dead)
 
     def check(self) -> None:
-        """Raises RayEnded where Ray is no more."""
+        """Raises RayEnded if Ray has stopped or does not respond."""
         gone = [server.name for server in self._servers if not server.is_alive()]
         now = time.monotonic()
         if now - self._asked > PAUSE_SECONDS:  # this process was suspended, its thread too
@@ -64,15 +64,15 @@ class Watch:
         self._asked = now
         silent = now - max(self.view.at, self._resumed) > SILENT_SECONDS
         if gone or silent or not self.view.alive:
-            what = f"its process {gone[0]} died" if gone else "it gives no answer" if silent else "no node of it is alive"
-            raise RayEnded(f"Ray ended: {what}; give the same command again to go on from here")
+            what = f"its process {gone[0]} died" if gone else "it does not respond" if silent else "it has no live node"
+            raise RayEnded(f"Ray stopped: {what}; give the same command again to resume")
 
     def end(self) -> None:
         self._over.set()
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
-            with contextlib.suppress(Exception):  # whatever Ray's client raises; `check` sees that nothing is renewed
+            with contextlib.suppress(Exception):  # any error of Ray's client; `check` notices an old view
                 self.view = self.look()
 
 
@@ -90,7 +90,7 @@ class _Server:
 
 
 def servers() -> list[_Server]:
-    """Ray's own processes below this one; none where this process has only joined a cluster."""
+    """Ray's server processes that this process started; empty if it joined a cluster."""
     found = []
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
@@ -99,7 +99,7 @@ def servers() -> list[_Server]:
 
 
 def _fits(has: Mapping[str, Any], resources: Resources) -> int:
-    """How many workers a node of these resources takes."""
+    """How many workers fit on a node that has these resources."""
     gpus = float(resources.gpus) if resources.gpus != "auto" else 0.0
     fits = [has.get("CPU", 0) / resources.cpus, *([has.get("GPU", 0) / gpus] if gpus else [])]
     return int(min(fits) + 1e-9)

@@ -159,9 +159,9 @@ def _bytes(value: Any) -> Any:
 
 
 def _gpus(value: float) -> float:
-    """Ray's rules: a share of one GPU, not too small a one, or whole GPUs."""
+    """Ray accepts a fraction of one GPU that is not too small, or whole GPUs."""
     if 0 < value < 0.01 or value > 1 and value != int(value):
-        raise ValueError(f"{value:g} is wrong: give 0, a share from 0.01 to 1, or a whole number of GPUs")
+        raise ValueError(f"{value:g} is wrong: give 0, a fraction from 0.01 to 1, or a whole number of GPUs")
     return value
 
 

@@ -20,7 +20,7 @@ Whole = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Location = tuple[int | str, ...]
 Faults = list[Any]
 LEAST, NARROW = 1e-15, 1e-9
-"""The smallest end of a range besides 0, and how far apart two ends are at least, as a share of the larger one."""
+"""The smallest bound of a range other than 0, and the smallest width of a range, relative to its larger bound."""
 BROKEN: Any = object()
 """Stands in a tree for a domain that is wrong."""
 
@@ -37,12 +37,12 @@ class _Range(Value):
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> Self:
-        """Samplers divide by the distance of the ends."""
+        """Samplers divide by the width of the range."""
         tiny = [end for end in (self.low, self.high) if 0 < abs(end) < LEAST]
         if tiny:
-            raise ValueError(f"{tiny[0]:g} is too near 0 to be searched; give 0, or {LEAST:g} or more")
+            raise ValueError(f"{tiny[0]:g} is too close to 0 to search; give 0, or at least {LEAST:g}")
         if 0 < self.high - self.low < NARROW * max(abs(self.low), abs(self.high)):
-            raise ValueError(f"[{self.low}, {self.high}] is too narrow to be searched; give one value, or a wider range")
+            raise ValueError(f"[{self.low}, {self.high}] is too narrow to search; give a single value, or a wider range")
         return self
 
     def ends(self) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ AutodistillError            exit code 1
 |-- StudyError              a study's folder that cannot be used now
 |-- StoreError              a stored file that is damaged, or a store that cannot be written to
 `-- StageFailed             one stage could not be trained; the search goes on without it
-    `-- OutOfMemory         it needed more memory than there was, beside what else ran
+    `-- OutOfMemory         it needed more memory than was free beside the other jobs
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Paths as a spec names them: checked at the door, where the line is known; whether a file is there is said later."""
+"""Paths in a spec: syntax is checked at parsing, when the line is known; whether the file exists is checked later."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic import AfterValidator
 
 
 def check_path(value: str) -> str:
-    """Raises ValueError for what no file can be called, and for the home folder of a user that does not exist."""
+    """Raises ValueError for an invalid file name, and for the home directory of a user that does not exist."""
     if not value:
-        raise ValueError("'' is no path; give one, or leave it out")
+        raise ValueError("the path is empty; give a path, or remove this key")
     if "\0" in value:
-        raise ValueError(f"{value!r:.60} is no path: it holds a null character")
+        raise ValueError(f"{value!r:.60} is not a valid path: it contains a null character; remove that")
     if value.startswith("~") and os.path.expanduser(value) == value:
         user = value[1:].partition("/")[0]
-        what = f"there is no user {user!r}" if user else "the home folder is not known"
-        raise ValueError(f"{value!r:.60} is wrong: {what}; give a whole path")
+        what = f"there is no user {user!r}" if user else "the home directory is unknown"
+        raise ValueError(f"{value!r:.60} is wrong: {what}; give an absolute path")
     return value
 
 

@@ -54,8 +54,8 @@ class Search(Value):
     """`guard` trains each member of the frontier from labels too, at the end: does distillation beat that?
 
     `target` turns the search to the smallest student of that validation accuracy. `enqueue` are configurations to try
-    first, by the paths of their parameters; `like` is your student of today: does another dominate it? The search stops
-    when more than the share `tolerate_failures` of the finished trials has failed, and at least three.
+    first, by the paths of their parameters; `like` is the student that you use today, to see whether another dominates it.
+    The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
     """
 
     trials: Count

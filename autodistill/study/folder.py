@@ -63,7 +63,7 @@ class Folder:
     def exists(self) -> bool:
         """Whether a study is here. Raises UsageError for a record without its spec."""
         decided = os.path.exists(self.next_spec)  # a kill left the rest to be done: see _finish
-        there = os.path.exists(self.database) or decided  # Path.exists would raise of a name that is too long
+        there = os.path.exists(self.database) or decided  # Path.exists raises if the name is too long
         if there and not decided and not self.spec.exists():
             raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
         return there
@@ -82,9 +82,9 @@ class Folder:
         return _changes(self.read(), spec, self.path, extend)
 
     def refuse_changed(self, spec: Spec, known: Sequence[Any]) -> None:
-        """Raises StudyError where spec.yaml, which reads as `spec`, is none of the specs that the record says it searched.
+        """Raises StudyError if `spec`, read from spec.yaml, is not one of the specs that study.db was searched with.
 
-        What `search` refuses too counts: all but how and where.
+        Ignores the same settings as `search` does: where and how things run.
         """
         found = comparable(spec)
         searched = [_as_now(one, spec) for one in known]
@@ -94,18 +94,18 @@ class Folder:
             f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(searched[-1], found).items())[:5]
         )
         raise StudyError(
-            f"{self.spec} is not the spec of the study in {self.database.name} ({what}): it was changed after the search. "
-            "Put back what it was; to search with another spec, give that to search, with another --out or with --extend"
+            f"{self.spec} does not match the study in {self.database.name} ({what}): it was edited after the search. "
+            "Restore it. To search with a different spec, pass that spec to search with another --out or with --extend"
         )
 
     def write(self, spec: Spec) -> None:
-        """Makes spec.yaml that of `spec`, whatever somebody has done to it."""
+        """Writes `spec` to spec.yaml, unless that is already its content."""
         content = dump(spec.document()).encode()
         if not self.spec.exists() or self.spec.read_bytes() != content:
             replace(self.spec, content)
 
     def claim(self, spec: Spec, record: Record) -> None:
-        """Makes the folder that of `spec`, and says so in its record; wherever it may be killed, spec.yaml is known there."""
+        """Writes `spec` to study.db and spec.yaml. After a kill at any point, study.db knows the spec in spec.yaml."""
         record.seal_at_close()
         known, mine = record.facts()["specs"], comparable(spec)
         if known != [mine]:

@@ -1,4 +1,4 @@
-"""A study that is there, opened by all who ask something of it in one way."""
+"""Opens an existing study; all commands that read a study use this."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Opened:
 def opened(folder: Folder) -> Iterator[Opened]:
     """The study in a folder, with its record open.
 
-    Raises UsageError where there is none, StudyError for one that is damaged or whose spec.yaml was changed.
+    Raises UsageError if there is none, StudyError if it is damaged or its spec.yaml was changed.
     """
     spec = folder.read()
     with contextlib.closing(Record(folder.database, spec)) as record:

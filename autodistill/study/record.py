@@ -29,11 +29,11 @@ NAMES: dict[TrialState, State] = {state: name for name, state in STATES.items()}
 FACTS = "facts"
 """What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
 SEAL = "checksum"
-"""The fact that a closed study has of all others and of its trials: gone while it is written, and after a kill."""
-ANEW = "put back a copy, or give another --out, or --fresh to start anew: the stages are kept, so they are not trained again"
-MEND = "mend that, then give the same command again"
+"""The study attribute with a checksum of all others and of the trials. It is removed before writing, set by `close`."""
+ANEW = "restore a copy, give another --out, or start over with --fresh, which keeps the finished stages"
+MEND = "fix that, then give the same command again"
 BROKEN = (sqlite3.Error, SQLAlchemyError, OptunaError, KeyError)
-"""What writing raises where the file is to blame: KeyError of a trial that is no longer in it."""
+"""What writing to a damaged file raises: KeyError if a trial is no longer in it."""
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """What SQLite calls a full disk: of the database, and of the index that it keeps beside it."""
 CLOSED = ("SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
@@ -95,7 +95,7 @@ class _Connection(sqlite3.Connection):
             super().rollback()
 
     def settle(self) -> None:
-        """Puts all into one file, unless others read it just then or the connection is closed."""
+        """Merges the write-ahead log into the file, unless others are reading it or the connection is closed."""
         if self._ahead:
             self._ahead = False
             with suppress(sqlite3.ProgrammingError), _unless_locked():
@@ -114,8 +114,8 @@ def _unless_locked() -> Iterator[None]:
 class Record:
     """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed.
 
-    A file that is there must hold the study: a new one is made beside it and takes its name when it is whole. Raises
-    StudyError for a file that cannot be read or written.
+    An existing file must contain the study: a new study is written to another file, which is renamed when it is complete.
+    Raises StudyError for a file that cannot be read or written.
     """
 
     def __init__(self, database: Path | None, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
@@ -124,14 +124,14 @@ class Record:
         self._connection: _Connection | None = None
         self._changed = False
         self.trials: list[Trial] = []
-        with self._explained("is no readable study", ANEW, (Exception,)):  # anything may come of a file that is none
+        with self._explained("is not a readable study", ANEW, (Exception,)):  # a file of another kind may raise anything
             is_new = database is None or not database.exists()
             self.storage = self._opened(is_new)
             if is_new:
                 optuna.create_study(study_name=spec.study, storage=self.storage, directions=directions(spec.search))
             _refuse_other_name(self.storage, spec.study, database)
             self._study = self.storage.get_study_id_from_name(spec.study)
-            found = self.storage.get_all_trials(self._study, deepcopy=False)  # before the seal, which who writes removes first
+            found = self.storage.get_all_trials(self._study, deepcopy=False)  # before SEAL, which a writer removes first
             self._facts = dict(self.storage.get_study_user_attrs(self._study))
             self._sealed = _refuse_damaged(self._facts, found)
             self._ids = [trial._trial_id for trial in found]
@@ -153,7 +153,7 @@ class Record:
 
     @contextmanager
     def _explained(self, what: str, way_out: str, kinds: tuple[type[Exception], ...] = BROKEN) -> Iterator[None]:
-        """Raises StudyError for what SQLAlchemy, SQLite or Optuna say of a file that is damaged or cannot grow."""
+        """Turns errors of SQLAlchemy, SQLite and Optuna about a damaged file or a full disk into a StudyError."""
         try:
             yield
         except StudyError:
@@ -242,16 +242,16 @@ class Record:
                 if not self._changed:
                     self.storage.set_study_user_attr(self._study, SEAL, None)
                 yield
-        self._changed = True  # not before: what was rolled back left the seal where it was
+        self._changed = True  # not earlier: a rollback also restores the seal
 
     def seal_at_close(self) -> None:
-        """Makes up for a kill or a full disk that left it without a seal. Only for a search, which no other writes beside."""
+        """Makes `close` write the seal if a kill or a full disk left none. Only for a search: it is the only writer."""
         self._changed = self._changed or not self._sealed
 
     def close(self) -> None:
-        """Puts all into one file, sealed. It is opened again where it is used again.
+        """Writes everything to one file, with its seal. The next use opens the file again.
 
-        Raises StudyError for a file that cannot be written: it stays without a seal, as after a kill.
+        Raises StudyError if the file cannot be written; it then has no seal, as after a kill.
         """
         try:
             with self._explained("cannot be written to", MEND):
@@ -271,7 +271,7 @@ class Record:
         self._changed, self._sealed = False, True
 
     def check(self) -> None:
-        """Raises StudyError unless the file, once closed, holds all trials: it may have been damaged while it was open."""
+        """Raises StudyError if the closed file is corrupt or lacks trials: it may have been damaged while it was open."""
         assert self.database is not None
         with self._explained("was damaged while the search ran", ANEW):
             with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as connection:
@@ -282,7 +282,7 @@ class Record:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What SQLite said, where it is the reason: Optuna's own words say nothing of it."""
+    """The underlying error of SQLite, if there is one: Optuna's message does not include it."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, sqlite3.Error):
         seen = seen.__cause__ or seen.__context__
@@ -290,19 +290,19 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _refuse_other_name(storage: optuna.storages.BaseStorage, name: str, database: Path | None) -> None:
-    """Raises StudyError where a database holds a study of another name: it is of another spec."""
+    """Raises StudyError if the database contains a study of another name, which belongs to another spec."""
     names = [one.study_name for one in storage.get_all_studies()]
     if names and name not in names:
         raise StudyError(
-            f"{database} is of the study {names[0]!r}, and the spec beside it is of {name!r}: one of the two was changed. Put "
-            "back a copy of what was"
+            f"{database} contains the study {names[0]!r}, but spec.yaml beside it names {name!r}: one of them was changed. "
+            "Restore a copy of that file"
         )
 
 
 def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> bool:
-    """Takes the seal out of the facts; whether there was one.
+    """Removes the seal from the facts and returns whether there was one.
 
-    Raises ValueError where it is another: something changed what was closed.
+    Raises ValueError if it does not match: the file was changed after it was closed.
     """
     seal = facts.pop(SEAL, None)
     if seal not in (None, _digest(facts, found)):

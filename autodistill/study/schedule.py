@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TRIES = 3
 FEW_FAILURES = 3
-"""So many failed trials are needed before their share says anything."""
+"""With fewer failed trials, their fraction is not checked."""
 SEEN = 100
 """So many stages that an earlier run stored say how long trainings take."""
 
@@ -56,7 +56,7 @@ class Study:
         self._done: set[Address] = set()
         self._arrivals = Arrivals(store, lambda: self.clock())
         self.again: Counter[str] = Counter()
-        """How often jobs were begun again in this run, by cause: nothing that is held against a student."""
+        """How often jobs were restarted in this run, by cause. Restarts do not count as failures."""
         self._tries: dict[Address, int] = {}
         self._others: dict[str, Stage] = {}
         """Wanted by no open trial: stages that were lost, and twins."""
@@ -146,14 +146,14 @@ class Study:
                 self._arrivals.wait_for(job)
 
     def lost(self, job: Job, cause: str) -> None:
-        """A job's worker was lost, or the job must be begun in another way: it is ready again."""
+        """The job's worker died, or the job must restart in another mode: it is ready again."""
         with self._controls():
             self._spent.end(job)
             self.again[cause] += 1
             self.jobs.ended(job, done=False)
 
     def awaits(self) -> bool:
-        """Whether the result of a job that is done is not to be seen yet."""
+        """Whether the result of a finished job is not visible in the store yet."""
         return bool(self._arrivals)
 
     def finished(self) -> bool:
@@ -204,13 +204,13 @@ class Study:
             self._refuse_many_failures()
 
     def _refuse_many_failures(self) -> None:
-        """Raises StudyError where so many trials fail that the search would go on for nothing."""
+        """Raises StudyError if so many trials failed that it is pointless to continue."""
         failed, done, limit = self.trials.counted_failed, self.trials.counted_done, self.spec.search.tolerate_failures
         if failed >= FEW_FAILURES and failed > limit * done:
             count, reason = grouped_failures(self.rows())[0]
             raise StudyError(
-                f"{failed} of {done} finished trials failed, more than search.tolerate_failures: {limit:g} allows; "
-                f"{count} of them like this: {reason}. Mend that, then give the same command with --retry-failed, or raise "
+                f"{failed} of {done} finished trials failed, more than search.tolerate_failures ({limit:g}) allows. The most "
+                f"common reason ({count} of them): {reason}. Fix it, then give the same command with --retry-failed, or raise "
                 "search.tolerate_failures"
             )
 
@@ -338,7 +338,7 @@ class Study:
         return max(0.0, share * self.seconds(job) - self._spent.since(job))
 
     def spent(self) -> dict[str, Any]:
-        """Where the time of this run went, in seconds, and how often jobs were begun again, by cause."""
+        """Where the time of this run went, in seconds, and how often jobs were restarted, by cause."""
         return self._spent.facts(self.workers) | {"again": dict(self.again)}
 
     # What was found

@@ -227,9 +227,9 @@ def counted(rows: Sequence[Row]) -> list[Row]:
 
 
 def grouped_failures(rows: Sequence[Row]) -> list[tuple[int, str]]:
-    """How many of the trials that count failed for one reason, and that reason of the first of them, the most frequent first.
+    """(count, reason) for each group of failed trials, the largest group first; the reason is that of the first trial.
 
-    Reasons that differ only in numbers, names of networks, and places are one.
+    Reasons that differ only in numbers, network names and paths form one group.
     """
     groups: dict[str, list[str]] = {}
     for row in counted(rows):
