@@ -15,10 +15,9 @@ from pathlib import Path
 from paired import accuracies, difference, train_all
 
 from autodistill.spec import Stage, describe, twin
-from autodistill.store import Store
 from autodistill.study.folder import Folder
-from autodistill.study.record import Record
-from autodistill.study.tables import frontier, network_of, rows
+from autodistill.study.opened import opened
+from autodistill.study.tables import Stages, frontier
 
 
 def main() -> None:
@@ -28,23 +27,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    folder = Folder(given.study)
-    spec = folder.read()
-    record = Record(folder.database, spec)
-    store = Store(folder.path / record.facts()["store"])
-    networks = [network_of(store, row["stage"]) for row in frontier(rows(spec, store, record))]
-    record.close()
+    with Folder(given.study) as folder:
+        compare(folder, given)
+
+
+def compare(folder: Folder, given: argparse.Namespace) -> None:
+    with opened(folder) as study:
+        store, stages = study.store, Stages(study.store)
+        networks = [stages.network(row["stage"]) for row in frontier(study.rows(stages))]
     taught = [one for one in networks if isinstance(one, Stage) and one.teachers]
     chosen = taught[:: max(1, len(taught) // given.members)][: given.members]
     arms = [[one.model_copy(update={"seed": seed}) for seed in range(1, given.seeds + 1)] for one in chosen]
-    twins = [[twin(one) for one in stages] for stages in arms]
-    train_all(store, [one for stages in (*arms, *twins) for one in stages], given.workers)
+    twins = [[twin(one) for one in arm] for arm in arms]
+    train_all(store, [one for arm in (*arms, *twins) for one in arm], given.workers)
     print("| student | params | n | from labels | distilled | gain (95 %) |\n|---|---|---|---|---|---|")
-    for stages, others in zip(arms, twins, strict=True):
-        found, labels = accuracies(store, stages), accuracies(store, others)
-        params = store.record("stages", stages[0].key())["measurement"]["params"]
+    for arm, others in zip(arms, twins, strict=True):
+        found, labels = accuracies(store, arm), accuracies(store, others)
+        params = stages.measured(arm[0].key())["params"]
         means = f"{statistics.mean(labels):.2f} | {statistics.mean(found):.2f}"
-        print(f"| {describe(stages[0].architecture)} | {params:,} | {len(found)} | {means} | {difference(found, labels)} |")
+        print(f"| {describe(arm[0].architecture)} | {params:,} | {len(found)} | {means} | {difference(found, labels)} |")
 
 
 if __name__ == "__main__":

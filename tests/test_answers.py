@@ -233,7 +233,7 @@ def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
     assert (found["wanted"]["retain"], found["wanted"]["params"]) == (0.95, 5000)
     assert sentence(found).startswith("Ship: student1 with 200 params has at least 95 % of the teacher's accuracy")
     found = smallest(confirmed(rights(700, 800), rights(990)[0]), Wanted())
-    assert sentence(found).startswith("Do not ship: no student can be said")
+    assert sentence(found).startswith("Do not ship: no student is shown to have 95 %")
 
 
 def test_what_would_hold_instead_is_the_highest_target_that_passes() -> None:

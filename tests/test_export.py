@@ -380,6 +380,7 @@ def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp
     assert {path.name for path in to.iterdir()} == FILES and not draft.exists()
 
 
+@pytest.mark.slow
 def test_two_exports_to_one_folder_leave_one_whole(study: Folder, tmp_path: Path) -> None:
     """The later one is told so, whether it comes while the other writes or just after."""
     to = tmp_path / "out"

@@ -31,7 +31,7 @@ from autodistill.text import failures
 
 from .test_search import written
 
-RUNNERS = ["serial", pytest.param("ray", marks=pytest.mark.ray)]
+RUNNERS = ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
 RECIPE = Recipe(epochs=1, batch_size=32, learning_rate=0.01, precision="float32")
 LABELS = Objective(ce=CrossEntropy(weight=1.0))
 GOOD = 4
@@ -203,13 +203,14 @@ def test_a_stage_that_runs_out_of_memory_is_tried_once_more(tiny: Callable[..., 
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_stage_that_crashes_fast_kernels_is_trained_in_safe_mode(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     found = done(plan(tiny(), tmp_path, "onednn"), "ray")
     assert not found.failures and found.again == {"crash": 1} and safe_mode(found.store).count(True) == 1
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(("kind", "name"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV")])
+@pytest.mark.parametrize(("kind", "name"), [("abort", "SIGABRT"), pytest.param("segfault", "SIGSEGV", marks=pytest.mark.slow)])
 def test_a_stage_that_crashes_twice_fails_with_the_signal_and_the_place_of_the_rest(
     tiny: Callable[..., Spec], tmp_path: Path, kind: str, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +224,7 @@ def test_a_stage_that_crashes_twice_fails_with_the_signal_and_the_place_of_the_r
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_worker_that_leaves_once_is_nothing_of_its_stage(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     found = done(plan(tiny(), tmp_path / "store", "leave", once=tmp_path / "once"), "ray")
     assert not found.failures and found.again == {"gone": 1} and not any(safe_mode(found.store))

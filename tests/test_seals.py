@@ -286,7 +286,7 @@ def ask_all(study: Path, capsys: pytest.CaptureFixture[str], *said: str, code: i
     ("old", "new", "said"),
     [
         ("objectives: [accuracy, params]", "objectives: [accuracy, macs]", "search.objectives was ['accuracy', 'params']"),
-        ("study: tiny", "study: tinz", "of the study 'tiny'"),
+        ("study: tiny", "study: tinz", "contains the study 'tiny'"),
         ("trials: 6", "trials: 7", "search.trials was 6, is 7"),
     ],
 )

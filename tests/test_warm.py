@@ -435,7 +435,9 @@ def test_failed_trials_are_forgotten(tiny: Callable[..., Spec], run: Callable[..
     assert len(kept(new)) == 6 and all(trial.state == "complete" for trial in kept(new))
 
 
-@pytest.mark.parametrize("at", ["adding", "deciding", "replacing", "spec"])
+@pytest.mark.parametrize(
+    "at", ["deciding", *(pytest.param(at, marks=pytest.mark.slow) for at in ("adding", "replacing", "spec"))]
+)
 def test_a_kill_while_a_study_changes_loses_nothing(
     tiny: Callable[..., Spec], run: Callable[..., Study], tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

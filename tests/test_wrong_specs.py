@@ -339,7 +339,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("seed: 0\ntask", f"seed: {10**400}\ntask", "seed", ("1000", "give 1000000000000000000 or less")),
     ("threads: 1", "threads: 2147483648", "resources.threads", ("2147483648", "give 1024 or less")),
     ("cpus: 1", "cpus: 1e-9", "resources.cpus", ("1e-09", "give 0.1 or more")),
-    ("gpus: 0", "gpus: 1e-9", "resources.gpus", ("1e-09", "a share from 0.01 to 1")),
+    ("gpus: 0", "gpus: 1e-9", "resources.gpus", ("1e-09", "a fraction from 0.01 to 1")),
     ("gpus: 0", "gpus: 1.5", "resources.gpus", ("1.5", "a whole number of GPUs")),
     ("1 MB", f"{10**30}", "resources.cache_limit", ("give 1000000000000000000 or less",)),
     ("1 MB", f"{'9' * 400} GB", "resources.cache_limit", ("20 GB",)),
