@@ -6,8 +6,9 @@
     <root>/partial/<key>                   what a stage in training goes on from
 
 A folder counts only when its record is there, so anything may be killed at any time. No folder is renamed. Of two that
-race for one key the first record stands and the other attempt is removed. Kinds are `stages` (whose record is called
-stage.json), `outputs` and `data`. A partial is only a saving: what is damaged counts as not there. Keys are sha256 in
+race for one key the first record stands and the other attempt is removed (on a file system without hard links it may be
+the second record that stands; both describe a complete attempt). Kinds are `stages` (whose record is called stage.json),
+`outputs` and `data`. A partial is only a saving: what is damaged counts as not there. Keys are sha256 in
 hexadecimal: anything with another name, and anything that is not a folder, is not part of the store and is left alone.
 """
 
