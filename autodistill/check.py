@@ -19,7 +19,9 @@ from .prepare import load_data, own_of, space_of
 from .runners import check_cpus, cores
 from .space import Space
 from .spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
+from .spec.search import ALL
 from .store import Store
+from .study.region import region_of
 
 TIMED = 5
 IN_TRAINING = 4
@@ -37,8 +39,10 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
         store = Store(scratch)
         space = space_of(spec, splits, store)
-        found = facts(space, splits, own_of(spec, splits, store))
+        own = own_of(spec, splits, store)
+        found = facts(space, splits, own)
         found["dark"] = [_dark(store, spec, teacher) for teacher in space.teachers]
+        found["region"] = _region(space, splits, found["dark"][0], own)
         if timed and (large := _too_large(space)):
             found["cautions"].append(large)
         elif timed and (not spec.resources.gpus or torch.cuda.is_available()):
@@ -67,6 +71,24 @@ def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, 
     return None
 
 
+def _region(space: Space, splits: Splits, dark: dict[str, Any] | None, own: Checkpoint | None) -> dict[str, Any]:
+    """The region of interest; its accuracy is None as long as it depends on a teacher that is not trained yet."""
+    search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)._asdict()
+    known = dark is not None or search.target is not None or search.region == ALL
+    region = region_of(
+        search,
+        chance=splits.chance,
+        teacher=teacher | {"accuracy": dark["accuracy"] if dark else 1.0, "n": len(splits.validation)},
+        incumbent=space.sizes(own.architecture)._asdict() if own else None,
+    )
+    return {
+        "region": search.region,
+        "target": search.target,
+        "accuracy": region.floor if known else None,
+        "below": dict(region.below),
+    }
+
+
 def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[str, float]:
     """Seconds of training in all, from a few timed steps of the teachers, the ladder and some students."""
     architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
@@ -83,9 +105,11 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     rungs = [_seconds(space, store, splits, rung, space.spec.assistants.recipe) for rung in space.ladder]
     each = sum(rungs) / max(1, len(rungs))
     shared = each * space.assistant_stages()
+    found = {"teacher": teacher, "assistant_each": each, "student_each": student}
+    if space.spec.search.trials is None:
+        return found
     students = space.spec.search.trials * (1 + GUARDED * space.spec.search.guard) * student
-    total = teacher + (shared + students) / workers
-    return {"teacher": teacher, "assistant_each": each, "student_each": student, "total": total}
+    return found | {"total": teacher + (shared + students) / workers}
 
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:

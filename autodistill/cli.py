@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -193,11 +192,12 @@ def _takes_wanted(one: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
-    """Seconds of a time such as 90s, 30m or 1.5h."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if found is None or not float(found[1]) > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give such as 90s, 30m or 1.5h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+    from .spec.value import seconds_of
+
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _takes_export(one: argparse.ArgumentParser) -> None:
@@ -222,11 +222,14 @@ def _takes_chain(one: argparse.ArgumentParser) -> None:
 
 def _takes_bench(one: argparse.ArgumentParser) -> None:
     one.add_argument("table", metavar="TABLE", help="a CSV file: columns of parameters, params, accuracies; see the README")
-    one.add_argument("--strategies", default="gain,tpe,nsga2,random", metavar="A,B", help="samplers, or sampler+halving")
+    one.add_argument(
+        "--strategies", default="gain,tpe,nsga2,random", metavar="A,B", help="samplers, with +halving or +all after them"
+    )
     one.add_argument("--seeds", type=int, default=50, metavar="N", help="replays of each strategy")
     one.add_argument("--workers", type=int, default=1, metavar="N", help="simulated workers")
     one.add_argument("--trials", type=int, metavar="N", help="of a search (default: one for each configuration of the table)")
     one.add_argument("--target", type=float, metavar="SHARE", help="search the smallest student of this accuracy, such as 0.7")
     one.add_argument("--accuracy", metavar="COLUMN", help="the column of accuracies (default: raw_1, raw_2, ... by epoch)")
     one.add_argument("--chance", type=float, default=0.0, metavar="SHARE", help="the accuracy of who guesses")
+    one.add_argument("--teacher", type=float, metavar="SHARE", help="the teacher's accuracy (default: the table's best)")
     one.add_argument("--out", metavar="DIR", help="write curves.csv, curves.png and summary.json here")

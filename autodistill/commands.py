@@ -48,7 +48,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         runner.begin()  # takes as long as what is imported below
     from .driver import Options, search
     from .report import summary
-    from .text import failures, frontier_table, remarks
+    from .text import failures, frontier_table, headline, remarks
 
     options = Options(
         store=arguments.store,
@@ -66,6 +66,8 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     )
     found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
     for line in failures(found):
+        console.print(line, soft_wrap=True)
+    for line in headline(found):
         console.print(line, soft_wrap=True)
     console.print(frontier_table(found))
     for line in remarks(found):
@@ -190,7 +192,7 @@ def bench(arguments: argparse.Namespace, console: Console) -> Result:
 
     asked = Asked(
         strategies=arguments.strategies.split(","),
-        **{name: getattr(arguments, name) for name in ("seeds", "workers", "trials", "target", "chance")},
+        **{name: getattr(arguments, name) for name in ("seeds", "workers", "trials", "target", "chance", "teacher")},
     )
     table = Table.read(Path(arguments.table), arguments.accuracy)
     found = bench(table, asked, None if arguments.out is None else Path(arguments.out))

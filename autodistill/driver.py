@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from .study.older import Older, begin
 from .study.opened import opened
 from .study.record import Record
 from .study.schedule import Study
-from .study.sizewise import ahead
+from .study.sizewise import informed
 
 PICTURE_SECONDS = 30.0
 TABLE_SECONDS = 2.0
@@ -224,11 +225,19 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
         runner.run(study, after, progress.say)
     if not study.finished():
         raise StudyError("the runner ended before the study did; give the same command again to go on")
-    study.record.note("outlook", ahead(study.spec.search, study.space, study.record.trials, study.counted_done(), study.chance))
+    _note_model(study)
     pen.draw(picture=True)
     study.record.note("drawn", study.told())
     if study.ended is not None:
         progress.say(study.ended)
+
+
+def _note_model(study: Study) -> None:
+    """What the model says at the end: of each student that was measured, and of more trials."""
+    sampler = informed(study.spec.search, study.space, study.record.trials, study.region)
+    found = sampler.outlook(math.ceil(study.counted_done() / 2), study.space.feasible)
+    study.record.note("outlook", found and found._asdict())
+    study.record.note("posterior", sampler.posterior())
 
 
 def _check(study: Study) -> None:

@@ -112,10 +112,10 @@ def _check_ladder(space: Space) -> None:
             )
 
 
-def _stages(space: Space) -> dict[str, int]:
+def _stages(space: Space) -> dict[str, int | None]:
     shared = sum(isinstance(teacher, Stage) for teacher in space.teachers) + space.assistant_stages()
     trials = space.spec.search.trials
-    return {"most": shared + trials, "shared": shared, "twins": trials if space.spec.search.guard else 0}
+    return {"most": trials and shared + trials, "shared": shared, "twins": int(space.spec.search.guard)}
 
 
 def _sized(space: Space, architecture: Any) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _ways(space: Space) -> int:
     """In how many ways students may ask for a teacher's outputs: no more than there are trials."""
     found = domains(space.spec.student.recipe)
     counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in ASKED)]
-    return int(min(space.spec.search.trials, math.prod(counts)))
+    return int(min(space.spec.search.most(), math.prod(counts)))
 
 
 def _bytes_a_sample(recipe: Recipe, classes: int) -> int:

@@ -42,8 +42,9 @@ class Progress:
         self.console.print(Text(text), soft_wrap=True)
 
     def update(self, study: Study, found: list[Row]) -> None:
-        done, of = study.counted_done(), study.spec.search.trials
-        self.stages = f"trials {done}/{of}, stages trained {len(study.trained)}, reused {study.reused()}"
+        of = study.spec.search.trials
+        done = study.counted_done() if of is None else f"{study.counted_done()}/{of}"
+        self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
         left = study.seconds_left()
         self.left = "; twins of the frontier learn from labels" if study.guarding() else ""
         self.left += "" if left is None else f", {clock(left)} left"

@@ -27,17 +27,21 @@ def clock(seconds: float) -> str:
 
 
 def frontier_table(found: Facts) -> Table:
-    """The frontier of a study's summary, the smallest student first, the teacher last."""
-    title = f"{found['study']}: the frontier of validation accuracy and size; last, the teacher"
+    """The frontier of a study's summary in its region of interest, the smallest student first, the teacher last.
+
+    Where the region is empty, the members outside it are in gray.
+    """
+    title = f"{found['study']}: the frontier of validation accuracy and size {_within(found['region'])}; last, the teacher"
     table = Table(title=title, title_justify="left")
-    for name in ("params", "accuracy", "95 % interval", "from labels", "of teacher", "smaller", "seconds"):
+    for name in ("params", "accuracy", "95 % interval", "expected", "from labels", "of teacher", "smaller", "seconds"):
         table.add_column(name, justify="right")
     for name in ("role", "chain below the teacher", "stage"):
         table.add_column(name, overflow="fold")
-    for row in found["frontier"]:
+    inside = [row for row in found["frontier"] if row["inside"]]
+    for row in inside or found["frontier"]:
         below = row["chain"].split(" > ", 1)[-1]
-        table.add_row(*_numbers(row), row["role"], below, row["stage"][:8])
-    unknown = {"from_labels": None, "worse_than_labels": None}
+        table.add_row(*_numbers(row), row["role"], below, row["stage"][:8], style=None if row["inside"] else "dim")
+    unknown = {"from_labels": None, "worse_than_labels": None, "expected": None}
     if found["own"] is not None:
         table.add_row(*_numbers(found["own"] | unknown), "own", "", found["own"]["stage"][:8], style="bold")
     teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0} | unknown
@@ -89,6 +93,39 @@ def _gain(one: Facts | None) -> str:
     return f"({gain['mean']:+.1%})" if is_noise else f"{gain['mean']:+.1%}"
 
 
+def _within(region: Facts) -> str:
+    if region["everything"]:
+        return "of all students"
+    below = f" and fewer than {region['below']['params']:,} params" if "params" in region["below"] else ""
+    return f"from {region['accuracy']:.1%} on{below}"
+
+
+def headline(found: Facts) -> list[str]:
+    """The smallest student at some shares of the teacher's accuracy."""
+    lines = []
+    for one in found["headline"]:
+        start = f"{one['of_teacher']:.0%} of the teacher's accuracy"
+        if one["stage"] is None:
+            lines.append(f"{start}: no student")
+            continue
+        how = f"{one['params']:,} params, {one['compression']:.1f} times smaller ({one['accuracy']:.1%}, {one['architecture']})"
+        lines.append(f"{start}: {how}")
+    return lines
+
+
+def outside(found: Facts) -> list[str]:
+    """The members of the frontier that the table leaves out."""
+    rows = [row for row in found["frontier"] if not row["inside"]]
+    if not rows or found["region"]["everything"]:
+        return []
+    if len(rows) == len(found["frontier"]):
+        return ["no student is in the region of interest; those above are outside it, and were not compared with labels alone"]
+    low, high = min(row["accuracy"] for row in rows), max(row["accuracy"] for row in rows)
+    what = "1 member" if len(rows) == 1 else f"{len(rows)} members"
+    many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
+    return [f"{what} of the frontier outside the region of interest ({many}) not shown and not compared: see frontier.csv"]
+
+
 def failures(found: Facts) -> list[str]:
     """How many trials failed and why; printed first."""
     failed, ended = found["trials"]["failed"], sum(found["trials"].values())
@@ -120,6 +157,7 @@ def remarks(found: Facts) -> list[str]:
             f"{WORSE} did worse on the validation samples than the same student trained from labels, with the same seed "
             f"(params {', '.join(worse)}): there, distillation may not pay"
         )
+    lines += outside(found)
     lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
@@ -181,7 +219,8 @@ def _own(own: Facts) -> str:
 def ahead(outlook: Facts) -> str:
     """What more trials would buy."""
     band = f"{outlook['low']:.1%} to {outlook['high']:.1%}"
-    return f"{outlook['trials']} more trials would add an expected {outlook['mean']:.1%} of hypervolume (80 % band: {band})"
+    what = "of hypervolume in the region of interest"
+    return f"{outlook['trials']} more trials would add an expected {outlook['mean']:.1%} {what} (80 % band: {band})"
 
 
 def _numbers(row: Facts) -> list[str]:
@@ -189,6 +228,7 @@ def _numbers(row: Facts) -> list[str]:
         f"{row['params']:,}",
         f"{row['accuracy']:.1%}{f' {WORSE}' if row['worse_than_labels'] else ''}",
         f"{row['low']:.1%} - {row['high']:.1%}",
+        "" if row["expected"] is None else f"{row['expected']:.1%} \u00b1 {row['expected_deviation']:.1%}",
         "" if row["from_labels"] is None else f"{row['from_labels']:.1%}",
         f"{row['of_teacher']:.1%}",
         f"{row['compression']:.1f}x",
@@ -205,10 +245,9 @@ def checked(found: Facts, workers: int) -> str:
         f"study        {found['study']}",
         f"students     {count['count']:,} architectures{'' if count['all'] else ' in a sample of the space'}"
         f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
+        *(_region(found["region"], data["chance"]) if "region" in found else ()),
         _first(found["first"]),
-        f"stages       at most {found['stages']['most']} trained, {found['stages']['shared']} of them shared "
-        "(teacher and assistants)"
-        + (", and a twin from labels of each that ends on the frontier" * (found["stages"]["twins"] > 0)),
+        _stages(found["stages"]),
         *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
         *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
         f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",
@@ -222,6 +261,12 @@ def checked(found: Facts, workers: int) -> str:
     said = [line for dark in found.get("dark", []) for line in knowledge(dark)]
     said += [f"warning      {text}" for text in found["cautions"]]
     return "\n".join([*lines, *said, *_times(found.get("seconds"), workers)])
+
+
+def _stages(found: Facts) -> str:
+    most = "as many as time or gain allow" if found["most"] is None else f"at most {found['most']} trained"
+    twins = ", and a twin from labels of each that ends on the frontier in the region" if found["twins"] else ""
+    return f"stages       {most}, {found['shared']} of them shared (teacher and assistants){twins}"
 
 
 def knowledge(dark: Facts | None) -> list[str]:
@@ -259,7 +304,22 @@ def _held(data: Facts) -> str:
 
 def _first(first: list[Facts]) -> str:
     names = ", ".join(f"{one['architecture']} ({one['params']:,})" for one in first[:5])
-    return f"first        {names or 'what the sampler proposes'}{f' and {len(first) - 5} more' if len(first) > 5 else ''}"
+    more = f" and {len(first) - 5} more" if len(first) > 5 else ""
+    names += f"{more}, then " if first else ""
+    return f"first        {names}students predicted to reach the region of interest"
+
+
+def _region(found: Facts, chance: float) -> list[str]:
+    """Where students are looked for."""
+    if found["region"] == "all":
+        return ["region       everywhere (search.region: all)"]
+    below = f"fewer than {found['below']['params']:,} params" if "params" in found["below"] else "any size"
+    top = "the teacher" if found["target"] is None else f"the target ({found['target']:.1%})"
+    way = f"{100 * found['region']:g} % of the way from the majority class ({chance:.1%}) to {top}"
+    if found["target"] is not None:
+        way = f"halfway between {way} and the target"
+    known = "" if found["accuracy"] is None else f"{found['accuracy']:.1%}, "
+    return [f"region       accuracy of at least {known}{way}; {below}"]
 
 
 def _unlabelled(data: Facts) -> str:
@@ -282,6 +342,8 @@ def _times(seconds: Facts | None, workers: int) -> list[str]:
         for name, key in (("teacher", "teacher"), ("each assistant", "assistant_each"), ("each student", "student_each"))
         if seconds[key]
     )
+    if "total" not in seconds:
+        return [f"time         until search.time or search.stop: {parts}"]
     total = f"about {clock(seconds['total'])} of training on {workers} worker{'s' * (workers > 1)} of this machine"
     return [f"time         {total}, and some 20 s to start: {parts}"]
 

@@ -63,7 +63,7 @@ def _note(folder: Folder, question: dict[str, Any]) -> None:
 def _put_back(folder: Folder, before: Spec) -> None:
     with folder, opened(folder) as study:
         ended = sum(counts(trial) and trial.state != "running" for trial in study.record.trials)
-        trials = max(before.search.trials, ended)
+        trials = before.search.trials and max(before.search.trials, ended)
         spec = before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})})
         folder.claim(spec, study.record)
 
@@ -89,7 +89,7 @@ class Until:
         if done == self._seen:
             return None
         self._seen = done
-        left = smaller(study.spec.search, study.space, study.record.trials, study.chance)
+        left = smaller(study.spec.search, study.space, study.record.trials, study.region)
         if left is None or left > CERTAIN:
             return None
         return f"no smaller student that was considered is likely to reach the target: each with {left:.1%} at most"
@@ -112,7 +112,9 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
     search = spec.search.model_copy(
         update={
             "target": min(target, 0.9999),
-            "trials": min(spec.search.trials + MANY, MOST),
+            "trials": min(spec.search.most() + MANY, MOST),
+            "time": None,
+            "stop": None,
             "limits": spec.search.limits.model_copy(update=limits),
             "sampler": "gain",
         }

@@ -31,7 +31,7 @@ DOCUMENT: dict[str, Any] = {
         "objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
         "recipe": RECIPE,
     },
-    "search": {"trials": 6, "seed": 0, "guard": False, "halving": False},
+    "search": {"trials": 6, "seed": 0, "guard": False, "halving": False, "region": "all"},
     "resources": {"gpus": 0},
 }
 

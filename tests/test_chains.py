@@ -492,7 +492,7 @@ def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.
     assert "holds no study" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["chain", str(tmp_path / "none.yaml"), "--student", STUDENT, "--time", "soon"])
-    assert "'soon' is no time" in capsys.readouterr().err
+    assert "'soon' is not a duration" in capsys.readouterr().err
 
 
 def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_path: Path) -> None:

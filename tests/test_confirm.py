@@ -261,19 +261,24 @@ def _fails() -> Any:
     return "out of luck"
 
 
-def test_candidates_are_the_frontier_and_what_is_within_one_standard_error(searched: Folder) -> None:
+def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: Folder) -> None:
+    """Those outside the region of interest stand as they were searched."""
     store = Store(searched.path / "store")
     spec, _ = load_data(searched.read(), cuda=False)
     found = json.loads((searched.path / "frontier.json").read_text())
     teacher = network_of(store, found["teacher"]["stage"])
-    stages = Stages(store)
-    base = {"role": "student", "state": "complete"}
-    keys = [row["stage"] for row in found["frontier"]]
-    rows = [base | {"stage": keys[0], "params": 100, "accuracy": 0.9, "frontier": True}]
-    others = zip(keys[1:3], (0.88, 0.5), (101, 102), strict=True)
-    rows += [base | {"stage": key, "params": size, "accuracy": each, "frontier": False} for key, each, size in others]
-    wanted = candidates(spec, rows, stages, [teacher], seeds=1)  # sqrt(0.9 * 0.1 / 80) = 0.034
-    assert [one.row["stage"] for one in wanted] == keys[:2]
+    key = found["frontier"][-1]["stage"]
+    base = {"role": "student", "state": "complete", "accuracy": 0.9, "stage": key}
+    columns = ("stage", "frontier", "inside", "frontier_probability")
+    others = [(key, True, True, 1.0), ("a", False, True, 0.05), ("b", False, True, None), ("c", False, False, 0.9)]
+    rows = [base | {"params": 100 + place} | dict(zip(columns, one, strict=True)) for place, one in enumerate(others)]
+    assert [one.row["params"] for one in candidates(spec, rows, Stages(store), [teacher], seeds=1)] == [100]
+    likely = base | {"params": 99, "stage": found["frontier"][0]["stage"], "frontier": False, "inside": True}
+    outside = base | {"params": 50, "stage": found["frontier"][0]["stage"], "frontier": True, "inside": False}
+    for extra, fresh in ((likely | {"frontier_probability": 0.11}, 1), (outside | {"frontier_probability": None}, 0)):
+        wanted = candidates(spec, [*rows, extra], Stages(store), [teacher], seeds=1)
+        assert [one.row["params"] for one in wanted] == [extra["params"], 100]
+        assert len(wanted[0].fresh) == fresh and len(wanted[1].fresh) == 1
 
 
 def test_folders_without_a_study_are_refused(tmp_path: Path) -> None:
@@ -423,7 +428,7 @@ def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path
 def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["smallest", "somewhere", f"--within={given}"])
-    assert "give such as 90s, 30m or 1.5h" in capsys.readouterr().err
+    assert "give one such as 90s, 30m, 1.5h or 2d" in capsys.readouterr().err
 
 
 def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: Folder) -> None:

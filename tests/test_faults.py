@@ -25,8 +25,8 @@ from autodistill.runners.marks import Mark, Process
 from autodistill.runners.room import private_folder, room
 from autodistill.spec import MLP, CrossEntropy, Imported, Objective, Recipe, Spec, Stage, StudyError
 from autodistill.store import Store
+from autodistill.study.failures import grouped
 from autodistill.study.plan import Plan
-from autodistill.study.tables import grouped_failures
 from autodistill.text import failures
 
 from .test_search import written
@@ -378,7 +378,7 @@ def test_few_failures_are_said_first_and_grouped_by_reason(tiny: Callable[..., S
     spec = tiny(student__recipe=recipe, search__trials=12, search__sampler="random", search__tolerate_failures=1.0)
     study = search(spec, out=tmp_path / "out", runner="serial")
     found = summary(study.spec, study.rows(), study.chance)
-    groups = grouped_failures(study.rows())
+    groups = grouped(study.rows())
     assert len(groups) == 1 and groups[0][0] == found["trials"]["failed"] > 1
     first, second = failures(found)
     assert first.startswith(f"{groups[0][0]} of 12 trials failed") and "lower the learning rate" in second

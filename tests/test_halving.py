@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from autodistill import pareto
 from autodistill.halving import Reached, goes_on, net, ranks_of
 from autodistill.spec.search import Halving, Search
+from autodistill.study.region import Region
 from autodistill.study.rungs import Rungs
 
 COSTS = st.integers(2, 3).flatmap(
@@ -156,10 +157,11 @@ def test_a_rung_is_a_share_whatever_the_epochs() -> None:
 
 
 SIZES = {"params": 100}
+EVERYWHERE = Region(floor=0.0, samples=100, below={}, everything=True)
 
 
 def rungs(**halving: float) -> Rungs:
-    return Rungs(Search.model_validate({"trials": 4, "halving": halving}))
+    return Rungs(Search.model_validate({"trials": 4, "halving": halving}), lambda: EVERYWHERE)
 
 
 def test_half_a_training_is_not_compared_with_a_quarter() -> None:

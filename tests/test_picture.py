@@ -17,12 +17,13 @@ from autodistill.report.picture import draw, short, size_ticks
 
 
 def row(
-    role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1", worse=False
-):
+    role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1", worse=False,
+    inside=True,
+):  # fmt: skip
     low, high = max(accuracy - 0.04, 0.0), min(accuracy + 0.04, 1.0)
     sizes = {"params": params, "macs": 60 * params, "bytes": 4 * params}
     return {
-        "role": role, "accuracy": accuracy, "low": low, "high": high, "frontier": frontier,
+        "role": role, "accuracy": accuracy, "low": low, "high": high, "frontier": frontier, "inside": inside,
         "architecture": architecture, "state": state, "worse_than_labels": worse, **sizes,
     }  # fmt: skip
 
@@ -65,11 +66,22 @@ REGIMES = {
 }
 
 
-def figure(rows, size="params"):
+def figure(rows, size="params", floor=None):
     with matplotlib.style.context(picture.STYLE, after_reset=True):
-        drawn = picture._figure([picture._point(item, size, 0) for item in rows], "title", size)
+        drawn = picture._figure([picture._point(item, size, 0) for item in rows], "title", size, floor)
         drawn.draw_without_rendering()
         return drawn
+
+
+def test_members_outside_the_region_are_gray_and_not_on_the_line():
+    rows = [TEACHER, row(params=900, accuracy=0.9, frontier=True), row(params=50, accuracy=0.87, frontier=True, inside=False)]
+    (axes,) = figure(rows, floor=0.88).axes
+    (line,) = [line for line in axes.lines if line.get_label() == "frontier"]
+    assert min(line.get_xdata()) == 900
+    names = axes.get_legend_handles_labels()[1]
+    assert "outside the region" in names
+    assert "region of interest" in [text.get_text() for text in axes.texts]
+    assert any(list(line.get_ydata()) == [88.0, 88.0] for line in axes.lines)
 
 
 def texts(drawn):

@@ -389,7 +389,7 @@ def test_a_kill_right_after_a_job_was_handed_out_loses_no_proposal(tiny: Callabl
 
 def test_what_is_told_of_a_trial_is_there_whole_or_not_at_all(tiny: Callable[..., Spec], folder: Path) -> None:
     one = open_study(tiny(), folder)
-    run(one, 3)
+    run(one, 2)
     trial = next(trial for trial in one.record.trials if trial.state == "running")
     with pytest.raises(TypeError):
         one.record.tell(trial, None, {"rungs": [[1, 0.5]], "reason": object()})

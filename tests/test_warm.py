@@ -22,7 +22,7 @@ from autodistill.space import Space
 from autodistill.spec import Spec, SpecError, StudyError, UsageError
 from autodistill.spec.domains import Choice, Int, Log, Uniform
 from autodistill.store import Store
-from autodistill.study.first import PUBLISHED, TEMPERATURES, completed, configurations, default
+from autodistill.study.first import PUBLISHED, TEMPERATURES, completed, configurations, default, defaults
 from autodistill.study.folder import Folder, dump
 from autodistill.study.record import Record, Trial
 from autodistill.study.schedule import Study
@@ -71,9 +71,9 @@ def test_defaults_are_published_values_or_middles() -> None:
     assert default("objective", Choice(options=({"ce": {"weight": 1.0}}, {"kd": {"weight": 1.0}}))) == 1
 
 
-def test_middle_smallest_and_largest_go_first(space: Callable[..., Space]) -> None:
+def test_without_a_region_middle_smallest_and_largest_go_first(space: Callable[..., Space]) -> None:
     made = space()
-    first = configurations(made)
+    first = defaults(made, None)
     assert [one.name for one in first] == ["default[0]", "default[1]", "default[2]"]
     sizes = [made.sizes(made.architecture(one.params)).params for one in first]
     everything = sorted(made.sizes(one).params for one in made.architectures()[0])
@@ -89,15 +89,10 @@ def test_middle_smallest_and_largest_go_first(space: Callable[..., Space]) -> No
 
 def test_defaults_stay_within_limits_and_have_the_assistants_that_are_asked_for(space: Callable[..., Space]) -> None:
     made = space(search={"trials": 4, "limits": {"params": 150}}, assistants__at_most=2, assistants__at_least=2)
-    first = configurations(made)
+    first = defaults(made, None)
     assert len(first) == 3 and all(made.feasible(one.params) and len(made.rungs(one.params)) == 2 for one in first)
     completed_middle = completed(made, {"objective.kd.temperature": 3.0})
     assert made.within_limits(made.architecture(completed_middle))
-
-
-def test_a_space_of_one_student_has_one_default(space: Callable[..., Space]) -> None:
-    made = space(student__architecture={"family": "mlp", "depth": 1, "width": 4}, assistants={"at_most": 0})
-    assert len(configurations(made)) == 1
 
 
 def test_one_assistant_halves_the_way_from_student_to_teacher(space: Callable[..., Space]) -> None:
@@ -132,9 +127,9 @@ def test_listed_configurations_are_the_first_trials_in_order(tiny: Callable[...,
 
 
 def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
-    plain = tiny(search={"trials": 7, "sampler": "random", "guard": False})
+    plain = tiny(search={"trials": 7, "sampler": "random", "guard": False, "region": "all"})
     listed = [{"architecture.width": 4}, {"architecture.width": 5, "architecture.depth": 2}]
-    more = tiny(search={"trials": 9, "sampler": "random", "guard": False, "enqueue": listed})
+    more = tiny(search={"trials": 9, "sampler": "random", "guard": False, "enqueue": listed, "region": "all"})
     proposed = [
         [t.params for t in asked(run(spec, name)) if "enqueued" not in t.facts] for spec, name in ((plain, "a"), (more, "b"))
     ]
@@ -209,8 +204,10 @@ def test_more_configurations_than_trials_are_refused(tiny: Callable[..., Spec]) 
 
 def test_check_says_what_is_tried_first(tiny: Callable[..., Spec]) -> None:
     found = check(tiny(search__enqueue=[{"architecture.width": 7, "architecture.depth": 2}]), timed=False)
-    assert found["first"][0]["name"] == "search.enqueue[0]" and len(found["first"]) == 4
-    assert "first        mlp depth=2 width=7 (179), " in checked(found, 1)
+    assert found["first"][0]["name"] == "search.enqueue[0]" and len(found["first"]) == 1
+    assert "first        mlp depth=2 width=7 (179), then students predicted to reach the region of interest" in checked(
+        found, 1
+    )
 
 
 def test_inside_a_choice_the_option_is_understood(space: Callable[..., Space]) -> None:

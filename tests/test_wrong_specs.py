@@ -284,7 +284,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("trials: 2", 'trials: "2"', "search.trials", ('"2"', "give a whole number")),
     ("trials: 2", "trials: 2.0", "search.trials", ("2.0", "give a whole number")),
     ("trials: 2", "trials: true", "search.trials", ("true", "give a whole number")),
-    ("trials: 2", "trials:", "search.trials", ("null", "give a whole number")),
+    ("trials: 2", "trials:", "search.trials", ("null", "give search.trials, search.time or search.stop")),
     ("study: tiny", "study: 7", "study", ("7", "give a text")),
     ("3e-3", "fast", "teacher.recipe.learning_rate", ('"fast"', "give a number")),
     ("3e-3", "true", "teacher.recipe.learning_rate", ("true", "give a number")),

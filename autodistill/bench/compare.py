@@ -19,6 +19,7 @@ from ..spec.search import Search
 from ..study.folder import replace
 from ..study.memory import Memory
 from ..study.record import Record
+from ..study.region import region_of
 from ..study.schedule import Study
 from ..study.tables import hypervolume
 from .curves import draw
@@ -26,7 +27,8 @@ from .fresh import Fresh
 from .table import Draw, Table
 
 SAMPLERS = get_args(Search.model_fields["sampler"].annotation)
-HALVING = "+halving"
+HALVING, EVERYWHERE = "halving", "all"
+"""What may follow a sampler's name, after a +: halving, and a region of interest that is everything."""
 NEARLY = 0.99
 POINTS = 120
 Points = Sequence[tuple[int, float]]
@@ -36,7 +38,8 @@ QUARTILES = {"median": 0.5, "q25": 0.25, "q75": 0.75}
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """`trials`: as many as the table has configurations unless given; `chance`: accuracy of who guesses.
+    """`trials`: as many as the table has configurations unless given; `chance`: accuracy of who guesses; `teacher`: accuracy
+    of the teacher, the best of the table unless given.
 
     `halving`: where it differs from the default, for the strategies that have it.
     """
@@ -47,6 +50,7 @@ class Asked:
     trials: int | None = None
     target: float | None = None
     chance: float = 0.0
+    teacher: float | None = None
     halving: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -69,15 +73,18 @@ NOTHING = Event(0.0, 0, 0.0, math.inf, False)
 def bench(table: Table, asked: Asked, out: Path | None = None) -> dict[str, Any]:
     """Replays each strategy from each seed; writes curves.csv, summary.json and curves.png into `out`.
 
-    A strategy is a sampler, or a sampler+halving. Seed k draws one training of each configuration, the same for all
-    strategies, which all evaluate as many. Raises UsageError.
+    A strategy is a sampler, perhaps with +halving or +all (a region of interest that is everything). Seed k draws one training
+    of each configuration, the same for all strategies, which all evaluate as many. Raises UsageError.
     """
     _check(table, asked)
-    runs = {name: [run(table.draw(seed), name, seed, asked) for seed in range(asked.seeds)] for name in asked.strategies}
+    runs = {
+        name: [run(table.draw(seed, asked.teacher), name, seed, asked) for seed in range(asked.seeds)]
+        for name in asked.strategies
+    }
     found = {
         "table": str(table.path),
         "configurations": len(table.students),
-        **{name: getattr(asked, name) for name in ("seeds", "workers", "target", "chance")},
+        **{name: getattr(asked, name) for name in ("seeds", "workers", "target", "chance", "teacher")},
         "strategies": {name: _summary(each) for name, each in runs.items()},
     }
     if out is not None:
@@ -91,13 +98,15 @@ def bench(table: Table, asked: Asked, out: Path | None = None) -> dict[str, Any]
 
 def _check(table: Table, asked: Asked) -> None:
     for name in asked.strategies:
-        if name.removesuffix(HALVING) not in SAMPLERS:
-            raise UsageError(f"--strategies {name}: give one of {', '.join(SAMPLERS)}, or one with {HALVING} after it")
-        if name.endswith(HALVING) and table.epochs == 1:
+        sampler, *more = name.split("+")
+        if sampler not in SAMPLERS or not {HALVING, EVERYWHERE}.issuperset(more):
+            given = f"give one of {', '.join(SAMPLERS)}, with +{HALVING} or +{EVERYWHERE} after it"
+            raise UsageError(f"--strategies {name}: {given}")
+        if HALVING in more and table.epochs == 1:
             raise UsageError(
-                f"--strategies {name}: {table.path} has one accuracy a student, none to halve by; leave out {HALVING}"
+                f"--strategies {name}: {table.path} has one accuracy a student, none to halve by; leave out +{HALVING}"
             )
-    for option, share in (("--target", asked.target), ("--chance", asked.chance)):
+    for option, share in (("--target", asked.target), ("--chance", asked.chance), ("--teacher", asked.teacher)):
         if share is not None and not 0 <= share <= 1:
             raise UsageError(f"{option} {share:g}: give a share from 0 to 1")
     if asked.seeds < 1 or asked.workers < 1 or (asked.trials is not None and asked.trials < 1):
@@ -106,17 +115,15 @@ def _check(table: Table, asked: Asked) -> None:
 
 def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
     """One search, and what it had come to whenever a trial ended."""
-    search: dict[str, Any] = {
-        "trials": asked.trials or len(drawn.students),
-        "sampler": strategy.removesuffix(HALVING),
-        "seed": seed,
-    }
-    search |= {"halving": dict(asked.halving) if strategy.endswith(HALVING) else False}
+    sampler, *more = strategy.split("+")
+    search: dict[str, Any] = {"trials": asked.trials or len(drawn.students), "sampler": sampler, "seed": seed}
+    search |= {"halving": dict(asked.halving) if HALVING in more else False}
+    search |= {"region": "all"} if EVERYWHERE in more else {}
     search |= {} if asked.target is None else {"target": asked.target}
     spec = drawn.spec(search)
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=asked.chance)
-    study.proposals = study.trials.proposals = Fresh(spec.search, space, drawn.everything(), chance=asked.chance)
+    study.proposals = study.trials.proposals = Fresh(spec.search, space, drawn.everything(), region=lambda: study.region)
     replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, spec, asked), list[Event]()
 
     def after() -> None:
@@ -130,17 +137,18 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
 
 
 class Score:
-    """Of some students of a draw, against all of it: by the hypervolume that a study reports, against twice the largest."""
+    """Of some students of a draw, against all of it: by the hypervolume in the region of interest that is the default."""
 
     def __init__(self, drawn: Draw, spec: Spec, asked: Asked) -> None:
-        self.spec, self.chance, self.target = spec, asked.chance, asked.target
-        self.teacher = {"role": "teacher", "state": "complete", "params": drawn.reference().params}
+        self.spec, self.target = spec, asked.target
+        plain = Search.model_validate({"trials": 1})
+        self.region = region_of(plain, chance=asked.chance, teacher=drawn.teacher())
         everything = [(one.sizes.params, one.accuracies[-1]) for one in drawn.students.values()]
         self.best, self.smallest = self.volume(everything), self.reaching(everything)
         if self.best <= 0:
             raise UsageError(
-                f"no student of the table is above --chance {asked.chance}, so there is no frontier to compare by; give the "
-                "accuracy of who guesses"
+                f"no student of the table is above {self.region.floor:.3f}, where the region of interest begins; give "
+                f"--chance, the accuracy of who guesses (it was {asked.chance:g}), or a lower --teacher"
             )
 
     def __call__(self, students: Points) -> tuple[float, float, bool]:
@@ -149,7 +157,7 @@ class Score:
 
     def volume(self, students: Points) -> float:
         rows = [{"role": "student", "state": "complete", "params": params, "accuracy": each} for params, each in students]
-        return float(hypervolume(self.spec, [self.teacher, *rows], self.chance)["value"])
+        return float(hypervolume(self.spec, rows, self.region)["value"])
 
     def reaching(self, students: Points) -> float:
         """Params of the smallest that reaches the target, inf where none does."""

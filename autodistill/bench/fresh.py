@@ -10,6 +10,7 @@ from ..space import Space
 from ..spec.search import Search
 from ..study.proposals import Proposals
 from ..study.record import Trial
+from ..study.region import Region
 from ..study.trials import REPEATS
 
 
@@ -21,13 +22,15 @@ class Fresh(Proposals):
     tried, one that was stopped goes on.
     """
 
-    def __init__(self, search: Search, space: Space, everything: Sequence[Mapping[str, Any]], *, chance: float) -> None:
+    def __init__(
+        self, search: Search, space: Space, everything: Sequence[Mapping[str, Any]], *, region: Callable[[], Region]
+    ) -> None:
         self.space = space
         self._left = {space.decode(params).key(): dict(params) for params in everything}
         self._stopped: dict[str, dict[str, Any]] = {}
         self._rng = random.Random(search.seed)
         self._repeated = 0
-        super().__init__(search, space, (), chance=chance)
+        super().__init__(search, space, (), region=region)
 
     def added(self, trial: Trial) -> None:
         self._left.pop(trial.facts["stage"], None)

@@ -26,6 +26,7 @@ FAR = 2
 """The hypervolume ends at so many times the largest student: where its teacher might stand."""
 MOST_BYTES, MOST_SIZE, MOST_SECONDS = 100_000_000, 10**14, 10**9
 """Upper limits for a file, for a student's params and macs, and for one training."""
+TEACHER_SAMPLES = 1000
 ABSENT = Sizes(10**15, 10**15, 10**15)
 
 
@@ -73,17 +74,18 @@ class Table:
         kept = {place: tuple(each) for place, each in students.items()}
         return cls(path=path, values=values, students=kept, epochs=len(epochs))
 
-    def draw(self, seed: int) -> Draw:
-        """One training of each configuration."""
+    def draw(self, seed: int, teacher: float | None = None) -> Draw:
+        """One training of each configuration; the `teacher` has the accuracy of the best of them unless given."""
         rng = np.random.default_rng(seed)
-        return Draw(self, {place: each[int(rng.integers(len(each)))] for place, each in self.students.items()})
+        return Draw(self, {place: each[int(rng.integers(len(each)))] for place, each in self.students.items()}, teacher)
 
 
 class Draw:
     """A table with one training of each configuration, as a search sees it."""
 
-    def __init__(self, table: Table, students: Mapping[Place, Student]) -> None:
+    def __init__(self, table: Table, students: Mapping[Place, Student], teacher: float | None = None) -> None:
         self.table, self.students = table, students
+        self._accuracy = teacher or max(one.accuracies[-1] for one in students.values())
 
     def spec(self, search: Mapping[str, Any]) -> Spec:
         """A study whose student is a row of the table; `search` is that part of a spec."""
@@ -111,6 +113,10 @@ class Draw:
     def reference(self) -> Sizes:
         return Sizes(*(FAR * max(size) for size in zip(*(one.sizes for one in self.students.values()), strict=True)))
 
+    def teacher(self) -> dict[str, Any]:
+        """The measurement of a teacher."""
+        return measurement(self._accuracy, self.reference()._asdict(), TEACHER_SAMPLES)
+
     def sizes(self, architecture: Value) -> Sizes:
         """Of what is not in the table: beyond the limits."""
         if getattr(architecture, "name", None) == "teacher":
@@ -130,7 +136,7 @@ class Draw:
         """What a training comes to. The teacher is there at once."""
         assert isinstance(job.network, Stage)
         if job.network.architecture.name == "teacher":  # type: ignore[union-attr]
-            return Answer(seconds=0.0, measurement=measurement(1.0, self.reference()._asdict(), 1000))
+            return Answer(seconds=0.0, measurement=self.teacher())
         one = self.students[self.place(job.network.architecture)]
         accuracies = dict(enumerate(one.accuracies, 1))
         told = measurement(one.accuracies[-1], one.sizes._asdict(), 10_000)

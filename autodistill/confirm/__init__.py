@@ -67,7 +67,7 @@ def confirm(
     force: bool = False,
     console: Console | None = None,
 ) -> Confirmed:
-    """Retrains the frontier of a study and what is within noise of it with fresh `seeds`, each beside its twins, then opens
+    """Retrains the frontier of a study and what may be on the true one with fresh `seeds`, each beside its twins, then opens
     the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
 
     What is there is reused. Raises StudyError where the split was opened before for other networks, unless `force` is given,
@@ -93,7 +93,7 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
     with opened(folder) as study:
         spec, splits = load_data(study.spec, cuda=cuda)
         space, stages, record = space_of(spec, splits, study.store), Stages(study.store), study.record
-        found = rows(spec, stages, record)
+        found = rows(spec, stages, record, splits.chance)
         told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
         looks = study.looks
     if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):

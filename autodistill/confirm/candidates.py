@@ -1,8 +1,7 @@
-"""What is confirmed: the frontier, what is within noise of it, and the twins of each, with fresh seeds."""
+"""What is confirmed: the frontier, what may be on the true one, and the twins of each, with fresh seeds."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,8 @@ from ..study.tables import Row, Stages, frontier
 from ..study.twins import FRESH, direct_of, longer, whole_time, with_seed
 
 Network = Stage | Checkpoint
+LIKELY = 0.1
+"""The probability of being on the true frontier above which a student that is not on the measured one is confirmed too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,33 +37,33 @@ class Candidate:
 
 
 def candidates(spec: Spec, found: Sequence[Row], stages: Stages, teachers: Sequence[Network], seeds: int) -> list[Candidate]:
-    """The smallest first. A network that came from outside cannot be trained again: it stands as it is."""
-    n = int(stages.measured(teachers[0].key())["n"])
-    rows = sorted([*frontier(found), *_within_noise(found, n)], key=lambda row: (row["params"], row["accuracy"]))
+    """The frontier, and what may be on the true one; the smallest first.
+
+    Only those in the region of interest are trained again, with their twins. Outside it, the network that was searched stands
+    as it is, and so does one that came from outside, which cannot be trained again.
+    """
+    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row["params"], row["accuracy"]))
     return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
 
 
-def _within_noise(found: Sequence[Row], n: int) -> list[Row]:
-    """Networks within one standard error of the best of at most their size, of `n` samples: the nearest, no more than the
-    frontier has members.
+def _may_be_members(found: Sequence[Row]) -> list[Row]:
+    """Students in the region of interest that are not on the frontier, but are with a probability above LIKELY on that of
+    expected accuracies, by the model of the search: the likeliest first, no more than the frontier has members there.
     """
-    members = frontier(found)
-    near: dict[str, tuple[float, Row]] = {}
-    for row in found:
-        best = max((one["accuracy"] for one in members if one["params"] <= row["params"]), default=None)
-        if best is not None and row["state"] == "complete" and row["role"] not in ("teacher", "own"):
-            lost = best - row["accuracy"]
-            if lost <= math.sqrt(best * (1 - best) / n):
-                near[row["stage"]] = (lost, row)
-    for member in members:
-        near.pop(member["stage"], None)
-    nearest = sorted(near.values(), key=lambda one: (one[0], one[1]["params"]))
-    return [row for _, row in nearest[: len(members)]]
+    members = [row for row in frontier(found) if row["inside"]]
+    known = {row["stage"] for row in frontier(found)}
+    near = {
+        row["stage"]: row
+        for row in found
+        if row["inside"] and row["stage"] not in known and (row["frontier_probability"] or 0.0) > LIKELY
+        if row["role"] not in ("teacher", "own")
+    }
+    return sorted(near.values(), key=lambda row: (-row["frontier_probability"], row["params"]))[: len(members)]
 
 
 def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network], seeds: int) -> Candidate:
     searched = stages.network(row["stage"])
-    if isinstance(searched, Checkpoint):
+    if isinstance(searched, Checkpoint) or not row["inside"]:
         return Candidate(row=row, searched=searched)
     fixed = {teacher.key() for teacher in teachers}
     fresh = [with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]

@@ -4,7 +4,7 @@ opened       when the sealed test split was opened, after how many trials, for h
 opening      the checksum of the last of these in opened.json; `answers` is the sha256 of confirm.npz, `checksum` of the rest
 trials       told when this was confirmed, and `ended`: their stages, by the beginnings of their keys
 teacher      the teacher's facts, as a member's
-members      of the frontier and within noise of it, the smallest first, each with
+members      of the frontier and close to it, the smallest first, each with
     stage, role, on_frontier, architecture, chain, params, macs, bytes, bytes_float16
     chosen       the key of one frozen weight file: the best of its seeds on the validation samples; `weights` is its sha256
     networks     key, seed, kind (searched, fresh) and validation accuracy of all files

@@ -14,7 +14,8 @@ from ..distill.artifacts import load_network
 from ..measure import bytes_float16
 from ..spec import Checkpoint, Spec, Stage, describe
 from ..stats import mean_interval, wilson
-from ..study.tables import SIZES, Stages
+from ..study.region import SIZES
+from ..study.tables import Stages
 from .candidates import Candidate
 from .judge import Verdict, accuracy_of, beside, digest_of, spread
 from .results import WEIGHTS

@@ -11,7 +11,7 @@ from typing import Any
 from .. import __version__
 from ..answers import Wanted
 from ..study.folder import replace
-from ..text import ahead
+from ..text import ahead, headline
 from .answer import answer
 from .chains import picture
 from .compare import compare
@@ -55,9 +55,11 @@ def facts(study: Study, wanted: Wanted) -> Facts:
         "figure": frontier_figure(study, said["target"]),
         "split": "test" if said["is_claim"] else "validation",
         "still": base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
-        "finalists": rows,
+        "finalists": [one for one in rows if one["inside"]] or rows,
+        "outside": [one for one in rows if not one["inside"]] if any(one["inside"] for one in rows) else [],
+        "headline": headline(study.summary),
         "teacher": teacher,
-        "rules": rules([one for one in rows if one["on_frontier"]], teacher),
+        "rules": rules(_choices(rows), teacher),
         "caption": _caption(study),
         "health": found,
         "outlook": found["outlook"] and ahead(found["outlook"]),
@@ -67,6 +69,12 @@ def facts(study: Study, wanted: Wanted) -> Facts:
         "method": method(study),
         "version": __version__,
     }
+
+
+def _choices(rows: Sequence[Facts]) -> list[Facts]:
+    """Members of the frontier in the region of interest, or all where there are none."""
+    members = [one for one in rows if one["on_frontier"]]
+    return [one for one in members if one["inside"]] or members
 
 
 def _caption(study: Study) -> str:

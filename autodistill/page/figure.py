@@ -129,10 +129,11 @@ def level(value: float, text: str, *, split: str, color: str, dash: str) -> Fact
     return {"value": 100 * value, "text": escape(text), "split": split, "color": color, "dash": dash}
 
 
-def figure(traces: Sequence[Facts | None], levels: Sequence[Facts]) -> Facts:
+def figure(traces: Sequence[Facts | None], levels: Sequence[Facts], near: float | None = None) -> Facts:
     """A figure as plotly.js takes it, checked by plotly; `levels`, `axes` and `near` are for page.js.
 
-    `near` is where the picture begins when it shows what is near the teacher: NEAR of the first level.
+    `near` is the accuracy (0 to 1) at which the picture begins when it shows what is near the teacher: NEAR of the first level
+    unless given; then the picture begins with it.
     """
     import plotly.graph_objects as go
 
@@ -150,7 +151,9 @@ def figure(traces: Sequence[Facts | None], levels: Sequence[Facts]) -> Facts:
         "data": checked["data"],
         "layout": {name: value for name, value in checked["layout"].items() if name != "template"},
         "levels": list(levels),
-        "near": NEAR * levels[0]["value"],
+        "near": NEAR * levels[0]["value"] if near is None else 100 * near,
+        "near_name": f"from {NEAR:.0%} of the teacher's accuracy" if near is None else "region of interest",
+        "range": "all" if near is None else "near",
         "axes": {name: {"title": text, "known": name in known} for name, text in AXES.items()},
         "splits": sorted({one["meta"]["split"] for one in shown}, reverse=True),
     }

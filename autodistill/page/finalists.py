@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..spec import Checkpoint, Stage, describe
-from ..study.tables import SIZES, Row
+from ..study.region import SIZES
+from ..study.tables import Row
 from .study import Study
 
 Facts = dict[str, Any]
@@ -28,7 +29,8 @@ def finalists(study: Study) -> list[Facts]:
         found = [_searched(study, row) for row in study.members]
     else:
         found = [_confirmed(study, member) for member in study.confirmed.members]
-    return [one | {"links": links(study, one["stage"]), "paid": paid(one)} for one in found]
+    inside = {row["stage"] for row in study.rows if row["inside"]}
+    return [one | {"links": links(study, one["stage"]), "paid": paid(one), "inside": one["stage"] in inside} for one in found]
 
 
 def the_teacher(study: Study) -> Facts:

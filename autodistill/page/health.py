@@ -43,14 +43,14 @@ def course(study: Study) -> list[dict[str, Any]]:
     seen: set[str] = set()
     kept: list[Row] = []
     points: list[dict[str, Any]] = []
-    value = 0.0
+    value, region = 0.0, study.region
     for ended in study.ended:
         keys = [key for key in (*ended.above, ended.stage) if key in rows and key not in seen]
         new = [rows[key] for key in keys if key is not None]
         seen.update(row["stage"] for row in new)
         if new:
             kept = _undominated([*kept, *new])
-            value = hypervolume(study.spec, [study.teacher, *kept], study.chance)["value"]
+            value = hypervolume(study.spec, kept, region)["value"]
         points.append({"trials": len(points) + 1, "seconds": ended.seconds, "value": value})
     return points
 

@@ -9,7 +9,8 @@ from .figure import COLORS, MARKS, figure, level, line, spot, trace
 from .study import Study
 
 Facts = dict[str, Any]
-CROWD = {"dominated": "circle", "stopped": "circle-open"}
+CROWD = {"dominated": "circle", "stopped": "circle-open", "outside": "diamond"}
+NAMES = {"dominated": "dominated, validation", "stopped": "stopped early", "outside": "outside the region, validation"}
 
 
 def frontier_figure(study: Study, target: float | None) -> Facts:
@@ -24,7 +25,7 @@ def frontier_figure(study: Study, target: float | None) -> Facts:
     if target is not None:
         for split in ("validation", "test") if study.confirmed is not None else ("validation",):
             levels.append(level(target, f"target {target:.1%}", split=split, color="--bad", dash="dash"))
-    return figure(traces, levels)
+    return figure(traces, levels, near=None if study.region.everything else study.region.floor)
 
 
 def _on_validation(study: Study) -> list[Facts | None]:
@@ -52,7 +53,7 @@ def _on_validation(study: Study) -> list[Facts | None]:
 
 
 def _kind(row: Mapping[str, Any]) -> str:
-    return "frontier" if row["frontier"] else "dominated"
+    return "dominated" if not row["frontier"] else "frontier" if row["inside"] else "outside"
 
 
 def _latencies(study: Study) -> dict[str, float]:
@@ -65,8 +66,7 @@ def _latencies(study: Study) -> dict[str, float]:
 
 def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
     chosen = [one for one in spots if one["kind"] == kind]
-    name = {"dominated": "dominated, validation", "stopped": "stopped early"}[kind]
-    return trace(chosen, name=name, split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
+    return trace(chosen, name=NAMES[kind], split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
 
 
 def _twin(row: Mapping[str, Any], latency: float | None) -> Facts:
@@ -96,7 +96,7 @@ def _role(spots: Sequence[Facts], role: str, name: str, split: str) -> Facts | N
 def _on_test(study: Study) -> list[Facts | None]:
     assert study.confirmed is not None
     members, teacher = study.confirmed.members, study.confirmed.teacher
-    spots = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "within noise of it") for one in members]
+    spots = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
     twins = [
         spot(
             {**one, "chain": ""},
@@ -112,7 +112,7 @@ def _on_test(study: Study) -> list[Facts | None]:
     on_it = [one for one, member in zip(spots, members, strict=True) if member["on_frontier"]]
     near = [one for one, member in zip(spots, members, strict=True) if not member["on_frontier"]]
     return [
-        trace(near, name="within noise of the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
+        trace(near, name="close to the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
         line(on_it, name="frontier, test", split="test", color="--tested", dash="dash"),
         _twins(twins, "same student from labels, test (mean over seeds)", "test"),
         trace(on_it, name="chosen weights, test", split="test", color="--tested", symbol="diamond", size=11),

@@ -16,7 +16,8 @@ from ..report import summary
 from ..spec import Spec
 from ..study.folder import Folder
 from ..study.opened import opened
-from ..study.tables import Row, Stages, frontier, may_be_member
+from ..study.region import Region
+from ..study.tables import Row, Stages, frontier, may_be_member, region_among
 
 
 class Ended(NamedTuple):
@@ -60,6 +61,10 @@ class Study:
     def able(self) -> list[Row]:
         """Complete rows that may be members of a frontier: searched, and within the limits."""
         return [row for row in self.rows if row["state"] == "complete" and may_be_member(row, self.spec)]
+
+    @property
+    def region(self) -> Region:
+        return region_among(self.spec, self.rows, self.chance)
 
     @property
     def n(self) -> int:

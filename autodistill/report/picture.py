@@ -33,6 +33,11 @@ INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
 """How so many entries of the legend fit beside each other."""
+CROWD = {
+    "dominated": ("dominated", GREY),
+    "stopped": ("stopped early", "white"),
+    "outside": ("outside the region", "#D0D0D0"),
+}
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
 STYLE = {
     "svg.hashsalt": "autodistill",
@@ -55,17 +60,20 @@ class Point(NamedTuple):
     low: float
     high: float
     role: str
-    kind: str  # teacher, own, frontier, dominated or stopped
+    kind: str  # teacher, own, frontier (in the region of interest), outside (on the frontier, not in it), dominated or stopped
     architecture: str
     worse: bool  # than the same student trained from labels
 
 
-def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params", target: Path) -> None:
+def draw(
+    rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params", floor: float | None = None, target: Path
+) -> None:
     """Writes target.png (1600 x 900) and target.svg, each whole or not at all.
 
     A row has `role` (student, assistant, from labels, own, teacher), `params`, `macs` or `bytes` (which one is `size`),
-    `accuracy`, `low` and `high` from 0 to 1, `frontier` (bool), `architecture` (text), `state` (complete, stopped) and
-    `worse_than_labels` (bool or None: not known). Raises ValueError.
+    `accuracy`, `low` and `high` from 0 to 1, `frontier` and `inside` (bool: in the region of interest), `architecture` (text),
+    `state` (complete, stopped) and `worse_than_labels` (bool or None: not known). A line is drawn at the accuracy `floor`,
+    where the region begins. Raises ValueError.
     """
     from matplotlib import style
 
@@ -73,7 +81,7 @@ def draw(rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params",
         raise ValueError(f"size is {size!r}; choose one of {', '.join(SIZES)}")
     points = [_point(row, size, number) for number, row in enumerate(rows)]
     with style.context(STYLE, after_reset=True):
-        figure = _figure(points, title, size)
+        figure = _figure(points, title, size, floor)
         for kind in ("png", "svg"):
             replace(target.with_suffix(f".{kind}"), _render(figure, kind))
 
@@ -87,7 +95,8 @@ def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"row {number}: accuracy, low and high are {shares}; give shares from 0 to 1")
     kind = "stopped" if row["state"] == "stopped" else "dominated"
-    kind = role if role in ("own", "teacher") else "frontier" if row["frontier"] else kind
+    on_frontier = row["frontier"] and row["inside"]
+    kind = role if role in ("own", "teacher") else "frontier" if on_frontier else "outside" if row["frontier"] else kind
     accuracy, low, high = (100 * share for share in shares)
     return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), bool(row["worse_than_labels"]))
 
@@ -98,7 +107,7 @@ def _render(figure: Any, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(points: Sequence[Point], title: str, size: str) -> Any:
+def _figure(points: Sequence[Point], title: str, size: str, floor: float | None) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -111,6 +120,8 @@ def _figure(points: Sequence[Point], title: str, size: str) -> Any:
     steps = _steps(members, teachers)
     _scale(axes, points, members, size)
     _draw_frontier(axes, members, steps)
+    if floor is not None and members:
+        _draw_floor(axes, 100 * floor)
     _draw_teachers(axes, teachers)
     own = [point for point in points if point.kind == "own"]
     _draw_own(axes, own)
@@ -222,6 +233,13 @@ def _draw_teachers(axes: Any, teachers: Sequence[Point]) -> None:
         axes.scatter(point.size, point.accuracy, s=480, zorder=7, **style)
 
 
+def _draw_floor(axes: Any, floor: float) -> None:
+    """Where the region of interest begins."""
+    axes.axhline(floor, color=GREY, linewidth=1.2, zorder=1.5)
+    place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "zorder": 1.5}
+    axes.text(0.998, floor, "region of interest", color=TEXT_GREY, fontsize=13, **place)
+
+
 def _draw_own(axes: Any, own: Sequence[Point]) -> None:
     for point in own:
         axes.vlines(point.size, point.low, point.high, color=OWN, linewidth=1.6, alpha=0.65, zorder=4)
@@ -232,8 +250,8 @@ def _draw_own(axes: Any, own: Sequence[Point]) -> None:
 def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
     """The trials that are not on the frontier; of those below the picture, marks on its lower edge and their number."""
     bottom = axes.get_ylim()[0]
-    crowd = [point for point in points if point.kind in ("dominated", "stopped") and point.accuracy >= bottom]
-    for kind, label, face in (("dominated", "dominated", GREY), ("stopped", "stopped early", "white")):
+    crowd = [point for point in points if point.kind in CROWD and point.accuracy >= bottom]
+    for kind, (label, face) in CROWD.items():
         if chosen := [(point.size, point.accuracy) for point in crowd if point.kind == kind]:
             style = {"facecolor": face, "edgecolor": GREY, "alpha": 0.75, "label": label}
             axes.scatter(*zip(*chosen, strict=True), s=34 if len(crowd) < 100 else 20, zorder=2.5, **style)
@@ -245,7 +263,7 @@ def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
 
 def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
     """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars and the line of steps."""
-    spots = [(point.size, point.accuracy, 1.0 if point.kind in ("dominated", "stopped") else 20.0) for point in points]
+    spots = [(point.size, point.accuracy, 1.0 if point.kind in CROWD else 20.0) for point in points]
     shown = [point for point in points if point.kind in ("frontier", "own", "teacher")]
     spots += [(point.size, y, 2.0) for point in shown for y in np.linspace(point.low, point.high, 12)]
     for (x, y), (to_x, to_y) in zip(steps[:-1], steps[1:], strict=True):

@@ -10,19 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from ..spec import Spec
+from ..study.failures import grouped
 from ..study.folder import Folder, replace
 from ..study.opened import opened
 from ..study.own import beaten
-from ..study.tables import ORIGIN, Row, Stages, concordance, counted, frontier, grouped_failures, hypervolume
+from ..study.tables import (
+    MODEL,
+    ORIGIN,
+    Row,
+    Stages,
+    concordance,
+    counted,
+    frontier,
+    hypervolume,
+    region_among,
+)
 from .picture import draw
 
 Ahead = Mapping[str, float] | None
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
-    *("from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
+    *("inside", *MODEL, "from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
 FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *MEMBER, "rung_epochs", "rung_accuracy")
-INNER = ("dark", "rungs")
+INNER = ("dark", "rungs", "n")
+SHARES = (0.9, 0.95, 0.97, 0.99)
+"""Of the teacher's accuracy."""
+HEADLINE = ("stage", "architecture", "params", "accuracy", "compression")
 
 
 def write(
@@ -31,14 +45,16 @@ def write(
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
     columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row if key not in INNER)]))
     replace(folder / "trials.csv", _csv(found, columns))
-    members = frontier(found)
+    members = _inside_first(frontier(found))
     replace(folder / "frontier.csv", _csv(members, MEMBER))
     replace(folder / "frontier.json", json.dumps(summary(spec, found, chance, outlook), indent=1).encode() + b"\n")
     if picture:
         size = spec.search.objectives[1]
         drawn = [_shown(row) | {size: max(1, row[size])} for row in found]  # a log axis has no 0
         drawn = [row for row in drawn if row["accuracy"] is not None]
-        draw(drawn, title=spec.study, size=size, target=folder / "frontier")
+        region = region_among(spec, found, chance)
+        floor = None if region.everything else region.floor
+        draw(drawn, title=spec.study, size=size, floor=floor, target=folder / "frontier")
 
 
 def _shown(row: Row) -> Row:
@@ -50,20 +66,37 @@ def _shown(row: Row) -> Row:
 
 def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = None) -> dict[str, Any]:
     """The study in one JSON object; `outlook` says what more trials would add, once a search has ended."""
-    teacher = next(row for row in found if row["role"] == "teacher")
+    teacher, region = next(row for row in found if row["role"] == "teacher"), region_among(spec, found, chance)
     return {
         "study": spec.study,
-        "failures": [{"count": count, "reason": reason} for count, reason in grouped_failures(found)],
+        "failures": [{"count": count, "reason": reason} for count, reason in grouped(found)],
         "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row.get("dark")],
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
-        "frontier": [{key: row[key] for key in MEMBER} for row in frontier(found)],
+        "headline": headline(found),
+        "frontier": [{key: row[key] for key in MEMBER} for row in _inside_first(frontier(found))],
         "own": beaten(spec, found),
         "target": reached(spec, found),
-        "hypervolume": hypervolume(spec, found, chance),
+        "region": {"accuracy": region.floor, "below": dict(region.below), "everything": region.everything},
+        "hypervolume": hypervolume(spec, found, region),
         "rungs": concordance(spec, found),
         "outlook": outlook and dict(outlook),
     }
+
+
+def _inside_first(members: list[Row]) -> list[Row]:
+    """Members in the region of interest before all others."""
+    return sorted(members, key=lambda row: not row["inside"])
+
+
+def headline(found: Sequence[Row]) -> list[dict[str, Any]]:
+    """The smallest student with each of SHARES of the teacher's accuracy; its stage is None where there is none."""
+    members = frontier(found)
+    lines = []
+    for share in SHARES:
+        row = next((one for one in members if one["of_teacher"] >= share), None)
+        lines.append({"of_teacher": share, **{key: row and row[key] for key in HEADLINE}})
+    return lines
 
 
 def reached(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:

@@ -9,11 +9,14 @@ from pydantic import Field, JsonValue, model_validator
 
 from .domains import wrong
 from .outside import Own
-from .value import AsTuple, Count, Seed, Value
+from .value import AsTuple, Count, Duration, Seed, Value, seconds_of
 
 Size = Literal["params", "macs", "bytes"]
 Params = dict[str, JsonValue]
 Amount = Annotated[int, Field(ge=1, le=10**18)]
+ALL: Literal["all"] = "all"
+MANY = 1_000_000
+"""Trials of a search that only its time or its gain ends."""
 
 
 class Limits(Value):
@@ -50,15 +53,28 @@ class Halving(Value):
         return found
 
 
+class Stop(Value):
+    """The search ends when half as many trials again would add an expected share of the hypervolume below `gain`."""
+
+    gain: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Search(Value):
-    """`guard` trains each member of the frontier from labels too, at the end: does distillation beat that?
+    """`trials`, `time` and `stop` say when a search ends: the first of those given. No trial begins after `time`, such as
+    90s, 30m or 2h; what was begun ends, and so do label-only baselines after it.
+
+    `guard` trains each member of the frontier from labels too, at the end: does distillation beat that?
 
     `target` turns the search to the smallest student of that validation accuracy. `enqueue` are configurations to try
     first, by the paths of their parameters; `like` is the student that you use today, to see whether another dominates it.
     The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
+    `region` is where students are looked for: from that share of the way between the majority class and the teacher on
+    (with a target: closer to that), and smaller than the teacher, the student in use today and the limits; or everywhere.
     """
 
-    trials: Count
+    trials: Count | None = None
+    time: Duration | None = None
+    stop: Stop | None = None
     objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
     sampler: Literal["auto", "gain", "tpe", "gp", "nsga2", "random"] = "auto"
     seed: Seed = 0
@@ -69,6 +85,7 @@ class Search(Value):
     enqueue: Annotated[tuple[Params, ...], AsTuple] = ()
     like: Own | None = None
     tolerate_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
+    region: Annotated[float, Field(gt=0, lt=1)] | Literal["all"] = 0.9
 
     @model_validator(mode="after")
     def _trades_accuracy_for_size(self) -> Self:
@@ -79,8 +96,24 @@ class Search(Value):
         return self
 
     @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.trials is None and self.time is None and self.stop is None:
+            raise wrong(
+                None, "null: nothing says when the search ends; give search.trials, search.time or search.stop", ("trials",)
+            )
+        return self
+
+    def most(self) -> int:
+        """The largest number of trials."""
+        return MANY if self.trials is None else self.trials
+
+    def seconds(self) -> float:
+        """Of `time`."""
+        return math.inf if self.time is None else seconds_of(self.time)
+
+    @model_validator(mode="after")
     def _has_trials_for_all_listed(self) -> Self:
-        if len(self.enqueue) > self.trials:
+        if len(self.enqueue) > self.most():
             message = f"lists {len(self.enqueue)} configurations for {self.trials} trials; raise search.trials or list fewer"
             raise wrong(self.enqueue, message, ("enqueue",))
         return self

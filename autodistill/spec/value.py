@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Seed = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
+
+
+def _as_duration(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of a time such as 90s, 30m, 1.5h or 2d. Raises ValueError."""
+    found = DURATION.fullmatch(text)
+    if found is None or not float(found[1]) > 0:
+        raise ValueError(f"{text!r} is not a duration; give one such as 90s, 30m, 1.5h or 2d")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+Duration = Annotated[str, AfterValidator(_as_duration)]
 
 
 class Value(BaseModel):

@@ -1,4 +1,4 @@
-"""What is tried before the sampler is asked: what a spec lists, the neighbours of one's own student, sensible defaults.
+"""What is tried before the sampler is asked: what a spec lists, the neighbors of the student in use, sensible defaults.
 
 A configuration is a value for each parameter of the space, by path. What is left out gets the published value where its
 domain holds that, else the middle of the domain.
@@ -50,7 +50,7 @@ class First(NamedTuple):
 
 
 def configurations(space: Space, own: Checkpoint | None = None) -> list[First]:
-    """All that is tried first, in order: each student once, whatever the number of trials.
+    """What a spec asks for first, in order: each student once, whatever the number of trials.
 
     Raises UsageError, with the place in the spec, for a listed one that the space does not hold.
     """
@@ -59,9 +59,21 @@ def configurations(space: Space, own: Checkpoint | None = None) -> list[First]:
         earlier = found.setdefault(space.decode(one.params).key(), one)
         if earlier is not one:
             raise UsageError(f"{one.name}: is the same student as {earlier.name}; keep one of them")
-    for one in (*_named("search.like", _around(space, own) if own else ()), *_named("default", _spread(space))):
+    for one in _named("search.like", _around(space, own) if own else ()):
         found.setdefault(space.decode(one.params).key(), one)
     return list(found.values())
+
+
+def defaults(space: Space, sizes: Sequence[float] | None) -> list[First]:
+    """Students of about so many params, all else by default; without `sizes` of the middle, the smallest and the largest."""
+    sized = _sized(space)
+    if not sized:  # of a large space only a sample is looked at
+        return []
+    if sizes is None:
+        chosen = [_middle(space), sized[0][1], sized[-1][1]]
+    else:
+        chosen = [_near(space, math.log(max(1.0, size))) for size in sizes]
+    return _named("default", _feasible(space, chosen))
 
 
 def _named(name: str, found: Sequence[Params]) -> list[First]:
@@ -212,15 +224,17 @@ def _sized(space: Space) -> list[tuple[float, Params]]:
 
 
 def _middle(space: Space) -> Params:
-    """An architecture in the middle: of the tenth (3 at least) nearest to it by log params, the most even one.
+    """An architecture in the middle: of the tenth (3 at least) nearest to it, the most even one.
 
     Deep and narrow, or shallow and wide, may be of the same size; even is what lies nearest to each domain's own middle.
     """
     sized = _sized(space)
-    if not sized:  # of a large space only a sample is looked at
-        return {}
-    middle = (sized[0][0] + sized[-1][0]) / 2
-    nearest = sorted(sized, key=lambda pair: abs(pair[0] - middle))[: max(3, len(sized) // 10)]
+    return _near(space, (sized[0][0] + sized[-1][0]) / 2, max(3, len(sized) // 10)) if sized else {}
+
+
+def _near(space: Space, size: float, among: int = 3) -> Params:
+    """Of so many architectures nearest to a size (the logarithm of params), the most even one."""
+    nearest = sorted(_sized(space), key=lambda pair: abs(pair[0] - size))[:among]
     return min((params for _, params in nearest), key=lambda params: _unevenness(space, params))
 
 
@@ -232,13 +246,6 @@ def _unevenness(space: Space, params: Params) -> float:
         abs(math.log(max(value, 0.5) / middle)) if is_number else float(value != middle)
         for (value, middle), is_number in zip(pairs, numbers, strict=True)
     )
-
-
-def _spread(space: Space) -> list[Params]:
-    """The middle, the smallest and the largest student, all else by default."""
-    sized = _sized(space)
-    chosen = [_middle(space), sized[0][1], sized[-1][1]] if sized else []
-    return _feasible(space, chosen)
 
 
 def _feasible(space: Space, architectures: Sequence[Params]) -> list[Params]:

@@ -26,6 +26,8 @@ ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
 PLACES = ("dataset", "unlabelled", "folder", "memory")
 """Where the data of a task are: keys that may change."""
+ENDS = ("search.trials", "search.time", "search.stop")
+"""What says when a search ends: more of it needs no new study."""
 CHANGEABLE = ("student.", "assistants.", "search.")
 """Where a spec may differ from that of an older study for this to be continued."""
 
@@ -172,12 +174,13 @@ def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
         return False
     if list(changed) == ["task.fingerprint"]:
         raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start anew")
-    grew = list(changed) == ["search.trials"] and new.search.trials > old.search.trials
-    continues = list(changed) != ["search.trials"] and all(key.startswith(CHANGEABLE) for key in changed)
+    ends_only = all(key.startswith(ENDS) for key in changed)
+    grew = ends_only and new.search.most() >= old.search.most()
+    continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
     if extend and (grew or continues):
         return continues
     what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
-    ways = "--extend to go on with more trials, " if grew else ""
+    ways = "--extend to go on, " if grew else ""
     ways = "--extend to go on from those of its trials that still fit, " if continues else ways
     raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")
 

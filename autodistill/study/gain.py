@@ -35,8 +35,15 @@ def unwarp(value: npt.ArrayLike) -> Floats:
     return np.clip((inner - EDGE) / (1 - 2 * EDGE), 0.0, 1.0)
 
 
+def sampling_error(value: npt.ArrayLike, samples: int) -> Floats:
+    """(n,) deviations of warped accuracies, measured on so many samples: the binomial one by the delta method."""
+    inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
+    inner = np.clip(inner, EDGE, 1 - EDGE)
+    return np.asarray((1 - 2 * EDGE) / np.sqrt(samples * inner * (1 - inner)))
+
+
 class Hyper(NamedTuple):
-    """Logs of: the length scales (d,), the amplitude, the deviation of the noise."""
+    """Logs of: the length scales (d,), the amplitude, the deviation of the noise in sampling errors."""
 
     scales: Floats
     amplitude: float
@@ -53,9 +60,10 @@ class Hyper(NamedTuple):
 def prior(d: int) -> tuple[Floats, Floats]:
     """Means and deviations (d + 2,) of the logs: length scales grow with the root of d (Hvarfner et al., ICML 2024).
 
-    They keep a model of three trials from taking all for noise, or none.
+    They keep a model of three trials from taking all for noise, or none. Students are compared on the same samples, which
+    takes from the noise, and each has one seed, which adds to it.
     """
-    return np.array([np.log(1.2 * d) / 2] * d + [-0.2, -2.5]), np.array([0.8] * d + [0.7, 0.8])
+    return np.array([np.log(1.2 * d) / 2] * d + [-0.2, 0.0]), np.array([0.8] * d + [0.7, 0.7])
 
 
 def _matern(a: Floats, b: Floats, hyper: Hyper) -> Floats:
@@ -70,8 +78,8 @@ def _trend(a: Floats, b: Floats, slopes: Floats) -> Floats:
     return 1.0 + ((a - 0.5) * slopes**2) @ (b - 0.5).T
 
 
-def _objective(vector: Floats, x: Floats, y: Floats, fixed: Floats) -> tuple[float, Floats]:
-    """Minus the log posterior density of hyperparameters, and its gradient."""
+def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, fixed: Floats) -> tuple[float, Floats]:
+    """Minus the log posterior density of hyperparameters, and its gradient; `errors` (n,) are those of sampling y."""
     from scipy.linalg import cho_solve, cholesky
 
     hyper = Hyper.of(vector)
@@ -81,8 +89,8 @@ def _objective(vector: Floats, x: Floats, y: Floats, fixed: Floats) -> tuple[flo
     r = np.sqrt(5 * differences.sum(2))
     e, amp = np.exp(-r), np.exp(2 * hyper.amplitude)
     k = amp * (1 + r + r**2 / 3) * e
-    noise = np.exp(2 * hyper.noise)
-    root = cholesky(k + fixed + (noise + 1e-8) * np.eye(n), lower=True, check_finite=False)
+    noise = np.exp(2 * hyper.noise) * errors**2
+    root = cholesky(k + fixed + np.diag(noise + 1e-8), lower=True, check_finite=False)
     alpha = cho_solve((root, True), y, check_finite=False)
     inverse = cho_solve((root, True), np.eye(n), check_finite=False)
     inner = np.outer(alpha, alpha) - inverse
@@ -90,7 +98,7 @@ def _objective(vector: Floats, x: Floats, y: Floats, fixed: Floats) -> tuple[flo
     gradient = np.empty(d + 2)
     gradient[:d] = 0.5 * np.einsum("ij,ijk->k", weight, differences)
     gradient[d] = (inner * k).sum()
-    gradient[d + 1] = noise * np.trace(inner)
+    gradient[d + 1] = noise @ np.diag(inner)
     mean, deviation = prior(d)
     away = (vector - mean) / deviation
     value = 0.5 * y @ alpha + np.log(np.diag(root)).sum() + 0.5 * (away**2).sum()
@@ -99,7 +107,7 @@ def _objective(vector: Floats, x: Floats, y: Floats, fixed: Floats) -> tuple[flo
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A Gaussian process on features x (n, d) in [0, 1] and warped accuracies z (n,)."""
+    """A Gaussian process on features x (n, d) in [0, 1] and warped accuracies z (n,), measured on so many `samples`."""
 
     x: Floats
     root: Floats
@@ -108,29 +116,31 @@ class Model:
     centre: float
     spread: float
     slopes: Floats
+    samples: int
 
     @classmethod
-    def fit(cls, x: Floats, z: Floats, slopes: Floats) -> Self:
+    def fit(cls, x: Floats, z: Floats, slopes: Floats, samples: int) -> Self:
         """With hyperparameters found from x and z alone, always from the same start: no fit depends on an earlier one."""
         centre, spread = float(z.mean()), max(float(z.std()), 0.25)
-        return cls._of(x, z, fitted(x, (z - centre) / spread, slopes), centre, spread, slopes)
+        hyper = fitted(x, (z - centre) / spread, sampling_error(z, samples) / spread, slopes)
+        return cls._of(x, z, hyper, centre, spread, slopes, samples)
 
     @classmethod
-    def _of(cls, x: Floats, z: Floats, hyper: Hyper, centre: float, spread: float, slopes: Floats) -> Self:
+    def _of(cls, x: Floats, z: Floats, hyper: Hyper, centre: float, spread: float, slopes: Floats, samples: int) -> Self:
         from scipy.linalg import cho_solve, cholesky
 
-        k = _matern(x, x, hyper) + _trend(x, x, slopes) + (np.exp(2 * hyper.noise) + 1e-8) * np.eye(len(x))
-        root = cholesky(k, lower=True, check_finite=False)
+        noise = (np.exp(hyper.noise) * sampling_error(z, samples) / spread) ** 2
+        root = cholesky(_matern(x, x, hyper) + _trend(x, x, slopes) + np.diag(noise + 1e-8), lower=True, check_finite=False)
         alpha = cho_solve((root, True), (z - centre) / spread, check_finite=False)
-        return cls(x=x, root=root, alpha=alpha, hyper=hyper, centre=centre, spread=spread, slopes=slopes)
+        return cls(x=x, root=root, alpha=alpha, hyper=hyper, centre=centre, spread=spread, slopes=slopes, samples=samples)
 
     def knowing(self, x: Floats, z: Floats) -> Self:
         """The same hyperparameters on other data."""
-        return self._of(x, z, self.hyper, self.centre, self.spread, self.slopes)
+        return self._of(x, z, self.hyper, self.centre, self.spread, self.slopes, self.samples)
 
-    def noise(self) -> float:
-        """Deviation of the noise of a warped accuracy."""
-        return self.spread * float(np.exp(self.hyper.noise))
+    def noise(self, z: Floats) -> Floats:
+        """Deviations of the noise of warped accuracies (n,): of samples and seeds."""
+        return np.asarray(np.exp(self.hyper.noise) * sampling_error(z, self.samples))
 
     def at(self, x: Floats) -> Belief:
         """What is believed of candidates x (m, d)."""
@@ -167,18 +177,19 @@ class Belief:
     def believe(self, one: int) -> None:
         """As if candidate `one` had come out at its mean (Ginsbourger et al. 2010, the kriging believer)."""
         between = self.model._between(self.x, self.x[one : one + 1])[:, 0] - self.solved.T @ self.solved[:, one]
-        row = between / np.sqrt(max(self.variance[one], 0) + np.exp(2 * self.model.hyper.noise) + 1e-8)
+        noise = self.model.noise(self.mean[one : one + 1])[0] / self.model.spread
+        row = between / np.sqrt(max(self.variance[one], 0) + noise**2 + 1e-8)
         self.variance = self.variance - row**2
         self.solved = np.vstack([self.solved, row])
 
 
-def fitted(x: Floats, y: Floats, slopes: Floats) -> Hyper:
-    """Hyperparameters of the largest posterior density, found from the prior's mean."""
+def fitted(x: Floats, y: Floats, errors: Floats, slopes: Floats) -> Hyper:
+    """Hyperparameters of the largest posterior density, found from the prior's mean; `errors` (n,) are those of sampling."""
     from scipy.optimize import minimize
 
     start, deviation = prior(x.shape[1])
     bounds = np.stack([start - 4 * deviation, start + 4 * deviation], axis=1)
-    given = (x, y, _trend(x, x, slopes))
+    given = (x, y, errors, _trend(x, x, slopes))
     found = minimize(_objective, start, given, "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 40})
     return Hyper.of(found.x)
 
@@ -191,25 +202,25 @@ def _quadrature() -> tuple[Floats, Floats]:
 
 
 class Goal(NamedTuple):
-    """What is to be gained: accuracy above chance at sizes below a reference (log10); with `target`, the smallest that
+    """What is to be gained: accuracy above a floor at sizes below a reference (log10); with `target`, the smallest that
     reaches it (a share), of sizes from which on none is wanted."""
 
-    chance: float
+    floor: float
     reference: float
     target: float | None = None
 
 
 class Steps(NamedTuple):
-    """A frontier as a staircase: log sizes where steps begin (k,), first -inf; accuracies (k,), first that of chance."""
+    """A frontier as a staircase: log sizes where steps begin (k,), first -inf; accuracies (k,), first the floor's."""
 
     sizes: Floats
     heights: Floats
 
     @classmethod
-    def of(cls, sizes: Floats, accuracies: Floats, chance: float) -> Self:
+    def of(cls, sizes: Floats, accuracies: Floats, floor: float) -> Self:
         """Of students with log sizes (n,) and accuracies (n,)."""
         order = np.lexsort((-accuracies, sizes))
-        heights = np.maximum.accumulate(np.append(chance, accuracies[order]))
+        heights = np.maximum.accumulate(np.append(floor, accuracies[order]))
         new = np.append(True, heights[1:] > heights[:-1])
         return cls(np.append(-np.inf, sizes[order])[new], heights[new])
 
@@ -218,7 +229,7 @@ class Steps(NamedTuple):
         return self.heights[np.searchsorted(self.sizes, sizes, side="right") - 1]
 
     def volume(self, reference: float) -> float:
-        """The hypervolume above chance and below the reference."""
+        """The hypervolume above the floor and below the reference."""
         return float(np.maximum(reference - self.sizes[1:], 0) @ np.diff(self.heights))
 
     def joined(self, sizes: npt.ArrayLike, accuracies: npt.ArrayLike) -> Steps:
@@ -289,26 +300,63 @@ class Outlook(NamedTuple):
     high: float
 
 
-def outlook(model: Model, x: Floats, sizes: Floats, steps: Steps, goal: Goal, trials: int) -> Outlook | None:
-    """What more time would buy; None where nothing is above chance.
+class Students(NamedTuple):
+    """Features (n, d) and log sizes (n,)."""
 
-    Candidates x (m, d) of known sizes are chosen one by one as a search would, each believed to come out at its mean
-    (Ginsbourger et al. 2010), `trials` of them but no more than MOST_AHEAD; then the mean over 200 joint draws of what
-    they would measure, noise included (Daulton et al., NeurIPS 2020).
+    x: Floats
+    sizes: Floats
+
+
+def outlook(model: Model, known: Students, new: Students, goal: Goal, trials: int) -> Outlook | None:
+    """What more time would buy; None where nothing that is `known` is above the floor.
+
+    Candidates, `new`, are chosen one by one as a search would, each believed to come out at its mean (Ginsbourger et al.
+    2010), `trials` of them but no more than MOST_AHEAD; then come joint draws of the expected accuracies of all students
+    (Daulton et al., NeurIPS 2020). Luck with seeds and samples is no gain.
     """
-    now = steps.volume(goal.reference)
-    if now <= 0:
-        return None
-    belief, ahead, chosen = model.at(x), steps, list[int]()
-    for _ in range(min(trials, len(x), MOST_AHEAD)):
-        found = worth(sizes, belief, ahead, goal._replace(target=None))
+    belief, chosen = model.at(new.x), list[int]()
+    ahead = Steps.of(known.sizes, unwarp(model.at(known.x).mean), goal.floor)
+    for _ in range(min(trials, len(new.x), MOST_AHEAD)):
+        found = worth(new.sizes, belief, ahead, goal._replace(target=None))
         found[chosen] = -1.0
         chosen.append(int(np.argmax(found)))
-        ahead = ahead.joined(sizes[chosen[-1]], unwarp(belief.mean[chosen[-1]]))
+        ahead = ahead.joined(new.sizes[chosen[-1]], unwarp(belief.mean[chosen[-1]]))
         belief.believe(chosen[-1])
-    fresh = model.at(x[chosen])
-    spread = fresh.covariance(range(len(chosen))) + (model.noise() ** 2 + 1e-8) * np.eye(len(chosen))
-    draws = np.random.default_rng(0).multivariate_normal(fresh.mean, spread, DRAWS, check_valid="ignore", method="eigh")
-    gains = [steps.joined(sizes[chosen], unwarp(one)).volume(goal.reference) / now - 1 for one in draws]
+    both = Students(np.vstack([known.x, new.x[chosen]]), np.append(known.sizes, new.sizes[chosen]))
+    draws, n = _draws(model.at(both.x)), len(known.x)
+    now = np.array([Steps.of(known.sizes, one[:n], goal.floor).volume(goal.reference) for one in draws])
+    if now.mean() <= 0:
+        return None
+    then = np.array([Steps.of(both.sizes, one, goal.floor).volume(goal.reference) for one in draws])
+    gains = (then - now) / now.mean()
     low, high = np.quantile(gains, (0.1, 0.9))
-    return Outlook(len(chosen), float(np.mean(gains)), float(low), float(high))
+    return Outlook(len(chosen), float(gains.mean()), float(low), float(high))
+
+
+def _draws(belief: Belief) -> Floats:
+    """(DRAWS, m) joint draws of expected accuracies."""
+    spread = belief.covariance(range(len(belief.x))) + 1e-8 * np.eye(len(belief.x))
+    rng = np.random.default_rng(0)
+    return unwarp(rng.multivariate_normal(belief.mean, spread, DRAWS, check_valid="ignore", method="eigh"))
+
+
+class Posterior(NamedTuple):
+    """What a model says of a student that was measured: the mean and deviation of its expected accuracy (over seeds and
+    validation samples), and the probability that it is on the frontier of expected accuracies."""
+
+    mean: float
+    deviation: float
+    on_frontier: float
+
+
+def posterior(belief: Belief, sizes: Floats, goal: Goal) -> list[Posterior]:
+    """Of candidates (m,) with log sizes: the frontier is counted in DRAWS joint draws of their accuracies without noise."""
+    draws = _draws(belief)
+    order = np.argsort(sizes, kind="stable")
+    counts = np.zeros(len(sizes))
+    for one in draws:
+        best = np.maximum.accumulate(np.append(goal.floor, one[order]))
+        counts[order] += one[order] > best[:-1]
+    counts[sizes >= goal.reference] = 0
+    columns = zip(draws.mean(axis=0), draws.std(axis=0), counts / DRAWS, strict=True)
+    return [Posterior(float(mean), float(deviation), float(share)) for mean, deviation, share in columns]

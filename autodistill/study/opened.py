@@ -28,7 +28,7 @@ class Opened:
 
     def rows(self, stages: Stages) -> list[Row]:
         """Raises UsageError where no teacher is trained yet."""
-        found = rows(self.spec, stages, self.record)
+        found = rows(self.spec, stages, self.record, self.record.facts()["chance"])
         if not found:
             spec = self.path / "spec.yaml"
             raise UsageError(f"{self.path} has no trained teacher yet; run: autodistill search {spec} --out {self.path}")

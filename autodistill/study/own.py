@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..spec import Spec
-from .tables import SIZES, Row, costs, frontier
+from .region import SIZES
+from .tables import Row, costs, frontier
 
 SHOWN = ("stage", "architecture", *SIZES, "accuracy", "low", "high", "of_teacher", "compression", "seconds")
 

@@ -23,6 +23,7 @@ from ..spec.search import Search
 if TYPE_CHECKING:
     from ..space import Space
     from .record import Trial
+    from .region import Region
 
 STUBBORN, TRIES = 50, 2000
 MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
@@ -65,11 +66,11 @@ def sampler_of(name: str, seed: int) -> BaseSampler:
 class Proposals:
     """Draws parameters of the next student, knowing all trials so far. `auto` is `gain`, the best by measurement."""
 
-    def __init__(self, search: Search, space: Space, trials: Sequence[Trial], *, chance: float) -> None:
+    def __init__(self, search: Search, space: Space, trials: Sequence[Trial], *, region: Callable[[], Region]) -> None:
         from .sizewise import Sizewise  # with all that it takes to know sizes
 
         own = search.sampler in ("auto", "gain")
-        self._sampler = Sizewise(search, space, chance) if own else Optunas(search, space.domains)
+        self._sampler = Sizewise(search, space, region) if own else Optunas(search, space.domains)
         for trial in trials:
             self.added(trial)
 

@@ -58,6 +58,11 @@ class Trial:
     sampled: dict[str, Any] = field(default_factory=dict)
     retried: int | None = None
 
+    def measured(self) -> dict[str, Any]:
+        """Accuracy and sizes of a complete trial."""
+        assert self.values is not None
+        return self.facts | {"accuracy": self.values[0]}
+
 
 class _Connection(sqlite3.Connection):
     """Lets several calls of Optuna's storage, which commits in each, be one transaction, and writes ahead of the file.

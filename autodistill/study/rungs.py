@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..halving import Reached
 from ..spec.search import Search
+from .gain import warp
+from .region import Region
 from .tables import costs
+
+FEWEST, CERTAIN = 4, 0.95
+LEAST = 0.1
+"""The least deviation of changes of warped accuracies that is believed."""
 
 
 class Rungs:
-    """Of one study, by the key of the stage. A rung is the same share of the epochs, however many `of` these there are."""
+    """Of one study, by the key of the stage. A rung is the same share of the epochs, however many `of` these there are.
 
-    def __init__(self, search: Search) -> None:
-        self.search = search
+    `region` is asked for when a training reports, not before.
+    """
+
+    def __init__(self, search: Search, region: Callable[[], Region]) -> None:
+        self.search, self.region = search, region
+        self._complete: set[str] = set()
+        self._ended: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+        """By rung, the accuracies there and at full length of trainings that went on to the end."""
         self._reached = defaultdict[int, Reached](lambda: Reached(len(search.objectives)))
         self._passed: dict[str, list[tuple[int, float]]] = {}
 
@@ -30,13 +45,25 @@ class Rungs:
             if epochs in places and not self._has(key, epochs):
                 self._enter(key, sizes, places[epochs], epochs, accuracy)
 
+    def completed(self, key: str, of: int, accuracy: float) -> None:
+        """A training came to its end: what its rungs have predicted."""
+        places = self.search.places(of)
+        for epochs, before in self.passed(key) if key not in self._complete else ():
+            self._ended[places[epochs]].append((before, accuracy))
+        self._complete.add(key)
+
     def goes_on(self, key: str, sizes: Mapping[str, Any], of: int, epochs: int, accuracy: float) -> bool:
-        """Takes note, and decides. A training that was asked for again goes on where it was stopped."""
+        """Takes note, and decides. A training that was asked for again goes on where it was stopped.
+
+        One that will not reach the region of interest ends, however small; else `halving.goes_on` decides.
+        """
         assert self.search.halving, "without halving no training reports"
         if self._has(key, epochs):
             return True
-        rung = self.search.places(of)[epochs]
+        rung, region = self.search.places(of)[epochs], self.region()
         self._enter(key, sizes, rung, epochs, accuracy)
+        if not region.everything and is_hopeless(accuracy, self._ended[rung], region.floor):
+            return False
         return self._reached[rung].last_goes_on(self.search.halving.share)
 
     def _has(self, key: str, epochs: int) -> bool:
@@ -47,3 +74,20 @@ class Rungs:
         self._passed.setdefault(key, []).append((epochs, accuracy))
         row: dict[str, Any] = {name: accuracy if name == "accuracy" else sizes[name] for name in names}
         self._reached[rung].enter(costs([row], names)[0])
+
+
+def is_hopeless(accuracy: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:
+    """Whether a training with this accuracy at a rung will, with 95 % confidence, end below the accuracy `floor`.
+
+    `ended` are accuracies of others at that rung and at their end. The end is predicted from the mean change of their warped
+    accuracies, with its one-sided t interval for one more training; False while fewer than FEWEST have ended.
+    """
+    if len(ended) < FEWEST:
+        return False
+    from scipy.stats import t
+
+    n, table = len(ended), warp(np.array(ended))
+    changes = table[:, 1] - table[:, 0]
+    deviation = max(float(changes.std(ddof=1)), LEAST)
+    reach = float(t.ppf(CERTAIN, n - 1)) * deviation * math.sqrt(1 + 1 / n)
+    return bool(warp(accuracy) + changes.mean() + reach < warp(floor))

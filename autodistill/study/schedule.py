@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..distill import Job, Rung
 from ..space import Space
 from ..spec import Spec, Stage, StudyError, UsageError, describe, twin
-from ..stats import wilson
 from ..store import Store
 from .arrivals import Arrivals
-from .jobs import Address, Jobs, Network
+from .ends import Ends
+from .failures import refuse_ignorant, refuse_many
+from .first import defaults
+from .jobs import Address, Jobs
 from .proposals import Proposals
 from .record import Record
+from .region import Region, edges, region_of
 from .rungs import Rungs
 from .spent import Kind, Spent
-from .tables import Row, Stages, frontier, grouped_failures, network_of, rows
+from .tables import Row, Stages, frontier, network_of, rows
 from .times import Times, Work, work_of
 from .trials import Trials
 
@@ -28,8 +33,6 @@ if TYPE_CHECKING:
     import pandas
 
 TRIES = 3
-FEW_FAILURES = 3
-"""With fewer failed trials, their fraction is not checked."""
 SEEN = 100
 """So many stages that an earlier run stored say how long trainings take."""
 
@@ -61,28 +64,44 @@ class Study:
         self._others: dict[str, Stage] = {}
         """Wanted by no open trial: stages that were lost, and twins."""
         self._twins: dict[str, Stage] | None = None
-        self.stages, self.rungs, self.jobs = Stages(store), Rungs(spec.search), Jobs(self._is_done, self.seconds)
-        self.proposals = Proposals(spec.search, space, record.trials, chance=chance)
+        self.stages, self.jobs = Stages(store), Jobs(self._is_done, self.seconds)
+        self.rungs = Rungs(spec.search, lambda: self.region)
+        self.proposals = Proposals(spec.search, space, record.trials, region=lambda: self.region)
         self.trials = Trials(record, self.proposals, space, stages=self.stages, jobs=self.jobs, rungs=self.rungs)
+        self._began: float | None = None
+        self._ends = Ends(spec.search, space, record, self.elapsed)
         self._absent = {key for key, teacher in self.teachers.items() if not self._is_done(Job(network=teacher))}
         self._begin()
 
     def _begin(self) -> None:
-        self.ended = self.trials.repeats_only()
+        self.ended = self._ends.known() or self.trials.repeats_only()
         self._told_before = self.trials.counted_done
         for key, teacher in self.teachers.items():
             if key in self._absent:
                 self.jobs.want(teacher, first=True)
             else:
-                self._check_teacher(teacher)
+                refuse_ignorant(self.stages, teacher, self.chance)
         self._want_lost()
         self._look_back()
         self.trials.begin()
+
+    @cached_property
+    def region(self) -> Region:
+        """Known once the first teacher is stored."""
+        own = self.record.facts().get("own")
+        return region_of(
+            self.spec.search,
+            chance=self.chance,
+            teacher=self.stages.measured(self.space.teachers[0].key()),
+            incumbent=self.stages.measured(own) if own and self.stages.has(own) else None,
+        )
 
     # What the runner calls
 
     def next(self) -> Job | None:
         """A job whose requirements are met, or None when there is none now."""
+        if self._began is None:
+            self._began = self.clock()
         with self._controls():
             for arrived in self._arrivals.seen():
                 self._arrived(arrived)
@@ -183,7 +202,7 @@ class Study:
         self._saw(job, None, self.stages.measured(key)["seconds"])
         if key in self.teachers:
             self._absent.discard(key)
-            self._check_teacher(job.network)
+            refuse_ignorant(self.stages, job.network, self.chance)
         self.trials.stored(job.network)
 
     def _fail(self, job: Job, reason: str) -> None:
@@ -201,18 +220,7 @@ class Study:
             if self.trials.is_doomed(stage):
                 self.jobs.drop(self._others.pop(key))
         if self.trials.counted_failed > before:
-            self._refuse_many_failures()
-
-    def _refuse_many_failures(self) -> None:
-        """Raises StudyError if so many trials failed that it is pointless to continue."""
-        failed, done, limit = self.trials.counted_failed, self.trials.counted_done, self.spec.search.tolerate_failures
-        if failed >= FEW_FAILURES and failed > limit * done:
-            count, reason = grouped_failures(self.rows())[0]
-            raise StudyError(
-                f"{failed} of {done} finished trials failed, more than search.tolerate_failures ({limit:g}) allows. The most "
-                f"common reason ({count} of them): {reason}. Fix it, then give the same command with --retry-failed, or raise "
-                "search.tolerate_failures"
-            )
+            refuse_many(self.spec.search, self.trials.counted_failed, self.trials.counted_done, self.rows)
 
     def _arrived(self, job: Job) -> None:
         if job.trains:
@@ -226,32 +234,28 @@ class Study:
             self._done.add(address)
         return address in self._done
 
-    # The teachers
-
-    def _check_teacher(self, teacher: Network) -> None:
-        """Raises StudyError when a teacher knows no more than the commonest class."""
-        found = self.stages.measured(teacher.key())
-        low = wilson(found["correct"], found["n"]).low
-        if low <= self.chance:
-            raise StudyError(
-                f"the teacher {describe(teacher.architecture)} is right on {found['accuracy']:.1%} of the validation "
-                f"samples, no better than guessing the commonest class ({self.chance:.1%}); train it longer, change its "
-                "learning rate, or check that the checkpoint belongs to this architecture and these labels"
-            )
-
     # Trials
 
+    def elapsed(self) -> float:
+        """Seconds of searching, those of earlier runs included."""
+        return self._ends.before + (0.0 if self._began is None else self.clock() - self._began)
+
     def _asked_all(self) -> bool:
-        return self.ended is not None or self.trials.counted >= self.spec.search.trials
+        return self.ended is not None or self.trials.counted >= self.spec.search.most()
 
     def _all_told(self) -> bool:
         return self._asked_all() and not self._absent and not self.trials.open
 
     def _may_ask(self) -> bool:
         few = len(self.trials.open) < self.workers + len(self.space.ladder)
-        return not self._absent and few and not self._asked_all()
+        if self._absent or not few or self._asked_all():
+            return False
+        self.ended = self._ends.over(self.trials.counted_done, self.workers, self.region)
+        return self.ended is None
 
     def _ask(self) -> None:
+        if "edges" not in self.record.facts():
+            self._aim()
         try:
             self.trials.ask()
             self.ended = self.trials.repeats_only()
@@ -259,6 +263,13 @@ class Study:
             if not self.space.closed:
                 raise
             self.ended = "no student is left to propose: the rungs of the ladder that its assistants need are closed"
+
+    def _aim(self) -> None:
+        """What is tried first: sensible defaults where students are predicted to reach the region."""
+        teacher = self.stages.measured(self.space.teachers[0].key())
+        sizes = None if self.region.everything else edges(self.region, teacher)
+        self.record.note("edges", defaults(self.space, sizes))
+        self.trials.first = self.trials.queue()
 
     # What is wanted besides
 
@@ -275,13 +286,13 @@ class Study:
             self.jobs.want(stage)
 
     def _wants_twins(self) -> bool:
-        """At the end, what tells a person whether distillation paid: the frontier's members trained from labels.
+        """At the end, what tells a person whether distillation paid: the frontier's members in the region, from labels.
 
         Whether there are any that were not wanted before.
         """
         if self._twins is not None or not self._all_told() or not self.jobs.all_done():
             return False
-        members = frontier(self.rows()) if self.spec.search.guard else []
+        members = [row for row in frontier(self.rows()) if row["inside"]] if self.spec.search.guard else []
         networks = [network_of(self.store, row["stage"]) for row in members]
         twins = [twin(one) for one in networks if isinstance(one, Stage) and (one.teachers or one.init)]
         self._twins = {stage.key(): stage for stage in twins}
@@ -323,14 +334,17 @@ class Study:
 
     def seconds_left(self) -> float | None:
         """Until the last trial ends, if all goes on as before; None while nothing can be said."""
-        told, ask = self.trials.counted_done - self._told_before, self.spec.search.trials - self.trials.counted
+        told, trials = self.trials.counted_done - self._told_before, self.spec.search.trials
         asked_all = self._asked_all()
         if not self._times.any() or (not asked_all and told <= 0):
             return None
         each = self._spent.of("students", "assistants", "outputs") / max(1, told)
         begun = sum(map(self._still, self.jobs.pending()))
-        left = (begun + (0 if asked_all else ask * each)) / self.workers
-        return left if self.ends is None else min(left, max(0.0, self.ends - self.clock()))
+        ask = 0 if asked_all else math.inf if trials is None else trials - self.trials.counted
+        ends = [] if self.ends is None else [self.ends - self.clock()]
+        ends += [] if asked_all else [self.spec.search.seconds() - self.elapsed()]
+        left = max(0.0, min([(begun + ask * each) / self.workers, *ends]))
+        return left if math.isfinite(left) else None
 
     def _still(self, job: Job) -> float:
         """What is left of a job; of one that may be stopped, the share that others came to."""
@@ -369,7 +383,7 @@ class Study:
 
     def rows(self) -> list[Row]:
         """The teacher, assistants and trials as plain rows."""
-        return rows(self.spec, self.stages, self.record)
+        return rows(self.spec, self.stages, self.record, self.chance)
 
     def frontier(self) -> pandas.DataFrame:
         """The Pareto frontier, the smallest student first."""

@@ -20,7 +20,8 @@ from ..space import Space
 from ..spec import UsageError
 from ..spec.search import Search
 from .candidates import Candidate, Candidates
-from .gain import Goal, Model, Outlook, Steps, outlook, unwarp, warp, worth
+from .gain import Belief, Goal, Model, Outlook, Posterior, Steps, Students, outlook, posterior, unwarp, warp, worth
+from .region import Region
 from .tables import passed
 
 if TYPE_CHECKING:
@@ -41,13 +42,18 @@ SHARE = 10
 SLOPE = 1.0
 """Deviation of the accuracy's trend over the range of log params before any data, in deviations of the warped accuracy."""
 GOLDEN = (math.sqrt(5) - 1) / 2
+INSIDE, RISK = 3, 1 / 6
+"""Once INSIDE students are in the region, at most this share of further trials is expected to end outside."""
 
 
 class Sizewise:
-    """Knows all trials, and proposes. With several sizes as objectives they take turns."""
+    """Knows all trials, and proposes. With several sizes as objectives they take turns.
 
-    def __init__(self, search: Search, space: Space, chance: float) -> None:
-        self.search, self.space, self.chance = search, space, chance
+    `region` is asked for when a proposal is due: it depends on the teacher, which a search trains first.
+    """
+
+    def __init__(self, search: Search, space: Space, region: Callable[[], Region]) -> None:
+        self.search, self.space, self.region = search, space, region
         self.candidates = Candidates(space, search.seed)
         self.asked = 0
         self._trials: list[Trial] = []
@@ -109,6 +115,18 @@ class Sizewise:
                 return one.params
         raise UsageError("search.limits: all students that were drawn are too large; raise the limits or lower the ends")
 
+    def posterior(self) -> dict[str, Posterior]:
+        """By the stage's key, what the model says of each complete trial; empty where too little is known to say."""
+        if len(self._known) < ENOUGH:
+            return {}
+        students = self._students()
+        found = posterior(self._model()[0].at(students.x), students.sizes, self.goal())
+        return {self._trials[place].facts["stage"]: one for place, one in zip(self._known, found, strict=True)}
+
+    def _students(self) -> Students:
+        """Those that were measured."""
+        return Students(np.array([self._rows[place] for place in self._known]), self._table(self._known)[:, 0])
+
     def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
         """What so many more trials would add; None where too little is known to say, or nothing is left to try.
 
@@ -119,9 +137,8 @@ class Sizewise:
         found = [one for one in self._draw() if self._is_new(one.params, feasible)]
         if not found:
             return None
-        model, steps = self._model()
-        x = np.array([self.candidates.encode(*one) for one in found])
-        return outlook(model, x, self._logs([one.sizes for one in found]), steps, self.goal(), trials)
+        new = Students(np.array([self.candidates.encode(*one) for one in found]), self._logs([one.sizes for one in found]))
+        return outlook(self._model()[0], self._students(), new, self.goal(), trials)
 
     def reaches(self, target: float, below: int, feasible: Feasible) -> float:
         """The largest probability that a new student of fewer than `below` params reaches the target."""
@@ -158,15 +175,42 @@ class Sizewise:
         x, first = np.unique([self.candidates.encode(*one) for one in found], axis=0, return_index=True)
         found = [found[index] for index in first]
         sizes = self._logs([one.sizes for one in found])
-        (model, steps), goal = self._model(), self.goal()
+        (model, steps), goal, region = self._model(), self.goal(), self.region()
         belief, left = model.at(x), np.ones(len(x), dtype=bool)
+        risk, spare = 1 - self._inside(belief, model, region), self._spare_risk(model, region)
         while self.asked < until and left.any():
-            best, before = int(np.argmax(np.where(left, worth(sizes, belief, steps, goal), -1.0))), self.asked
+            able = left & (risk <= max(spare, float(risk[left].min())))
+            best, before = int(np.argmax(np.where(able, worth(sizes, belief, steps, goal), -1.0))), self.asked
             left[best] = False
             yield found[best]
             if self.asked > before:  # it was taken
                 steps = steps.joined(sizes[best], unwarp(belief.mean[best]))
                 belief.believe(best)
+                spare += RISK - risk[best]
+
+    def _spare_risk(self, model: Model, region: Region) -> float:
+        """How probable it may be that the next trial ends outside the region, so that a share of RISK is expected to.
+
+        Trials count from the one that was the third inside; before it there is no limit.
+        """
+        inside = [place for place in self._known if region.holds(self._trials[place].measured())]
+        if region.everything or len(inside) < INSIDE:
+            return math.inf
+        places = [place for place in range(inside[INSIDE - 1] + 1, len(self._trials)) if _was_proposed(self._trials[place])]
+        later = [self._trials[place] for place in places]
+        spent = float(sum(trial.values is not None and not region.holds(trial.measured()) for trial in later))
+        stopped = [place for place in places if self._trials[place].state == "stopped"]
+        _, foretold = self._foretold(stopped)
+        spent += len(stopped) - float((foretold >= warp(region.floor)).sum())
+        running = [self._rows[place] for place in places if self._trials[place].state == "running"]
+        if running:
+            spent += float((1 - self._inside(model.at(np.array(running)), model, region)).sum())
+        return RISK * (len(later) + 1) - spent
+
+    def _inside(self, belief: Belief, model: Model, region: Region) -> Floats:
+        """(m,) the probabilities that candidates measure at least the region's floor."""
+        deviation = np.hypot(belief.deviation(), model.noise(belief.mean))
+        return np.asarray(ndtr((belief.mean - warp(region.floor)) / deviation))
 
     # What is known
 
@@ -179,9 +223,9 @@ class Sizewise:
         return np.log10(np.array([max(getattr(one, self.size()), 1) for one in sizes], dtype=np.float64))
 
     def goal(self) -> Goal:
-        """Against the teacher's size."""
-        teacher = self.space.sizes(self.space.teachers[0].architecture)
-        return Goal(self.chance, float(self._logs([teacher])[0]), self.search.target)
+        """In the region of interest."""
+        region = self.region()
+        return Goal(region.floor, region.reference(self.size()), self.search.target)
 
     def _front(self) -> list[int]:
         """Places of the frontier's members."""
@@ -197,14 +241,14 @@ class Sizewise:
 
     def _steps(self) -> Steps:
         table = self._table(self._known)
-        return Steps.of(table[:, 0], table[:, 1], self.chance)
+        return Steps.of(table[:, 0], table[:, 1], self.region().floor)
 
     def _model(self) -> tuple[Model, Steps]:
         """A model of what has ended, and running trials at what it predicts of them."""
         steps = self._steps()
         places = self._window(steps)
         x, z = np.array([self._rows[place] for place in places]), warp(self._table(places)[:, 1])
-        model = Model.fit(x, z, self.candidates.slopes(SLOPE))
+        model = Model.fit(x, z, self.candidates.slopes(SLOPE), self.region().samples)
         stopped, hinted = self._hints(steps)
         if stopped:
             x, z = np.vstack([x, [self._rows[place] for place in stopped]]), np.append(z, hinted)
@@ -252,20 +296,16 @@ class Sizewise:
         return [older[index] for index in sorted(np.argsort(short, kind="stable")[: WINDOW // 2])] + recent
 
 
-def ahead(search: Search, space: Space, trials: Sequence[Trial], counted: int, chance: float) -> dict[str, float] | None:
-    """What half as many trials again as were `counted` would add to the hypervolume, whoever proposed those before.
-
-    Its `trials` are as many as were looked at; None where nothing can be said.
-    """
+def informed(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> Sizewise:
+    """A sampler for accuracy and params that knows these trials, whoever proposed them."""
     plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
-    sampler = Sizewise(plain, space, chance)
+    sampler = Sizewise(plain, space, lambda: region)
     for trial in trials:
         sampler.added(trial)
-    found = sampler.outlook(math.ceil(counted / 2), space.feasible)
-    return None if found is None else found._asdict()
+    return sampler
 
 
-def smaller(search: Search, space: Space, trials: Sequence[Trial], chance: float) -> float | None:
+def smaller(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> float | None:
     """The largest probability that a student which was not tried reaches the target at fewer params than all that do.
 
     Of a study of accuracy and params; None while none has reached it.
@@ -274,15 +314,17 @@ def smaller(search: Search, space: Space, trials: Sequence[Trial], chance: float
     reached = [trial.facts["params"] for trial in trials if trial.values is not None and trial.values[0] >= search.target]
     if not reached:
         return None
-    sampler = Sizewise(search.model_copy(update={"objectives": ("accuracy", "params")}), space, chance)
-    for trial in trials:
-        sampler.added(trial)
-    return sampler.reaches(search.target, min(reached), space.feasible)
+    return informed(search, space, trials, region).reaches(search.target, min(reached), space.feasible)
 
 
 def _accuracy(trial: Trial) -> float:
     assert trial.values is not None
     return trial.values[0]
+
+
+def _was_proposed(trial: Trial) -> bool:
+    """Whether a sampler chose it, rather than a spec, an older study, or a chain that needed it."""
+    return not {"assistant", "enqueued", "kept", "repeats"} & trial.facts.keys()
 
 
 def _sizes(trial: Trial) -> Sizes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +14,12 @@ from ..spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, twin
 from ..stats import kendall, wilson
 from ..store import Store
 from .record import Record, Trial
+from .region import SIZES, Region, region_of
 
 Row = dict[str, Any]
-SIZES = ("params", "macs", "bytes")
 PARAM = "param."
+MODEL = ("expected", "expected_deviation", "frontier_probability")
+"""What the model says of a network that was measured: `gain.Posterior`."""
 ORIGIN = ("enqueued", "kept")
 """Where a trial comes from, unless a sampler proposed it."""
 
@@ -78,19 +79,24 @@ class Stages:
             "accuracy": measured["accuracy"],
             "low": interval.low,
             "high": interval.high,
+            "n": measured["n"],
             "seconds": measured["seconds"],
             "seconds_chain": measured["seconds"] + sum(seconds),
             "reason": None,
             "frontier": False,
             "from_labels": None,
             "worse_than_labels": None,
+            "inside": False,
+            "expected": None,
+            "expected_deviation": None,
+            "frontier_probability": None,
         }
 
 
-def rows(spec: Spec, stages: Stages, record: Record) -> list[Row]:
+def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]:
     """One row for each teacher, one's own student, each assistant, each trial, in this order; the frontier's marked.
 
-    Shares and compressions are against the first teacher.
+    Shares and compressions are against the first teacher; `chance` is the share of the majority class.
     """
     keys = record.facts().get("teachers", [])
     if not keys or not all(map(stages.has, keys)):
@@ -100,9 +106,13 @@ def rows(spec: Spec, stages: Stages, record: Record) -> list[Row]:
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
     found = [*teachers, *(stages.row(key, role="own") for key in own)]
     found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
+    facts = record.facts()
+    region, believed = region_among(spec, found, chance), facts.get("posterior") or {}
     for row in found:
         _relate(row, teachers[0])
-    failed = record.facts().get("failed", {})
+        row["inside"] = row["state"] == "complete" and region.holds(row)
+        row |= dict(zip(MODEL, believed.get(row["stage"], ()), strict=False))
+    failed = facts.get("failed", {})
     for index in _members(found, spec):
         found[index]["frontier"] = True
         found[index] |= _against_labels(stages, found[index], failed)
@@ -140,7 +150,8 @@ def _last_rung(trial: Trial) -> Row:
 
 
 def _unmeasured(trial: Trial) -> Row:
-    empty = dict.fromkeys(("accuracy", "low", "high", "seconds", "seconds_chain", "from_labels", "worse_than_labels"))
+    names = ("accuracy", "low", "high", "seconds", "seconds_chain", "from_labels", "worse_than_labels", *MODEL)
+    empty = dict.fromkeys(names) | {"inside": False}
     known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
     lost = "its stage, or one above it, is no longer stored; the search makes it again"
     state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
@@ -208,36 +219,25 @@ def frontier(found: Sequence[Row]) -> list[Row]:
     return sorted((row for row in found if row["frontier"]), key=lambda row: (row["params"], row["accuracy"]))
 
 
-def hypervolume(spec: Spec, found: Sequence[Row], chance: float) -> dict[str, Any]:
-    """Of validation accuracy above chance and log10 of params below the teacher's, whatever the spec's objectives."""
-    able = [row for row in found if row["state"] == "complete" and may_be_member(row, spec)]
+def region_among(spec: Spec, found: Sequence[Row], chance: float) -> Region:
+    """The region of interest of a study, from its rows."""
     teacher = next(row for row in found if row["role"] == "teacher")
+    own = next((row for row in found if row["role"] == "own"), None)
+    return region_of(spec.search, chance=chance, teacher=teacher, incumbent=own)
+
+
+def hypervolume(spec: Spec, found: Sequence[Row], region: Region) -> dict[str, Any]:
+    """Of validation accuracy and log10 of params, inside the region, whatever the spec's objectives."""
+    able = [row for row in found if row["state"] == "complete" and may_be_member(row, spec)]
     points = costs(
         [{"accuracy": row["accuracy"], "params": math.log10(max(row["params"], 1))} for row in able],
         ("accuracy", "params"),
     )
-    reference = costs([{"accuracy": chance, "params": math.log10(max(teacher["params"], 1))}], ("accuracy", "params"))
+    reference = costs([{"accuracy": region.floor, "params": region.reference("params")}], ("accuracy", "params"))
     value = pareto.hypervolume(points, reference[0])
-    return {"value": value, "reference": {"accuracy": chance, "params": teacher["params"]}}
+    return {"value": value, "reference": {"accuracy": region.floor, "params": region.below.get("params")}}
 
 
 def counted(rows: Sequence[Row]) -> list[Row]:
     """The trials that count: no repeats, none kept of an older study, none that was tried again later."""
     return [row for row in rows if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]
-
-
-def grouped_failures(rows: Sequence[Row]) -> list[tuple[int, str]]:
-    """(count, reason) for each group of failed trials, the largest group first; the reason is that of the first trial.
-
-    Reasons that differ only in numbers, network names and paths form one group.
-    """
-    groups: dict[str, list[str]] = {}
-    for row in counted(rows):
-        if row["state"] == "failed":
-            groups.setdefault(_kind(row), []).append(str(row["reason"]))
-    return sorted(((len(reasons), reasons[0]) for reasons in groups.values()), key=lambda one: -one[0])
-
-
-def _kind(row: Row) -> str:
-    reason = str(row["reason"]).replace(str(row["architecture"]), "")
-    return re.sub(r"\S*[\d/]\S*", "#", reason)

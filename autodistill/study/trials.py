@@ -25,7 +25,7 @@ class Trials:
     def __init__(self, record: Record, proposals: Proposals, space: Space, *, stages: Stages, jobs: Jobs, rungs: Rungs) -> None:
         self.record, self.proposals, self.space = record, proposals, space
         self.stages, self.jobs, self.rungs = stages, jobs, rungs
-        self.first = Queue(record.facts().get("first", ()), {trial.facts.get("enqueued") for trial in record.trials})
+        self.first = self.queue()
         self.teachers = {teacher.key() for teacher in space.teachers}
         self.open: dict[int, Trial] = {}
         self.counted = self.counted_done = self.counted_failed = self.told = self.uses = 0
@@ -48,6 +48,12 @@ class Trials:
             self._want(self.open[number], stage)
         for number, stage in stages.items():
             self._settle(number, stage)
+
+    def queue(self) -> Queue:
+        """What is tried first and has not been asked for yet."""
+        facts = self.record.facts()
+        asked = {trial.facts.get("enqueued") for trial in self.record.trials}
+        return Queue([*facts.get("first", ()), *facts.get("edges", ())], asked)
 
     def of(self, key: str) -> list[Trial]:
         """The trials of a stage, in the order asked."""
@@ -187,6 +193,8 @@ class Trials:
         passed = self.rungs.passed(trial.facts["stage"])
         rungs = {"rungs": [list(one) for one in passed]} if passed else {}
         self.record.tell(trial, values, {**(facts or {}), **rungs}, stopped=stopped)
+        if values is not None:
+            self.rungs.completed(trial.facts["stage"], self.space.spec.student.epochs(trial.params), values[0])
         self.proposals.ended(trial)
         self._close(trial)
 
@@ -213,6 +221,8 @@ class Trials:
         if "rungs" in trial.facts:
             of = self.space.spec.student.epochs(trial.params)
             self.rungs.enter(trial.facts["stage"], trial.facts, of, trial.facts["rungs"])
+            if trial.values is not None:
+                self.rungs.completed(trial.facts["stage"], of, trial.values[0])
         if trial.state == "failed" and self.failures.keys() & set(trial.facts["above"]):
             self._close_rungs(self.space.decode(trial.params))
 

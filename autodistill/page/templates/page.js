@@ -74,7 +74,7 @@
 
   for (const box of document.querySelectorAll(".plot")) {
     const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-    const plot = { box, figure, state: { axis: "params", range: "all", split: box.dataset.split || "validation" } };
+    const plot = { box, figure, state: { axis: "params", range: figure.range, split: box.dataset.split || "validation" } };
     plots.push(plot);
     draw(plot);
     for (const group of document.querySelectorAll(`[data-plot="${box.id}"]`)) buttons(plot, group);

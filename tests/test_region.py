@@ -1,0 +1,312 @@
+"""The region of interest: where it lies, what is tried in it, who is stopped and compared, and when a search ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill.bench import Asked, Table
+from autodistill.bench.compare import run
+from autodistill.driver import Options, search
+from autodistill.runners.replay import Replay
+from autodistill.spec import Spec, SpecError, UsageError
+from autodistill.spec.search import Search
+from autodistill.study import gain
+from autodistill.study.ends import FIRST, next_round
+from autodistill.study.gain import Goal, Model
+from autodistill.study.memory import Memory
+from autodistill.study.record import Record
+from autodistill.study.region import REDUCIBLE, Region, edges, region_of
+from autodistill.study.rungs import FEWEST, LEAST, Rungs, is_hopeless
+from autodistill.study.schedule import Study
+from autodistill.text import frontier_table, headline, outside
+
+from .test_bench import DIGITS
+from .test_replay import formula, open_study
+
+TEACHER = {"accuracy": 0.95, "n": 1000, "correct": 950, "params": 10_000, "macs": 50_000, "bytes": 40_000}
+
+
+def region(teacher: dict[str, Any] = TEACHER, incumbent: dict[str, Any] | None = None, **asked: Any) -> Region:
+    return region_of(Search.model_validate({"trials": 4, **asked}), chance=0.15, teacher=teacher, incumbent=incumbent)
+
+
+# Where it lies
+
+
+def test_it_begins_at_a_share_of_the_way_from_the_majority_class_to_the_teacher() -> None:
+    assert region().floor == pytest.approx(0.15 + 0.9 * 0.8) and region(region=0.5).floor == pytest.approx(0.55)
+    assert region().below == {"params": 10_000, "macs": 50_000, "bytes": 40_000}
+
+
+def test_a_target_narrows_it() -> None:
+    """Halfway between 90 % of the way to the target, 0.8, and the target itself."""
+    assert region(target=0.8).floor == pytest.approx((0.15 + 0.9 * 0.65 + 0.8) / 2)
+    assert region(target=0.99).floor > region().floor
+
+
+def test_it_ends_below_the_smallest_of_teacher_incumbent_and_limits() -> None:
+    incumbent = {"params": 6000, "macs": 90_000, "bytes": 24_000}
+    found = region(incumbent=incumbent, limits={"bytes": 20_000})
+    assert found.below == {"params": 6000, "macs": 50_000, "bytes": 20_001}
+    assert found.reference("params") == pytest.approx(math.log10(6000))
+
+
+def test_its_lower_edge_is_inside_and_its_upper_edge_outside() -> None:
+    found, network = region(), {"accuracy": region().floor, "params": 9999, "macs": 49_999, "bytes": 39_999}
+    assert found.holds(network) and not found.holds(network | {"accuracy": found.floor - 1e-9})
+    for name in ("params", "macs", "bytes"):
+        assert not found.holds(network | {name: found.below[name]})
+    assert not found.holds(network | {"accuracy": None})
+
+
+def test_everything_is_inside_where_it_is_all() -> None:
+    found = region(region="all")
+    assert found.holds({"accuracy": 0.0, "params": 10**9, "macs": 0, "bytes": 0}) and found.floor == 0.15
+
+
+@pytest.mark.parametrize("share", REDUCIBLE)
+def test_the_edge_is_where_the_power_law_has_the_errors_of_the_floor(share: float) -> None:
+    teacher = TEACHER | {"n": 10**6, "correct": 950_000}
+    found, size = region(teacher), edges(region(teacher), teacher)[REDUCIBLE.index(share)]
+    rest = 0.05 * (1 - share)
+    error = rest + 0.05 * share * (size / 10_000) ** -0.5
+    assert error == pytest.approx(1 - found.floor, rel=1e-3)
+
+
+def test_a_teacher_without_errors_on_few_samples_predicts_no_tiny_students() -> None:
+    teacher = TEACHER | {"accuracy": 1.0, "n": 50, "correct": 50}
+    assert min(edges(region(teacher), teacher)) > 10_000 / 200
+
+
+def test_beyond_the_teacher_the_edge_is_the_teacher() -> None:
+    assert edges(region(target=0.999), TEACHER) == [10_000, 10_000]
+
+
+# Who is stopped
+
+
+def test_a_training_is_hopeless_where_its_predicted_end_is_below_the_floor() -> None:
+    """Changes that are all alike: the deviation is the least that is believed. t(0.95, 3) = 2.353."""
+    ended = [(0.6, float(gain.unwarp(gain.warp(0.6) + 0.5)))] * FEWEST
+    reach = 2.3534 * LEAST * math.sqrt(1 + 1 / FEWEST)
+    edge = float(gain.unwarp(gain.warp(0.9) - 0.5 - reach))
+    assert is_hopeless(edge - 1e-3, ended, 0.9) and not is_hopeless(edge + 1e-3, ended, 0.9)
+    assert not is_hopeless(0.01, ended[1:], 0.9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0.1, 0.9), st.floats(0.1, 0.99)), min_size=FEWEST, max_size=9), st.floats(0, 1))
+def test_a_better_start_is_no_more_hopeless(ended: list[tuple[float, float]], accuracy: float) -> None:
+    if is_hopeless(accuracy, ended, 0.8):
+        assert is_hopeless(accuracy / 2, ended, 0.8)
+
+
+def rungs_after(ended: int) -> Rungs:
+    """Rungs at half of the epochs, where so many students had 0.6, and at the end 0.8."""
+    found = Rungs(Search.model_validate({"trials": 20, "halving": {"first": 0.5, "share": 0.5}}), lambda: region())
+    for number in range(ended):
+        sizes = {"params": 5000 + number}
+        found.enter(str(number), sizes, 10, [(5, 0.6)])
+        found.completed(str(number), 10, 0.88)
+    return found
+
+
+def test_who_will_not_reach_the_region_stops_however_small() -> None:
+    assert not rungs_after(FEWEST).goes_on("tiny", {"params": 10}, 10, 5, 0.3)
+    assert rungs_after(FEWEST - 1).goes_on("tiny", {"params": 10}, 10, 5, 0.3)
+
+
+def test_who_is_in_the_region_is_not_stopped_because_larger_ones_are_better() -> None:
+    found = rungs_after(12)
+    assert found.goes_on("small", {"params": 4000}, 10, 5, 0.58)
+    assert not found.goes_on("large", {"params": 9000}, 10, 5, 0.58)
+
+
+# What is tried
+
+
+def test_few_trials_look_outside(tmp_path: Path) -> None:
+    """Over ten searches of a real table: once three students are inside, at most a sixth of the later ones is not."""
+    later = outside_of = 0
+    for seed in range(10):
+        drawn = Table.read(DIGITS).draw(seed)
+        trials = [trial for trial in _bench(drawn, seed).record.trials if "repeats" not in trial.facts]
+        found = region_of(
+            Search.model_validate({"trials": 1}), chance=0.1, teacher={**drawn.reference()._asdict(), **drawn.teacher()}
+        )
+        inside = [number for number, trial in enumerate(trials) if found.holds(trial.measured())]
+        after = trials[inside[2] + 1 :]
+        later += len(after)
+        outside_of += sum(not found.holds(trial.measured()) for trial in after)
+    assert later > 150 and outside_of <= later / 6
+
+
+def _bench(drawn: Any, seed: int) -> Study:
+    spec = drawn.spec({"trials": 24, "sampler": "gain", "seed": seed, "halving": False})
+    space = drawn.space(spec)
+    study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=0.1)
+    Replay(drawn.answer).run(study, lambda: None)
+    return study
+
+
+def test_a_search_in_the_region_finds_more_there_than_one_everywhere() -> None:
+    """Medians of seven seeds after twelve trials."""
+    asked = Asked(strategies=(), trials=12, chance=0.1)
+    found = {}
+    for strategy in ("gain", "gain+all"):
+        ends = [run(Table.read(DIGITS).draw(seed), strategy, seed, asked)[-1].hypervolume for seed in range(7)]
+        found[strategy] = float(np.median(ends))
+    assert found["gain"] > found["gain+all"] + 0.02
+
+
+# What a model says of what was measured
+
+
+def test_the_sampling_error_is_the_binomial_one() -> None:
+    for accuracy in (0.1, 0.5, 0.9):
+        step = 1e-5
+        slope = (gain.warp(accuracy + step) - gain.warp(accuracy - step)) / (2 * step)
+        wanted = slope * math.sqrt(accuracy * (1 - accuracy) / 400)
+        assert gain.sampling_error(gain.warp([accuracy]), 400)[0] == pytest.approx(wanted, rel=0.03)
+
+
+def test_more_samples_leave_less_doubt() -> None:
+    x = np.linspace(0, 1, 12)[:, None]
+    z = gain.warp(np.linspace(0.6, 0.9, 12) + 0.01 * np.random.default_rng(0).normal(size=12))
+    few, many = (Model.fit(x, z, np.ones(1), samples).at(x).deviation().mean() for samples in (100, 100_000))
+    assert many < few / 2
+
+
+def test_who_is_clearly_dominated_is_not_on_the_true_frontier() -> None:
+    x, sizes = np.linspace(0, 1, 4)[:, None], np.array([2.0, 3.0, 4.0, 6.0])
+    model = Model.fit(x, gain.warp([0.6, 0.9, 0.5, 0.99]), np.zeros(1), 100_000)
+    found = gain.posterior(model.at(x), sizes, Goal(0.3, 5.0))
+    shares = [one.on_frontier for one in found]
+    assert shares[0] > 0.95 and shares[1] > 0.95 and shares[2] < 0.05 and shares[3] == 0  # beyond the reference
+    assert [one.mean for one in found] == pytest.approx([0.6, 0.9, 0.5, 0.99], abs=0.05)
+
+
+# A real search
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    from autodistill.spec import parse
+
+    from .conftest import DOCUMENT, blobs
+
+    folder = tmp_path_factory.mktemp("region")
+    np.savez(folder / "data.npz", **blobs())
+    document = json.loads(json.dumps(DOCUMENT))
+    document["task"]["dataset"] = str(folder / "data.npz")
+    recipe = {"epochs": 4, "batch_size": 32, "learning_rate": 0.03}
+    document["student"] |= {"recipe": recipe, "architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 24]}}}
+    document["search"] = {"trials": 12, "region": 0.9, "enqueue": [{"architecture.width": 1}]}
+    study = search(parse(document), out=folder / "out", runner="serial")
+    return study, folder / "out"
+
+
+def test_only_members_inside_are_compared_with_labels(searched: tuple[Study, Path]) -> None:
+    study, _ = searched
+    members = [row for row in study.rows() if row["frontier"]]
+    inside, others = ([row for row in members if row["inside"] == wanted] for wanted in (True, False))
+    assert inside and others
+    assert all(row["from_labels"] is not None for row in inside if row["role"] != "from labels")
+    assert all(row["from_labels"] is None for row in others)
+
+
+def test_the_region_comes_first_in_tables_and_the_rest_is_folded(searched: tuple[Study, Path]) -> None:
+    study, out = searched
+    found = json.loads((out / "frontier.json").read_text())
+    flags = [row["inside"] for row in found["frontier"]]
+    assert flags == sorted(flags, reverse=True) and False in flags
+    with (out / "frontier.csv").open() as file:
+        assert [row["inside"] == "True" for row in csv.DictReader(file)] == flags
+    assert frontier_table(found).row_count == sum(flags) + 1
+    assert f"{len(flags) - sum(flags)} member" in outside(found)[0]
+    assert found["hypervolume"]["reference"] == {"accuracy": study.region.floor, "params": study.region.below["params"]}
+
+
+def test_the_headline_is_the_smallest_student_at_shares_of_the_teacher(searched: tuple[Study, Path]) -> None:
+    found = json.loads((searched[1] / "frontier.json").read_text())
+    for one in found["headline"]:
+        able = [row["params"] for row in found["frontier"] if row["of_teacher"] >= one["of_teacher"]]
+        assert one["params"] == min(able, default=None)
+    assert [one["of_teacher"] for one in found["headline"]] == [0.9, 0.95, 0.97, 0.99] and len(headline(found)) == 4
+
+
+def test_measured_students_have_an_expected_accuracy(searched: tuple[Study, Path]) -> None:
+    rows = [row for row in searched[0].rows() if row["trial"] is not None and row["state"] == "complete"]
+    assert rows and all(0 < row["expected"] < 1 and row["expected_deviation"] > 0 for row in rows)
+    assert all(0 <= row["frontier_probability"] <= 1 for row in rows)
+
+
+# When a search ends
+
+
+def test_a_search_needs_an_end(tiny: Callable[..., Spec]) -> None:
+    with pytest.raises(SpecError, match=r"search.trials: null: nothing says when the search ends; give search.trials"):
+        tiny(search={"seed": 0})
+
+
+@pytest.mark.parametrize("text", ["2", "2 h", "-1m", "0s", "1w", "h"])
+def test_a_time_that_is_none_is_refused(tiny: Callable[..., Spec], text: str) -> None:
+    with pytest.raises(SpecError, match=r"search.time.*give one such as 90s, 30m, 1.5h or 2d"):
+        tiny(search={"time": text})
+
+
+def test_no_trial_begins_after_the_time_and_a_resumed_search_knows_it(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(search={"time": "10s", "guard": False, "halving": False, "region": "all"}, assistants__at_most=0)
+    study = open_study(spec, tmp_path)
+    Replay(formula(study)).run(study, lambda: None)
+    assert study.finished() and study.ended == "search.time (10s) is over"
+    done = study.counted_done()
+    assert 6 <= done <= 10  # a second each, after a teacher and its outputs
+    again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
+    assert again.next() is None and again.finished() and again.counted_done() == done
+    longer = study.spec.model_copy(update={"search": study.spec.search.model_copy(update={"time": "20s"})})
+    extended = Study(longer, study.space, study.store, study.record, chance=study.chance)
+    Replay(formula(extended)).run(extended, lambda: None)
+    assert done + 6 <= extended.counted_done() <= done + 12
+
+
+def test_a_search_ends_where_little_is_left_to_gain(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    search = {"stop": {"gain": 0.02}, "guard": False, "halving": False, "region": 0.5}
+    study = open_study(tiny(search=search, assistants__at_most=0), tmp_path)
+    Replay(formula(study)).run(study, lambda: None)
+    assert study.finished() and study.ended is not None and "less than search.stop.gain" in study.ended
+    assert FIRST <= study.counted_done() < 60
+    again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
+    assert again.next() is None and again.finished()
+
+
+def test_the_first_of_several_ends_counts(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(search={"time": "1h", "trials": 5, "guard": False, "halving": False})
+    study = open_study(spec, tmp_path)
+    Replay(formula(study)).run(study, lambda: None)
+    assert study.finished() and study.counted_done() == 5
+
+
+def test_a_round_is_half_as_many_again_and_one_for_each_worker() -> None:
+    assert [next_round(done, workers) for done, workers in ((9, 1), (10, 2), (8, 20))] == [5, 5, 20]
+
+
+def test_more_time_extends_a_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(search={"time": "0.1s", "trials": 12, "guard": False, "halving": False})
+    first = search(spec, out=tmp_path / "out", runner="serial").counted_done()
+    more = tiny(search={"time": "1h", "trials": 12, "guard": False, "halving": False})
+    with pytest.raises(UsageError, match="--extend to go on"):
+        search(more, out=tmp_path / "out", runner="serial")
+    wanted = replace(Options(), extend=True)
+    assert search(more, out=tmp_path / "out", runner="serial", options=wanted).counted_done() == 12 > first
