@@ -1,15 +1,20 @@
 """A search by autodistill against the usual way: Ray Tune, OptunaSearch, and a function that trains its own assistant.
 
-    python benchmarks/peer_ray_tune.py --case digits --seeds 5 --out peer.json
-    python benchmarks/peer_ray_tune.py --case fashion --seeds 1 --out peer_fashion.json
+    python benchmarks/peer_ray_tune.py --case digits --seeds 5 --out peer_digits.json
+    python benchmarks/peer_ray_tune.py --case fashion --seeds 5 --out peer_fashion.json
+    python benchmarks/peer_ray_tune.py --case signals --seeds 5 --out peer_signals.json
 
 The peer is written as public tutorials are: TPE with two objectives, a DataLoader, the teacher run in each step, one trial
 a worker. Space, data, splits, epochs, trials and networks are those of the spec; both are given the same trained teacher, whose
 time is not counted; no twins are trained (search.guard: false). Each runs as a process of its own, one after the other;
 seconds are from its start to its end. Frontiers are chosen on validation and scored on the test split by this script: the
-hypervolume of accuracy above the commonest class's share (and above the teacher's accuracy less 10 points) x log10 of the
-parameters below the teacher's. `ours long` is the same search with as many trials as fit into the peer's time, by the first
-run's seconds a trial; it is run for the first --long seeds.
+hypervolume in the region of interest (from 90 % of the way between the majority class and the teacher's test accuracy on, below
+the teacher's log10 params), and that above the majority class. `seconds to the peer's value` is when the running frontier
+reaches the peer's final value in the region, and what the process takes after its last trial.
+
+--old CHECKOUT adds the search of an older checkout of this repository, `--everywhere` one with search.region: all.
+--retrain N trains the smallest students at 95 and 97 % of the teacher again, with N fresh seeds and autodistill's own loop for
+all, upwards from the smallest until one holds on the test split in the mean.
 """
 
 from __future__ import annotations
@@ -19,15 +24,18 @@ import json
 import math
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -41,23 +49,36 @@ from autodistill.distill import load_network
 from autodistill.measure import evaluate, sizes
 from autodistill.models import Network, build
 from autodistill.prepare import load_data, space_of
+from autodistill.space import Space
 from autodistill.spec import ResNet, Spec, load
 from autodistill.store import Store
 from autodistill.study.tables import network_of
+from autodistill.study.twins import FRESH, with_seed
 
-ROOT, CPU = Path(__file__).parent.parent, torch.device("cpu")
+ROOT, CPU, SHARE = Path(__file__).parent.parent, torch.device("cpu"), 0.9
 SPEC = ROOT / "search_spaces/digits.yaml"
 CASES: dict[str, list[str]] = {
-    "digits": [],
+    "digits": ["task.split.validation=0.5", "task.split.test=0.2"],
     "fashion": [
-        *("study=peer_fashion", "task.dataset=fashion_mnist", "task.samples=6000", "search.trials=12"),
+        *("study=peer_fashion", "task.dataset=fashion_mnist", "task.samples=18000", "task.split.validation=0.6667"),
+        *("search.trials=12", *(f"{part}.recipe.epochs=8" for part in ("teacher", "student", "assistants"))),
+    ],
+    "signals": [
+        *("study=peer_signals", "task.dataset={import: signals:signals}", "search.trials=16"),
+        *("task.split.validation=0.34", "task.split.test=0.33"),
         *(f"{part}.recipe.epochs=8" for part in ("teacher", "student", "assistants")),
     ],
 }
+"""The third has been used for nothing but this comparison."""
+SHARES = (0.95, 0.97)
+
+
+def settings_of(case: str, seed: int) -> list[str]:
+    return [*CASES[case], f"seed={seed}", f"search.seed={seed}", f"task.split.seed={seed}", "search.guard=false"]
 
 
 def spec_of(case: str, seed: int) -> Spec:
-    return load(SPEC, [*CASES[case], f"seed={seed}", f"search.seed={seed}", "search.guard=false"])
+    return load(SPEC, settings_of(case, seed))
 
 
 # The peer
@@ -156,22 +177,34 @@ def run_peer(case: str, seed: int, teacher: str, folder: str) -> None:
     for result in tuner.fit():
         name, config, metrics = result.metrics["trial_id"], result.config, result.metrics
         points.append({**{key: metrics[key] for key in ("accuracy", "params")}, "file": f"{name}.pt", "assistant": False})
-        points[-1]["network"] = [config["depth"], config["width"]]
+        points[-1] |= {"network": [config["depth"], config["width"]], "params_of": as_params(config)}
         if "assistant" in metrics:
             rung = spec.assistants.ladder[config["rung"]]
             also = {"accuracy": metrics["assistant"], "params": metrics["assistant_params"], "file": f"{name}-assistant.pt"}
-            points.append(also | {"assistant": True, "network": [rung.depth, rung.width]})
+            points.append(also | {"assistant": True, "network": [rung.depth, rung.width], "params_of": None})
     Path(folder, "points.json").write_text(json.dumps(points))
     ray.shutdown()
+
+
+def as_params(config: dict[str, Any]) -> dict[str, Any]:
+    """The same student in the space of the spec."""
+    return {
+        "architecture.depth": config["depth"],
+        "architecture.width": config["width"],
+        "objective.kd.weight": config["weight"],
+        "objective.kd.temperature": config["temperature"],
+        "assistants.count": config["count"],
+        "assistants.1": config["rung"],
+    }
 
 
 # Both, in turn
 
 
-def timed(command: list[str]) -> tuple[float, str]:
+def timed(command: list[str], root: Path = ROOT) -> tuple[float, str]:
     """Seconds from a process's start to its end, and what it printed."""
     started = time.perf_counter()
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
@@ -192,35 +225,94 @@ def peer_points(case: str, seed: int, teacher: str, splits: Splits, folder: Path
 
 
 def our_points(
-    case: str, seed: int, store: Store, splits: Splits, folder: Path, trials: int
+    case: str, seed: int, store: Store, splits: Splits, folder: Path, more: list[str], root: Path = ROOT
 ) -> tuple[float, list[dict[str, Any]], dict[str, Any]]:
-    settings = [*CASES[case], f"seed={seed}", f"search.seed={seed}", "search.guard=false", f"search.trials={trials}"]
-    words = [word for one in settings for word in ("--set", one)]
+    """Points with the seconds after the start at which each was known; those of an assistant, its trial's."""
+    words = [word for one in [*settings_of(case, seed), *more] for word in ("--set", one)]
     own = [sys.executable, "-m", "autodistill", "search", str(SPEC), *words, "--store", str(store.root), "--out", str(folder)]
-    seconds, text = timed([*own, "--json"])
+    began = datetime.now()
+    seconds, text = timed([*own, "--json"], root)
     said, test, points = json.loads(text), splits.test.unseal(), list[dict[str, Any]]()
-    table = pd.read_csv(folder / "trials.csv")
+    table, (at, params_of) = pd.read_csv(folder / "trials.csv"), ends(folder, began)
     for row in table[(table.state == "complete") & (table.role != "teacher")].to_dict("records"):
         network = load_network(store, network_of(store, row["stage"]), CPU)
         found = {name: row[name] for name in ("accuracy", "params")} | {"assistant": row["role"] == "assistant"}
-        points.append(found | {"test": accuracy(network, test.x, test.y)})
+        known = {"stage": row["stage"], "params_of": params_of.get(row["stage"]), "at": at[row["stage"]]}
+        points.append(found | known | {"test": accuracy(network, test.x, test.y)})
     return seconds, points, {name: said[name] for name in ("trials", "spent")}
 
 
-def score(points: list[dict[str, Any]], teacher: dict[str, Any], chance: float, assistants: bool) -> dict[str, float]:
-    """Of the frontier on validation, its hypervolume on test: above chance, and above the teacher less 10 points."""
-    able = [point for point in points if assistants or not point["assistant"]]
-    costs = np.array([[-point["accuracy"], point["params"]] for point in able]).reshape(-1, 2)
-    members = [able[index] for index in pareto.frontier(costs)]
-    found = np.array([[-point["test"], math.log10(point["params"])] for point in members]).reshape(-1, 2)
-    edge = math.log10(teacher["params"])
+def ends(folder: Path, began: datetime) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+    """By key: seconds after `began` at which each stage was known to be there, and the parameters of each student."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    (name,) = optuna.get_all_study_names(f"sqlite:///{folder}/study.db")
+    found, params = dict[str, float](), dict[str, dict[str, Any]]()
+    trials = [one for one in optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/study.db").trials if one.values]
+    for trial in sorted(trials, key=lambda one: one.datetime_complete or began):
+        facts = trial.user_attrs["facts"]
+        params[facts["stage"]] = trial.params
+        for key in [*facts["above"], facts["stage"]]:
+            found.setdefault(key, ((trial.datetime_complete or began) - began).total_seconds())
+    return found, params
+
+
+def members_of(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The frontier on validation, the smallest first."""
+    costs = np.array([[-point["accuracy"], point["params"]] for point in points]).reshape(-1, 2)
+    return [points[index] for index in pareto.frontier(costs)]
+
+
+def score(points: list[dict[str, Any]], teacher: dict[str, Any], chance: float) -> dict[str, float]:
+    """Of the frontier on validation, its hypervolume on test: in the region of interest, and above chance."""
+    found = np.array([[-point["test"], math.log10(point["params"])] for point in members_of(points)]).reshape(-1, 2)
+    edge, floor = math.log10(teacher["params"]), chance + SHARE * (teacher["test"] - chance)
     return {
+        "region": pareto.hypervolume(found, [-floor, edge]),
         "above_chance": pareto.hypervolume(found, [-chance, edge]),
-        "above_teacher_less_10": pareto.hypervolume(found, [-(teacher["test"] - 0.1), edge]),
     }
 
 
-def one_seed(case: str, seed: int, folder: Path, long: bool) -> dict[str, Any]:
+def reached_at(run: dict[str, Any], value: float, teacher: dict[str, Any], chance: float) -> float | None:
+    """Seconds until the running frontier has this hypervolume in the region, and those after the last trial; None: never."""
+    points = sorted(run["points"], key=lambda point: point["at"])
+    for end in range(1, len(points) + 1):
+        if score(points[:end], teacher, chance)["region"] >= value:
+            return float(points[end - 1]["at"] + run["seconds"] - points[-1]["at"])
+    return None
+
+
+def smallest_at(points: list[dict[str, Any]], teacher: dict[str, Any]) -> dict[str, Any]:
+    """Params of the smallest at each share of the teacher's validation accuracy; None where there is none."""
+    return {f"{share:g}": next((one["params"] for one in able(points, teacher, share)), None) for share in SHARES}
+
+
+def able(points: list[dict[str, Any]], teacher: dict[str, Any], share: float) -> list[dict[str, Any]]:
+    """Members of the frontier with a share of the teacher's validation accuracy, the smallest first."""
+    return [one for one in members_of(points) if one["accuracy"] >= share * teacher["accuracy"]]
+
+
+def retrained(
+    points: list[dict[str, Any]], teacher: dict[str, Any], space: Space, splits: Splits, store: Store, seeds: int
+) -> Any:
+    """As `smallest_at`, of those that hold on the test split in the mean of fresh seeds; the smallest are tried first."""
+    test, found = splits.test.unseal(), dict[str, Any]()
+    fixed = {one.key() for one in space.teachers}
+    for share in SHARES:
+        found[f"{share:g}"] = None
+        for one in able(points, teacher, share):
+            if one["params_of"] is None:
+                continue  # an assistant, which taught a student
+            stage = space.decode(one["params_of"])
+            stages = [with_seed(stage, FRESH + seed, fixed) for seed in range(seeds)]
+            train_all(store, stages, 2)
+            each = [accuracy(load_network(store, fresh, CPU), test.x, test.y) for fresh in stages]
+            if statistics.mean(each) >= share * teacher["test"]:
+                found[f"{share:g}"] = one["params"]
+                break
+    return found
+
+
+def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     spec, splits = load_data(spec_of(case, seed), cuda=False)
     store = Store(folder / f"store-{seed}")
     space = space_of(spec, splits, store)
@@ -229,52 +321,62 @@ def one_seed(case: str, seed: int, folder: Path, long: bool) -> dict[str, Any]:
     network = load_network(store, stage, CPU)
     weights = str(folder / f"teacher-{seed}.pt")
     torch.save(network.state_dict(), weights)
-    test = splits.test.unseal()
-    teacher = {"test": accuracy(network, test.x, test.y), "params": space.sizes(stage.architecture).params}
-    trials = spec.search.trials
+    test, seen = splits.test.unseal(), splits.validation
+    teacher = {
+        "test": accuracy(network, test.x, test.y),
+        "accuracy": accuracy(network, seen.x, seen.y),
+        "params": space.sizes(stage.architecture).params,
+    }
     found: dict[str, Any] = {"seed": seed, "teacher": teacher}
-    seconds, points, facts = our_points(case, seed, store, splits, folder / f"ours-{seed}", trials)
-    found["ours"] = _scored(seconds, points, teacher, splits) | facts
+    arms: dict[str, tuple[list[str], Path]] = {"ours": ([], ROOT)}
+    arms |= {"everywhere": (["search.region=all"], ROOT)} if given.everywhere else {}
+    arms |= {"old": ([], given.old)} if given.old else {}
+    for name, (more, root) in arms.items():
+        alone = Store(folder / f"store-{name}-{seed}")
+        shutil.copytree(store.root, alone.root)
+        seconds, points, facts = our_points(case, seed, alone, splits, folder / f"{name}-{seed}", more, root)
+        found[name] = {"seconds": seconds, "points": points} | facts
     seconds, points = peer_points(case, seed, weights, splits, folder / f"peer-{seed}")
-    found["peer"] = _scored(seconds, points, teacher, splits)
-    if long:
-        each = found["ours"]["seconds"] / trials
-        more = round(found["peer"]["seconds"] / each)
-        alone = Store(folder / f"store-long-{seed}")
-        space_of(spec, splits, alone)
-        train_all(alone, [stage], 2)
-        seconds, points, facts = our_points(case, seed, alone, splits, folder / f"long-{seed}", more)
-        found["ours long"] = _scored(seconds, points, teacher, splits) | facts
+    found["peer"] = {"seconds": seconds, "points": points}
+    for name in (*arms, "peer"):
+        run = found[name]
+        run["hypervolume"] = score(run["points"], teacher, splits.chance)
+        run["smallest"] = smallest_at(run["points"], teacher)
+        if given.retrain:
+            run["retrained"] = retrained(run["points"], teacher, space, splits, store, given.retrain)
+    for name in arms:
+        value = found["peer"]["hypervolume"]["region"]
+        found[name]["to_peer"] = reached_at(found[name], value, teacher, splits.chance)
     return found
-
-
-def _scored(seconds: float, points: list[dict[str, Any]], teacher: dict[str, Any], splits: Splits) -> dict[str, Any]:
-    both = {name: score(points, teacher, splits.chance, wanted) for name, wanted in (("with", True), ("without", False))}
-    return {"seconds": seconds, "hypervolume": both, "points": points}
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {"n": len(runs)}
-    for name in ("ours", "peer", "ours long"):
-        here = [run[name] for run in runs if name in run]
-        if here:
-            found[name] = {"seconds": spread([one["seconds"] for one in here])}
-            for assistants in ("with", "without"):
-                for kind in ("above_chance", "above_teacher_less_10"):
-                    values = [one["hypervolume"][assistants][kind] for one in here]
-                    found[name][f"{kind}, {assistants} assistants"] = spread(values)
-    found["times faster"] = spread([run["peer"]["seconds"] / run["ours"]["seconds"] for run in runs])
-    for name in ("ours", "ours long"):
-        for assistants in ("with", "without"):
-            for kind in ("above_chance", "above_teacher_less_10"):
-                here = [run for run in runs if name in run]
-                of = [100 * run[name]["hypervolume"][assistants][kind] for run in here]
-                against = [100 * run["peer"]["hypervolume"][assistants][kind] for run in here]
-                if len(here) > 1:
-                    share = statistics.mean(of) / statistics.mean(against) - 1
-                    text = f"{difference(of, against)} hundredths, {share:+.1%} of the peer's"
-                    found[f"{name} - peer, {kind}, {assistants} assistants"] = text
+    names = [name for name in ("ours", "everywhere", "old", "peer") if name in runs[0]]
+    for name in names:
+        here = [run[name] for run in runs]
+        found[name] = {"seconds": spread([one["seconds"] for one in here])}
+        for kind in ("region", "above_chance"):
+            found[name][kind] = spread([one["hypervolume"][kind] for one in here])
+        for what in ("smallest", "retrained"):
+            if what in here[0]:
+                found[name][what] = {f"{share:g}": median([one[what][f"{share:g}"] for one in here]) for share in SHARES}
+        if name != "peer":
+            times = [run[name]["to_peer"] and run["peer"]["seconds"] / run[name]["to_peer"] for run in runs]
+            found[name]["peer's seconds over those to its value"] = median(times, worst=0.0)
+            found[name]["peer's value reached"] = sum(one is not None for one in times)
+    for name in names[:-1] if len(runs) > 1 else ():
+        for kind in ("region", "above_chance"):
+            of, against = ([100 * run[one]["hypervolume"][kind] for run in runs] for one in (name, "peer"))
+            share = statistics.mean(of) / statistics.mean(against) - 1
+            found[f"{name} - peer, {kind}"] = f"{difference(of, against)} hundredths, {share:+.1%} of the peer's"
     return found
+
+
+def median(values: list[float | None], worst: float = math.inf) -> float | None:
+    """None, which stands for `worst`, where half have nothing."""
+    found = statistics.median_low([worst if value is None else value for value in values])
+    return None if found == worst else found
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -286,17 +388,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, default="digits")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--long", type=int, default=2, metavar="N", help="of how many seeds to run `ours long` too")
+    parser.add_argument("--old", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--everywhere", action="store_true")
+    parser.add_argument("--retrain", type=int, default=0, metavar="N")
     parser.add_argument("--out", type=Path, default=Path("peer.json"))
     parser.add_argument("--only-peer", nargs=3, metavar=("SEED", "TEACHER", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "benchmarks"))  # the signals
     if given.only_peer:
         return run_peer(given.case, int(given.only_peer[0]), *given.only_peer[1:])
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "torch": torch.__version__}
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seeds):
-            runs.append(one_seed(given.case, seed, Path(folder), seed < given.long))
+            runs.append(one_seed(given.case, seed, Path(folder), given))
             given.out.write_text(json.dumps({"summary": summary(runs), "machine": machine, "runs": runs}, indent=1))
     print(json.dumps(summary(runs), indent=1))
 
