@@ -20,7 +20,7 @@ from autodistill.space import Space
 from autodistill.spec import Spec, UsageError
 from autodistill.study import gain
 from autodistill.study.candidates import Candidates
-from autodistill.study.gain import Goal, Hyper, Model, Steps, Students
+from autodistill.study.gain import Goal, Hyper, Model, Prior, Steps, Students
 from autodistill.study.memory import Memory
 from autodistill.study.proposals import MOST, Optunas, Proposals
 from autodistill.study.record import Record, Trial
@@ -33,6 +33,11 @@ from .test_replay import formula, open_study
 
 POINTS = st.lists(st.tuples(st.floats(2, 6), st.floats(0, 1)), min_size=0, max_size=12)
 REFERENCE, CHANCE, SAMPLES = 5.0, 0.1, 2000
+
+
+def flat(slopes: Any, samples: int = SAMPLES) -> Prior:
+    """Nothing is expected to rise."""
+    return Prior(samples=samples, rise=np.zeros(len(slopes)), slopes=slopes)
 
 
 def steps_of(points: list[tuple[float, float]]) -> Steps:
@@ -101,7 +106,7 @@ def test_the_saving_is_chance_times_log_size() -> None:
 def test_a_target_is_sought_below_the_smallest_that_reached_it() -> None:
     rng = np.random.default_rng(0)
     x, sizes = rng.random((20, 2)), np.linspace(2, 4, 20)
-    belief = Model.fit(x[:8], gain.warp(0.5 + 0.4 * x[:8, 0]), np.zeros(2), SAMPLES).at(x)
+    belief = Model.fit(x[:8], gain.warp(0.5 + 0.4 * x[:8, 0]), flat(np.zeros(2), SAMPLES)).at(x)
     found = gain.worth(sizes, belief, steps_of([(3.0, 0.8)]), Goal(CHANCE, REFERENCE, target=0.75))
     assert (found[sizes < 3.0] > 0).any() and (found[sizes >= 3.0] == 0).all()
 
@@ -110,7 +115,7 @@ def test_a_model_of_few_points_neither_forgets_nor_believes_all(n: int = 4) -> N
     """The trap of Gaussian processes on few points: all is noise, or there is none and no doubt between points."""
     x = np.linspace(0, 1, n)[:, None]
     accuracies = np.array([0.4, 0.8, 0.9, 0.95])
-    model = Model.fit(x, gain.warp(accuracies), np.ones(1), SAMPLES)
+    model = Model.fit(x, gain.warp(accuracies), flat(np.ones(1), SAMPLES))
     belief = model.at(np.vstack([x, [[0.5]]]))
     assert gain.unwarp(belief.mean[:n]) == pytest.approx(accuracies, abs=0.08)
     assert belief.deviation()[n] > belief.deviation()[:n].max()
@@ -131,18 +136,18 @@ def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:
     rng = np.random.default_rng(2)
     x, others = rng.random((6, 2)), rng.random((5, 2))
     z = gain.warp(rng.uniform(0.3, 0.9, 6))
-    model = Model.fit(x, z, np.ones(2), SAMPLES)
+    model = Model.fit(x, z, flat(np.ones(2), SAMPLES))
     belief = model.at(others)
     mean = belief.mean.copy()
     belief.believe(1)
-    again = model.knowing(np.vstack([x, others[1:2]]), np.append(z, mean[1])).at(others)
+    again = model.knowing(np.vstack([x, others[1:2]]), np.append(z, mean[1]), np.zeros(7)).at(others)
     assert again.mean == pytest.approx(mean, abs=1e-6)
     assert again.deviation() == pytest.approx(belief.deviation(), abs=1e-6)
 
 
 def test_the_deviation_of_a_model_is_that_of_its_draws() -> None:
     x = np.random.default_rng(3).random((6, 2))
-    belief = Model.fit(x[:3], gain.warp([0.3, 0.6, 0.8]), np.ones(2), SAMPLES).at(x)
+    belief = Model.fit(x[:3], gain.warp([0.3, 0.6, 0.8]), flat(np.ones(2), SAMPLES)).at(x)
     assert np.sqrt(np.diag(belief.covariance(range(6)))) == pytest.approx(belief.deviation(), abs=1e-5)
 
 
@@ -153,7 +158,7 @@ def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() ->
     some, most = [0, 1, 2], [*range(12)]
     found = []
     for known in (some, most):
-        model = Model.fit(x[known], gain.warp(accuracy[known]), np.ones(1), SAMPLES)
+        model = Model.fit(x[known], gain.warp(accuracy[known]), flat(np.ones(1), SAMPLES))
         found.append(gain.outlook(model, Students(x[known], sizes[known]), Students(x, sizes), goal, 6))
     few, many = found
     assert few is not None and many is not None
@@ -163,14 +168,14 @@ def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() ->
 @pytest.mark.parametrize(("asked", "candidates", "looked"), [(6, 12, 6), (60, 12, 12), (500, 300, gain.MOST_AHEAD)])
 def test_the_outlook_says_how_many_trials_it_looked_at(asked: int, candidates: int, looked: int) -> None:
     x, sizes = np.linspace(0, 1, candidates)[:, None], np.linspace(2, 4, candidates)
-    model = Model.fit(x[:3], gain.warp([0.4, 0.5, 0.6]), np.ones(1), SAMPLES)
+    model = Model.fit(x[:3], gain.warp([0.4, 0.5, 0.6]), flat(np.ones(1), SAMPLES))
     found = gain.outlook(model, Students(x[:3], np.array([2.0, 2.1, 2.2])), Students(x, sizes), Goal(CHANCE, REFERENCE), asked)
     assert found is not None and found.trials == looked
 
 
 def test_without_anything_below_the_reference_there_is_no_outlook() -> None:
     x = np.linspace(0, 1, 5)[:, None]
-    model = Model.fit(x[:3], gain.warp([0.5, 0.6, 0.7]), np.ones(1), SAMPLES)
+    model = Model.fit(x[:3], gain.warp([0.5, 0.6, 0.7]), flat(np.ones(1), SAMPLES))
     known = Students(x[:3], np.full(3, REFERENCE + 1))
     assert gain.outlook(model, known, Students(x, np.linspace(2, 4, 5)), Goal(CHANCE, REFERENCE), 3) is None
 
@@ -246,7 +251,7 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
     changes = {"student__recipe": {"epochs": 4}, "assistants__at_most": 0, "student__objective": {"ce": {"weight": 1.0}}}
     search = {"trials": 40, "halving": {"first": 0.5}, "guard": False, "region": "all"}
     study = open_study(tiny(search=search, **changes), tmp_path)
-    study.region = Region(floor=0.25, samples=100, below={"params": 10**6}, everything=True)
+    study.region = Region(floor=0.25, samples=100, rise=1.0, below={"params": 10**6}, everything=True)
     sampler = study.proposals._sampler
     assert isinstance(sampler, Sizewise)
     told = {}
@@ -369,7 +374,7 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
 def test_hyperparameters_stay_where_numbers_are_finite() -> None:
     """Equal rows of unlike accuracies, and equal accuracies."""
     for accuracies in ([0.2, 0.9, 0.5], [0.5, 0.5, 0.5]):
-        model = Model.fit(np.zeros((3, 2)), gain.warp(accuracies), np.ones(2), SAMPLES)
+        model = Model.fit(np.zeros((3, 2)), gain.warp(accuracies), flat(np.ones(2), SAMPLES))
         assert np.isfinite(model.hyper.vector()).all() and np.isfinite(model.at(np.ones((1, 2))).mean).all()
     assert Hyper.of(np.arange(4.0)).vector() == pytest.approx(np.arange(4.0))
 
@@ -379,5 +384,5 @@ def test_hyperparameters_stay_where_numbers_are_finite() -> None:
 def test_larger_students_are_expected_to_be_better_before_anything_is_known(seed: int) -> None:
     """The trend in log params: from one student."""
     x = np.array([[0.5], [0.0], [1.0]])
-    belief = Model.fit(x[:1], gain.warp([0.5]), np.ones(1), SAMPLES).at(x)
+    belief = Model.fit(x[:1], gain.warp([0.5]), flat(np.ones(1), SAMPLES)).at(x)
     assert belief.mean[1] == pytest.approx(belief.mean[2]) and belief.deviation()[1] > belief.deviation()[0]

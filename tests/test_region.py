@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from autodistill.bench import Asked, Table
 from autodistill.bench.compare import run
@@ -23,15 +21,16 @@ from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.search import Search
 from autodistill.study import gain
 from autodistill.study.ends import FIRST, next_round
-from autodistill.study.gain import Goal, Model
+from autodistill.study.gain import Goal, Model, Prior
 from autodistill.study.memory import Memory
 from autodistill.study.record import Record
 from autodistill.study.region import REDUCIBLE, Region, edges, region_of
-from autodistill.study.rungs import FEWEST, LEAST, Rungs, is_hopeless
+from autodistill.study.rungs import FEWEST, Rungs, is_hopeless
 from autodistill.study.schedule import Study
 from autodistill.text import frontier_table, headline, outside
 
 from .test_bench import DIGITS
+from .test_gain import flat
 from .test_replay import formula, open_study
 
 TEACHER = {"accuracy": 0.95, "n": 1000, "correct": 950, "params": 10_000, "macs": 50_000, "bytes": 40_000}
@@ -99,17 +98,27 @@ def test_beyond_the_teacher_the_edge_is_the_teacher() -> None:
 def test_a_training_is_hopeless_where_its_predicted_end_is_below_the_floor() -> None:
     """Changes that are all alike: the deviation is the least that is believed. t(0.95, 3) = 2.353."""
     ended = [(0.6, float(gain.unwarp(gain.warp(0.6) + 0.5)))] * FEWEST
-    reach = 2.3534 * LEAST * math.sqrt(1 + 1 / FEWEST)
+    reach = 2.3534 * gain.LEAST * math.sqrt(1 + 1 / FEWEST)
     edge = float(gain.unwarp(gain.warp(0.9) - 0.5 - reach))
     assert is_hopeless(edge - 1e-3, ended, 0.9) and not is_hopeless(edge + 1e-3, ended, 0.9)
     assert not is_hopeless(0.01, ended[1:], 0.9)
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0.1, 0.9), st.floats(0.1, 0.99)), min_size=FEWEST, max_size=9), st.floats(0, 1))
-def test_a_better_start_is_no_more_hopeless(ended: list[tuple[float, float]], accuracy: float) -> None:
-    if is_hopeless(accuracy, ended, 0.8):
-        assert is_hopeless(accuracy / 2, ended, 0.8)
+def test_those_that_were_near_at_the_rung_foretell() -> None:
+    near = [(0.5, 0.7), (0.52, 0.7), (0.48, 0.71), (0.5, 0.72), (0.51, 0.69)]
+    far = [(0.95, 0.96), (0.1, 0.1), (0.99, 0.99)]
+    z = float(gain.warp(0.5))
+    mean, deviation, n = gain.foretell(z, near)
+    assert gain.foretell(z, [*far, *near]) == (mean, deviation, n) and n == gain.NEAREST
+    assert float(gain.unwarp(mean)) == pytest.approx(0.7, abs=0.01) and deviation >= gain.LEAST
+
+
+def test_far_from_what_was_measured_accuracies_rise_as_expected() -> None:
+    prior = Prior(samples=1000, rise=np.array([3.0, 0.0]), slopes=np.array([0.0, 0.0]))
+    x = np.array([[0.4, 0.0], [0.5, 0.0], [0.6, 0.0]])
+    model = Model.fit(x, prior.mean(x) + 0.5, prior)
+    found = model.at(np.array([[0.0, 0.0], [1.0, 0.0]])).mean
+    assert found == pytest.approx([0.5, 3.5], abs=0.05)
 
 
 def rungs_after(ended: int) -> Rungs:
@@ -184,13 +193,13 @@ def test_the_sampling_error_is_the_binomial_one() -> None:
 def test_more_samples_leave_less_doubt() -> None:
     x = np.linspace(0, 1, 12)[:, None]
     z = gain.warp(np.linspace(0.6, 0.9, 12) + 0.01 * np.random.default_rng(0).normal(size=12))
-    few, many = (Model.fit(x, z, np.ones(1), samples).at(x).deviation().mean() for samples in (100, 100_000))
+    few, many = (Model.fit(x, z, flat(np.ones(1), samples)).at(x).deviation().mean() for samples in (100, 100_000))
     assert many < few / 2
 
 
 def test_who_is_clearly_dominated_is_not_on_the_true_frontier() -> None:
     x, sizes = np.linspace(0, 1, 4)[:, None], np.array([2.0, 3.0, 4.0, 6.0])
-    model = Model.fit(x, gain.warp([0.6, 0.9, 0.5, 0.99]), np.zeros(1), 100_000)
+    model = Model.fit(x, gain.warp([0.6, 0.9, 0.5, 0.99]), flat(np.zeros(1), 100_000))
     found = gain.posterior(model.at(x), sizes, Goal(0.3, 5.0))
     shares = [one.on_frontier for one in found]
     assert shares[0] > 0.95 and shares[1] > 0.95 and shares[2] < 0.05 and shares[3] == 0  # beyond the reference

@@ -7,6 +7,7 @@ a linear trend; nothing here knows of spaces or studies. Accuracies are shares f
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -21,6 +22,10 @@ NODES, FAR = 12, 5.3
 BEYOND = 0.05
 """As long as no student has reached the target, even the largest candidate saves so much (log10)."""
 MOST_AHEAD, DRAWS = 100, 200
+NARROW = 0.5
+"""The least deviation of warped accuracies about what is expected of them."""
+NEAREST, LEAST, UNSURE = 5, 0.1, 0.5
+"""How many others foretell what a training comes to; the least deviation of that, warped, and the one of a single other."""
 
 
 def warp(accuracy: npt.ArrayLike) -> Floats:
@@ -40,6 +45,19 @@ def sampling_error(value: npt.ArrayLike, samples: int) -> Floats:
     inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
     inner = np.clip(inner, EDGE, 1 - EDGE)
     return np.asarray((1 - 2 * EDGE) / np.sqrt(samples * inner * (1 - inner)))
+
+
+def foretell(z: float, ended: Sequence[tuple[float, float]]) -> tuple[float, float, int]:
+    """What a training with a warped accuracy at a rung will come to, warped: mean and deviation, and of how many others.
+
+    `ended` are accuracies of others at that rung and at their end, at least one. Those count that were the nearest at the rung:
+    a student that is far from what it can learn gains more.
+    """
+    table = warp(np.array(ended, dtype=np.float64))
+    near = np.argsort(np.abs(table[:, 0] - z), kind="stable")[:NEAREST]
+    changes = table[near, 1] - table[near, 0]
+    deviation = float(changes.std(ddof=1)) if len(near) > 1 else UNSURE
+    return z + float(changes.mean()), max(deviation, LEAST), len(near)
 
 
 class Hyper(NamedTuple):
@@ -105,9 +123,22 @@ def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, fixed: Floa
     return float(value), away / deviation - gradient
 
 
+class Prior(NamedTuple):
+    """What is known before any training: accuracies are measured on so many `samples`, and warped they are expected to `rise`
+    (d,) by so much over the range of each feature, give or take `slopes` (d,) deviations of all warped accuracies."""
+
+    samples: int
+    rise: Floats
+    slopes: Floats
+
+    def mean(self, x: Floats) -> Floats:
+        """(n,) warped accuracies, but for a constant."""
+        return np.asarray(x @ self.rise)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A Gaussian process on features x (n, d) in [0, 1] and warped accuracies z (n,), measured on so many `samples`."""
+    """A Gaussian process on features x (n, d) in [0, 1] and warped accuracies z (n,)."""
 
     x: Floats
     root: Floats
@@ -115,32 +146,33 @@ class Model:
     hyper: Hyper
     centre: float
     spread: float
-    slopes: Floats
-    samples: int
+    prior: Prior
 
     @classmethod
-    def fit(cls, x: Floats, z: Floats, slopes: Floats, samples: int) -> Self:
+    def fit(cls, x: Floats, z: Floats, prior: Prior) -> Self:
         """With hyperparameters found from x and z alone, always from the same start: no fit depends on an earlier one."""
-        centre, spread = float(z.mean()), max(float(z.std()), 0.25)
-        hyper = fitted(x, (z - centre) / spread, sampling_error(z, samples) / spread, slopes)
-        return cls._of(x, z, hyper, centre, spread, slopes, samples)
+        left = z - prior.mean(x)
+        centre, spread = float(left.mean()), max(float(left.std()), NARROW)
+        hyper = fitted(x, (left - centre) / spread, sampling_error(z, prior.samples) / spread, prior.slopes)
+        return cls._of(x, z, np.zeros(len(z)), hyper=hyper, centre=centre, spread=spread, prior=prior)
 
     @classmethod
-    def _of(cls, x: Floats, z: Floats, hyper: Hyper, centre: float, spread: float, slopes: Floats, samples: int) -> Self:
+    def _of(cls, x: Floats, z: Floats, doubt: Floats, *, hyper: Hyper, centre: float, spread: float, prior: Prior) -> Self:
         from scipy.linalg import cho_solve, cholesky
 
-        noise = (np.exp(hyper.noise) * sampling_error(z, samples) / spread) ** 2
-        root = cholesky(_matern(x, x, hyper) + _trend(x, x, slopes) + np.diag(noise + 1e-8), lower=True, check_finite=False)
-        alpha = cho_solve((root, True), (z - centre) / spread, check_finite=False)
-        return cls(x=x, root=root, alpha=alpha, hyper=hyper, centre=centre, spread=spread, slopes=slopes, samples=samples)
+        noise = ((np.exp(hyper.noise) * sampling_error(z, prior.samples)) ** 2 + doubt**2) / spread**2
+        k = _matern(x, x, hyper) + _trend(x, x, prior.slopes) + np.diag(noise + 1e-8)
+        root = cholesky(k, lower=True, check_finite=False)
+        alpha = cho_solve((root, True), (z - prior.mean(x) - centre) / spread, check_finite=False)
+        return cls(x=x, root=root, alpha=alpha, hyper=hyper, centre=centre, spread=spread, prior=prior)
 
-    def knowing(self, x: Floats, z: Floats) -> Self:
-        """The same hyperparameters on other data."""
-        return self._of(x, z, self.hyper, self.centre, self.spread, self.slopes, self.samples)
+    def knowing(self, x: Floats, z: Floats, doubt: Floats) -> Self:
+        """The same hyperparameters on other data; `doubt` (n,) are deviations of what was not measured but predicted."""
+        return self._of(x, z, doubt, hyper=self.hyper, centre=self.centre, spread=self.spread, prior=self.prior)
 
     def noise(self, z: Floats) -> Floats:
         """Deviations of the noise of warped accuracies (n,): of samples and seeds."""
-        return np.asarray(np.exp(self.hyper.noise) * sampling_error(z, self.samples))
+        return np.asarray(np.exp(self.hyper.noise) * sampling_error(z, self.prior.samples))
 
     def at(self, x: Floats) -> Belief:
         """What is believed of candidates x (m, d)."""
@@ -148,11 +180,12 @@ class Model:
 
         k = self._between(self.x, x)
         solved = solve_triangular(self.root, k, lower=True, check_finite=False)
-        own = np.exp(2 * self.hyper.amplitude) + 1 + ((x - 0.5) ** 2 * self.slopes**2).sum(1)
-        return Belief(self, x, solved, self.centre + self.spread * (k.T @ self.alpha), own - (solved**2).sum(0))
+        own = np.exp(2 * self.hyper.amplitude) + 1 + ((x - 0.5) ** 2 * self.prior.slopes**2).sum(1)
+        mean = self.prior.mean(x) + self.centre + self.spread * (k.T @ self.alpha)
+        return Belief(self, x, solved, mean, own - (solved**2).sum(0))
 
     def _between(self, a: Floats, b: Floats) -> Floats:
-        return _matern(a, b, self.hyper) + _trend(a, b, self.slopes)
+        return _matern(a, b, self.hyper) + _trend(a, b, self.prior.slopes)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..spec.search import ALL, Search
+from .gain import warp
 
 SIZES = ("params", "macs", "bytes")
 EXPONENT = 0.5
@@ -20,11 +21,15 @@ REDUCIBLE = (1.0, 0.5)
 class Region:
     """Networks with an accuracy (0 to 1) of at least `floor`, on so many `samples`, and with less than `below` of each size.
 
+    Warped accuracies are expected to `rise` by so much with ten times the params: from the majority class at one parameter to
+    the teacher at its own size.
+
     `everything`: every network is inside. Then floor and sizes are only the reference point of the hypervolume.
     """
 
     floor: float
     samples: int
+    rise: float
     below: Mapping[str, float]
     everything: bool = False
 
@@ -49,8 +54,10 @@ def region_of(
     `chance` is the share of the majority class. A region of 0.9 begins at 90 % of the way from there to the teacher. With
     a target, it begins closer to that: halfway between 90 % of the way to the target, and the target.
     """
+    decades = math.log10(max(teacher["params"], 10))
+    known = {"samples": teacher["n"], "rise": float(warp(teacher["accuracy"]) - warp(chance)) / decades}
     if search.region == ALL:
-        return Region(floor=chance, samples=teacher["n"], below={name: teacher[name] for name in SIZES}, everything=True)
+        return Region(floor=chance, **known, below={name: teacher[name] for name in SIZES}, everything=True)
     top = teacher["accuracy"] if search.target is None else search.target
     floor = chance + search.region * (top - chance)
     floor = floor if search.target is None else (floor + search.target) / 2
@@ -59,7 +66,7 @@ def region_of(
     for name in SIZES:
         ends = [teacher[name], *([incumbent[name]] if incumbent else []), *([limits[name] + 1] if name in limits else [])]
         below[name] = min((end for end in ends if end > 0), default=math.inf)
-    return Region(floor=floor, samples=teacher["n"], below={name: end for name, end in below.items() if math.isfinite(end)})
+    return Region(floor=floor, **known, below={name: end for name, end in below.items() if math.isfinite(end)})
 
 
 def edges(region: Region, teacher: Mapping[str, Any]) -> list[float]:

@@ -7,17 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..halving import Reached
 from ..spec.search import Search
-from .gain import warp
+from .gain import foretell, warp
 from .region import Region
 from .tables import costs
 
 FEWEST, CERTAIN = 4, 0.95
-LEAST = 0.1
-"""The least deviation of changes of warped accuracies that is believed."""
 
 
 class Rungs:
@@ -79,15 +75,13 @@ class Rungs:
 def is_hopeless(accuracy: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:
     """Whether a training with this accuracy at a rung will, with 95 % confidence, end below the accuracy `floor`.
 
-    `ended` are accuracies of others at that rung and at their end. The end is predicted from the mean change of their warped
-    accuracies, with its one-sided t interval for one more training; False while fewer than FEWEST have ended.
+    `ended` are accuracies of others at that rung and at their end. The one-sided t interval is for one more training; False
+    while fewer than FEWEST have ended.
     """
     if len(ended) < FEWEST:
         return False
     from scipy.stats import t
 
-    n, table = len(ended), warp(np.array(ended))
-    changes = table[:, 1] - table[:, 0]
-    deviation = max(float(changes.std(ddof=1)), LEAST)
+    mean, deviation, n = foretell(float(warp(accuracy)), ended)
     reach = float(t.ppf(CERTAIN, n - 1)) * deviation * math.sqrt(1 + 1 / n)
-    return bool(warp(accuracy) + changes.mean() + reach < warp(floor))
+    return bool(mean + reach < warp(floor))

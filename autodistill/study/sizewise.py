@@ -20,7 +20,22 @@ from ..space import Space
 from ..spec import UsageError
 from ..spec.search import Search
 from .candidates import Candidate, Candidates
-from .gain import Belief, Goal, Model, Outlook, Posterior, Steps, Students, outlook, posterior, unwarp, warp, worth
+from .gain import (
+    Belief,
+    Goal,
+    Model,
+    Outlook,
+    Posterior,
+    Prior,
+    Steps,
+    Students,
+    foretell,
+    outlook,
+    posterior,
+    unwarp,
+    warp,
+    worth,
+)
 from .region import Region
 from .tables import passed
 
@@ -105,7 +120,7 @@ class Sizewise:
     def _again(self, feasible: Feasible) -> dict[str, Any]:
         """Of a space in which all was tried, or as good as all; a stopped one that may come near to the frontier first."""
         stopped = self._places_stopped()
-        places, foretold = self._foretold(stopped)
+        places, foretold, _ = self._foretold(stopped)
         short = dict(zip(places, self._heights(self._steps(), places) - foretold, strict=True))
         for place in sorted(stopped, key=lambda place: short.get(place, math.inf)):
             if feasible(self._trials[place].params):
@@ -200,7 +215,7 @@ class Sizewise:
         later = [self._trials[place] for place in places]
         spent = float(sum(trial.values is not None and not region.holds(trial.measured()) for trial in later))
         stopped = [place for place in places if self._trials[place].state == "stopped"]
-        _, foretold = self._foretold(stopped)
+        _, foretold, _ = self._foretold(stopped)
         spent += len(stopped) - float((foretold >= warp(region.floor)).sum())
         running = [self._rows[place] for place in places if self._trials[place].state == "running"]
         if running:
@@ -243,42 +258,57 @@ class Sizewise:
         table = self._table(self._known)
         return Steps.of(table[:, 0], table[:, 1], self.region().floor)
 
+    def _prior(self) -> Prior:
+        region, (low, high) = self.region(), (self.candidates.low[0], self.candidates.high[0])
+        rise = self.candidates.slopes(region.rise * float(high - low) / math.log(10))
+        return Prior(samples=region.samples, rise=rise, slopes=self.candidates.slopes(SLOPE))
+
     def _model(self) -> tuple[Model, Steps]:
-        """A model of what has ended, and running trials at what it predicts of them."""
+        """A model of what has ended, and running trials at what it predicts of them; and the frontier that is to be moved.
+
+        That is of expected accuracies: another student beside one that was unlucky is no gain, and luck is not to be beaten.
+        With a target it is the measured one, since the target is one of measured accuracies.
+        """
         steps = self._steps()
         places = self._window(steps)
         x, z = np.array([self._rows[place] for place in places]), warp(self._table(places)[:, 1])
-        model = Model.fit(x, z, self.candidates.slopes(SLOPE), self.region().samples)
-        stopped, hinted = self._hints(steps)
+        model = Model.fit(x, z, self._prior())
+        stopped, hinted, doubt = self._hints(steps)
+        doubt = np.append(np.zeros(len(z)), doubt)
         if stopped:
             x, z = np.vstack([x, [self._rows[place] for place in stopped]]), np.append(z, hinted)
-            model = model.knowing(x, z)
+            model = model.knowing(x, z, doubt)
+        if self.search.target is None:
+            known = self._students()
+            steps = Steps.of(known.sizes, unwarp(model.at(known.x).mean), self.region().floor)
         pending = sorted(self._running.values())[-PENDING:]
         if pending:
             more = np.array([self._rows[place] for place in pending])
             mean = model.at(more).mean
-            model = model.knowing(np.vstack([x, more]), np.append(z, mean))
+            model = model.knowing(np.vstack([x, more]), np.append(z, mean), np.append(doubt, np.zeros(len(more))))
             steps = steps.joined(self._logs([_sizes(self._trials[place]) for place in pending]), unwarp(mean))
         return model, steps
 
-    def _hints(self, steps: Steps) -> tuple[list[int], Floats]:
-        """The latest stopped trials, and what they would have come to: nobody stops what would have moved the frontier."""
-        places, found = self._foretold(self._places_stopped()[-PENDING:])
-        return places, np.minimum(found, self._heights(steps, places))
+    def _hints(self, steps: Steps) -> tuple[list[int], Floats, Floats]:
+        """The latest stopped trials, what they would have come to, and how far that may be off: nobody stops what would have
+        moved the frontier."""
+        places, found, doubt = self._foretold(self._places_stopped()[-PENDING:])
+        return places, np.minimum(found, self._heights(steps, places)), doubt
 
     def _places_stopped(self) -> list[int]:
         """In the order asked, each stage once, none that was asked for again."""
         return sorted(self._stopped.values())
 
-    def _foretold(self, stopped: Sequence[int]) -> tuple[list[int], Floats]:
-        """Of those of which it is known, warped: the accuracy at the last rung and the median way of others from there on."""
-        ways: dict[int, list[float]] = {}
+    def _foretold(self, stopped: Sequence[int]) -> tuple[list[int], Floats, Floats]:
+        """Of those of which it is known, warped: what they would have come to, and the deviation of that."""
+        ended: dict[int, list[tuple[float, float]]] = {}
         for trial in (self._trials[place] for place in self._known[-PENDING:]):
             for rung, accuracy in self._passed(trial):
-                ways.setdefault(rung, []).append(float(warp(_accuracy(trial)) - warp(accuracy)))
+                ended.setdefault(rung, []).append((accuracy, _accuracy(trial)))
         last = {place: rungs[-1] for place in stopped if (rungs := self._passed(self._trials[place]))}
-        places = [place for place, (rung, _) in last.items() if rung in ways]
-        return places, warp([last[place][1] for place in places]) + [float(np.median(ways[last[place][0]])) for place in places]
+        places = [place for place, (rung, _) in last.items() if rung in ended]
+        found = [foretell(float(warp(last[place][1])), ended[last[place][0]]) for place in places]
+        return places, np.array([mean for mean, _, _ in found]), np.array([deviation for _, deviation, _ in found])
 
     def _heights(self, steps: Steps, places: Sequence[int]) -> Floats:
         """The frontier's accuracies, warped, at the sizes of trials."""
