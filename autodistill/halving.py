@@ -17,16 +17,17 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 
-def goes_on(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None) -> bool:
+def goes_on(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
     """Whether the last row of all that reached the rung, costs (n, m), is in the best `share` of them (one at least goes on).
 
-    Always for a row that nothing of at most its size beats in accuracy: it may end on the frontier. Asynchronous
-    successive halving (Li et al., MLSys 2020) by the order of MO-ASHA (Schmucker et al., arXiv:2106.12639). Of equal rows
-    the last comes last of its rank. The order of the other rows has no say. `ranks` are theirs, where they are known.
+    Always for a row that nothing of at most its size beats in accuracy by more than `margin`: it may end on the frontier.
+    Asynchronous successive halving (Li et al., MLSys 2020) by the order of MO-ASHA (Schmucker et al., arXiv:2106.12639). Of
+    equal rows the last comes last of its rank. The order of the other rows has no say. `ranks` are theirs, where they are
+    known.
     """
     table = np.asarray(costs, dtype=np.float64)
     ranks = ranks_of(table) if ranks is None else ranks
-    if _is_unbeaten(table):
+    if _is_unbeaten(table, margin):
         return True
     most = max(1, math.ceil(share * len(table)))
     before, front = int((ranks < ranks[-1]).sum()), table[ranks == ranks[-1]]
@@ -39,9 +40,9 @@ def goes_on(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None)
     return bool((distinct[chosen] == front[-1]).all(axis=1).any())
 
 
-def _is_unbeaten(costs: Floats) -> bool:
-    """Whether no row of at most the last one's sizes has a better accuracy."""
-    return not bool(((costs[:, 0] < costs[-1, 0]) & _each(costs[:, 1:] <= costs[-1, 1:])).any())
+def _is_unbeaten(costs: Floats, margin: float) -> bool:
+    """Whether no row of at most the last one's sizes has an accuracy that is better by more than the margin."""
+    return not bool(((costs[:, 0] < costs[-1, 0] - margin) & _each(costs[:, 1:] <= costs[-1, 1:])).any())
 
 
 def ranks_of(costs: npt.ArrayLike) -> Indices:
@@ -92,9 +93,9 @@ class Reached:
         self._count += 1
         _rank_last(self._costs[: self._count], self._ranks[: self._count])
 
-    def last_goes_on(self, share: float) -> bool:
+    def last_goes_on(self, share: float, margin: float = 0.0) -> bool:
         """Whether the one that was entered last goes on."""
-        return goes_on(self._costs[: self._count], share=share, ranks=self._ranks[: self._count])
+        return goes_on(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
 
 
 def _table(rows: int, columns: int) -> Floats:

@@ -51,7 +51,8 @@ class Rungs:
     def goes_on(self, key: str, sizes: Mapping[str, Any], of: int, epochs: int, accuracy: float) -> bool:
         """Takes note, and decides. A training that was asked for again goes on where it was stopped.
 
-        One that will not reach the region of interest ends, however small; else `halving.goes_on` decides.
+        One that will not reach the region of interest ends, however small; else `halving.goes_on` decides, for which accuracies
+        within one standard error are alike.
         """
         assert self.search.halving, "without halving no training reports"
         if self._has(key, epochs):
@@ -60,7 +61,8 @@ class Rungs:
         self._enter(key, sizes, rung, epochs, accuracy)
         if not region.everything and is_hopeless(accuracy, self._ended[rung], region.floor):
             return False
-        return self._reached[rung].last_goes_on(self.search.halving.share)
+        error = math.sqrt(accuracy * (1 - accuracy) / region.samples)
+        return self._reached[rung].last_goes_on(self.search.halving.share, margin=error)
 
     def _has(self, key: str, epochs: int) -> bool:
         return any(epochs == before for before, _ in self.passed(key))

@@ -273,14 +273,14 @@ class Sizewise:
         places = self._window(steps)
         x, z = np.array([self._rows[place] for place in places]), warp(self._table(places)[:, 1])
         model = Model.fit(x, z, self._prior())
+        if self.search.target is None:
+            known = self._students()
+            steps = Steps.of(known.sizes, unwarp(model.at(known.x).mean), self.region().floor)
         stopped, hinted, doubt = self._hints(steps)
         doubt = np.append(np.zeros(len(z)), doubt)
         if stopped:
             x, z = np.vstack([x, [self._rows[place] for place in stopped]]), np.append(z, hinted)
             model = model.knowing(x, z, doubt)
-        if self.search.target is None:
-            known = self._students()
-            steps = Steps.of(known.sizes, unwarp(model.at(known.x).mean), self.region().floor)
         pending = sorted(self._running.values())[-PENDING:]
         if pending:
             more = np.array([self._rows[place] for place in pending])
