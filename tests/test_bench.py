@@ -198,11 +198,3 @@ def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
 def test_shares_are_shares(table: Callable[..., Path], capsys: pytest.CaptureFixture[str], given: list[str]) -> None:
     assert main(["bench", str(table()), "--strategies", "random", "--seeds", "1", *given]) == 2
     assert f"{given[0]} {given[1]}" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_gain_needs_half_the_time_of_random_on_the_digits_table() -> None:
-    """One worker, the epochs of benchmarks/digits_students.csv; see reports/LOG.md for all strategies and seeds."""
-    asked = Asked(strategies=("gain", "random"), seeds=5, trials=40, chance=0.1)
-    found = bench(Table.read(DIGITS), asked)["strategies"]
-    assert found["gain"]["seconds_to_99"]["median"] < 0.5 * (found["random"]["seconds_to_99"]["median"] or math.inf)

