@@ -205,7 +205,7 @@ def timed(command: list[str], root: Path = ROOT) -> tuple[float, str]:
     """Seconds from a process's start to its end, and what it printed."""
     started = time.perf_counter()
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=root)  # -m looks in there first
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return time.perf_counter() - started, done.stdout
@@ -388,7 +388,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, default="digits")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--old", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--old", type=lambda text: Path(text).absolute(), metavar="CHECKOUT")
     parser.add_argument("--everywhere", action="store_true")
     parser.add_argument("--retrain", type=int, default=0, metavar="N")
     parser.add_argument("--out", type=Path, default=Path("peer.json"))
