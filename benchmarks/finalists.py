@@ -1,0 +1,86 @@
+"""How often students that are on the true frontier only by the model of the search change the answer.
+
+    python benchmarks/finalists.py benchmarks/digits_students.csv --chance 0.1 --seeds 50 --trials 24
+
+Each search sees one training of each configuration of the table; its finalists are the measured frontier in the region of
+interest, and with it what `confirm` adds: students with a probability of more than 10 % of being on the frontier of expected
+accuracies. The truth is the mean accuracy over all seeds of the table. The answer is the smallest finalist whose true accuracy is
+a share of the teacher's, for which the table's best configuration stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodistill import pareto
+from autodistill.bench import Asked, Table, compare
+from autodistill.confirm.candidates import LIKELY
+from autodistill.study.schedule import Study
+from autodistill.study.sizewise import informed
+
+SHARES = (0.9, 0.95, 0.97, 0.99)
+
+
+def searched(table: Table, seed: int, asked: Asked) -> Study:
+    """A search by the sampler `gain`, replayed."""
+    studies: list[Study] = []
+
+    class Kept(Study):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            studies.append(self)
+
+    compare.Study = Kept  # type: ignore[attr-defined, misc]
+    compare.run(table.draw(seed), "gain", seed, asked)
+    return studies[0]
+
+
+def finalists(study: Study) -> tuple[list[Any], list[Any]]:
+    """The trials on the measured frontier in the region, and those that the model adds."""
+    trials = [one for one in study.record.trials if one.values and "repeats" not in one.facts]
+    costs = np.array([[-one.measured()["accuracy"], one.facts["params"]] for one in trials])
+    members = [trials[place] for place in pareto.frontier(costs) if study.region.holds(trials[place].measured())]
+    found = informed(study.spec.search, study.space, study.record.trials, study.region).posterior()
+    keys = {one.facts["stage"] for one in members}
+    likely = [one for one in trials if one.facts["stage"] not in keys and study.region.holds(one.measured())]
+    likely = [one for one in likely if found[one.facts["stage"]].on_frontier > LIKELY]
+    return members, sorted(likely, key=lambda one: -found[one.facts["stage"]].on_frontier)[: len(members)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--chance", type=float, default=0.0)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--trials", type=int, default=24)
+    given = parser.parse_args()
+    table = Table.read(given.table)
+    true = {place: float(np.mean([one.accuracies[-1] for one in each])) for place, each in table.students.items()}
+    teacher = max(true.values())
+    asked = Asked(strategies=("gain",), trials=given.trials, chance=given.chance)
+    changed, added, sizes = dict.fromkeys(SHARES, 0), list[int](), list[int]()
+    for seed in range(given.seeds):
+        study = searched(table, seed, asked)
+        members, more = finalists(study)
+        sizes.append(len(members))
+        added.append(len(more))
+        for share in SHARES:
+            answers = []
+            for group in (members, members + more):
+                able = [
+                    one.facts["params"]
+                    for one in group
+                    if true[tuple(one.params[f"architecture.arguments.{name}"] for name in table.values)] >= share * teacher
+                ]
+                answers.append(min(able, default=10**12))
+            changed[share] += answers[1] < answers[0]
+    print(f"members {np.mean(sizes):.1f}, added {np.mean(added):.1f}, of {given.seeds} searches the answer became smaller:")
+    print("\n".join(f"| {share:.0%} of the teacher | {count} |" for share, count in changed.items()))
+
+
+if __name__ == "__main__":
+    main()
