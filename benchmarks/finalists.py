@@ -2,10 +2,10 @@
 
     python benchmarks/finalists.py benchmarks/digits_students.csv --chance 0.1 --seeds 50 --trials 24
 
-Each search sees one training of each configuration of the table; its finalists are the measured frontier in the region of
-interest, and with it what `confirm` adds: students with a probability of more than 10 % of being on the frontier of expected
-accuracies. The truth is the mean accuracy over all seeds of the table. The answer is the smallest finalist whose true accuracy is
-a share of the teacher's, for which the table's best configuration stands.
+Each search sees one training of each configuration of the table. Its finalists are the measured frontier in the region of
+interest and, with it, what `confirm` adds: students with a probability of more than 10 % of being on the frontier of expected
+accuracies. The truth is the mean accuracy over all seeds of the table. The answer is the smallest finalist with a share of the
+teacher's true accuracy; the teacher is the table's best configuration.
 """
 
 from __future__ import annotations
