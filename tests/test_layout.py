@@ -40,10 +40,10 @@ def has(level: str) -> bool:
 LEVELS = [pytest.param(level, marks=pytest.mark.skipif(not has(level), reason="not of this processor")) for level in FLAGS]
 
 
-def check(family: str, level: str, deepest: int) -> None:
+def check(family: str, level: str, deepest: int, seconds: int = 280) -> None:
     environment = os.environ | CHECKED | {"ONEDNN_MAX_CPU_ISA": level}
     command = [sys.executable, "-m", "tests.gradients", family, "17", str(deepest)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, f"{level}: ended with {done.returncode}\n{done.stdout}{done.stderr}"
 
 
@@ -54,10 +54,11 @@ def test_the_gradients_of_strided_shortcuts_are_those_of_float64(family: str) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3700)
 @pytest.mark.parametrize("family", [*FAMILIES, "own"])
 @pytest.mark.parametrize("level", LEVELS)
 def test_gradients_of_every_family_are_those_of_float64(family: str, level: str) -> None:
-    check(family, level, 3)
+    check(family, level, 3, seconds=3600)
 
 
 @settings(max_examples=60, deadline=None)
