@@ -29,7 +29,8 @@ FAMILIES = {
     "mobilenet": lambda depth, width: MobileNet(depth=depth, width=width),
 }
 SHAPES = ((1, 28, 28), (3, 8, 8))
-BATCH, CLASSES = 32, 5
+BATCH, CLASSES, FLIPPED = 32, 5, 3
+"""A difference below FLIPPED may come from one ReLU whose input is rounding away from 0: another batch does not repeat it."""
 
 
 class Functional(nn.Module):
@@ -80,7 +81,8 @@ def difference(network: Network, shape: tuple[int, ...]) -> float:
     That is 5 %, since a ReLU whose input is rounding away from 0 may open or not; a kernel at fault was off by 120 %.
     """
     x_B, y_B = torch.randn(BATCH, *shape), torch.arange(BATCH) % CLASSES
-    network.train()({"x": x_B[:2]})  # makes what is lazy
+    network.train().zero_grad()
+    network({"x": x_B[:2]})  # makes what is lazy
     exact, fast = copy.deepcopy(network).double(), network
     with without_onednn():
         F.cross_entropy(exact.body(x_B.double()), y_B).backward()
@@ -109,6 +111,8 @@ def main(which: str, widest: int, deepest: int) -> int:
     wrong = 0
     for name, network, shape in networks(which, range(1, widest + 1), range(1, deepest + 1)):
         found = difference(network, shape)
+        if 1 <= found < FLIPPED:
+            found = difference(network, shape)
         if not found < 1:
             wrong += 1
             print(f"{name}: {found:.1f} times what rounding may cost")
