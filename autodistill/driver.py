@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from .runners import Runner, check_cpus, marks, runner_of
 from .space import Space, domains_of
 from .spec import Spec, StoreError, StudyError, UsageError
 from .store import Store
+from .study.ends import next_round
 from .study.first import configurations
 from .study.folder import LOOKS, OWN_STORE, Folder, comparable, refuse_anothers
 from .study.older import Older, begin
@@ -235,7 +235,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, progr
 def _note_model(study: Study) -> None:
     """What the model says at the end: of each student that was measured, and of more trials."""
     sampler = informed(study.spec.search, study.space, study.record.trials, study.region)
-    found = sampler.outlook(math.ceil(study.counted_done() / 2), study.space.feasible)
+    found = sampler.outlook(next_round(study.counted_done(), 1), study.space.feasible)
     study.record.note("outlook", found and found._asdict())
     study.record.note("posterior", sampler.posterior())
 

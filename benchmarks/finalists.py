@@ -15,28 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from region_replay import searched
 
 from autodistill import pareto
-from autodistill.bench import Asked, Table, compare
+from autodistill.bench import Asked, Table
 from autodistill.confirm.candidates import LIKELY
 from autodistill.study.schedule import Study
 from autodistill.study.sizewise import informed
 
 SHARES = (0.9, 0.95, 0.97, 0.99)
-
-
-def searched(table: Table, seed: int, asked: Asked) -> Study:
-    """A search by the sampler `gain`, replayed."""
-    studies: list[Study] = []
-
-    class Kept(Study):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            studies.append(self)
-
-    compare.Study = Kept  # type: ignore[attr-defined, misc]
-    compare.run(table.draw(seed), "gain", seed, asked)
-    return studies[0]
 
 
 def finalists(study: Study) -> tuple[list[Any], list[Any]]:
@@ -63,8 +50,7 @@ def main() -> None:
     teacher = max(true.values())
     asked = Asked(strategies=("gain",), trials=given.trials, chance=given.chance)
     changed, added, sizes = dict.fromkeys(SHARES, 0), list[int](), list[int]()
-    for seed in range(given.seeds):
-        study = searched(table, seed, asked)
+    for study in searched(table, "gain", given.seeds, asked):
         members, more = finalists(study)
         sizes.append(len(members))
         added.append(len(more))

@@ -27,8 +27,8 @@ STRATEGIES = ("gain", "gain+halving")
 LOOKS = (12, 24)
 
 
-def replayed(table: Path, strategy: str, seeds: int, chance: float) -> list[list[tuple[int, float | None]]]:
-    """For each seed, params and accuracy (None: stopped) of the students in the order in which they were asked for."""
+def searched(table: Table, strategy: str, seeds: int, asked: Asked) -> list[Study]:
+    """A replayed search for each seed."""
     studies: list[Study] = []
 
     class Kept(Study):
@@ -37,10 +37,14 @@ def replayed(table: Path, strategy: str, seeds: int, chance: float) -> list[list
             studies.append(self)
 
     compare.Study = Kept  # type: ignore[attr-defined, misc]
-    found = Table.read(table)
-    asked = Asked(strategies=[strategy], seeds=seeds, chance=chance)
     for seed in range(seeds):
-        compare.run(found.draw(seed), strategy, seed, asked)
+        compare.run(table.draw(seed), strategy, seed, asked)
+    return studies
+
+
+def replayed(table: Path, strategy: str, seeds: int, chance: float) -> list[list[tuple[int, float | None]]]:
+    """For each seed, params and accuracy (None: stopped) of the students in the order in which they were asked for."""
+    studies = searched(Table.read(table), strategy, seeds, Asked(strategies=[strategy], seeds=seeds, chance=chance))
     trials = [[one for one in study.record.trials if "repeats" not in one.facts] for study in studies]
     return [[(one.facts["params"], one.values[0] if one.values else None) for one in each] for each in trials]
 

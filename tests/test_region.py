@@ -104,12 +104,12 @@ def test_a_training_is_hopeless_where_its_predicted_end_is_below_the_floor() -> 
     assert not is_hopeless(0.01, ended[1:], 0.9)
 
 
-def test_those_that_were_near_at_the_rung_foretell() -> None:
+def test_only_the_nearest_at_the_rung_predict_an_end() -> None:
     near = [(0.5, 0.7), (0.52, 0.7), (0.48, 0.71), (0.5, 0.72), (0.51, 0.69)]
     far = [(0.95, 0.96), (0.1, 0.1), (0.99, 0.99)]
     z = float(gain.warp(0.5))
-    mean, deviation, n = gain.foretell(z, near)
-    assert gain.foretell(z, [*far, *near]) == (mean, deviation, n) and n == gain.NEAREST
+    mean, deviation, n = gain.predict_end(z, near)
+    assert gain.predict_end(z, [*far, *near]) == (mean, deviation, n) and n == gain.NEAREST
     assert float(gain.unwarp(mean)) == pytest.approx(0.7, abs=0.01) and deviation >= gain.LEAST
 
 

@@ -309,7 +309,7 @@ def test_retry_failed_asks_for_the_same_again(study: Callable[..., Study]) -> No
 
 def test_a_teacher_near_chance_ends_the_search(study: Callable[..., Study]) -> None:
     one = study(teacher__recipe={"epochs": 1, "learning_rate": 1e-9})
-    with pytest.raises(StudyError, match="no better than guessing the commonest class"):
+    with pytest.raises(StudyError, match="no better than guessing the majority class"):
         run(one)
 
 

@@ -20,7 +20,7 @@ def refuse_ignorant(stages: Stages, teacher: Stage | Checkpoint, chance: float) 
     if wilson(found["correct"], found["n"]).low <= chance:
         raise StudyError(
             f"the teacher {describe(teacher.architecture)} is right on {found['accuracy']:.1%} of the validation samples, no "
-            f"better than guessing the commonest class ({chance:.1%}); train it longer, change its learning rate, or check "
+            f"better than guessing the majority class ({chance:.1%}); train it longer, change its learning rate, or check "
             "that the checkpoint belongs to this architecture and these labels"
         )
 

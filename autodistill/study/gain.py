@@ -25,7 +25,7 @@ MOST_AHEAD, DRAWS = 100, 200
 NARROW = 0.5
 """The least deviation of warped accuracies about what is expected of them."""
 NEAREST, LEAST, UNSURE = 5, 0.1, 0.5
-"""How many others foretell what a training comes to; the least deviation of that, warped, and the one of a single other."""
+"""An end is predicted from the NEAREST other trainings. Its warped deviation is at least LEAST; from one training, UNSURE."""
 
 
 def warp(accuracy: npt.ArrayLike) -> Floats:
@@ -47,11 +47,13 @@ def sampling_error(value: npt.ArrayLike, samples: int) -> Floats:
     return np.asarray((1 - 2 * EDGE) / np.sqrt(samples * inner * (1 - inner)))
 
 
-def foretell(z: float, ended: Sequence[tuple[float, float]]) -> tuple[float, float, int]:
-    """What a training with a warped accuracy at a rung will come to, warped: mean and deviation, and of how many others.
+def predict_end(z: float, ended: Sequence[tuple[float, float]]) -> tuple[float, float, int]:
+    """Predicts the warped accuracy at the end of a training from `z`, that at a rung.
 
-    `ended` are accuracies of others at that rung and at their end, at least one. Those count that were the nearest at the rung:
-    a student that is far from what it can learn gains more.
+    `ended` has the accuracies of other trainings at that rung and at their end, at least one pair. Only those with the nearest
+    accuracies at the rung count, because a student far below its final accuracy gains more than one close to it.
+
+    Returns: mean, deviation, and the number of trainings that counted.
     """
     table = warp(np.array(ended, dtype=np.float64))
     near = np.argsort(np.abs(table[:, 0] - z), kind="stable")[:NEAREST]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..halving import Reached
 from ..spec.search import Search
-from .gain import foretell, warp
+from .gain import predict_end, warp
 from .region import Region
 from .tables import costs
 
@@ -84,6 +84,6 @@ def is_hopeless(accuracy: float, ended: Sequence[tuple[float, float]], floor: fl
         return False
     from scipy.stats import t
 
-    mean, deviation, n = foretell(float(warp(accuracy)), ended)
+    mean, deviation, n = predict_end(float(warp(accuracy)), ended)
     reach = float(t.ppf(CERTAIN, n - 1)) * deviation * math.sqrt(1 + 1 / n)
     return bool(mean + reach < warp(floor))

@@ -29,9 +29,9 @@ from .gain import (
     Prior,
     Steps,
     Students,
-    foretell,
     outlook,
     posterior,
+    predict_end,
     unwarp,
     warp,
     worth,
@@ -120,8 +120,8 @@ class Sizewise:
     def _again(self, feasible: Feasible) -> dict[str, Any]:
         """Of a space in which all was tried, or as good as all; a stopped one that may come near to the frontier first."""
         stopped = self._places_stopped()
-        places, foretold, _ = self._foretold(stopped)
-        short = dict(zip(places, self._heights(self._steps(), places) - foretold, strict=True))
+        places, predicted, _ = self._predicted(stopped)
+        short = dict(zip(places, self._heights(self._steps(), places) - predicted, strict=True))
         for place in sorted(stopped, key=lambda place: short.get(place, math.inf)):
             if feasible(self._trials[place].params):
                 return self._trials[place].params
@@ -215,8 +215,8 @@ class Sizewise:
         later = [self._trials[place] for place in places]
         spent = float(sum(trial.values is not None and not region.holds(trial.measured()) for trial in later))
         stopped = [place for place in places if self._trials[place].state == "stopped"]
-        _, foretold, _ = self._foretold(stopped)
-        spent += len(stopped) - float((foretold >= warp(region.floor)).sum())
+        _, predicted, _ = self._predicted(stopped)
+        spent += len(stopped) - float((predicted >= warp(region.floor)).sum())
         running = [self._rows[place] for place in places if self._trials[place].state == "running"]
         if running:
             spent += float((1 - self._inside(model.at(np.array(running)), model, region)).sum())
@@ -292,14 +292,14 @@ class Sizewise:
     def _hints(self, steps: Steps) -> tuple[list[int], Floats, Floats]:
         """The latest stopped trials, what they would have come to, and how far that may be off: nobody stops what would have
         moved the frontier."""
-        places, found, doubt = self._foretold(self._places_stopped()[-PENDING:])
+        places, found, doubt = self._predicted(self._places_stopped()[-PENDING:])
         return places, np.minimum(found, self._heights(steps, places)), doubt
 
     def _places_stopped(self) -> list[int]:
         """In the order asked, each stage once, none that was asked for again."""
         return sorted(self._stopped.values())
 
-    def _foretold(self, stopped: Sequence[int]) -> tuple[list[int], Floats, Floats]:
+    def _predicted(self, stopped: Sequence[int]) -> tuple[list[int], Floats, Floats]:
         """Of those of which it is known, warped: what they would have come to, and the deviation of that."""
         ended: dict[int, list[tuple[float, float]]] = {}
         for trial in (self._trials[place] for place in self._known[-PENDING:]):
@@ -307,7 +307,7 @@ class Sizewise:
                 ended.setdefault(rung, []).append((accuracy, _accuracy(trial)))
         last = {place: rungs[-1] for place in stopped if (rungs := self._passed(self._trials[place]))}
         places = [place for place, (rung, _) in last.items() if rung in ended]
-        found = [foretell(float(warp(last[place][1])), ended[last[place][0]]) for place in places]
+        found = [predict_end(float(warp(last[place][1])), ended[last[place][0]]) for place in places]
         return places, np.array([mean for mean, _, _ in found]), np.array([deviation for _, deviation, _ in found])
 
     def _heights(self, steps: Steps, places: Sequence[int]) -> Floats:
