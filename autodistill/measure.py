@@ -53,6 +53,8 @@ class Sizes(NamedTuple):
 
 LINEAR: dict[type[Value], int] = {MLP: 2, ConvNet: 8, ResNet: 2, TimmResNet: 2, ViT: 2, ConvNeXt: 2, MobileNet: 2}
 """From which depth on a network of a family grows by the same with each: to build a hundred layers takes long."""
+QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
+"""Families all of whose sizes are polynomials of degree 2 in the width."""
 _CAN_INHERIT: set[tuple[str, str, tuple[int, ...], int]] = set()
 _KNOWN: dict[tuple[str, tuple[int, ...], int], Sizes] = {}
 
@@ -130,16 +132,31 @@ def _check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], c
 
 
 def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
-    """A deep network is as large as a shallow one and so many times what one more of depth adds to it."""
-    depth, first = getattr(architecture, "depth", 0), LINEAR.get(type(architecture))
-    if first is None or depth <= first + 1:
-        return _measured(architecture, shape, classes)
-    shallow = [architecture.model_copy(update={"depth": one}) for one in (first, first + 1)]
+    """Extrapolated from shallower or narrower networks of the family where that is exact, otherwise measured."""
+    depth, width, family = getattr(architecture, "depth", 0), getattr(architecture, "width", 0), type(architecture)
+
+    def of(**changes: int) -> Sizes:
+        return sizes(architecture.model_copy(update=changes), shape, classes)
+
     try:
-        one, two = (sizes(each, shape, classes) for each in shallow)
+        if depth > (first := LINEAR.get(family, depth)) + 1:
+            return _line(of(depth=first), of(depth=first + 1), depth - first)
+        if family in QUADRATIC and width > 3:
+            return _parabola(of(width=1), of(width=2), of(width=3), width - 1)
     except UsageError:
-        return _measured(architecture, shape, classes)  # which says the same of the network that is asked for
-    return Sizes(*(before + (depth - first) * (after - before) for before, after in zip(one, two, strict=True)))
+        pass  # measuring raises the same error for the network that was asked for
+    return _measured(architecture, shape, classes)
+
+
+def _line(zero: Sizes, one: Sizes, x: int) -> Sizes:
+    """The sizes at `x` of a polynomial of degree 1 with these at 0 and 1."""
+    return Sizes(*(before + x * (after - before) for before, after in zip(zero, one, strict=True)))
+
+
+def _parabola(zero: Sizes, one: Sizes, two: Sizes, x: int) -> Sizes:
+    """The sizes at `x` of a polynomial of degree 2 with these at 0, 1 and 2 (Newton's forward differences)."""
+    each = zip(zero, one, two, strict=True)
+    return Sizes(*(a + x * (b - a) + x * (x - 1) // 2 * (c - 2 * b + a) for a, b, c in each))
 
 
 def _measured(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:

@@ -146,6 +146,14 @@ def test_deep_networks_have_the_sizes_that_they_have_once_built(architecture: Va
         assert sizes(deep, shape, 3) == measure._measured(deep, shape, 3), depth
 
 
+@pytest.mark.parametrize(("architecture", "shape"), DEEP, ids=lambda one: describe(one) if isinstance(one, Value) else "")
+def test_wide_networks_have_the_sizes_that_they_have_once_built(architecture: Value, shape: tuple[int, ...]) -> None:
+    widths = "heads" if isinstance(architecture, ViT) else "width"
+    for depth, width in ((1, 4), (2, 5), (2, 17), (1, 33), (5, 8)):
+        wide = architecture.model_copy(update={"depth": depth, widths: width})
+        assert sizes(wide, shape, 3) == measure._measured(wide, shape, 3), (depth, width)
+
+
 def test_sizes_of_the_deepest_take_no_longer_and_errors_name_them() -> None:
     started = time.perf_counter()
     for depth in range(900, 1000):
