@@ -121,9 +121,9 @@ def outside(found: Facts) -> list[str]:
     if len(rows) == len(found["frontier"]):
         return ["no student is in the region of interest; those above are outside it, and were not compared with labels alone"]
     low, high = min(row["accuracy"] for row in rows), max(row["accuracy"] for row in rows)
-    what = "1 member" if len(rows) == 1 else f"{len(rows)} members"
+    what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
     many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
-    return [f"{what} of the frontier outside the region of interest ({many}) not shown and not compared: see frontier.csv"]
+    return [f"{what} outside the region of interest ({many}), neither shown nor compared: see frontier.csv"]
 
 
 def failures(found: Facts) -> list[str]:

@@ -88,6 +88,31 @@ def test_no_job_starts_before_what_it_needs_is_stored(study: Callable[..., Study
     assert one.next() is None and not pending
 
 
+def test_while_outputs_are_computed_no_more_trials_are_open_than_workers(study: Callable[..., Study]) -> None:
+    one = study(search__trials=8, student__objective={"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}})
+    one.workers = 2
+    teacher = one.next()
+    assert teacher is not None
+    do(one, teacher)
+    outputs = one.next()
+    assert outputs is not None and not outputs.trains
+    while one.next() is not None:
+        pass
+    assert len(one.record.trials) == 2 < one.workers + len(one.space.ladder)
+
+
+def test_while_an_assistant_is_trained_more_trials_are_open_than_workers(study: Callable[..., Study]) -> None:
+    one = study(search__trials=8, assistants__at_least=1, assistants__ladder=[{"family": "mlp", "depth": 1, "width": 32}])
+    one.workers = 2
+    run(one, 1)
+    while (job := one.next()) is not None and not job.trains:
+        do(one, job)
+    assert job is not None and one.jobs.unblocks(job)  # the assistant's training
+    while one.next() is not None:
+        pass
+    assert len(one.record.trials) == 3 == one.workers + len(one.space.ladder)
+
+
 def test_twelve_trials_on_one_assistant_train_it_once(study: Callable[..., Study]) -> None:
     one = study(
         assistants__at_least=1,

@@ -182,6 +182,10 @@ class Jobs:
         node = self._nodes.get(job.address())
         return node is not None and node.above > 0
 
+    def train_for_others(self) -> bool:
+        """Whether the training of a network that other stages wait for is running."""
+        return any(job.trains and self.unblocks(job) for job in self.running.values())
+
     def is_student(self, job: Job) -> bool:
         """Whether it trains a wanted stage that no other waits for."""
         return job.trains and job.address() in self._nodes and not self.unblocks(job)

@@ -247,11 +247,18 @@ class Study:
         return self._asked_all() and not self._absent and not self.trials.open
 
     def _may_ask(self) -> bool:
-        few = len(self.trials.open) < self.workers + len(self.space.ladder)
-        if self._absent or not few or self._asked_all():
+        if self._absent or not self._has_room() or self._asked_all():
             return False
         self.ended = self._ends.over(self.trials.counted_done, self.workers, self.region)
         return self.ended is None
+
+    def _has_room(self) -> bool:
+        """Whether another trial may be open: one for each worker, and more where they wait for an assistant's training.
+
+        For outputs, which take less time, workers wait: a trial proposed before the first results are known is wasted.
+        """
+        count = len(self.trials.open)
+        return count < self.workers or (count < self.workers + len(self.space.ladder) and self.jobs.train_for_others())
 
     def _ask(self) -> None:
         if "edges" not in self.record.facts():
