@@ -12,7 +12,9 @@ hypervolume in the region of interest (from 90 % of the way between the majority
 the teacher's log10 params), and that above the majority class. `seconds to the peer's value` is when the running frontier
 reaches the peer's final value in the region, and what the process takes after its last trial.
 
---old CHECKOUT adds the search of an older checkout of this repository, `--everywhere` one with search.region: all.
+--old CHECKOUT adds the search of an older checkout of this repository, `--everywhere` one with search.region: all, `--longer`
+one with four times the trials, in case the peer's value is not reached in as many as the peer has. `--peer FILE` takes the
+peer's runs from an earlier result of this script, of the same machine, as far as it has them.
 --retrain N trains the smallest students at 95 and 97 % of the teacher again, with N fresh seeds and autodistill's own loop for
 all, upwards from the smallest until one holds on the test split in the mean.
 """
@@ -330,19 +332,25 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
     found: dict[str, Any] = {"seed": seed, "teacher": teacher}
     arms: dict[str, tuple[list[str], Path]] = {"ours": ([], ROOT)}
     arms |= {"everywhere": (["search.region=all"], ROOT)} if given.everywhere else {}
+    arms |= {"longer": ([f"search.trials={4 * spec.search.most()}"], ROOT)} if given.longer else {}
     arms |= {"old": ([], given.old)} if given.old else {}
     for name, (more, root) in arms.items():
         alone = Store(folder / f"store-{name}-{seed}")
         shutil.copytree(store.root, alone.root)
         seconds, points, facts = our_points(case, seed, alone, splits, folder / f"{name}-{seed}", more, root)
         found[name] = {"seconds": seconds, "points": points} | facts
-    seconds, points = peer_points(case, seed, weights, splits, folder / f"peer-{seed}")
-    found["peer"] = {"seconds": seconds, "points": points}
+    known = next((run for run in given.peer if run["seed"] == seed), None)
+    if known is not None:
+        assert known["teacher"] == teacher, "the peer had another teacher"
+        found["peer"] = known["peer"]
+    else:
+        seconds, points = peer_points(case, seed, weights, splits, folder / f"peer-{seed}")
+        found["peer"] = {"seconds": seconds, "points": points}
     for name in (*arms, "peer"):
         run = found[name]
         run["hypervolume"] = score(run["points"], teacher, splits.chance)
         run["smallest"] = smallest_at(run["points"], teacher)
-        if given.retrain:
+        if given.retrain and name != "longer" and "retrained" not in run:
             run["retrained"] = retrained(run["points"], teacher, space, splits, store, given.retrain)
     for name in arms:
         value = found["peer"]["hypervolume"]["region"]
@@ -350,9 +358,14 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
     return found
 
 
+def earlier(path: str) -> list[dict[str, Any]]:
+    """The runs of an earlier result."""
+    return json.loads(Path(path).read_text())["runs"]  # type: ignore[no-any-return]
+
+
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {"n": len(runs)}
-    names = [name for name in ("ours", "everywhere", "old", "peer") if name in runs[0]]
+    names = [name for name in ("ours", "longer", "everywhere", "old", "peer") if name in runs[0]]
     for name in names:
         here = [run[name] for run in runs]
         found[name] = {"seconds": spread([one["seconds"] for one in here])}
@@ -390,6 +403,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--old", type=lambda text: Path(text).absolute(), metavar="CHECKOUT")
     parser.add_argument("--everywhere", action="store_true")
+    parser.add_argument("--longer", action="store_true")
+    parser.add_argument("--peer", type=earlier, default=[], metavar="FILE")
     parser.add_argument("--retrain", type=int, default=0, metavar="N")
     parser.add_argument("--out", type=Path, default=Path("peer.json"))
     parser.add_argument("--only-peer", nargs=3, metavar=("SEED", "TEACHER", "FOLDER"), help=argparse.SUPPRESS)

@@ -37,7 +37,7 @@ REFERENCE, CHANCE, SAMPLES = 5.0, 0.1, 2000
 
 def flat(slopes: Any, samples: int = SAMPLES) -> Prior:
     """Nothing is expected to rise."""
-    return Prior(samples=samples, rise=np.zeros(len(slopes)), slopes=slopes)
+    return Prior(samples=samples, rise=np.zeros(len(slopes)), slopes=slopes, scales=np.ones(len(slopes)))
 
 
 def steps_of(points: list[tuple[float, float]]) -> Steps:
@@ -127,9 +127,24 @@ def test_the_gradient_of_the_fit_is_the_slope_of_its_value() -> None:
     rng = np.random.default_rng(1)
     x, y, slopes = rng.random((9, 3)), rng.normal(size=9), np.array([0.0, 0.0, 1.0])
     at = np.array([0.1, -0.2, 0.3, 0.2, -1.0])
-    errors, fixed = rng.uniform(0.05, 0.5, 9), gain._trend(x, x, slopes)
-    slope = approx_fprime(at, lambda one: gain._objective(one, x, y, errors, fixed)[0], 1e-6)
-    assert gain._objective(at, x, y, errors, fixed)[1] == pytest.approx(slope, abs=1e-3)
+    errors, prior = rng.uniform(0.05, 0.5, 9), flat(slopes)._replace(scales=np.array([1.0, 3.0, 1.0]))
+    slope = approx_fprime(at, lambda one: gain._objective(one, x, y, errors, prior)[0], 1e-6)
+    assert gain._objective(at, x, y, errors, prior)[1] == pytest.approx(slope, abs=1e-3)
+
+
+def test_along_a_feature_of_a_larger_scale_accuracies_are_expected_to_change_less() -> None:
+    x, z = np.array([[0.2, 0.2], [0.5, 0.5], [0.8, 0.8]]), gain.warp([0.6, 0.7, 0.8])
+    model = Model.fit(x, z, flat(np.zeros(2))._replace(scales=np.array([1.0, 3.0])))
+    sideways, along = model.at(np.array([[1.0, 0.5], [0.5, 1.0]])).deviation()
+    assert along < 0.7 * sideways
+
+
+def test_everything_but_the_architecture_is_expected_to_matter_less(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    candidates = Candidates(space_of(tiny(), tmp_path), 0)
+    names = [path for path, _ in candidates.columns]
+    found = dict(zip(names, candidates.scales(3.0), strict=False))
+    assert found["architecture.width"] == 1.0 and found["objective.kd.temperature"] == found["assistants.count"] == 3.0
+    assert len(candidates.scales(3.0)) == len(names) + 2
 
 
 def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:

@@ -114,7 +114,7 @@ def test_only_the_nearest_at_the_rung_predict_an_end() -> None:
 
 
 def test_far_from_what_was_measured_accuracies_rise_as_expected() -> None:
-    prior = Prior(samples=1000, rise=np.array([3.0, 0.0]), slopes=np.array([0.0, 0.0]))
+    prior = Prior(samples=1000, rise=np.array([3.0, 0.0]), slopes=np.array([0.0, 0.0]), scales=np.ones(2))
     x = np.array([[0.4, 0.0], [0.5, 0.0], [0.6, 0.0]])
     model = Model.fit(x, prior.mean(x) + 0.5, prior)
     found = model.at(np.array([[0.0, 0.0], [1.0, 0.0]])).mean

@@ -95,6 +95,10 @@ class Candidates:
         """(d,) the trend of a model: larger students are more accurate, in log params."""
         return np.array([0.0] * len(self.columns) + [slope, 0.0])
 
+    def scales(self, rest: float) -> Floats:
+        """(d,) length scales of a model relative to that of the architecture: `rest` for everything else."""
+        return np.array([1.0 if path in self.inner else rest for path, _ in self.columns] + [1.0, 1.0])
+
     def draw(self, asked: int, members: Sequence[Params]) -> list[Candidate]:
         """Candidates for proposal number `asked`; `members` are parameters of the frontier."""
         self._grow(min(FIRST + MORE * asked, MOST))

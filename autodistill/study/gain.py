@@ -77,15 +77,6 @@ class Hyper(NamedTuple):
         return cls(vector[:-2], float(vector[-2]), float(vector[-1]))
 
 
-def prior(d: int) -> tuple[Floats, Floats]:
-    """Means and deviations (d + 2,) of the logs: length scales grow with the root of d (Hvarfner et al., ICML 2024).
-
-    They keep a model of three trials from taking all for noise, or none. Students are compared on the same samples, which
-    takes from the noise, and each has one seed, which adds to it.
-    """
-    return np.array([np.log(1.2 * d) / 2] * d + [-0.2, 0.0]), np.array([0.8] * d + [0.7, 0.7])
-
-
 def _matern(a: Floats, b: Floats, hyper: Hyper) -> Floats:
     scale = np.exp(-hyper.scales)
     a, b = a * scale, b * scale
@@ -98,7 +89,7 @@ def _trend(a: Floats, b: Floats, slopes: Floats) -> Floats:
     return 1.0 + ((a - 0.5) * slopes**2) @ (b - 0.5).T
 
 
-def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, fixed: Floats) -> tuple[float, Floats]:
+def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, known: Prior) -> tuple[float, Floats]:
     """Minus the log posterior density of hyperparameters, and its gradient; `errors` (n,) are those of sampling y."""
     from scipy.linalg import cho_solve, cholesky
 
@@ -110,7 +101,7 @@ def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, fixed: Floa
     e, amp = np.exp(-r), np.exp(2 * hyper.amplitude)
     k = amp * (1 + r + r**2 / 3) * e
     noise = np.exp(2 * hyper.noise) * errors**2
-    root = cholesky(k + fixed + np.diag(noise + 1e-8), lower=True, check_finite=False)
+    root = cholesky(k + _trend(x, x, known.slopes) + np.diag(noise + 1e-8), lower=True, check_finite=False)
     alpha = cho_solve((root, True), y, check_finite=False)
     inverse = cho_solve((root, True), np.eye(n), check_finite=False)
     inner = np.outer(alpha, alpha) - inverse
@@ -119,23 +110,38 @@ def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, fixed: Floa
     gradient[:d] = 0.5 * np.einsum("ij,ijk->k", weight, differences)
     gradient[d] = (inner * k).sum()
     gradient[d + 1] = noise @ np.diag(inner)
-    mean, deviation = prior(d)
+    mean, deviation = known.logs()
     away = (vector - mean) / deviation
     value = 0.5 * y @ alpha + np.log(np.diag(root)).sum() + 0.5 * (away**2).sum()
     return float(value), away / deviation - gradient
 
 
 class Prior(NamedTuple):
-    """What is known before any training: accuracies are measured on so many `samples`, and warped they are expected to `rise`
-    (d,) by so much over the range of each feature, give or take `slopes` (d,) deviations of all warped accuracies."""
+    """What is known before any training.
+
+    Accuracies are measured on so many `samples`. Warped, they are expected to `rise` (d,) by so much over the range of each
+    feature, give or take `slopes` (d,) deviations of all warped accuracies. `scales` (d,) are relative length scales: along a
+    feature with a larger one, accuracies are expected to change less.
+    """
 
     samples: int
     rise: Floats
     slopes: Floats
+    scales: Floats
 
     def mean(self, x: Floats) -> Floats:
         """(n,) warped accuracies, but for a constant."""
         return np.asarray(x @ self.rise)
+
+    def logs(self) -> tuple[Floats, Floats]:
+        """Means and deviations (d + 2,) of `Hyper`: length scales grow with the root of d (Hvarfner et al., ICML 2024).
+
+        They keep a model of three trials from taking all for noise, or none. Students are compared on the same samples, which
+        takes from the noise, and each has one seed, which adds to it.
+        """
+        d = len(self.scales)
+        mean = np.append(np.log(1.2 * d) / 2 + np.log(self.scales), [-0.2, 0.0])
+        return mean, np.array([0.8] * d + [0.7, 0.7])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +161,7 @@ class Model:
         """With hyperparameters found from x and z alone, always from the same start: no fit depends on an earlier one."""
         left = z - prior.mean(x)
         centre, spread = float(left.mean()), max(float(left.std()), NARROW)
-        hyper = fitted(x, (left - centre) / spread, sampling_error(z, prior.samples) / spread, prior.slopes)
+        hyper = fitted(x, (left - centre) / spread, sampling_error(z, prior.samples) / spread, prior)
         return cls._of(x, z, np.zeros(len(z)), hyper=hyper, centre=centre, spread=spread, prior=prior)
 
     @classmethod
@@ -218,14 +224,13 @@ class Belief:
         self.solved = np.vstack([self.solved, row])
 
 
-def fitted(x: Floats, y: Floats, errors: Floats, slopes: Floats) -> Hyper:
+def fitted(x: Floats, y: Floats, errors: Floats, known: Prior) -> Hyper:
     """Hyperparameters of the largest posterior density, found from the prior's mean; `errors` (n,) are those of sampling."""
     from scipy.optimize import minimize
 
-    start, deviation = prior(x.shape[1])
+    start, deviation = known.logs()
     bounds = np.stack([start - 4 * deviation, start + 4 * deviation], axis=1)
-    given = (x, y, errors, _trend(x, x, slopes))
-    found = minimize(_objective, start, given, "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 40})
+    found = minimize(_objective, start, (x, y, errors, known), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 40})
     return Hyper.of(found.x)
 
 

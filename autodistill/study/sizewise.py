@@ -56,6 +56,8 @@ SHARE = 10
 """Where many workers wait, one model makes one proposal for every SHARE running trials."""
 SLOPE = 1.0
 """Deviation of the accuracy's trend over the range of log params before any data, in deviations of the warped accuracy."""
+SMOOTHER = 3.0
+"""Losses, recipes and assistants are expected to matter less than the architecture: so many times its length scale."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 INSIDE, RISK = 3, 1 / 6
 """Once INSIDE students are in the region, at most this share of further trials is expected to end outside."""
@@ -261,7 +263,8 @@ class Sizewise:
     def _prior(self) -> Prior:
         region, (low, high) = self.region(), (self.candidates.low[0], self.candidates.high[0])
         rise = self.candidates.slopes(region.rise * float(high - low) / math.log(10))
-        return Prior(samples=region.samples, rise=rise, slopes=self.candidates.slopes(SLOPE))
+        slopes, scales = self.candidates.slopes(SLOPE), self.candidates.scales(SMOOTHER)
+        return Prior(samples=region.samples, rise=rise, slopes=slopes, scales=scales)
 
     def _model(self) -> tuple[Model, Steps]:
         """A model of what has ended, and running trials at what it predicts of them; and the frontier that is to be moved.
