@@ -10,7 +10,8 @@ time is not counted; no twins are trained (search.guard: false). Each runs as a 
 seconds are from its start to its end. Frontiers are chosen on validation and scored on the test split by this script: the
 hypervolume in the region of interest (from 90 % of the way between the majority class and the teacher's test accuracy on, below
 the teacher's log10 params), and that above the majority class. `seconds to the peer's value` is when the running frontier
-reaches the peer's final value in the region, and what the process takes after its last trial.
+reaches the peer's final value in the region, and what the process takes after its last trial. `together` is the region's
+hypervolume of the frontier of all networks that any of these searches found: about as much as there is to find.
 
 --old CHECKOUT adds the search of an older checkout of this repository, `--everywhere` one with search.region: all, `--longer`
 one with four times the trials, in case the peer's value is not reached in as many as the peer has. `--peer FILE` takes the
@@ -62,7 +63,7 @@ SPEC = ROOT / "search_spaces/digits.yaml"
 CASES: dict[str, list[str]] = {
     "digits": ["task.split.validation=0.5", "task.split.test=0.2"],
     "fashion": [
-        *("study=peer_fashion", "task.dataset=fashion_mnist", "task.samples=18000", "task.split.validation=0.6667"),
+        *("study=peer_fashion", "task.dataset=fashion_mnist", "task.samples=15000", "task.split.validation=0.8"),
         *("search.trials=12", *(f"{part}.recipe.epochs=8" for part in ("teacher", "student", "assistants"))),
     ],
     "signals": [
@@ -239,7 +240,7 @@ def our_points(
     for row in table[(table.state == "complete") & (table.role != "teacher")].to_dict("records"):
         network = load_network(store, network_of(store, row["stage"]), CPU)
         found = {name: row[name] for name in ("accuracy", "params")} | {"assistant": row["role"] == "assistant"}
-        known = {"stage": row["stage"], "params_of": params_of.get(row["stage"]), "at": at[row["stage"]]}
+        known = {"stage": row["stage"], "params_of": params_of.get(row["stage"]), "at": at.get(row["stage"], seconds)}
         points.append(found | known | {"test": accuracy(network, test.x, test.y)})
     return seconds, points, {name: said[name] for name in ("trials", "spent")}
 
@@ -352,6 +353,8 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
         run["smallest"] = smallest_at(run["points"], teacher)
         if given.retrain and name != "longer" and "retrained" not in run:
             run["retrained"] = retrained(run["points"], teacher, space, splits, store, given.retrain)
+    everything = [point for name in (*arms, "peer") for point in found[name]["points"]]
+    found["together"] = score(everything, teacher, splits.chance)
     for name in arms:
         value = found["peer"]["hypervolume"]["region"]
         found[name]["to_peer"] = reached_at(found[name], value, teacher, splits.chance)
@@ -364,7 +367,7 @@ def earlier(path: str) -> list[dict[str, Any]]:
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"n": len(runs)}
+    found: dict[str, Any] = {"n": len(runs), "together": spread([run["together"]["region"] for run in runs])}
     names = [name for name in ("ours", "longer", "everywhere", "old", "peer") if name in runs[0]]
     for name in names:
         here = [run[name] for run in runs]
@@ -372,7 +375,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         for kind in ("region", "above_chance"):
             found[name][kind] = spread([one["hypervolume"][kind] for one in here])
         for what in ("smallest", "retrained"):
-            if what in here[0]:
+            if all(what in one for one in here):
                 found[name][what] = {f"{share:g}": median([one[what][f"{share:g}"] for one in here]) for share in SHARES}
         if name != "peer":
             times = [run[name]["to_peer"] and run["peer"]["seconds"] / run[name]["to_peer"] for run in runs]
