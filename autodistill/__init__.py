@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .driver import search
-    from .spec import Spec, load
-    from .study.schedule import Study
+from .version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Spec", "Study", "load", "search"]
-_PLACES = {"Spec": "spec", "load": "spec", "search": "driver", "Study": "study.schedule"}
+if TYPE_CHECKING:
+    from .api import search
+    from .spec import Spec, load
+    from .study.schedule.scheduler import Study
+
+__all__ = ["Spec", "Study", "__version__", "load", "search"]
+_PLACES = {"Spec": "spec", "load": "spec", "search": "api", "Study": "study.schedule.scheduler"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Floor 1: content-addressed folders, made once.
+"""Content-addressed folders, made once.
 
     <root>/<kind>/<key>/<attempt>/...      the files of one attempt
     <root>/<kind>/<key>/record.json        written last: which attempt won, the sha256 of each file, and what was measured

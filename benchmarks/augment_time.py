@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torchvision.transforms import v2
 
-from autodistill.augment import Views
+from autodistill.data.augment import Views
 from autodistill.spec import Augmentation
 
 BATCH, SAMPLES = 64, 50_000

@@ -24,13 +24,13 @@ from typing import Any
 
 from paired import train_all
 
-from autodistill.chains.compare import DIRECT, Candidate, ranked, verdict
-from autodistill.chains.planner import Ladder, Planner
+from autodistill.answers.chains.compare import DIRECT, Candidate, ranked, verdict
+from autodistill.answers.chains.planner import Ladder, Planner
 from autodistill.data import read, split
 from autodistill.distill import save_data
 from autodistill.spec import MLP, CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
-from autodistill.study.twins import with_seed
+from autodistill.study.schedule.baselines import with_seed
 
 HERE = Path(__file__).parent
 SEEDS = tuple(range(6))

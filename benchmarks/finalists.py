@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 from region_replay import searched
+from replay import Asked, Table
 
-from autodistill import pareto
-from autodistill.bench import Asked, Table
-from autodistill.confirm.candidates import LIKELY
-from autodistill.study.schedule import Study
-from autodistill.study.sizewise import informed
+from autodistill.answers.confirm.candidates import LIKELY
+from autodistill.study import pareto
+from autodistill.study.sampling.sizewise import informed
+from autodistill.study.schedule.scheduler import Study
 
 SHARES = (0.9, 0.95, 0.97, 0.99)
 

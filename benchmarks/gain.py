@@ -15,9 +15,9 @@ from pathlib import Path
 from paired import accuracies, difference, train_all
 
 from autodistill.spec import Stage, describe, twin
-from autodistill.study.folder import Folder
-from autodistill.study.opened import opened
-from autodistill.study.tables import Stages, frontier
+from autodistill.study.record.folder import Folder
+from autodistill.study.record.opened import opened
+from autodistill.study.record.rows import Stages, frontier
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autodistill.bench import Asked, Table, bench
+from replay import Asked, Table, bench
 
 TABLE = Path(__file__).parent / "digits_students.csv"
 FIRST, SHARE = (0.1, 0.2, 0.33, 0.5), (0.33, 0.5, 0.75)

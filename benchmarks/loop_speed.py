@@ -23,7 +23,7 @@ from torch import Tensor
 from autodistill.distill import load_network, make_outputs, open_data, train
 from autodistill.distill.loop import Run, initialised
 from autodistill.distill.outputs import open_outputs
-from autodistill.measure import sizes
+from autodistill.models.sizes import sizes
 from autodistill.spec import CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Stage
 from autodistill.store import Store
 

@@ -18,7 +18,7 @@ from autodistill.data import read, split
 from autodistill.distill import Job, open_data, perform, save_data, time_steps
 from autodistill.spec import Checkpoint, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
-from autodistill.study.jobs import needs, outputs_of
+from autodistill.study.schedule.jobs import needs, outputs_of
 
 
 def options(text: str | None, seeds: int) -> argparse.Namespace:

@@ -46,17 +46,17 @@ from paired import difference, train_all
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from autodistill import pareto
 from autodistill.data import Splits
 from autodistill.distill import load_network
-from autodistill.measure import evaluate, sizes
 from autodistill.models import Network, build
-from autodistill.prepare import load_data, space_of
-from autodistill.space import Space
+from autodistill.models.sizes import evaluate, sizes
 from autodistill.spec import ResNet, Spec, load
 from autodistill.store import Store
-from autodistill.study.tables import network_of
-from autodistill.study.twins import FRESH, with_seed
+from autodistill.study import pareto
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.rows import network_of
+from autodistill.study.schedule.baselines import FRESH, with_seed
+from autodistill.study.space import Space
 
 ROOT, CPU, SHARE = Path(__file__).parent.parent, torch.device("cpu"), 0.9
 SPEC = ROOT / "search_spaces/digits.yaml"

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from replay import Asked, Table, compare
+from replay.compare import Score
 
-from autodistill.bench import Asked, Table, compare
-from autodistill.bench.compare import Score
-from autodistill.study.schedule import Study
+from autodistill.study.schedule.scheduler import Study
 
 ROOT = Path(__file__).parent.parent
 STRATEGIES = ("gain", "gain+halving")

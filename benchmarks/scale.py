@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from replay.memory import Memory
+from replay.replay import Answer, Replay, measurement
 
 from autodistill import spec as specs
 from autodistill.distill import Job
-from autodistill.prepare import load_data, space_of
-from autodistill.runners.replay import Answer, Replay, measurement
-from autodistill.space import Space
 from autodistill.spec import Spec, Stage
 from autodistill.store import Store
-from autodistill.study.memory import Memory
-from autodistill.study.record import Record
-from autodistill.study.schedule import Study
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.record import Record
+from autodistill.study.schedule.scheduler import Study
+from autodistill.study.space import Space
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
 DARK = {"entropy": {"1": 1.0, "4": 1.5, "8": 2.0}, "classes": 10, "train_accuracy": 0.99}

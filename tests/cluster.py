@@ -26,11 +26,11 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 from autodistill import spec as specs  # noqa: E402
 from autodistill.distill import Job, save_data  # noqa: E402
-from autodistill.prepare import load_data  # noqa: E402
 from autodistill.runners.cluster import ENVIRONMENT, RayTune  # noqa: E402
 from autodistill.spec import MLP, CrossEntropy, Objective, Recipe, Stage  # noqa: E402
 from autodistill.store import Store  # noqa: E402
-from autodistill.study.plan import Plan  # noqa: E402
+from autodistill.study.preflight.prepare import load_data  # noqa: E402
+from autodistill.study.schedule.plan import Plan  # noqa: E402
 
 from .conftest import DOCUMENT, blobs  # noqa: E402
 

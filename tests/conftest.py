@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from autodistill import spec
-from autodistill.space import Space
 from autodistill.spec import Spec
 from autodistill.store import Store
+from autodistill.study.space import Space
 
 RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
 DOCUMENT: dict[str, Any] = {
@@ -72,7 +72,7 @@ def tiny(folder: Path) -> Callable[..., Spec]:
 @pytest.fixture
 def space(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Space]:
     """Makes the space of such a spec, its data and teachers in a store."""
-    from autodistill.prepare import load_data, space_of
+    from autodistill.study.preflight.prepare import load_data, space_of
 
     def make(**changes: Any) -> Space:
         spec, splits = load_data(tiny(**changes), cuda=False)

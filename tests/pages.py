@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from autodistill import latency, spec
-from autodistill.confirm import confirm
-from autodistill.driver import search
-from autodistill.page.pdf import chromium
-from autodistill.study.folder import Folder
+from autodistill import spec
+from autodistill.answers.confirm import confirm
+from autodistill.api import search
+from autodistill.metrics import latency
+from autodistill.reporting.page.pdf import chromium
+from autodistill.study.record.folder import Folder
 
 from .conftest import DOCUMENT, blobs
 

@@ -16,16 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from autodistill import driver
-from autodistill import towards as toward
 from autodistill.answers import Wanted, lines, sentence, smallest
+from autodistill.answers import towards as toward
+from autodistill.answers.confirm.results import Confirmed
 from autodistill.answers.smallest import in_order, knee, one_standard_error
-from autodistill.confirm.results import Confirmed
-from autodistill.driver import Options, search
+from autodistill.answers.towards import Until, towards
+from autodistill.api import search
+from autodistill.metrics.intervals import calibration_error, enough, exceeds, keeps, mean_interval
 from autodistill.spec import Spec, StudyError, UsageError, parse
-from autodistill.stats import calibration_error, enough, exceeds, keeps, mean_interval
-from autodistill.study.folder import Folder
-from autodistill.towards import Until, towards
+from autodistill.study import driver
+from autodistill.study.driver import Options
+from autodistill.study.record.folder import Folder
 
 STUDIES = 2000
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from autodistill.bench import Asked, Table, bench
-from autodistill.bench.compare import Score, run
-from autodistill.cli import main
 from autodistill.spec import UsageError
+from benchmarks.replay import Asked, Table, bench
+from benchmarks.replay.__main__ import main as replay
+from benchmarks.replay.compare import Score, run
 
 DIGITS = Path(__file__).parents[1] / "benchmarks" / "digits_students.csv"
 
@@ -114,7 +114,7 @@ def test_the_command_writes_curves_and_a_picture(
 ) -> None:
     out = tmp_path / "out"
     more = ["--strategies", "gain,random+halving", "--seeds", "3", "--target", "0.85", "--out", str(out), "--json"]
-    assert main(["bench", str(table()), *more]) == 0
+    assert replay([str(table()), *more]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((out / "summary.json").read_text())
     assert printed["strategies"]["gain"]["trials_to_smallest"]["median"] <= 12
@@ -149,7 +149,7 @@ def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_pa
 def test_what_is_wrong_is_said(
     table: Callable[..., Path], capsys: pytest.CaptureFixture[str], given: list[str], said: str
 ) -> None:
-    assert main(["bench", str(table()), *given]) == 2
+    assert replay([str(table()), *given]) == 2
     assert re.search(said, capsys.readouterr().err)
 
 
@@ -184,7 +184,7 @@ TABLES: dict[str, tuple[str | bytes, str]] = {
 def test_a_wrong_table_is_refused_by_line_and_column(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, said = TABLES[name]
     (tmp_path / "table.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert main(["bench", str(tmp_path / "table.csv"), "--strategies", "random", "--seeds", "1"]) == 2
+    assert replay([str(tmp_path / "table.csv"), "--strategies", "random", "--seeds", "1"]) == 2
     error = capsys.readouterr().err
     assert re.search(said, error) and error.count("\n") == 1, error
 
@@ -196,5 +196,5 @@ def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [["--target", "nan"], ["--target", "1.5"], ["--chance", "nan"], ["--chance", "-1"]])
 def test_shares_are_shares(table: Callable[..., Path], capsys: pytest.CaptureFixture[str], given: list[str]) -> None:
-    assert main(["bench", str(table()), "--strategies", "random", "--seeds", "1", *given]) == 2
+    assert replay([str(table()), "--strategies", "random", "--seeds", "1", *given]) == 2
     assert f"{given[0]} {given[1]}" in capsys.readouterr().err

@@ -21,25 +21,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autodistill.chains import Home, plan_chain
-from autodistill.chains.asked import geometric, with_student
-from autodistill.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
-from autodistill.chains.graph import draw
-from autodistill.chains.planner import Ladder, Planner
-from autodistill.chains.rules import geometric_mean, middle_accuracy, tradeoff
-from autodistill.chains.words import lines, sentence
+from autodistill import api
+from autodistill.answers.chains import Home
+from autodistill.answers.chains.asked import geometric, with_student
+from autodistill.answers.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
+from autodistill.answers.chains.planner import Ladder, Planner
+from autodistill.answers.chains.rules import geometric_mean, middle_accuracy, tradeoff
+from autodistill.answers.chains.words import lines, sentence
+from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import Sealed
 from autodistill.distill import partial
 from autodistill.distill.artifacts import load_network
 from autodistill.distill.loop import train, training
-from autodistill.driver import Options, search
-from autodistill.space import Space
+from autodistill.metrics.intervals import mean_interval
+from autodistill.reporting.chain_graph import draw
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
-from autodistill.stats import mean_interval
 from autodistill.store import Store
-from autodistill.study.folder import Folder, dump
-from autodistill.study.tables import Stages, network_of
+from autodistill.study.driver import Options
+from autodistill.study.record.folder import Folder, dump
+from autodistill.study.record.rows import Stages, network_of
+from autodistill.study.space import Space
 
 CPU = torch.device("cpu")
 STUDENT = "depth=1,width=4"
@@ -301,7 +303,7 @@ def test_a_ladder_in_equal_ratios_lies_between_student_and_teacher() -> None:
 
 def plan(spec: Spec, out: Path, **options: Any) -> dict[str, Any]:
     home = Home.of(spec, STUDENT, out=str(out))
-    return plan_chain(spec, student=STUDENT, home=home, runner="serial", **{"seeds": 3, **options})
+    return api.chain(spec, student=STUDENT, home=home, runner="serial", **{"seeds": 3, **options})
 
 
 def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test_split(
@@ -380,7 +382,7 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
     def plan(limit: int) -> dict[str, Any]:
         spec = tiny(resources={"gpus": 0, "cache_limit": limit}, assistants__ladder=ladder)
         home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
-        return plan_chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
+        return api.chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
 
     with pytest.raises(UsageError, match=f"outputs can take {2 * one:,} bytes, above the limit of {one:,}"):
         plan(one)
@@ -471,7 +473,7 @@ def test_the_own_store_of_a_study_is_not_shared(name: str, tiny: Callable[..., S
     (tmp_path / "link_to_study").symlink_to(tmp_path / "study")
     home = Home.of(spec, STUDENT, out=str(tmp_path / "chain"), store=str(tmp_path / name))
     with pytest.raises(UsageError, match="is the own store of the study .*study, which sweeps it"):
-        plan_chain(spec, student=STUDENT, home=home, runner="serial")
+        api.chain(spec, student=STUDENT, home=home, runner="serial")
     with pytest.raises(UsageError, match="is the own store of the study"):
         search(spec, out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / name)))
     assert search(spec, out=tmp_path / "link_to_study", runner="serial").trained == [], "by a link it is the same study"
@@ -483,7 +485,7 @@ def test_a_place_that_can_hold_no_report_is_refused_at_once(place: str, tiny: Ca
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     home = Home.of(tiny(), STUDENT, study=tmp_path / "study", out=str(tmp_path / place))
     with pytest.raises(UsageError, match=f"--out {tmp_path / place} cannot be written to: .*; give another --out"):
-        plan_chain(tiny(), student=STUDENT, home=home, runner="serial")
+        api.chain(tiny(), student=STUDENT, home=home, runner="serial")
     assert not (tmp_path / "study" / "store").exists()
 
 
@@ -506,7 +508,7 @@ def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_pa
 @pytest.mark.ray
 def test_with_ray_it_is_the_same_plan(tiny: Callable[..., Spec], tmp_path: Path, local_ray: None) -> None:
     one = plan(tiny(), tmp_path / "one", seeds=1)
-    other = plan_chain(
+    other = api.chain(
         tiny(), student=STUDENT, home=Home.of(tiny(), STUDENT, out=str(tmp_path / "other")), seeds=1, runner="ray"
     )
     names = [

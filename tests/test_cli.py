@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.driver import search
 from autodistill.spec import Spec, load
-from autodistill.study.folder import dump
+from autodistill.study.record.folder import dump
 
 SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
 

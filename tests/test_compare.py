@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from autodistill.cli import main
-from autodistill.page import compare
-from autodistill.page.compare import facts
-from autodistill.page.study import read_study
+from autodistill.reporting.page import compare
+from autodistill.reporting.page.compare import facts
+from autodistill.reporting.page.study import read_study
 from autodistill.spec import UsageError
 
 from . import pages

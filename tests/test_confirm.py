@@ -18,29 +18,30 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from autodistill import latency
 from autodistill.answers import Wanted
+from autodistill.answers.confirm import confirm, read, went_on
+from autodistill.answers.confirm.candidates import candidates
+from autodistill.answers.towards import claimable, towards
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.confirm import confirm, read, went_on
-from autodistill.confirm.candidates import candidates
 from autodistill.data import Sealed
 from autodistill.distill import perform
-from autodistill.driver import Options, search
-from autodistill.page import pdf
-from autodistill.page.study import read_study
-from autodistill.prepare import load_data
+from autodistill.metrics import latency
+from autodistill.metrics.intervals import exceeds
+from autodistill.reporting.page import pdf
+from autodistill.reporting.page.study import read_study
+from autodistill.reporting.terminal import confirmed_table
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
-from autodistill.stats import exceeds
 from autodistill.store import Store
-from autodistill.study.caches import wanted_bytes
-from autodistill.study.folder import Folder
-from autodistill.study.jobs import chain_of, outputs_of
-from autodistill.study.plan import Plan
-from autodistill.study.record import Record
-from autodistill.study.tables import Stages, frontier, network_of
-from autodistill.study.twins import FRESH, direct_of, with_seed
-from autodistill.text import confirmed_table
-from autodistill.towards import claimable, towards
+from autodistill.study.driver import Options
+from autodistill.study.preflight.prepare import load_data
+from autodistill.study.record.folder import Folder
+from autodistill.study.record.record import Record
+from autodistill.study.record.rows import Stages, frontier, network_of
+from autodistill.study.schedule.baselines import FRESH, direct_of, with_seed
+from autodistill.study.schedule.caches import wanted_bytes
+from autodistill.study.schedule.jobs import chain_of, outputs_of
+from autodistill.study.schedule.plan import Plan
 
 from .conftest import blobs
 
@@ -204,7 +205,7 @@ def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("autodistill.confirm.judge", killed)
+        patched.setattr("autodistill.answers.confirm.judge", killed)
         confirmed(searched)
     assert read(searched) is None
     assert [one["forced"] for one in confirmed(searched).facts["opened"]] == [False]

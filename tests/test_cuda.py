@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from autodistill import latency
-from autodistill.chains import Home, plan_chain
+from autodistill import api
+from autodistill.answers.chains import Home
+from autodistill.answers.confirm import confirm, read
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.confirm import confirm, read
 from autodistill.distill import Job, load_network, perform
 from autodistill.distill.jobs import StageFailed
-from autodistill.driver import search
-from autodistill.prepare import load_data, space_of
+from autodistill.metrics import latency
 from autodistill.spec import Spec, Stage
 from autodistill.store import Store
-from autodistill.study.folder import Folder
-from autodistill.study.tables import network_of
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.folder import Folder
+from autodistill.study.record.rows import network_of
 
 from .conftest import blobs
 
@@ -89,7 +90,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
 @pytest.mark.ray
 def test_a_chain_is_planned_on_a_gpu(spec: Spec, tmp_path: Path) -> None:
     home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
-    found = plan_chain(spec, student="depth=1,width=2", home=home, seeds=2)
+    found = api.chain(spec, student="depth=1,width=2", home=home, seeds=2)
     assert found["chain"] and not found["failures"]
 
 

@@ -14,13 +14,14 @@ from typing import Any
 import optuna
 import pytest
 
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.driver import Options, search
-from autodistill.report import redraw
+from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
-from autodistill.study.folder import Folder
-from autodistill.study.record import Record
-from autodistill.study.schedule import Study
+from autodistill.study.driver import Options
+from autodistill.study.record.folder import Folder
+from autodistill.study.record.record import Record
+from autodistill.study.schedule.scheduler import Study
 
 from .test_search import trials, written
 

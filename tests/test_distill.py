@@ -21,7 +21,7 @@ from autodistill.distill import Job, load_network, make_outputs, open_data, outp
 from autodistill.distill.jobs import attempt
 from autodistill.distill.loop import Run, derived_seed, initialised, scheduler_of
 from autodistill.distill.outputs import open_outputs
-from autodistill.measure import evaluate
+from autodistill.models.sizes import evaluate
 from autodistill.spec import (
     MLP,
     Asked,

@@ -23,19 +23,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autodistill import latency, spec
+from autodistill import spec
 from autodistill.answers import Wanted
+from autodistill.answers.confirm import confirm, read
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.confirm import confirm, read
 from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
-from autodistill.driver import search
-from autodistill.export import drafted, export, formats, written
-from autodistill.export.card import card, plain
-from autodistill.export.compared import compared, refusal
-from autodistill.export.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
+from autodistill.exporting import drafted, export, formats, written
+from autodistill.exporting.card import card, plain
+from autodistill.exporting.compared import compared, refusal
+from autodistill.exporting.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
+from autodistill.metrics import latency
 from autodistill.models import build
-from autodistill.prepare import load_data, space_of
 from autodistill.spec import (
     MLP,
     ConvNet,
@@ -50,8 +50,9 @@ from autodistill.spec import (
     ViT,
 )
 from autodistill.store import Store
-from autodistill.study.folder import Folder
-from autodistill.study.tables import network_of
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.folder import Folder
+from autodistill.study.record.rows import network_of
 
 from .conftest import DOCUMENT, blobs
 

@@ -11,8 +11,8 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from autodistill import measure
 from autodistill.models import build
+from autodistill.models import sizes as measure
 from autodistill.spec import MLP, ConvNet, ConvNeXt, MobileNet, ResNet, Timm, TimmResNet, UsageError, Value, ViT, describe
 
 torch.set_num_threads(1)

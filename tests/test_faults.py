@@ -16,18 +16,19 @@ from typing import Any
 import psutil
 import pytest
 
+from autodistill.api import search
 from autodistill.distill import Job, save_data
-from autodistill.driver import Options, search
-from autodistill.prepare import load_data
-from autodistill.report.write import counts, summary
+from autodistill.reporting.terminal import failures
+from autodistill.reporting.write import counts, summary
 from autodistill.runners import marks, runner_of
 from autodistill.runners.marks import Mark, Process
 from autodistill.runners.room import private_folder, room
 from autodistill.spec import MLP, CrossEntropy, Imported, Objective, Recipe, Spec, Stage, StudyError
 from autodistill.store import Store
-from autodistill.study.failures import grouped
-from autodistill.study.plan import Plan
-from autodistill.text import failures
+from autodistill.study.driver import Options
+from autodistill.study.preflight.prepare import load_data
+from autodistill.study.record.failures import grouped
+from autodistill.study.schedule.plan import Plan
 
 from .test_search import written
 

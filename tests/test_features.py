@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autodistill import measure
 from autodistill.models import Network, build
+from autodistill.models import sizes as measure
 from autodistill.models.features import attentions_of, layers_of, tapped
 from autodistill.spec import MLP, ConvNet, Imported, ResNet, Timm, UsageError, Value
 

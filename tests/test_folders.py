@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autodistill.check import check
 from autodistill.data import Images, Splits, folders, read, split
 from autodistill.data.images import read_image
+from autodistill.reporting.terminal import checked
 from autodistill.spec import DataError, SpecError, Split, TaskSpec, load, parse
-from autodistill.study.folder import dump
-from autodistill.text import checked
+from autodistill.study.preflight.check import check
+from autodistill.study.record.folder import dump
 
 from .conftest import DOCUMENT
 from .pictures import fill, pixels, write

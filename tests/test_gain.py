@@ -13,20 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill import pareto
-from autodistill.bench import Asked, Table, bench
-from autodistill.runners.replay import Replay
-from autodistill.space import Space
 from autodistill.spec import Spec, UsageError
-from autodistill.study import gain
-from autodistill.study.candidates import Candidates
-from autodistill.study.gain import Goal, Hyper, Model, Prior, Steps, Students
-from autodistill.study.memory import Memory
-from autodistill.study.proposals import MOST, Optunas, Proposals
-from autodistill.study.record import Record, Trial
-from autodistill.study.region import Region
-from autodistill.study.schedule import Study
-from autodistill.study.sizewise import Sizewise, informed
+from autodistill.study import pareto
+from autodistill.study.record.record import Record, Trial
+from autodistill.study.record.region import Region
+from autodistill.study.sampling import ehvi as gain
+from autodistill.study.sampling.candidates import Candidates
+from autodistill.study.sampling.ehvi import Goal, Hyper, Model, Prior, Steps, Students
+from autodistill.study.sampling.proposals import MOST, Optunas, Proposals
+from autodistill.study.sampling.sizewise import Sizewise, informed
+from autodistill.study.schedule.scheduler import Study
+from autodistill.study.space import Space
+from benchmarks.replay import Asked, Table, bench
+from benchmarks.replay.memory import Memory
+from benchmarks.replay.replay import Replay
 
 from .test_bench import DIGITS
 from .test_replay import formula, open_study

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodistill.check import check
-from autodistill.driver import Options, search
-from autodistill.prepare import load_data, space_of
+from autodistill.api import search
+from autodistill.reporting.terminal import checked, frontier_table, remarks, warned
 from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.stage import twin
 from autodistill.store import Store
-from autodistill.study.folder import dump
-from autodistill.study.tables import network_of
-from autodistill.text import checked, frontier_table, remarks, warned
+from autodistill.study.driver import Options
+from autodistill.study.preflight.check import check
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.folder import dump
+from autodistill.study.record.rows import network_of
 
 from .test_cli import call
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from autodistill.distill import Job, load_network, perform
 from autodistill.distill.loop import Run, initialised
-from autodistill.facts import facts
-from autodistill.prepare import load_data, space_of
-from autodistill.space import Space, draw
 from autodistill.spec import CrossEntropy, Objective, SoftTargets, SpecError, Stage, UsageError, chain, twin
 from autodistill.spec.stage import is_dense
 from autodistill.store import Store
-from autodistill.study.jobs import needs
+from autodistill.study.preflight.facts import facts
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.schedule.jobs import needs
+from autodistill.study.space import Space, draw
 
 CPU = torch.device("cpu")
 LADDER = [{"family": "mlp", "depth": 1, "width": width} for width in (16, 24, 32)]

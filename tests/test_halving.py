@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodistill import pareto
-from autodistill.halving import Reached, goes_on, net, ranks_of
 from autodistill.spec.search import Halving, Search
-from autodistill.study.region import Region
-from autodistill.study.rungs import Rungs
+from autodistill.study import pareto
+from autodistill.study.record.region import Region
+from autodistill.study.schedule.halving import Reached, goes_on, net, ranks_of
+from autodistill.study.schedule.rungs import Rungs
 
 COSTS = st.integers(2, 3).flatmap(
     lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)

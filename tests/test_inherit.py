@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from autodistill import measure
 from autodistill.models import Network, build, inherit
+from autodistill.models import sizes as measure
 from autodistill.models.inherit import taken
 from autodistill.spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, TimmResNet, UsageError, Value, ViT
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autodistill.batch import Layers
-from autodistill.objectives.matching import Match, aligned, pairs
+from autodistill.losses.matching import Match, aligned, pairs
+from autodistill.models.outputs import Layers
 from autodistill.spec import Attention, Cosine, FeatureTerm, Hint, Pair, Relational, Similarity, UsageError
 
 Shapes = dict[str, tuple[int, ...]]

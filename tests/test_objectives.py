@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autodistill.batch import Layers, Outputs
-from autodistill.objectives import TERMS, Loss
+from autodistill.losses import TERMS, Loss
+from autodistill.models.outputs import Layers, Outputs
 from autodistill.spec import Attention, Cosine, CrossEntropy, Hint, Objective, Pair, Relational, Similarity, SoftTargets
 
 STUDENT = Layers({"stem": (4, 8, 8), "body": (6, 4, 4), "pool": (6,)}, {})

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from autodistill.batch import Layers
 from autodistill.distill import Job, make_outputs, open_data, outputs_key, train
 from autodistill.distill.outputs import Cached, compressed, open_outputs
 from autodistill.distill.samples import UNLABELLED, Samples
-from autodistill.measure import entropy
-from autodistill.objectives import Loss
+from autodistill.losses import Loss
+from autodistill.models.outputs import Layers
+from autodistill.models.sizes import entropy
 from autodistill.spec import Asked, Augmentation, CrossEntropy, Hint, Objective, ResNet, Stage, Timm
-from autodistill.study.jobs import needs, outputs_of
+from autodistill.study.schedule.jobs import needs, outputs_of
 
 from .test_distill import ASKED, CPU, KD, RECIPE, House, house, one_thread
 

@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 
 from autodistill.answers import Wanted, sentence, smallest
 from autodistill.cli import main
-from autodistill.page import facts
-from autodistill.page.answer import answer
-from autodistill.page.chains import picture
-from autodistill.page.figure import line
-from autodistill.page.finalists import difference, finalists, paid, rules, the_teacher, verdict
-from autodistill.page.health import course, edges, importance
-from autodistill.page.method import cost, method
-from autodistill.page.render import render
-from autodistill.page.study import _in_order, read_study
-from autodistill.page.words import floor_percent, points
-from autodistill.space import domains_of
+from autodistill.reporting.page import facts
+from autodistill.reporting.page.answer import answer
+from autodistill.reporting.page.chains import picture
+from autodistill.reporting.page.figure import line
+from autodistill.reporting.page.finalists import difference, finalists, paid, rules, the_teacher, verdict
+from autodistill.reporting.page.health import course, edges, importance
+from autodistill.reporting.page.method import cost, method
+from autodistill.reporting.page.render import render
+from autodistill.reporting.page.study import _in_order, read_study
+from autodistill.reporting.page.words import floor_percent, points
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
-from autodistill.study.folder import Folder
+from autodistill.study.record.folder import Folder
+from autodistill.study.space import domains_of
 
 pytestmark = pytest.mark.xdist_group("page")
 

@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from autodistill.answers import Wanted
-from autodistill.page import facts, write_page
-from autodistill.page.figure import AXES
-from autodistill.page.pdf import print_pdf
-from autodistill.page.render import render
-from autodistill.page.study import Study, read_study
+from autodistill.reporting.page import facts, write_page
+from autodistill.reporting.page.figure import AXES
+from autodistill.reporting.page.pdf import print_pdf
+from autodistill.reporting.page.render import render
+from autodistill.reporting.page.study import Study, read_study
 
 from . import pages
 

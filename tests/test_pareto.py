@@ -1,4 +1,4 @@
-"""The definitions, written out slowly, against `autodistill.pareto`."""
+"""The definitions, written out slowly, against `autodistill.study.pareto`."""
 
 import itertools
 import time
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.pareto import frontier, hypervolume, nondominated
+from autodistill.study.pareto import frontier, hypervolume, nondominated
 
 SIDE = 6  # small whole numbers: many ties and duplicates, and every volume is exact
 UP_TO_FOUR, UP_TO_TWELVE = st.integers(1, 4), st.integers(0, 12)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.report import picture
-from autodistill.report.picture import draw, short, size_ticks
+from autodistill.reporting import picture
+from autodistill.reporting.picture import draw, short, size_ticks
 
 
 def row(
@@ -143,7 +143,7 @@ def test_ones_own_style_changes_nothing_and_stays(tmp_path):
 def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
     draw([TEACHER], title="one", target=tmp_path / "here")
     code = (
-        "import sys; from pathlib import Path; from autodistill.report import picture\n"
+        "import sys; from pathlib import Path; from autodistill.reporting import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"picture.draw([{TEACHER!r}], title='one', target=Path(sys.argv[1]))\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"

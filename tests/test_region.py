@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodistill.bench import Asked, Table
-from autodistill.bench.compare import run
-from autodistill.driver import Options, search
-from autodistill.runners.replay import Replay
+from autodistill.api import search
+from autodistill.reporting.terminal import frontier_table, headline, outside
 from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.search import Search
-from autodistill.study import gain
-from autodistill.study.ends import FIRST, next_round
-from autodistill.study.gain import Goal, Model, Prior
-from autodistill.study.memory import Memory
-from autodistill.study.record import Record
-from autodistill.study.region import REDUCIBLE, Region, edges, region_of
-from autodistill.study.rungs import FEWEST, Rungs, is_hopeless
-from autodistill.study.schedule import Study
-from autodistill.text import frontier_table, headline, outside
+from autodistill.study.driver import Options
+from autodistill.study.record.record import Record
+from autodistill.study.record.region import REDUCIBLE, Region, edges, region_of
+from autodistill.study.sampling import ehvi as gain
+from autodistill.study.sampling.ehvi import Goal, Model, Prior
+from autodistill.study.schedule.ends import FIRST, next_round
+from autodistill.study.schedule.rungs import FEWEST, Rungs, is_hopeless
+from autodistill.study.schedule.scheduler import Study
+from benchmarks.replay import Asked, Table
+from benchmarks.replay.compare import run
+from benchmarks.replay.memory import Memory
+from benchmarks.replay.replay import Replay
 
 from .test_bench import DIGITS
 from .test_gain import flat

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from autodistill.distill import Job, Rung
-from autodistill.prepare import load_data, space_of
 from autodistill.runners import Runner
-from autodistill.runners.replay import Answer, Replay, measurement
 from autodistill.runners.serial import Serial
 from autodistill.spec import Spec, Stage
 from autodistill.store import Store
-from autodistill.study.memory import Memory
-from autodistill.study.record import Record
-from autodistill.study.schedule import Study
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.record import Record
+from autodistill.study.schedule.scheduler import Study
+from benchmarks.replay.memory import Memory
+from benchmarks.replay.replay import Answer, Replay, measurement
 
 from .conftest import timeless
 

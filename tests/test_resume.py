@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from autodistill.api import search
 from autodistill.distill import Job, Rung, open_data, perform, train
 from autodistill.distill.artifacts import measurement
 from autodistill.distill.loop import Run, training
-from autodistill.driver import Options, search
 from autodistill.spec import (
     MLP,
     Augmentation,
@@ -37,7 +37,8 @@ from autodistill.spec import (
     Timm,
 )
 from autodistill.store import Store
-from autodistill.study.record import Record
+from autodistill.study.driver import Options
+from autodistill.study.record.record import Record
 
 from .conftest import timeless
 from .test_distill import CPU, KD, LABELS, House, one_thread

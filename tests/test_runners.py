@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from autodistill.driver import search
-from autodistill.report.write import counts
+from autodistill.api import search
+from autodistill.reporting.write import counts
 from autodistill.runners import Runner, runner_of
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
-from autodistill.study.schedule import Study
+from autodistill.study.schedule.scheduler import Study
 
 RUNNERS = ["serial", pytest.param("ray", marks=pytest.mark.ray)]
 RARELY = ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
@@ -103,7 +103,7 @@ class TestContractAtLength:
             content = bytearray(path.read_bytes())
             content[-1] ^= 1
             path.write_bytes(content)
-        from autodistill.driver import Options
+        from autodistill.study.driver import Options
 
         with pytest.raises((StoreError, StudyError), match="damaged.*remove the folder"):
             search(tiny(search__trials=30), out=tmp_path / "out", runner=runner, options=Options(extend=True))

@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodistill import confirm as confirming
-from autodistill import export as exporting
-from autodistill import latency, spec
+from autodistill import exporting, spec
+from autodistill.answers import confirm as confirming
+from autodistill.answers.confirm import confirm
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.confirm import confirm
-from autodistill.confirm.ledger import inherit
-from autodistill.driver import Options, search
-from autodistill.export import formats
-from autodistill.page import pdf
+from autodistill.exporting import formats
+from autodistill.metrics import latency
+from autodistill.reporting.page import pdf
 from autodistill.spec import Spec, StudyError, digest
 from autodistill.store import Store, sha256
-from autodistill.study.folder import Folder
-from autodistill.study.record import Record
+from autodistill.study.driver import Options
+from autodistill.study.record.folder import Folder
+from autodistill.study.record.ledger import inherit
+from autodistill.study.record.record import Record
 
 from .conftest import DOCUMENT, blobs
 

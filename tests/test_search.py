@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from autodistill.driver import Options, search
-from autodistill.report import redraw
+from autodistill.api import search
+from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.store import Store
-from autodistill.study.folder import Folder, dump
-from autodistill.study.record import Record
+from autodistill.study.driver import Options
+from autodistill.study.record.folder import Folder, dump
+from autodistill.study.record.record import Record
 
 
 def written(spec: Spec, folder: Path) -> Path:
@@ -268,7 +269,7 @@ def test_another_teacher_under_an_existing_study_is_refused(
     ],
 )
 def test_recipes_are_searched_like_anything_else(tiny: Callable[..., Spec], tmp_path: Path, recipe: Any) -> None:
-    from autodistill.check import check
+    from autodistill.study.preflight.check import check
 
     spec = tiny(student__recipe=recipe, search__trials=3)
     assert json.dumps(check(spec))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from autodistill.prepare import load_data, space_of
-from autodistill.space import Space, draw
 from autodistill.spec import Stage, parse
 from autodistill.store import Store
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.space import Space, draw
 
 PARAMS = {
     "architecture.depth": 1,

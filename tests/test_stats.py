@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.stats import Interval, wilson
+from autodistill.metrics.intervals import Interval, wilson
 
 Z = 1.959963984540054  # the normal quantile of 0.975
 
@@ -90,5 +90,5 @@ def test_what_is_no_count_is_refused(arguments, message):
 
 
 def test_scipy_waits_until_it_is_needed():
-    code = "import sys, autodistill.stats; sys.exit('scipy' in sys.modules)"
+    code = "import sys, autodistill.metrics.intervals; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

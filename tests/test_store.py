@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.prepare import load_data, space_of
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError
 from autodistill.store import RECORDS, Store
-from autodistill.study import arrivals
-from autodistill.study.plan import Plan
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.schedule import arrivals
+from autodistill.study.schedule.plan import Plan
 
 KEY, OTHER = "0" * 64, "f" * 64
 

@@ -15,16 +15,16 @@ import torch
 from scipy.stats import kendalltau
 
 from autodistill.distill import Job, Rung, make_outputs, train
-from autodistill.prepare import load_data, space_of
-from autodistill.report.write import counts, summary
+from autodistill.reporting.terminal import remarks
+from autodistill.reporting.write import counts, summary
 from autodistill.spec import Spec, Stage, StudyError, UsageError
 from autodistill.store import Store
-from autodistill.study.jobs import needs
-from autodistill.study.record import Record
-from autodistill.study.schedule import Study
-from autodistill.study.tables import concordance
-from autodistill.study.trials import REPEATS
-from autodistill.text import remarks
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.record import Record
+from autodistill.study.record.rows import concordance
+from autodistill.study.schedule.jobs import needs
+from autodistill.study.schedule.scheduler import Study
+from autodistill.study.schedule.trials import REPEATS
 
 CPU = torch.device("cpu")
 

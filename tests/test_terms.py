@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from autodistill.batch import Outputs
-from autodistill.objectives import TERMS
+from autodistill.losses import TERMS
+from autodistill.models.outputs import Outputs
 from autodistill.spec import (
     Attention,
     Cosine,

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.distill import Job
-from autodistill.runners.replay import Replay
 from autodistill.spec import Spec, Stage
-from autodistill.study.jobs import Jobs
-from autodistill.study.times import Times, Work
+from autodistill.study.schedule.jobs import Jobs
+from autodistill.study.schedule.times import Times, Work
+from benchmarks.replay.replay import Replay
 
 from .test_replay import formula, open_study
 

@@ -14,19 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodistill.check import check
+from autodistill.api import search
 from autodistill.cli import main
-from autodistill.driver import Options, search
-from autodistill.prepare import load_data, own_of, space_of
-from autodistill.space import Space
+from autodistill.reporting.terminal import checked
 from autodistill.spec import Spec, SpecError, StudyError, UsageError
 from autodistill.spec.domains import Choice, Int, Log, Uniform
 from autodistill.store import Store
-from autodistill.study.first import PUBLISHED, TEMPERATURES, completed, configurations, default, defaults
-from autodistill.study.folder import Folder, dump
-from autodistill.study.record import Record, Trial
-from autodistill.study.schedule import Study
-from autodistill.text import checked
+from autodistill.study.driver import Options
+from autodistill.study.preflight.check import check
+from autodistill.study.preflight.prepare import load_data, own_of, space_of
+from autodistill.study.record.folder import Folder, dump
+from autodistill.study.record.record import Record, Trial
+from autodistill.study.sampling.first import PUBLISHED, TEMPERATURES, completed, configurations, default, defaults
+from autodistill.study.schedule.scheduler import Study
+from autodistill.study.space import Space
 
 WIDE = {"family": "mlp", "depth": {"int": [1, 3]}, "width": {"int": [4, 24]}}
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from autodistill.api import search
 from autodistill.distill import load_network, open_data
 from autodistill.distill.weights import pretrained, read_weights
-from autodistill.driver import search
-from autodistill.measure import evaluate
 from autodistill.models import build
-from autodistill.prepare import load_data, space_of
-from autodistill.space import Space
+from autodistill.models.sizes import evaluate
 from autodistill.spec import MLP, AutodistillError, DataError, Spec, SpecError, Timm, UsageError
 from autodistill.store import Store
+from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.space import Space
 
 TEACHER = {"family": "mlp", "depth": 1, "width": 64}
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
-from autodistill.check import check
 from autodistill.cli import main
-from autodistill.imports import probe
 from autodistill.runners import cores
 from autodistill.spec import SpecError, load
+from autodistill.spec.imports import probe
+from autodistill.study.preflight.check import check
 
 SECONDS = 10
 BASE = """\
@@ -800,7 +800,7 @@ def test_students_beyond_the_memory(tmp_path: Path, refused: Callable[..., str])
 
 def test_no_time_is_taken_of_what_may_not_be_trained_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load(write(tmp_path))
-    monkeypatch.setattr("autodistill.check.memory_bytes", lambda: 1_000)
+    monkeypatch.setattr("autodistill.study.preflight.check.memory_bytes", lambda: 1_000)
     found = check(spec)
     assert "seconds" not in found and "training mlp depth=2 width=16 needs 0.0 GB" in found["cautions"][-1]
 

@@ -1,4 +1,4 @@
-"""Floor 8: what a person may claim, from what was confirmed."""
+"""What a person may claim, from what was confirmed."""
 
 from .smallest import Wanted, smallest
 from .words import later, lines, percent, sentence

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import pareto
-from ..confirm.results import Confirmed, Right
+from ..metrics.intervals import enough, exceeds, keeps
 from ..spec import UsageError
-from ..stats import enough, exceeds, keeps
+from ..study import pareto
+from .confirm.results import Confirmed, Right
 
 Member = Mapping[str, Any]
 RETAIN, HALF = 0.95, 2

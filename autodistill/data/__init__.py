@@ -1,4 +1,4 @@
-"""Floor 1: data sets as splits; the test split is sealed."""
+"""Data sets as splits; the test split is sealed."""
 
 from .arrays import Raw
 from .images import Images, Joined, Pixels

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..imports import reason
 from ..spec import DataError
+from ..spec.imports import reason
 from .images import Array, Images, Pixels, spread
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))

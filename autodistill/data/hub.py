@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..imports import reason
 from ..spec import DataError, TaskSpec
+from ..spec.imports import reason
 from .arrays import with_names
 from .images import Array, decode, fitted
 

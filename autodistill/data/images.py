@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..imports import reason
 from ..spec import DataError
+from ..spec.imports import reason
 
 Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}

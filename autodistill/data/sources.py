@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..imports import import_function, probe, reason, running
 from ..spec import DataError, TaskSpec, UsageError
+from ..spec.imports import import_function, probe, reason, running
 from ..spec.task import ImportedData, kind_of
 from .arrays import FORMS, GROUPS, NAMES, UNLABELLED, Raw, check, with_names
 from .folders import read_folder, read_unlabelled

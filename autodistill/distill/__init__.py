@@ -1,4 +1,4 @@
-"""Floor 3: trains one stage. The only training loop."""
+"""Trains one stage. The only training loop."""
 
 from .artifacts import adopt, load_network
 from .data import Data, open_data, save_data

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save
 
 from ..data import Pixels
-from ..imports import running
-from ..measure import count_correct, dark_knowledge, evaluate, sizes
 from ..models import Network, build
+from ..models.sizes import count_correct, dark_knowledge, evaluate, sizes
 from ..spec import Checkpoint, Stage, StageFailed, Task, UsageError, describe
 from ..spec.architectures import AnyArchitecture
+from ..spec.imports import running
 from ..store import Store
 from .data import Data, open_data
 from .seeds import seeded

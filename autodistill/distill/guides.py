@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..batch import Outputs
+from ..models.outputs import Outputs
 from ..spec import Stage
 from ..store import Store
 from .artifacts import load_network

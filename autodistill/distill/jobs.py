@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..imports import reason
 from ..spec import (
     NETWORK,
     Asked,
@@ -23,6 +22,7 @@ from ..spec import (
     StudyError,
     is_full,
 )
+from ..spec.imports import reason
 from ..store import Kind, Store
 from .outputs import make_outputs, outputs_key
 

@@ -23,10 +23,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from ..batch import Outputs
-from ..measure import matched
+from ..losses import Loss, matched
 from ..models import Network, inherit
-from ..objectives import Loss
+from ..models.outputs import Outputs
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
 from . import partial

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..augment import Views
+from ..data.augment import Views
 from ..spec import Augmentation
 from .data import Data
 from .layout import PLAIN

@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..imports import reason
 from ..models import Network
 from ..spec import NETWORK, DataError, Timm, UsageError, Value, describe
 from ..spec.architectures import AnyArchitecture
+from ..spec.imports import reason
 from ..store import Store
 from .seeds import seeded
 

@@ -1,4 +1,4 @@
-"""Floor 1: architectures as torch modules, one function for each family in one table.
+"""Architectures as torch modules, one function for each family in one table.
 
 Shape suffixes: B batch, C channels, H height, W width, L length, D features, K classes. `shape` is a sample's shape,
 channels first: (D,), (C, L) or (C, H, W); `x` is (B, *shape).
@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch import Outputs
 from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
 from .convnet import build_convnet
 from .external import build_imported, build_timm
 from .features import attentions_of, layers_of, tapped
 from .inherit import inherit
 from .mlp import build_mlp
+from .outputs import Outputs
 from .resnet import build_resnet
 from .timm_families import build_convnext, build_mobilenet, build_timm_resnet, build_vit
 

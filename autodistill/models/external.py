@@ -10,8 +10,8 @@ import warnings
 
 from torch import nn
 
-from ..imports import import_function, running, shown
 from ..spec import Imported, Timm, UsageError
+from ..spec.imports import import_function, running, shown
 from .sides import check_image
 
 

@@ -1,4 +1,4 @@
-"""Floor 6: who does the jobs. One method each: `run(study, after)`; every job's result is in the store.
+"""Who does the jobs. One method each: `run(study, after)`; every job's result is in the store.
 
 Serial      one process, for a debugger
 RayTune     workers of a local Ray or of a cluster

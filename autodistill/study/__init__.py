@@ -1,1 +1,1 @@
-"""Floor 5: the Optuna study: ask, tell, resume; which stages are ready."""
+"""The search: what may be tried, what is tried next, in which order jobs run, and the record of it."""

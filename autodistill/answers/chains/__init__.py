@@ -1,0 +1,208 @@
+"""Which assistants, in which order, for this teacher and this student."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from ...data import Splits
+from ...runners import Runner, check_cpus, runner_of
+from ...spec import Spec, Stage, StudyError, UsageError, is_full, load
+from ...spec.domains import domains
+from ...store import Store
+from ...study.preflight.edges import check_edges
+from ...study.preflight.prepare import load_data, space_of
+from ...study.record.folder import OWN_STORE, Folder, refuse_anothers, replace
+from ...study.record.opened import opened
+from ...study.record.rows import Stages
+from ...study.sampling.first import completed
+from ...study.schedule.plan import Plan
+from ...study.space import Space
+from .asked import assistants_of, with_student
+from .compare import DIRECT
+from .planner import Batch, Ladder, Planner
+from .results import facts
+from .trainings import Measured, Trainings
+
+__all__ = ["Home", "plan_chain"]
+SEEDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Where a plan is at home: the folder that is locked, where its stages are kept, and where its report goes."""
+
+    folder: Folder
+    store: Path
+    out: Path
+
+    @classmethod
+    def of(cls, spec: Spec, student: str, study: Path | None = None, out: str | None = None, store: str | None = None) -> Home:
+        """`study` is the folder of a search, whose stages are reused; else that of the spec's name, or `out` where given."""
+        path = study or (Path(out) if out else Path("reports") / spec.study)
+        folder, name = Folder(path), "".join(letter if letter.isalnum() or letter in "=.," else "_" for letter in student)
+        known: Path | None = None
+        if store is None and folder.exists():
+            with opened(folder) as study_there:
+                known = study_there.store.root
+        kept = Path(store) if store else known or folder.path / OWN_STORE
+        place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
+        return cls(folder=folder, store=kept, out=place)
+
+
+def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
+    """The spec of a YAML file, or of the folder of a search, and that folder. Raises UsageError."""
+    path = Path(place)
+    if not path.is_dir():
+        return load(path, overrides), None
+    with opened(Folder(path)) as study:  # raises if it is not a study, or was changed
+        return load(study.path / "spec.yaml", overrides), path
+
+
+def plan_chain(
+    spec: Spec,
+    *,
+    student: str,
+    home: Home,
+    seeds: int = SEEDS,
+    seconds: float | None = None,
+    runner: Runner | Literal["ray", "serial"] = "ray",
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Compares ways to distil the teacher of `spec` into one student (`student` is a text such as depth=1,width=4), on the
+    validation samples, and writes chain.json. Returns what chain.json holds (`results` says what).
+
+    No new round begins once `seconds` of wall time are over. What is stored is not trained again: the same call goes on.
+    Raises UsageError for what was asked wrongly, StudyError where direct distillation itself cannot be trained.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: give 1 or more; with one seed nothing can be told from noise")
+    runner, console = runner_of(runner), console or Console(file=sys.stderr)
+    started = time.monotonic()
+    spec = with_student(spec, student)
+    try:
+        with home.folder:
+            _make(home.out)  # before hours of training
+            check_cpus(spec, runner.cpus())
+            spec, splits = load_data(spec, cuda=runner.sees_cuda())
+            refuse_anothers(home.folder, home.store)
+            store = Store(home.store).open()
+            trainings = _trainings(spec, splits, store)
+            planner, known, failures = _run(trainings, splits, store, seeds, seconds, runner, console, started)
+    finally:
+        runner.end()
+    found = facts(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)
+    replace(home.out / "chain.json", json.dumps(found, indent=1).encode() + b"\n")
+    return found
+
+
+def _make(out: Path) -> None:
+    """Raises UsageError where no report can be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise UsageError(f"--out {out} cannot be written to: {error.strerror}; give another --out") from error
+
+
+def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
+    """The space of this student with the ladder of its assistants, everything else as given or by default."""
+    given = spec.assistants
+    space = space_of(spec.model_copy(update={"assistants": type(given)(at_most=0)}), splits, store)
+    params = completed(space, {})
+    direct = space.decode(params)
+    student, teacher = space.architecture(params), space.teachers[0].architecture
+    assistants = assistants_of(given, student, teacher, direct.objective, direct.recipe, lambda one: space.sizes(one).params)
+    spec = spec.model_copy(update={"assistants": assistants})
+    space = Space(spec, task=space.task, teachers=space.teachers, shape=splits.shape, classes=splits.classes)
+    check_edges(space)
+    return Trainings(space, {name: params[name] for name in domains(space.tree)})
+
+
+def _run(
+    trainings: Trainings,
+    splits: Splits,
+    store: Store,
+    seeds: int,
+    seconds: float | None,
+    runner: Runner,
+    console: Console,
+    started: float,
+) -> tuple[Planner, Measured, dict[str, str]]:
+    space, stages = trainings.space, Stages(store)
+    numbers = trainings.seeds(seeds)
+    known = _Timed(trainings, stages, numbers[0], started + (math.inf if seconds is None else seconds))
+    params = [space.sizes(one).params for one in (space.teachers[0].architecture, *space.ladder, trainings.direct.architecture)]
+    ladder = Ladder(params[0], tuple(params[1:-1]), params[-1], known.teacher)
+    planner = Planner(ladder, numbers, known, rivals=trainings.rivals(), long=known.long)
+    queue = _Queue(planner.rounds(), trainings, console, started)
+    plan = Plan(space.spec, store, splits, [], queue.more)
+    queue.plan = known.plan = plan
+    plan.begin()
+    if not plan.finished():
+        runner.begin()
+        runner.run(plan, lambda: None, console.print)
+    if not planner.seen(DIRECT):
+        reason = next(iter(plan.failures.values()), "it was not trained")
+        raise StudyError(f"direct distillation of {trainings.direct.architecture} failed: {reason}")
+    return planner, known, plan.failures
+
+
+class _Timed(Measured):
+    """With the time that is left, on all workers."""
+
+    def __init__(self, trainings: Trainings, stages: Stages, first: int, end: float) -> None:
+        super().__init__(trainings, stages, first)
+        self.end = end
+        self.plan: Plan | None = None
+
+    def left(self) -> float:
+        workers = 1 if self.plan is None else self.plan.workers
+        return (self.end - time.monotonic()) * workers
+
+
+class _Queue:
+    """Hands batches to a plan, a line for each of which something is left to train."""
+
+    def __init__(self, rounds: Iterator[Batch], trainings: Trainings, console: Console, started: float) -> None:
+        self.rounds, self.trainings, self.console, self.started = rounds, trainings, console, started
+        self.plan: Plan | None = None
+
+    def more(self) -> list[Stage]:
+        """The next batch that is not wholly stored or given up."""
+        assert self.plan is not None
+        for batch in self.rounds:
+            stages = [self.trainings.stage(one, seed) for one, seed in batch.wanted]
+            left = {stage.key(): stage for stage in stages if self._is_left(stage)}
+            if left:
+                return list(left.values()) if self._is_begun(batch.what, list(left.values())) else []
+        return []
+
+    def _is_begun(self, what: str, left: list[Stage]) -> bool:
+        """Caches above the limit are refused at once, and later end the comparison: what was trained by then counts."""
+        assert self.plan is not None
+        clock = f"{time.monotonic() - self.started:.0f} s"
+        try:
+            self.plan.check_caches(left)
+        except UsageError as error:
+            if not self.plan.total():
+                raise
+            self.console.print(f"{clock:>6}  {what}: not begun: {error}", soft_wrap=True)
+            return False
+        self.console.print(f"{clock:>6}  {what}: {len(left)} to train", soft_wrap=True)
+        return True
+
+    def _is_left(self, stage: Stage) -> bool:
+        assert self.plan is not None
+        return not self.plan.store.has("stages", stage.key()) and not self.plan.has_failed(stage)

@@ -1,0 +1,136 @@
+"""What was asked for: one student of a spec, and the ladder between it and the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...spec import Spec, UsageError, describe, parse
+from ...spec.architectures import ARCHITECTURE
+from ...spec.document import Assistants
+from ...spec.domains import Choice, Domain, Int, domains, fill
+from ...spec.reading import from_text
+from ...spec.recipe import Recipe
+
+PLACE = "--student"
+GEOMETRIC = 3
+"""Rungs of a ladder that a spec does not give."""
+AMOUNTS = ("depth", "width", "heads")
+
+
+def with_student(spec: Spec, text: str) -> Spec:
+    """The spec with its student's architecture fixed by a text such as depth=1,width=4. Raises UsageError."""
+    given = _given(text)
+    option = _option(spec.student.architecture, given)
+    inner = domains(option)
+    for name, value in given.items():
+        _check(option, inner, name, value)
+    lacking = [name for name, domain in inner.items() if name not in given and domain.count() > 1]
+    if lacking:
+        ways = ", ".join(f"{name} ({_span(inner[name])})" for name in lacking)
+        raise UsageError(f"{PLACE} {text}: one student is planned for, so give {ways} too")
+    single = {name: domain.ends()[0] for name, domain in inner.items()}
+    document = spec.document()
+    document["student"]["architecture"] = fill(option, single | {name: given[name] for name in given if name in inner})
+    document["search"] |= {"enqueue": []}
+    document["search"].pop("like", None)
+    return parse(document)
+
+
+def _given(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        if not equals or not name or name in found:
+            raise UsageError(f"{PLACE} {text}: {part.strip()!r} is wrong; give each field once, such as depth=1,width=4")
+        found[name] = from_text(value, lambda line: f"{PLACE} {text}")[0]
+    return found
+
+
+def _option(tree: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The architecture of a choice that has these fields."""
+    options = list(tree.options) if isinstance(tree, Choice) else [tree]
+    able = [one for one in options if given.get("family", one["family"]) == one["family"]]
+    fitting = [one for one in able if all(name in one or name in domains(one) for name in given)]
+    if len(fitting) > 1:
+        fitting = [one for one in fitting if all(_fits(one, name, value) for name, value in given.items())] or fitting
+    if len(fitting) == 1 or (len(able) == 1 and not fitting):
+        return dict((fitting or able)[0])
+    families = ", ".join(dict.fromkeys(str(one["family"]) for one in options))
+    what = "fit several options of" if fitting else "fit none of"
+    raise UsageError(f"{PLACE}: these fields {what} student.architecture; give family=... ({families}) and its fields")
+
+
+def _fits(option: dict[str, Any], name: str, value: Any) -> bool:
+    inner = domains(option)
+    return value in inner[name] if name in inner else option.get(name) == value
+
+
+def _check(option: dict[str, Any], inner: dict[str, Domain], name: str, value: Any) -> None:
+    if name not in inner and (name not in option or isinstance(option[name], dict | tuple)):
+        there = ", ".join(dict.fromkeys([*(key for key in option if key != "family"), *inner]))
+        raise UsageError(f"{PLACE} {name}={value}: student.architecture has no field {name!r}; there are {there}")
+    if name in inner and value not in inner[name]:
+        way_out = f"or widen it: --set student.architecture.{name}=..."
+        raise UsageError(f"{PLACE} {name}={value}: is outside its domain; give {_span(inner[name])}, {way_out}")
+    if name not in inner and option[name] != value:
+        way_out = f"--set student.architecture.{name}={value} changes that"
+        raise UsageError(f"{PLACE} {name}={value}: the spec fixes {name} at {option[name]}; {way_out}")
+
+
+def _span(domain: Domain) -> str:
+    if isinstance(domain, Choice):
+        return "one of " + ", ".join(map(str, domain.values()))
+    low, high = domain.ends()
+    return f"a {'whole ' * isinstance(domain, Int)}number from {low:g} to {high:g}"
+
+
+def assistants_of(
+    given: Assistants, student: Any, teacher: Any, learns: Any, recipe: Recipe, params: Callable[[Any], int]
+) -> Assistants:
+    """The assistants that chains may have, the largest first: the spec's ladder, else one of sizes between the two.
+
+    They learn as the spec's assistants do, else by the student's objective `learns` and `recipe`. Raises UsageError where
+    no assistant is larger than the student.
+    """
+    own = params(student)
+    ladder = given.ladder or geometric(student, teacher, GEOMETRIC, params)
+    rungs = sorted((rung for rung in ladder if params(rung) > own), key=lambda rung: -params(rung))
+    if not rungs:
+        raise UsageError(
+            f"assistants.ladder: {'no rung is larger than' if given.ladder else 'there is none, and no size lies between'} "
+            f"{describe(student)} ({own:,} params) and {describe(teacher)} ({params(teacher):,}), or their families differ; "
+            "list assistants: --set 'assistants={at_most: 0, ladder: [{family: resnet, depth: 1, width: 8}]}'"
+        )
+    return Assistants.model_validate(
+        {
+            "at_most": len(rungs),
+            "ladder": tuple(rungs),
+            "objective": given.objective or learns,
+            "recipe": given.recipe or recipe,
+            "init": given.init,
+            "guidance": {"choice": ["serial", "dense"]},
+        }
+    )
+
+
+def geometric(student: Any, teacher: Any, count: int, params: Callable[[Any], int]) -> Sequence[Any]:
+    """At most `count` architectures in equal ratios of depth and width from the student's to the teacher's; none where
+    their families differ or have no such fields.
+    """
+    names = [name for name in AMOUNTS if hasattr(student, name) and hasattr(teacher, name)]
+    if type(student) is not type(teacher) or not names:
+        return ()
+    found: list[Any] = []
+    for step in range(count, 0, -1):
+        ratios = {name: getattr(teacher, name) / getattr(student, name) for name in names}
+        amounts = {name: round(getattr(student, name) * ratios[name] ** (step / (count + 1))) for name in names}
+        try:
+            rung = ARCHITECTURE.validate_python(student.model_dump() | amounts)
+        except ValidationError:
+            continue
+        if rung not in found and params(student) < params(rung) < params(teacher):
+            found.append(rung)
+    return found

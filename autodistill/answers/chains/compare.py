@@ -1,0 +1,133 @@
+"""Candidates, who of them goes on, and what may be said at the end: pure decisions on accuracies that are paired by seed.
+
+Rungs are numbered by size, 0 the largest. Accuracies are shares from 0 to 1; all candidates of a seed begin with the same
+weights and see the same batches, so their differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from ...metrics.intervals import Interval, mean_interval
+
+Kind = Literal["labels", "direct", "long", "loss", "early", "chain", "assistant"]
+Accuracies = Mapping["Candidate", Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to train the student; of kind `assistant` the training of the last rung of its path.
+
+    labels   without a teacher
+    direct   from the teacher
+    long     from the teacher, for `epochs`
+    loss     from the teacher with another loss
+    early    from an earlier checkpoint of the teacher
+    chain    through the rungs of `path`, each taught by the one above it (serial) or by all above it (dense)
+    """
+
+    kind: Kind
+    path: tuple[int, ...] = ()
+    guidance: Literal["serial", "dense"] = "serial"
+    epochs: int | None = None
+
+
+DIRECT = Candidate(kind="direct")
+
+
+def assistant(path: tuple[int, ...]) -> Candidate:
+    return Candidate(kind="assistant", path=path)
+
+
+def gains(of: Sequence[float], against: Sequence[float]) -> list[float]:
+    """Differences, paired by seed."""
+    return [one - other for one, other in zip(of, against, strict=True)]
+
+
+def is_clearly_worse(of: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether the upper end of the paired difference's 95 % interval is below 0; never with fewer than two seeds."""
+    interval = mean_interval(gains(of, best))
+    return interval is not None and interval.high < 0
+
+
+def ranked(found: Accuracies) -> list[Candidate]:
+    """The best mean first; of equals the one that comes first."""
+    return sorted(found, key=lambda one: -fmean(found[one]))
+
+
+def going_on(
+    found: Accuracies, costs: Callable[[Sequence[Candidate]], Sequence[float]], left: float, reference: Candidate = DIRECT
+) -> list[Candidate]:
+    """Who is trained with one more seed, the best first; nobody where the time is not enough for two of them.
+
+    What is clearly worse than the best is dropped. `costs` are the seconds of each round to come: where they are more than
+    are `left`, the best half stays, and half of these again until the next round fits. The reference always stays, and
+    with it the best chain that was not dropped: it is what is asked about.
+    """
+    order = ranked(found)
+    best = found[order[0]]
+    staying = [one for one in order if one == reference or not is_clearly_worse(found[one], best)]
+    if sum(costs(staying)) > left:
+        staying = _halved(staying, reference)
+    while len(staying) > 2 and costs(staying)[0] > left:
+        staying = _halved(staying, reference)
+    return staying if len(staying) == 1 or costs(staying)[0] <= left else []
+
+
+def _halved(order: Sequence[Candidate], reference: Candidate) -> list[Candidate]:
+    others = [one for one in order if one != reference]
+    least = {reference, *[one for one in others if one.kind == "chain"][:1]}
+    least = least if len(least) > 1 else least | set(others[:1])
+    kept = [one for one in order if one in {*order[: len(order) // 2], *least}]
+    return kept if len(kept) < len(order) else [one for one in order if one in least]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`chain` is the best chain with its gain over direct distillation and the 95 % interval of that; `answer` is what to do.
+
+    `why`: helps; noise (the interval holds 0); worse (it is below); matched (something without an assistant is as
+    accurate); unknown (too few seeds to tell); none (no chain was trained).
+    """
+
+    answer: Candidate
+    why: Literal["helps", "noise", "worse", "matched", "unknown", "none"]
+    chain: Candidate | None = None
+    gain: float | None = None
+    interval: Interval | None = None
+
+
+def judged(gained: Sequence[float]) -> Sequence[float]:
+    """The seeds that a gain is claimed by: not the first, on which paths were chosen, unless there is no other."""
+    return gained[1:] or gained
+
+
+def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
+    """From the accuracies of all candidates, seed by seed. Only what has every seed of the reference can be the answer.
+
+    The best of k chains is chosen by the seeds that judge it, so its interval is one of 1 - 0.05 / k (Bonferroni): the
+    chance of naming any chain that does not help stays at 5 %.
+    """
+    count = len(found[reference])
+    order = ranked({one: values[:count] for one, values in found.items() if len(values) >= count})
+    others = [one for one in order if one.kind != "chain"]
+    chains = [one for one in found if one.kind == "chain" and found[one]]
+    if not chains:
+        return Verdict(answer=others[0], why="none")
+    chain = max(chains, key=lambda one: (len(found[one][:count]), fmean(found[one])))
+    gained = judged(gains(found[chain][:count], found[reference][: len(found[chain])]))
+    interval = mean_interval(gained, 1 - 0.05 / len(chains))  # the best of so many: Bonferroni
+    why = _why(interval, chain == order[0])
+    answer = chain if why == "helps" else others[0]
+    return Verdict(answer=answer, why=why, chain=chain, gain=fmean(gained), interval=interval)
+
+
+def _why(interval: Interval | None, is_best: bool) -> Literal["helps", "noise", "worse", "matched", "unknown"]:
+    if interval is None:
+        return "unknown"
+    if interval.low <= 0:
+        return "noise" if interval.high >= 0 else "worse"
+    return "helps" if is_best else "matched"

@@ -1,0 +1,193 @@
+"""What a comparison of chains came to, as plain facts: chain.json.
+
+study, student, architecture     what was planned for
+settings     values of the student's other searched fields: given, or by default
+teacher      architecture, params, accuracy
+seeds        of each candidate; the first one chose paths, so gains are over the others
+cut          whether the time ended it before all seeds were trained
+candidates   the best mean first; those that were dropped last, each with
+    name, kind, path (architectures of its assistants), guidance, epochs, why, chain
+    accuracy     on the validation samples, over its seeds: n, mean, deviation, accuracies
+    gain         over direct distillation, paired by seed: n, mean, low, high (95 % t interval; None of one seed)
+    stages       trainings below the teacher
+    seconds      of these, the mean over its seeds: seconds, extra (more than direct), marginal (what nobody else trains)
+    state        compared, dropped, not trained
+chain        the name of the best chain, answer that of what to do, why (compare.Verdict), gain
+graph        nodes: name, role, params, accuracy; edges: above, below (nodes), gain, chosen
+trained      seconds of all trainings below the teacher that were compared
+seconds      of this run; failures by key
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean, stdev
+from typing import Any
+
+from ...metrics.intervals import mean_interval
+from ...spec import chain, describe
+from .compare import DIRECT, Candidate, assistant, gains, judged, ranked, verdict
+from .planner import Planner
+from .trainings import Measured, Trainings
+
+Facts = dict[str, Any]
+NAMES = {
+    "labels": "no distillation",
+    "direct": "direct",
+    "loss": "direct, loss dist",
+    "early": "direct, earlier teacher",
+    "long": "direct, for as long",
+}
+
+
+def facts(planner: Planner, known: Measured, *, student: str, seconds: float, failures: Mapping[str, str]) -> Facts:
+    trainings, said = known.trainings, verdict(planner.every())
+    space = trainings.space
+    compared = ranked(planner.found())
+    others = sorted((one for one in planner.candidates if one not in compared), key=lambda one: -planner.seen(one))
+    teacher = space.teachers[0]
+    return {
+        "study": space.spec.study,
+        "student": student,
+        "architecture": describe(trainings.direct.architecture),
+        "settings": {name: value for name, value in trainings.params.items()},
+        "teacher": {
+            "architecture": describe(teacher.architecture),
+            "params": planner.ladder.teacher,
+            "accuracy": planner.ladder.accuracy(),
+        },
+        "params": planner.ladder.student,
+        "seeds": planner.seen(DIRECT),
+        "cut": planner.is_cut,
+        "candidates": [_row(one, planner, known, one in compared) for one in (*compared, *others)],
+        "chain": said.chain and name_of(said.chain, trainings),
+        "answer": name_of(said.answer, trainings),
+        "why": said.why,
+        "gain": said.gain,
+        "low": said.interval and said.interval.low,
+        "high": said.interval and said.interval.high,
+        "graph": graph(planner, known, said.chain),
+        "trained": _trained(planner, known),
+        "seconds": seconds,
+        "failures": dict(failures),
+    }
+
+
+def name_of(one: Candidate, trainings: Trainings) -> str:
+    if one.kind != "chain":
+        return NAMES[one.kind]
+    rungs = " > ".join(describe(trainings.space.ladder[rung]) for rung in one.path)
+    return f"{rungs}{' (dense)' if one.guidance == 'dense' else ''}"
+
+
+def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -> Facts:
+    accuracies, trainings = planner.values(one), known.trainings
+    seeds = planner.seeds[: len(accuracies)]
+    stage = trainings.stage(one, planner.seeds[0])
+    seconds = [sum(known.seconds(one, seed).values()) for seed in seeds]
+    direct = [sum(known.seconds(DIRECT, seed).values()) for seed in seeds]
+    others = [other for other in planner.candidates if planner.seen(other)]
+    return {
+        "name": name_of(one, trainings),
+        "kind": one.kind,
+        "path": [describe(trainings.space.ladder[rung]) for rung in one.path],
+        "guidance": one.guidance if one.path else None,
+        "epochs": stage.recipe.epochs,
+        "why": planner.rules.get(one, []),
+        "chain": chain(stage),
+        "stages": len(trainings.below(one, planner.seeds[0])),
+        "accuracy": _spread(accuracies),
+        "gain": _gain(accuracies, planner.values(DIRECT)),
+        "seconds": fmean(seconds) if seconds else None,
+        "extra": fmean(gains(seconds, direct)) if seconds else None,
+        "marginal": fmean(known.marginal(one, others, seed) for seed in seeds) if seeds else None,
+        "state": "compared" if is_compared else "dropped" if accuracies else "not trained",
+    }
+
+
+def _spread(accuracies: list[float]) -> Facts:
+    return {
+        "n": len(accuracies),
+        "mean": fmean(accuracies) if accuracies else None,
+        "deviation": stdev(accuracies) if len(accuracies) > 1 else None,
+        "accuracies": accuracies,
+    }
+
+
+def _gain(of: list[float], against: list[float]) -> Facts | None:
+    n = min(len(of), len(against))
+    if not n:
+        return None
+    found = judged(gains(of[:n], against[:n]))
+    interval = mean_interval(found)
+    return {"n": len(found), "mean": fmean(found), "low": interval and interval.low, "high": interval and interval.high}
+
+
+def _trained(planner: Planner, known: Measured) -> float:
+    """Of every training below the teacher that some candidate has, each once."""
+    found: dict[str, float] = {}
+    ways = [assistant((*planner.best[above], rung)) for rung in planner.best for above in planner.best if above < rung]
+    for one in (*planner.candidates, *ways, *(assistant((rung,)) for rung in planner.best)):
+        for seed in planner.seeds:
+            found |= known.seconds(one, seed) if known.accuracy(one, seed) is not None else {}
+    return sum(found.values())
+
+
+# The graph of chains
+
+
+def graph(planner: Planner, known: Measured, best: Candidate | None) -> Facts:
+    """Node 0 is the teacher, the last one the student, between them the best network of each size.
+
+    An edge's gain is over what the teacher itself teaches the lower node: of assistants with the first seed, of the student
+    as in the table.
+    """
+    rungs, ladder, trainings = sorted(planner.best), planner.ladder, known.trainings
+    places = {rung: place for place, rung in enumerate(rungs, 1)}
+    student = len(rungs) + 1
+    nodes = [_node(trainings.space.teachers[0].architecture, "teacher", ladder.teacher, ladder.accuracy())]
+    for rung in rungs:
+        accuracy = known.accuracy(assistant(planner.best[rung]), planner.seeds[0])
+        nodes.append(_node(trainings.space.ladder[rung], "assistant", ladder.rungs[rung], accuracy))
+    mean = fmean(planner.values(best if best is not None else DIRECT))
+    nodes.append(_node(trainings.direct.architecture, "student", ladder.student, mean))
+    edges = [{"above": 0, "below": student, "gain": 0.0}]
+    for rung in rungs:
+        edges += _edges_to(planner, rung, places)
+        edges += _edge_to_student(planner, rung, places[rung], student)
+    chosen = _chosen(best, places, student)
+    return {"nodes": nodes, "edges": [edge | {"chosen": (edge["above"], edge["below"]) in chosen} for edge in edges]}
+
+
+def _node(architecture: Any, role: str, params: int, accuracy: float | None) -> Facts:
+    return {"name": describe(architecture), "role": role, "params": params, "accuracy": accuracy}
+
+
+def _edges_to(planner: Planner, rung: int, places: dict[int, int]) -> list[Facts]:
+    known, first, found = planner.known, planner.seeds[0], list[Facts]()
+    direct = known.accuracy(assistant((rung,)), first)
+    ways = {0: (rung,)} | {places[above]: (*planner.best[above], rung) for above in places if above < rung}
+    for above, way in ways.items():
+        accuracy = known.accuracy(assistant(way), first)
+        if accuracy is not None and direct is not None:
+            found.append({"above": above, "below": places[rung], "gain": accuracy - direct})
+    return found
+
+
+def _edge_to_student(planner: Planner, rung: int, place: int, student: int) -> list[Facts]:
+    ending = [one for one in planner.candidates if one.path[-1:] == (rung,) and one.guidance == "serial"]
+    there = [one for one in ending if planner.seen(one)]
+    if not there:
+        return []
+    best = max(there, key=lambda one: (planner.seen(one), fmean(planner.values(one))))
+    gain = _gain(planner.values(best), planner.values(DIRECT))
+    return [{"above": place, "below": student, "gain": gain and gain["mean"]}]
+
+
+def _chosen(best: Candidate | None, places: dict[int, int], student: int) -> set[tuple[int, int]]:
+    if best is None:
+        return {(0, student)}
+    line = [0, *(places[rung] for rung in best.path if rung in places), student]
+    if best.guidance == "dense":
+        return {(above, below) for place, above in enumerate(line) for below in line[place + 1 :]}
+    return set(zip(line, line[1:], strict=False))

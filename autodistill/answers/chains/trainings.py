@@ -1,0 +1,124 @@
+"""From candidates to stages, and what a store knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ...spec import Checkpoint, CrossEntropy, Dist, Objective, Stage, UsageError, twin
+from ...spec.stage import spared
+from ...study.record.rows import Stages
+from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
+from ...study.space import COUNT, GUIDANCE, Space
+from .compare import Candidate
+
+EARLY = 0.5
+"""The share of its epochs after which an earlier checkpoint of the teacher is taken."""
+DIST = Objective(ce=CrossEntropy(weight=1.0), dist=Dist(weight=2.0))
+"""Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, with the weights of their table."""
+Network = Stage | Checkpoint
+
+
+class Trainings:
+    """The stages of every candidate in a space whose ladder has the largest rung first.
+
+    The first seed is the spec's, so that what a search trained is found; the others are none of a confirmation.
+    """
+
+    def __init__(self, space: Space, params: Mapping[str, Any]) -> None:
+        self.space, self.params = space, dict(params)
+        self.early = _early(space.teachers)
+        self.fixed = {network.key() for network in (*space.teachers, *(self.early or ()))}
+        self._stages: dict[tuple[Candidate, int], Stage] = {}
+        self.direct = self._chain(())
+        if not self.direct.objective.needs_teachers():
+            raise UsageError("student.objective has no term that learns from a teacher; add kd: {weight: 0.5}")
+
+    def seeds(self, count: int) -> list[int]:
+        seed = self.space.spec.seed
+        return [seed, *(seed + 2 * FRESH + index for index in range(count - 1))]
+
+    def rivals(self) -> list[Candidate]:
+        """What needs no assistant, but direct distillation itself."""
+        found = [Candidate(kind="labels")]
+        found += [] if self.direct.objective.dist else [Candidate(kind="loss")]
+        return found + ([Candidate(kind="early")] if self.early else [])
+
+    def stage(self, one: Candidate, seed: int) -> Stage:
+        if (one, seed) not in self._stages:
+            self._stages[one, seed] = with_seed(self._stage(one), seed, self.fixed)
+        return self._stages[one, seed]
+
+    def below(self, one: Candidate, seed: int) -> list[Stage]:
+        """All that a candidate trains below the teacher, its own stage last. A checkpoint on the teacher's way is free."""
+        stage = self.stage(one, seed)
+        return [*(above for above in stage.ancestors() if above.key() not in self.fixed), stage]  # type: ignore[list-item]
+
+    def _stage(self, one: Candidate) -> Stage:
+        match one.kind:
+            case "labels":
+                return twin(self.direct)
+            case "loss":
+                return spared(self.direct.model_copy(update={"objective": DIST.resolved()}))
+            case "early":
+                assert self.early is not None
+                return direct_of(self.direct, self.early)
+            case "long":
+                assert one.epochs is not None
+                return longer(self.direct, one.epochs)
+            case "assistant":
+                return self.space.chain(list(one.path))[-1]  # type: ignore[return-value]
+        return self._chain(one.path, one.guidance)
+
+    def _chain(self, path: Sequence[int], guidance: str = "serial") -> Stage:
+        places = {f"assistants.{position}": rung for position, rung in enumerate(path, 1)}
+        return self.space.decode(self.params | places | {COUNT: len(path), GUIDANCE: guidance})
+
+
+def _early(teachers: Sequence[Network]) -> tuple[Stage, ...] | None:
+    """Checkpoints on the way of the teachers' own trainings; None where these come from outside, or have one epoch."""
+    found = [one for one in teachers if isinstance(one, Stage) and one.recipe.epochs > 1]
+    if len(found) < len(teachers):
+        return None
+    return tuple(one.model_copy(update={"until": max(1, round(EARLY * one.recipe.epochs))}) for one in found)
+
+
+class Measured:
+    """What the store knows of the candidates' trainings."""
+
+    def __init__(self, trainings: Trainings, stages: Stages, first: int) -> None:
+        self.trainings, self.stages, self.first = trainings, stages, first
+
+    def accuracy(self, one: Candidate, seed: int) -> float | None:
+        key = self.trainings.stage(one, seed).key()
+        return float(self.stages.measured(key)["accuracy"]) if self.stages.has(key) else None
+
+    def cost(self, ones: Sequence[Candidate], seed: int) -> float:
+        """By what the same trainings of the first seed took."""
+        found: dict[str, float] = {}
+        for one in ones:
+            pairs = zip(self.trainings.below(one, seed), self.trainings.below(one, self.first), strict=True)
+            found |= {own.key(): self._seconds(like) for own, like in pairs if not self.stages.has(own.key())}
+        return sum(found.values())
+
+    def seconds(self, one: Candidate, seed: int) -> dict[str, float]:
+        """Of each training below the teacher, by key."""
+        return {stage.key(): self._seconds(stage) for stage in self.trainings.below(one, seed)}
+
+    def marginal(self, one: Candidate, others: Iterable[Candidate], seed: int) -> float:
+        """Seconds of what no other candidate trains with this seed."""
+        shared = {stage.key() for other in others if other != one for stage in self.trainings.below(other, seed)}
+        return sum(seconds for key, seconds in self.seconds(one, seed).items() if key not in shared)
+
+    def long(self, chain: Candidate) -> Candidate | None:
+        """Direct distillation for as many epochs as this chain takes time for; None where that is no longer than direct."""
+        stage = self.trainings.stage(chain, self.first)
+        epochs = whole_time(stage, self.stages, self.trainings.fixed)
+        return Candidate(kind="long", epochs=epochs) if epochs > stage.recipe.epochs else None
+
+    def teacher(self) -> float:
+        """Its accuracy, of several that of the first."""
+        return float(self.stages.measured(self.trainings.space.teachers[0].key())["accuracy"])
+
+    def _seconds(self, stage: Stage) -> float:
+        return float(self.stages.measured(stage.key())["seconds"]) if self.stages.has(stage.key()) else 0.0

@@ -1,0 +1,83 @@
+"""What is confirmed: the frontier, what may be on the true one, and the twins of each, with fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...spec import Checkpoint, Spec, Stage, twin
+from ...study.record.rows import Row, Stages, frontier
+from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
+
+Network = Stage | Checkpoint
+LIKELY = 0.1
+"""The probability of being on the true frontier above which a student that is not on the measured one is confirmed too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One student to confirm: as it was searched, with fresh seeds, and its twins of the same seeds.
+
+    `direct` learns from the teachers themselves, `direct_long` for as many epochs as its chain would have taken time for.
+    Both are empty where it has no assistant; all twins of one trained from labels are.
+    """
+
+    row: Row
+    searched: Network
+    fresh: list[Stage] = field(default_factory=list)
+    from_labels: list[Stage] = field(default_factory=list)
+    direct: list[Stage] = field(default_factory=list)
+    direct_long: list[Stage] = field(default_factory=list)
+
+    def twins(self) -> dict[str, list[Stage]]:
+        return {name: getattr(self, name) for name in ("from_labels", "direct", "direct_long")}
+
+    def stages(self) -> list[Stage]:
+        return [*self.fresh, *(stage for stages in self.twins().values() for stage in stages)]
+
+
+def candidates(spec: Spec, found: Sequence[Row], stages: Stages, teachers: Sequence[Network], seeds: int) -> list[Candidate]:
+    """The frontier, and what may be on the true one; the smallest first.
+
+    Only those in the region of interest are trained again, with their twins. Outside it, the network that was searched stands
+    as it is, and so does one that came from outside, which cannot be trained again.
+    """
+    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row["params"], row["accuracy"]))
+    return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
+
+
+def _may_be_members(found: Sequence[Row]) -> list[Row]:
+    """Students in the region of interest that are not on the frontier, but are with a probability above LIKELY on that of
+    expected accuracies, by the model of the search: the likeliest first, no more than the frontier has members there.
+    """
+    members = [row for row in frontier(found) if row["inside"]]
+    known = {row["stage"] for row in frontier(found)}
+    near = {
+        row["stage"]: row
+        for row in found
+        if row["inside"] and row["stage"] not in known and (row["frontier_probability"] or 0.0) > LIKELY
+        if row["role"] not in ("teacher", "own")
+    }
+    return sorted(near.values(), key=lambda row: (-row["frontier_probability"], row["params"]))[: len(members)]
+
+
+def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network], seeds: int) -> Candidate:
+    searched = stages.network(row["stage"])
+    if isinstance(searched, Checkpoint) or not row["inside"]:
+        return Candidate(row=row, searched=searched)
+    fixed = {teacher.key() for teacher in teachers}
+    fresh = [with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]
+    if not searched.teachers and searched.init is None:
+        return Candidate(row=row, searched=searched, fresh=fresh)
+    found = Candidate(row=row, searched=searched, fresh=fresh, from_labels=[twin(stage) for stage in fresh])
+    if not searched.teachers or all(teacher.key() in fixed for teacher in searched.teachers):
+        return found
+    if searched.init is not None and searched.init.key() not in fixed:
+        return found  # it begins with its assistant's weights: without that assistant it is another student
+    direct = [direct_of(stage, teachers) for stage in fresh]
+    epochs = whole_time(searched, stages, fixed)
+    return Candidate(
+        **{name: getattr(found, name) for name in ("row", "searched", "fresh", "from_labels")},
+        direct=direct,
+        direct_long=[longer(stage, epochs) for stage in direct],
+    )

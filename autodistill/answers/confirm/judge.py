@@ -1,0 +1,94 @@
+"""What one frozen network says of the test samples.
+
+Shape suffixes: N samples, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...data.splits import Samples
+from ...distill import open_data
+from ...distill.artifacts import batch_for, checked_logits, load_network
+from ...metrics.intervals import calibration_error, wilson
+from ...models.sizes import evaluate
+from ...spec import Checkpoint, Stage
+from ...store import Store
+
+
+class Verdict(NamedTuple):
+    """Arrays (N,): which class it says, how sure it is of that (the largest probability), and whether that is right."""
+
+    said: NDArray[np.int64]
+    sure: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+
+def judge(store: Store, network: Stage | Checkpoint, test: Samples, device: torch.device) -> Verdict:
+    data = open_data(store, network.task.data)
+    logits_NK = evaluate(load_network(store, network, device), test.x, batch_size=batch_for(data), device=device)
+    logits_NK = checked_logits(logits_NK, data.classes)
+    sure = torch.softmax(logits_NK.double(), 1).amax(1).numpy()
+    said = logits_NK.argmax(1).numpy()  # the first of equals, as on the validation samples
+    return Verdict(said=said, sure=sure, right=said == test.y)
+
+
+def accuracy_of(right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Accuracy with its 95 % interval over samples."""
+    correct, n = int(right.sum()), len(right)
+    interval = wilson(correct, n)
+    return {"accuracy": correct / n, "correct": correct, "n": n, "low": interval.low, "high": interval.high}
+
+
+def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
+    """All that is said of a network on the test samples: beside the teacher, class by class, and group by group."""
+    classes = [
+        part | {"name": str(part["class"]) if test.names is None else test.names[part["class"]]}
+        for part in _parts(own, teacher, test.y, "class")
+    ]
+    groups = None if test.groups is None else _parts(own, teacher, test.groups, "group")
+    return {
+        **accuracy_of(own.right),
+        "by_class": classes,
+        "worst_drop": max(classes, key=lambda part: float(part["drop"])),
+        "by_group": groups,
+        "worst_group": groups and max(groups, key=lambda part: float(part["drop"])),
+        "calibration_error": calibration_error(own.sure.tolist(), own.right.tolist()),
+        "agreement": float((own.said == teacher.said).mean()),
+    }
+
+
+def _parts(own: Verdict, teacher: Verdict, of: NDArray[Any], name: str) -> list[dict[str, Any]]:
+    """Accuracy in each part of the samples, and how far it lies below the teacher's there."""
+    found = []
+    for part in np.unique(of):
+        rows = of == part
+        mine, theirs = float(own.right[rows].mean()), float(teacher.right[rows].mean())
+        found.append({name: part.item(), "n": int(rows.sum()), "accuracy": mine, "teacher": theirs, "drop": theirs - mine})
+    return found
+
+
+def digest_of(test: Samples) -> str:
+    """sha256 of the labels and, where they are in memory, of the samples: whether two studies saw the same ones."""
+    found = hashlib.sha256(np.ascontiguousarray(test.y).data)
+    if isinstance(test.x, np.ndarray):
+        found.update(np.ascontiguousarray(test.x).data)
+    return found.hexdigest()
+
+
+def spread(accuracies: Sequence[float], interval: Any) -> dict[str, Any]:
+    """Mean, deviation and the interval of it over seeds."""
+    return {
+        "n": len(accuracies),
+        "mean": float(np.mean(accuracies)),
+        "deviation": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+        "accuracies": list(accuracies),
+    }

@@ -1,0 +1,128 @@
+"""A search goes on towards a target, until its time is over or the answer will not change."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from ..metrics.intervals import enough
+from ..runners import Runner
+from ..spec import Spec, UsageError, parse
+from ..study.driver import Listener, Options, search
+from ..study.preflight.prepare import load_data
+from ..study.record.folder import Folder, comparable
+from ..study.record.older import QUESTION
+from ..study.record.opened import Opened, opened
+from ..study.record.rows import Stages
+from ..study.sampling.sizewise import smaller
+from ..study.schedule.scheduler import Study
+from ..study.schedule.trials import counts
+from . import Wanted
+
+CERTAIN = 0.05
+"""So improbable must it be, of each smaller student that is considered, that it reaches the target."""
+MANY = 10_000
+"""Trials, where the time is the limit."""
+MOST, LARGEST = 1_000_000, 10**18
+"""The most trials, and the largest limit, that a spec may have."""
+
+
+def towards(
+    folder: Folder,
+    wanted: Wanted,
+    *,
+    seconds: float,
+    runner: Runner | Literal["ray", "serial"] = "ray",
+    listener: Listener | None = None,
+) -> Study:
+    """Goes on with a study for the smallest student of a target, for `seconds` at most, its finished trials kept.
+
+    Ends when a student has on the validation samples what a claim takes on the test split, and nothing smaller is likely to.
+    What a --retain asks of a student is of the teacher's validation accuracy here, without the width of its test; within
+    the limits of params and bytes. Raises UsageError.
+    """
+    if not seconds > 0:
+        raise UsageError("--within: give a time above 0, such as 30m")
+    spec, before = _aimed(folder, wanted)
+    options = Options(extend=True, until=Until(seconds))
+    try:
+        _note(folder, {"aimed": comparable(spec), "before": before.document()["search"]})
+        return search(spec, out=folder.path, runner=runner, options=options, listener=listener)
+    finally:
+        _put_back(folder, before)  # target and limits are of this question
+
+
+def _note(folder: Folder, question: dict[str, Any]) -> None:
+    """What the search was before, for the next question: a kill leaves no time to put it back."""
+    with folder, opened(folder) as study:
+        study.record.note(QUESTION, question)
+
+
+def _put_back(folder: Folder, before: Spec) -> None:
+    with folder, opened(folder) as study:
+        ended = sum(counts(trial) and trial.state != "running" for trial in study.record.trials)
+        trials = before.search.trials and max(before.search.trials, ended)
+        spec = before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})})
+        folder.claim(spec, study.record)
+
+
+def claimable(target: float, confidence: float, n: int) -> float:
+    """The share of n test samples that must be right to claim an accuracy of `target`; itself where all n are too few."""
+    correct = enough(n, target, 1 - confidence)
+    return target if correct is None else correct / n
+
+
+class Until:
+    """Why a search may end, or None."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ends = time.monotonic() + seconds
+        self._seen = 0
+
+    def __call__(self, study: Study) -> str | None:
+        study.ends = self.ends
+        if study.clock() >= self.ends:
+            return "the time given is over"
+        done = study.counted_done()
+        if done == self._seen:
+            return None
+        self._seen = done
+        left = smaller(study.spec.search, study.space, study.record.trials, study.region)
+        if left is None or left > CERTAIN:
+            return None
+        return f"no smaller student that was considered is likely to reach the target: each with {left:.1%} at most"
+
+
+def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
+    """The spec with the target and the limits in its search and more trials than time allows; and the unchanged spec."""
+    with opened(folder) as study:
+        study.rows(Stages(study.store))  # refuses where no teacher is trained yet
+        spec, store, facts = _before(study), study.store, study.record.facts()
+    if list(spec.search.objectives) != ["accuracy", "params"]:
+        raise UsageError("--within needs a study whose search.objectives are accuracy and params")
+    teacher = store.record("stages", facts["teachers"][0])["measurement"]
+    wanted = wanted.resolved(teacher)
+    target = (wanted.retain or 0.0) * teacher["accuracy"]
+    if wanted.accuracy is not None:
+        target = claimable(wanted.accuracy, wanted.confidence, len(load_data(spec, cuda=False)[1].test))
+    asked = {name: getattr(wanted, name) for name in ("params", "bytes")}
+    limits = {name: min(value, LARGEST) for name, value in asked.items() if value is not None}
+    search = spec.search.model_copy(
+        update={
+            "target": min(target, 0.9999),
+            "trials": min(spec.search.most() + MANY, MOST),
+            "time": None,
+            "stop": None,
+            "limits": spec.search.limits.model_copy(update=limits),
+            "sampler": "gain",
+        }
+    )
+    return spec.model_copy(update={"search": search}), spec
+
+
+def _before(study: Opened) -> Spec:
+    """The spec of a study; where a kill left that of a question, as it was before."""
+    question = study.record.facts().get(QUESTION)
+    if question is None or question["aimed"] != comparable(study.spec):
+        return study.spec
+    return parse(study.spec.document() | {"search": question["before"]})

@@ -1,0 +1,219 @@
+"""The command line: what may be given, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import commands
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 2 a spec or an argument that is wrong, 3 no student meets the target, 1 anything else."""
+    arguments = parser().parse_args(argv)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
+    code = _run(arguments)
+    if arguments.json and argv is None:  # libraries may print at exit, after the JSON object
+        _keep_off_stdout()
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        with _stdout_kept() if arguments.json else contextlib.nullcontext():
+            found = arguments.run(arguments, _console(arguments.json))
+            text = json.dumps(found)
+    except KeyboardInterrupt:
+        return _failed(arguments, "stopped; the same command goes on from here", 1)
+    except BaseException as error:  # user code may raise anything
+        return _explained(arguments, error)
+    if arguments.json:
+        print(text)
+    return int(found.get("exit_code", 0))
+
+
+@contextlib.contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """Redirects standard output to standard error, including the output of C code and of child processes."""
+    with contextlib.ExitStack() as stack, contextlib.redirect_stdout(sys.stderr):
+        with contextlib.suppress(OSError):  # standard output is closed
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            _keep_off_stdout()
+            stack.callback(os.dup2, kept, 1)
+            stack.callback(_flush_c)
+        yield
+
+
+def _keep_off_stdout() -> None:
+    for stream in (sys.__stdout__, sys.stdout):
+        if stream is not None:
+            stream.flush()
+    os.dup2(2, 1)
+
+
+def _flush_c() -> None:
+    """What C code printed may still be in its buffer."""
+    ctypes.CDLL(None).fflush(None)
+
+
+def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
+    from ..spec import AutodistillError, SpecError, is_full
+    from ..spec.imports import text_of
+
+    if arguments.debug:
+        raise error
+    if is_full(error):
+        return _failed(arguments, "no space left; free some, then give the same command again: it goes on from here", 1)
+    problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
+    known = isinstance(error, AutodistillError)
+    text = str(error) if known else f"{type(error).__name__}: {text_of(error)} (--debug shows where)"
+    return _failed(arguments, text, error.exit_code if isinstance(error, AutodistillError) else 1, problems)
+
+
+def _failed(arguments: argparse.Namespace, text: str, code: int, problems: Sequence[Any] = ()) -> int:
+    print(text, file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"error": text, "exit_code": code, "problems": list(problems)}))
+    return code
+
+
+def _console(json_mode: bool) -> Console:
+    """Holds the real stream, so that what others print can be kept off it."""
+    from rich.console import Console
+
+    stream = sys.stderr if json_mode else sys.stdout
+    return Console(
+        file=stream, soft_wrap=not stream.isatty(), width=None if stream.isatty() else 160, highlight=False, markup=False
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        """Exit code 2; with --json an object all the same."""
+        if "--json" in sys.argv:
+            print(json.dumps({"error": message, "exit_code": 2, "problems": []}))
+        super().error(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
+    those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    one = _command(those, "check", commands.check, "say what a spec would do, before anything is trained")
+    _takes_spec(one)
+    _takes_search(_command(those, "search", commands.search, "search the students of a spec, or go on with a search"))
+    _takes_confirm(
+        _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
+    )
+    _takes_smallest(_command(those, "smallest", commands.smallest, "the smallest student that may be claimed to meet a target"))
+    _takes_export(
+        _command(those, "export", commands.export, "write a network as files that run without its study, each compared")
+    )
+    _takes_chain(_command(those, "chain", commands.chain, "which assistants, in which order, for one student; or none"))
+    one = _command(those, "report", commands.report, "write the page of a study, its tables and pictures")
+    _takes_folder(one)
+    _takes_wanted(one)
+    one = _command(those, "compare", commands.compare, "lay the frontiers of several studies in one page")
+    one.add_argument("folders", metavar="FOLDER", nargs="+", help="the --out of each search")
+    one.add_argument("--to", metavar="DIR", default="reports/compare", help="where to write it (default: reports/compare)")
+    one = _command(those, "explain", commands.explain, "one stage: its chain, numbers, and the command that makes it again")
+    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+    one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
+    return top
+
+
+def _command(those: Any, name: str, run: Callable[..., commands.Result], text: str) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = those.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    one.set_defaults(run=run)
+    one.add_argument("--json", action="store_true", help="print exactly one JSON object; all else goes to standard error")
+    one.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return one
+
+
+def _takes_spec(one: argparse.ArgumentParser) -> None:
+    one.add_argument("spec", metavar="SPEC", help="a YAML file")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as search.trials=8")
+
+
+def _takes_search(one: argparse.ArgumentParser) -> None:
+    _takes_spec(one)
+    one.add_argument("--out", metavar="DIR", help="the study's folder (default: reports/<study>)")
+    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    _takes_runner(one)
+    one.add_argument("--fresh", action="store_true", help="forget the trials of the folder; stages are kept")
+    one.add_argument("--extend", action="store_true", help="let a study have more trials, or go on in a changed space")
+    one.add_argument("--from", dest="older", metavar="FOLDER", help="begin with what fits of an older study's trials")
+    one.add_argument("--retry-failed", action="store_true", help="try failed stages again")
+
+
+def _takes_folder(one: argparse.ArgumentParser) -> None:
+    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+
+
+def _takes_confirm(one: argparse.ArgumentParser) -> None:
+    _takes_folder(one)
+    one.add_argument("--seeds", type=int, default=5, metavar="N", help="fresh seeds of each student and its twins (default: 5)")
+    one.add_argument("--force", action="store_true", help="open the test split again; every report says so")
+    _takes_runner(one)
+
+
+def _takes_runner(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--runner", choices=("ray", "serial"), default="ray", help="ray: all cores; serial: one process")
+    one.add_argument("--address", metavar="ADDRESS", help="join a running Ray cluster, from one of its nodes: auto")
+
+
+def _takes_smallest(one: argparse.ArgumentParser) -> None:
+    _takes_confirm(one)
+    one.add_argument("--within", type=_duration, metavar="TIME", help="first go on searching for it, so long at most: 30m, 2h")
+    _takes_wanted(one)
+
+
+def _takes_wanted(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--accuracy", type=float, metavar="SHARE", help="the target, such as 0.95")
+    one.add_argument(
+        "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's accuracy, such as 0.97"
+    )
+    one.add_argument("--params", type=int, metavar="N", help="at most so many parameters")
+    one.add_argument("--bytes", type=int, metavar="N", help="at most so many bytes in float32")
+    one.add_argument("--latency-ms", type=float, metavar="MS", help="at most so long for one sample, at the median")
+    one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="of the claim (default: 0.95)")
+
+
+def _duration(text: str) -> float:
+    from ..spec.value import seconds_of
+
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _takes_export(one: argparse.ArgumentParser) -> None:
+    _takes_folder(one)
+    one.add_argument("--to", required=True, metavar="DIR", help="the folder to write; it is not there yet, or empty")
+    one.add_argument("--stage", metavar="KEY", help="a network's key, or its beginning (default: what smallest answers)")
+    _takes_wanted(one)
+
+
+def _takes_chain(one: argparse.ArgumentParser) -> None:
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the --out of a search, whose stages are reused")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
+    one.add_argument("--student", required=True, metavar="FIELDS", help="of its architecture, such as depth=1,width=4")
+    one.add_argument("--time", type=_duration, metavar="TIME", help="begin no round after so long, such as 90s, 10m or 1h")
+    one.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="of each candidate; the first chooses paths (default: 5)"
+    )
+    one.add_argument("--out", metavar="DIR", help="where the plan is written (default: in reports/<study>)")
+    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    _takes_runner(one)

@@ -1,0 +1,198 @@
+"""A network of a study as files that run without it, each compared with PyTorch before it counts as written."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..answers import Wanted, sentence, smallest
+from ..answers.confirm import confirmed
+from ..metrics import latency
+from ..spec import StudyError, UsageError, is_full
+from ..spec.imports import reason
+from ..study.record.folder import Folder
+from .card import card
+from .compared import BATCHES, compared, latencies, outputs, refusal
+from .facts import Chosen, Facts, again, architecture_of, chosen, facts_of
+from .formats import ARCHITECTURE, FORMATS, INSTALL, ONNX, SAFETENSORS, Run, Source, quiet
+from .words import written
+
+__all__ = ["export", "written"]
+EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
+
+
+def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> dict[str, Any]:
+    """Writes the network whose key begins with `stage`, or the answer of `smallest` to what is `wanted`, into `to`.
+
+    Returns plain facts; `to` is None where no student meets what is wanted, and then nothing is written. The folder `to` is
+    there with all its files or not at all. Raises UsageError for a key that names no stored network or several, a study that
+    was not confirmed and a folder that holds files, StoreError for damaged files, StudyError where the disk is full or the
+    weights do not give the network's outputs again.
+    """
+    target = _checked(Path(to))
+    answer = None
+    if stage is None:
+        answer = smallest(confirmed(folder), wanted or Wanted())
+        if not answer["meets"]:
+            return {"to": None, "smallest": answer, "exit_code": 3}
+        stage = str(answer["answer"]["chosen"])
+    one = chosen(folder, stage)
+    with drafted(target) as draft:
+        found = _fill(draft, one, sentence(answer) if answer else None, target)
+    return {"to": str(target), "smallest": answer, **found}
+
+
+def _checked(path: Path) -> Path:
+    """The folder to write, as a whole path. Raises UsageError where it holds anything, is a file or cannot be."""
+    target = Path(os.path.realpath(path))
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise UsageError(f"--to {path} is a file; give a folder that is not there yet")
+    with _explained(path), contextlib.suppress(FileNotFoundError):
+        if os.listdir(target):
+            raise UsageError(f"--to {path} is not empty; give a folder that is not there yet, or an empty one")
+    return target
+
+
+@contextlib.contextmanager
+def drafted(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that is renamed to `target` once it is complete. First removes one that a kill left behind.
+
+    Raises StudyError if another process is writing to `target`.
+    """
+    draft = target.with_name(f".{target.name}{DRAFT}")
+    with _alone(draft.with_name(f"{draft.name}.lock"), target):
+        _checked(target)  # another may have written it since
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            with _explained(target):
+                draft.mkdir()
+            yield draft
+            with _explained(target):
+                os.rename(draft, target)  # an empty folder gives way
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if is_full(error):
+                raise StudyError(f"no space left for {target}; free some, then give the same command again") from error
+            raise
+
+
+@contextlib.contextmanager
+def _alone(path: Path, target: Path) -> Iterator[None]:
+    """Holds the lock file `path` and removes it at the end, so checks that the locked file is still the one at `path`."""
+    with _explained(target):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        except OSError:
+            held = False
+        if not held:
+            raise StudyError(f"--to {target}: another export is writing to it; wait for it, or give another folder")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise UsageError(f"--to {target} cannot be written to: {error.strerror}; give another folder") from error
+
+
+def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
+    """Writes all files; returns the facts of the card."""
+    (draft / ARCHITECTURE).write_bytes(json.dumps(architecture_of(one), indent=1).encode() + b"\n")
+    source = Source(one.built, one.data.shape)
+    wanted_NK = outputs(source.plain, one.data)
+    formats, runs, left_out = _formats(draft, source, one, wanted_NK)
+    found = facts_of(one, wanted_NK) | {"claim": claim, "formats": formats, "left_out": left_out}
+    found["latency"] = [_latency("PyTorch", source.plain, one)]
+    found["latency"] += [_latency("onnxruntime", runs[ONNX], one)] if ONNX in runs else []
+    found["latency"] += [_on_cuda(source, one)] if one.spec.resources.gpus and torch.cuda.is_available() else []
+    found["again"] = again(one, target)
+    (draft / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
+    (draft / CARD).write_bytes(card(found).encode())
+    return found
+
+
+def _formats(draft: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[Facts, dict[str, Run], dict[str, str]]:
+    """Facts of each file that was written, how to run it, and why others were left out.
+
+    Raises StudyError where not even the weights give the network's outputs.
+    """
+    formats: Facts = {}
+    runs: dict[str, Run] = {}
+    left_out: dict[str, str] = {}
+    for name in FORMATS:
+        try:
+            formats[name], runs[name] = _write(draft / name, source, one, wanted_NK)
+        except _LeftOut as why:
+            (draft / name).unlink(missing_ok=True)
+            left_out[name] = str(why)
+    if SAFETENSORS in left_out:
+        raise StudyError(
+            f"{SAFETENSORS} of stage {one.stage[:12]} cannot be handed over, so nothing was written: {left_out[SAFETENSORS]}; "
+            "does the module give other outputs each time it is called?"
+        )
+    return formats, runs, left_out
+
+
+class _LeftOut(Exception):
+    """Why a format is not handed over."""
+
+
+def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[Facts, Run]:
+    """Raises _LeftOut where a network cannot be exported so, the file cannot be run or its outputs are others."""
+    with _left_out(), quiet():
+        content = FORMATS[path.name].content(source)
+    path.write_bytes(content)
+    with _left_out(), quiet():
+        run = FORMATS[path.name].run(path, one.spec.resources.threads)
+        facts = compared(outputs(run, one.data), wanted_NK, one.data)
+    why = refusal(facts, wanted_NK)
+    if why is not None:
+        raise _LeftOut(why)
+    return facts | {"bytes": len(content)}, run
+
+
+@contextlib.contextmanager
+def _left_out() -> Iterator[None]:
+    """Exporters, and modules of one's own under them, fail in all ways."""
+    try:
+        yield
+    except ImportError as error:
+        raise _LeftOut(f"{reason(error)}; {INSTALL}") from error
+    except (Exception, SystemExit) as error:
+        if is_full(error):
+            raise
+        raise _LeftOut(reason(error)) from error
+
+
+def _latency(name: str, run: Run, one: Chosen) -> Facts:
+    threads = one.spec.resources.threads
+    device = latency.name_of(torch.device("cpu"))
+    return {"runs": name, "device": device, "threads": threads, **latencies(run, one.data.shape, threads)}
+
+
+def _on_cuda(source: Source, one: Chosen) -> Facts:
+    """The same of PyTorch where the study ran; the network is left there."""
+    device, threads = torch.device("cuda"), one.spec.resources.threads
+    options: dict[str, Any] = {"device": device, "threads": threads, "seconds": latency.SECONDS}
+    times = {name: latency.latency(source.network, one.data.shape, batch=batch, **options) for name, batch in BATCHES.items()}
+    return {"runs": "PyTorch", "device": latency.name_of(device), "threads": threads, **times}

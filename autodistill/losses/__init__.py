@@ -1,0 +1,165 @@
+"""Loss terms as pure functions in one table, and their weighted sum.
+
+Suffixes of shapes: B batch, K classes, X any.
+
+A term takes its schema, the student's Outputs, one teacher's Outputs, the targets and an optional mask of the samples that
+count; it returns a scalar, the mean over these samples, in float32 at least. Its features correspond in order: `Loss` matches
+layers, projects them, and takes the mean over teachers (a sum would multiply the gradient).
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.outputs import Layers, Outputs
+from ..models.sizes import layers
+from ..spec import (
+    Attention,
+    Cosine,
+    CrossEntropy,
+    Decoupled,
+    Dist,
+    FeatureTerm,
+    Hint,
+    Objective,
+    Relational,
+    Similarity,
+    SoftTargets,
+    Term,
+    Value,
+)
+from .features import attention, cosine, hint
+from .logits import cross_entropy, decoupled, dist, soft_targets
+from .matching import Match, aligned, pairs
+from .relations import relational, similarity
+
+TERMS: dict[type[Term], Callable[..., Tensor]] = {
+    CrossEntropy: cross_entropy,
+    SoftTargets: soft_targets,
+    Decoupled: decoupled,
+    Dist: dist,
+    Hint: hint,
+    Attention: attention,
+    Relational: relational,
+    Similarity: similarity,
+    Cosine: cosine,
+}
+SMALLEST = 1e-8
+
+
+class Loss(nn.Module):
+    """The weighted sum of an objective's terms, with the projections that these learn as its parameters.
+
+    `student_layers` and `teacher_layers` (a list for each teacher) name the features that Outputs must hold. Call it outside
+    autocast. Raises UsageError when a term cannot be had of these networks.
+    """
+
+    def __init__(self, objective: Objective, student: Layers | None = None, teachers: Sequence[Layers] = ()) -> None:
+        super().__init__()
+        self.terms = objective.terms()
+        assert all(term.weight != "rest" for term in self.terms.values()), "resolve the objective first"
+        self.scales = dict.fromkeys(self.terms, 1.0)
+        """By which each term is multiplied besides its weight: `balance` sets them."""
+        self.matches: dict[str, list[list[Match]]] = {}
+        self.projections = nn.ModuleDict()
+        for name, term in self.terms.items():
+            if isinstance(term, FeatureTerm):
+                assert student is not None and teachers, f"{name} needs the layers of the student and its teachers"
+                self.matches[name] = [pairs(term, student, teacher) for teacher in teachers]
+                self.projections[name] = nn.ModuleList(map(_projections, self.matches[name]))
+        found = self.matches.values()
+        self.student_layers = _once(match.student for each in found for matches in each for match in matches)
+        self.teacher_layers = [_once(match.teacher for each in found for match in each[t]) for t in range(len(teachers))]
+
+    def forward(
+        self,
+        student: Outputs,
+        teachers: Sequence[Outputs],
+        targets: Tensor,
+        mask_B: Tensor | None = None,
+        progress: float = 1.0,
+        which: Sequence[int] | None = None,
+    ) -> Tensor:
+        """The loss, a scalar. `progress` is the share of the training that is done; `which` as in `values`."""
+        values = self.values(student, teachers, targets, mask_B, which)
+        factors = [self.factor(name, progress) for name in values]
+        loss: Tensor = functools.reduce(operator.add, map(operator.mul, values.values(), factors))
+        return loss
+
+    def values(
+        self,
+        student: Outputs,
+        teachers: Sequence[Outputs],
+        targets: Tensor,
+        mask_B: Tensor | None = None,
+        which: Sequence[int] | None = None,
+    ) -> dict[str, Tensor]:
+        """The terms by name, not weighted, each the mean over the teachers.
+
+        `which`: the positions of `teachers` among all, where some were left out.
+        """
+        found = {}
+        for name, term in self.terms.items():
+            f = TERMS[type(term)]
+            if term.needs_teachers:
+                assert teachers, f"{name} needs a teacher"
+                numbered = zip(which if which is not None else range(len(teachers)), teachers, strict=True)
+                sides = [self._sides(name, student, teacher, index) for index, teacher in numbered]
+                each = [f(term, own, its, targets, mask_B) for own, its in sides]
+                found[name] = each[0] if len(each) == 1 else torch.stack(each).mean()
+            else:
+                found[name] = f(term, student, None, targets, mask_B)
+        return found
+
+    def factor(self, name: str, progress: float = 1.0) -> float:
+        """By which the value of a term is multiplied: weight, warm-up and scale."""
+        term: Any = self.terms[name]
+        warm = min(1.0, progress / term.warm_up) if term.warm_up else 1.0
+        return float(term.weight * warm * self.scales[name])
+
+    def balance(self, values: Sequence[dict[str, float]]) -> None:
+        """Scales each term to 1 over its mean in `values`, those of the first batches.
+
+        Batches in which it is 0 do not count (ce is, where no sample has a label); a term that is always 0 keeps scale 1.
+        """
+        for name in self.terms:
+            found = [each[name] for each in values if each[name] >= SMALLEST]
+            self.scales[name] = len(found) / sum(found) if found else 1.0
+
+    def _sides(self, name: str, student: Outputs, teacher: Outputs, index: int) -> tuple[Outputs, Outputs]:
+        """Student and teacher with the features that a term compares, in order."""
+        if name not in self.matches:
+            return student, teacher
+        own, its = {}, {}
+        projections: Any = self.projections[name]
+        for number, match in enumerate(self.matches[name][index]):
+            s_X, its[str(number)] = aligned(match, student.features[match.student], teacher.features[match.teacher])
+            own[str(number)] = projections[index][number](s_X)
+        return Outputs(student.logits, own), Outputs(teacher.logits, its)
+
+
+def _projections(matches: list[Match]) -> nn.ModuleList:
+    """A linear map with bias where the numbers of channels differ (as a 1x1 convolution is on maps), else nothing."""
+    return nn.ModuleList(nn.Identity() if match.projection is None else nn.Linear(*match.projection) for match in matches)
+
+
+def _once(names: Any) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def matched(objective: Objective, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:
+    """The loss of an objective between these architectures, its projections drawn from torch's global generator.
+
+    Raises UsageError, with both shapes, where a term cannot compare them.
+    """
+    if not objective.needs_features():
+        return Loss(objective, None, [Layers({}, {})] * len(teachers))
+    own, theirs = objective.named_layers()
+    found = [layers(teacher, shape, classes, theirs) for teacher in teachers]
+    return Loss(objective, layers(student, shape, classes, own), found)

@@ -1,0 +1,114 @@
+"""Terms on logits.
+
+Suffixes of shapes: B batch, K classes, J = K - 1 classes that are not the target.
+
+Logits are (B, K); targets are (B,) classes, or (B, K) probabilities where samples were mixed. A sample without a label has
+target -1 (all probabilities 0): it never counts in `cross_entropy` and counts everywhere else. mask_B: samples that count.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.outputs import Outputs
+from ..spec import CrossEntropy, Decoupled, Dist, SoftTargets
+from .parts import divergence, mean_over, precise
+
+
+def cross_entropy(
+    term: CrossEntropy, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
+) -> Tensor:
+    """-sum_k y_k log q_k, the mean over the samples that have a label; y = (1 - s) * target + s / K, s = label_smoothing.
+
+    Szegedy et al., CVPR 2016, section 7. Zero when s = 0 and the student is certain of every target.
+    """
+    logits_BK = precise(student.logits)
+    labelled_B = targets >= 0 if targets.ndim == 1 else targets.sum(1) > 0
+    targets = targets if targets.ndim == 1 else targets.to(logits_BK.dtype)
+    losses_B = F.cross_entropy(logits_BK, targets, ignore_index=-1, label_smoothing=term.label_smoothing, reduction="none")
+    return mean_over(losses_B, labelled_B if mask_B is None else labelled_B * mask_B)
+
+
+def soft_targets(
+    term: SoftTargets, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
+) -> Tensor:
+    """Hinton, Vinyals and Dean 2015, section 2.1: T^2 * sum_k p_k log(p_k / q_k), the mean over the samples.
+
+    p = softmax(teacher / T), q = softmax(student / T), logits (B, K). T^2 keeps the size of the gradient as T changes.
+    `standardised`: logits z become (z - mean(z)) / (std(z) + 1e-7) over the classes first (Sun et al., CVPR 2024).
+    Zero when the student's logits equal the teacher's up to a constant (standardised: and up to a positive factor).
+    """
+    assert teacher is not None
+    student_BK, teacher_BK = precise(student.logits), precise(teacher.logits)
+    if term.standardised:
+        student_BK, teacher_BK = _standardised(student_BK), _standardised(teacher_BK)
+    student_BK = F.log_softmax(student_BK / term.temperature, dim=1)
+    teacher_BK = F.log_softmax(teacher_BK / term.temperature, dim=1)
+    return term.temperature**2 * mean_over(divergence(student_BK, teacher_BK), mask_B)
+
+
+def _standardised(logits_BK: Tensor) -> Tensor:
+    return (logits_BK - logits_BK.mean(1, keepdim=True)) / (logits_BK.std(1, keepdim=True) + 1e-7)
+
+
+def decoupled(
+    term: Decoupled, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
+) -> Tensor:
+    """Zhao et al., CVPR 2022, equation 7: T^2 * (alpha * KL(b_p || b_q) + beta * KL(r_p || r_q)), the mean over the samples.
+
+    b = (probability of the target, of all others), r = softmax over the others alone, both at T, logits (B, K). The target of
+    a sample without a label is the teacher's class, that of mixed samples the likeliest. Zero as soft_targets is.
+    """
+    assert teacher is not None
+    teacher_BK = precise(teacher.logits) / term.temperature
+    classes_B = _classes(targets, teacher_BK)
+    student_B2, student_BJ = _parted(precise(student.logits) / term.temperature, classes_B)
+    teacher_B2, teacher_BJ = _parted(teacher_BK, classes_B)
+    target_B, others_B = divergence(student_B2, teacher_B2), divergence(student_BJ, teacher_BJ)
+    return term.temperature**2 * mean_over(term.alpha * target_B + term.beta * others_B, mask_B)
+
+
+def _classes(targets: Tensor, teacher_BK: Tensor) -> Tensor:
+    if targets.ndim == 2:
+        targets = torch.where(targets.sum(1) > 0, targets.argmax(1), -1)
+    return torch.where(targets >= 0, targets, teacher_BK.argmax(1))
+
+
+def _parted(logits_BK: Tensor, classes_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of (the class, all others), and among the others."""
+    columns_J = torch.arange(logits_BK.shape[1] - 1, device=logits_BK.device)
+    class_B1 = classes_B[:, None]
+    others_BJ = logits_BK.gather(1, columns_J + (columns_J >= class_B1))
+    pair_B2 = torch.cat([logits_BK.gather(1, class_B1), others_BJ.logsumexp(1, keepdim=True)], dim=1)
+    return F.log_softmax(pair_B2, dim=1), F.log_softmax(others_BJ, dim=1)
+
+
+def dist(term: Dist, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
+    """Huang et al., NeurIPS 2022, section 3: T^2 * (inter * mean_b (1 - r_b) + intra * mean_k (1 - r_k)).
+
+    r_b is Pearson's correlation of softmax(student / T) and softmax(teacher / T), (B, K), over the classes of sample b, r_k
+    that over the samples for class k. T^2, and 1e-8 beside the product of the norms, as in the authors' code. Zero (but
+    for these 1e-8) when the student's logits equal the teacher's up to a constant. What does not vary has correlation 0: in a
+    batch of one sample every r_k is.
+    """
+    assert teacher is not None
+    student_BK = F.softmax(precise(student.logits) / term.temperature, dim=1)
+    teacher_BK = F.softmax(precise(teacher.logits) / term.temperature, dim=1)
+    inter_B = 1 - _correlation(_centred(student_BK), _centred(teacher_BK))
+    intra_K = 1 - _correlation(_centred(student_BK.T, mask_B), _centred(teacher_BK.T, mask_B))
+    return term.temperature**2 * (term.inter * mean_over(inter_B, mask_B) + term.intra * intra_K.mean())
+
+
+def _centred(x_XX: Tensor, mask_X: Tensor | None = None) -> Tensor:
+    """Less the mean along the last axis; what does not count is 0."""
+    if mask_X is None:
+        return x_XX - x_XX.mean(1, keepdim=True)
+    return (x_XX - (x_XX * mask_X).sum(1, keepdim=True) / mask_X.sum().clamp(min=1)) * mask_X
+
+
+def _correlation(a_XX: Tensor, b_XX: Tensor) -> Tensor:
+    a_X, b_X = torch.linalg.vector_norm(a_XX, dim=1), torch.linalg.vector_norm(b_XX, dim=1)
+    r_X: Tensor = (a_XX * b_XX).sum(1) / (a_X * b_X + 1e-8)
+    return r_X

@@ -1,0 +1,156 @@
+"""How sure a count of correct answers makes us; thin over scipy.
+
+scipy.stats takes half a second to import, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+EDGE = 0.005
+"""How far from 0 and 1 accuracies are kept before the logit: the first and last half per cent are within the noise."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval of an accuracy; both ends are shares from 0 to 1."""
+
+    low: float
+    high: float
+
+
+def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
+    """The Wilson score interval of the accuracy `correct / n`, which holds 0 <= low <= accuracy <= high <= 1.
+
+    Wilson, JASA 1927, with z the normal quantile of (1 + confidence) / 2 and p = correct / n:
+    (p + z^2 / 2n -+ z * sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Near 0 and 1 and for few samples it covers
+    better than p -+ z * sqrt(p (1 - p) / n) (Brown, Cai and DasGupta 2001). Raises ValueError.
+    """
+    from scipy.stats import binomtest
+
+    if n < 1:
+        raise ValueError(f"n is {n}; an interval needs at least one answer")
+    if not 0 <= correct <= n:
+        raise ValueError(f"correct is {correct}; it counts answers, so give 0 to {n} (n)")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; give a share strictly between 0 and 1, such as 0.95")
+    found = binomtest(correct, n).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def kendall(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Kendall's tau-b of pairs: 1 where both sides order alike, -1 where one reverses the other.
+
+    Kendall 1938, with ties as of 1945. None where a side does not vary.
+    """
+    from scipy.stats import kendalltau
+
+    if any(len({pair[side] for pair in pairs}) < 2 for side in (0, 1)):
+        return None
+    return float(kendalltau(*zip(*pairs, strict=True)).statistic)
+
+
+def exceeds(correct: int, n: int, target: float) -> float:
+    """The p-value of "the accuracy is below `target`" where `correct` of n answers are right: P(X >= correct | target).
+
+    Exact (Clopper and Pearson 1934): where the accuracy is below the target it is at most alpha with a probability of at
+    most alpha. Raises ValueError.
+    """
+    from scipy.stats import binom
+
+    if n < 1 or not 0 <= correct <= n:
+        raise ValueError(f"{correct} of {n} answers cannot be right; give 0 to n, and n from 1")
+    return float(binom.sf(correct - 1, n, min(1.0, max(0.0, target))))
+
+
+def enough(n: int, target: float, alpha: float) -> int | None:
+    """The fewest right answers of n at which `exceeds` is at most alpha; None where all n are too few."""
+    from scipy.stats import binom
+
+    found = int(binom.isf(alpha, n, target)) + 1
+    return found if found <= n else None
+
+
+def keeps(both: int, student_only: int, teacher_only: int, n: int, share: float) -> float:
+    """The p-value of "the student's accuracy is below `share` of the teacher's", both seen on the same n samples.
+
+    Counts are of samples that both, only the student, only the teacher are right on. The score test of the ratio of paired
+    proportions (Nam and Blackwelder, Statistics in Medicine 2002): T = (s - share * t) / sqrt(n v), with s and t right
+    answers and v the variance of a sample's difference under the likeliest parameters at which the ratio is `share`.
+    Raises ValueError for counts that are none.
+    """
+    from scipy.stats import norm
+
+    if min(both, student_only, teacher_only) < 0 or not 0 < both + student_only + teacher_only <= n or share <= 0:
+        raise ValueError(f"{both}, {student_only} and {teacher_only} are no counts of {n} samples with a share of {share}")
+    difference = both + student_only - share * (both + teacher_only)
+    variance = n * _variance(both / n, student_only / n, teacher_only / n, share)
+    return float(norm.sf(difference / math.sqrt(variance))) if variance > 0 else 1.0
+
+
+def _variance(both: float, student: float, teacher: float, share: float) -> float:
+    """Of s - share * t on one sample, where the ratio is `share`.
+
+    With m the share of samples that anybody is right on, q of those that only the student is right on, the constraint
+    leaves teacher only = share * q + (1 - share) * m and both = share * m - (1 + share) * q; the likelihood is largest at
+    the larger root of a q^2 + b q + c.
+    """
+    m = both + student + teacher
+    a = -(1 + share) * share * m
+    b = m * (share**2 * (student + teacher) - (1 + share) * (1 - share) * (both + student))
+    c = student * share * (1 - share) * m**2
+    q = min((-b - math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a), share * m / (1 + share))
+    return share * ((1 + share) * (share * q + (1 - share) * m) - (1 - share) * (share * m - (1 + share) * q))
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Student's t interval of a mean (Student 1908). Of shares the ends may leave 0 to 1.
+
+    None of fewer than two values, and of values that are all alike: they do not say how much others would differ.
+    """
+    from statistics import fmean, stdev
+
+    from scipy.stats import t
+
+    if len(values) < 2 or max(values) - min(values) < 1e-9:
+        return None
+    reach = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return Interval(fmean(values) - reach, fmean(values) + reach)
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 15) -> float:
+    """The expected calibration error: the mean, over samples, of |accuracy - confidence| of their bin of equal width.
+
+    Guo et al., ICML 2017, equation 3; `confidences` are the largest of each sample's probabilities.
+    """
+    import numpy as np
+
+    sure, is_right = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weights=is_right - sure, minlength=bins)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
+def warp(accuracy: npt.ArrayLike) -> Floats:
+    """The logit of accuracies (n,), so that noise is alike at 40 % and at 99 %."""
+    inner = EDGE + (1 - 2 * EDGE) * np.asarray(accuracy, dtype=np.float64)
+    return np.log(inner / (1 - inner))
+
+
+def unwarp(value: npt.ArrayLike) -> Floats:
+    """The inverse of `warp`, never outside [0, 1]."""
+    inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
+    return np.clip((inner - EDGE) / (1 - 2 * EDGE), 0.0, 1.0)
+
+
+def sampling_error(value: npt.ArrayLike, samples: int) -> Floats:
+    """(n,) deviations of warped accuracies, measured on so many samples: the binomial one by the delta method."""
+    inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
+    inner = np.clip(inner, EDGE, 1 - EDGE)
+    return np.asarray((1 - 2 * EDGE) / np.sqrt(samples * inner * (1 - inner)))

@@ -1,0 +1,69 @@
+"""How long a network takes for an answer, alone on the machine."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+WARM_UP, LEAST, SECONDS = 10, 50, 1.0
+"""Calls that are not counted; the fewest that are, and for how long at least it is called."""
+
+
+def latency(
+    network: nn.Module, shape: tuple[int, ...], *, batch: int, device: torch.device, threads: int = 1, seconds: float = SECONDS
+) -> dict[str, Any]:
+    """Milliseconds of a forward pass of `batch` samples of `shape`, in eval mode: median and 95th percentile.
+
+    Of at least 50 calls and `seconds`, after 10 that do not count; on CUDA each is waited for. Run it beside nothing else.
+    """
+    x = torch.zeros(batch, *shape, device=device)
+    network = network.to(device).eval()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            times = timed(lambda: network({"x": x}), lambda: _wait(device), seconds)
+    finally:
+        torch.set_num_threads(before)
+    return {"batch": batch, **percentiles(times)}
+
+
+def timed(call: Callable[[], Any], wait: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> list[float]:
+    """Seconds of each call."""
+    for _ in range(WARM_UP):
+        call()
+    wait()
+    times: list[float] = []
+    ends = time.perf_counter() + seconds
+    while len(times) < LEAST or time.perf_counter() < ends:
+        started = time.perf_counter()
+        call()
+        wait()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def percentiles(times: list[float]) -> dict[str, float]:
+    p50, p95 = torch.quantile(torch.tensor(times, dtype=torch.float64), torch.tensor([0.5, 0.95], dtype=torch.float64)).tolist()
+    return {"p50_ms": 1e3 * p50, "p95_ms": 1e3 * p95}
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def name_of(device: torch.device) -> str:
+    """The device as a person would name it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

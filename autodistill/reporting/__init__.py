@@ -1,0 +1,1 @@
+"""Summarises a study, then draws it: for the terminal, as tables, pictures and a page."""

@@ -1,0 +1,104 @@
+"""The picture of a comparison of chains: who can teach whom, what that gains, and the chain that came out best.
+
+Networks stand on a line from the teacher to the student. An arc is a teaching; its number is what the lower network gains
+over being taught by the teacher itself, in points. Equal facts give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..study.record.folder import replace
+
+INCHES, DPI = (40 / 3, 7.5), 120
+STYLE = {"svg.hashsalt": "autodistill", "font.size": 15, "text.color": "#222222"}
+CHOSEN, OTHER, QUIET = "#0072B2", "#BFBFBF", "#666666"
+COLOURS = {"teacher": "#CC79A7", "assistant": "#D55E00", "student": "#009E73"}
+"""Of the palette of Okabe and Ito 2008."""
+STEPS = 60
+Facts = Mapping[str, Any]
+
+
+def draw(found: Facts, target: Path) -> None:
+    """Writes target.png (1600 x 900) and target.svg, each whole or not at all, from what chain.json holds."""
+    from matplotlib import style
+
+    with style.context(STYLE, after_reset=True):
+        figure = _figure(found)
+        for kind in ("png", "svg"):
+            replace(target.with_suffix(f".{kind}"), _render(figure, kind))
+
+
+def _render(figure: Any, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
+    return buffer.getvalue()
+
+
+def _figure(found: Facts) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    nodes, edges = found["graph"]["nodes"], found["graph"]["edges"]
+    figure = Figure(figsize=INCHES, dpi=DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.02, 0.04, 0.96, 0.78))
+    axes.set_axis_off()
+    last = len(nodes) - 1
+    axes.set_xlim(-0.55, last + 0.55)
+    axes.set_ylim(-0.5, 1.08)
+    for edge in sorted(edges, key=lambda one: bool(one["chosen"])):
+        _draw_edge(axes, edge, last)
+    for place, node in enumerate(nodes):
+        _draw_node(axes, node, place)
+    figure.text(0.03, 0.93, _title(found), fontsize=20, weight="bold", parse_math=False)
+    figure.text(0.03, 0.875, _legend(found), fontsize=13, color=QUIET, parse_math=False)
+    return figure
+
+
+def _title(found: Facts) -> str:
+    if found["why"] == "helps":
+        return f"{found['study']}: assistants help {found['architecture']}"
+    return f"{found['study']}: no assistant for {found['architecture']}"
+
+
+def _legend(found: Facts) -> str:
+    line = "arcs: points gained over being taught by the teacher; of assistants with the first seed, of the student over "
+    seeds = max(1, found["seeds"] - 1)
+    return line + f"{seeds} seed{'s' * (seeds > 1)}; blue: the best chain"
+
+
+def height(above: int, below: int, last: int) -> float:
+    """Of an arc's top: no two arcs have theirs at the same place, whatever their ends."""
+    return (below - above) / last
+
+
+def _draw_edge(axes: Any, edge: Facts, last: int) -> None:
+    import numpy as np
+
+    above, below = edge["above"], edge["below"]
+    angle = np.linspace(0, np.pi, STEPS)
+    x = (above + below) / 2 - (below - above) / 2 * np.cos(angle)
+    y = height(above, below, last) * np.sin(angle)
+    colour, width = (CHOSEN, 3.2) if edge["chosen"] else (OTHER, 1.2)
+    axes.plot(x, y, color=colour, linewidth=width, zorder=3 if edge["chosen"] else 2)
+    gain = "" if edge["gain"] is None else f"{100 * edge['gain']:+.1f}" if above else "0"
+    text = "direct" if (above, below) == (0, last) else gain
+    if text:
+        place = ((above + below) / 2, height(above, below, last))
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        ink = CHOSEN if edge["chosen"] else QUIET
+        axes.text(*place, text, ha="center", va="center", fontsize=13, color=ink, bbox=box, zorder=4)
+
+
+def _draw_node(axes: Any, node: Facts, place: int) -> None:
+    from .picture import short
+
+    axes.scatter([place], [0], s=420, color=COLOURS[node["role"]], edgecolor="white", linewidth=1.5, zorder=5)
+    accuracy = "" if node["accuracy"] is None else f"\n{node['accuracy']:.1%}"
+    family, _, rest = node["name"].partition(" ")
+    text = f"{node['role']}\n{family}\n{rest.replace(' ', chr(10))}\n{short(node['params'])} params{accuracy}"
+    axes.text(place, -0.07, text, ha="center", va="top", fontsize=13, linespacing=1.35, zorder=5, parse_math=False)

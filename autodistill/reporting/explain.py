@@ -1,0 +1,79 @@
+"""One stage of a study: its chain, its numbers, and the command that makes it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from ..spec import Checkpoint, Stage, UsageError, Value, describe
+from ..spec.stage import is_dense
+from ..store import Store
+from ..study.record.folder import Folder
+from ..study.record.opened import opened
+from ..study.record.rows import network_of
+
+
+def explain(folder: Folder, prefix: str) -> dict[str, Any]:
+    """Facts of the stage whose key begins with `prefix`. Raises UsageError when it names none or several."""
+    with opened(folder) as study:
+        store, teachers = study.store, study.record.facts().get("teachers", [])
+        trials = [trial.number for trial in study.record.trials if trial.facts["stage"].startswith(prefix)]
+    key = _one(store, prefix)
+    store.verify("stages", key)
+    network, stored = network_of(store, key), store.record("stages", key)
+    above = network.ancestors() if isinstance(network, Stage) else []
+    return {
+        "stage": key,
+        "trials": trials,
+        "chain": [_link(store, one) for one in [*above, network]],
+        "objective": network.objective.identity() if isinstance(network, Stage) else None,
+        "recipe": network.recipe.identity() if isinstance(network, Stage) else None,
+        "measurement": stored["measurement"],
+        "environment": stored.get("environment"),
+        "files": str(store.folder("stages", key) / stored["attempt"]),
+        "command": command(folder, network, teachers),
+    }
+
+
+def _one(store: Store, prefix: str) -> str:
+    keys = [key for key in store.keys("stages") if key.startswith(prefix)]
+    if len(keys) == 1:
+        return keys[0]
+    what = "no stored stage" if not keys else f"{len(keys)} stages, such as {keys[0][:12]} and {keys[1][:12]}"
+    raise UsageError(f"KEY {prefix!r} names {what}; keys stand in the column stage of {store.root.parent.name}'s trials.csv")
+
+
+def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
+    measured = store.record("stages", network.key())["measurement"]
+    return {
+        "stage": network.key(),
+        "architecture": describe(network.architecture),
+        **{name: measured[name] for name in ("params", "accuracy", "seconds")},
+    }
+
+
+def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) -> str:
+    """A search of one trial whose space holds this stage alone: it has the same key, so the same weights."""
+    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.like": None}
+    if isinstance(network, Stage):
+        settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "objective", "recipe")}
+        settings["student.init"] = "random" if network.init is None else "from_teacher"
+        settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
+        above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]
+        rungs = [_plain(one.architecture) for one in above]
+        settings |= {"assistants.at_most": len(rungs), "assistants.at_least": len(rungs)}
+        settings |= {"assistants.ladder": rungs} if rungs else {}
+    words = ["autodistill", "search", str(folder.spec), "--out", own_folder(folder, network)]
+    for key, value in settings.items():
+        words += ["--set", f"{key}={json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def own_folder(folder: Folder, network: Stage | Checkpoint) -> str:
+    """Where that search of one trial puts it."""
+    return f"{folder.path}-{network.key()[:8]}"
+
+
+def _plain(value: Value) -> dict[str, Any]:
+    return value.model_dump(mode="json", exclude_none=True)

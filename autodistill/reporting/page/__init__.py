@@ -1,0 +1,111 @@
+"""The page that a person decides by, and several studies on one page."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...answers import Wanted
+from ...study.record.folder import replace
+from ...version import __version__
+from ..terminal import ahead, headline
+from .answer import answer
+from .chains import picture
+from .compare import compare
+from .finalists import finalists, rules, the_teacher
+from .health import health
+from .method import method
+from .pdf import print_pdf
+from .plots import course_figure, frontier_figure
+from .render import render
+from .study import Study, read_study
+
+__all__ = ["compare", "facts", "write_page"]
+Facts = dict[str, Any]
+PAGE = "report.html"
+
+
+def write_page(folder: Path | str, wanted: Wanted | None = None) -> Facts:
+    """Writes report.html into a study's folder and, where a Chromium is installed, report.pdf. Returns its answer and the
+    paths of both (`pdf` None without a Chromium).
+
+    Raises UsageError where there is no study or `wanted` cannot be answered, StudyError for a damaged one.
+    """
+    study = read_study(folder)
+    found = facts(study, wanted or Wanted())
+    target = study.path / PAGE
+    replace(target, render("page.html", found).encode())
+    pdf = print_pdf(target)
+    return {"page": str(target), "pdf": pdf and str(pdf), "answer": found["answer"]}
+
+
+def facts(study: Study, wanted: Wanted) -> Facts:
+    """All that page.html shows, as plain facts."""
+    said, teacher = answer(study, wanted), the_teacher(study)
+    rows = [one | {"picture": picture(one, study.teacher["stage"])} for one in finalists(study)]
+    found = health(study)
+    still = study.path / "frontier.svg"
+    return {
+        "study": study.spec.study,
+        "answer": said,
+        "confirm_command": shlex.join(["autodistill", "confirm", str(study.path)]),
+        "figure": frontier_figure(study, said["target"]),
+        "split": "test" if said["is_claim"] else "validation",
+        "still": base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
+        "finalists": [one for one in rows if one["inside"]] or rows,
+        "outside": [one for one in rows if not one["inside"]] if any(one["inside"] for one in rows) else [],
+        "headline": headline(study.summary),
+        "teacher": teacher,
+        "rules": rules(_choices(rows), teacher),
+        "caption": _caption(study),
+        "health": found,
+        "outlook": found["outlook"] and ahead(found["outlook"]),
+        "noise": _noise(rows),
+        "course": course_figure(found["course"]),
+        "course_said": _course(found["course"]),
+        "method": method(study),
+        "version": __version__,
+    }
+
+
+def _choices(rows: Sequence[Facts]) -> list[Facts]:
+    """Members of the frontier in the region of interest, or all where there are none."""
+    members = [one for one in rows if one["on_frontier"]]
+    return [one for one in members if one["inside"]] or members
+
+
+def _caption(study: Study) -> str:
+    if study.confirmed is None:
+        return (
+            f"The frontier on {study.n:,} validation samples, the smallest first; last, the teacher. Intervals are of 95 %, "
+            "over samples; gains are over the same student trained from labels with the same seed."
+        )
+    known = study.confirmed.facts
+    return (
+        f"{known['test']['n']:,} test samples, {study.n:,} validation samples; last, the teacher. Accuracies are of one frozen "
+        f"weight file each, intervals of 95 % over samples; gains are means over {known['seeds']} fresh seeds, paired by seed, "
+        "with their interval over seeds."
+    )
+
+
+def _noise(rows: Sequence[Facts]) -> str:
+    """How many gains over labels can be told from none."""
+    verdicts = [one["gains"]["from_labels"]["verdict"] for one in rows if one["gains"].get("from_labels")]
+    if not verdicts:
+        return "no finalist has a twin from labels to be compared with"
+    counts = {name: verdicts.count(name) for name in ("gain", "loss", "noise", "unknown")}
+    said = f"of {len(verdicts)} finalists beside their twins from labels, {counts['gain']} gain beyond the noise, "
+    said += f"{counts['loss']} lose, {counts['noise']} are within the noise"
+    return said + (f", {counts['unknown']} have too few seeds" if counts["unknown"] else "")
+
+
+def _course(course: Sequence[Facts]) -> str:
+    """In words, for those who do not see the picture."""
+    if not course:
+        return "No trial has ended yet."
+    last = course[-1]
+    first = next(one for one in course if one["value"] >= 0.99 * last["value"])
+    return f"{last['value']:.3f} after {last['trials']} trials; 99 % of that was reached after {first['trials']}."

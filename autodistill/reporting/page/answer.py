@@ -1,0 +1,125 @@
+"""The answer in one sentence, computed: a claim after `confirm`, and before it what the validation samples say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...answers import Wanted, later, lines, sentence, smallest
+from ...spec import UsageError
+from ...study.record.rows import Row
+from .study import Study
+
+Facts = dict[str, Any]
+
+
+def answer(study: Study, wanted: Wanted) -> Facts:
+    """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's accuracy kept; None where
+    unknown), further `lines`, the openings of the test split that were `forced`, and what is said of
+    students that were tried `later`.
+
+    Without a target in `wanted` the spec's search.target stands. Raises UsageError for a latency before `confirm`.
+    """
+    if (
+        wanted.accuracy is None
+        and wanted.retain is None
+        and study.spec.search.target is not None
+        and study.spec.search.target < 1
+    ):
+        wanted = Wanted(**(vars(wanted) | {"accuracy": study.spec.search.target}))
+    return _claimed(study, wanted) if study.confirmed is not None else _seen(study, wanted)
+
+
+def _claimed(study: Study, wanted: Wanted) -> Facts:
+    assert study.confirmed is not None
+    found = smallest(study.confirmed, wanted)
+    row, teacher = found["answer"], found["teacher"]
+    saves = row and {
+        "smaller": teacher["params"] / max(1, row["params"]),
+        "faster": teacher["latency"]["one"]["p50_ms"] / max(row["latency"]["one"]["p50_ms"], 1e-9),
+        "kept": row["test"]["accuracy"] / max(teacher["test"]["accuracy"], 1e-12),
+    }
+    return {
+        "is_claim": True,
+        "meets": found["meets"],
+        "sentence": f"{sentence(found)}.",
+        "saves": saves,
+        "stage": row and row["stage"],
+        "chosen": row and row["chosen"],
+        "confidence": wanted.confidence,
+        "target": wanted.resolved(teacher).accuracy,
+        "lines": [_split(line) for line in lines(found)[1:] if not line.startswith("warning")],
+        "forced": found["forced"],
+        "later": later(study.later),
+    }
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The name in the first 12 columns of a line, and the rest."""
+    return line[:12].strip(), line[12:].strip()
+
+
+def _seen(study: Study, wanted: Wanted) -> Facts:
+    if wanted.latency_ms is not None:
+        raise UsageError(
+            f"--latency-ms {wanted.latency_ms:g}: latency is measured by confirm; run: autodistill confirm {study.path}"
+        )
+    able = [row for row in study.members if _within(row, wanted)]
+    target = _target(study, wanted)
+    row, how = _one(able, target, study.n) if study.members else (None, "no student is on the frontier yet")
+    teacher = study.teacher
+    saves = row and {
+        "smaller": teacher["params"] / max(1, row["params"]),
+        "faster": None,
+        "kept": row["accuracy"] / max(teacher["accuracy"], 1e-12),
+    }
+    return {
+        "is_claim": False,
+        "meets": row is not None,
+        "sentence": _sentence(study, row, how, saves),
+        "saves": saves,
+        "stage": row and row["stage"],
+        "chosen": row and row["stage"],
+        "confidence": None,
+        "target": target,
+        "lines": [],
+        "forced": 0,
+        "later": "",
+    }
+
+
+def _within(row: Row, wanted: Wanted) -> bool:
+    limits = (("params", wanted.params), ("bytes", wanted.bytes))
+    return all(limit is None or row[name] <= limit for name, limit in limits)
+
+
+def _target(study: Study, wanted: Wanted) -> float | None:
+    if wanted.retain is not None:
+        return float(wanted.retain * study.teacher["accuracy"])
+    return wanted.accuracy if wanted.accuracy is not None else study.spec.search.target
+
+
+def _one(able: list[Row], target: float | None, n: int) -> tuple[Row | None, str]:
+    """The smallest row with the target or, without one, within one standard error of the best; and in words which that is."""
+    if not able:
+        return None, "no student of the frontier is within the limits"
+    if target is not None:
+        found = next((row for row in able if row["accuracy"] >= target), None)
+        best = max(row["accuracy"] for row in able)
+        missing = f"no student has {target:.1%} of the validation samples right; the best has {best:.1%}"
+        return found, missing if found is None else f"the smallest student with at least {target:.1%} of them right"
+    best = max(row["accuracy"] for row in able)
+    error = math.sqrt(best * (1 - best) / n)
+    return next(row for row in able if row["accuracy"] >= best - error), (
+        f"the smallest student within one standard error of the best ({best:.1%})"
+    )
+
+
+def _sentence(study: Study, row: Row | None, how: str, saves: Facts | None) -> str:
+    if row is None or saves is None:
+        return f"On the {study.n:,} validation samples {how}."
+    return (
+        f"On the {study.n:,} validation samples, {how} is {row['architecture']} with {row['params']:,} params: it is right on "
+        f"{row['accuracy']:.1%} of them, {saves['smaller']:.1f} times smaller than the teacher, and keeps "
+        f"{saves['kept']:.1%} of its accuracy."
+    )

@@ -1,0 +1,154 @@
+"""The finalists, each with its numbers, its chain, and whether what it learnt from has paid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...spec import Checkpoint, Stage, describe
+from ...study.record.region import SIZES
+from ...study.record.rows import Row
+from .study import Study
+
+Facts = dict[str, Any]
+TWINS = {
+    "from_labels": "the same student trained from labels",
+    "direct": "the same student without assistants",
+    "direct_long": "the same without assistants, for as long as the whole chain took",
+}
+NARROW = 1e-9
+"""An interval this narrow comes of values that happen to be alike."""
+Z = 1.959963984540054
+"""The normal quantile of a two-sided 95 % interval."""
+
+
+def finalists(study: Study) -> list[Facts]:
+    """The smallest first: after `confirm` all that it confirmed, before it the frontier on validation."""
+    if study.confirmed is None:
+        found = [_searched(study, row) for row in study.members]
+    else:
+        found = [_confirmed(study, member) for member in study.confirmed.members]
+    inside = {row["stage"] for row in study.rows if row["inside"]}
+    return [one | {"links": links(study, one["stage"]), "paid": paid(one), "inside": one["stage"] in inside} for one in found]
+
+
+def the_teacher(study: Study) -> Facts:
+    """The teacher in the same form, without gains."""
+    if study.confirmed is None:
+        return _searched(study, study.teacher) | {"gains": dict.fromkeys(TWINS)}
+    member = study.confirmed.teacher
+    known = {
+        "role": "teacher",
+        "chain": member["architecture"],
+        "on_frontier": False,
+        "seeds": None,
+        "twins": dict.fromkeys(TWINS),
+    }
+    return _confirmed(study, {**known, "seconds_chain": study.teacher["seconds_chain"], **member})
+
+
+def _searched(study: Study, row: Row) -> Facts:
+    unknown = dict.fromkeys(("bytes_float16", "test", "seeds", "latency"))
+    n = study.n
+    gain = None if row["from_labels"] is None else difference(row["accuracy"], row["from_labels"], n)
+    return {
+        **{name: row[name] for name in ("stage", "role", "architecture", "chain", *SIZES, "seconds_chain")},
+        **unknown,
+        "chosen": row["stage"],
+        "on_frontier": bool(row["frontier"]),
+        "smaller": study.teacher["params"] / max(1, row["params"]),
+        "validation": {name: row[name] for name in ("accuracy", "low", "high")} | {"n": n},
+        "gains": {"from_labels": gain, "direct": None, "direct_long": None},
+    }
+
+
+def _confirmed(study: Study, member: Mapping[str, Any]) -> Facts:
+    names = ("stage", "role", "architecture", "chain", *SIZES, "bytes_float16", "chosen", "on_frontier")
+    return {
+        **{name: member[name] for name in (*names, "validation", "test", "seeds", "latency", "seconds_chain")},
+        "smaller": study.teacher["params"] / max(1, member["params"]),
+        "gains": {name: _over(twin) for name, twin in member["twins"].items()},
+    }
+
+
+def _over(twin: Mapping[str, Any] | None) -> Facts | None:
+    """A gain over a twin in test accuracy, paired by seed."""
+    if twin is None:
+        return None
+    gain = {name: twin["gain"][name] for name in ("n", "mean", "low", "high")}
+    return gain | {"of": "seeds", "twin": twin["mean"], "verdict": verdict(gain["low"], gain["high"])}
+
+
+def difference(own: float, other: float, n: int) -> Facts:
+    """Of two accuracies on n samples each, with its 95 % interval as if the samples were not the same ones, which is wider
+    than need be: sqrt(p (1 - p) / n + q (1 - q) / n) is its deviation.
+    """
+    reach = Z * math.sqrt((own * (1 - own) + other * (1 - other)) / n)
+    low, high = own - other - reach, own - other + reach
+    return {
+        "n": n,
+        "mean": own - other,
+        "low": low,
+        "high": high,
+        "of": "samples",
+        "twin": other,
+        "verdict": verdict(low, high),
+    }
+
+
+def verdict(low: float | None, high: float | None) -> str:
+    """`gain` or `loss` where the interval leaves 0 out, else `noise`; `unknown` without an interval, or with one of no
+    width, as of two seeds that happen to be alike.
+    """
+    if low is None or high is None or high - low < NARROW:
+        return "unknown"
+    return "gain" if low > 0 else "loss" if high < 0 else "noise"
+
+
+def paid(one: Facts) -> Facts:
+    """Whether a finalist's assistants paid for themselves: `yes` only if they beat both direct twins beyond the noise.
+
+    The twin that was trained for as long as the whole chain has had equal time. `none` where there is no assistant,
+    `unknown` before `confirm` or with fewer than two seeds.
+    """
+    if one["chain"].count(" > ") < 2:
+        return {"said": "none", "against": []}
+    against = [{"name": TWINS[name], **gain} for name in ("direct", "direct_long") if (gain := one["gains"].get(name))]
+    verdicts = {gain["verdict"] for gain in against}
+    if not against or "unknown" in verdicts:
+        return {"said": "unknown", "against": against}
+    said = "no" if "loss" in verdicts else "noise" if "noise" in verdicts else "yes"
+    return {"said": said, "against": against}
+
+
+def links(study: Study, key: str) -> list[Facts]:
+    """The chain from the teacher down to a stored network, each with its sizes and validation accuracy."""
+    network = study.stages.network(key)
+    above = network.ancestors() if isinstance(network, Stage) else []
+    found = [_link(study, one) for one in above]
+    return [*found, _link(study, network)]
+
+
+def _link(study: Study, network: Stage | Checkpoint) -> Facts:
+    measured = study.stages.measured(network.key())
+    teachers = [one.key() for one in network.teachers] if isinstance(network, Stage) else []
+    names = ("params", "accuracy", "seconds")
+    return {"stage": network.key(), "architecture": describe(network.architecture), "teachers": teachers} | {
+        name: measured[name] for name in names
+    }
+
+
+def rules(found: Sequence[Facts], teacher: Facts) -> list[Facts]:
+    """The decision rule: from which accuracy on which student is the smallest. `at_least` is the lower end of its 95 %
+    interval, so that each step holds by itself; a student that offers no more than a smaller one is left out.
+    """
+    steps: list[Facts] = []
+    best = -math.inf
+    where = "validation" if teacher["test"] is None else "test"
+    for one in sorted([*found, teacher], key=lambda one: int(one["params"])):
+        low = one[where]["low"]
+        if low > best:
+            steps.append({"at_least": low, "architecture": one["architecture"], "params": one["params"], "role": one["role"]})
+            best = low
+    return steps

@@ -1,0 +1,113 @@
+"""A study as a page needs it: read once, with nothing of it left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from ...answers.confirm.results import Confirmed, read
+from ...spec import Spec
+from ...study.record.folder import Folder
+from ...study.record.opened import opened
+from ...study.record.region import Region
+from ...study.record.rows import Row, Stages, frontier, may_be_member, region_among
+from ..write import summary
+
+
+class Ended(NamedTuple):
+    """A trial that ended: its number, its stage if that is complete, the stages above it, seconds since the first began."""
+
+    number: int
+    stage: str | None
+    above: Sequence[str]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """`ended` is in the order in which students' trials ended, as far as the record knows; `trials` are Optuna's own.
+
+    `stopped` has the seconds of older trials that were stopped, by stage; `later` counts students tried since the confirmation.
+    """
+
+    path: Path
+    spec: Spec
+    rows: Sequence[Row]
+    chance: float
+    stages: Stages
+    summary: dict[str, Any]
+    ended: Sequence[Ended]
+    trials: Sequence[FrozenTrial]
+    confirmed: Confirmed | None
+    stopped: Mapping[str, float]
+    later: int
+
+    @property
+    def teacher(self) -> Row:
+        return next(row for row in self.rows if row["role"] == "teacher")
+
+    @property
+    def members(self) -> list[Row]:
+        """The frontier's rows, the smallest first."""
+        return frontier(self.rows)
+
+    @property
+    def able(self) -> list[Row]:
+        """Complete rows that may be members of a frontier: searched, and within the limits."""
+        return [row for row in self.rows if row["state"] == "complete" and may_be_member(row, self.spec)]
+
+    @property
+    def region(self) -> Region:
+        return region_among(self.spec, self.rows, self.chance)
+
+    @property
+    def n(self) -> int:
+        """Validation samples."""
+        return int(self.stages.measured(self.teacher["stage"])["n"])
+
+
+def read_study(path: Path | str) -> Study:
+    """Raises UsageError where there is no study, or none that has trained anything yet."""
+    folder = Folder(path)
+    with opened(folder) as study:
+        spec, record, stages = study.spec, study.record, Stages(study.store)
+        found, known = study.rows(stages), record.facts()
+        trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
+        ended = _in_order(trials, [trial.facts for trial in record.trials])
+        confirmed = read(study)
+        later = 0 if confirmed is None else confirmed.later(record)
+    return Study(
+        path=folder.path,
+        spec=spec,
+        rows=found,
+        chance=known["chance"],
+        stages=stages,
+        summary=summary(spec, found, known["chance"], known.get("outlook")),
+        ended=ended,
+        trials=trials,
+        confirmed=confirmed,
+        stopped=known.get("stopped", {}),
+        later=later,
+    )
+
+
+def _in_order(trials: Sequence[FrozenTrial], facts: Sequence[dict[str, Any]]) -> list[Ended]:
+    pairs = zip(trials, facts, strict=False)  # a search that runs may have begun another one since
+    done = [(trial, known) for trial, known in pairs if trial.state.is_finished() and "assistant" not in known]
+    first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
+    done.sort(key=lambda one: (one[0].datetime_complete or datetime.max, one[0].number))
+    return [
+        Ended(
+            number=trial.number,
+            stage=known["stage"] if trial.state is TrialState.COMPLETE else None,
+            above=known.get("above", []),
+            seconds=(trial.datetime_complete - first).total_seconds() if first and trial.datetime_complete else 0.0,
+        )
+        for trial, known in done
+    ]

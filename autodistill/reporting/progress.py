@@ -1,0 +1,98 @@
+"""What a person sees while a search runs: one live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ..study.record.folder import Folder
+from ..study.record.rows import Row
+from ..study.schedule.scheduler import Study
+from .terminal import clock
+from .write import write
+
+QUIET_SECONDS = 15.0
+PICTURE_SECONDS = 30.0
+TABLE_SECONDS = 2.0
+PATIENCE = 20
+"""The next drawing waits for so many times what the last one took."""
+
+
+class Progress:
+    """Listens to a search: shows how far it is, and rewrites its report while it runs.
+
+    The report is rewritten no more often than anyone looks at it, nor so often that it costs much.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started = time.monotonic()
+        self.best = "the teacher is being trained"
+        self.left = ""
+        self.stages = ""
+        self._printed = -QUIET_SECONDS
+        self._ended = False
+        self._next_tables = self._next_pictures = 0.0
+        self._live = Live(get_renderable=self._line, console=console, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def began(self) -> None:
+        self.started = time.monotonic()
+        if self.console.is_terminal:
+            self._live.start()
+
+    def say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    def advanced(self, study: Study, folder: Folder, *, ended: bool) -> None:
+        if ended or time.monotonic() >= self._next_tables:
+            self._draw(study, folder, picture=ended or time.monotonic() >= self._next_pictures)
+
+    def _draw(self, study: Study, folder: Folder, *, picture: bool) -> None:
+        started = time.monotonic()
+        if found := study.rows():
+            ahead = study.record.facts().get("outlook")
+            write(folder.path, study.spec, found, study.chance, ahead, picture=picture)
+            self.update(study, found)
+        ended = time.monotonic()
+        self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))
+        if picture:
+            self._next_pictures = ended + max(PICTURE_SECONDS, PATIENCE * (ended - started))
+
+    def update(self, study: Study, found: list[Row]) -> None:
+        of = study.spec.search.trials
+        done = study.counted_done() if of is None else f"{study.counted_done()}/{of}"
+        self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
+        left = study.seconds_left()
+        self.left = "; twins of the frontier learn from labels" if study.guarding() else ""
+        self.left += "" if left is None else f", {clock(left)} left"
+        self.best = _best(found) or self.best
+        before, self._ended = self._ended, study.finished()
+        due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
+        if not self.console.is_terminal and due:
+            self._printed = time.monotonic()
+            self.console.print(self._line(), soft_wrap=True)
+
+    def _line(self) -> Text:
+        elapsed = clock(time.monotonic() - self.started)
+        parts = [part for part in (self.stages, self.best) if part]
+        return Text(f"{elapsed}  " + "; ".join(parts) + self.left)
+
+
+def _best(found: list[Row]) -> str:
+    members = [row for row in found if row["frontier"]]
+    if not members:
+        teacher = [row for row in found if row["role"] == "teacher"]
+        return f"teacher {teacher[0]['accuracy']:.1%}" if teacher else ""
+    best = max(members, key=lambda row: row["accuracy"])
+    return f"best {best['accuracy']:.1%} with {best['params']:,} parameters"

@@ -1,0 +1,367 @@
+"""Facts as text and tables for a terminal."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+Facts = dict[str, Any]
+WORSE = "!"
+"""Marks a distilled student that is worse than the same student trained from labels."""
+
+
+SATURATED = 0.02
+"""Share of the largest entropy below which outputs at T 4 say little more than the label."""
+GAP = 0.1
+ENOUGH, DISCORDANT = 8, 0.5
+"""From so many complete trials on, a lower Kendall's tau of a rung with full length is warned of."""
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def frontier_table(found: Facts) -> Table:
+    """The frontier of a study's summary in its region of interest, the smallest student first, the teacher last.
+
+    Where the region is empty, the members outside it are in gray.
+    """
+    title = f"{found['study']}: the frontier of validation accuracy and size {_within(found['region'])}; last, the teacher"
+    table = Table(title=title, title_justify="left")
+    for name in ("params", "accuracy", "95 % interval", "expected", "from labels", "of teacher", "smaller", "seconds"):
+        table.add_column(name, justify="right")
+    for name in ("role", "chain below the teacher", "stage"):
+        table.add_column(name, overflow="fold")
+    inside = [row for row in found["frontier"] if row["inside"]]
+    for row in inside or found["frontier"]:
+        below = row["chain"].split(" > ", 1)[-1]
+        table.add_row(*_numbers(row), row["role"], below, row["stage"][:8], style=None if row["inside"] else "dim")
+    unknown = {"from_labels": None, "worse_than_labels": None, "expected": None}
+    if found["own"] is not None:
+        table.add_row(*_numbers(found["own"] | unknown), "own", "", found["own"]["stage"][:8], style="bold")
+    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0} | unknown
+    table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
+    return table
+
+
+def confirmed_table(found: Facts) -> Table:
+    """What `confirm` found on the test split, the smallest student first, the teacher last."""
+    title = f"{found['study']}: {found['test']['n']:,} test samples, {found['seeds']} fresh seeds; gains are paired by seed"
+    table = Table(title=title, title_justify="left")
+    for name in ("params", "validation", "test", "95 % interval", "over seeds", "over labels", "over direct", "worst class"):
+        table.add_column(name, justify="right")
+    for name in ("p50 ms", "chain below the teacher", "file"):
+        table.add_column(name, overflow="fold")
+    for row in found["members"]:
+        seeds, twins = row["seeds"], row["twins"]
+        gains = [_gain(twins[name]) for name in ("from_labels", "direct")]
+        table.add_row(*_on_test(row), _over_seeds(seeds), *gains, *_ends(row), style=None if row["on_frontier"] else "dim")
+    teacher = found["teacher"] | {"chain": found["teacher"]["architecture"]}
+    table.add_row(*_on_test(teacher), "", "", "", *_ends(teacher), style="dim")
+    return table
+
+
+def _on_test(row: Facts) -> list[str]:
+    test = row["test"]
+    shares = f"{row['validation']['accuracy']:.1%}", f"{test['accuracy']:.1%}", f"{test['low']:.1%} - {test['high']:.1%}"
+    return [f"{row['params']:,}", *shares]
+
+
+def _ends(row: Facts) -> list[str | Text]:
+    worst, below = row["test"]["worst_drop"], row["chain"].split(" > ", 1)[-1]
+    fall = Text(f"{worst['name']}: {-worst['drop']:+.1%}" if worst["drop"] > 0 else "none")
+    return [fall, f"{row['latency']['one']['p50_ms']:.2f}", below, row["chosen"][:8]]
+
+
+def _over_seeds(seeds: Facts | None) -> str:
+    if seeds is None:
+        return ""
+    return f"{seeds['mean']:.1%}" + ("" if seeds["deviation"] is None else f" \u00b1 {seeds['deviation']:.1%}")
+
+
+def _gain(one: Facts | None) -> str:
+    """A gain over a twin; in brackets where its interval holds 0."""
+    if one is None:
+        return ""
+    gain = one["gain"]
+    is_noise = gain["low"] is None or gain["low"] <= 0 <= gain["high"]
+    return f"({gain['mean']:+.1%})" if is_noise else f"{gain['mean']:+.1%}"
+
+
+def _within(region: Facts) -> str:
+    if region["everything"]:
+        return "of all students"
+    below = f" and fewer than {region['below']['params']:,} params" if "params" in region["below"] else ""
+    return f"from {region['accuracy']:.1%} on{below}"
+
+
+def headline(found: Facts) -> list[str]:
+    """The smallest student at some shares of the teacher's accuracy."""
+    lines = []
+    for one in found["headline"]:
+        start = f"{one['of_teacher']:.0%} of the teacher's accuracy"
+        if one["stage"] is None:
+            lines.append(f"{start}: no student")
+            continue
+        how = f"{one['params']:,} params, {one['compression']:.1f} times smaller ({one['accuracy']:.1%}, {one['architecture']})"
+        lines.append(f"{start}: {how}")
+    return lines
+
+
+def outside(found: Facts) -> list[str]:
+    """The members of the frontier that the table leaves out."""
+    rows = [row for row in found["frontier"] if not row["inside"]]
+    if not rows or found["region"]["everything"]:
+        return []
+    if len(rows) == len(found["frontier"]):
+        return ["no student is in the region of interest; those above are outside it, and were not compared with labels alone"]
+    low, high = min(row["accuracy"] for row in rows), max(row["accuracy"] for row in rows)
+    what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
+    many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
+    return [f"{what} outside the region of interest ({many}), neither shown nor compared: see frontier.csv"]
+
+
+def failures(found: Facts) -> list[str]:
+    """How many trials failed and why; printed first."""
+    failed, ended = found["trials"]["failed"], sum(found["trials"].values())
+    if not failed:
+        return []
+    lines = [f"{failed} of {ended} trials failed (trials.csv lists all reasons; --retry-failed trains them again):"]
+    return lines + [f"  {one['count']}: {one['reason']}" for one in found["failures"]]
+
+
+BEGUN_AGAIN = {
+    "crash": "in safe mode (no oneDNN, no cuDNN) after a crash",
+    "memory": "with no other job after running out of memory",
+    "gone": "after a worker or its node died",
+}
+
+
+def _again(spent: Facts) -> list[str]:
+    """How many trainings were restarted, by cause. Restarts do not count as failures."""
+    parts = [f"{count} {BEGUN_AGAIN[cause]}" for cause, count in spent.get("again", {}).items()]
+    return [f"restarted trainings: {', '.join(parts)}"] if parts else []
+
+
+def remarks(found: Facts) -> list[str]:
+    """What a person should not overlook in a study's summary."""
+    lines = []
+    worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_labels"]]
+    if worse:
+        lines.append(
+            f"{WORSE} did worse on the validation samples than the same student trained from labels, with the same seed "
+            f"(params {', '.join(worse)}): there, distillation may not pay"
+        )
+    lines += outside(found)
+    lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
+    if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
+        lines.append("no network of the frontier is smaller than the teacher")
+    if found["own"] is not None:
+        lines.append(_own(found["own"]))
+    if found["target"] is not None:
+        lines.append(_target(found["target"]))
+    lines += [ahead(found["outlook"])] if found["outlook"] else []
+    lines += [text for dark in found["dark"] for text in warned(dark)]
+    spent = found.get("spent", {})
+    return lines + _foretold(found["rungs"]) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
+
+
+def _foretold(rungs: list[Facts]) -> list[str]:
+    """How well rungs foretell full length, and a warning where they do not."""
+    known = [rung for rung in rungs if rung["tau"] is not None]
+    said = ", ".join(f"{rung['tau']:.2f} after {_over(rung)} (n {rung['n']})" for rung in known)
+    lines = [f"Kendall's tau of the accuracies at rungs with those at full length: {said}"] if known else []
+    low = [rung for rung in known if rung["n"] >= ENOUGH and rung["tau"] < DISCORDANT]
+    return lines + [
+        f"rungs foretell little here (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
+        "share, or set search.halving to false"
+        for rung in low[:1]
+    ]
+
+
+def _over(rung: Facts) -> str:
+    return f"{100 * rung['share_of_epochs']:.3g} % of the epochs"
+
+
+def _spent(spent: Facts) -> str:
+    """Where the workers' time went, in one line."""
+    kinds = ("students", "assistants", "teachers", "outputs", "twins", "idle", "controller")
+    parts = ", ".join(f"{name} {spent[name]:.1f} s" for name in kinds if spent[name] >= 0.05)
+    useful = "" if spent["useful"] is None else f"; busy {spent['useful']:.0%} of the time from the teacher to the last job"
+    return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
+
+
+def _target(found: Facts) -> str:
+    """Which student is the smallest that meets the target?"""
+    what = f"{found['params']:,} params with {found['accuracy']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%})"
+    if found["reached"]:
+        return f"the smallest student with {found['wanted']:.1%} of the validation samples right has {what}"
+    return f"no student has {found['wanted']:.1%} of the validation samples right; the nearest has {what}"
+
+
+def _own(own: Facts) -> str:
+    """Is one's own student beaten?"""
+    name = f"your {own['architecture']} ({own['params']:,} params, {own['accuracy']:.1%})"
+    by = own["beaten_by"]
+    if not by:
+        return f"nothing on the frontier beats {name}"
+    shown = ", ".join(f"{row['params']:,} params with {row['accuracy']:.1%}" for row in by[:3])
+    more = f" and {len(by) - 3} more" if len(by) > 3 else ""
+    sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals and its own overlap, so confirm it"
+    return f"{name} is beaten by {shown}{more}: at most its size, at least its accuracy{sure}"
+
+
+def ahead(outlook: Facts) -> str:
+    """What more trials would buy."""
+    band = f"{outlook['low']:.1%} to {outlook['high']:.1%}"
+    what = "of hypervolume in the region of interest"
+    return f"{outlook['trials']} more trials would add an expected {outlook['mean']:.1%} {what} (80 % band: {band})"
+
+
+def _numbers(row: Facts) -> list[str]:
+    return [
+        f"{row['params']:,}",
+        f"{row['accuracy']:.1%}{f' {WORSE}' if row['worse_than_labels'] else ''}",
+        f"{row['low']:.1%} - {row['high']:.1%}",
+        "" if row["expected"] is None else f"{row['expected']:.1%} \u00b1 {row['expected_deviation']:.1%}",
+        "" if row["from_labels"] is None else f"{row['from_labels']:.1%}",
+        f"{row['of_teacher']:.1%}",
+        f"{row['compression']:.1f}x",
+        f"{row['seconds']:.1f}",
+    ]
+
+
+def checked(found: Facts, workers: int) -> str:
+    """What `check` prints."""
+    count, data = found["architectures"], found["data"]
+    low, high = data["test_interval_at_90"]
+    shape = "x".join(map(str, data["shape"]))
+    lines = [
+        f"study        {found['study']}",
+        f"students     {count['count']:,} architectures{'' if count['all'] else ' in a sample of the space'}"
+        f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
+        *(_region(found["region"], data["chance"]) if "region" in found else ()),
+        _first(found["first"]),
+        _stages(found["stages"]),
+        *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
+        *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
+        f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",
+        _held(data),
+        f"splits       {data['train']:,} train{_unlabelled(data)}, {data['validation']:,} validation, {data['test']:,} test"
+        f"{' (the data set has a test split of its own)' if data['own_test'] else ''}, sealed",
+        f"exactness    an accuracy of 90 % on this test split is known to {low:.1%} - {high:.1%} (95 %)",
+        f"caches       {found['cache_bytes']:,} bytes of teachers' outputs at most",
+        f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
+    ]
+    said = [line for dark in found.get("dark", []) for line in knowledge(dark)]
+    said += [f"warning      {text}" for text in found["cautions"]]
+    return "\n".join([*lines, *said, *_times(found.get("seconds"), workers)])
+
+
+def _stages(found: Facts) -> str:
+    most = "as many as time or gain allow" if found["most"] is None else f"at most {found['most']} trained"
+    twins = ", and a twin from labels of each that ends on the frontier in the region" if found["twins"] else ""
+    return f"stages       {most}, {found['shared']} of them shared (teacher and assistants){twins}"
+
+
+def knowledge(dark: Facts | None) -> list[str]:
+    """What a teacher has to teach besides the labels, and what stands in the way."""
+    if dark is None:
+        return ["dark         the teacher is not trained yet: entropies stand here once a search has begun"]
+    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in dark["entropy"].items())
+    lines = [
+        f"dark         the teacher's outputs have a mean entropy of {entropies} nats (all classes alike: "
+        f"{log(dark['classes']):.2f})"
+    ]
+    return lines + [f"warning      {text}" for text in warned(dark)]
+
+
+def warned(dark: Facts) -> list[str]:
+    """What a teacher's outputs and accuracies warn of."""
+    found = []
+    if dark["entropy"]["4"] < SATURATED * log(dark["classes"]):
+        found.append("the teacher is saturated: even at T 4 it says little more than the label; search temperatures up to 16")
+    gap = dark["train_accuracy"] - dark["accuracy"]
+    if gap > GAP:
+        found.append(
+            f"the teacher is right on {dark['train_accuracy']:.1%} of its training samples but {dark['accuracy']:.1%} of "
+            "the validation samples: there it says what it learnt by heart; augmentation or unlabelled samples help"
+        )
+    return found
+
+
+def _held(data: Facts) -> str:
+    size = f"{data['bytes'] / 1e6:,.1f} MB"
+    if data["memory"] == "stream":
+        return f"held         streamed from files by workers; decoded they are {size}"
+    return f"held         in memory as {data['dtype']}, {size}"
+
+
+def _first(first: list[Facts]) -> str:
+    names = ", ".join(f"{one['architecture']} ({one['params']:,})" for one in first[:5])
+    more = f" and {len(first) - 5} more" if len(first) > 5 else ""
+    names += f"{more}, then " if first else ""
+    return f"first        {names}students predicted to reach the region of interest"
+
+
+def _region(found: Facts, chance: float) -> list[str]:
+    """Where students are looked for."""
+    if found["region"] == "all":
+        return ["region       everywhere (search.region: all)"]
+    below = f"fewer than {found['below']['params']:,} params" if "params" in found["below"] else "any size"
+    top = "the teacher" if found["target"] is None else f"the target ({found['target']:.1%})"
+    way = f"{100 * found['region']:g} % of the way from the majority class ({chance:.1%}) to {top}"
+    if found["target"] is not None:
+        way = f"halfway between {way} and the target"
+    known = "" if found["accuracy"] is None else f"{found['accuracy']:.1%}, "
+    return [f"region       accuracy of at least {known}{way}; {below}"]
+
+
+def _unlabelled(data: Facts) -> str:
+    return f" and {data['unlabelled']:,} without labels" if data["unlabelled"] else ""
+
+
+def _too_large(count: Facts) -> str:
+    return f" ({count['too_large']:,} more are above the limits)" if count["too_large"] else ""
+
+
+def _span(ends: list[int]) -> str:
+    return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,} to {ends[1]:,}"
+
+
+def _times(seconds: Facts | None, workers: int) -> list[str]:
+    if seconds is None:
+        return ["time         not estimated: the spec asks for CUDA, which this machine lacks"]
+    parts = ", ".join(
+        f"{name} {clock(seconds[key])}"
+        for name, key in (("teacher", "teacher"), ("each assistant", "assistant_each"), ("each student", "student_each"))
+        if seconds[key]
+    )
+    if "total" not in seconds:
+        return [f"time         until search.time or search.stop: {parts}"]
+    total = f"about {clock(seconds['total'])} of training on {workers} worker{'s' * (workers > 1)} of this machine"
+    return [f"time         {total}, and some 20 s to start: {parts}"]
+
+
+def explained(found: Facts) -> str:
+    """What `explain` prints."""
+    measured = found["measurement"]
+    lines = [f"stage        {found['stage']}", f"of trial     {', '.join(map(str, found['trials'])) or 'none'}"]
+    for depth, link in enumerate(found["chain"]):
+        lines.append(
+            f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link['architecture']}: {link['accuracy']:.1%}, "
+            f"{link['params']:,} params, {link['seconds']:.1f} s, {link['stage'][:8]}"
+        )
+    lines.append(
+        f"accuracy     {measured['correct']} of {measured['n']} validation samples, {measured['params']:,} params, "
+        f"{measured['macs']:,} MACs, {measured['bytes']:,} bytes"
+    )
+    for name in ("objective", "recipe", "environment"):
+        if found[name]:
+            lines.append(f"{name:12} {found[name]}")
+    return "\n".join([*lines, f"files        {found['files']}", "again        " + found["command"]])

@@ -1,0 +1,143 @@
+"""A function of one's own by name, for teachers and for data."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from .errors import UsageError
+
+RETURNED = 77
+"""The exit code of a probe process whose function returned or raised, and did not crash."""
+PROBE = f"""
+import importlib, json, os, sys
+sys.path[:], place, name, arguments = json.load(sys.stdin)
+try:
+    getattr(importlib.import_module(place), name)(**arguments)
+except BaseException:
+    pass
+os._exit({RETURNED})
+"""
+_imported: set[str] = set()
+"""Modules that this process imported only because a spec names them."""
+
+
+def probe(path: str, arguments: Mapping[str, Any]) -> None:
+    """Calls the function `path` in a separate process first, so that code that crashes its process does not crash this one.
+
+    Runs once for the same function and arguments, and not at all if the caller had already imported the module (modules of the
+    standard library are always probed). Ignores exceptions: the later call in this process reports them. Raises UsageError
+    if the separate process exits or crashes before the function returns.
+    """
+    place = path.partition(":")[0]
+    if place in _imported or place not in sys.modules or place.partition(".")[0] in sys.stdlib_module_names:
+        _imported.add(place)
+        _probed(path, json.dumps(arguments, sort_keys=True))
+
+
+@functools.lru_cache
+def _probed(path: str, arguments: str) -> None:
+    place, _, name = path.partition(":")
+    paths = [one for one in sys.path if isinstance(one, str)]  # Python itself passes over all others
+    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as said:  # a pipe would wait for its helpers too
+        json.dump([paths, place, name, json.loads(arguments)], given)
+        given.seek(0)
+        command, silence = [sys.executable, "-c", PROBE], subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=given, stdout=silence, stderr=said, start_new_session=True) as child:
+            try:
+                code = child.wait()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+        said.seek(0)
+        written = said.read().decode(errors="replace").strip().splitlines()[-3:]
+    if code != RETURNED:
+        last = f"; last output: {' | '.join(written)[-500:]}" if written else ""
+        alone = f"python -c 'import {place}; {place}.{name}(...)'"
+        raise UsageError(f"{path}: its process {_end(code)}{last}; run it alone: {alone}")
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code} before the function returned"
+    with contextlib.suppress(ValueError):
+        return f"was terminated by {signal.Signals(-code).name}"
+    return f"was terminated by signal {-code}"
+
+
+def import_function(path: str) -> Callable[..., Any]:
+    """What `path`, "package.module:function", names.
+
+    Raises UsageError if the module cannot be imported, or has no such name, or what it names cannot be called.
+    """
+    place, _, name = path.partition(":")
+    module = _module(path, place)
+    with running(f"{path}: {place}"):
+        if not hasattr(module, name):
+            file = getattr(module, "__file__", None) or "built in"
+            raise UsageError(f"{path}: {place} ({file}) has no {name!r}{_nearest(name, dir(module))}")
+        function = getattr(module, name)
+    if not callable(function):
+        raise UsageError(f"{path}: {name} is of type {type(function).__name__}; name a function that can be called")
+    return function  # type: ignore[no-any-return]
+
+
+def _module(path: str, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        way = f"install what holds {error.name!r}, or put the folder it lies in on PYTHONPATH"
+        raise UsageError(f"{path}: {error}; {way}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        message = f"{path}: importing {place} failed with {reason(error)}"
+        raise UsageError(f"{message}; try it alone: python -c 'import {place}'") from error
+
+
+@contextlib.contextmanager
+def running(what: str) -> Iterator[None]:
+    """Turns any exception of user code into a UsageError; KeyboardInterrupt passes through."""
+    try:
+        yield
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise UsageError(f"{what} failed with {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """The kind of an error and the first line of its text."""
+    return ": ".join([type(error).__name__, *text_of(error).splitlines()[:1]])
+
+
+def text_of(error: BaseException) -> str:
+    """An error's whole text."""
+    try:
+        return str(error)
+    except Exception:  # a user's class may raise here, too
+        return "its message cannot be printed"
+
+
+def shown(value: object) -> str:
+    """A value and its type."""
+    try:
+        return f"{value!r:.80} of type {type(value).__name__}"
+    except Exception:  # a user's class may raise here, too
+        return f"a value of type {type(value).__name__}"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; name a function of it"

@@ -1,0 +1,149 @@
+"""What a spec would do, before anything is trained."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...data import Splits, memory_bytes
+from ...distill import Data, open_data, time_steps
+from ...distill.artifacts import build_for
+from ...models.sizes import evaluate
+from ...runners import check_cpus, cores
+from ...spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
+from ...spec.imports import reason
+from ...spec.search import ALL
+from ...store import Store
+from ..record.region import region_of
+from ..space import Space
+from .facts import facts
+from .prepare import load_data, own_of, space_of
+
+TIMED = 5
+IN_TRAINING = 4
+"""Memory of a training as a multiple of the weights: weights, gradients and AdamW's two moments."""
+GUARDED = 0.3
+"""The share of trials that end on a frontier, roughly: these have twins."""
+
+
+def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]:
+    """The facts of a spec as plain values. Raises UsageError for what a search would refuse."""
+    import torch
+
+    check_cpus(spec, cores())
+    spec, splits = load_data(spec, cuda=torch.cuda.is_available())
+    with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
+        store = Store(scratch)
+        space = space_of(spec, splits, store)
+        own = own_of(spec, splits, store)
+        found = facts(space, splits, own)
+        found["dark"] = [_dark(store, spec, teacher) for teacher in space.teachers]
+        found["region"] = _region(space, splits, found["dark"][0], own)
+        if timed and (large := _too_large(space)):
+            found["cautions"].append(large)
+        elif timed and (not spec.resources.gpus or torch.cuda.is_available()):
+            found["seconds"] = estimate(space, store, splits, workers)
+    return found
+
+
+def _too_large(space: Space) -> str | None:
+    """Why nothing is timed, or None: training the largest network here could exceed the memory of this machine."""
+    students = [one for one in space.architectures()[0] if space.within_limits(one)]
+    trained = [network.architecture for network in space.teachers if isinstance(network, Stage)]
+    largest = max([*trained, *space.ladder, *students], key=lambda one: space.sizes(one).params)
+    need, most = IN_TRAINING * space.sizes(largest).bytes, memory_bytes()
+    if need <= most:
+        return None
+    what = f"training {describe(largest)} needs {need / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f} GB of memory"
+    return f"the search time is not estimated: {what}"
+
+
+def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:
+    """What a teacher has to teach: known of one from outside, and of one that this study has trained already."""
+    for store in (scratch, Store(Path("reports") / spec.study / "store")):
+        if store.has("stages", teacher.key()):
+            record = store.record("stages", teacher.key())
+            return {**record["dark"], "accuracy": record["measurement"]["accuracy"]}
+    return None
+
+
+def _region(space: Space, splits: Splits, dark: dict[str, Any] | None, own: Checkpoint | None) -> dict[str, Any]:
+    """The region of interest; its accuracy is None as long as it depends on a teacher that is not trained yet."""
+    search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)._asdict()
+    known = dark is not None or search.target is not None or search.region == ALL
+    region = region_of(
+        search,
+        chance=splits.chance,
+        teacher=teacher | {"accuracy": dark["accuracy"] if dark else 1.0, "n": len(splits.validation)},
+        incumbent=space.sizes(own.architecture)._asdict() if own else None,
+    )
+    return {
+        "region": search.region,
+        "target": search.target,
+        "accuracy": region.floor if known else None,
+        "below": dict(region.below),
+    }
+
+
+def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[str, float]:
+    """Seconds of training in all, from a few timed steps of the teachers, the ladder and some students."""
+    architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
+    architectures.sort(key=lambda one: space.sizes(one).macs)
+    picked = architectures[:: max(1, len(architectures) // TIMED)][: TIMED + 1]
+    recipe = space.ends("recipe")[-1]
+    student = sum(_seconds(space, store, splits, one, recipe) for one in picked) / len(picked)
+    student += _live_seconds(space, store, splits, recipe)
+    teacher = sum(
+        _seconds(space, store, splits, network.architecture, network.recipe)
+        for network in space.teachers
+        if isinstance(network, Stage)
+    )
+    rungs = [_seconds(space, store, splits, rung, space.spec.assistants.recipe) for rung in space.ladder]
+    each = sum(rungs) / max(1, len(rungs))
+    shared = each * space.assistant_stages()
+    found = {"teacher": teacher, "assistant_each": each, "student_each": student}
+    if space.spec.search.trials is None:
+        return found
+    students = space.spec.search.trials * (1 + GUARDED * space.spec.search.guard) * student
+    return found | {"total": teacher + (shared + students) / workers}
+
+
+def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
+    """Of the teachers within one student's training: nothing where their outputs are always cached."""
+    if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("objective")):
+        return 0.0
+    data = open_data(store, space.task.data)
+    x = data.fetch(np.arange(min(recipe.batch_size, data.rows)))
+    return _steps(splits, recipe) * sum(_forward_seconds(space, data, x, teacher) for teacher in space.teachers)
+
+
+def _forward_seconds(space: Space, data: Data, x: Any, teacher: Stage | Checkpoint) -> float:
+    network = build_for(data, teacher.architecture)
+    device = "cuda" if space.spec.resources.gpus else "cpu"
+    evaluate(network, x, batch_size=len(x), device=device)
+    started = time.perf_counter()
+    evaluate(network, x, batch_size=len(x), device=device)
+    return time.perf_counter() - started
+
+
+def _steps(splits: Splits, recipe: Recipe) -> int:
+    return max(1, splits.rows // recipe.batch_size) * recipe.epochs
+
+
+def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, recipe: Recipe | None) -> float:
+    """Of training an architecture from labels: a cached teacher costs next to nothing on top."""
+    import torch
+
+    if recipe is None:
+        return 0.0
+    objective = Objective(ce=CrossEntropy())
+    stage = Stage(task=space.task, architecture=architecture, objective=objective, recipe=recipe, seed=0)
+    device = torch.device("cuda" if space.spec.resources.gpus else "cpu")
+    try:
+        return time_steps(store, stage, device) * _steps(splits, recipe)
+    except Exception as error:  # whatever the layers say, such as that they need more than one sample a batch
+        raise UsageError(f"{describe(architecture)} cannot be trained by its recipe: {reason(error)}") from error

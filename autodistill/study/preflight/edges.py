@@ -1,0 +1,55 @@
+"""Whether students fit their teachers: layers that terms compare, weights that are copied. Nothing is trained."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...data import augment
+from ...losses import matched
+from ...spec import Objective, located
+from ..space import Space
+
+
+def check_edges(space: Space) -> None:
+    """Looks at every end of the space, below every teacher and every rung.
+
+    Raises UsageError, with both shapes, where a term cannot compare two networks or weights cannot be copied, or where an
+    augmentation does not suit the samples.
+    """
+    _check_augmentations(space)
+    assistants = space.spec.assistants
+    ladder = space.ladder if assistants.at_most else ()
+    above = [*(teacher.architecture for teacher in space.teachers), *ladder]
+    students = space.ends("architecture")
+    for place, objectives, below in (
+        ("student", space.ends("objective"), students),
+        ("assistants", [assistants.objective] if ladder and assistants.objective else [], ladder),
+    ):
+        with located(f"{place}.objective"):
+            for objective in objectives:
+                _check_terms(space, objective.resolved(), below, above)
+    for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
+        with located(f"{place}.init"):
+            for architecture in below if "from_teacher" in inits else ():
+                space.source(architecture, space.teachers)
+
+
+def _check_augmentations(space: Space) -> None:
+    recipes = [("student.recipe", one) for one in space.ends("recipe")]
+    recipes += [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
+    recipes += [("assistants.recipe", space.spec.assistants.recipe)]
+    for place, recipe in recipes:
+        if recipe is not None and recipe.augmentation is not None:
+            with located(place):
+                augment.check(recipe.augmentation, space.shape)
+
+
+def _check_terms(space: Space, objective: Objective, students: Sequence[Any], teachers: Sequence[Any]) -> None:
+    if objective.needs_features():
+        with torch.random.fork_rng(devices=[]):
+            for student, teacher in itertools.product(students, teachers):
+                matched(objective, student, [teacher], space.shape, space.classes)

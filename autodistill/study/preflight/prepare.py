@@ -1,0 +1,90 @@
+"""From a spec to its data, its teacher and its space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...data import Splits, read, split
+from ...distill import adopt, save_data
+from ...distill.weights import Weights, pretrained, read_weights
+from ...spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located
+from ...spec.imports import probe
+from ...spec.outside import Normalise
+from ...spec.resolve import resolve
+from ...store import Store
+from ..space import Space, teacher_stage
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
+    """The resolved spec and the splits of its data. Raises DataError."""
+    splits = split(read(spec.task), spec.task)
+    spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
+    return spec, splits
+
+
+def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
+    """The space of a resolved spec; puts the data, and a teacher from outside, into the store."""
+    save_data(store, splits)
+    members = spec.teacher.members()
+    teachers = tuple(_teacher(spec, member, spec.seed + index, splits, store) for index, member in enumerate(members))
+    if len({teacher.key() for teacher in teachers}) < len(teachers):
+        raise UsageError("teacher.ensemble: two of its teachers are the same network; keep one of them")
+    return Space(spec, task=splits.task(spec.task), teachers=teachers, shape=splits.shape, classes=splits.classes)
+
+
+def _teacher(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Stage | Checkpoint:
+    """The network of one teacher; equal members of an ensemble differ by their seeds."""
+    outside = _from_outside(spec, teacher, seed, splits, store)
+    if teacher.recipe is not None:
+        return teacher_stage(teacher, splits.task(spec.task), seed, outside)
+    assert outside is not None, "the schema allows no other form"
+    return outside
+
+
+def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Checkpoint | None:
+    task, device = splits.task(spec.task), _device(spec)
+    if teacher.factory is not None:
+        own = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
+        with located("teacher.import"):
+            probe(own.factory, own.arguments)
+            return adopt(store, task, own, None, device, seed)
+    if teacher.pretrained:
+        assert isinstance(teacher.architecture, Timm)
+        with located("teacher.pretrained"):
+            found = pretrained(teacher.architecture, splits.shape, splits.classes, seed)
+            return adopt(store, task, teacher.architecture, _normalised(found, teacher.normalise, splits), device, seed)
+    if teacher.checkpoint is None:
+        return None
+    with located("teacher.checkpoint"):
+        architecture, found = read_weights(Path(teacher.checkpoint), teacher.architecture)
+        found = found._replace(lenient=teacher.recipe is not None)
+        return adopt(store, task, architecture, _normalised(found, teacher.normalise, splits), device, seed)
+
+
+def own_of(spec: Spec, splits: Splits, store: Store) -> Checkpoint | None:
+    """One's own student, which `search.like` names: put into the store and measured."""
+    own = spec.search.like
+    if own is None:
+        return None
+    with located("search.like.checkpoint"):
+        architecture, found = read_weights(Path(own.checkpoint), own.architecture)
+        found = _normalised(found, own.normalise, splits)
+        return adopt(store, splits.task(spec.task), architecture, found, _device(spec), spec.seed)
+
+
+def _device(spec: Spec) -> torch.device:
+    import torch
+
+    return torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
+
+
+def _normalised(found: Weights, given: Normalise | None, splits: Splits) -> Weights:
+    """With what the spec says of the numbers that the network expects, in the data's own units."""
+    byte = splits.train.x.dtype == "uint8"
+    if given is not None:
+        found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
+    return found._replace(scale=found.scale or (255.0 if byte else 1.0))

@@ -1,0 +1,54 @@
+"""When a search cannot go on: too many failed trials, or a teacher that knows nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from ...metrics.intervals import wilson
+from ...spec import Checkpoint, Stage, StudyError, describe
+from ...spec.search import Search
+from .rows import Row, Stages, counted
+
+FEW = 3
+"""With fewer failed trials, their fraction is not checked."""
+
+
+def refuse_ignorant(stages: Stages, teacher: Stage | Checkpoint, chance: float) -> None:
+    """Raises StudyError if a teacher knows no more than the majority class."""
+    found = stages.measured(teacher.key())
+    if wilson(found["correct"], found["n"]).low <= chance:
+        raise StudyError(
+            f"the teacher {describe(teacher.architecture)} is right on {found['accuracy']:.1%} of the validation samples, no "
+            f"better than guessing the majority class ({chance:.1%}); train it longer, change its learning rate, or check "
+            "that the checkpoint belongs to this architecture and these labels"
+        )
+
+
+def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Sequence[Row]]) -> None:
+    """Raises StudyError if so many trials failed that it is pointless to continue."""
+    limit = search.tolerate_failures
+    if failed >= FEW and failed > limit * done:
+        count, reason = grouped(rows())[0]
+        raise StudyError(
+            f"{failed} of {done} finished trials failed, more than search.tolerate_failures ({limit:g}) allows. The most "
+            f"common reason ({count} of them): {reason}. Fix it, then give the same command with --retry-failed, or raise "
+            "search.tolerate_failures"
+        )
+
+
+def grouped(rows: Sequence[Row]) -> list[tuple[int, str]]:
+    """(count, reason) for each group of failed trials, the largest group first; the reason is that of the first trial.
+
+    Reasons that differ only in numbers, network names and paths form one group.
+    """
+    groups: dict[str, list[str]] = {}
+    for row in counted(rows):
+        if row["state"] == "failed":
+            groups.setdefault(_kind(row), []).append(str(row["reason"]))
+    return sorted(((len(reasons), reasons[0]) for reasons in groups.values()), key=lambda one: -one[0])
+
+
+def _kind(row: Row) -> str:
+    reason = str(row["reason"]).replace(str(row["architecture"]), "")
+    return re.sub(r"\S*[\d/]\S*", "#", reason)

@@ -1,0 +1,214 @@
+"""The folder of a study: what is in it, whose it is, and whether a spec may go on there."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ruamel.yaml import YAML
+
+from ...spec import Spec, StudyError, UsageError, is_full, load, parse
+
+if TYPE_CHECKING:
+    from .record import Record
+
+DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
+CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
+OWN_STORE = "store"
+"""Where a study keeps its stages, unless it shares them: it removes there what was cut off."""
+LOOKS = "looks"
+"""The fact that a record has of how often the test split was opened, so that nobody takes all that tells of it away unseen."""
+ENDS = ("-wal", "-shm", "-journal")
+"""Of files that SQLite may leave beside a database."""
+PLACES = ("dataset", "unlabelled", "folder", "memory")
+"""Where the data of a task are: keys that may change."""
+ENDS = ("search.trials", "search.time", "search.stop")
+"""What says when a search ends: more of it needs no new study."""
+CHANGEABLE = ("student.", "assistants.", "search.")
+"""Where a spec may differ from that of an older study for this to be continued."""
+
+
+class Folder:
+    """`reports/<study>/`: spec.yaml, study.db, stages/, tables and pictures. Locked while a search runs in it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.spec, self.database = self.path / "spec.yaml", self.path / "study.db"
+        self.next_spec, self.draft = self.path / "next.yaml", self.path / "next.db"
+        self._lock: io.IOBase | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("a")
+        except OSError as error:
+            if is_full(error):
+                raise
+            raise UsageError(f"--out {self.path} cannot be written to: {error.strerror}; give another --out") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise StudyError(f"{self.path} is in use by another search; wait for it or give another --out") from None
+        self._lock = lock
+        self._finish()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def exists(self) -> bool:
+        """Whether a study is here. Raises UsageError for a record without its spec."""
+        decided = os.path.exists(self.next_spec)  # a kill left the rest to be done: see _finish
+        there = os.path.exists(self.database) or decided  # Path.exists raises if the name is too long
+        if there and not decided and not self.spec.exists():
+            raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
+        return there
+
+    def read(self) -> Spec:
+        """The resolved spec of the study. Raises UsageError when there is no study here."""
+        if not self.exists():
+            raise UsageError(f"{self.path} holds no study (no spec.yaml with study.db); name the --out of a search")
+        return load(self.spec)
+
+    def changes(self, spec: Spec, *, extend: bool) -> bool:
+        """Whether `spec` changes the space or the search of the study here, beyond more trials.
+
+        Raises UsageError, with the ways out, when the study here is another's than `spec`, or may not be changed.
+        """
+        return _changes(self.read(), spec, self.path, extend)
+
+    def refuse_changed(self, spec: Spec, known: Sequence[Any]) -> None:
+        """Raises StudyError if `spec`, read from spec.yaml, is not one of the specs that study.db was searched with.
+
+        Ignores the same settings as `search` does: where and how things run.
+        """
+        found = comparable(spec)
+        searched = [_as_now(one, spec) for one in known]
+        if found in searched:
+            return
+        what = "; ".join(
+            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(searched[-1], found).items())[:5]
+        )
+        raise StudyError(
+            f"{self.spec} does not match the study in {self.database.name} ({what}): it was edited after the search. "
+            "Restore it. To search with a different spec, pass that spec to search with another --out or with --extend"
+        )
+
+    def write(self, spec: Spec) -> None:
+        """Writes `spec` to spec.yaml, unless that is already its content."""
+        content = dump(spec.document()).encode()
+        if not self.spec.exists() or self.spec.read_bytes() != content:
+            replace(self.spec, content)
+
+    def claim(self, spec: Spec, record: Record) -> None:
+        """Writes `spec` to study.db and spec.yaml. After a kill at any point, study.db knows the spec in spec.yaml."""
+        record.seal_at_close()
+        known, mine = record.facts()["specs"], comparable(spec)
+        if known != [mine]:
+            record.note("specs", [*known, mine])
+        self.write(spec)
+        if known != [mine]:
+            record.note("specs", [mine])
+
+    def become(self, spec: Spec) -> None:
+        """Puts the record in `draft`, and `spec`, in the place of what is here: at once, wherever it may be killed."""
+        replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
+        self._finish()
+
+    def _finish(self) -> None:
+        """Ends what a kill cut off; a draft that was not decided on is removed."""
+        if self.next_spec.exists():
+            if self.draft.exists():
+                for end in ENDS:
+                    self.database.with_name(self.database.name + end).unlink(missing_ok=True)
+                os.replace(self.draft, self.database)
+            os.replace(self.next_spec, self.spec)
+        for end in ("", *ENDS):
+            self.draft.with_name(self.draft.name + end).unlink(missing_ok=True)
+
+    def clear_answers(self) -> None:
+        """Removes tables, pictures and what was confirmed. Stages stay: their keys say what they are."""
+        for name in (*DRAWN, *CONFIRMED):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def refuse_anothers(folder: Folder, store: Path) -> None:
+    """Raises UsageError where the study in `folder` would keep its stages in the own store of another study."""
+    real, home = Path(os.path.realpath(store)), os.path.realpath(folder.path)
+    if real.name == OWN_STORE and str(real.parent) != home and Folder(real.parent).exists():
+        raise UsageError(
+            f"--store {store} is the own store of the study {real.parent}, which sweeps it; give a folder that belongs to "
+            "none, to both studies"
+        )
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def dump(document: Any) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.width = 120
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
+    changed = _differences(comparable(old), comparable(new))
+    if not changed:
+        return False
+    if list(changed) == ["task.fingerprint"]:
+        raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start anew")
+    ends_only = all(key.startswith(ENDS) for key in changed)
+    grew = ends_only and new.search.most() >= old.search.most()
+    continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
+    if extend and (grew or continues):
+        return continues
+    what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
+    ways = "--extend to go on, " if grew else ""
+    ways = "--extend to go on from those of its trials that still fit, " if continues else ways
+    raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")
+
+
+def comparable(spec: Spec) -> dict[str, Any]:
+    """All but what says how and where, not what."""
+    document = spec.document()
+    document["resources"] = {}
+    document["search"].pop("tolerate_failures", None)
+    for key in PLACES:
+        document["task"].pop(key, None)  # the fingerprint says which data
+    return document
+
+
+def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    """What a record says of a spec, as this version would say it: a key that is new since has its default."""
+    task = spec.document()["task"]
+    places = {key: task[key] for key in PLACES if key in task}
+    try:
+        return comparable(parse(known | {"task": places | known["task"]}))
+    except (UsageError, KeyError, TypeError):  # of a version that knew other keys
+        return known
+
+
+def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in old | new:
+            found |= _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    return {} if old == new else {path: (old, new)}

@@ -1,0 +1,121 @@
+"""opened.json: all openings of the sealed test split, each written before the split is opened.
+
+Each opening contains the checksum of the previous one, and confirm.json contains the checksum of the opening that it belongs
+to. So a changed or removed opening is detected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ...spec import StudyError, digest
+from . import folder as files
+from .folder import CONFIRMED, OPENINGS
+
+Networks = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One opening: after how many `trials`, with how many fresh `seeds`; `test` is a digest of the test samples.
+
+    `networks` maps keys to the sha256 of the weights, or to None if the network could not be trained. `before` is the checksum
+    of the previous opening, or None for the first.
+    """
+
+    when: str
+    trials: int
+    seeds: int
+    forced: bool
+    networks: Networks
+    test: str
+    before: str | None
+
+    @classmethod
+    def read(cls, found: dict[str, Any]) -> Self:
+        """Raises ValueError, TypeError, KeyError or AttributeError if `found` is not an opening, or was changed."""
+        checksum = found.pop("checksum")
+        opening = cls(**found)
+        if opening.checksum() != checksum:
+            raise ValueError("a checksum differs")
+        return opening
+
+    def checksum(self) -> str:
+        return digest(asdict(self))
+
+    def facts(self) -> dict[str, Any]:
+        """What confirm.json says of it."""
+        return {"when": self.when, "trials": self.trials, "forced": self.forced, "networks": len(self.networks)}
+
+
+def openings(folder: Path, looks: int = 0) -> list[Opening]:
+    """All of them, the first one first; none where the test split was never opened.
+
+    Raises StudyError for a file that was damaged or changed, for one that is gone though confirm.json is there, and where
+    there are fewer than the record knows of, which are `looks`.
+    """
+    found = _read(folder)
+    if len(found) < looks:
+        raise lost(folder, f"lists {len(found)} of the {looks} openings that the record of the study knows of")
+    return found
+
+
+def _read(folder: Path) -> list[Opening]:
+    path = folder / OPENINGS
+    if not path.exists():
+        if (folder / CONFIRMED[0]).exists():
+            raise lost(folder, f"is missing, but {CONFIRMED[0]} exists")
+        return []
+    try:
+        found = [Opening.read(one) for one in json.loads(path.read_bytes())]
+        if [one.before for one in found] != [None, *(one.checksum() for one in found[:-1])]:
+            raise ValueError("an opening is missing")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise lost(folder, f"is damaged or was edited ({error})") from error
+    return found
+
+
+def lost(folder: Path, why: str) -> StudyError:
+    """The error for an opened.json that cannot be trusted."""
+    return StudyError(
+        f"{folder / OPENINGS} {why}, so the number of times that the test split was opened is unknown. Restore a copy of the "
+        "file, or run confirm with --force: it starts a new file, and every report will say that the split was opened by force"
+    )
+
+
+def write(folder: Path, found: Sequence[Opening]) -> None:
+    content = [{**asdict(one), "checksum": one.checksum()} for one in found]
+    files.replace(folder / OPENINGS, json.dumps(content, indent=1).encode() + b"\n")
+
+
+def is_another(found: Sequence[Opening], networks: Networks | None, test: str | None = None) -> bool:
+    """Whether opening the split for these networks and samples would differ from the last opening; True without `networks`.
+
+    Opening it again for the same networks, for example after a kill, is the same opening. A network that was retrained with
+    a result that is not bit-identical is a different network.
+    """
+    if not found:
+        return False
+    known = found[-1].networks
+    if networks is None or not set(networks) <= set(known) or test not in (None, found[-1].test):
+        return True
+    return any(None not in (weights, known[key]) and weights != known[key] for key, weights in networks.items())
+
+
+def inherit(folder: Path, older: Path, looks: int) -> None:
+    """What a study has seen of the test split is known to the one that begins with it, beside what that saw before.
+
+    `looks` is how often the older one opened it, by its record. What is known already, after a kill, is not added again.
+    """
+    if folder == older or not (theirs := openings(older, looks)):
+        return
+    found = openings(folder)
+    known = [replace(one, before=None) for one in found]
+    for one in theirs:
+        if replace(one, before=None) not in known:
+            found.append(replace(one, before=found[-1].checksum() if found else None))
+    write(folder, found)

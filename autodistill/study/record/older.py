@@ -1,0 +1,108 @@
+"""A study that goes on from an older one: finished trials that still fit are kept as knowledge.
+
+A trial fits when its stage, trained by the same teachers on the same data, is one that the new space could propose. It is
+written into the new record as a complete trial with the fact `kept`, its number in the older study, and is none of the
+trials that the new one was asked for. Failed trials are forgotten, and so are those stopped at a rung: those were judged
+beside trials that may no longer be there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...spec import Spec, Stage, UsageError, twin
+from ...store import Store
+from ..space import Network, Space
+from .folder import LOOKS, Folder
+from .opened import opened
+from .record import Record, Trial
+from .rows import network_of
+
+SAME = ("stage", "architecture", "chain", "above", "params", "macs", "bytes")
+"""Facts of a trial that its stage alone decides."""
+QUESTION = "question"
+"""The fact that a record has of a question asked within a time: the spec that is searched for it, and the search before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Older:
+    """What an older study has found."""
+
+    path: Path
+    spec: Spec
+    facts: dict[str, Any]
+    trials: list[Trial]
+
+    @classmethod
+    def read(cls, folder: Folder) -> Older:
+        """Raises UsageError when there is no study in the folder."""
+        with opened(folder) as study:
+            return cls(path=folder.path, spec=study.spec, facts=study.record.facts(), trials=study.record.trials)
+
+    def store(self) -> Store:
+        return Store(self.path / self.facts["store"])
+
+    def refuse_other_teachers(self, keys: list[str]) -> None:
+        """Raises UsageError when it is of other teachers or data, so that nothing of it could fit."""
+        if self.facts.get("teachers") != keys:
+            raise UsageError(f"--from {self.path} is a study of another teacher or of other data; leave it out")
+
+    def finished(self) -> list[tuple[Trial, Stage]]:
+        """Its complete trials whose stages are still stored, each stage once."""
+        store, found = self.store(), dict[str, tuple[Trial, Stage]]()
+        for trial in self.trials:
+            key = trial.facts["stage"]
+            if trial.state == "complete" and key not in found and store.has("stages", key):
+                network = network_of(store, key)
+                assert isinstance(network, Stage)
+                found[key] = (trial, network)
+        return list(found.values())
+
+    def stopped(self) -> dict[str, float]:
+        """Seconds of the trainings that were stopped, by stage: a new study forgets them, not what they took."""
+        found: dict[str, float] = dict(self.facts.get("stopped", {}))
+        for trial in self.trials:
+            if trial.state == "stopped":
+                key = trial.facts["stage"]
+                found[key] = max(found.get(key, 0.0), trial.facts["seconds"])
+        return found
+
+    def kept(self, space: Space) -> list[tuple[dict[str, Any], Trial, Stage]]:
+        """Of these the ones that fit, with their parameters in the space."""
+        found = [(space.encode(stage), trial, stage) for trial, stage in self.finished()]
+        return [(params, trial, stage) for params, trial, stage in found if params is not None]
+
+
+def begin(record: Record, older: Older, space: Space, store: Store) -> None:
+    """Fills the empty record of a study in `space` with what fits of an older one, and its `store` with the stages."""
+    kept = older.kept(space)
+    source = older.store()
+    for network in _needed(space, [stage for _, _, stage in kept], source):
+        store.take(source, "stages", network.key())
+    for params, trial, stage in kept:
+        record.add(params, _facts(older, space, trial, stage), values=_values(space, store, stage))
+    record.note("stopped", older.stopped())
+    for name in {LOOKS, QUESTION} & older.facts.keys():
+        record.note(name, older.facts[name])
+    record.note("continues", {"from": str(older.path), "kept": len(kept), "of": len(older.finished())})
+
+
+def _needed(space: Space, stages: list[Stage], source: Store) -> list[Network]:
+    """The teachers, the stages, all above them and their twins, as far as they are stored, each once."""
+    all_of = [one for stage in stages for one in (*stage.ancestors(), stage, twin(stage))]
+    found = {one.key(): one for one in (*space.teachers, *all_of)}
+    return [one for key, one in found.items() if source.has("stages", key)]
+
+
+def _facts(older: Older, space: Space, trial: Trial, stage: Stage) -> dict[str, Any]:
+    """Rungs are knowledge only where they lie at the same epochs."""
+    role = "student" if stage.teachers or stage.init else "from labels"
+    rungs = {"rungs"} & trial.facts.keys() if older.spec.search.halving == space.spec.search.halving else set()
+    return {name: trial.facts[name] for name in (*SAME, *rungs)} | {"role": role, "kept": trial.number}
+
+
+def _values(space: Space, store: Store, stage: Stage) -> list[float]:
+    measured = store.record("stages", stage.key())["measurement"]
+    return [float(measured[name]) for name in space.spec.search.objectives]

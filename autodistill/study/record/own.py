@@ -1,0 +1,32 @@
+"""One's own student beside what was searched: is it beaten?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...spec import Spec
+from .region import SIZES
+from .rows import Row, costs, frontier
+
+SHOWN = ("stage", "architecture", *SIZES, "accuracy", "low", "high", "of_teacher", "compression", "seconds")
+
+
+def beaten(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
+    """The own student, and the frontier's members that dominate it, the smallest first; None where there is no own one.
+
+    A member dominates that is at least as accurate and at most as large, and better in one of these. `apart`: whether its
+    95 % interval lies above that of the own one. Both are of the same validation samples.
+    """
+    own = next((row for row in found if row["role"] == "own"), None)
+    if own is None:
+        return None
+    members = frontier(found)
+    table = costs([own, *members], spec.search.objectives)
+    better = (table[1:] <= table[0]).all(axis=1) & (table[1:] < table[0]).any(axis=1)
+    by = [
+        {name: row[name] for name in SHOWN} | {"apart": row["low"] > own["high"]}
+        for row, is_better in zip(members, better, strict=True)
+        if is_better
+    ]
+    return {name: own[name] for name in SHOWN} | {"beaten_by": by}

@@ -1,0 +1,359 @@
+"""The record of trials: Optuna's own study in SQLite.
+
+A trial enters it whole, in one transaction, already with its parameters: a kill loses no proposal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import OptunaError
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from ...spec import Spec, StudyError
+from ...spec.domains import Choice, Domain, Int, Log
+from ...spec.search import Search
+
+State = Literal["running", "complete", "stopped", "failed"]
+STATES: dict[State, TrialState] = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+NAMES: dict[TrialState, State] = {state: name for name, state in STATES.items()}
+FACTS = "facts"
+"""What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
+SEAL = "checksum"
+"""The study attribute with a checksum of all others and of the trials. It is removed before writing, set by `close`."""
+ANEW = "restore a copy, give another --out, or start over with --fresh, which keeps the finished stages"
+MEND = "fix that, then give the same command again"
+BROKEN = (sqlite3.Error, SQLAlchemyError, OptunaError, KeyError)
+"""What writing to a damaged file raises: KeyError if a trial is no longer in it."""
+FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""What SQLite calls a full disk: of the database, and of the index that it keeps beside it."""
+CLOSED = ("SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+"""What SQLite says of a file that may well be whole, but that it cannot open now: how the names of its errors begin."""
+OPEN = "end what else uses it, or make it and its folder readable and writable, then give the same command again"
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def directions(search: Search) -> list[StudyDirection]:
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    return [up if name == "accuracy" else down for name in search.objectives]
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    if isinstance(domain, Int):
+        return IntDistribution(domain.low, domain.high)
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values())
+    return FloatDistribution(domain.low, domain.high, log=isinstance(domain, Log))
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """A trial as the driver sees it; `facts` are kept as Optuna's user attributes (stage, role, architecture, reason, ...).
+
+    `sampled` is what the sampler wants kept.
+    `retried` is the number of the trial that tried the same again (whose fact `retries` says so).
+    """
+
+    number: int
+    params: dict[str, Any]
+    state: State
+    values: list[float] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    sampled: dict[str, Any] = field(default_factory=dict)
+    retried: int | None = None
+
+    def measured(self) -> dict[str, Any]:
+        """Accuracy and sizes of a complete trial."""
+        assert self.values is not None
+        return self.facts | {"accuracy": self.values[0]}
+
+
+class _Connection(sqlite3.Connection):
+    """Lets several calls of Optuna's storage, which commits in each, be one transaction, and writes ahead of the file.
+
+    With WAL and NORMAL a transaction waits for no disk, and a killed process loses none. What is only read stays as it
+    is; once closed all is in one file again, unless others read it just then.
+    """
+
+    _held = _ahead = False
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        if not self._ahead:
+            self.execute("PRAGMA journal_mode=WAL")
+            self.execute("PRAGMA synchronous=NORMAL")
+            self._ahead = True
+        self._held = True
+        try:
+            yield
+        except BaseException:
+            self._held = False
+            with suppress(sqlite3.ProgrammingError):  # SQLAlchemy has closed the connection that an interruption hit
+                self.rollback()
+            raise
+        self._held = False
+        self.commit()
+
+    def commit(self) -> None:
+        if not self._held:
+            super().commit()
+
+    def rollback(self) -> None:
+        """SQLAlchemy calls it after each commit too."""
+        if not self._held:
+            super().rollback()
+
+    def settle(self) -> None:
+        """Merges the write-ahead log into the file, unless others are reading it or the connection is closed."""
+        if self._ahead:
+            self._ahead = False
+            with suppress(sqlite3.ProgrammingError), _unless_locked():
+                self.execute("PRAGMA journal_mode=DELETE")
+
+
+@contextmanager
+def _unless_locked() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+
+
+class Record:
+    """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed.
+
+    An existing file must contain the study: a new study is written to another file, which is renamed when it is complete.
+    Raises StudyError for a file that cannot be read or written.
+    """
+
+    def __init__(self, database: Path | None, spec: Spec, domains: Mapping[str, Domain] | None = None) -> None:
+        self.distributions = {path: distribution(domain) for path, domain in (domains or {}).items()}
+        self.database = database
+        self._connection: _Connection | None = None
+        self._changed = False
+        self.trials: list[Trial] = []
+        with self._explained("is not a readable study", ANEW, (Exception,)):  # a file of another kind may raise anything
+            is_new = database is None or not database.exists()
+            self.storage = self._opened(is_new)
+            if is_new:
+                optuna.create_study(study_name=spec.study, storage=self.storage, directions=directions(spec.search))
+            _refuse_other_name(self.storage, spec.study, database)
+            self._study = self.storage.get_study_id_from_name(spec.study)
+            found = self.storage.get_all_trials(self._study, deepcopy=False)  # before SEAL, which a writer removes first
+            self._facts = dict(self.storage.get_study_user_attrs(self._study))
+            self._sealed = _refuse_damaged(self._facts, found)
+            self._ids = [trial._trial_id for trial in found]
+            for one in found:
+                self._keep(_seen(one))
+
+    def _opened(self, is_new: bool) -> optuna.storages.BaseStorage:
+        database = self.database
+        if database is None:
+            return optuna.storages.InMemoryStorage()
+
+        def connect() -> _Connection:
+            self._connection = sqlite3.connect(database, timeout=60, factory=_Connection, check_same_thread=False)
+            return self._connection
+
+        # By a creator: SQLAlchemy would read a ? or % of the path as part of a URL.
+        engine = {"creator": connect, "poolclass": StaticPool}
+        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=engine, skip_table_creation=not is_new)
+
+    @contextmanager
+    def _explained(self, what: str, way_out: str, kinds: tuple[type[Exception], ...] = BROKEN) -> Iterator[None]:
+        """Turns errors of SQLAlchemy, SQLite and Optuna about a damaged file or a full disk into a StudyError."""
+        try:
+            yield
+        except StudyError:
+            raise
+        except kinds as error:
+            cause = _cause(error)
+            if getattr(cause, "sqlite_errorname", None) in FULL:
+                raise StudyError(f"no space left for {self.database}; free some, then give the same command again") from error
+            said = (str(cause).splitlines() or [type(cause).__name__])[0]
+            if way_out == ANEW and (getattr(cause, "sqlite_errorname", None) or "").startswith(CLOSED):
+                raise StudyError(f"{self.database} cannot be opened ({said}); {OPEN}") from error
+            raise StudyError(f"{self.database} {what} ({said}); {way_out}") from error
+
+    def facts(self) -> dict[str, Any]:
+        """Of the study as a whole."""
+        return self._facts
+
+    def note(self, key: str, value: Any) -> None:
+        """Writes a fact about the study as a whole."""
+        with self._whole():
+            self.storage.set_study_user_attr(self._study, key, value)
+        self._facts[key] = value
+
+    def add(
+        self,
+        params: Mapping[str, Any],
+        facts: dict[str, Any],
+        *,
+        values: Sequence[float] | None = None,
+        sampled: dict[str, Any] | None = None,
+    ) -> Trial:
+        """Writes a trial in one transaction: running, or complete where it has values."""
+        state = TrialState.RUNNING if values is None else TrialState.COMPLETE
+        frozen = create_trial(
+            state=state,
+            params=dict(params),
+            distributions=self.distributions,
+            values=values,
+            user_attrs={FACTS: facts},
+            system_attrs=sampled or {},
+        )
+        if values is None:
+            frozen.datetime_start = datetime.now()
+        with self._whole():
+            self._ids.append(self.storage.create_new_trial(self._study, template_trial=frozen))
+        trial = Trial(
+            number=len(self.trials), params=dict(params), state=NAMES[state], facts=dict(facts), sampled=sampled or {}
+        )
+        trial.values = None if values is None else list(values)
+        self._keep(trial)
+        return trial
+
+    def _keep(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        if "retries" in trial.facts:
+            self.trials[trial.facts["retries"]].retried = trial.number
+
+    def tell(
+        self,
+        trial: Trial,
+        values: Sequence[float] | None,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        stopped: bool = False,
+    ) -> None:
+        """Ends a running trial: complete with its values in natural units; without, stopped at a rung or failed."""
+        state = TrialState.COMPLETE if values is not None else TrialState.PRUNED if stopped else TrialState.FAIL
+        number = self._ids[trial.number]
+        with self._whole():
+            for key, value in (facts or {}).items():
+                self.storage.set_trial_user_attr(number, key, value)
+            self.storage.set_trial_state_values(number, state, values)
+        trial.facts |= facts or {}
+        trial.state, trial.values = NAMES[state], None if values is None else list(values)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """One transaction."""
+        if not isinstance(self.storage, optuna.storages.RDBStorage):
+            yield
+            return
+        with self._explained("cannot be written to", MEND):
+            with self.storage.engine.connect():  # a closed record is opened again
+                assert self._connection is not None
+            with self._connection.whole():
+                if not self._changed:
+                    self.storage.set_study_user_attr(self._study, SEAL, None)
+                yield
+        self._changed = True  # not earlier: a rollback also restores the seal
+
+    def seal_at_close(self) -> None:
+        """Makes `close` write the seal if a kill or a full disk left none. Only for a search: it is the only writer."""
+        self._changed = self._changed or not self._sealed
+
+    def close(self) -> None:
+        """Writes everything to one file, with its seal. The next use opens the file again.
+
+        Raises StudyError if the file cannot be written; it then has no seal, as after a kill.
+        """
+        try:
+            with self._explained("cannot be written to", MEND):
+                if self._changed:
+                    self._seal()
+                self.storage.remove_session()
+                if self._connection is not None:
+                    self._connection.settle()
+        finally:
+            if isinstance(self.storage, optuna.storages.RDBStorage):
+                self.storage.engine.dispose()
+
+    def _seal(self) -> None:
+        facts, found = self.storage.get_study_user_attrs(self._study), self.storage.get_all_trials(self._study, deepcopy=False)
+        with self._whole():
+            self.storage.set_study_user_attr(self._study, SEAL, _digest(facts, found))
+        self._changed, self._sealed = False, True
+
+    def check(self) -> None:
+        """Raises StudyError if the closed file is corrupt or lacks trials: it may have been damaged while it was open."""
+        assert self.database is not None
+        with self._explained("was damaged while the search ran", ANEW):
+            with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as connection:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                (count,) = connection.execute("SELECT COUNT(*) FROM trials").fetchone()
+            if verdict != "ok" or count != len(self.trials):
+                raise sqlite3.DatabaseError(f"{count} of {len(self.trials)} trials; {verdict}")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The underlying error of SQLite, if there is one: Optuna's message does not include it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, sqlite3.Error):
+        seen = seen.__cause__ or seen.__context__
+    return seen or error
+
+
+def _refuse_other_name(storage: optuna.storages.BaseStorage, name: str, database: Path | None) -> None:
+    """Raises StudyError if the database contains a study of another name, which belongs to another spec."""
+    names = [one.study_name for one in storage.get_all_studies()]
+    if names and name not in names:
+        raise StudyError(
+            f"{database} contains the study {names[0]!r}, but spec.yaml beside it names {name!r}: one of them was changed. "
+            "Restore a copy of that file"
+        )
+
+
+def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> bool:
+    """Removes the seal from the facts and returns whether there was one.
+
+    Raises ValueError if it does not match: the file was changed after it was closed.
+    """
+    seal = facts.pop(SEAL, None)
+    if seal not in (None, _digest(facts, found)):
+        raise ValueError("it is damaged: its checksum differs")
+    return seal is not None
+
+
+def _digest(facts: Mapping[str, Any], found: Sequence[FrozenTrial]) -> str:
+    """sha256 of all that a study holds but its seal."""
+    trials = [
+        [one.number, one.state.name, one.values, one.params, one.user_attrs, one.system_attrs]
+        + [one.datetime_start, one.datetime_complete]
+        for one in found
+    ]
+    known = {key: value for key, value in facts.items() if key != SEAL}
+    return hashlib.sha256(json.dumps([known, trials], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _seen(trial: FrozenTrial) -> Trial:
+    return Trial(
+        number=trial.number,
+        params=trial.params,
+        state=NAMES[trial.state],
+        values=trial.values,
+        facts=trial.user_attrs[FACTS] | {key: value for key, value in trial.user_attrs.items() if key != FACTS},
+        sampled=dict(trial.system_attrs),
+    )

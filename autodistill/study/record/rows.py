@@ -1,0 +1,243 @@
+"""What a study has found, as plain rows: from the record and the store, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...metrics.intervals import kendall, wilson
+from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, twin
+from ...store import Store
+from .. import pareto
+from .record import Record, Trial
+from .region import SIZES, Region, region_of
+
+Row = dict[str, Any]
+PARAM = "param."
+MODEL = ("expected", "expected_deviation", "frontier_probability")
+"""What the model says of a network that was measured: `gain.Posterior`."""
+ORIGIN = ("enqueued", "kept")
+"""Where a trial comes from, unless a sampler proposed it."""
+
+
+def network_of(store: Store, key: str) -> Stage | Checkpoint:
+    """The stage or checkpoint behind a stored key."""
+    return NETWORK.validate_python(store.record("stages", key)["network"], strict=False)
+
+
+class Stages:
+    """What a store says of its networks, each read once: it never changes, though it may be removed."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._networks: dict[str, Stage | Checkpoint] = {}
+        self._measured: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, Row] = {}
+
+    def has(self, key: str) -> bool:
+        return self.store.has("stages", key)
+
+    def network(self, key: str) -> Stage | Checkpoint:
+        if key not in self._networks:
+            self._networks[key] = network_of(self.store, key)
+        return self._networks[key]
+
+    def measured(self, key: str) -> dict[str, Any]:
+        """The measurement of a stored network, its `rungs` and, of one from labels, what is `dark` in it."""
+        if key not in self._measured:
+            record = self.store.record("stages", key)
+            self._measured[key] = record["measurement"] | {"rungs": record.get("rungs", []), "dark": record.get("dark")}
+        return self._measured[key]
+
+    def values(self, key: str, objectives: Sequence[str]) -> list[float]:
+        return [float(self.measured(key)[name]) for name in objectives]
+
+    def row(self, key: str, *, role: str) -> Row:
+        """The row of a stored network; seconds_chain counts every stage above it too."""
+        if key not in self._rows:
+            self._rows[key] = self._row(key)
+        return self._rows[key] | {"role": role}
+
+    def _row(self, key: str) -> Row:
+        network = self.network(key)
+        above = network.ancestors() if isinstance(network, Stage) else []
+        measured = self.measured(key)
+        seconds = [self.measured(one.key())["seconds"] for one in above]
+        interval = wilson(measured["correct"], measured["n"])
+        return {
+            "trial": None,
+            "role": None,
+            "state": "complete",
+            "stage": key,
+            "architecture": describe(network.architecture),
+            "chain": chain(network),
+            **{name: measured[name] for name in SIZES},
+            "accuracy": measured["accuracy"],
+            "low": interval.low,
+            "high": interval.high,
+            "n": measured["n"],
+            "seconds": measured["seconds"],
+            "seconds_chain": measured["seconds"] + sum(seconds),
+            "reason": None,
+            "frontier": False,
+            "from_labels": None,
+            "worse_than_labels": None,
+            "inside": False,
+            "expected": None,
+            "expected_deviation": None,
+            "frontier_probability": None,
+        }
+
+
+def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]:
+    """One row for each teacher, one's own student, each assistant, each trial, in this order; the frontier's marked.
+
+    Shares and compressions are against the first teacher; `chance` is the share of the majority class.
+    """
+    keys = record.facts().get("teachers", [])
+    if not keys or not all(map(stages.has, keys)):
+        return []
+    teachers = [stages.row(key, role="teacher") | {"dark": stages.measured(key)["dark"]} for key in keys]
+    own = [key for key in [record.facts().get("own")] if key is not None and stages.has(key)]
+    trials = [trial for trial in record.trials if "assistant" not in trial.facts]
+    found = [*teachers, *(stages.row(key, role="own") for key in own)]
+    found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
+    facts = record.facts()
+    region, believed = region_among(spec, found, chance), facts.get("posterior") or {}
+    for row in found:
+        _relate(row, teachers[0])
+        row["inside"] = row["state"] == "complete" and region.holds(row)
+        row |= dict(zip(MODEL, believed.get(row["stage"], ()), strict=False))
+    failed = facts.get("failed", {})
+    for index in _members(found, spec):
+        found[index]["frontier"] = True
+        found[index] |= _against_labels(stages, found[index], failed)
+    return found
+
+
+def _against_labels(stages: Stages, row: Row, failed: Mapping[str, str]) -> Row:
+    """The accuracy of a distilled network's twin that was trained from labels, and whether that is better."""
+    network = stages.network(row["stage"])
+    key = twin(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
+    if key is None:
+        return {}
+    if not stages.has(key):
+        return {"reason": f"its twin from labels failed: {failed[key]}"} if key in failed else {}
+    accuracy = stages.measured(key)["accuracy"]
+    return {"from_labels": accuracy, "worse_than_labels": row["accuracy"] < accuracy}
+
+
+def _of_trial(stages: Stages, trial: Trial) -> Row:
+    facts = trial.facts
+    there = trial.state == "complete" and all(map(stages.has, (*facts["above"], facts["stage"])))
+    row = stages.row(facts["stage"], role=facts["role"]) if there else _unmeasured(trial)
+    searched = {f"{PARAM}{path}": value for path, value in trial.params.items()}
+    origin = {"repeats": "repeats" in facts, "retried": trial.retried, **{name: facts.get(name) for name in ORIGIN}}
+    return row | {"trial": trial.number} | origin | _last_rung(trial) | searched
+
+
+def _last_rung(trial: Trial) -> Row:
+    """What a trial had come to at the last rung that it reached, and at all of them."""
+    passed = trial.facts.get("rungs", [])
+    if not passed:
+        return {}
+    epochs, accuracy = passed[-1]
+    return {"rung_epochs": epochs, "rung_accuracy": accuracy, "rungs": passed}
+
+
+def _unmeasured(trial: Trial) -> Row:
+    names = ("accuracy", "low", "high", "seconds", "seconds_chain", "from_labels", "worse_than_labels", *MODEL)
+    empty = dict.fromkeys(names) | {"inside": False}
+    known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
+    lost = "its stage, or one above it, is no longer stored; the search makes it again"
+    state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
+    spent = {"seconds": trial.facts.get("seconds")}
+    return {"trial": trial.number, "state": state, **known, **empty, **spent, "reason": reason, "frontier": False}
+
+
+def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[Row]:
+    """Stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
+    above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
+    own = {trial.facts["stage"] for trial in trials if trial.state == "complete"} | set(teachers)
+    there = [key for key in above if key not in own and stages.has(key)]
+    return [stages.row(key, role="assistant") for key in there if isinstance(stages.network(key), Stage)]
+
+
+def concordance(spec: Spec, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Kendall's tau of the accuracies at each rung with those at full length, among complete trials, each stage once.
+
+    `share_of_epochs` are over at the rung, however many these are.
+    """
+    halving = spec.search.halving
+    if not halving:
+        return []
+    complete = {row["stage"]: row for row in found if row["state"] == "complete" and row.get("rungs")}
+    pairs: dict[int, list[tuple[float, float]]] = {}
+    for row in complete.values():
+        params = {name.removeprefix(PARAM): value for name, value in row.items() if name.startswith(PARAM)}
+        for rung, accuracy in passed(spec, params, row["rungs"]):
+            pairs.setdefault(rung, []).append((accuracy, row["accuracy"]))
+    return [{"share_of_epochs": halving.at(rung), "n": len(pairs[rung]), "tau": kendall(pairs[rung])} for rung in sorted(pairs)]
+
+
+def passed(spec: Spec, params: Mapping[str, Any], rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Which rungs a trial passed, and its accuracy there, of its epochs and accuracies; not those at other shares."""
+    places = spec.search.places(spec.student.epochs(params))
+    return [(places[epochs], accuracy) for epochs, accuracy in rungs if epochs in places]
+
+
+def _relate(row: Row, teacher: Row) -> None:
+    row["of_teacher"] = None if row["accuracy"] is None else row["accuracy"] / max(teacher["accuracy"], 1e-12)
+    row["compression"] = teacher["params"] / max(row["params"], 1)
+
+
+def costs(found: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> NDArray[np.float64]:
+    """(n, m) costs, smaller is better: the only place where anything is negated."""
+    columns = [[-row[name] if name == "accuracy" else row[name] for row in found] for name in objectives]
+    return np.array(columns, dtype=np.float64).reshape(len(objectives), len(found)).T
+
+
+def _members(found: Sequence[Row], spec: Spec) -> list[int]:
+    """Positions of the frontier's rows, the smallest first: of what was searched, an assistant only within the limits."""
+    able = [index for index, row in enumerate(found) if row["state"] == "complete" and may_be_member(row, spec)]
+    chosen = pareto.frontier(costs([found[index] for index in able], spec.search.objectives))
+    return sorted((able[index] for index in chosen), key=lambda index: found[index]["params"])
+
+
+def may_be_member(row: Row, spec: Spec) -> bool:
+    """Whether a complete row was searched and is within the limits."""
+    limits = spec.search.limits.model_dump(exclude_none=True)
+    return row["role"] not in ("teacher", "own") and all(row[name] <= limit for name, limit in limits.items())
+
+
+def frontier(found: Sequence[Row]) -> list[Row]:
+    """The frontier's rows, the smallest first."""
+    return sorted((row for row in found if row["frontier"]), key=lambda row: (row["params"], row["accuracy"]))
+
+
+def region_among(spec: Spec, found: Sequence[Row], chance: float) -> Region:
+    """The region of interest of a study, from its rows."""
+    teacher = next(row for row in found if row["role"] == "teacher")
+    own = next((row for row in found if row["role"] == "own"), None)
+    return region_of(spec.search, chance=chance, teacher=teacher, incumbent=own)
+
+
+def hypervolume(spec: Spec, found: Sequence[Row], region: Region) -> dict[str, Any]:
+    """Of validation accuracy and log10 of params, inside the region, whatever the spec's objectives."""
+    able = [row for row in found if row["state"] == "complete" and may_be_member(row, spec)]
+    points = costs(
+        [{"accuracy": row["accuracy"], "params": math.log10(max(row["params"], 1))} for row in able],
+        ("accuracy", "params"),
+    )
+    reference = costs([{"accuracy": region.floor, "params": region.reference("params")}], ("accuracy", "params"))
+    value = pareto.hypervolume(points, reference[0])
+    return {"value": value, "reference": {"accuracy": region.floor, "params": region.below.get("params")}}
+
+
+def counted(rows: Sequence[Row]) -> list[Row]:
+    """The trials that count: no repeats, none kept of an older study, none that was tried again later."""
+    return [row for row in rows if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]

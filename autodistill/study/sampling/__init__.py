@@ -1,0 +1,1 @@
+"""Which student to try next."""

@@ -1,0 +1,282 @@
+"""What is tried before the sampler is asked: what a spec lists, the neighbors of the student in use, sensible defaults.
+
+A configuration is a value for each parameter of the space, by path. What is left out gets the published value where its
+domain holds that, else the middle of the domain.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...spec import Checkpoint, UsageError, describe, located
+from ...spec.domains import Choice, Domain, Int, Log, match
+from ..space import COUNT, Space
+
+Params = dict[str, Any]
+OPTION = re.compile(r"\{(\d+)\}")
+PUBLISHED: dict[str, float] = {
+    "kd.weight": 0.5,
+    "dkd.weight": 1.0,
+    "dkd.alpha": 1.0,
+    "dkd.beta": 8.0,
+    "dist.weight": 2.0,
+    "hint.weight": 100.0,
+    "attention.weight": 1000.0,
+    "relational.weight": 1.0,
+    "relational.distance": 25.0,
+    "relational.angle": 50.0,
+    "similarity.weight": 3000.0,
+    "cosine.weight": 1.0,
+}
+"""Weights of the papers, but of kd: 0.9 at T 4 cost small students accuracy (reports/LOG.md)."""
+TEMPERATURES = {"kd.temperature": 2.0, "dkd.temperature": 4.0, "dist.temperature": 1.0}
+"""Of these the nearest in the domain: unlike a weight, a temperature means the same for all models and data."""
+PRESENT = ("ce", "kd", "dkd", "dist")
+"""Optional terms that a default has: those on features hurt as often as they help."""
+NEIGHBOURS = 5
+NEAREST = 3
+STEP = 0.25
+
+
+class First(NamedTuple):
+    """`name` says where it comes from: `search.enqueue[1]`, `search.like[0]`, `default[2]`."""
+
+    name: str
+    params: Params
+
+
+def configurations(space: Space, own: Checkpoint | None = None) -> list[First]:
+    """What a spec asks for first, in order: each student once, whatever the number of trials.
+
+    Raises UsageError, with the place in the spec, for a listed one that the space does not hold.
+    """
+    found: dict[str, First] = {}
+    for one in _listed(space):
+        earlier = found.setdefault(space.decode(one.params).key(), one)
+        if earlier is not one:
+            raise UsageError(f"{one.name}: is the same student as {earlier.name}; keep one of them")
+    for one in _named("search.like", _around(space, own) if own else ()):
+        found.setdefault(space.decode(one.params).key(), one)
+    return list(found.values())
+
+
+def defaults(space: Space, sizes: Sequence[float] | None) -> list[First]:
+    """Students of about so many params, all else by default; without `sizes` of the middle, the smallest and the largest."""
+    sized = _sized(space)
+    if not sized:  # of a large space only a sample is looked at
+        return []
+    if sizes is None:
+        chosen = [_middle(space), sized[0][1], sized[-1][1]]
+    else:
+        chosen = [_near(space, math.log(max(1.0, size))) for size in sizes]
+    return _named("default", _feasible(space, chosen))
+
+
+def _named(name: str, found: Sequence[Params]) -> list[First]:
+    return [First(f"{name}[{position}]", params) for position, params in enumerate(found)]
+
+
+class Queue:
+    """Those of the configurations that have not been asked for yet, as JSON has them."""
+
+    def __init__(self, first: Sequence[Sequence[Any]], asked: Container[Any]) -> None:
+        self._left = [First(*one) for one in first if one[0] not in asked]
+
+    def next(self, space: Space, known: Container[str]) -> First | None:
+        """The first that may be proposed now and whose stage's key is not `known`; it is in the queue no more."""
+        while self._left:
+            one = self._left.pop(0)
+            if space.feasible(one.params) and space.decode(one.params).key() not in known:
+                return one
+        return None
+
+
+# What the spec lists
+
+
+def _listed(space: Space) -> Iterator[First]:
+    for position, given in enumerate(space.spec.search.enqueue):
+        place = f"search.enqueue[{position}]"
+        params = completed(space, dict(_checked(space, place, path, value) for path, value in given.items()))
+        with located(place):
+            _check_allowed(space, params)
+        yield First(place, params)
+
+
+def _checked(space: Space, place: str, path: str, value: Any) -> tuple[str, Any]:
+    known = path if path in space.domains else path.removeprefix("student.")
+    if known not in space.domains:
+        near = difflib.get_close_matches(known, space.domains, n=1, cutoff=0.5)
+        there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(space.domains)}"
+        raise UsageError(f"{place}.{path}: {path!r} is no parameter of this space; {there}")
+    domain = space.domains[known]
+    found = [option for option in domain.values() if _same(option, value)] if isinstance(domain, Choice) else []
+    if isinstance(domain, Choice) and not found:
+        raise UsageError(f"{place}.{path}: {value!r} is no option; give one of {', '.join(map(repr, domain.values()))}")
+    if found:
+        return known, found[0]
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in domain:
+        low, high = domain.ends()
+        kind = "whole number" if isinstance(domain, Int) else "number"
+        raise UsageError(f"{place}.{path}: {value!r} is outside the domain; give a {kind} from {low:g} to {high:g}")
+    return known, value if isinstance(domain, Int) else float(value)
+
+
+def _same(option: Any, value: Any) -> bool:
+    return bool(option == value) and isinstance(option, bool) == isinstance(value, bool)
+
+
+def _check_allowed(space: Space, params: Params) -> None:
+    """Raises UsageError where the space would never propose this."""
+    architecture = space.architecture(params)
+    limits, size = space.spec.search.limits.model_dump(exclude_none=True), space.sizes(architecture)._asdict()
+    for name, limit in limits.items():
+        if size[name] > limit:
+            raise UsageError(
+                f"{describe(architecture)} has {size[name]:,} {name}, above search.limits.{name}, which is {limit:,}; "
+                "choose a smaller one or raise the limit"
+            )
+    least = space.spec.assistants.at_least
+    if len(space.rungs(params)) < least:
+        raise UsageError(
+            f"only {len(space.rungs(params))} of its assistants are larger than {describe(architecture)}, and "
+            f"assistants.at_least is {least}; choose others, or a smaller student"
+        )
+    space.decode(params)
+
+
+# What is left out
+
+
+def completed(space: Space, given: Mapping[str, Any]) -> Params:
+    """`given` with a value for every other parameter."""
+    found = {path: default(path, domain) for path, domain in space.domains.items()}
+    if not any(path.startswith("architecture") for path in given):
+        found |= _middle(space)
+    implied = {path[: option.start()]: int(option[1]) for path in given for option in OPTION.finditer(path)}
+    return found | _assistants(space, found | implied | dict(given), given) | implied | dict(given)
+
+
+def default(path: str, domain: Domain) -> Any:
+    """The published value of a parameter, else the middle of its domain: geometric where it is logarithmic or whole."""
+    name = ".".join(OPTION.sub("", path).split(".")[-2:])
+    if isinstance(domain, Choice):
+        return _option(name, domain)
+    low, high = domain.ends()
+    if name in TEMPERATURES:
+        return type(low)(min(max(TEMPERATURES[name], low), high))
+    if PUBLISHED.get(name) in domain:
+        return type(low)(PUBLISHED[name])
+    middle = math.sqrt(low * high) if low > 0 and isinstance(domain, Int | Log) else (low + high) / 2
+    return min(max(round(middle), low), high) if isinstance(domain, Int) else min(max(middle, low), high)
+
+
+def _option(name: str, domain: Choice) -> Any:
+    """Of numbers the one nearest to the published, else the middle one; of terms one with kd; else the first."""
+    values = domain.values()
+    if domain.plain and all(type(value) in (int, float) for value in values):
+        wanted = TEMPERATURES.get(name, PUBLISHED.get(name))
+        ordered = sorted(values)
+        return ordered[(len(values) - 1) // 2] if wanted is None else min(ordered, key=lambda value: abs(value - wanted))
+    if name.split(".")[-1] in PRESENT:
+        return next((place for place, option in enumerate(domain.options) if option is not None), 0)
+    with_kd = [place for place, option in enumerate(domain.options) if isinstance(option, dict) and option.get("kd")]
+    return values[with_kd[0] if with_kd else 0]
+
+
+def _assistants(space: Space, params: Params, given: Mapping[str, Any]) -> Params:
+    """As few as may be, unless some are given; those that divide the way from student to teacher most evenly."""
+    if COUNT not in space.domains:
+        return {}
+    places = range(1, space.spec.assistants.at_most + 1)
+    named = [place for place in places if f"assistants.{place}" in given]
+    count = given.get(COUNT, max([space.spec.assistants.at_least, *named]))
+    student, teacher = _log(space, space.architecture(params)), _log(space, space.teachers[0].architecture)
+    taken = {given[f"assistants.{place}"] for place in named}
+    free = {rung: _log(space, one) for rung, one in enumerate(space.ladder) if rung not in taken}
+    free = {rung: size for rung, size in free.items() if size > student}
+    found: Params = {COUNT: count} | {f"assistants.{place}": 0 for place in places}
+    for place in range(1, count + 1):
+        if f"assistants.{place}" not in given and free:
+            wanted = teacher + (student - teacher) * place / (count + 1)
+            rung = min(free, key=lambda one: abs(free[one] - wanted))
+            found[f"assistants.{place}"] = rung
+            del free[rung]
+    return found
+
+
+# Sizes
+
+
+def _log(space: Space, architecture: Any) -> float:
+    return math.log(max(1, space.sizes(architecture).params))
+
+
+def _sized(space: Space) -> list[tuple[float, Params]]:
+    """The architectures within the limits, as their log params and parameters, the smallest first."""
+    found = [(space.architecture(params), params) for params in space.candidates()[0]]
+    allowed = [(_log(space, one), params) for one, params in found if space.within_limits(one)]
+    return sorted(allowed, key=lambda pair: pair[0])
+
+
+def _middle(space: Space) -> Params:
+    """An architecture in the middle: of the tenth (3 at least) nearest to it, the most even one.
+
+    Deep and narrow, or shallow and wide, may be of the same size; even is what lies nearest to each domain's own middle.
+    """
+    sized = _sized(space)
+    return _near(space, (sized[0][0] + sized[-1][0]) / 2, max(3, len(sized) // 10)) if sized else {}
+
+
+def _near(space: Space, size: float, among: int = 3) -> Params:
+    """Of so many architectures nearest to a size (the logarithm of params), the most even one."""
+    nearest = sorted(_sized(space), key=lambda pair: abs(pair[0] - size))[:among]
+    return min((params for _, params in nearest), key=lambda params: _unevenness(space, params))
+
+
+def _unevenness(space: Space, params: Params) -> float:
+    """How far, in all, parameters are from the middles of their domains: in logarithms, or 1 for another option."""
+    pairs = [(value, default(path, space.domains[path])) for path, value in params.items()]
+    numbers = [not isinstance(middle, bool) and isinstance(middle, int | float) and middle > 0 for _, middle in pairs]
+    return sum(
+        abs(math.log(max(value, 0.5) / middle)) if is_number else float(value != middle)
+        for (value, middle), is_number in zip(pairs, numbers, strict=True)
+    )
+
+
+def _feasible(space: Space, architectures: Sequence[Params]) -> list[Params]:
+    return [params for one in architectures if space.feasible(params := completed(space, one))]
+
+
+# Around one's own student
+
+
+def _around(space: Space, own: Checkpoint) -> list[Params]:
+    """Its architecture and, one step smaller or larger in one parameter, its neighbours; else the nearest by log params."""
+    found = match(space.tree["architecture"], own.architecture.model_dump(mode="json"), "architecture")
+    if found is None or space.architecture(completed(space, found)) != own.architecture:
+        size = _log(space, own.architecture)
+        nearest = sorted(_sized(space), key=lambda pair: abs(pair[0] - size))[:NEAREST]
+        return _feasible(space, [params for _, params in nearest])
+    steps = [
+        found | {path: step} for sign in (-1, 1) for path in found for step in _step(space.domains[path], found[path], sign)
+    ]
+    return _feasible(space, [found, *steps])[:NEIGHBOURS]
+
+
+def _step(domain: Domain, value: Any, sign: int) -> list[Any]:
+    """The next value in a direction, if there is one: a quarter away, at least 1 of whole numbers; the next option."""
+    if isinstance(domain, Choice):
+        if not all(type(option) in (int, float) for option in domain.values()) or not domain.plain:
+            return []
+        ordered = sorted(domain.values())
+        place = ordered.index(value) + sign
+        return [ordered[place]] if 0 <= place < len(ordered) else []
+    low, high = domain.ends()
+    amount = max(1, round(STEP * value)) if isinstance(domain, Int) else STEP * abs(value)
+    stepped = min(max(value + sign * amount, low), high)
+    return [stepped] if stepped != value else []

@@ -1,0 +1,1 @@
+"""Which job to run next, which student to stop, and when a search ends."""

@@ -1,0 +1,37 @@
+"""Results that a worker has stored, but that are not to be seen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ...distill import Job
+from ...spec import StudyError
+from ...store import Store
+from .jobs import Address
+
+SECONDS = 30
+
+
+class Arrivals:
+    """A network file system may take some seconds to show what another node wrote. `clock` gives seconds."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.store, self.clock = store, clock
+        self._until: dict[Address, tuple[Job, float]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any is waited for."""
+        return bool(self._until)
+
+    def wait_for(self, job: Job) -> None:
+        self._until[job.address()] = (job, self.clock() + SECONDS)
+
+    def seen(self) -> Iterator[Job]:
+        """The jobs whose results are there by now, each once. Raises StudyError where one has not come for long."""
+        for address, (job, until) in list(self._until.items()):
+            if self.store.has(*address):
+                del self._until[address]
+                yield job
+            elif self.clock() > until:
+                where = f"{self.store.root}; give a --store that every node sees"
+                raise StudyError(f"a worker stored a result that is not in {where}")

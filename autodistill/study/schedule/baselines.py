@@ -1,0 +1,44 @@
+"""The same student, trained otherwise: with another seed, without its assistants, for longer. Nothing is trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from ...spec import Checkpoint, Objective, Stage
+from ...spec.stage import spared
+from ..record.rows import Stages
+
+FRESH = 10_000
+"""The first fresh seed is so far from the spec's; a plan for a chain has others, so that what it chose is confirmed afresh."""
+Network = Stage | Checkpoint
+
+
+def with_seed(network: Any, seed: int, fixed: Collection[str]) -> Any:
+    """The same training with another seed, its assistants' too; networks whose keys are `fixed` stay."""
+    if isinstance(network, Checkpoint) or network.key() in fixed:
+        return network
+    above = tuple(with_seed(teacher, seed, fixed) for teacher in network.teachers)
+    init = None if network.init is None else with_seed(network.init, seed, fixed)
+    return network.model_copy(update={"seed": seed, "teachers": above, "init": init})
+
+
+def direct_of(stage: Stage, teachers: Sequence[Network]) -> Stage:
+    """The same student with these teachers alone. First weights that came from a teacher come from the one in its place."""
+    places = [teacher.key() for teacher in stage.teachers]
+    takes = stage.init is not None and stage.init.key() in places and len(places) == len(teachers)
+    init = teachers[places.index(stage.init.key())] if stage.init is not None and takes else stage.init
+    return spared(stage.model_copy(update={"teachers": tuple(teachers), "init": init}))
+
+
+def longer(stage: Stage, epochs: int, objective: Objective | None = None) -> Stage:
+    recipe = stage.recipe.model_copy(update={"epochs": epochs})
+    return spared(stage.model_copy(update={"recipe": recipe, "objective": objective or stage.objective}))
+
+
+def whole_time(stage: Stage, stages: Stages, fixed: Collection[str]) -> int:
+    """Epochs of the student that take as long as its whole chain below the teachers took to train."""
+    above = [one for one in stage.ancestors() if one.key() not in fixed]
+    own = max(stages.measured(stage.key())["seconds"], 1e-9)
+    spent = own + sum(stages.measured(one.key())["seconds"] for one in above)
+    return max(stage.recipe.epochs, int(round(stage.recipe.epochs * spent / own)))

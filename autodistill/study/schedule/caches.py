@@ -1,0 +1,37 @@
+"""What teachers' outputs take on the disk: known before any is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...spec import Network, Spec, Stage, UsageError
+from ...store import Store
+from .jobs import chain_of, outputs_of
+
+
+def bytes_a_sample(views: int | None, dtype: str, top: int | None, classes: int) -> int:
+    """Of one teacher's outputs, on one sample: all logits, or the `top` ones with their classes and what is left over."""
+    digits, top = 2 if dtype == "float16" else 4, top or classes
+    return (views or 1) * (top * (digits + 4) + digits if top < classes else classes * digits)
+
+
+def wanted_bytes(stages: Iterable[Stage], store: Store, classes: int, rows: int) -> int:
+    """Of all outputs from which these stages, and the assistants above them, are still to learn; what is shared counts once."""
+    chains = {network.key(): network for stage in stages if not _is_in(store, stage) for network in chain_of(stage)}
+    networks = {key: network for key, network in chains.items() if not _is_in(store, network)}
+    asked = {job.address(): job.asked for network in networks.values() for job in outputs_of(network)}
+    return rows * sum(bytes_a_sample(one.views, one.dtype, one.top, classes) for one in asked.values() if one is not None)
+
+
+def _is_in(store: Store, network: Network) -> bool:
+    return store.has("stages", network.key())
+
+
+def check_limit(spec: Spec, found: int, ways_out: str) -> None:
+    """Raises UsageError where `found` bytes are above resources.cache_limit."""
+    limit = spec.resources.cache_limit
+    if found > limit:
+        raise UsageError(
+            f"resources.cache_limit: teachers' outputs can take {found:,} bytes, above the limit of {limit:,}; "
+            f"raise it, or use {ways_out}"
+        )

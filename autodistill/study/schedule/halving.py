@@ -1,0 +1,128 @@
+"""Who goes on at a rung: a pure decision, the same for every runner.
+
+A trial is never compared with another by accuracy alone: candidates are ordered by nondominated rank of their costs (n, m),
+smaller is better, accuracy at the rung first and sizes after it. Within a rank those come first that spread most evenly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import pareto
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+def goes_on(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
+    """Whether the last row of all that reached the rung, costs (n, m), is in the best `share` of them (one at least goes on).
+
+    Always for a row that nothing of at most its size beats in accuracy by more than `margin`: it may end on the frontier.
+    Asynchronous successive halving (Li et al., MLSys 2020) by the order of MO-ASHA (Schmucker et al., arXiv:2106.12639). Of
+    equal rows the last comes last of its rank. The order of the other rows has no say. `ranks` are theirs, where they are
+    known.
+    """
+    table = np.asarray(costs, dtype=np.float64)
+    ranks = ranks_of(table) if ranks is None else ranks
+    if _is_unbeaten(table, margin):
+        return True
+    most = max(1, math.ceil(share * len(table)))
+    before, front = int((ranks < ranks[-1]).sum()), table[ranks == ranks[-1]]
+    if before >= most or before + len(front) <= most:
+        return before < most
+    if (front[:-1] == front[-1]).all(axis=1).any():
+        return False  # the last of a front that does not go on whole
+    distinct = np.unique(front, axis=0)
+    chosen = net(distinct, most - before)
+    return bool((distinct[chosen] == front[-1]).all(axis=1).any())
+
+
+def _is_unbeaten(costs: Floats, margin: float) -> bool:
+    """Whether no row of at most the last one's sizes has an accuracy that is better by more than the margin."""
+    return not bool(((costs[:, 0] < costs[-1, 0] - margin) & _each(costs[:, 1:] <= costs[-1, 1:])).any())
+
+
+def ranks_of(costs: npt.ArrayLike) -> Indices:
+    """(n,) nondominated ranks of costs (n, m): 0 where no row dominates, 1 where only such rows do, and so on."""
+    table = np.asarray(costs, dtype=np.float64)
+    ranks, left, rank = np.zeros(len(table), dtype=np.intp), np.arange(len(table)), 0
+    while len(left):
+        mask = pareto.nondominated(table[left])
+        ranks[left[mask]] = rank
+        left, rank = left[~mask], rank + 1
+    return ranks
+
+
+def net(costs: npt.ArrayLike, most: int | None = None) -> Indices:
+    """The first `most` rows of distinct costs (n, m), so ordered that each is the farthest from all before it: an epsilon-net.
+
+    Salinas et al., "A multi-objective perspective on jointly tuning hardware and hyperparameters", arXiv:2106.05680. The
+    first is the best of the first column; distances are between ranks within a column, so that units have no say.
+    """
+    table = np.asarray(costs, dtype=np.float64)
+    most = len(table) if most is None else min(most, len(table))
+    if most == 0:
+        return np.array([], dtype=np.intp)
+    places = np.stack([np.unique(column, return_inverse=True)[1] for column in table.T], axis=1).astype(np.float64)
+    places /= np.maximum(places.max(axis=0), 1)
+    chosen = [int(np.argmin(table[:, 0]))]
+    nearest = np.full(len(table), np.inf)
+    while len(chosen) < most:
+        nearest = np.minimum(nearest, ((places - places[chosen[-1]]) ** 2).sum(axis=1))
+        nearest[chosen[-1]] = -1.0
+        chosen.append(int(np.argmax(nearest)))
+    return np.array(chosen, dtype=np.intp)
+
+
+class Reached:
+    """All that reached one rung, with the ranks kept up to date: a decision looks at a few thousand rows in a millisecond."""
+
+    def __init__(self, columns: int) -> None:
+        self._costs, self._ranks, self._count = _table(16, columns), np.empty(16, dtype=np.intp), 0
+
+    def enter(self, row: npt.ArrayLike) -> None:
+        """Another one, with costs (m,)."""
+        if self._count == len(self._costs):
+            costs, self._costs = self._costs, _table(2 * self._count, self._costs.shape[1])
+            self._costs[: self._count] = costs
+            self._ranks = np.concatenate([self._ranks, np.empty_like(self._ranks)])
+        self._costs[self._count] = row
+        self._count += 1
+        _rank_last(self._costs[: self._count], self._ranks[: self._count])
+
+    def last_goes_on(self, share: float, margin: float = 0.0) -> bool:
+        """Whether the one that was entered last goes on."""
+        return goes_on(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
+
+
+def _table(rows: int, columns: int) -> Floats:
+    """With each column in one piece: columns are what is compared."""
+    return np.empty((rows, columns), order="F")
+
+
+def _rank_last(costs: Floats, ranks: Indices) -> None:
+    """Gives the last row its rank. Those that it dominates may fall by one, and those that they dominate in turn."""
+    row, others = costs[-1], costs[:-1]
+    no_worse, no_better = _each(others <= row), _each(others >= row)
+    rank = ranks[-1] = int(ranks[:-1][no_worse & ~no_better].max(initial=-1)) + 1
+    below = np.flatnonzero(no_better & ~no_worse)
+    falling = below[ranks[below] == rank]
+    while len(falling):
+        rank += 1
+        next_front = below[ranks[below] == rank]
+        ranks[falling] = rank
+        falling = next_front[_beaten(costs[next_front], costs[falling])]
+
+
+def _each(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(n,) whether all columns of a row hold: faster than `all` where there are few columns of many rows."""
+    return np.asarray(np.logical_and.reduce(found.T))
+
+
+def _beaten(costs: Floats, by: Floats) -> npt.NDArray[np.bool_]:
+    """(n,) whether any row of `by` (k, m) dominates each row of costs (n, m)."""
+    no_worse = (by[:, None] <= costs[None]).all(axis=2)
+    return np.asarray((no_worse & (by[:, None] < costs[None]).any(axis=2)).any(axis=0))

@@ -1,0 +1,198 @@
+"""Which jobs are wanted, what each waits for, and which is the next.
+
+Every change costs only what it touches: with a thousand workers nothing may look at all trials, or at all jobs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ...distill import Job
+from ...spec import Checkpoint, Stage
+from ...store import Kind
+
+Network = Stage | Checkpoint
+Address = tuple[Kind, str]
+
+
+def chain_of(stage: Network) -> list[Network]:
+    """All networks that must be there before this one, teachers first, and itself."""
+    return [*(stage.ancestors() if isinstance(stage, Stage) else []), stage]
+
+
+def needs(stage: Network) -> Iterator[Job]:
+    """The jobs that end with `stage` being stored, each after those it waits for."""
+    for network in chain_of(stage):
+        yield from outputs_of(network)
+        yield Job(network=network)
+
+
+def outputs_of(network: Network) -> list[Job]:
+    """The jobs that compute what a stage's teachers say, unless they run within its training."""
+    asked = network.asked() if isinstance(network, Stage) else None
+    return [] if asked is None else [Job(network=one, asked=asked) for one in network.teachers]  # type: ignore[union-attr]
+
+
+def _waits_for(job: Job) -> list[Job]:
+    if not job.trains:
+        return [Job(network=job.network)]
+    return [*map(lambda one: Job(network=one), chain_of(job.network)[:-1]), *outputs_of(job.network)]
+
+
+@dataclass(eq=False)
+class _Node:
+    """A job that is not done. `own` and `above` count the wanted stages whose own training it is, or that it unblocks.
+
+    `order` is that of its latest entry among the ready ones.
+    """
+
+    job: Job
+    address: Address
+    number: int
+    own: int = 0
+    above: int = 0
+    first: bool = False
+    waits: int = 0
+    runs: bool = False
+    order: tuple[float, float] = (0, 0)
+    dependents: list[_Node] = field(default_factory=list)
+
+    def is_wanted(self) -> bool:
+        return self.own + self.above > 0
+
+    def is_ready(self) -> bool:
+        return not self.waits and not self.runs and self.is_wanted()
+
+    def count(self, stage: Network, sign: int) -> None:
+        if self.job.trains and self.job.network.key() == stage.key():
+            self.own += sign
+        else:
+            self.above += sign
+
+
+class Jobs:
+    """The jobs that some stage needs; `is_done` tells whether a result is stored, `seconds` how long a job will take.
+
+    First come those wanted first (the teachers), then what unblocks most stages, then students in the order in which they
+    were wanted or, once told so, the longest first.
+    """
+
+    def __init__(self, is_done: Callable[[Job], bool], seconds: Callable[[Job], float]) -> None:
+        self.is_done, self._seconds = is_done, seconds
+        self._nodes: dict[Address, _Node] = {}
+        self._wanted: dict[str, list[list[_Node]]] = {}
+        self._ready: list[tuple[tuple[float, float], int, _Node]] = []
+        self._made = 0
+        self._longest = False
+        self.running: dict[Address, Job] = {}
+
+    # What is wanted
+
+    def want(self, stage: Network, *, first: bool = False) -> None:
+        """Adds what is not done of all that `stage` needs."""
+        nodes = [self._nodes.get(job.address()) or self._add(job) for job in self._missing(stage)]
+        self._wanted.setdefault(stage.key(), []).append(nodes)
+        for node in nodes:
+            node.count(stage, 1)
+            node.first |= first
+            self._offer(node)
+
+    def drop(self, stage: Network) -> None:
+        """Takes back that a stage is wanted."""
+        for node in self._wanted[stage.key()].pop():
+            node.count(stage, -1)
+            if not node.is_wanted() and not node.runs:
+                self._nodes.pop(node.address, None)
+        if not self._wanted[stage.key()]:
+            del self._wanted[stage.key()]
+
+    def _missing(self, stage: Network) -> Iterator[Job]:
+        """What is not done, each after those it waits for. A stored network needs no outputs of its teachers any more."""
+        for network in chain_of(stage):
+            training = Job(network=network)
+            if not self.is_done(training):
+                yield from (job for job in outputs_of(network) if not self.is_done(job))
+                yield training
+
+    def _add(self, job: Job) -> _Node:
+        self._made += 1
+        node = self._nodes[job.address()] = _Node(job, job.address(), self._made)
+        for other in _waits_for(job):
+            if not self.is_done(other):
+                self._nodes[other.address()].dependents.append(node)
+                node.waits += 1
+        return node
+
+    # What is next
+
+    def pop(self, *, only_first: bool = False) -> Job | None:
+        """Takes the next job that can start, which counts as running; with `only_first` only of stages wanted first."""
+        while self._ready:
+            order, _, node = self._ready[0]
+            if self._nodes.get(node.address) is not node or not node.is_ready() or order != node.order:
+                heapq.heappop(self._ready)  # it runs, was offered again, or is wanted no more
+            elif only_first and not node.first:
+                return None
+            else:
+                heapq.heappop(self._ready)
+                node.runs = True
+                self.running[node.address] = node.job
+                return node.job
+        return None
+
+    def ended(self, job: Job, *, done: bool) -> None:
+        """A running job is over: `done` where its result is stored; else it is ready again, if it is wanted still."""
+        address = job.address()
+        self.running.pop(address, None)
+        node = self._nodes.get(address)
+        if node is None:
+            return
+        node.runs = False
+        if not done and node.is_wanted():
+            self._offer(node)
+            return
+        del self._nodes[address]
+        for dependent in node.dependents if done else ():
+            dependent.waits -= 1
+            self._offer(dependent)
+
+    def longest_first(self) -> None:
+        """From now on: nothing more will be wanted, so what takes long must not be begun last."""
+        if not self._longest:
+            self._longest = True
+            for node in self._nodes.values():
+                self._offer(node)
+
+    def _offer(self, node: _Node) -> None:
+        if node.is_ready():
+            node.order = self._order(node)
+            heapq.heappush(self._ready, (node.order, node.number, node))
+
+    def _order(self, node: _Node) -> tuple[float, float]:
+        if node.first or node.above:
+            return (0, 0) if node.first else (1, -node.above)
+        return (2, -self._seconds(node.job) if self._longest else 0)
+
+    # What is asked about
+
+    def unblocks(self, job: Job) -> bool:
+        """Whether stages other than its own wait for it."""
+        node = self._nodes.get(job.address())
+        return node is not None and node.above > 0
+
+    def train_for_others(self) -> bool:
+        """Whether the training of a network that other stages wait for is running."""
+        return any(job.trains and self.unblocks(job) for job in self.running.values())
+
+    def is_student(self, job: Job) -> bool:
+        """Whether it trains a wanted stage that no other waits for."""
+        return job.trains and job.address() in self._nodes and not self.unblocks(job)
+
+    def pending(self) -> list[Job]:
+        """All that are wanted and not done, running or not."""
+        return [node.job for node in self._nodes.values() if node.is_wanted()]
+
+    def all_done(self) -> bool:
+        return not any(node.is_wanted() for node in self._nodes.values())

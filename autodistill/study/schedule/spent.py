@@ -1,0 +1,82 @@
+"""Where the time of a run goes: what workers did, second by second, and what the controller took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ...distill import Job
+
+Kind = Literal["teachers", "outputs", "assistants", "students", "twins"]
+KINDS: tuple[Kind, ...] = ("teachers", "outputs", "assistants", "students", "twins")
+
+
+class Spent:
+    """Seconds of workers by kind of job, by a `clock`; of the controller by the process's own."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.controller = 0.0
+        self._ended: dict[Kind, float] = dict.fromkeys(KINDS, 0.0)
+        self._running: dict[object, tuple[float, Kind]] = {}
+        self._worked: dict[object, float] = {}
+        self._span: tuple[float, float] | None = None
+        self._taught = self._last_begin = 0.0
+        """When the teachers' training ended, and when the last job began."""
+        self._jobs: list[tuple[float, float, float]] = []
+        """Of each job that began after the teachers' end: when it was handed out, when it ended, and the seconds of work."""
+
+    def begin(self, job: Job, kind: Kind) -> None:
+        now = self.clock()
+        if self._span is None:
+            self._span, self._taught = (now, now), now
+        self._last_begin = now
+        self._running[job.address()] = (now, kind)
+
+    def worked(self, job: Job, seconds: float) -> None:
+        self._worked[job.address()] = self._worked.get(job.address(), 0.0) + seconds
+
+    def end(self, job: Job) -> None:
+        if self._span is None or job.address() not in self._running:
+            return
+        begun, kind = self._running.pop(job.address())
+        now = self.clock()
+        worked = self._worked.pop(job.address(), now - begun)
+        self._ended[kind] += worked
+        self._span = (self._span[0], now)
+        if kind == "teachers":
+            self._taught, self._jobs = now, []
+        else:
+            self._jobs.append((begun, now, worked))
+
+    def since(self, job: Job) -> float:
+        """Seconds since a running job began, 0 for others."""
+        begun, _ = self._running.get(job.address(), (self.clock(), "students"))
+        return self.clock() - begun
+
+    def of(self, *kinds: Kind) -> float:
+        """Seconds of the jobs of these kinds that have ended."""
+        return sum(self._ended[kind] for kind in kinds)
+
+    def facts(self, workers: int) -> dict[str, Any]:
+        """Seconds of wall time. `idle` is what is left of all workers' from the first job's begin to the last one's end.
+
+        `useful` is the share of it that was spent at work from the teachers' end until the last job was handed out; None
+        where it was over at once.
+        """
+        first, last = self._span or (0.0, 0.0)
+        until = self._last_begin
+        time = workers * (until - self._taught)
+        return {
+            "workers": workers,
+            "seconds": last - first,
+            **{str(kind): seconds for kind, seconds in self._ended.items()},
+            "idle": max(0.0, workers * (last - first) - sum(self._ended.values())),
+            "controller": self.controller,
+            "useful": sum(_until(until, *one) for one in self._jobs) / time if time > 0 else None,
+        }
+
+
+def _until(now: float, begun: float, ended: float, worked: float) -> float:
+    """Seconds of work on a job until then: what was no work of it lay at its beginning, before the worker had it."""
+    return worked if ended <= now else max(0.0, now - (ended - worked))

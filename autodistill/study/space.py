@@ -1,0 +1,257 @@
+"""From an assignment of parameters to a Stage, and back; sizes of candidates, memoised."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..models.sizes import Sizes, check_inherit, sizes
+from ..spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
+from ..spec.architectures import ARCHITECTURE
+from ..spec.document import INIT
+from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
+from ..spec.objectives import OBJECTIVE
+from ..spec.recipe import RECIPE
+from ..spec.stage import spared, taught
+
+COUNT = "assistants.count"
+GUIDANCE = "assistants.guidance"
+PARTS = {"architecture": ARCHITECTURE, "objective": OBJECTIVE, "recipe": RECIPE, "init": INIT}
+
+
+Network = Stage | Checkpoint
+
+
+def teacher_stage(teacher: Teacher, task: Task, seed: int, init: Checkpoint | None = None) -> Stage:
+    """The stage of a teacher that is trained from labels, beginning with the weights of `init` where given."""
+    assert teacher.recipe is not None and teacher.architecture is not None
+    objective, architecture = teacher.objective.resolved(), teacher.architecture
+    recipe = teacher.recipe
+    return spared(Stage(task=task, architecture=architecture, objective=objective, recipe=recipe, seed=seed, init=init))
+
+
+def domains_of(spec: Spec) -> dict[str, Domain]:
+    """Every parameter of a search, by path."""
+    found = domains(spec.student.tree())
+    if spec.assistants.at_most:
+        rung = Int(low=0, high=len(spec.assistants.ladder) - 1)
+        found[COUNT] = Int(low=spec.assistants.at_least, high=spec.assistants.at_most)
+        found |= {f"assistants.{position}": rung for position in range(1, spec.assistants.at_most + 1)}
+        found |= domains(spec.assistants.guidance, GUIDANCE)
+    return found
+
+
+class Space:
+    """The students that a resolved spec allows.
+
+    Every parameter is always proposed (a fixed length suits every sampler); those that do not matter in a branch do not
+    reach the stage, so equivalent assignments are one stage. An assistant that is not larger than its student is dropped.
+    `measure` says the sizes of an architecture: by building it, unless a table knows them.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        task: Task,
+        teachers: tuple[Network, ...],
+        shape: tuple[int, ...],
+        classes: int,
+        measure: Callable[[Value], Sizes] | None = None,
+    ) -> None:
+        self.spec, self.task, self.teachers = spec, task, teachers
+        self.shape, self.classes = shape, classes
+        self._measure = measure or (lambda architecture: sizes(architecture, shape, classes))
+        self.tree = spec.student.tree()
+        self.ladder = spec.assistants.ladder
+        self.domains = domains_of(spec)
+        self.closed: set[int] = set()
+        """Rungs of the ladder that may not be proposed any more."""
+
+    def sizes(self, architecture: Value) -> Sizes:
+        return self._measure(architecture)
+
+    def within_limits(self, architecture: Value) -> bool:
+        limits, found = self.spec.search.limits, self.sizes(architecture)
+        return all(
+            limit is None or getattr(found, name) <= limit
+            for name, limit in (("params", limits.params), ("macs", limits.macs), ("bytes", limits.bytes))
+        )
+
+    def feasible(self, params: Params) -> bool:
+        """Whether the student is within the limits and its chain long enough and open. Nothing is trained to know this."""
+        if not self.within_limits(self.architecture(params)):
+            return False
+        rungs = self.rungs(params)
+        return not self.closed & set(rungs) and len(rungs) >= self.spec.assistants.at_least and self._can_begin(params)
+
+    def ends(self, part: str) -> list[Any]:
+        """The student's architectures, objectives, recipes or inits at every end of every domain, each once."""
+        tree = self.tree[part]
+        found = [PARTS[part].validate_python(fill(tree, params)) for params in probes(tree)]
+        return [one for index, one in enumerate(found) if one not in found[:index]]
+
+    def _can_begin(self, params: Params) -> bool:
+        """Whether there are weights to begin with, where they are to come from a teacher."""
+        if fill(self.tree["init"], params, "init") == "random":
+            return True
+        try:
+            self.decode(params)
+        except UsageError:
+            return False
+        return True
+
+    def architecture(self, params: Params) -> Any:
+        return ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
+
+    def rungs(self, params: Params) -> list[int]:
+        """Positions in the ladder of a student's assistants, the largest first."""
+        count = params.get(COUNT, 0)
+        least = self.sizes(self.architecture(params)).params
+        chosen = {params[f"assistants.{position}"] for position in range(1, count + 1)}
+        larger = [rung for rung in chosen if self.sizes(self.ladder[rung]).params > least]
+        return sorted(larger, key=lambda rung: (-self.sizes(self.ladder[rung]).params, rung))
+
+    def decode(self, params: Params) -> Stage:
+        """The student's stage, its chain of assistants included."""
+        objective: Objective = OBJECTIVE.validate_python(fill(self.tree["objective"], params, "objective")).resolved()
+        recipe: Recipe = RECIPE.validate_python(fill(self.tree["recipe"], params, "recipe"))
+        if (recipe.outputs_top or 0) >= self.classes:  # all of them
+            recipe = recipe.model_copy(update={"outputs_top": None})
+        rungs = self.rungs(params) if objective.needs_teachers() else []
+        above = self.chain(rungs, fill(self.spec.assistants.guidance, params, GUIDANCE))
+        teachers = above if objective.needs_teachers() else ()
+        return self._stage(self.architecture(params), objective, recipe, teachers, fill(self.tree["init"], params, "init"))
+
+    def chain(self, rungs: list[int], guidance: str = "serial") -> tuple[Network, ...]:
+        """The teachers of a student below a chain of assistants through these rungs.
+
+        serial: the assistant above it. dense: all larger networks of the chain (Son et al., "Densely Guided Knowledge
+        Distillation using Multiple Teacher Assistants", ICCV 2021); the assistants are taught so too.
+        """
+        assistants, teachers = self.spec.assistants, self.teachers
+        for rung in rungs:
+            assert assistants.objective is not None and assistants.recipe is not None
+            objective = assistants.objective.resolved()
+            assistant = self._stage(self.ladder[rung], objective, assistants.recipe, teachers, assistants.init)
+            teachers = (*teachers, assistant) if guidance == "dense" else (assistant,)
+        return teachers
+
+    def _stage(
+        self, architecture: Any, objective: Objective, recipe: Recipe, teachers: tuple[Network, ...], init: str
+    ) -> Stage:
+        return spared(
+            Stage(
+                task=self.task,
+                architecture=architecture,
+                objective=objective,
+                recipe=recipe,
+                seed=self.spec.seed,
+                teachers=teachers,
+                init=self.source(architecture, teachers) if init == "from_teacher" else None,
+            )
+        )
+
+    def source(self, architecture: Any, teachers: tuple[Network, ...]) -> Network:
+        """Where a student's first weights come from: the lowest of its teachers that is large enough, else the first.
+
+        Raises UsageError when none is.
+        """
+        for network in reversed(teachers):
+            with contextlib.suppress(UsageError):
+                check_inherit(architecture, network.architecture, self.shape, self.classes)
+                return network
+        check_inherit(architecture, self.teachers[0].architecture, self.shape, self.classes)
+        return self.teachers[0]
+
+    def encode(self, stage: Stage) -> dict[str, Any] | None:
+        """Parameters that decode to `stage`, or None when this space could not have proposed it."""
+        plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
+        tree = self.tree | {"objective": _without_lacking(self.tree["objective"], plain["objective"])}
+        found = match(_without_rest(tree), plain)
+        own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}
+        rungs = [self._rung(network) for network in stage.ancestors() if network.key() not in own]
+        if found is None or None in rungs or len(rungs) > self.spec.assistants.at_most:
+            return None
+        places = {f"assistants.{position}": 0 for position in range(1, self.spec.assistants.at_most + 1)}
+        places |= {f"assistants.{position}": rung for position, rung in enumerate(rungs, 1)}
+        low = {path: domain.ends()[0] for path, domain in self.domains.items()}
+        params = low | found | places | ({COUNT: len(rungs)} if COUNT in self.domains else {})
+        guidances = self.domains[GUIDANCE].ends() if GUIDANCE in self.domains else (None,)
+        tried = [params | ({GUIDANCE: guidance} if guidance else {}) for guidance in guidances]
+        return next((one for one in tried if self.feasible(one) and self.decode(one).key() == stage.key()), None)
+
+    def _rung(self, network: Network) -> Any:
+        return self.ladder.index(network.architecture) if network.architecture in self.ladder else None
+
+    def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
+        """Distinct architectures of students, and whether these are all; a sample where there are more than `most`."""
+        found, everything = self.candidates(most)
+        return [self.architecture(params) for params in found], everything
+
+    def candidates(self, most: int = 2000) -> tuple[list[dict[str, Any]], bool]:
+        """The parameters of each of these architectures, and whether these are all."""
+        inner = domains(self.tree["architecture"], "architecture")
+        everything = math.prod(domain.count() for domain in inner.values()) <= most
+        draws = product(inner) if everything else _draws(inner, most // 10)
+        found: dict[str, dict[str, Any]] = {}
+        for params in draws:
+            found.setdefault(repr(self.architecture(params)), params)
+        return list(found.values()), everything
+
+    def assistant_stages(self) -> int:
+        """How many different assistants can be trained: one for each chain down to it, and each guidance of longer ones."""
+        ways = len(self.domains[GUIDANCE].ends()) if GUIDANCE in self.domains else 1
+        chains = [math.comb(len(self.ladder), length) for length in range(1, self.spec.assistants.at_most + 1)]
+        return sum(count * (ways if length > 1 else 1) for length, count in enumerate(chains, 1))
+
+
+def _without_lacking(tree: Any, objective: Mapping[str, Any]) -> Any:
+    """The tree less the terms that an objective lacks: their weight had come to 0, or others had left no rest."""
+    if not isinstance(tree, dict):
+        return tree
+    return {name: term for name, term in tree.items() if not isinstance(term, dict) or objective.get(name) is not None}
+
+
+def _without_rest(tree: Any) -> Any:
+    """The tree less the weights that are computed from others: `match` does not compare what is not there."""
+    if isinstance(tree, Choice):
+        return Choice(options=tuple(_without_rest(option) for option in tree.options))
+    if isinstance(tree, dict):
+        return {key: _without_rest(item) for key, item in tree.items() if item != "rest"}
+    return tree
+
+
+def _values(domain: Domain) -> list[Any]:
+    return list(range(domain.low, domain.high + 1)) if isinstance(domain, Int) else list(dict.fromkeys(domain.ends()))
+
+
+def product(inner: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    """Every assignment of finite domains."""
+    for values in itertools.product(*map(_values, inner.values())):
+        yield dict(zip(inner, values, strict=True))
+
+
+def _draws(inner: Mapping[str, Domain], count: int) -> Iterator[dict[str, Any]]:
+    """The corners first, then random assignments."""
+    rng = random.Random(0)
+    for end in (0, -1):
+        yield {path: domain.ends()[end] for path, domain in inner.items()}
+    for _ in range(count):
+        yield {path: draw(domain, rng) for path, domain in inner.items()}
+
+
+def draw(domain: Domain, rng: random.Random) -> Any:
+    """A random value of a domain."""
+    if isinstance(domain, Int):
+        return rng.randint(domain.low, domain.high)
+    ends = domain.ends()
+    if isinstance(domain, Choice):
+        return rng.choice(ends)
+    if isinstance(domain, Log):
+        return min(max(math.exp(rng.uniform(math.log(ends[0]), math.log(ends[1]))), ends[0]), ends[1])
+    return rng.uniform(*ends)
