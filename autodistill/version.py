@@ -1,3 +1,3 @@
-"""The version: a module of its own, because files and pages that are written name it."""
+"""The version. It has its own module because reports and exported files name it, and the package itself imports the API."""
 
 __version__ = "0.1.0"

@@ -240,7 +240,7 @@ def our_points(
     for row in table[(table.state == "complete") & (table.role != "teacher")].to_dict("records"):
         network = load_network(store, network_of(store, row["stage"]), CPU)
         found = {name: row[name] for name in ("accuracy", "params")} | {"assistant": row["role"] == "assistant"}
-        known = {"stage": row["stage"], "params_of": params_of.get(row["stage"]), "at": at.get(row["stage"], seconds)}
+        known = {"stage": row["stage"], "params_of": params_of.get(row["stage"]), "at": at[row["stage"]]}
         points.append(found | known | {"test": accuracy(network, test.x, test.y)})
     return seconds, points, {name: said[name] for name in ("trials", "spent")}
 
@@ -250,11 +250,12 @@ def ends(folder: Path, began: datetime) -> tuple[dict[str, float], dict[str, dic
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     (name,) = optuna.get_all_study_names(f"sqlite:///{folder}/study.db")
     found, params = dict[str, float](), dict[str, dict[str, Any]]()
-    trials = [one for one in optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/study.db").trials if one.values]
+    trials = optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/study.db").trials
     for trial in sorted(trials, key=lambda one: one.datetime_complete or began):
         facts = trial.user_attrs["facts"]
-        params[facts["stage"]] = trial.params
-        for key in [*facts["above"], facts["stage"]]:
+        if trial.values:
+            params[facts["stage"]] = trial.params
+        for key in [*facts["above"], *([facts["stage"]] if trial.values else [])]:  # a stopped student had its assistants
             found.setdefault(key, ((trial.datetime_complete or began) - began).total_seconds())
     return found, params
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy import optimize, stats
 
 from autodistill.answers import Wanted, lines, sentence, smallest
@@ -23,6 +24,7 @@ from autodistill.answers.smallest import in_order, knee, one_standard_error
 from autodistill.answers.towards import Until, towards
 from autodistill.api import search
 from autodistill.metrics.intervals import calibration_error, enough, exceeds, keeps, mean_interval
+from autodistill.reporting.progress import Progress
 from autodistill.spec import Spec, StudyError, UsageError, parse
 from autodistill.study import driver
 from autodistill.study.driver import Options
@@ -311,7 +313,7 @@ def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
     before = folder.read()
     monkeypatch.setattr(Until, "__call__", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(error if isinstance(error, type) else type(error)):
-        towards(folder, Wanted(accuracy=0.5, params=100), seconds=60, runner="serial")
+        towards(folder, Wanted(accuracy=0.5, params=100), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))
     after = folder.read()
     assert after.search.trials < 10
     assert after.search == before.search.model_copy(update={"trials": after.search.trials})
@@ -332,9 +334,11 @@ def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(driver, name, killed)
         patched.setattr(toward, "_put_back", lambda *_: None)
-        towards(folder, Wanted(accuracy=0.5, params=10**30), seconds=60, runner="serial")
+        towards(
+            folder, Wanted(accuracy=0.5, params=10**30), seconds=60, runner="serial", listener=Progress(Console(quiet=True))
+        )
     assert (folder.read().search.target is None) == (moment == "before")
-    study = towards(folder, Wanted(accuracy=0.9999), seconds=0.1, runner="serial")
+    study = towards(folder, Wanted(accuracy=0.9999), seconds=0.1, runner="serial", listener=Progress(Console(quiet=True)))
     assert study.spec.search.limits == before.search.limits, "the limits were of the question before"
     assert folder.read().search == before.search.model_copy(update={"trials": folder.read().search.trials})
     assert folder.read().search.trials < 20
@@ -344,7 +348,9 @@ def test_a_question_asks_for_no_more_than_a_spec_may_have(tiny: Callable[..., Sp
     folder = Folder(tmp_path / "out")
     search(tiny(search__trials=2), out=folder.path, runner="serial")
     search(tiny(search__trials=999_999), out=folder.path, runner="serial", options=Options(extend=True, until=lambda _: "over"))
-    study = towards(folder, Wanted(accuracy=0.9999, params=10**30), seconds=0.1, runner="serial")
+    study = towards(
+        folder, Wanted(accuracy=0.9999, params=10**30), seconds=0.1, runner="serial", listener=Progress(Console(quiet=True))
+    )
     assert study.spec.search.trials == 1_000_000 and study.spec.search.limits.params == 10**18
     assert parse(study.spec.document()).search == study.spec.search
 
@@ -355,4 +361,4 @@ def test_a_question_of_a_study_without_a_teacher_says_how_to_go_on(tiny: Callabl
         search(tiny(), out=folder.path, runner="serial", options=Options(until=lambda _: (_ for _ in ()).throw(Killed)))
     shutil.rmtree(folder.path / "store")
     with pytest.raises(UsageError, match="has no trained teacher yet; run: autodistill search"):
-        towards(folder, Wanted(accuracy=0.5), seconds=60, runner="serial")
+        towards(folder, Wanted(accuracy=0.5), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))

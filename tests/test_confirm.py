@@ -30,6 +30,7 @@ from autodistill.metrics import latency
 from autodistill.metrics.intervals import exceeds
 from autodistill.reporting.page import pdf
 from autodistill.reporting.page.study import read_study
+from autodistill.reporting.progress import Progress
 from autodistill.reporting.terminal import confirmed_table
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
 from autodistill.store import Store
@@ -414,13 +415,17 @@ def test_what_is_aimed_at_is_the_least_that_may_be_claimed(target: float, n: int
 
 def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
-    study = towards(Folder(tmp_path / "out"), Wanted(accuracy=0.35), seconds=1, runner="serial")
+    study = towards(
+        Folder(tmp_path / "out"), Wanted(accuracy=0.35), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
+    )
     assert study.spec.search.target == claimable(0.35, 0.95, 80)
 
 
 def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
-    study = towards(Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial")
+    study = towards(
+        Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
+    )
     assert study.ended == "the time given is over"
     assert study.finished()
 

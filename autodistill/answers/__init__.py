@@ -1,4 +1,4 @@
-"""What a person may claim, from what was confirmed."""
+"""Claims that hold, made from what was confirmed."""
 
 from .smallest import Wanted, smallest
 from .words import later, lines, percent, sentence

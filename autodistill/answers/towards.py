@@ -1,4 +1,4 @@
-"""A search goes on towards a target, until its time is over or the answer will not change."""
+"""Continues a search toward a target, until its time is over or the answer is unlikely to change."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def towards(
     wanted: Wanted,
     *,
     seconds: float,
+    listener: Listener,
     runner: Runner | Literal["ray", "serial"] = "ray",
-    listener: Listener | None = None,
 ) -> Study:
     """Goes on with a study for the smallest student of a target, for `seconds` at most, its finished trials kept.
 

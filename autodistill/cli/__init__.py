@@ -1,4 +1,4 @@
-"""The command line: what may be given, and how it ends."""
+"""The command line: arguments and exit codes."""
 
 from __future__ import annotations
 

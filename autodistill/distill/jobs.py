@@ -101,7 +101,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
                     for rung in rungs:
                         try:
                             yield rung
-                        except GeneratorExit:  # it is closed; what raises one elsewhere is one's own code
+                        except GeneratorExit:  # it is closed; elsewhere, the user's own code raised it
                             return
     except (StageFailed, StoreError):
         raise
@@ -117,7 +117,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         raise StageFailed(_first_line(error)) from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # one's own code may raise anything
+    except BaseException as error:  # the user's own code may raise anything
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             raise OutOfMemory(f"out of memory: {_reason(error)}; {_available()}", of="memory") from error
         raise StageFailed(_reason(error)) from error

@@ -85,7 +85,7 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
 def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None, safe: bool) -> Run:
     """A stage in training as its state has it, from its beginning where that does not fit."""
     if state is not None:
-        with contextlib.suppress(KeyError, RuntimeError, TypeError, ValueError):  # one's own module has changed since
+        with contextlib.suppress(KeyError, RuntimeError, TypeError, ValueError):  # your own module has changed since
             return Run(store, stage, data, device, state, safe=safe)
     return Run(store, stage, data, device, safe=safe)
 

@@ -1,4 +1,4 @@
-"""A network of a study as files that run without it, each compared with PyTorch before it counts as written."""
+"""Exports a network of a study as files that run without the study, each first compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[
 
 @contextlib.contextmanager
 def _left_out() -> Iterator[None]:
-    """Exporters, and modules of one's own under them, fail in all ways."""
+    """Exporters can fail in any way, and so can your own module under them."""
     try:
         yield
     except ImportError as error:

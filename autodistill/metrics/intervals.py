@@ -1,4 +1,4 @@
-"""How sure a count of correct answers makes us; thin over scipy.
+"""Confidence intervals and tests of counts of correct answers, as thin wrappers of scipy; the logit of accuracies.
 
 scipy.stats takes half a second to import, so it is imported where it is used.
 """
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 EDGE = 0.005
-"""How far from 0 and 1 accuracies are kept before the logit: the first and last half per cent are within the noise."""
+"""How far from 0 and 1 accuracies are kept before the logit: the first and last half percent are within the noise."""
 
 
 class Interval(NamedTuple):

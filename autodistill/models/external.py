@@ -1,4 +1,4 @@
-"""Modules that others wrote: timm's models, and modules of one's own.
+"""Models defined elsewhere: timm's, and your own modules.
 
 Shape suffixes: B batch, C channels, H height, W width, K classes.
 """

@@ -32,7 +32,7 @@ class Stack(nn.Sequential):
 def layers_of(body: nn.Module) -> list[str]:
     """The layers to match by relative depth, from input to output.
 
-    Those of the body's `feature_info` without the stem (timm's convention, which our families and a module of one's own
+    Those of the body's `feature_info` without the stem (timm's convention, which our families and your own module
     may follow too); of a body without one its direct children but the last, which is taken for the classifier.
     """
     info: Any = getattr(body, "feature_info", None)

@@ -1,4 +1,4 @@
-"""How large a network is, before any training, and how many answers it gives right.
+"""Sizes of a network, known before any training; and how many of its answers are correct.
 
 Shape suffixes: B batch, N samples, K classes. A sample's `shape` is channels first: (D,), (C, L) or (C, H, W).
 """

@@ -1,1 +1,1 @@
-"""Summarises a study, then draws it: for the terminal, as tables, pictures and a page."""
+"""Summarizes a study and draws it: in the terminal, as tables, as pictures, and as a page."""

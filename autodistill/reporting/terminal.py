@@ -205,7 +205,7 @@ def _target(found: Facts) -> str:
 
 
 def _own(own: Facts) -> str:
-    """Is one's own student beaten?"""
+    """Says whether your own student is dominated."""
     name = f"your {own['architecture']} ({own['params']:,} params, {own['accuracy']:.1%})"
     by = own["beaten_by"]
     if not by:

@@ -162,7 +162,7 @@ Trainable = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | T
 Architecture = Annotated[Trainable, Field(discriminator="family")]
 """What the tool can train."""
 AnyArchitecture = Annotated[Trainable | Imported, Field(discriminator="family")]
-"""What a teacher can be: a module of one's own too."""
+"""What a teacher can be, including your own module."""
 ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(Architecture)
 ANY_ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(AnyArchitecture)
 

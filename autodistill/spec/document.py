@@ -54,7 +54,7 @@ class Teacher(Value):
     """Trained from labels by `recipe`, or a network from outside, or one of these and then trained on by `recipe`.
 
     From outside: a `checkpoint` (.safetensors, .pth) with its architecture, or the folder of a stage of another study;
-    a `pretrained` timm model; one's own `import`. `ensemble` is several teachers at once: students learn from the mean
+    a `pretrained` timm model; your own `import`. `ensemble` is several teachers at once: students learn from the mean
     over them, and sizes are compared with the first.
     """
 

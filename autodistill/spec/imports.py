@@ -1,4 +1,4 @@
-"""A function of one's own by name, for teachers and for data."""
+"""Your own functions, imported by name, for teachers and for data."""
 
 from __future__ import annotations
 

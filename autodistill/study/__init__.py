@@ -1,1 +1,1 @@
-"""The search: what may be tried, what is tried next, in which order jobs run, and the record of it."""
+"""The search: its space, its sampler, the schedule of its jobs, and its record."""

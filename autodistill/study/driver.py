@@ -1,4 +1,4 @@
-"""A search from a spec to its report."""
+"""Runs a search: opens or continues its study, and tells a listener how it proceeds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Options:
 
 
 class Listener(Protocol):
-    """Is told how a search proceeds."""
+    """Hears how a search proceeds."""
 
     def began(self) -> None:
         """All checks have passed; the search begins or continues."""
@@ -57,23 +57,13 @@ class Listener(Protocol):
         ...
 
 
-class Silent:
-    """A listener that ignores everything."""
-
-    def began(self) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
-    def advanced(self, study: Study, folder: Folder, *, ended: bool) -> None: ...
-
-
 def search(
     spec: Spec,
     *,
+    listener: Listener,
     out: Path | str | None = None,
     runner: Runner | Literal["ray", "serial"] = "ray",
     options: Options | None = None,
-    listener: Listener | None = None,
 ) -> Study:
     """Searches the students of `spec` and keeps the study in the directory `out` (`reports/<study>` unless given).
 
@@ -82,7 +72,6 @@ def search(
     """
     options, runner = options or Options(), runner_of(runner)
     folder = Folder(out or Path("reports") / spec.study)
-    listener = listener or Silent()
     try:
         with folder:
             study = prepare(spec, folder, runner, options)

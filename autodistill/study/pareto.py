@@ -1,4 +1,4 @@
-"""Which rows nobody beats, and how much they enclose; always minimising.
+"""Rows that no other dominates, and the hypervolume that they enclose; always minimizing.
 
 `costs` is an (n, m) array: n candidates, m >= 1 objectives in any units, smaller is better, +inf allowed. A row
 dominates another if it is nowhere larger and somewhere smaller (Deb 2001, "Multi-Objective Optimization Using

@@ -1,4 +1,4 @@
-"""From an assignment of parameters to a Stage, and back; sizes of candidates, memoised."""
+"""From an assignment of parameters to a Stage, and back; sizes of candidates, memoized."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as Lines
+from rich.table import Table as RichTable
 
 from autodistill.spec import AutodistillError
 
@@ -61,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
     return one
 
 
-def compared(found: Facts) -> Lines:
+def compared(found: Facts) -> RichTable:
     """Medians over the seeds, quartiles in brackets."""
-    table = Lines(title=f"{found['table']}: medians of {found['seeds']} seeds (quartiles)", title_justify="left")
+    table = RichTable(title=f"{found['table']}: medians of {found['seeds']} seeds (quartiles)", title_justify="left")
     for name in ("strategy", "trials to the smallest", "seconds to it", "trials to 99 %", "seconds to 99 %", "hypervolume"):
         table.add_column(name, justify="left" if name == "strategy" else "right")
     for name, row in found["strategies"].items():

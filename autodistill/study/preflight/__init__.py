@@ -1,1 +1,1 @@
-"""What is known, and refused, before anything is trained."""
+"""Facts and checks that need no training."""

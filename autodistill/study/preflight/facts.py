@@ -100,7 +100,7 @@ def _range(allowed: list[Sizes], name: str) -> list[int]:
 def _check_ladder(space: Space) -> None:
     """An assistant stands between teacher and student: it must be smaller than the teacher."""
     teacher = max(space.sizes(teacher.architecture).params for teacher in space.teachers)
-    if not (space.spec.assistants.at_most and teacher):  # a module of one's own may hold its weights elsewhere
+    if not (space.spec.assistants.at_most and teacher):  # your own module may hold its weights elsewhere
         return
     for position, rung in enumerate(space.ladder):
         with located(f"assistants.ladder[{position}]"):

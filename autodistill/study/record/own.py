@@ -1,4 +1,4 @@
-"""One's own student beside what was searched: is it beaten?"""
+"""Whether your own student is dominated by what was found."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Stages:
 
 
 def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]:
-    """One row for each teacher, one's own student, each assistant, each trial, in this order; the frontier's marked.
+    """One row for each teacher, your own student, each assistant, each trial, in this order; the frontier's marked.
 
     Shares and compressions are against the first teacher; `chance` is the share of the majority class.
     """

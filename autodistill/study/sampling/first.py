@@ -252,7 +252,7 @@ def _feasible(space: Space, architectures: Sequence[Params]) -> list[Params]:
     return [params for one in architectures if space.feasible(params := completed(space, one))]
 
 
-# Around one's own student
+# Around your own student
 
 
 def _around(space: Space, own: Checkpoint) -> list[Params]:

@@ -1,4 +1,4 @@
-"""Who goes on at a rung: a pure decision, the same for every runner.
+"""Which students continue after a rung: a pure decision, the same for every runner.
 
 A trial is never compared with another by accuracy alone: candidates are ordered by nondominated rank of their costs (n, m),
 smaller is better, accuracy at the rung first and sizes after it. Within a rank those come first that spread most evenly.
