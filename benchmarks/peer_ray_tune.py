@@ -59,29 +59,38 @@ from autodistill.study.schedule.baselines import FRESH, with_seed
 from autodistill.study.space import Space
 
 ROOT, CPU, SHARE = Path(__file__).parent.parent, torch.device("cpu"), 0.9
-SPEC = ROOT / "search_spaces/digits.yaml"
-CASES: dict[str, list[str]] = {
-    "digits": ["task.split.validation=0.5", "task.split.test=0.2"],
-    "fashion": [
-        *("study=peer_fashion", "task.dataset=fashion_mnist", "task.samples=15000", "task.split.validation=0.8"),
-        *("search.trials=12", *(f"{part}.recipe.epochs=8" for part in ("teacher", "student", "assistants"))),
-    ],
-    "signals": [
-        *("study=peer_signals", "task.dataset={import: signals:signals}", "search.trials=16"),
-        *("task.split.validation=0.34", "task.split.test=0.33"),
-        *(f"{part}.recipe.epochs=8" for part in ("teacher", "student", "assistants")),
-    ],
+PARTS = ("teacher", "student", "assistants")
+CASES: dict[str, tuple[str, list[str]]] = {
+    "digits": ("digits", ["task.split.validation=0.5", "task.split.test=0.2"]),
+    "fashion": (
+        "fashion_mnist",
+        [
+            *("study=peer_fashion", "task.samples=15000", "task.split.validation=0.8"),
+            *(f"{part}.recipe={{epochs: 8, batch_size: 64, learning_rate: 3e-3}}" for part in PARTS),
+        ],
+    ),
+    "signals": (
+        "digits",
+        [
+            *("study=peer_signals", "task.dataset={import: signals:signals}", "search.trials=16"),
+            *("task.split.validation=0.34", "task.split.test=0.33", *(f"{part}.recipe.epochs=8" for part in PARTS)),
+        ],
+    ),
 }
-"""The third has been used for nothing but this comparison."""
+"""A search space and what differs from it. The third case has been used for nothing but this comparison."""
 SHARES = (0.95, 0.97)
 
 
+def file_of(case: str) -> Path:
+    return ROOT / "search_spaces" / f"{CASES[case][0]}.yaml"
+
+
 def settings_of(case: str, seed: int) -> list[str]:
-    return [*CASES[case], f"seed={seed}", f"search.seed={seed}", f"task.split.seed={seed}", "search.guard=false"]
+    return [*CASES[case][1], f"seed={seed}", f"search.seed={seed}", f"task.split.seed={seed}", "search.guard=false"]
 
 
 def spec_of(case: str, seed: int) -> Spec:
-    return load(SPEC, settings_of(case, seed))
+    return load(file_of(case), settings_of(case, seed))
 
 
 # The peer
@@ -100,11 +109,12 @@ def networks(splits: Splits) -> Any:
 
 
 def distil(
-    student: nn.Module, teacher: nn.Module, data: DataLoader[Any], weight: float, temperature: float, epochs: int
+    student: nn.Module, teacher: nn.Module, data: DataLoader[Any], weight: float, temperature: float, recipe: dict[str, Any]
 ) -> None:
-    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3, weight_decay=0.01)
+    rate, epochs = float(recipe["learning_rate"]), recipe["epochs"]
+    optimizer = torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=0.01)
     steps = epochs * len(data) + 1
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps, cycle_momentum=False)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps, cycle_momentum=False)
     student.train()
     teacher.eval()
     for _ in range(epochs):
@@ -132,22 +142,23 @@ def trainable(config: dict[str, Any], case: str, seed: int, teacher: str, folder
     torch.manual_seed(seed)
     spec = spec_of(case, seed)
     spec, splits = load_data(spec, cuda=False)
-    make, epochs = networks(splits), spec.student.recipe["epochs"]
+    make, recipe = networks(splits), spec.student.recipe
     train = TensorDataset(torch.from_numpy(np.array(splits.train.x)), torch.from_numpy(np.array(splits.train.y)))
-    data: DataLoader[Any] = DataLoader(train, batch_size=64, shuffle=True, drop_last=True)
+    data: DataLoader[Any] = DataLoader(train, batch_size=recipe["batch_size"], shuffle=True, drop_last=True)
     student, params = make(config["depth"], config["width"])
-    above, _ = make(2, 32)
+    larger = spec.teacher.architecture
+    above, _ = make(larger.depth, larger.width)
     above.load_state_dict(torch.load(teacher, weights_only=True))
     found = {}
     if config["count"]:
         rung = spec.assistants.ladder[config["rung"]]
-        assistant, larger = make(rung.depth, rung.width)
-        if larger > params:
-            distil(assistant, above, data, 0.9, 4.0, epochs)
+        assistant, size = make(rung.depth, rung.width)
+        if size > params:
+            distil(assistant, above, data, 0.9, 4.0, recipe)
             above = assistant
-            found = {"assistant": accuracy(assistant, splits.validation.x, splits.validation.y), "assistant_params": larger}
+            found = {"assistant": accuracy(assistant, splits.validation.x, splits.validation.y), "assistant_params": size}
             torch.save(assistant.state_dict(), f"{folder}/{tune.get_context().get_trial_id()}-assistant.pt")
-    distil(student, above, data, config["weight"], config["temperature"], epochs)
+    distil(student, above, data, config["weight"], config["temperature"], recipe)
     torch.save(student.state_dict(), f"{folder}/{tune.get_context().get_trial_id()}.pt")
     tune.report({"accuracy": accuracy(student, splits.validation.x, splits.validation.y), "params": params, **found})
 
@@ -160,13 +171,14 @@ def run_peer(case: str, seed: int, teacher: str, folder: str) -> None:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
     spec = spec_of(case, seed)
+    depths, widths = (spec.student.architecture[name] for name in ("depth", "width"))
     space = {
-        "depth": tune.randint(1, 4),
-        "width": tune.randint(1, 17),
+        "depth": tune.randint(depths.low, depths.high + 1),
+        "width": tune.randint(widths.low, widths.high + 1),
         "weight": tune.uniform(0, 1),
         "temperature": tune.loguniform(1, 16),
         "count": tune.randint(0, 2),
-        "rung": tune.randint(0, 3),
+        "rung": tune.randint(0, len(spec.assistants.ladder)),
     }
     search = OptunaSearch(metric=["accuracy", "params"], mode=["max", "min"], seed=seed)
     function = tune.with_parameters(trainable, case=case, seed=seed, teacher=teacher, folder=folder)
@@ -232,7 +244,18 @@ def our_points(
 ) -> tuple[float, list[dict[str, Any]], dict[str, Any]]:
     """Points with the seconds after the start at which each was known; those of an assistant, its trial's."""
     words = [word for one in [*settings_of(case, seed), *more] for word in ("--set", one)]
-    own = [sys.executable, "-m", "autodistill", "search", str(SPEC), *words, "--store", str(store.root), "--out", str(folder)]
+    own = [
+        sys.executable,
+        "-m",
+        "autodistill",
+        "search",
+        str(file_of(case)),
+        *words,
+        "--store",
+        str(store.root),
+        "--out",
+        str(folder),
+    ]
     began = datetime.now()
     seconds, text = timed([*own, "--json"], root)
     said, test, points = json.loads(text), splits.test.unseal(), list[dict[str, Any]]()
