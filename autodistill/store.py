@@ -1,13 +1,13 @@
 """Content-addressed folders, made once.
 
     <root>/<kind>/<key>/<attempt>/...      the files of one attempt
-    <root>/<kind>/<key>/record.json        written last: which attempt won, the sha256 of each file, and what was measured
+    <root>/<kind>/<key>/manifest.json        written last: which attempt won, the sha256 of each file, and what was measured
 
     <root>/partial/<key>                   what a stage in training goes on from
 
-A folder counts only when its record is there, so anything may be killed at any time. No folder is renamed. Of two that
-race for one key the first record stands and the other attempt is removed (on a file system without hard links it may be
-the second record that stands; both describe a complete attempt). Kinds are `stages` (whose record is called stage.json),
+A folder counts only when its manifest is there, so anything may be killed at any time. No folder is renamed. Of two that
+race for one key the first manifest stands and the other attempt is removed (on a file system without hard links it may be
+the second manifest that stands; both describe a complete attempt). Kinds are `stages` (whose manifest is called stage.json),
 `outputs` and `data`. A partial is only a saving: what is damaged counts as not there. Keys are sha256 in
 hexadecimal: anything with another name, and anything that is not a folder, is not part of the store and is left alone.
 """
@@ -30,7 +30,7 @@ from .spec import StoreError, UsageError, digest, is_full
 
 Kind = Literal["stages", "outputs", "data"]
 DIGEST = hashlib.sha256().digest_size
-RECORDS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
+MANIFESTS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
 PARTIAL = "partial"
 KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -43,7 +43,7 @@ class Store:
     def open(self) -> Self:
         """Creates the folders of all kinds. Raises UsageError if that fails."""
         try:
-            for name in (*RECORDS, PARTIAL):
+            for name in (*MANIFESTS, PARTIAL):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if is_full(error):
@@ -56,38 +56,40 @@ class Store:
         return self.root / kind / key
 
     def has(self, kind: Kind, key: str) -> bool:
-        return os.path.exists(self.folder(kind, key) / RECORDS[kind])
+        return os.path.exists(self.folder(kind, key) / MANIFESTS[kind])
 
     def keys(self, kind: Kind) -> list[str]:
         return sorted(folder.name for folder in self._folders(kind) if self.has(kind, folder.name))
 
     def _folders(self, kind: Kind) -> list[Path]:
-        """Those of keys, whether their record is there or not."""
+        """Those of keys, whether their manifest is there or not."""
         return [path for path in (self.root / kind).glob("*") if KEY.fullmatch(path.name) and path.is_dir()]
 
-    def record(self, kind: Kind, key: str) -> dict[str, Any]:
+    def manifest(self, kind: Kind, key: str) -> dict[str, Any]:
         """What was written when the folder was complete. Raises StoreError when it is not there or damaged."""
-        path = self.folder(kind, key) / RECORDS[kind]
+        path = self.folder(kind, key) / MANIFESTS[kind]
         try:
-            record: dict[str, Any] = json.loads(path.read_bytes())
-            checksum = record.pop("checksum")
+            manifest: dict[str, Any] = json.loads(path.read_bytes())
+            checksum = manifest.pop("checksum")
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"
             raise StoreError(f"{path} cannot be read ({why}); {self._way_out(kind, key)}") from None
-        if checksum != digest(record):
+        if checksum != digest(manifest):
             raise StoreError(f"{path} is damaged (its checksum differs); {self._way_out(kind, key)}")
-        if record["key"] != key:
-            raise StoreError(f"{path} has the key {record['key']!r}, so it is in the wrong folder; {self._way_out(kind, key)}")
-        return record
+        if manifest["key"] != key:
+            raise StoreError(
+                f"{path} has the key {manifest['key']!r}, so it is in the wrong folder; {self._way_out(kind, key)}"
+            )
+        return manifest
 
     def file(self, kind: Kind, key: str, name: str) -> Path:
         """The path of one file, its sha256 checked once a process. Raises StoreError when it is damaged or gone."""
-        record = self.record(kind, key)
-        path = self.folder(kind, key) / str(record["attempt"]) / name
+        manifest = self.manifest(kind, key)
+        path = self.folder(kind, key) / str(manifest["attempt"]) / name
         try:
             status = path.stat()
             seen = (str(path), status.st_size, status.st_mtime_ns)
-            if seen not in self._verified and sha256(path) != record["files"][name]:
+            if seen not in self._verified and sha256(path) != manifest["files"][name]:
                 raise StoreError(f"{path} is damaged (its sha256 differs); {self._way_out(kind, key)}")
         except (OSError, KeyError) as error:
             raise StoreError(f"{path} cannot be read ({error!r}); {self._way_out(kind, key)}") from None
@@ -96,35 +98,35 @@ class Store:
 
     def verify(self, kind: Kind, key: str) -> None:
         """Raises StoreError unless every file of the folder is as it was written."""
-        for name in self.record(kind, key)["files"]:
+        for name in self.manifest(kind, key)["files"]:
             self.file(kind, key, name)
 
     def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-        """The record of a folder, made by `fill(attempt folder) -> facts` unless it is there already."""
+        """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it is there already."""
         if not self.has(kind, key):
             with contextlib.suppress(_Late), self._attempt(kind, key) as attempt:
                 facts = fill(attempt)
                 files = {path.name: sha256(path) for path in sorted(attempt.iterdir())}
-                record = {"key": key, "attempt": attempt.name, "files": files, **facts}
-                _create(self.folder(kind, key) / RECORDS[kind], record | {"checksum": digest(record)})
-        return self.record(kind, key)
+                manifest = {"key": key, "attempt": attempt.name, "files": files, **facts}
+                _create(self.folder(kind, key) / MANIFESTS[kind], manifest | {"checksum": digest(manifest)})
+        return self.manifest(kind, key)
 
     def take(self, other: Store, kind: Kind, key: str) -> None:
         """Makes a folder from that of another store, unless it is there already. Raises StoreError for a damaged file."""
 
         def fill(attempt: Path) -> dict[str, Any]:
-            record = other.record(kind, key)
-            for name in record["files"]:
+            manifest = other.manifest(kind, key)
+            for name in manifest["files"]:
                 shutil.copyfile(other.file(kind, key, name), attempt / name)
-            return {name: value for name, value in record.items() if name not in ("key", "attempt", "files")}
+            return {name: value for name, value in manifest.items() if name not in ("key", "attempt", "files")}
 
         self.make(kind, key, fill)
 
     @contextlib.contextmanager
     def _attempt(self, kind: Kind, key: str) -> Iterator[Path]:
-        """A folder to fill. On an error, it is removed unless the stored record refers to it.
+        """A folder to fill. On an error, it is removed unless the stored manifest refers to it.
 
-        The record may be stored although writing it raised: after Ctrl-C, or if a network file system lost the reply and
+        The manifest may be stored although writing it raised: after Ctrl-C, or if a network file system lost the reply and
         reported on the retry that the name was taken.
         """
         attempt = self.folder(kind, key) / uuid.uuid4().hex
@@ -133,7 +135,7 @@ class Store:
                 attempt.mkdir(parents=True)
                 yield attempt
         except BaseException:
-            if not _is_of(self.folder(kind, key) / RECORDS[kind], attempt.name):
+            if not _is_of(self.folder(kind, key) / MANIFESTS[kind], attempt.name):
                 shutil.rmtree(attempt, ignore_errors=True)
             raise
 
@@ -149,7 +151,7 @@ class Store:
             if is_full(error) or not self._is_within(error.filename):
                 raise
             where = f"the store {self.root} cannot be written to: {error.filename}: {error.strerror}"
-            raise StoreError(f"{where}; fix that, then give the same command again") from error
+            raise StoreError(f"{where}; fix that, then run the same command again") from error
 
     def _is_within(self, name: Any) -> bool:
         """Whether the file name of an OSError is inside the store, or a parent of its root."""
@@ -195,9 +197,9 @@ class Store:
             if path.name.startswith(".") or self.has("stages", path.name):
                 with contextlib.suppress(OSError):
                     path.unlink()
-        for kind in RECORDS:
+        for kind in MANIFESTS:
             for folder in self._folders(kind):
-                kept = self.record(kind, folder.name)["attempt"] if self.has(kind, folder.name) else None
+                kept = self.manifest(kind, folder.name)["attempt"] if self.has(kind, folder.name) else None
                 for path in folder.iterdir():
                     if path.is_dir() and path.name != kept:
                         shutil.rmtree(path, ignore_errors=True)
@@ -207,7 +209,7 @@ class Store:
 
 
 class _Late(Exception):
-    """A record is already stored, most likely by another process."""
+    """A manifest is already stored, most likely by another process."""
 
 
 def sha256(path: Path) -> str:
@@ -215,12 +217,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _create(path: Path, record: dict[str, Any]) -> None:
-    """Writes `record` to `path` whole or not at all. Raises _Late if the name is taken."""
+def _create(path: Path, manifest: dict[str, Any]) -> None:
+    """Writes `manifest` to `path` whole or not at all. Raises _Late if the name is taken."""
     draft = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:
-            json.dump(record, file, indent=1, sort_keys=True, allow_nan=False)
+            json.dump(manifest, file, indent=1, sort_keys=True, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
         _link(draft, path)
@@ -231,7 +233,7 @@ def _create(path: Path, record: dict[str, Any]) -> None:
 
 
 def _is_of(path: Path, attempt: str) -> bool:
-    """Whether a record is stored and refers to this attempt."""
+    """Whether a manifest is stored and refers to this attempt."""
     try:
         return bool(json.loads(path.read_bytes())["attempt"] == attempt)
     except (OSError, ValueError, KeyError, TypeError):
@@ -246,5 +248,5 @@ def _link(draft: Path, path: Path) -> None:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
         if path.exists():  # without hard links, of two at the same moment the later one stands
-            raise FileExistsError(errno.EEXIST, "there is a record", str(path)) from None
+            raise FileExistsError(errno.EEXIST, "there is a manifest", str(path)) from None
         os.replace(draft, path)

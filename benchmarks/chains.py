@@ -28,15 +28,15 @@ from autodistill.answers.chains.compare import DIRECT, Candidate, ranked, verdic
 from autodistill.answers.chains.planner import Ladder, Planner
 from autodistill.data import read, split
 from autodistill.distill import save_data
-from autodistill.spec import MLP, CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
+from autodistill.spec import MLP, CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 from autodistill.study.schedule.baselines import with_seed
 
 HERE = Path(__file__).parent
 SEEDS = tuple(range(6))
 COLUMNS = ("dataset", "chain", "seed", "params", "accuracy", "seconds")
-LABELS = Objective(ce=CrossEntropy())
-KD = Objective(ce=CrossEntropy(weight=0.5), kd=SoftTargets(weight=0.5, temperature=2.0))
+LABELS = LossSpec(ce=CrossEntropy())
+KD = LossSpec(ce=CrossEntropy(weight=0.5), kd=SoftTargets(weight=0.5, temperature=2.0))
 SHARE = 0.3
 
 
@@ -90,9 +90,9 @@ def stage_of(case: Case, path: Sequence[int], task: Task, seed: int) -> Stage:
     """The last network of a chain; the teacher's seed is always 0."""
     above: tuple[Stage, ...] = ()
     for width in path:
-        objective = KD if above else LABELS
+        loss = KD if above else LABELS
         architecture = case.architecture(width)
-        stage = Stage(task=task, architecture=architecture, objective=objective, recipe=case.recipe, seed=0, teachers=above)
+        stage = Stage(task=task, architecture=architecture, loss=loss, recipe=case.recipe, seed=0, teachers=above)
         above = (stage,)
     teacher = stage.ancestors()[0] if stage.ancestors() else stage
     return with_seed(stage, seed, {teacher.key()})  # type: ignore[no-any-return]
@@ -109,7 +109,7 @@ def make(name: str, store: Store, workers: int, seeds: Sequence[int]) -> None:
     with (HERE / f"chains_{name}.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        measured = {stage.key(): store.record("stages", stage.key())["measurement"] for _, _, stage in found}
+        measured = {stage.key(): store.manifest("stages", stage.key())["measurement"] for _, _, stage in found}
         for path, seed, stage in found:
             own = measured[stage.key()]
             like = [measured[other.key()]["seconds"] for _, _, other in found if other.architecture == stage.architecture]

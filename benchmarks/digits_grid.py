@@ -34,12 +34,12 @@ from autodistill.distill import open_data, save_data
 from autodistill.distill.artifacts import measurement
 from autodistill.distill.loop import Run
 from autodistill.distill.seeds import seeded
-from autodistill.spec import CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
+from autodistill.spec import CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 
 HERE, CPU, EPOCHS = Path(__file__).parent, torch.device("cpu"), 15
 DEPTHS, WIDTHS, WEIGHTS, SEEDS = (1, 2, 3), (1, 2, 3, 4, 6, 8, 11, 16), (0.0, 0.5, 0.9), (0, 1, 2)
-LABELS = Objective(ce=CrossEntropy())
+LABELS = LossSpec(ce=CrossEntropy())
 
 
 class Training(NamedTuple):
@@ -64,13 +64,13 @@ def trainings() -> list[Training]:
 def stage_of(one: Training, task: Task) -> Stage:
     recipe = Recipe(epochs=one.epochs, batch_size=64, learning_rate=3e-3, precision="float32")
     full = recipe.model_copy(update={"epochs": EPOCHS})
-    teacher = Stage(task=task, architecture=ResNet(depth=2, width=32), objective=LABELS, recipe=full, seed=0)
-    objective, teachers = LABELS, ()
+    teacher = Stage(task=task, architecture=ResNet(depth=2, width=32), loss=LABELS, recipe=full, seed=0)
+    loss, teachers = LABELS, ()
     if one.weight:
         rest = CrossEntropy(weight=round(1 - one.weight, 6))
-        objective, teachers = Objective(ce=rest, kd=SoftTargets(weight=one.weight, temperature=2)), (teacher,)
+        loss, teachers = LossSpec(ce=rest, kd=SoftTargets(weight=one.weight, temperature=2)), (teacher,)
     architecture = ResNet(depth=one.depth, width=one.width)
-    return Stage(task=task, architecture=architecture, objective=objective, recipe=recipe, seed=one.seed, teachers=teachers)
+    return Stage(task=task, architecture=architecture, loss=loss, recipe=recipe, seed=one.seed, teachers=teachers)
 
 
 def measured(one: Training, stage: Stage, store: Store) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python benchmarks/ditch.py --store SCRATCH [--seeds 3] [--workers 2]
 
-Fashion-MNIST, 6,000 images; each line is a student with its recipe, each column an objective: the paired difference to
+Fashion-MNIST, 6,000 images; each line is a student with its recipe, each column a loss: the paired difference to
 the same student trained from labels, in points. Prints a Markdown table.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from paired import accuracies, difference, fashion, options, train_all
 
-from autodistill.spec import ConvNet, Objective, Recipe, ResNet, Stage
+from autodistill.spec import ConvNet, LossSpec, Recipe, ResNet, Stage
 from autodistill.store import Store
 
 SHORT = Recipe(epochs=8, batch_size=64, learning_rate=3e-3, precision="float32")
@@ -42,9 +42,9 @@ def main() -> None:
     store, seeds = Store(given.store), range(given.seeds)
     task = fashion(store, 6_000)
 
-    def stage(architecture: Any, recipe: Recipe, objective: dict[str, Any], seed: int, *teachers: Stage) -> Stage:
-        kept = Objective.model_validate(objective)
-        return Stage(task=task, architecture=architecture, objective=kept, recipe=recipe, seed=seed, teachers=teachers)
+    def stage(architecture: Any, recipe: Recipe, loss: dict[str, Any], seed: int, *teachers: Stage) -> Stage:
+        kept = LossSpec.model_validate(loss)
+        return Stage(task=task, architecture=architecture, loss=kept, recipe=recipe, seed=seed, teachers=teachers)
 
     teacher = stage(TEACHER, SHORT, LABELS, 0)
     labels = {
@@ -63,7 +63,7 @@ def main() -> None:
     print("|" + "---|" * (4 + len(OBJECTIVES)))
     for (student, recipe), stages in labels.items():
         found = accuracies(store, stages)
-        params = store.record("stages", stages[0].key())["measurement"]["params"]
+        params = store.manifest("stages", stages[0].key())["measurement"]["params"]
         cells = [difference(accuracies(store, taught[student, recipe, name]), found) for name in OBJECTIVES]
         print(f"| {student} | {params} | {recipe} | {sum(found) / len(found):.2f} | {' | '.join(cells)} |")
 

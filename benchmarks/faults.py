@@ -63,12 +63,12 @@ teacher:
   recipe: {{epochs: 20, batch_size: 64, learning_rate: 0.005}}
 student:
   architecture: {{family: mlp, depth: {{int: [1, 2]}}, width: {{int: [2, 24]}}}}
-  objective: {{ce: {{weight: rest}}, kd: {{weight: {{uniform: [0, 1]}}, temperature: {{log: [1, 16]}}}}}}
+  loss: {{ce: {{weight: rest}}, kd: {{weight: {{uniform: [0, 1]}}, temperature: {{log: [1, 16]}}}}}}
   recipe: {{epochs: {epochs}, batch_size: 64, learning_rate: 0.005}}
 assistants:
   at_most: 1
   ladder: [{{family: mlp, depth: 1, width: 32}}]
-  objective: {{ce: {{weight: 0.1}}, kd: {{weight: 0.9, temperature: 4}}}}
+  loss: {{ce: {{weight: 0.1}}, kd: {{weight: 0.9, temperature: 4}}}}
   recipe: {{epochs: {epochs}, batch_size: 64, learning_rate: 0.005}}
 search: {{trials: {trials}, seed: 0}}
 resources: {{gpus: 0}}
@@ -144,8 +144,8 @@ class Scratch:
         self.root.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(0)
         y = np.arange(1200) % 8
-        centres = rng.normal(size=(8, 20))
-        np.savez(root / "data.npz", x=(centres[y] + rng.normal(size=(1200, 20))).astype(np.float32), y=y)
+        centers = rng.normal(size=(8, 20))
+        np.savez(root / "data.npz", x=(centers[y] + rng.normal(size=(1200, 20))).astype(np.float32), y=y)
         self.spec = root / "spec.yaml"
         self.spec.write_text(SPEC.format(data=root / "data.npz", trials=TRIALS, epochs=epochs))
         self._whole: dict[str, tuple[Path, float]] = {}
@@ -322,7 +322,7 @@ def differences(out: Path, whole: Path, before: dict[str, str], *, same_frontier
 
 def frontier(out: Path) -> list[Any]:
     members = json.loads((out / "frontier.json").read_bytes())["frontier"]
-    return [[row[name] for name in ("stage", "role", "params", "accuracy", "from_labels")] for row in members]
+    return [[row[name] for name in ("stage", "role", "params", "accuracy", "label_only")] for row in members]
 
 
 def reasons(out: Path) -> str:

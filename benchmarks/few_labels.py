@@ -3,7 +3,7 @@
     python benchmarks/few_labels.py --store SCRATCH [--seeds 5] [--workers 2]
 
 12,000 Fashion-MNIST images, of which a share keeps its labels. Arms: from these labels; kd on all images, the others
-without labels, by a teacher that learnt from all labels, and by one that learnt from this share alone. Every training has as
+without labels, by a teacher that learned from all labels, and by one that learned from this share alone. Every training has as
 many steps. Prints a Markdown table. What is stored in SCRATCH is not trained again.
 """
 
@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from autodistill.distill import adopt
 from autodistill.distill.weights import Weights
-from autodistill.spec import Checkpoint, ConvNet, Objective, Recipe, ResNet, Stage, Task
+from autodistill.spec import Checkpoint, ConvNet, LossSpec, Recipe, ResNet, Stage, Task
 from autodistill.store import Store
 
 RECIPE = Recipe(epochs=10, batch_size=64, learning_rate=3e-3, precision="float32")
@@ -38,10 +38,10 @@ def main() -> None:
     arms: dict[tuple[float, str], list[Stage]] = {}
     teachers: dict[float, Stage] = {}
     for share in SHARES:
-        task = whole if share == 1 else fashion(store, 12_000, labelled=share)
+        task = whole if share == 1 else fashion(store, 12_000, labeled=share)
         strong = teacher if share == 1 else adopt(store, task, TEACHER, weights, torch.device("cpu"))
         teachers[share] = stage(task, TEACHER, LABELS, 0)
-        arms[share, "from labels"] = [stage(task, STUDENT, LABELS, seed) for seed in seeds]
+        arms[share, "label-only"] = [stage(task, STUDENT, LABELS, seed) for seed in seeds]
         arms[share, "kd, teacher of all labels"] = [stage(task, STUDENT, KD, seed, strong) for seed in seeds]
         if share < 1:
             arms[share, "kd, teacher of these labels"] = [stage(task, STUDENT, KD, seed, teachers[share]) for seed in seeds]
@@ -49,7 +49,7 @@ def main() -> None:
     print("| share of labels | | n | accuracy | deviation | difference to from labels (95 %) |\n|---|---|---|---|---|---|")
     for (share, name), stages in arms.items():
         found = accuracies(store, stages)
-        gain = difference(found, accuracies(store, arms[share, "from labels"])) if name != "from labels" else ""
+        gain = difference(found, accuracies(store, arms[share, "label-only"])) if name != "label-only" else ""
         print(
             f"| {share:.0%} | {name} | {len(found)} | {statistics.mean(found):.2f} | {statistics.stdev(found):.2f} | {gain} |"
         )
@@ -57,9 +57,9 @@ def main() -> None:
         print(f"teacher of {share:.0%} of the labels: {accuracies(store, [one])[0]:.2f} %")
 
 
-def stage(task: Task, architecture: Any, objective: dict[str, Any], seed: int, *teachers: Stage | Checkpoint) -> Stage:
-    kept = Objective.model_validate(objective)
-    return Stage(task=task, architecture=architecture, objective=kept, recipe=RECIPE, seed=seed, teachers=teachers)
+def stage(task: Task, architecture: Any, loss: dict[str, Any], seed: int, *teachers: Stage | Checkpoint) -> Stage:
+    kept = LossSpec.model_validate(loss)
+    return Stage(task=task, architecture=architecture, loss=kept, recipe=RECIPE, seed=seed, teachers=teachers)
 
 
 if __name__ == "__main__":

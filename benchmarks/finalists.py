@@ -20,7 +20,7 @@ from replay import Asked, Table
 
 from autodistill.answers.confirm.candidates import LIKELY
 from autodistill.study import pareto
-from autodistill.study.sampling.sizewise import informed
+from autodistill.study.sampling.ehvi_sampler import informed
 from autodistill.study.schedule.scheduler import Study
 
 SHARES = (0.9, 0.95, 0.97, 0.99)
@@ -48,9 +48,9 @@ def main() -> None:
     table = Table.read(given.table)
     true = {place: float(np.mean([one.accuracies[-1] for one in each])) for place, each in table.students.items()}
     teacher = max(true.values())
-    asked = Asked(strategies=("gain",), trials=given.trials, chance=given.chance)
+    asked = Asked(strategies=("ehvi",), trials=given.trials, chance=given.chance)
     changed, added, sizes = dict.fromkeys(SHARES, 0), list[int](), list[int]()
-    for study in searched(table, "gain", given.seeds, asked):
+    for study in searched(table, "ehvi", given.seeds, asked):
         members, more = finalists(study)
         sizes.append(len(members))
         added.append(len(more))

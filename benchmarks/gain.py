@@ -1,4 +1,4 @@
-"""What distillation gains at equal size: members of a study's frontier against their twins from labels, paired seeds.
+"""What distillation gains at equal size: members of a study's frontier against their label-only baselines, paired seeds.
 
     python benchmarks/gain.py REPORTS/STUDY [--members 3] [--seeds 5] [--workers 2]
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from paired import accuracies, difference, train_all
 
-from autodistill.spec import Stage, describe, twin
+from autodistill.spec import Stage, describe, label_only
 from autodistill.study.record.folder import Folder
 from autodistill.study.record.opened import opened
 from autodistill.study.record.rows import Stages, frontier
@@ -38,10 +38,10 @@ def compare(folder: Folder, given: argparse.Namespace) -> None:
     taught = [one for one in networks if isinstance(one, Stage) and one.teachers]
     chosen = taught[:: max(1, len(taught) // given.members)][: given.members]
     arms = [[one.model_copy(update={"seed": seed}) for seed in range(1, given.seeds + 1)] for one in chosen]
-    twins = [[twin(one) for one in arm] for arm in arms]
-    train_all(store, [one for arm in (*arms, *twins) for one in arm], given.workers)
+    baselines = [[label_only(one) for one in arm] for arm in arms]
+    train_all(store, [one for arm in (*arms, *baselines) for one in arm], given.workers)
     print("| student | params | n | from labels | distilled | gain (95 %) |\n|---|---|---|---|---|---|")
-    for arm, others in zip(arms, twins, strict=True):
+    for arm, others in zip(arms, baselines, strict=True):
         found, labels = accuracies(store, arm), accuracies(store, others)
         params = stages.measured(arm[0].key())["params"]
         means = f"{statistics.mean(labels):.2f} | {statistics.mean(found):.2f}"

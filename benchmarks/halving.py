@@ -2,7 +2,7 @@
 
     python benchmarks/halving.py [--seeds 30]
 
-Replays of `gain` on digits_students.csv (72 students, three trainings each), 60 trials, one simulated worker: seconds and
+Replays of `ehvi` on digits_students.csv (72 students, three trainings each), 60 trials, one simulated worker: seconds and
 trials until 99 % of the best hypervolume, without halving and for each `first` and `share`; rungs double. Medians and quartiles
 over the seeds. Needs no training.
 """
@@ -25,7 +25,7 @@ def main() -> None:
     print("| first | share | seconds to 99 % | trials to 99 % | hypervolume at the end |\n|---|---|---|---|---|")
     settings: list[dict[str, float] | None] = [None, *({"first": first, "share": share} for first in FIRST for share in SHARE)]
     for halving in settings:
-        name = "gain" if halving is None else "gain+halving"
+        name = "ehvi" if halving is None else "ehvi+halving"
         asked = Asked(strategies=[name], seeds=seeds, trials=60, chance=0.1, halving=halving or {})
         row = bench(table, asked)["strategies"][name]
         place = "none | " if halving is None else f"{halving['first']} | {halving['share']}"

@@ -21,10 +21,10 @@ from paired import fashion
 from torch import Tensor
 
 from autodistill.distill import load_network, make_outputs, open_data, train
-from autodistill.distill.loop import Run, initialised
+from autodistill.distill.loop import Run, initialized
 from autodistill.distill.outputs import open_outputs
 from autodistill.models.sizes import sizes
-from autodistill.spec import CrossEntropy, Objective, Recipe, ResNet, SoftTargets, Stage
+from autodistill.spec import CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Stage
 from autodistill.store import Store
 
 CPU, TIMES = torch.device("cpu"), 5
@@ -44,13 +44,13 @@ def main() -> None:
 
 def compare(store: Store, architecture: ResNet, images: int) -> None:
     task = fashion(store, images)
-    labels, both = Objective(ce=CrossEntropy()), Objective(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9))
+    labels, both = LossSpec(ce=CrossEntropy()), LossSpec(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9))
     short = RECIPE.model_copy(update={"epochs": 1})
     larger = ResNet(depth=1, width=round(architecture.width * 2.5))
-    teacher = Stage(task=task, architecture=larger, objective=labels, recipe=short, seed=0)
+    teacher = Stage(task=task, architecture=larger, loss=labels, recipe=short, seed=0)
     train(store, teacher, CPU)
-    student = Stage(task=task, architecture=architecture, objective=both, recipe=RECIPE, seed=0, teachers=(teacher,))
-    asked = student.asked()
+    student = Stage(task=task, architecture=architecture, loss=both, recipe=RECIPE, seed=0, teachers=(teacher,))
+    asked = student.logits_cache()
     assert asked is not None
     make_outputs(store, teacher, asked, CPU)
     data, run = open_data(store, task.data), None
@@ -60,8 +60,8 @@ def compare(store: Store, architecture: ResNet, images: int) -> None:
     run = Run(store, student, data, CPU)
     loops: dict[str, Callable[[], Any]] = {
         "ours": run.epoch,
-        "plain, cached": plain(initialised(store, student, data), x_N, y_N, lambda x, rows: targets_NK[rows]),
-        "plain, live": plain(initialised(store, student, data), x_N, y_N, lambda x, rows: live({"x": x}).logits),
+        "plain, cached": plain(initialized(store, student, data), x_N, y_N, lambda x, rows: targets_NK[rows]),
+        "plain, live": plain(initialized(store, student, data), x_N, y_N, lambda x, rows: live({"x": x}).logits),
     }
     times: dict[str, list[float]] = {name: [] for name in loops}
     for turn in range(TIMES + 1):

@@ -65,7 +65,7 @@ def _perform(job: str, root: str) -> None:
 
 
 def accuracies(store: Store, stages: Sequence[Stage | Checkpoint]) -> list[float]:
-    return [100 * store.record("stages", stage.key())["measurement"]["accuracy"] for stage in stages]
+    return [100 * store.manifest("stages", stage.key())["measurement"]["accuracy"] for stage in stages]
 
 
 def seconds(store: Store, stage: Stage) -> float:
@@ -85,7 +85,7 @@ def difference(of: Sequence[float], against: Sequence[float]) -> str:
 
 
 def table(store: Store, arms: Mapping[str, Sequence[Stage]], against: str) -> str:
-    """A Markdown table: accuracy in per cent, deviation between seeds, paired difference, seconds a training."""
+    """A Markdown table: accuracy in percent, deviation between seeds, paired difference, seconds a training."""
     lines = [f"| | n | accuracy | deviation | difference to {against} (95 %) | seconds |", "|---|---|---|---|---|---|"]
     reference = accuracies(store, arms[against])
     for name, stages in arms.items():

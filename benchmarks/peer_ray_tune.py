@@ -6,16 +6,17 @@
 
 The peer is written as public tutorials are: TPE with two objectives, a DataLoader, the teacher run in each step, one trial
 a worker. Space, data, splits, epochs, trials and networks are those of the spec; both are given the same trained teacher, whose
-time is not counted; no twins are trained (search.guard: false). Each runs as a process of its own, one after the other;
-seconds are from its start to its end. Frontiers are chosen on validation and scored on the test split by this script: the
-hypervolume in the region of interest (from 90 % of the way between the majority class and the teacher's test accuracy on, below
-the teacher's log10 params), and that above the majority class. `seconds to the peer's value` is when the running frontier
-reaches the peer's final value in the region, and what the process takes after its last trial. `together` is the region's
-hypervolume of the frontier of all networks that any of these searches found: about as much as there is to find.
+time is not counted; no baselines are trained (search.label_baselines: false). Each runs as a process of its own, one after
+the other; seconds are from its start to its end. Frontiers are chosen on validation and scored on the test split by this
+script: the hypervolume in the region of interest (from 90 % of the way between the majority class and the teacher's test
+accuracy on, below the teacher's log10 params), and that above the majority class. `seconds to the peer's value` is when the
+running frontier reaches the peer's final value in the region, and what the process takes after its last trial. `together` is
+the region's hypervolume of the frontier of all networks that any of these searches found: about as much as there is to find.
 
 --old CHECKOUT adds the search of an older checkout of this repository, `--everywhere` one with search.region: all, `--longer`
 one with four times the trials, in case the peer's value is not reached in as many as the peer has. `--peer FILE` takes the
 peer's runs from an earlier result of this script, of the same machine, as far as it has them.
+If --out exists, its runs are kept, and only the seeds that it does not have are run.
 --retrain N trains the smallest students at 95 and 97 % of the teacher again, with N fresh seeds and autodistill's own loop for
 all, upwards from the smallest until one holds on the test split in the mean.
 """
@@ -86,7 +87,7 @@ def file_of(case: str) -> Path:
 
 
 def settings_of(case: str, seed: int) -> list[str]:
-    return [*CASES[case][1], f"seed={seed}", f"search.seed={seed}", f"task.split.seed={seed}", "search.guard=false"]
+    return [*CASES[case][1], f"seed={seed}", f"search.seed={seed}", f"task.split.seed={seed}", "search.label_baselines=false"]
 
 
 def spec_of(case: str, seed: int) -> Spec:
@@ -108,7 +109,7 @@ def networks(splits: Splits) -> Any:
     return make
 
 
-def distil(
+def distill(
     student: nn.Module, teacher: nn.Module, data: DataLoader[Any], weight: float, temperature: float, recipe: dict[str, Any]
 ) -> None:
     rate, epochs = float(recipe["learning_rate"]), recipe["epochs"]
@@ -151,14 +152,14 @@ def trainable(config: dict[str, Any], case: str, seed: int, teacher: str, folder
     above.load_state_dict(torch.load(teacher, weights_only=True))
     found = {}
     if config["count"]:
-        rung = spec.assistants.ladder[config["rung"]]
-        assistant, size = make(rung.depth, rung.width)
+        chosen = spec.assistants.ladder[config["index"]]
+        assistant, size = make(chosen.depth, chosen.width)
         if size > params:
-            distil(assistant, above, data, 0.9, 4.0, recipe)
+            distill(assistant, above, data, 0.9, 4.0, recipe)
             above = assistant
             found = {"assistant": accuracy(assistant, splits.validation.x, splits.validation.y), "assistant_params": size}
             torch.save(assistant.state_dict(), f"{folder}/{tune.get_context().get_trial_id()}-assistant.pt")
-    distil(student, above, data, config["weight"], config["temperature"], recipe)
+    distill(student, above, data, config["weight"], config["temperature"], recipe)
     torch.save(student.state_dict(), f"{folder}/{tune.get_context().get_trial_id()}.pt")
     tune.report({"accuracy": accuracy(student, splits.validation.x, splits.validation.y), "params": params, **found})
 
@@ -178,7 +179,7 @@ def run_peer(case: str, seed: int, teacher: str, folder: str) -> None:
         "weight": tune.uniform(0, 1),
         "temperature": tune.loguniform(1, 16),
         "count": tune.randint(0, 2),
-        "rung": tune.randint(0, len(spec.assistants.ladder)),
+        "index": tune.randint(0, len(spec.assistants.ladder)),
     }
     search = OptunaSearch(metric=["accuracy", "params"], mode=["max", "min"], seed=seed)
     function = tune.with_parameters(trainable, case=case, seed=seed, teacher=teacher, folder=folder)
@@ -194,9 +195,9 @@ def run_peer(case: str, seed: int, teacher: str, folder: str) -> None:
         points.append({**{key: metrics[key] for key in ("accuracy", "params")}, "file": f"{name}.pt", "assistant": False})
         points[-1] |= {"network": [config["depth"], config["width"]], "params_of": as_params(config)}
         if "assistant" in metrics:
-            rung = spec.assistants.ladder[config["rung"]]
+            chosen = spec.assistants.ladder[config["index"]]
             also = {"accuracy": metrics["assistant"], "params": metrics["assistant_params"], "file": f"{name}-assistant.pt"}
-            points.append(also | {"assistant": True, "network": [rung.depth, rung.width], "params_of": None})
+            points.append(also | {"assistant": True, "network": [chosen.depth, chosen.width], "params_of": None})
     Path(folder, "points.json").write_text(json.dumps(points))
     ray.shutdown()
 
@@ -206,10 +207,10 @@ def as_params(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "architecture.depth": config["depth"],
         "architecture.width": config["width"],
-        "objective.kd.weight": config["weight"],
-        "objective.kd.temperature": config["temperature"],
+        "loss.kd.weight": config["weight"],
+        "loss.kd.temperature": config["temperature"],
         "assistants.count": config["count"],
-        "assistants.1": config["rung"],
+        "assistants.1": config["index"],
     }
 
 
@@ -440,9 +441,9 @@ def main() -> None:
     if given.only_peer:
         return run_peer(given.case, int(given.only_peer[0]), *given.only_peer[1:])
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "torch": torch.__version__}
-    runs: list[dict[str, Any]] = []
+    runs = earlier(str(given.out)) if given.out.exists() else []
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(given.seeds):
+        for seed in range(len(runs), given.seeds):
             runs.append(one_seed(given.case, seed, Path(folder), given))
             given.out.write_text(json.dumps({"summary": summary(runs), "machine": machine, "runs": runs}, indent=1))
     print(json.dumps(summary(runs), indent=1))

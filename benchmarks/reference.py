@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 SHORT = ["teacher.recipe.epochs=4", "student.recipe.epochs=4"]
 CASES: dict[str, tuple[list[str], list[str]]] = {
     "digits": (["search.trials=8", *SHORT, "assistants.recipe.epochs=4"], ["--accuracy", "0.5"]),
-    "few_labels": (["search.trials=3", "task.samples=3000", "task.labelled=0.2", *SHORT], ["--accuracy", "0.3"]),
+    "few_labels": (["search.trials=3", "task.samples=3000", "task.labeled=0.2", *SHORT], ["--accuracy", "0.3"]),
     "vit": (["search.trials=2", "task.samples=2000", *SHORT], ["--accuracy", "0.3"]),
 }
 """Of each: settings of the search space of that name, and what `smallest` is asked."""

@@ -23,7 +23,7 @@ from replay.compare import Score
 from autodistill.study.schedule.scheduler import Study
 
 ROOT = Path(__file__).parent.parent
-STRATEGIES = ("gain", "gain+halving")
+STRATEGIES = ("ehvi", "ehvi+halving")
 LOOKS = (12, 24)
 
 

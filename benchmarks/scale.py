@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py --trials 20000 --workers 1000 --sampler random
 
-Prints one JSON object: the controller's milliseconds a trial (inside the study's next, goes_on and done) in the first and
+Prints one JSON object: the controller's milliseconds a trial (inside the study's next, continues and done) in the first and
 the last thousand trials, all in all, and the peak of resident memory. Nothing is trained. `cpu` is CPU time of the whole
 process, the simulation included: what counts on a machine that does other things too.
 """
@@ -33,7 +33,7 @@ from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
-DARK = {"entropy": {"1": 1.0, "4": 1.5, "8": 2.0}, "classes": 10, "train_accuracy": 0.99}
+SOFT_TARGETS = {"entropy": {"1": 1.0, "4": 1.5, "8": 2.0}, "classes": 10, "train_accuracy": 0.99}
 
 
 def answer_of(space: Space) -> Callable[[Job], Answer]:
@@ -48,7 +48,9 @@ def answer_of(space: Space) -> Callable[[Job], Answer]:
         found = {epoch: best * (1 - 0.4 / (1 + epoch)) for epoch in range(1, epochs + 1)}
         told = measurement(best, size._asdict(), 10_000)
         seconds = epochs * (0.1 + size.macs * 1e-7)
-        return Answer(seconds=seconds, accuracies=found, measurement=told, dark=None if job.network.teachers else DARK)
+        return Answer(
+            seconds=seconds, accuracies=found, measurement=told, soft_targets=None if job.network.teachers else SOFT_TARGETS
+        )
 
     return answer
 
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--memory", action="store_true", help="no SQLite")
     asked = parser.parse_args()
-    settings = [f"search.trials={asked.trials}", f"search.sampler={asked.sampler}", "search.guard=false"]
+    settings = [f"search.trials={asked.trials}", f"search.sampler={asked.sampler}", "search.label_baselines=false"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         study = open_study(specs.load(str(SPEC), settings), folder, None if asked.memory else folder / "study.db")

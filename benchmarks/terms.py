@@ -11,7 +11,7 @@ from typing import Any
 
 from paired import fashion, options, table, train_all
 
-from autodistill.spec import ConvNet, Objective, Recipe, ResNet, Stage
+from autodistill.spec import ConvNet, LossSpec, Recipe, ResNet, Stage
 from autodistill.store import Store
 
 RECIPE = Recipe(epochs=10, batch_size=64, learning_rate=3e-3, precision="float32")
@@ -19,11 +19,11 @@ TEACHER, ASSISTANT, STUDENT = ResNet(depth=1, width=16), ResNet(depth=1, width=8
 KD: dict[str, Any] = {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4.0}}
 ONE = {"ce": {"weight": 1.0}}
 ARMS: dict[str, dict[str, Any]] = {
-    "from labels": ONE,
+    "label-only": ONE,
     "kd (T 4, 0.9)": KD,
     "kd (T 1, 0.5)": {"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 1.0}},
     "kd (T 2, 0.5)": {"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}},
-    "kd standardised (T 2, 9)": {"ce": {"weight": 0.1}, "kd": {"weight": 9.0, "temperature": 2.0, "standardised": True}},
+    "kd standardized (T 2, 9)": {"ce": {"weight": 0.1}, "kd": {"weight": 9.0, "temperature": 2.0, "standardized": True}},
     "dkd (T 4, 1, 8)": ONE | {"dkd": {"weight": 1.0, "warm_up": 0.08}},
     "dist (T 1, 2)": ONE | {"dist": {"weight": 2.0}},
     "hint (100)": ONE | {"hint": {"weight": 100.0}},
@@ -42,9 +42,9 @@ def main() -> None:
     store = Store(given.store)
     task = fashion(store, 12_000)
 
-    def stage(architecture: Any, objective: dict[str, Any], seed: int, *teachers: Stage) -> Stage:
-        kept = Objective.model_validate(objective)
-        return Stage(task=task, architecture=architecture, objective=kept, recipe=RECIPE, seed=seed, teachers=teachers)
+    def stage(architecture: Any, loss: dict[str, Any], seed: int, *teachers: Stage) -> Stage:
+        kept = LossSpec.model_validate(loss)
+        return Stage(task=task, architecture=architecture, loss=kept, recipe=RECIPE, seed=seed, teachers=teachers)
 
     teacher, seeds = stage(TEACHER, ONE, 0), range(given.seeds)
     arms = {
@@ -57,7 +57,7 @@ def main() -> None:
     arms["the same, teachers dropped at 0.5"] = [stage(STUDENT, dropped, seed, teacher, assistant) for seed in seeds]
     train_all(store, [one for stages in arms.values() for one in stages], given.workers)
     for name, one in (("teacher", teacher), ("assistant", assistant)):
-        found = store.record("stages", one.key())["measurement"]
+        found = store.manifest("stages", one.key())["measurement"]
         print(f"{name}: {found['params']:,} params, {100 * found['accuracy']:.2f} %")
     print(table(store, arms, "kd (T 4, 0.9)"))
 

@@ -21,7 +21,7 @@ from typing import Any
 
 SPEC = Path(__file__).parent.parent / "search_spaces/digits.yaml"
 LONG = [
-    *("search.trials=12", "search.sampler=random", "search.halving=false", "search.guard=false", "search.enqueue=[]"),
+    *("search.trials=12", "search.sampler=random", "search.halving=false", "search.label_baselines=false", "search.enqueue=[]"),
     *("student.recipe.epochs=40", "student.architecture.width={int: [8, 16]}", "assistants.at_most=0"),
 ]
 

@@ -27,14 +27,14 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from autodistill import spec as specs  # noqa: E402
 from autodistill.distill import Job, save_data  # noqa: E402
 from autodistill.runners.cluster import ENVIRONMENT, RayTune  # noqa: E402
-from autodistill.spec import MLP, CrossEntropy, Objective, Recipe, Stage  # noqa: E402
+from autodistill.spec import MLP, CrossEntropy, LossSpec, Recipe, Stage  # noqa: E402
 from autodistill.store import Store  # noqa: E402
 from autodistill.study.preflight.prepare import load_data  # noqa: E402
 from autodistill.study.schedule.plan import Plan  # noqa: E402
 
 from .conftest import DOCUMENT, blobs  # noqa: E402
 
-LABELS = Objective(ce=CrossEntropy(weight=1.0))
+LABELS = LossSpec(ce=CrossEntropy(weight=1.0))
 AFTER = 4
 """Jobs that end before something happens to a node."""
 
@@ -62,7 +62,7 @@ class Timed(Plan):
 
     def done(self, job: Job, failure: str | None = None) -> None:
         super().done(job, failure)
-        seconds = self.store.record(*job.address())["measurement"]["seconds"] if failure is None else 0.0
+        seconds = self.store.manifest(*job.address())["measurement"]["seconds"] if failure is None else 0.0
         self.ran.append((time.monotonic(), seconds))
         if self.happens is not None and len(self.ran) == AFTER:
             self.happens()
@@ -91,7 +91,7 @@ def plan(root: Path, jobs: int, seconds: float, first: float | None = None) -> T
     task = splits.task(spec.task)
     lengths = [seconds if first is None else first, *[seconds] * (jobs - 1)]
     stages = [
-        Stage(task=task, architecture=MLP(depth=1, width=8), objective=LABELS, recipe=lasting(length), seed=seed)
+        Stage(task=task, architecture=MLP(depth=1, width=8), loss=LABELS, recipe=lasting(length), seed=seed)
         for seed, length in enumerate(lengths)
     ]
     return Timed(spec, store, splits, stages)

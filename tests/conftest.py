@@ -22,16 +22,16 @@ DOCUMENT: dict[str, Any] = {
     "teacher": {"architecture": {"family": "mlp", "depth": 1, "width": 64}, "recipe": RECIPE | {"epochs": 6}},
     "student": {
         "architecture": {"family": "mlp", "depth": {"int": [1, 2]}, "width": {"int": [1, 12]}},
-        "objective": {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": {"log": [1, 16]}}},
+        "loss": {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": {"log": [1, 16]}}},
         "recipe": RECIPE,
     },
     "assistants": {
         "at_most": 1,
         "ladder": [{"family": "mlp", "depth": 1, "width": 16}, {"family": "mlp", "depth": 1, "width": 32}],
-        "objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
+        "loss": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
         "recipe": RECIPE,
     },
-    "search": {"trials": 6, "seed": 0, "guard": False, "halving": False, "region": "all"},
+    "search": {"trials": 6, "seed": 0, "label_baselines": False, "halving": False, "region": "all"},
     "resources": {"gpus": 0},
 }
 
@@ -40,8 +40,8 @@ def blobs(samples: int = 320, classes: int = 4, features: int = 12, seed: int = 
     """Gaussian blobs that a small net tells apart."""
     rng = np.random.default_rng(seed)
     y = np.arange(samples) % classes
-    centres = rng.normal(size=(classes, features)) * 1.5
-    return {"x": (centres[y] + rng.normal(size=(samples, features))).astype(np.float32), "y": y}
+    centers = rng.normal(size=(classes, features)) * 1.5
+    return {"x": (centers[y] + rng.normal(size=(samples, features))).astype(np.float32), "y": y}
 
 
 @pytest.fixture

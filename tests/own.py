@@ -24,24 +24,24 @@ def broken() -> nn.Module:
 
 
 class Nearest(nn.Module):
-    """A teacher that was never trained here: the nearest of given centres wins."""
+    """A teacher that was never trained here: the nearest of given centers wins."""
 
-    def __init__(self, centres: Tensor) -> None:
+    def __init__(self, centers: Tensor) -> None:
         super().__init__()
-        self.register_buffer("centres", centres)
+        self.register_buffer("centers", centers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return -torch.cdist(x.flatten(1), self.centres)  # type: ignore[arg-type]
+        return -torch.cdist(x.flatten(1), self.centers)  # type: ignore[arg-type]
 
 
 def nearest(path: str) -> nn.Module:
-    """Centres are the means by class of a .npz file with x and y."""
+    """Centers are the means by class of a .npz file with x and y."""
     import numpy as np
 
     with np.load(path) as archive:
         x, y = archive["x"], archive["y"]
-    centres = np.stack([x[y == label].mean(0) for label in np.unique(y)])
-    return Nearest(torch.tensor(centres, dtype=torch.float32))
+    centers = np.stack([x[y == label].mean(0) for label in np.unique(y)])
+    return Nearest(torch.tensor(centers, dtype=torch.float32))
 
 
 def chatty(path: str) -> object:

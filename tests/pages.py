@@ -32,7 +32,7 @@ def searched(root: Path, name: str = "out", **changes: Any) -> Path:
     if not (root / "data.npz").exists():
         np.savez(root / "data.npz", **blobs())
     document["task"]["dataset"] = str(root / "data.npz")
-    document["search"] |= {"trials": 8, "guard": True} | changes
+    document["search"] |= {"trials": 8, "label_baselines": True} | changes
     search(spec.parse(document), out=root / name, runner="serial")
     return root / name
 

@@ -211,7 +211,7 @@ def test_the_sequence_stops_at_the_first_that_fails() -> None:
     assert found["runner_up"]["stage"] == "student3"
     assert found["next_smaller"]["stage"] == "student1"
     needed = found["needed"]["correct"]
-    assert found["lacks"] == needed - 900
+    assert found["more_correct"] == needed - 900
     assert exceeds(needed, 1000, 0.95) <= 0.05 < exceeds(needed - 1, 1000, 0.95)
 
 
@@ -239,9 +239,9 @@ def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
     assert sentence(found).startswith("Do not ship: no student is shown to have 95 %")
 
 
-def test_what_would_hold_instead_is_the_highest_target_that_passes() -> None:
+def test_what_would_pass_instead_is_the_highest_target_that_passes() -> None:
     found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(accuracy=0.99))
-    would = found["would_hold"]
+    would = found["would_pass"]
     assert exceeds(950, 1000, would) <= 0.05 < exceeds(950, 1000, would + 1e-4)
     assert any(line.startswith(f"would hold   {100 * would:.2f} %") for line in lines(found))
 

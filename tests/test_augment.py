@@ -79,7 +79,7 @@ def test_views_seeds_and_samples_differ(option: str) -> None:
 
 def test_an_option_draws_the_same_whatever_else_is_on() -> None:
     every = views(OPTIONS["all"]).table(5)
-    for name, column in (("flip", "flip_N"), ("crop", "offset_N2"), ("cutout", "centre_N2"), ("mixup", "partner_N")):
+    for name, column in (("flip", "flip_N"), ("crop", "offset_N2"), ("cutout", "center_N2"), ("mixup", "partner_N")):
         assert torch.equal(getattr(views(OPTIONS[name]).table(5), column), getattr(every, column)), name
 
 
@@ -212,8 +212,8 @@ def test_sides_of_an_image_need_not_be_equal() -> None:
     assert any(torch.allclose(turned, torch.rot90(wide[0, 0, :, 2:6], way), atol=1e-3) for way in (-1, 1))
 
 
-def test_a_shear_moves_rows_by_their_distance_from_the_centre() -> None:
-    found = one("shear_x", 2.0, LADDER)  # rows stand 1.5, 0.5, -0.5 and -1.5 from the centre
+def test_a_shear_moves_rows_by_their_distance_from_the_center() -> None:
+    found = one("shear_x", 2.0, LADDER)  # rows stand 1.5, 0.5, -0.5 and -1.5 from the center
     torch.testing.assert_close(found[0, 0, 1, 1:], LADDER[0, 0, 1, :3])
     torch.testing.assert_close(found[0, 0, 2, :3], LADDER[0, 0, 2, 1:])
 

@@ -68,7 +68,7 @@ def test_a_seed_draws_the_same_training_of_each_configuration_for_all_strategies
     assert len({tuple(map(id, found.draw(seed).students.values())) for seed in range(5)}) > 1
 
 
-@pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("strategy", ["ehvi", "tpe", "nsga2", "random"])
 def test_a_search_is_of_the_table_alone(table: Callable[..., Path], strategy: str) -> None:
     """Each configuration once, whatever the strategy, on the simulated clock; all of them are the whole hypervolume."""
     drawn = Table.read(table()).draw(0)
@@ -80,7 +80,7 @@ def test_a_search_is_of_the_table_alone(table: Callable[..., Path], strategy: st
     assert events[-1].hypervolume == pytest.approx(1) and events[-1].found and not any(one.found for one in events[:1])
 
 
-@pytest.mark.parametrize("strategy", ["gain", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("strategy", ["ehvi", "tpe", "nsga2", "random"])
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_every_strategy_evaluates_as_many(strategy: str, workers: int) -> None:
     """Half of what TPE proposes repeats, on this table of 72: without more it ends after some 40."""
@@ -113,20 +113,20 @@ def test_the_command_writes_curves_and_a_picture(
     table: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    more = ["--strategies", "gain,random+halving", "--seeds", "3", "--target", "0.85", "--out", str(out), "--json"]
+    more = ["--strategies", "ehvi,random+halving", "--seeds", "3", "--target", "0.85", "--out", str(out), "--json"]
     assert replay([str(table()), *more]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((out / "summary.json").read_text())
-    assert printed["strategies"]["gain"]["trials_to_smallest"]["median"] <= 12
+    assert printed["strategies"]["ehvi"]["trials_to_smallest"]["median"] <= 12
     lines = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
-    assert {line["strategy"] for line in lines} == {"gain", "random+halving"}
-    volumes = [float(line["hypervolume_median"]) for line in lines if line["strategy"] == "gain"]
+    assert {line["strategy"] for line in lines} == {"ehvi", "random+halving"}
+    volumes = [float(line["hypervolume_median"]) for line in lines if line["strategy"] == "ehvi"]
     assert volumes == sorted(volumes) and volumes[-1] == pytest.approx(1)
     assert (out / "curves.png").read_bytes()[16:24] == (1600).to_bytes(4, "big") + (900).to_bytes(4, "big")
 
 
 def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_path: Path) -> None:
-    asked = Asked(strategies=("gain", "tpe"), seeds=2)
+    asked = Asked(strategies=("ehvi", "tpe"), seeds=2)
     for name in ("one", "other"):
         bench(Table.read(table()), asked, tmp_path / name)
     for path in (tmp_path / "one").iterdir():
@@ -136,12 +136,12 @@ def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_pa
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--strategies", "bayes"], "--strategies bayes: give one of auto, gain"),
+        (["--strategies", "bayes"], "--strategies bayes: give one of auto, ehvi"),
         (["--seeds", "0"], "give 1 or more"),
         (["--accuracy", "none"], "has no column none"),
         (["--chance", "1"], "no student of the table is above 0."),
         (
-            ["--strategies", "gain,tpe+halving", "--accuracy", "raw_3"],
+            ["--strategies", "ehvi,tpe+halving", "--accuracy", "raw_3"],
             "--strategies tpe.halving: .* has one accuracy a student",
         ),
     ],

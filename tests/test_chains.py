@@ -138,7 +138,7 @@ def test_the_verdict_says_no_assistant_within_the_noise() -> None:
     direct = [0.9, 0.9, 0.9, 0.9, 0.9]
     noisy, sure = [0.99, 0.95, 0.85, 0.95, 0.9], [0.5, 0.95, 0.951, 0.949, 0.95]
     found = verdict({DIRECT: direct, chain(0): noisy})
-    assert (found.why, found.answer) == ("noise", DIRECT) and found.gain == pytest.approx(0.0125)
+    assert (found.why, found.answer) == ("not_significant", DIRECT) and found.gain == pytest.approx(0.0125)
     better = [0.99, 0.95, 0.951, 0.949, 0.95]
     found = verdict({DIRECT: direct, chain(0): better})
     assert (found.why, found.answer) == ("helps", chain(0))
@@ -230,7 +230,7 @@ def test_the_best_of_many_chains_is_judged_more_strictly() -> None:
     direct, gained = [0.9] * 5, [0.9, 0.91, 0.925, 0.92, 0.912]
     alone = verdict({DIRECT: direct, chain(0): gained})
     among = verdict({DIRECT: direct, chain(0): gained, **{chain(place): direct for place in range(1, 8)}})
-    assert (alone.why, among.why) == ("helps", "noise")
+    assert (alone.why, among.why) == ("helps", "not_significant")
     assert among.interval == pytest.approx(mean_interval([0.01, 0.025, 0.02, 0.012], 1 - 0.05 / 8))
 
 
@@ -252,7 +252,7 @@ def test_a_stage_that_ends_early_is_a_checkpoint_on_the_way(space: Callable[...,
     assert state is not None
     found = load_network(store, early, CPU).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in state["network"].items())
-    assert store.record("stages", early.key())["measurement"]["accuracy"] == accuracy
+    assert store.manifest("stages", early.key())["measurement"]["accuracy"] == accuracy
     assert network_of(store, early.key()) == early
 
 
@@ -354,7 +354,7 @@ def test_a_plan_from_a_finished_study_reuses_what_it_trained(
 ) -> None:
     fixed = {"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}}
     study = search(
-        tiny(student__architecture={"family": "mlp", "depth": 1, "width": 4}, student__objective=fixed, search__trials=3),
+        tiny(student__architecture={"family": "mlp", "depth": 1, "width": 4}, student__loss=fixed, search__trials=3),
         out=tmp_path / "study",
         runner="serial",
     )
@@ -438,7 +438,7 @@ def test_a_failed_candidate_is_said_and_the_rest_compared(
     original = serial.attempt
 
     def failing(job: Any, *rest: Any, **options: Any) -> Any:
-        return _fails() if job.trains and job.network.objective.dist else original(job, *rest, **options)
+        return _fails() if job.trains and job.network.loss.dist else original(job, *rest, **options)
 
     monkeypatch.setattr(serial, "attempt", failing)
     found = plan(tiny(), tmp_path / "out", seeds=2)
@@ -452,13 +452,13 @@ def _fails() -> Any:
     return "out of luck"
 
 
-def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
+def test_a_student_label_only_alone_and_ladders_that_are_too_small_are_refused(
     tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="student.objective has no term that learns from a teacher"):
-        plan(tiny(student__objective={"ce": {"weight": 1}}), tmp_path / "out")
+    with pytest.raises(UsageError, match="student.loss has no term that learns from a teacher"):
+        plan(tiny(student__loss={"ce": {"weight": 1}}), tmp_path / "out")
     small = {"at_most": 0, "ladder": [{"family": "mlp", "depth": 1, "width": 2}]}
-    with pytest.raises(UsageError, match="no rung is larger than mlp depth=1 width=4"):
+    with pytest.raises(UsageError, match="no size is larger than mlp depth=1 width=4"):
         plan(tiny(assistants=small), tmp_path / "out")
     with pytest.raises(UsageError, match="--seeds 0: give 1 or more"):
         plan(tiny(), tmp_path / "out", seeds=0)

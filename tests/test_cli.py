@@ -194,7 +194,7 @@ def test_check_says_what_a_search_would_do(path: Path, capsys: pytest.CaptureFix
     assert code == 0
     assert found["architectures"] == {"count": 24, "all": True, "too_large": 0}
     assert found["params"] == [12 + 1 + 4 + 4, 12 * 12 + 12 + 12 * 12 + 12 + 12 * 4 + 4]
-    assert found["stages"] == {"most": 1 + 2 + 4, "shared": 3, "twins": 0}
+    assert found["stages"] == {"most": 1 + 2 + 4, "shared": 3, "baselines": 0}
     assert found["data"]["train"] == 160 and found["data"]["validation"] == 80 and found["data"]["test"] == 80
     assert found["cache_bytes"] == 3 * 160 * 4 * 4
     low, high = found["data"]["test_interval_at_90"]
@@ -277,7 +277,7 @@ def test_a_signal_of_shape_n_1_l_works_with_resnet(tmp_path: Path, capsys: pytes
         "teacher": {"architecture": {"family": "resnet", "depth": 1, "width": 8}, "recipe": recipe},
         "student": {
             "architecture": {"family": "resnet", "depth": 1, "width": {"int": [1, 4]}},
-            "objective": {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": 2.0}},
+            "loss": {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": 2.0}},
             "recipe": recipe,
         },
         "search": {"trials": 5},

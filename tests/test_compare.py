@@ -102,7 +102,7 @@ def test_what_does_not_compare_is_refused(two: tuple[Path, Path], tmp_path: Path
 
 def test_studies_of_other_data_are_refused_by_name(two: tuple[Path, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **blobs(seed=1))
-    other = pages.searched(tmp_path, "other", trials=3, guard=False)
+    other = pages.searched(tmp_path, "other", trials=3, label_baselines=False)
     with pytest.raises(UsageError, match=rf"{other} and {two[0]} are not of the same samples: the fingerprint of its data"):
         compare([*two, other], tmp_path)
 

@@ -1,4 +1,4 @@
-"""Fresh seeds and twins for the frontier, and the sealed test split opened once."""
+"""Fresh seeds and baselines for the frontier, and the sealed test split opened once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from autodistill.reporting.page import pdf
 from autodistill.reporting.page.study import read_study
 from autodistill.reporting.progress import Progress
 from autodistill.reporting.terminal import confirmed_table
-from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, twin
+from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, label_only
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
@@ -62,7 +62,7 @@ def confirmed(folder: Folder, **options: Any) -> Any:
     return confirm(folder, runner="serial", **{"seeds": 2, **options})
 
 
-def test_each_member_has_fresh_seeds_and_twins_beside_it(searched: Folder) -> None:
+def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: Folder) -> None:
     found = confirmed(searched)
     store = Store(searched.path / "store")
     spec, splits = load_data(searched.read(), cuda=False)
@@ -75,7 +75,7 @@ def test_each_member_has_fresh_seeds_and_twins_beside_it(searched: Folder) -> No
         assert one["validation"]["accuracy"] == best
         assert one["seeds"]["n"] == 2
         if one["role"] == "student":
-            assert one["twins"]["from_labels"]["n"] == one["twins"]["from_labels"]["gain"]["n"] == 2
+            assert one["baselines"]["label_only"]["n"] == one["baselines"]["label_only"]["gain"]["n"] == 2
 
 
 def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
@@ -97,9 +97,9 @@ def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
     assert found.teacher["test"]["agreement"] == 1
 
 
-def test_a_chain_is_trained_anew_and_compared_with_direct_twins(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+def test_a_chain_is_trained_anew_and_compared_with_direct_baselines(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(
-        tiny(assistants__at_least=1, student__objective={"kd": {"weight": 1, "temperature": 2}}),
+        tiny(assistants__at_least=1, student__loss={"kd": {"weight": 1, "temperature": 2}}),
         out=tmp_path / "out",
         runner="serial",
     )
@@ -114,8 +114,8 @@ def test_a_chain_is_trained_anew_and_compared_with_direct_twins(tiny: Callable[.
             assistant = stage.teachers[0]
             assert assistant.seed == stage.seed and assistant.teachers[0].key() == teacher
             assert store.has("stages", direct_of(stage, assistant.teachers).key())
-        direct, long = one["twins"]["direct"], one["twins"]["direct_long"]
-        own, above = (store.record("stages", key)["measurement"]["seconds"] for key in (one["stage"], _assistant(store, one)))
+        direct, long = one["baselines"]["direct"], one["baselines"]["direct_long"]
+        own, above = (store.manifest("stages", key)["measurement"]["seconds"] for key in (one["stage"], _assistant(store, one)))
         assert direct["epochs"] == stages[0].recipe.epochs
         assert long["epochs"] == max(direct["epochs"], round(direct["epochs"] * (own + above) / own))
         assert direct["gain"]["values"] == pytest.approx(
@@ -469,7 +469,7 @@ def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: Folder)
     keys = [row["stage"] for row in json.loads((searched.path / "frontier.json").read_text())["frontier"]]
     student = next(one for key in keys if isinstance(one := network_of(store, key), Stage) and one.teachers)
     recipe = student.recipe.model_copy(update={"outputs_dtype": "float16"})
-    wanted = [student.model_copy(update={"seed": 5, "recipe": recipe}), twin(student).model_copy(update={"seed": 5})]
+    wanted = [student.model_copy(update={"seed": 5, "recipe": recipe}), label_only(student).model_copy(update={"seed": 5})]
     plan = Plan(spec, store, splits, wanted)
     while (job := plan.next()) is not None:
         plan.done(job, None if job.trains else "out of memory")

@@ -38,7 +38,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def images(path: Path) -> str:
-    """Blobs as grey images of bytes, 8 x 8."""
+    """Blobs as gray images of bytes, 8 x 8."""
     found = blobs(features=64)
     x = np.clip(128 + 30 * found["x"], 0, 255).astype(np.uint8)
     np.savez(path / "images.npz", x=x.reshape(-1, 8, 8), y=found["y"])
@@ -74,7 +74,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
     assert read(tmp_path / "out") is not None
     store = Store(tmp_path / "out" / "store")
     for key in found.right:
-        assert store.record("stages", key)["environment"]["device"] == f"cuda: {name}"
+        assert store.manifest("stages", key)["environment"]["device"] == f"cuda: {name}"
         stage = network_of(store, key)
         assert isinstance(stage, Stage) and stage.recipe.precision == "bfloat16", "auto, where a GPU was asked for"
     for one in [*found.members, found.teacher]:

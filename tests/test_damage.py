@@ -186,7 +186,7 @@ def limited(record: Record, pages: int) -> None:
 def test_a_full_disk_is_said_whatever_is_written(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     record = Record(tmp_path / "study.db", tiny())
     limited(record, 1)
-    with pytest.raises(StudyError, match="no space left for .*study.db; free some, then give the same command again"):
+    with pytest.raises(StudyError, match="no space left for .*study.db; free some, then run the same command again"):
         record.note("long", "x" * 100_000)
     assert "long" not in record.facts()
     with pytest.raises(StudyError, match="no space left"):
@@ -266,7 +266,7 @@ def test_a_record_that_cannot_be_opened_is_not_called_damaged(
         path.mkdir()
     with closing(connect(path if kind == "locked" else ":memory:")) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StudyError, match=f"{path} cannot be opened .*(locked|unable).*then give the same command again"):
+        with pytest.raises(StudyError, match=f"{path} cannot be opened .*(locked|unable).*then run the same command again"):
             Record(path, tiny())
 
 

@@ -176,10 +176,10 @@ def test_dtypes() -> None:
 MASKED: Array = np.ma.masked_equal(np.arange(1, 41, dtype=np.float32).reshape(20, 2), 7.0)
 
 
-@pytest.mark.parametrize("key", ["x", "y", "x_unlabelled", "groups", "rows"])
+@pytest.mark.parametrize("key", ["x", "y", "x_unlabeled", "groups", "rows"])
 def test_a_mask_is_not_dropped(key: str) -> None:
     arrays: dict[str, Any] = {"x": MASKED.data, "y": np.arange(20) % 2}  # type: ignore[attr-defined]
-    given = {"x": MASKED, "y": np.ma.masked_equal(arrays["y"], 1), "x_unlabelled": MASKED, "groups": MASKED[:, 0]}
+    given = {"x": MASKED, "y": np.ma.masked_equal(arrays["y"], 1), "x_unlabeled": MASKED, "groups": MASKED[:, 0]}
     changed = {"x": list(MASKED)} if key == "rows" else {key: given[key]}
     with pytest.raises(DataError, match=r"is a masked array, .* not supported; drop the masked samples.*or fill"):
         check("masked", arrays | changed)

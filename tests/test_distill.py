@@ -1,4 +1,4 @@
-"""The training loop: pinned numerics, twins, teachers left as they were, nothing but the store between stages."""
+"""The training loop: pinned numerics, baselines, teachers left as they were, nothing but the store between stages."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from torch import nn
 from autodistill.data import read, split
 from autodistill.distill import Job, load_network, make_outputs, open_data, outputs_key, perform, save_data, train
 from autodistill.distill.jobs import attempt
-from autodistill.distill.loop import Run, derived_seed, initialised, scheduler_of
+from autodistill.distill.loop import Run, derived_seed, initialized, scheduler_of
 from autodistill.distill.outputs import open_outputs
 from autodistill.models.sizes import evaluate
 from autodistill.spec import (
     MLP,
-    Asked,
     CrossEntropy,
     Imported,
-    Objective,
+    LogitsCacheSpec,
+    LossSpec,
     Recipe,
     ResNet,
     SoftTargets,
@@ -40,10 +40,10 @@ from autodistill.spec import (
 from autodistill.store import Store
 
 CPU = torch.device("cpu")
-ASKED = Asked()
+ASKED = LogitsCacheSpec()
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.01, precision="float32")
-LABELS = Objective(ce=CrossEntropy(weight=1.0))
-KD = Objective(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9, temperature=4.0))
+LABELS = LossSpec(ce=CrossEntropy(weight=1.0))
+KD = LossSpec(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9, temperature=4.0))
 
 
 class House:
@@ -56,11 +56,9 @@ class House:
         save_data(self.store, splits)
         self.task = splits.task(spec)
 
-    def stage(self, architecture: Any = None, objective: Objective = LABELS, **changes: Any) -> Stage:
+    def stage(self, architecture: Any = None, loss: LossSpec = LABELS, **changes: Any) -> Stage:
         architecture = architecture or MLP(depth=1, width=8)
-        return Stage(
-            **{"task": self.task, "architecture": architecture, "objective": objective, "recipe": RECIPE, "seed": 0} | changes
-        )
+        return Stage(**{"task": self.task, "architecture": architecture, "loss": loss, "recipe": RECIPE, "seed": 0} | changes)
 
     def trained_teacher(self) -> Stage:
         teacher = self.stage(MLP(depth=1, width=64))
@@ -126,12 +124,12 @@ def test_three_steps_have_the_losses_they_had(house: House, architecture: Any, r
     assert found == pytest.approx(losses, rel=1e-4)
 
 
-def test_twins_share_initialisation_and_batches(house: House) -> None:
+def test_baselines_share_initialization_and_batches(house: House) -> None:
     teacher = house.trained_teacher()
-    twins = [house.run(house.stage()), house.run(house.stage(objective=KD, teachers=(teacher,)))]
-    states = [twin.network.state_dict() for twin in twins]
+    baselines = [house.run(house.stage()), house.run(house.stage(loss=KD, teachers=(teacher,)))]
+    states = [baseline.network.state_dict() for baseline in baselines]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    orders = [twin.rows(twin.order) for twin in twins]
+    orders = [baseline.rows(baseline.order) for baseline in baselines]
     assert torch.equal(*orders)
     assert not torch.equal(orders[0], house.run(house.stage(seed=1)).rows(torch.Generator().manual_seed(1)))
 
@@ -139,10 +137,10 @@ def test_twins_share_initialisation_and_batches(house: House) -> None:
 def test_randomness_comes_from_the_seed_and_its_purpose_alone(house: House) -> None:
     data = open_data(house.store, house.task.data)
     torch.manual_seed(1)
-    one = initialised(house.store, house.stage(), data).state_dict()
+    one = initialized(house.store, house.stage(), data).state_dict()
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    two = initialised(house.store, house.stage(), data).state_dict()
+    two = initialized(house.store, house.stage(), data).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert torch.equal(before, torch.get_rng_state())
     assert derived_seed(0, "init") != derived_seed(0, "order") != derived_seed(1, "order")
@@ -161,14 +159,14 @@ def test_the_teacher_stays_bitwise_unchanged_and_in_eval_mode(house: House) -> N
     before = house.weights(teacher)
     network = load_network(house.store, teacher, CPU)
     assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
-    train(house.store, house.stage(objective=KD, teachers=(teacher,)), CPU)
+    train(house.store, house.stage(loss=KD, teachers=(teacher,)), CPU)
     assert house.weights(teacher) == before
 
 
 def test_no_teacher_runs_inside_a_students_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = house.trained_teacher()
     monkeypatch.setattr("autodistill.distill.guides.load_network", lambda *_: pytest.fail("the teacher was loaded"))
-    record = train(house.store, house.stage(objective=KD, teachers=(teacher,)), CPU)
+    record = train(house.store, house.stage(loss=KD, teachers=(teacher,)), CPU)
     assert record["measurement"]["accuracy"] > 0.3
 
 
@@ -192,7 +190,7 @@ def test_a_chain_trains_through_its_assistant(house: House) -> None:
 
 def test_what_is_measured_is_the_stored_network(house: House) -> None:
     teacher = house.trained_teacher()
-    measured = house.store.record("stages", teacher.key())["measurement"]
+    measured = house.store.manifest("stages", teacher.key())["measurement"]
     data = open_data(house.store, house.task.data)
     logits = evaluate(load_network(house.store, teacher, CPU), data.validation_x, batch_size=1024, device=CPU)
     assert measured["correct"] == int((logits.argmax(1).numpy() == data.validation_y).sum())
@@ -268,7 +266,7 @@ import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    perform(Job(network=teacher, asked=ASKED if kind == "outputs" else None), house.store, cuda=False, threads=1)
+    perform(Job(network=teacher, cache=ASKED if kind == "outputs" else None), house.store, cuda=False, threads=1)
 except BaseException as error:
     print(type(error).__name__, error)
 """
@@ -305,15 +303,15 @@ def test_threads_are_put_back(house: House) -> None:
     before = torch.get_num_threads()
     perform(Job(network=house.stage()), house.store, cuda=False, threads=2)
     assert torch.get_num_threads() == before
-    assert house.store.record("stages", house.stage().key())["environment"]["threads"] == 2
+    assert house.store.manifest("stages", house.stage().key())["environment"]["threads"] == 2
 
 
 def test_a_job_survives_its_own_text(house: House) -> None:
     teacher = house.stage(MLP(depth=1, width=64))
-    job = Job(network=house.stage(objective=KD, teachers=(teacher,)))
+    job = Job(network=house.stage(loss=KD, teachers=(teacher,)))
     again = Job.load(job.dump())
     assert again == job and again.address() == job.address()
-    outputs = Job(network=teacher, asked=ASKED)
+    outputs = Job(network=teacher, cache=ASKED)
     assert Job.load(outputs.dump()) == outputs and outputs.address() == ("outputs", outputs_key(teacher, ASKED))
 
 
@@ -326,7 +324,7 @@ def test_a_chain_trains_on_cuda_in_bfloat16(house: House) -> None:
     for stage in (teacher, house.stage(ResNet(depth=1, width=4), KD, teachers=(teacher,), recipe=recipe)):
         perform(Job(network=stage), house.store, cuda=True, threads=1)
         make_outputs(house.store, stage, ASKED, device)
-        record = house.store.record("stages", stage.key())
+        record = house.store.manifest("stages", stage.key())
         assert record["measurement"]["accuracy"] > 0.5 and record["environment"]["device"].startswith("cuda")
 
 

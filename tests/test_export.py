@@ -65,7 +65,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def images() -> dict[str, Any]:
-    """Blobs as grey images of bytes, 4 x 5."""
+    """Blobs as gray images of bytes, 4 x 5."""
     found = blobs(features=20)
     x = np.clip(128 + 30 * found["x"], 0, 255).astype(np.uint8)
     return {"x": x.reshape(-1, 4, 5), "y": found["y"]}
@@ -160,7 +160,7 @@ def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], s
     assert "The test split was opened 1 time in this study." in text
     assert f"`{network_of(store_of(study), found['stage']).task.data}`" in text
     assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in text
-    assert "## Licence\n\nTo be filled in by you" in text
+    assert "## License\n\nTo be filled in by you" in text
     assert f"torch {torch.__version__}" in text.replace("\\", "")
 
 
@@ -260,7 +260,7 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str
     other, splits = load_data(spec.parse(document(Path(str(task)), teacher=teacher)), cuda=False)
     store = Store(tmp_path / "store")
     [adopted] = space_of(other, splits, store).teachers
-    assert store.record("stages", adopted.key())["measurement"]["correct"] == found["validation"]["correct"]
+    assert store.manifest("stages", adopted.key())["measurement"]["correct"] == found["validation"]["correct"]
 
 
 # Which network
@@ -438,12 +438,12 @@ def test_damaged_weights_are_not_handed_over(tiny: Callable[..., Spec], tmp_path
 
 
 class Moody(nn.Module):
-    """One's own module, of which no graph can be made: what it computes depends on the numbers. The nearest centre wins."""
+    """One's own module, of which no graph can be made: what it computes depends on the numbers. The nearest center wins."""
 
-    def __init__(self, centres: Tensor, fickle: bool) -> None:
+    def __init__(self, centers: Tensor, fickle: bool) -> None:
         super().__init__()
-        self.register_buffer("weight", 2 * centres.T)
-        self.register_buffer("bias", -(centres**2).sum(1))
+        self.register_buffer("weight", 2 * centers.T)
+        self.register_buffer("bias", -(centers**2).sum(1))
         self.fickle = fickle
 
     def forward(self, x: Tensor) -> Tensor:

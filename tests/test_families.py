@@ -98,7 +98,7 @@ def test_published_networks_compute_the_same(architecture: Value, name: str, arg
 
 
 def mobilenet_params(w: int, expansion: int, channels: int, classes: int) -> int:
-    """At depth 1: each convolution with its normalisation's two numbers for each channel, then the classifier."""
+    """At depth 1: each convolution with its normalization's two numbers for each channel, then the classifier."""
 
     def conv(before: int, after: int, kernel: int) -> int:
         return before * after * kernel + 2 * after

@@ -23,7 +23,7 @@ from autodistill.reporting.write import counts, summary
 from autodistill.runners import marks, runner_of
 from autodistill.runners.marks import Mark, Process
 from autodistill.runners.room import private_folder, room
-from autodistill.spec import MLP, CrossEntropy, Imported, Objective, Recipe, Spec, Stage, StudyError
+from autodistill.spec import MLP, CrossEntropy, Imported, LossSpec, Recipe, Spec, Stage, StudyError
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
@@ -34,7 +34,7 @@ from .test_search import written
 
 RUNNERS = ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
 RECIPE = Recipe(epochs=1, batch_size=32, learning_rate=0.01, precision="float32")
-LABELS = Objective(ce=CrossEntropy(weight=1.0))
+LABELS = LossSpec(ce=CrossEntropy(weight=1.0))
 GOOD = 4
 EXPLODES = {"epochs": 3, "batch_size": 16, "optimizer": "sgd", "weight_decay": 1.0}
 """With a learning rate of 1000 each step multiplies all weights by -999."""
@@ -61,7 +61,7 @@ def plan(spec: Spec, root: Path, kind: str, once: Path | None = None) -> Counted
     architectures = [MLP(depth=1, width=width) for width in range(1, GOOD + 1)]
     architectures.insert(1, Imported(factory="tests.own:faulty", arguments=arguments))
     task = splits.task(spec.task)
-    stages = [Stage(task=task, architecture=one, objective=LABELS, recipe=RECIPE, seed=0) for one in architectures]
+    stages = [Stage(task=task, architecture=one, loss=LABELS, recipe=RECIPE, seed=0) for one in architectures]
     return Counted(spec, store, splits, stages)
 
 
@@ -83,7 +83,7 @@ def reason(plan: Counted) -> str:
 
 
 def safe_mode(store: Store) -> list[bool]:
-    return [bool(store.record("stages", key).get("safe_mode")) for key in store.keys("stages")]
+    return [bool(store.manifest("stages", key).get("safe_mode")) for key in store.keys("stages")]
 
 
 # What is left behind

@@ -77,17 +77,17 @@ def test_a_path_alone_is_a_folder_too(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_folder_is_looked_up_beside_the_spec(tmp_path: Path) -> None:
     fill(tmp_path / "images")
     spec = tmp_path / "spec.yaml"
-    spec.write_text(dump(DOCUMENT | {"task": {"dataset": "folder/images", "unlabelled": "more"}}))
+    spec.write_text(dump(DOCUMENT | {"task": {"dataset": "folder/images", "unlabeled": "more"}}))
     write(tmp_path / "more" / "a.png", pixels(9))
     found = load(spec).task
-    assert found.dataset == f"folder/{tmp_path / 'images'}" and found.unlabelled == str(tmp_path / "more")
+    assert found.dataset == f"folder/{tmp_path / 'images'}" and found.unlabeled == str(tmp_path / "more")
 
 
 SIZES = [(8, 8), (5, 9), (16, 4), (8, 20), (3, 3)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_images_are_resized_by_the_shorter_side_and_cut_to_the_centre(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_images_are_resized_by_the_shorter_side_and_cut_to_the_center(tmp_path: Path, size: tuple[int, int]) -> None:
     path = str(write(tmp_path / "a.png", pixels(0, *size)))
     for target in ((8, 8), (4, 10)):
         found = read_image(path, target, 3)
@@ -96,7 +96,7 @@ def test_images_are_resized_by_the_shorter_side_and_cut_to_the_centre(tmp_path: 
             assert (found == pixels(0, *size).transpose(2, 0, 1)).all()
     middle = np.zeros((8, 20, 3), np.uint8)
     middle[:, 6:14] = 255
-    assert (read_image(str(write(tmp_path / "b.png", middle)), (8, 8), 1) == 255).all(), "the centre"
+    assert (read_image(str(write(tmp_path / "b.png", middle)), (8, 8), 1) == 255).all(), "the center"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "RGB"])
@@ -137,7 +137,7 @@ OTHERS: list[dict[str, Any]] = [
     {"image_size": 4},
     {"channels": 1},
     {"samples": 20},
-    {"labelled": 0.5},
+    {"labeled": 0.5},
     {"split": Split(validation=0.25, test=0.25, seed=1)},
 ]
 
@@ -179,7 +179,7 @@ def test_scrambled_test_files_change_nothing_else(tmp_path: Path, own: bool, exa
         Path(path).write_bytes(b"scrambled")
     after = splits_of(tmp_path, exact=exact)
     assert (after.fingerprint, after.scale(), after.shape) == (fingerprint, scale, before.shape)
-    with pytest.raises(DataError, match="is no readable image"):
+    with pytest.raises(DataError, match="is not a readable image"):
         after.test.unseal().x[:]
 
 
@@ -232,7 +232,7 @@ def loop(root: Path) -> None:
 
 
 WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "a file outside of classes": (stray, ("stray.png lies in no class folder", "move it into one", "task.unlabelled")),
+    "a file outside of classes": (stray, ("stray.png lies in no class folder", "move it into one", "task.unlabeled")),
     "a class of the test alone": (unseen, ("fox", "has no training sample", "there are cat, dog, eel")),
     "no train": (no_train, ("has test but no train", "name the folder of the others train")),
     "no image": (other_files, ("holds no image", ".png, .jpg or .jpeg")),
@@ -311,16 +311,16 @@ def test_check_names_a_damaged_image(memory: str, tmp_path: Path) -> None:
     broken(tmp_path)
     for name in ("000.png", "002.png", "003.png"):  # whichever split they are in, 001 may be in the test split
         (tmp_path / "cat" / name).write_bytes((tmp_path / "cat" / "001.png").read_bytes())
-    with pytest.raises(DataError, match=r"cat/00.\.png is no readable image \(.*\); replace the file, or take it out"):
+    with pytest.raises(DataError, match=r"cat/00.\.png is not a readable image \(.*\); replace the file, or take it out"):
         check(parse(document(tmp_path, memory=memory)), timed=False)
 
 
 def test_check_says_how_images_are_held(tmp_path: Path) -> None:
     fill(tmp_path / "images")
     found = check(parse(document(tmp_path / "images")), timed=False)
-    assert found["data"] | {"memory": "resident", "bytes": 27 * 192, "dtype": "uint8", "unlabelled": 0} == found["data"]
+    assert found["data"] | {"memory": "resident", "bytes": 27 * 192, "dtype": "uint8", "unlabeled": 0} == found["data"]
     assert "held         in memory as uint8, 0.0 MB" in checked(found, 1)
-    found = check(parse(document(tmp_path / "images", memory="stream", labelled=0.5)), timed=False)
+    found = check(parse(document(tmp_path / "images", memory="stream", labeled=0.5)), timed=False)
     assert "held         streamed from files by workers; decoded they are 0.0 MB" in checked(found, 1)
     assert "9 train and 9 without labels" in checked(found, 1)
 
@@ -334,12 +334,12 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("memory: stream is for a folder", "as files in folders"),
     ),
     "stream of shards": ({"dataset": "wds/shards", "memory": "stream"}, ("memory: stream is for a folder", "shards")),
-    "unlabelled of arrays": ({"dataset": "data.npz", "unlabelled": "more"}, ("unlabelled is for", "x_unlabelled in the data")),
+    "unlabeled of arrays": ({"dataset": "data.npz", "unlabeled": "more"}, ("unlabeled is for", "x_unlabeled in the data")),
     "exact of arrays": ({"dataset": "torch/cifar10", "exact": True}, ("exact is for a folder", "leave it out")),
     "a layout of images": ({"dataset": "./images", "layout": "HWC"}, ("layout HWC is for arrays",)),
     "no pixels": ({"dataset": "./images", "image_size": 0}, ("0 is wrong", "1 or more")),
-    "no labels": ({"dataset": "data.npz", "labelled": 0}, ("0 is wrong", "above 0")),
-    "more labels than all": ({"dataset": "data.npz", "labelled": 1.5}, ("1.5 is wrong", "1 or less")),
+    "no labels": ({"dataset": "data.npz", "labeled": 0}, ("0 is wrong", "above 0")),
+    "more labels than all": ({"dataset": "data.npz", "labeled": 1.5}, ("1.5 is wrong", "1 or less")),
     "a name of torchvision's": ({"dataset": "torch/cifar11"}, ("did you mean 'torch/cifar10", "folder/PATH, hfds/NAME")),
     "another memory": ({"dataset": "./images", "memory": "disk"}, ('"disk" is wrong', "resident")),
 }
@@ -355,7 +355,7 @@ def test_wrong_keys(name: str) -> None:
 
 
 def test_sixteen_bits_a_pixel_are_scaled_not_cut_off(tmp_path: Path) -> None:
-    grey = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    found = read_image(str(tmp_path / "grey.png"), (8, 8), 1)
+    gray = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    found = read_image(str(tmp_path / "gray.png"), (8, 8), 1)
     assert found.min() == 0 and found.max() == 255 and len(np.unique(found)) == 64

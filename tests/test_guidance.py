@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.distill import Job, load_network, perform
-from autodistill.distill.loop import Run, initialised
-from autodistill.spec import CrossEntropy, Objective, SoftTargets, SpecError, Stage, UsageError, chain, twin
+from autodistill.distill.loop import Run, initialized
+from autodistill.spec import CrossEntropy, LossSpec, SoftTargets, SpecError, Stage, UsageError, chain, label_only
 from autodistill.spec.stage import is_dense
 from autodistill.store import Store
 from autodistill.study.preflight.facts import facts
@@ -28,8 +28,8 @@ LADDER = [{"family": "mlp", "depth": 1, "width": width} for width in (16, 24, 32
 PARAMS = {
     "architecture.depth": 1,
     "architecture.width": 3,
-    "objective.kd.weight": 0.7,
-    "objective.kd.temperature": 3.0,
+    "loss.kd.weight": 0.7,
+    "loss.kd.temperature": 3.0,
     "assistants.count": 2,
     "assistants.1": 0,
     "assistants.2": 2,
@@ -145,7 +145,7 @@ def _data(store: Store, stage: Stage) -> Any:
 def test_dropped_teachers_are_drawn_from_the_seed_and_one_always_stays(space: Callable[..., Space]) -> None:
     made = space(assistants__guidance="dense")
     stage = made.decode(PARAMS)
-    stage = stage.model_copy(update={"objective": stage.objective.model_copy(update={"drop_teachers": 0.6})})
+    stage = stage.model_copy(update={"loss": stage.loss.model_copy(update={"drop_teachers": 0.6})})
     store = trained(made, stage)
     one, two = (Run(store, stage, _data(store, stage), CPU) for _ in range(2))
     kept = [one.kept() for _ in range(200)]
@@ -158,11 +158,11 @@ def test_dropped_teachers_are_drawn_from_the_seed_and_one_always_stays(space: Ca
 def test_a_dense_student_trains_and_its_loss_is_the_mean_over_teachers(space: Callable[..., Space]) -> None:
     made = space(assistants__guidance="dense")
     stage = made.decode(PARAMS)
-    soft = Objective(kd=SoftTargets(weight=1.0, temperature=2.0))
+    soft = LossSpec(kd=SoftTargets(weight=1.0, temperature=2.0))
     store = trained(made, stage)
     losses = []
     for teachers in (stage.teachers, *((teacher,) for teacher in stage.teachers)):
-        run = Run(store, stage.model_copy(update={"objective": soft, "teachers": teachers}), _data(store, stage), CPU)
+        run = Run(store, stage.model_copy(update={"loss": soft, "teachers": teachers}), _data(store, stage), CPU)
         run.network.train()
         losses.append(float(run.step(run.rows(run.order)[0])))
     assert losses[0] == pytest.approx(np.mean(losses[1:]), rel=1e-5)
@@ -176,17 +176,17 @@ def test_a_student_may_begin_with_its_teachers_weights(space: Callable[..., Spac
     stage = made.decode(PARAMS | {"assistants.count": 1, "assistants.1": 1})
     assert stage.init is not None and widths([stage.init]) == [24]
     store = trained(made, stage)
-    network = initialised(store, stage, _data(store, stage))
+    network = initialized(store, stage, _data(store, stage))
     source = load_network(store, stage.init, CPU)
     assert torch.equal(dict(network.named_parameters())["body.1.weight"], dict(source.named_parameters())["body.1.weight"][:3])
 
 
-def test_from_labels_the_weights_come_from_the_teacher_all_the_same(space: Callable[..., Space]) -> None:
+def test_label_only_the_weights_come_from_the_teacher_all_the_same(space: Callable[..., Space]) -> None:
     made = space(student__init="from_teacher")
-    stage = made.decode(PARAMS | {"objective.kd.weight": 0.0})
+    stage = made.decode(PARAMS | {"loss.kd.weight": 0.0})
     assert not stage.teachers and stage.init is not None and stage.init.key() == made.teachers[0].key()
     assert [job.network.key() for job in needs(stage)] == [made.teachers[0].key(), stage.key()]
-    assert stage.key() != space().decode(PARAMS | {"objective.kd.weight": 0.0}).key()
+    assert stage.key() != space().decode(PARAMS | {"loss.kd.weight": 0.0}).key()
 
 
 def test_an_assistant_too_narrow_to_copy_from_is_passed_over(space: Callable[..., Space]) -> None:
@@ -214,47 +214,47 @@ def test_a_teacher_may_be_trained_on_from_a_file(space: Callable[..., Space], fo
     )
     tuned = made.teachers[0]
     assert isinstance(tuned, Stage) and tuned.init is not None
-    found = trained(made, tuned).record("stages", tuned.key())["measurement"]
-    assert found["accuracy"] >= store.record("stages", teacher.key())["measurement"]["accuracy"] - 0.05
+    found = trained(made, tuned).manifest("stages", tuned.key())["measurement"]
+    assert found["accuracy"] >= store.manifest("stages", teacher.key())["measurement"]["accuracy"] - 0.05
 
 
-# Twins
+# Baselines
 
 
-def test_a_twin_differs_in_what_was_handed_over_alone(space: Callable[..., Space]) -> None:
+def test_a_label_only_baseline_differs_in_what_was_handed_over_alone(space: Callable[..., Space]) -> None:
     stage = space(student__init="from_teacher").decode(PARAMS)
-    own = twin(stage)
-    assert own.objective == Objective(ce=CrossEntropy(weight=1.0)) and not own.teachers and own.init is None
+    own = label_only(stage)
+    assert own.loss == LossSpec(ce=CrossEntropy(weight=1.0)) and not own.teachers and own.init is None
     assert (own.architecture, own.recipe, own.seed, own.task) == (stage.architecture, stage.recipe, stage.seed, stage.task)
 
 
-def test_a_twin_has_a_key_of_its_own_whenever_it_is_asked_for(space: Callable[..., Space]) -> None:
+def test_a_label_only_baseline_has_a_key_of_its_own_whenever_it_is_asked_for(space: Callable[..., Space]) -> None:
     stage = space().decode(PARAMS)
     before = stage.key()
-    assert twin(stage).key() != before
-    assert twin(stage).key() == twin(Stage.model_validate(stage.model_dump(), strict=False)).key()
+    assert label_only(stage).key() != before
+    assert label_only(stage).key() == label_only(Stage.model_validate(stage.model_dump(), strict=False)).key()
 
 
-def test_a_twin_has_nothing_to_warm_up_beside(space: Callable[..., Space]) -> None:
-    objective = {"ce": {"weight": 0.5, "warm_up": 0.5}, "kd": {"weight": 0.5}, "balance": "initial"}
-    own = twin(space(student__objective=objective).decode({k: v for k, v in PARAMS.items() if "objective" not in k}))
-    assert own.objective == Objective(ce=CrossEntropy())
+def test_a_label_only_baseline_has_nothing_to_warm_up_beside(space: Callable[..., Space]) -> None:
+    loss = {"ce": {"weight": 0.5, "warm_up": 0.5}, "kd": {"weight": 0.5}, "balance": "initial"}
+    own = label_only(space(student__loss=loss).decode({k: v for k, v in PARAMS.items() if "loss" not in k}))
+    assert own.loss == LossSpec(ce=CrossEntropy())
 
 
 def test_what_has_no_say_is_not_in_the_key(space: Callable[..., Space]) -> None:
     """Students from labels, with a live teacher, or with one teacher: equal trainings are one stage."""
-    fields = {k: v for k, v in PARAMS.items() if "objective" not in k} | {"assistants.count": 0}
+    fields = {k: v for k, v in PARAMS.items() if "loss" not in k} | {"assistants.count": 0}
     recipe = {"epochs": 1, "outputs_dtype": "float16", "outputs_top": 2}
     labels = {"ce": {"weight": 1.0}, "balance": "initial", "drop_teachers": 0.5}
-    one = space(student__objective=labels, student__recipe=recipe).decode(fields)
-    assert one.key() == space(student__objective={"ce": {"weight": 1.0}}, student__recipe={"epochs": 1}).decode(fields).key()
+    one = space(student__loss=labels, student__recipe=recipe).decode(fields)
+    assert one.key() == space(student__loss={"ce": {"weight": 1.0}}, student__recipe={"epochs": 1}).decode(fields).key()
     hint = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0}}
-    live = [space(student__objective=hint, student__recipe=each).decode(fields) for each in (recipe, {"epochs": 1})]
+    live = [space(student__loss=hint, student__recipe=each).decode(fields) for each in (recipe, {"epochs": 1})]
     assert live[0].key() == live[1].key()
     soft = {"kd": {"weight": 1.0}}
-    cached = [space(student__objective=soft, student__recipe=each).decode(fields) for each in (recipe, {"epochs": 1})]
+    cached = [space(student__loss=soft, student__recipe=each).decode(fields) for each in (recipe, {"epochs": 1})]
     assert cached[0].key() != cached[1].key(), "there it is what the student sees"
-    dropped = space(student__objective=soft | {"drop_teachers": 0.5}, student__recipe={"epochs": 1}).decode(fields)
+    dropped = space(student__loss=soft | {"drop_teachers": 0.5}, student__recipe={"epochs": 1}).decode(fields)
     assert dropped.key() == cached[1].key()
 
 
@@ -281,5 +281,5 @@ def test_an_ensemble_in_an_ensemble_is_refused(tiny: Any) -> None:
 
 
 def test_a_job_waits_for_its_init(space: Callable[..., Space]) -> None:
-    stage = space(student__init="from_teacher").decode(PARAMS | {"objective.kd.weight": 0.0})
+    stage = space(student__init="from_teacher").decode(PARAMS | {"loss.kd.weight": 0.0})
     assert Job(network=stage).trains and stage.ancestors()[0].key() == space().teachers[0].key()

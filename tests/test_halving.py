@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from autodistill.spec.search import Halving, Search
 from autodistill.study import pareto
 from autodistill.study.record.region import Region
-from autodistill.study.schedule.halving import Reached, goes_on, net, ranks_of
+from autodistill.study.schedule.halving import Reached, continues, net, ranks_of
 from autodistill.study.schedule.rungs import Rungs
 
 COSTS = st.integers(2, 3).flatmap(
@@ -27,24 +27,24 @@ SHARE = st.sampled_from([0.1, 1 / 3, 0.5, 0.9])
 def test_what_nothing_of_at_most_its_size_beats_always_goes_on(costs: np.ndarray, share: float) -> None:
     own = costs[-1]
     if not any((row[1:] <= own[1:]).all() and row[0] < own[0] for row in costs):
-        assert goes_on(costs, share=share)
+        assert continues(costs, share=share)
 
 
 @given(COSTS, SHARE, st.randoms())
 def test_the_order_of_the_others_has_no_say(costs: np.ndarray, share: float, random: object) -> None:
     others = list(map(tuple, costs[:-1]))
     random.shuffle(others)  # type: ignore[attr-defined]
-    assert goes_on([*others, tuple(costs[-1])], share=share) == goes_on(costs, share=share)
+    assert continues([*others, tuple(costs[-1])], share=share) == continues(costs, share=share)
 
 
 @given(COSTS, SHARE)
 def test_units_have_no_say(costs: np.ndarray, share: float) -> None:
-    assert goes_on(np.exp(costs), share=share) == goes_on(costs, share=share)
+    assert continues(np.exp(costs), share=share) == continues(costs, share=share)
 
 
 @given(COSTS, st.sampled_from([(0.2, 0.5), (0.5, 0.8)]))
 def test_a_larger_share_lets_no_fewer_go_on(costs: np.ndarray, shares: tuple[float, float]) -> None:
-    assert goes_on(costs, share=shares[0]) <= goes_on(costs, share=shares[1])
+    assert continues(costs, share=shares[0]) <= continues(costs, share=shares[1])
 
 
 @given(COSTS, SHARE)
@@ -52,7 +52,7 @@ def test_among_distinct_rows_a_full_share_or_the_unbeaten_go_on(costs: np.ndarra
     """Asking each row as the last: as many as the share go on, and beside them only unbeaten ones."""
     rows = np.unique(costs, axis=0)
     last = [np.vstack([np.delete(rows, index, 0), rows[index]]) for index in range(len(rows))]
-    went = [index for index, table in enumerate(last) if goes_on(table, share=share)]
+    went = [index for index, table in enumerate(last) if continues(table, share=share)]
     unbeaten = [i for i, own in enumerate(rows) if not any((r[1:] <= own[1:]).all() and r[0] < own[0] for r in rows)]
     most = max(1, math.ceil(share * len(rows)))
     assert len(set(went) - set(unbeaten)) <= most <= len(set(went) | set(unbeaten))
@@ -73,7 +73,7 @@ def test_what_is_kept_decides_like_the_whole_table(costs: np.ndarray, share: flo
     reached = Reached(costs.shape[1])
     for count, row in enumerate(costs, 1):
         reached.enter(row)
-        assert reached.last_goes_on(share) == goes_on(costs[:count], share=share)
+        assert reached.last_goes_on(share) == continues(costs[:count], share=share)
         assert (reached._ranks[:count] == ranks_of(costs[:count])).all()
 
 
@@ -107,7 +107,7 @@ def test_twenty_thousand_rows_are_decided_on_in_milliseconds(columns: int) -> No
 
 def went(costs: np.ndarray, share: float) -> list[int]:
     """The rows that go on when each is asked as the last."""
-    return [own for own in range(len(costs)) if goes_on(np.vstack([np.delete(costs, own, 0), costs[own]]), share=share)]
+    return [own for own in range(len(costs)) if continues(np.vstack([np.delete(costs, own, 0), costs[own]]), share=share)]
 
 
 def test_of_one_size_the_best_go_on_up_to_the_share() -> None:
@@ -122,7 +122,7 @@ def test_a_small_student_is_not_stopped_by_larger_ones(costs: np.ndarray, share:
     larger[:, 0] = -1
     own = costs[-1]
     if not any((row[1:] <= own[1:]).all() and row[0] < own[0] for row in costs):
-        assert goes_on(np.vstack([larger, costs]), share=share)
+        assert continues(np.vstack([larger, costs]), share=share)
 
 
 @pytest.mark.parametrize(
@@ -167,24 +167,24 @@ def rungs(**halving: float) -> Rungs:
 def test_half_a_training_is_not_compared_with_a_quarter() -> None:
     """Epochs are searched: 0.9 after a quarter of 15 epochs says nothing about 0.5 after half of 2."""
     found = rungs(first=0.25, factor=2.0, share=0.5)
-    assert all(found.goes_on(key, SIZES, 15, 4, 0.9) for key in "ab")
-    assert found.goes_on("c", SIZES, 2, 1, 0.5)
-    assert found.goes_on("d", SIZES, 15, 8, 0.95) and not found.goes_on("e", SIZES, 2, 1, 0.4)
+    assert all(found.continues(key, SIZES, 15, 4, 0.9) for key in "ab")
+    assert found.continues("c", SIZES, 2, 1, 0.5)
+    assert found.continues("d", SIZES, 15, 8, 0.95) and not found.continues("e", SIZES, 2, 1, 0.4)
 
 
 def test_what_was_reported_at_other_shares_is_left_out() -> None:
     """A stage that was stored, or stopped, with rungs at 8 of 15 epochs; now they are 4 and 12."""
     found = rungs(first=0.25, factor=3.0, share=0.5)
     found.enter("old", SIZES, 15, [(8, 0.9)])
-    assert found.passed("old") == [] and found.goes_on("a", SIZES, 15, 4, 0.3)
-    assert found.goes_on("old", SIZES, 15, 12, 0.8) and found.passed("old") == [(12, 0.8)]
-    assert not found.goes_on("b", SIZES, 15, 4, 0.2) and not found.goes_on("c", SIZES, 15, 12, 0.7)
-    assert found.goes_on("a", SIZES, 15, 12, 0.9)
+    assert found.passed("old") == [] and found.continues("a", SIZES, 15, 4, 0.3)
+    assert found.continues("old", SIZES, 15, 12, 0.8) and found.passed("old") == [(12, 0.8)]
+    assert not found.continues("b", SIZES, 15, 4, 0.2) and not found.continues("c", SIZES, 15, 12, 0.7)
+    assert found.continues("a", SIZES, 15, 12, 0.9)
 
 
 def test_what_is_entered_counts_at_its_own_rung_and_once() -> None:
     found = rungs(first=0.25, factor=2.0, share=0.5)
     for _ in range(2):
         found.enter("old", SIZES, 15, [(8, 0.9)])
-    assert found.passed("old") == [(8, 0.9)] and found.goes_on("a", SIZES, 15, 4, 0.3)
-    assert not found.goes_on("a", SIZES, 15, 8, 0.8) and found.goes_on("old", SIZES, 15, 8, 0.9)
+    assert found.passed("old") == [(8, 0.9)] and found.continues("a", SIZES, 15, 4, 0.3)
+    assert not found.continues("a", SIZES, 15, 8, 0.8) and found.continues("old", SIZES, 15, 8, 0.9)

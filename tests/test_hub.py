@@ -62,8 +62,8 @@ def test_shards(tmp_path: Path) -> None:
     splits = split(raw, task)
     assert splits.own_test and len(splits.test) == 12 and splits.memory == "resident"
     assert split(read(task), task).fingerprint == splits.fingerprint
-    grey = wds(tmp_path / "shards", channels=1, image_size=[4, 6])
-    assert split(read(grey), grey).shape == (1, 4, 6)
+    gray = wds(tmp_path / "shards", channels=1, image_size=[4, 6])
+    assert split(read(gray), gray).shape == (1, 4, 6)
 
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {

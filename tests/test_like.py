@@ -26,7 +26,7 @@ student:
   architecture:
     like: teacher
     width: [0.5, 1]
-  objective: {ce: {weight: 1}, kd: {weight: 1, temperature: 2}}
+  loss: {ce: {weight: 1}, kd: {weight: 1, temperature: 2}}
   recipe: {epochs: 1}
 search: {trials: 2}
 """
@@ -35,12 +35,12 @@ search: {trials: 2}
 def document(student: Any, teacher: Any = TEACHER) -> dict[str, Any]:
     recipe = {"epochs": 1}
     given = {"import": "package.module:net"} if teacher is None else {"architecture": teacher, "recipe": recipe}
-    objective = {"ce": {"weight": 1}, "kd": {"weight": 1, "temperature": 2}}
+    loss = {"ce": {"weight": 1}, "kd": {"weight": 1, "temperature": 2}}
     return {
         "study": "digits",
         "task": {"dataset": "sklearn/digits"},
         "teacher": given,
-        "student": {"architecture": student, "objective": objective, "recipe": recipe},
+        "student": {"architecture": student, "loss": loss, "recipe": recipe},
         "search": {"trials": 2},
     }
 

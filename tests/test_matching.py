@@ -157,13 +157,13 @@ REFUSED: dict[str, tuple[FeatureTerm, Layers, Layers, tuple[str, ...]]] = {
         Hint(layers=(Pair(student="l9", teacher="t0"),)),
         CONV,
         WIDE,
-        ("hint.layers: 'l9' is no layer of the student", "did you mean 'l", "'l3'"),
+        ("hint.layers: 'l9' is not a layer of the student", "did you mean 'l", "'l3'"),
     ),
     "an unknown layer of the teacher": (
         Hint(layers=(Pair(student="l1", teacher="body"),)),
         CONV,
         WIDE,
-        ("hint.layers: 'body' is no layer of the teacher", "there are t0, t1, t2, t3, t4"),
+        ("hint.layers: 'body' is not a layer of the teacher", "there are t0, t1, t2, t3, t4"),
     ),
     "no layers at all": (Hint(), CONV, net(), ("hint needs features by layer", "the teacher has not: it has no layers", "kd")),
 }

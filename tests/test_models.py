@@ -131,7 +131,7 @@ def test_can_be_trained(family: type[Value], data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("shape", [(5,), (2, 5), (3, 4, 5)])
 @pytest.mark.parametrize("architecture", [MLP(depth=1, width=4), ConvNet(depth=2, width=2), ResNet(depth=1, width=2)])
-def test_standardises_by_channel(architecture: Value, shape: Shape) -> None:
+def test_standardizes_by_channel(architecture: Value, shape: Shape) -> None:
     channels = shape[0] if len(shape) > 1 else 1
     mean, std = [3.0, -1.0, 0.5][:channels], [2.0, 0.1, 7.0][:channels]
     by_channel = (channels, *[1] * (len(shape) - 1))
@@ -171,7 +171,7 @@ def test_resnets_have_their_known_sizes(depth: int, width: int, params: int) -> 
 
 
 def resnet_params(d: int, w: int, channels: int, classes: int, kernel: int) -> int:
-    """Stem and blocks of `kernel` numbers, two 1x1 projections, two numbers for each normalised channel, classifier."""
+    """Stem and blocks of `kernel` numbers, two 1x1 projections, two numbers for each normalized channel, classifier."""
     squared = 32 * kernel + 10 + 42 * kernel * (d - 1)
     return squared * w * w + (kernel * channels + 42 + 28 * (d - 1) + 4 * classes) * w + classes
 

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from autodistill.distill import Job, make_outputs, open_data, outputs_key, train
 from autodistill.distill.outputs import Cached, compressed, open_outputs
-from autodistill.distill.samples import UNLABELLED, Samples
+from autodistill.distill.samples import UNLABELED, Samples
 from autodistill.losses import Loss
 from autodistill.models.outputs import Layers
 from autodistill.models.sizes import entropy
-from autodistill.spec import Asked, Augmentation, CrossEntropy, Hint, Objective, ResNet, Stage, Timm
+from autodistill.spec import Augmentation, CrossEntropy, Hint, LogitsCacheSpec, LossSpec, ResNet, Stage, Timm
 from autodistill.study.schedule.jobs import needs, outputs_of
 
 from .test_distill import ASKED, CPU, KD, RECIPE, House, house, one_thread
@@ -28,9 +28,9 @@ FLIP = Augmentation(flip=True, crop=1)
 MIX = Augmentation(mixup=0.4)
 
 
-def student(house: House, teacher: Stage, objective: Objective = KD, **changes: Any) -> Stage:
+def student(house: House, teacher: Stage, loss: LossSpec = KD, **changes: Any) -> Stage:
     recipe = RECIPE.model_copy(update=changes)
-    return house.stage(ResNet(depth=1, width=2), objective, teachers=(teacher,), recipe=recipe)
+    return house.stage(ResNet(depth=1, width=2), loss, teachers=(teacher,), recipe=recipe)
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def teacher(house: House) -> Stage:
 
 def losses(house: House, stage: Stage) -> list[float]:
     for job in outputs_of(stage):
-        assert job.asked is not None
-        make_outputs(house.store, job.network, job.asked, CPU)
+        assert job.cache is not None
+        make_outputs(house.store, job.network, job.cache, CPU)
     run = house.run(stage)
     return [run.epoch() for _ in range(stage.recipe.epochs)]
 
@@ -53,7 +53,7 @@ def test_cached_views_give_the_losses_of_a_live_teacher(house: House, teacher: S
     """With as many views as epochs the two are the same training."""
     cached = student(house, teacher, augmentation=augmentation, views=2)
     live = student(house, teacher, augmentation=augmentation, views="fresh")
-    assert cached.asked() is not None and live.asked() is None
+    assert cached.logits_cache() is not None and live.logits_cache() is None
     assert losses(house, cached) == pytest.approx(losses(house, live), rel=1e-4)
 
 
@@ -79,10 +79,10 @@ def test_views_are_of_the_key(house: House, teacher: Stage) -> None:
         student(house, teacher, outputs_dtype="float16"),
     )
     assert len({stage.key() for stage in (plain, two, three, half)}) == 4
-    asked = [stage.asked() for stage in (plain, two, three, half)]
+    asked = [stage.logits_cache() for stage in (plain, two, three, half)]
     assert len({outputs_key(teacher, one) for one in asked if one}) == 4
-    same = student(house, teacher, Objective(kd=KD.kd), augmentation=FLIP, views=2)
-    assert same.asked() == two.asked(), "students of other objectives share the cache"
+    same = student(house, teacher, LossSpec(kd=KD.kd), augmentation=FLIP, views=2)
+    assert same.logits_cache() == two.logits_cache(), "students of other losses share the cache"
 
 
 def test_no_outputs_are_made_for_a_live_teacher(house: House, teacher: Stage) -> None:
@@ -94,7 +94,7 @@ def test_no_outputs_are_made_for_a_live_teacher(house: House, teacher: Stage) ->
 def test_half_precision_loses_little(house: House, teacher: Stage) -> None:
     halves = student(house, teacher, outputs_dtype="float16")
     assert losses(house, halves) == pytest.approx(losses(house, student(house, teacher)), rel=2e-3)
-    asked = halves.asked()
+    asked = halves.logits_cache()
     assert asked is not None and open_outputs(house.store, teacher, asked).logits.dtype == np.float16
 
 
@@ -113,9 +113,9 @@ def test_the_largest_keep_their_probabilities_and_the_others_share_the_rest(seed
 
 
 def test_top_of_all_classes_is_no_compression(house: House, teacher: Stage) -> None:
-    make_outputs(house.store, teacher, Asked(top=10), CPU)
+    make_outputs(house.store, teacher, LogitsCacheSpec(top=10), CPU)
     make_outputs(house.store, teacher, ASKED, CPU)
-    whole, plain = (open_outputs(house.store, teacher, asked) for asked in (Asked(top=10), ASKED))
+    whole, plain = (open_outputs(house.store, teacher, asked) for asked in (LogitsCacheSpec(top=10), ASKED))
     assert whole.index is None and np.array_equal(whole.logits, plain.logits)
 
 
@@ -140,10 +140,10 @@ def test_entropies_in_closed_form() -> None:
     assert float(entropy(sure, 100.0)) == pytest.approx(0.5822, abs=1e-3), "p = 1 / (1 + 1/e)"
 
 
-def test_a_stage_from_labels_knows_what_it_would_teach(house: House, teacher: Stage) -> None:
-    dark = house.store.record("stages", teacher.key())["dark"]
-    assert dark["entropy"]["1"] < dark["entropy"]["4"] < dark["entropy"]["8"] <= np.log(10)
-    assert 0.3 < dark["train_accuracy"] <= 1 and dark["classes"] == 10
+def test_a_stage_label_only_knows_what_it_would_teach(house: House, teacher: Stage) -> None:
+    soft_targets = house.store.manifest("stages", teacher.key())["soft_targets"]
+    assert soft_targets["entropy"]["1"] < soft_targets["entropy"]["4"] < soft_targets["entropy"]["8"] <= np.log(10)
+    assert 0.3 < soft_targets["train_accuracy"] <= 1 and soft_targets["classes"] == 10
 
 
 # Samples
@@ -156,13 +156,13 @@ def test_mixed_labels_are_shares_and_unknown_where_either_is(house: House) -> No
     targets = samples.batch(rows_B, 0).targets
     assert targets.shape == (32, 10)
     torch.testing.assert_close(targets.sum(1), torch.ones(32))
-    samples.y_N[:16] = UNLABELLED
+    samples.y_N[:16] = UNLABELED
     assert not samples.batch(rows_B, 0).targets[:16].any()
 
 
-def test_labelled_samples_are_mixed_with_labelled_ones(house: House) -> None:
+def test_labeled_samples_are_mixed_with_labeled_ones(house: House) -> None:
     data = open_data(house.store, house.task.data)
-    few = dataclasses.replace(data, train_y=data.train_y[:100], train_x=data.train_x[:100], unlabelled_x=data.train_x[100:])
+    few = dataclasses.replace(data, train_y=data.train_y[:100], train_x=data.train_x[:100], unlabeled_x=data.train_x[100:])
     samples = Samples(few, MIX, 0, CPU)
     for view in range(3):
         known = samples.batch(torch.arange(100), view).targets.sum(1)
@@ -176,11 +176,11 @@ DROPOUT = Timm(name="resnet10t", arguments={"drop_rate": 0.5, "channels": [4, 4,
 def test_balanced_scales_depend_on_the_seed_alone(house: House) -> None:
     """Not on torch's own generator, from which dropout draws."""
     teacher = house.trained_teacher()
-    objective = KD.model_copy(update={"balance": "initial"})
+    loss = KD.model_copy(update={"balance": "initial"})
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        found.append(house.run(house.stage(DROPOUT, objective, teachers=(teacher,))).loss.scales)
+        found.append(house.run(house.stage(DROPOUT, loss, teachers=(teacher,))).loss.scales)
     assert found[0] == found[1] and found[0]["ce"] != 1.0
 
 
@@ -192,23 +192,23 @@ def test_balance_is_over_the_batches_in_which_a_term_has_something_to_say() -> N
     assert loss.scales == {"ce": 1.0, "kd": 1.0}
 
 
-def test_labelled_rows_fill_an_epoch_of_all_rows(house: House) -> None:
+def test_labeled_rows_fill_an_epoch_of_all_rows(house: House) -> None:
     data = open_data(house.store, house.task.data)
     samples = Samples(data, None, 0, CPU)
-    samples.labelled = 100
+    samples.labeled = 100
     order = samples.order(10, 64, True, torch.Generator().manual_seed(0)).flatten()
     assert order.max() < 100 and np.bincount(order.numpy()[:600], minlength=100).tolist() == [6] * 100
 
 
 def test_an_outputs_job_has_its_own_address(house: House, teacher: Stage) -> None:
-    asked = Asked(views=2, augmentation=FLIP, seed=0, dtype="float16", top=3)
-    job = Job(network=teacher, asked=asked)
+    asked = LogitsCacheSpec(views=2, augmentation=FLIP, seed=0, dtype="float16", top=3)
+    job = Job(network=teacher, cache=asked)
     assert Job.load(job.dump()) == job and not job.trains
-    assert job.address() == ("outputs", outputs_key(teacher, asked)) != Job(network=teacher, asked=ASKED).address()
+    assert job.address() == ("outputs", outputs_key(teacher, asked)) != Job(network=teacher, cache=ASKED).address()
 
 
 def test_projections_train_with_the_student_but_are_not_of_it(house: House, teacher: Stage) -> None:
-    stage = student(house, teacher, Objective(ce=CrossEntropy(), hint=Hint(weight=10.0)))
+    stage = student(house, teacher, LossSpec(ce=CrossEntropy(), hint=Hint(weight=10.0)))
     run = house.run(stage)
     before = [parameter.detach().clone() for parameter in run.loss.parameters()]
     run.epoch()

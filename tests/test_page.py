@@ -38,7 +38,7 @@ pytestmark = pytest.mark.xdist_group("page")
 def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
     found = facts(read_study(raw), Wanted())
     text = render("page.html", found)
-    assert "Nothing is confirmed yet: this is no claim." in text
+    assert "Nothing is confirmed yet, so this is not a claim." in text
     assert f"autodistill confirm {raw}" in text and "validation samples on which students were chosen" in text
     assert not found["answer"]["is_claim"] and found["answer"]["confidence"] is None
     assert found["method"]["opened"] == [] and "never opened" in text
@@ -103,10 +103,10 @@ def test_finalists_are_what_was_confirmed(confirmed: Path) -> None:
     found = finalists(study)
     for one, member in zip(found, study.confirmed.members, strict=True):
         assert one["test"] == member["test"] and one["latency"] == member["latency"]
-        for name, twin in member["twins"].items():
+        for name, baseline in member["baselines"].items():
             gain = one["gains"][name]
-            assert (gain is None) == (twin is None)
-            assert gain is None or gain["mean"] == twin["gain"]["mean"]
+            assert (gain is None) == (baseline is None)
+            assert gain is None or gain["mean"] == baseline["gain"]["mean"]
         assert one["links"][-1]["stage"] == one["stage"] and len(one["links"]) == one["chain"].count(" > ") + 1
     assert the_teacher(study)["smaller"] == 1
 
@@ -124,8 +124,8 @@ def test_a_difference_and_its_interval_in_closed_form() -> None:
     [
         (0.01, 0.02, "gain"),
         (-0.02, -0.01, "loss"),
-        (-0.01, 0.01, "noise"),
-        (0.0, 0.1, "noise"),
+        (-0.01, 0.01, "not_significant"),
+        (0.0, 0.1, "not_significant"),
         (0.1, 0.1 + 1e-15, "unknown"),
         (None, None, "unknown"),
     ],
@@ -138,16 +138,16 @@ def test_a_gain_counts_only_beyond_the_noise(low: float | None, high: float | No
     ("direct", "long", "said"),
     [
         ("gain", "gain", "yes"),
-        ("gain", "noise", "noise"),
-        ("noise", "loss", "no"),
+        ("gain", "not_significant", "not_significant"),
+        ("not_significant", "loss", "no"),
         ("gain", "unknown", "unknown"),
         (None, None, "unknown"),
     ],
 )
-def test_assistants_pay_only_if_they_beat_both_direct_twins(direct: str | None, long: str | None, said: str) -> None:
+def test_assistants_pay_only_if_they_beat_both_direct_baselines(direct: str | None, long: str | None, said: str) -> None:
     gains = {name: one and {"verdict": one} for name, one in (("direct", direct), ("direct_long", long))}
-    assert paid({"chain": "a > b > c", "gains": gains})["said"] == said
-    assert paid({"chain": "a > c", "gains": gains})["said"] == "none"
+    assert paid({"chain": "a > b > c", "gains": gains})["verdict"] == said
+    assert paid({"chain": "a > c", "gains": gains})["verdict"] == "none"
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1)), min_size=1, unique_by=lambda one: one[0]))
@@ -206,23 +206,23 @@ def test_what_alone_decides_the_accuracy_is_alone_important(raw: Path) -> None:
 
 
 def test_edges_of_the_space_that_the_frontier_touches(tiny: Callable[..., Spec]) -> None:
-    paths = ("architecture.width", "objective.kd.weight", "objective.kd.temperature")
+    paths = ("architecture.width", "loss.kd.weight", "loss.kd.temperature")
     searched = ((1, 0.01, 16.0), (12, 0.5, 1.03))
     rows = [_params("student", **dict(zip(paths, values, strict=True))) for values in searched]
-    rows.append(_params("from labels", **dict(zip(paths, (5, 0.0, 1.0), strict=True))))
+    rows.append(_params("label-only", **dict(zip(paths, (5, 0.0, 1.0), strict=True))))
     found = {(one["path"], one["end"]): (one["count"], one["of"]) for one in edges(tiny(), rows)}
     assert found == {
         ("architecture.width", "low"): (1, 3),
         ("architecture.width", "high"): (1, 3),
-        ("objective.kd.weight", "low"): (2, 3),
-        ("objective.kd.temperature", "high"): (1, 2),
-        ("objective.kd.temperature", "low"): (1, 2),
+        ("loss.kd.weight", "low"): (2, 3),
+        ("loss.kd.temperature", "high"): (1, 2),
+        ("loss.kd.temperature", "low"): (1, 2),
     }, "a temperature says nothing of a student that learns from labels"
 
 
 def test_an_edge_counts_only_where_its_branch_was_taken(tiny: Callable[..., Spec]) -> None:
     term = {"optional": True, "weight": 0.5, "temperature": {"uniform": [1, 4]}}
-    spec = tiny(student__objective={"ce": {"weight": "rest"}, "kd": term})
+    spec = tiny(student__loss={"ce": {"weight": "rest"}, "kd": term})
     [path] = [path for path in domains_of(spec) if path.endswith(".temperature")]
     branch, taken = path[: path.index("{")], int(path[path.index("{") + 1])
     rows = [_params("student", **{path: 1.0, branch: option}) for option in (taken, 1 - taken)]

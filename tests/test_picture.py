@@ -24,7 +24,7 @@ def row(
     sizes = {"params": params, "macs": 60 * params, "bytes": 4 * params}
     return {
         "role": role, "accuracy": accuracy, "low": low, "high": high, "frontier": frontier, "inside": inside,
-        "architecture": architecture, "state": state, "worse_than_labels": worse, **sizes,
+        "architecture": architecture, "state": state, "worse_than_label_only": worse, **sizes,
     }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def study(trials):
     rows = []
     for index, params in enumerate(np.geomspace(399, 20_000, trials)):
         best = 0.99 - 0.59 * (399 / params) ** 0.7
-        role = ("student", "assistant", "from labels")[index // 3 % 3]
+        role = ("student", "assistant", "label-only")[index // 3 % 3]
         if index % 3 == 0:
             rows.append(row(role, int(params), best, frontier=True))
         else:
@@ -60,8 +60,8 @@ REGIMES = {
     "none or all right": [row(accuracy=0.0, frontier=True), row("teacher", 10**12, 1.0)],
     "a student larger than its teacher": [row(params=10**6, accuracy=0.9, frontier=True), row("teacher", 500, 0.7)],
     "two teachers": [row(frontier=True), TEACHER, row("teacher", 20_000, 0.9)],
-    "one's own": [row("own", 3000, 0.85), *study(24)],
-    "only one's own": [row("own", 3000, 0.85), TEACHER],
+    "one's own": [row("incumbent", 3000, 0.85), *study(24)],
+    "only one's own": [row("incumbent", 3000, 0.85), TEACHER],
     "one parameter": [row(params=1, frontier=True)],
 }
 
@@ -193,11 +193,11 @@ def test_the_line_steps_up_at_each_member_and_ends_at_the_teachers_size():
 def test_the_legend_names_what_is_there_and_only_that():
     (legend,) = figure(study(24)).legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert names == ["student", "assistant", "from labels", "frontier", "teacher", "dominated", "stopped early"]
-    own = row(role="own", frontier=False, params=9000, accuracy=0.8)
+    assert names == ["student", "assistant", "label-only", "frontier", "teacher", "dominated", "stopped early"]
+    own = row(role="incumbent", frontier=False, params=9000, accuracy=0.8)
     (legend,) = figure([*study(24), own]).legends
-    assert set(text.get_text() for text in legend.get_texts()) - set(names) == {"own"}
-    assert any(text.get_text().startswith("own: ") for text in texts(figure([*study(24), own])))
+    assert set(text.get_text() for text in legend.get_texts()) - set(names) == {"incumbent"}
+    assert any(text.get_text().startswith("incumbent: ") for text in texts(figure([*study(24), own])))
     (legend,) = figure([TEACHER]).legends
     assert [text.get_text() for text in legend.get_texts()] == ["teacher"]
 
@@ -212,12 +212,12 @@ def test_letters_are_legible_on_a_slide(rows):
 EVERYTHING = [
     *(
         row(role, 100 * 3**index, 0.5 + index / 10, frontier=True)
-        for index, role in enumerate(("student", "assistant", "from labels"))
+        for index, role in enumerate(("student", "assistant", "label-only"))
     ),
     row(params=400, accuracy=0.2) | {"state": "stopped"},
     row(params=500, accuracy=0.1),
-    row(params=3000, accuracy=0.9, frontier=True) | {"worse_than_labels": True},
-    row("own", 800, 0.4),
+    row(params=3000, accuracy=0.9, frontier=True) | {"worse_than_label_only": True},
+    row("incumbent", 800, 0.4),
     TEACHER,
 ]
 

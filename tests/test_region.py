@@ -20,7 +20,7 @@ from autodistill.spec.search import Search
 from autodistill.study.driver import Options
 from autodistill.study.record.record import Record
 from autodistill.study.record.region import REDUCIBLE, Region, edges, region_of
-from autodistill.study.sampling import ehvi as gain
+from autodistill.study.sampling import ehvi
 from autodistill.study.sampling.ehvi import Goal, Model, Prior
 from autodistill.study.schedule.ends import FIRST, next_round
 from autodistill.study.schedule.rungs import FEWEST, Rungs, is_hopeless
@@ -31,7 +31,7 @@ from benchmarks.replay.memory import Memory
 from benchmarks.replay.replay import Replay
 
 from .test_bench import DIGITS
-from .test_gain import flat
+from .test_ehvi import flat
 from .test_replay import formula, open_study
 
 TEACHER = {"accuracy": 0.95, "n": 1000, "correct": 950, "params": 10_000, "macs": 50_000, "bytes": 40_000}
@@ -98,9 +98,9 @@ def test_beyond_the_teacher_the_edge_is_the_teacher() -> None:
 
 def test_a_training_is_hopeless_where_its_predicted_end_is_below_the_floor() -> None:
     """Changes that are all alike: the deviation is the least that is believed. t(0.95, 3) = 2.353."""
-    ended = [(0.6, float(gain.unwarp(gain.warp(0.6) + 0.5)))] * FEWEST
-    reach = 2.3534 * gain.LEAST * math.sqrt(1 + 1 / FEWEST)
-    edge = float(gain.unwarp(gain.warp(0.9) - 0.5 - reach))
+    ended = [(0.6, float(ehvi.unwarp(ehvi.warp(0.6) + 0.5)))] * FEWEST
+    reach = 2.3534 * ehvi.LEAST * math.sqrt(1 + 1 / FEWEST)
+    edge = float(ehvi.unwarp(ehvi.warp(0.9) - 0.5 - reach))
     assert is_hopeless(edge - 1e-3, ended, 0.9) and not is_hopeless(edge + 1e-3, ended, 0.9)
     assert not is_hopeless(0.01, ended[1:], 0.9)
 
@@ -108,10 +108,10 @@ def test_a_training_is_hopeless_where_its_predicted_end_is_below_the_floor() -> 
 def test_only_the_nearest_at_the_rung_predict_an_end() -> None:
     near = [(0.5, 0.7), (0.52, 0.7), (0.48, 0.71), (0.5, 0.72), (0.51, 0.69)]
     far = [(0.95, 0.96), (0.1, 0.1), (0.99, 0.99)]
-    z = float(gain.warp(0.5))
-    mean, deviation, n = gain.predict_end(z, near)
-    assert gain.predict_end(z, [*far, *near]) == (mean, deviation, n) and n == gain.NEAREST
-    assert float(gain.unwarp(mean)) == pytest.approx(0.7, abs=0.01) and deviation >= gain.LEAST
+    z = float(ehvi.warp(0.5))
+    mean, deviation, n = ehvi.predict_end(z, near)
+    assert ehvi.predict_end(z, [*far, *near]) == (mean, deviation, n) and n == ehvi.NEAREST
+    assert float(ehvi.unwarp(mean)) == pytest.approx(0.7, abs=0.01) and deviation >= ehvi.LEAST
 
 
 def test_far_from_what_was_measured_accuracies_rise_as_expected() -> None:
@@ -133,20 +133,20 @@ def rungs_after(ended: int) -> Rungs:
 
 
 def test_who_will_not_reach_the_region_stops_however_small() -> None:
-    assert not rungs_after(FEWEST).goes_on("tiny", {"params": 10}, 10, 5, 0.3)
-    assert rungs_after(FEWEST - 1).goes_on("tiny", {"params": 10}, 10, 5, 0.3)
+    assert not rungs_after(FEWEST).continues("tiny", {"params": 10}, 10, 5, 0.3)
+    assert rungs_after(FEWEST - 1).continues("tiny", {"params": 10}, 10, 5, 0.3)
 
 
 def test_who_is_in_the_region_is_not_stopped_because_larger_ones_are_better() -> None:
     found = rungs_after(12)
-    assert found.goes_on("small", {"params": 4000}, 10, 5, 0.58)
-    assert not found.goes_on("large", {"params": 9000}, 10, 5, 0.58)
+    assert found.continues("small", {"params": 4000}, 10, 5, 0.58)
+    assert not found.continues("large", {"params": 9000}, 10, 5, 0.58)
 
 
 def test_who_is_beaten_by_less_than_a_standard_error_goes_on() -> None:
     """On 1,000 samples, 0.6 has one of 0.0155."""
     for accuracy, wanted in ((0.59, True), (0.58, False)):
-        assert rungs_after(12).goes_on("larger", {"params": 9000}, 10, 5, accuracy) == wanted
+        assert rungs_after(12).continues("larger", {"params": 9000}, 10, 5, accuracy) == wanted
 
 
 # What is tried
@@ -169,7 +169,7 @@ def test_few_trials_look_outside(tmp_path: Path) -> None:
 
 
 def _bench(drawn: Any, seed: int) -> Study:
-    spec = drawn.spec({"trials": 24, "sampler": "gain", "seed": seed, "halving": False})
+    spec = drawn.spec({"trials": 24, "sampler": "ehvi", "seed": seed, "halving": False})
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=0.1)
     Replay(drawn.answer).run(study, lambda: None)
@@ -180,10 +180,10 @@ def test_a_search_in_the_region_finds_more_there_than_one_everywhere() -> None:
     """Medians of seven seeds after twelve trials."""
     asked = Asked(strategies=(), trials=12, chance=0.1)
     found = {}
-    for strategy in ("gain", "gain+all"):
+    for strategy in ("ehvi", "ehvi+all"):
         ends = [run(Table.read(DIGITS).draw(seed), strategy, seed, asked)[-1].hypervolume for seed in range(7)]
         found[strategy] = float(np.median(ends))
-    assert found["gain"] > found["gain+all"] + 0.02
+    assert found["ehvi"] > found["ehvi+all"] + 0.02
 
 
 # What a model says of what was measured
@@ -192,22 +192,22 @@ def test_a_search_in_the_region_finds_more_there_than_one_everywhere() -> None:
 def test_the_sampling_error_is_the_binomial_one() -> None:
     for accuracy in (0.1, 0.5, 0.9):
         step = 1e-5
-        slope = (gain.warp(accuracy + step) - gain.warp(accuracy - step)) / (2 * step)
+        slope = (ehvi.warp(accuracy + step) - ehvi.warp(accuracy - step)) / (2 * step)
         wanted = slope * math.sqrt(accuracy * (1 - accuracy) / 400)
-        assert gain.sampling_error(gain.warp([accuracy]), 400)[0] == pytest.approx(wanted, rel=0.03)
+        assert ehvi.sampling_error(ehvi.warp([accuracy]), 400)[0] == pytest.approx(wanted, rel=0.03)
 
 
 def test_more_samples_leave_less_doubt() -> None:
     x = np.linspace(0, 1, 12)[:, None]
-    z = gain.warp(np.linspace(0.6, 0.9, 12) + 0.01 * np.random.default_rng(0).normal(size=12))
+    z = ehvi.warp(np.linspace(0.6, 0.9, 12) + 0.01 * np.random.default_rng(0).normal(size=12))
     few, many = (Model.fit(x, z, flat(np.ones(1), samples)).at(x).deviation().mean() for samples in (100, 100_000))
     assert many < few / 2
 
 
 def test_who_is_clearly_dominated_is_not_on_the_true_frontier() -> None:
     x, sizes = np.linspace(0, 1, 4)[:, None], np.array([2.0, 3.0, 4.0, 6.0])
-    model = Model.fit(x, gain.warp([0.6, 0.9, 0.5, 0.99]), flat(np.zeros(1), 100_000))
-    found = gain.posterior(model.at(x), sizes, Goal(0.3, 5.0))
+    model = Model.fit(x, ehvi.warp([0.6, 0.9, 0.5, 0.99]), flat(np.zeros(1), 100_000))
+    found = ehvi.posterior(model.at(x), sizes, Goal(0.3, 5.0))
     shares = [one.on_frontier for one in found]
     assert shares[0] > 0.95 and shares[1] > 0.95 and shares[2] < 0.05 and shares[3] == 0  # beyond the reference
     assert [one.mean for one in found] == pytest.approx([0.6, 0.9, 0.5, 0.99], abs=0.05)
@@ -238,8 +238,8 @@ def test_only_members_inside_are_compared_with_labels(searched: tuple[Study, Pat
     members = [row for row in study.rows() if row["frontier"]]
     inside, others = ([row for row in members if row["inside"] == wanted] for wanted in (True, False))
     assert inside and others
-    assert all(row["from_labels"] is not None for row in inside if row["role"] != "from labels")
-    assert all(row["from_labels"] is None for row in others)
+    assert all(row["label_only"] is not None for row in inside if row["role"] != "label-only")
+    assert all(row["label_only"] is None for row in others)
 
 
 def test_the_region_comes_first_in_tables_and_the_rest_is_folded(searched: tuple[Study, Path]) -> None:
@@ -283,7 +283,7 @@ def test_a_time_that_is_none_is_refused(tiny: Callable[..., Spec], text: str) ->
 
 
 def test_no_trial_begins_after_the_time_and_a_resumed_search_knows_it(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    spec = tiny(search={"time": "10s", "guard": False, "halving": False, "region": "all"}, assistants__at_most=0)
+    spec = tiny(search={"time": "10s", "label_baselines": False, "halving": False, "region": "all"}, assistants__at_most=0)
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
     assert study.finished() and study.ended == "search.time (10s) is over"
@@ -298,7 +298,7 @@ def test_no_trial_begins_after_the_time_and_a_resumed_search_knows_it(tiny: Call
 
 
 def test_a_search_ends_where_little_is_left_to_gain(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    search = {"stop": {"gain": 0.02}, "guard": False, "halving": False, "region": 0.5}
+    search = {"stop": {"gain": 0.02}, "label_baselines": False, "halving": False, "region": 0.5}
     study = open_study(tiny(search=search, assistants__at_most=0), tmp_path)
     Replay(formula(study)).run(study, lambda: None)
     assert study.finished() and study.ended is not None and "less than search.stop.gain" in study.ended
@@ -308,7 +308,7 @@ def test_a_search_ends_where_little_is_left_to_gain(tiny: Callable[..., Spec], t
 
 
 def test_the_first_of_several_ends_counts(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    spec = tiny(search={"time": "1h", "trials": 5, "guard": False, "halving": False})
+    spec = tiny(search={"time": "1h", "trials": 5, "label_baselines": False, "halving": False})
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
     assert study.finished() and study.counted_done() == 5
@@ -319,9 +319,9 @@ def test_a_round_is_half_as_many_again_and_one_for_each_worker() -> None:
 
 
 def test_more_time_extends_a_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    spec = tiny(search={"time": "0.1s", "trials": 12, "guard": False, "halving": False})
+    spec = tiny(search={"time": "0.1s", "trials": 12, "label_baselines": False, "halving": False})
     first = search(spec, out=tmp_path / "out", runner="serial").counted_done()
-    more = tiny(search={"time": "1h", "trials": 12, "guard": False, "halving": False})
+    more = tiny(search={"time": "1h", "trials": 12, "label_baselines": False, "halving": False})
     with pytest.raises(UsageError, match="--extend to go on"):
         search(more, out=tmp_path / "out", runner="serial")
     wanted = replace(Options(), extend=True)

@@ -22,7 +22,7 @@ from benchmarks.replay.replay import Answer, Replay, measurement
 
 from .conftest import timeless
 
-DARK = {"entropy": {"1": 1.0, "4": 1.3, "8": 1.35}, "classes": 4, "train_accuracy": 0.9}
+SOFT_TARGETS = {"entropy": {"1": 1.0, "4": 1.3, "8": 1.35}, "classes": 4, "train_accuracy": 0.9}
 
 
 def open_study(spec: Spec, folder: Path, store: Store | None = None) -> Study:
@@ -47,7 +47,12 @@ def formula(study: Study, seconds: Callable[[Job], float] = lambda job: 1.0, sca
         best = (0.5 + 0.4 * sizes.params / (200 + sizes.params)) * (1 - lost)
         found = {epoch: best * (1 - 0.2 / epoch) for epoch in range(1, epochs + 1)}
         told = measurement(found[epochs], sizes._asdict(), 1000)
-        return Answer(seconds=seconds(job), accuracies=found, measurement=told, dark=None if job.network.teachers else DARK)
+        return Answer(
+            seconds=seconds(job),
+            accuracies=found,
+            measurement=told,
+            soft_targets=None if job.network.teachers else SOFT_TARGETS,
+        )
 
     return answer
 
@@ -67,9 +72,12 @@ def test_what_serial_trained_replayed_gives_the_same_trials(tiny: Callable[..., 
         if not job.trains:
             return Answer(seconds=0.1)
         key = job.network.key()
-        found = trained.store.record("stages", key) if trained.store.has("stages", key) else {}
+        found = trained.store.manifest("stages", key) if trained.store.has("stages", key) else {}
         return Answer(
-            seconds=1.0, accuracies=reported.get(key, {}), measurement=found.get("measurement", {}), dark=found.get("dark")
+            seconds=1.0,
+            accuracies=reported.get(key, {}),
+            measurement=found.get("measurement", {}),
+            soft_targets=found.get("soft_targets"),
         )
 
     replayed = open_study(spec, tmp_path / "replayed")
@@ -81,13 +89,13 @@ def test_what_serial_trained_replayed_gives_the_same_trials(tiny: Callable[..., 
 def watched(study: Study) -> Mapping[str, Mapping[int, float]]:
     """The accuracies that trainings report, as they come."""
     reported: dict[str, dict[int, float]] = {}
-    original = study.goes_on
+    original = study.continues
 
-    def goes_on(job: Job, rung: Rung) -> bool:
+    def continues(job: Job, rung: Rung) -> bool:
         reported.setdefault(job.network.key(), {})[rung.epochs] = rung.accuracy
         return original(job, rung)
 
-    study.goes_on = goes_on  # type: ignore[method-assign]
+    study.continues = continues  # type: ignore[method-assign]
     return reported
 
 
@@ -103,7 +111,7 @@ def test_all_trials_end_whatever_the_workers(tiny: Callable[..., Spec], tmp_path
 
 def test_one_worker_takes_the_sum_of_all_seconds(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """Without stops: a teacher, its outputs and as many students, 1 s each."""
-    spec = tiny(search={"trials": 10, "sampler": "random", "halving": False, "guard": False}, assistants__at_most=0)
+    spec = tiny(search={"trials": 10, "sampler": "random", "halving": False, "label_baselines": False}, assistants__at_most=0)
     study = open_study(spec, tmp_path)
     replay, jobs = Replay(formula(study)), list[float]()
     replay.run(study, lambda: jobs.append(replay.clock))
@@ -134,7 +142,7 @@ class _One:
     def next(self) -> Job | None:
         return self.jobs.pop() if self.jobs else None
 
-    def goes_on(self, job: Job, rung: Rung) -> bool:
+    def continues(self, job: Job, rung: Rung) -> bool:
         self.rungs.append(rung.epochs)
         return bool(next(self.answers))
 

@@ -27,7 +27,7 @@ from autodistill.spec import (
     Augmentation,
     Hint,
     Imported,
-    Objective,
+    LossSpec,
     Recipe,
     ResNet,
     Similarity,
@@ -47,7 +47,7 @@ __all__ = ["one_thread"]
 
 EPOCHS = 4
 RECIPE = Recipe(epochs=EPOCHS, batch_size=256, learning_rate=0.01, precision="float32")
-HINT = Objective(kd=SoftTargets(weight=1.0), hint=Hint(weight=1.0), similarity=Similarity(weight=1.0), balance="initial")
+HINT = LossSpec(kd=SoftTargets(weight=1.0), hint=Hint(weight=1.0), similarity=Similarity(weight=1.0), balance="initial")
 FRESH = Augmentation(crop=1, mixup=0.5)
 VIT = {"img_size": 8, "patch_size": 4, "embed_dim": 12, "depth": 1, "num_heads": 3, "drop_rate": 0.2, "drop_path_rate": 0.2}
 
@@ -56,23 +56,23 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe(**RECIPE.model_dump() | changes)
 
 
-def student(house: House, architecture: Any, objective: Objective = LABELS, teachers: int = 0, **changes: Any) -> Stage:
+def student(house: House, architecture: Any, loss: LossSpec = LABELS, teachers: int = 0, **changes: Any) -> Stage:
     """The teachers are stored: see `base`."""
     above = tuple(house.stage(MLP(depth=1, width=64), seed=seed) for seed in range(teachers))
-    return house.stage(architecture, objective, teachers=above, recipe=recipe(**changes))
+    return house.stage(architecture, loss, teachers=above, recipe=recipe(**changes))
 
 
 KINDS: dict[str, Callable[[House], Stage]] = {
     "mlp": partial(student, architecture=MLP(depth=1, width=8)),
     "batch norm": partial(student, architecture=ResNet(depth=1, width=2), schedule="cosine", optimizer="sgd"),
     "bfloat16": partial(student, architecture=ResNet(depth=1, width=2), precision="bfloat16"),
-    "dropout": partial(student, architecture=Timm(name="vit_tiny_patch16_224", arguments=VIT), objective=KD, teachers=1),
-    "cached outputs": partial(student, architecture=MLP(depth=1, width=8), objective=KD, teachers=1),
-    "projections, balanced": partial(student, architecture=MLP(depth=1, width=8), objective=HINT, teachers=1),
+    "dropout": partial(student, architecture=Timm(name="vit_tiny_patch16_224", arguments=VIT), loss=KD, teachers=1),
+    "cached outputs": partial(student, architecture=MLP(depth=1, width=8), loss=KD, teachers=1),
+    "projections, balanced": partial(student, architecture=MLP(depth=1, width=8), loss=HINT, teachers=1),
     "ensemble, dropped": partial(
-        student, architecture=MLP(depth=1, width=8), objective=KD.model_copy(update={"drop_teachers": 0.5}), teachers=2
+        student, architecture=MLP(depth=1, width=8), loss=KD.model_copy(update={"drop_teachers": 0.5}), teachers=2
     ),
-    "fresh views": partial(student, architecture=ResNet(depth=1, width=2), objective=KD, teachers=1, augmentation=FRESH),
+    "fresh views": partial(student, architecture=ResNet(depth=1, width=2), loss=KD, teachers=1, augmentation=FRESH),
     "views in turn": partial(student, architecture=ResNet(depth=1, width=2), augmentation=FRESH, views=3),
 }
 
@@ -85,7 +85,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         teacher = house.stage(MLP(depth=1, width=64), seed=seed)
         train(house.store, teacher, CPU)
         perform(
-            Job(network=teacher, asked=student(house, teacher.architecture, KD, 1).asked()), house.store, cuda=False, threads=1
+            Job(network=teacher, cache=student(house, teacher.architecture, KD, 1).logits_cache()),
+            house.store,
+            cuda=False,
+            threads=1,
         )
     return house.store.root
 
@@ -113,7 +116,7 @@ def stretch(store: Store, stage: Stage, rungs: Sequence[int]) -> list[Rung]:
 
 
 def same(one: House, two: House, stage: Stage) -> bool:
-    losses = [house.store.record("stages", stage.key())["losses"] for house in (one, two)]
+    losses = [house.store.manifest("stages", stage.key())["losses"] for house in (one, two)]
     assert len(losses[0]) == stage.recipe.epochs
     return losses[0] == losses[1] and one.weights(stage) == two.weights(stage)
 
@@ -209,7 +212,7 @@ def test_passed_rungs_are_said_again_in_order_and_only_those_asked_for(houses: t
     whole = stretch(houses[0].store, stage, [2, 3, EPOCHS])
     assert whole[:2] == passed[1:] and len(whole) == 3
     stretch(houses[0].store, stage, [])
-    record = houses[0].store.record("stages", stage.key())
+    record = houses[0].store.manifest("stages", stage.key())
     assert [Rung(*rung) for rung in record["rungs"]] == [*passed, whole[2]]
     assert stretch(houses[0].store, stage, [1, 2]) == []  # it is stored
 
@@ -247,7 +250,7 @@ def test_seconds_are_those_of_training_over_all_stretches(houses: tuple[House, H
     now[0] += 5000.0
     assert [rung.seconds for rung in stretch(houses[0].store, stage, [2, 3])] == [2 * steps, 3 * steps]
     stretch(houses[0].store, stage, [])
-    assert houses[0].store.record("stages", stage.key())["measurement"]["seconds"] == EPOCHS * steps
+    assert houses[0].store.manifest("stages", stage.key())["measurement"]["seconds"] == EPOCHS * steps
 
 
 def test_between_rungs_torchs_generators_and_modes_are_as_they_were(houses: tuple[House, House]) -> None:
@@ -287,7 +290,7 @@ def test_a_damaged_partial_is_begun_anew(houses: tuple[House, House], damage: st
         path.write_bytes({"flipped": flipped, "cut off": content[:-1], "empty": b""}[damage])
     assert stretch(damaged.store, stage, [3])
     stretch(damaged.store, stage, [])
-    assert [rung[0] for rung in damaged.store.record("stages", stage.key())["rungs"]] == [3]
+    assert [rung[0] for rung in damaged.store.manifest("stages", stage.key())["rungs"]] == [3]
     assert same(whole, damaged, stage)
 
 
@@ -370,7 +373,7 @@ def test_on_cuda_a_stopped_training_goes_on_as_if_it_had_not(houses: tuple[House
             torch.rand(3, device=device)
             if rung.epochs == max(rungs):
                 work.close()
-    found = [house.store.record("stages", stage.key())["losses"] for house in houses]
+    found = [house.store.manifest("stages", stage.key())["losses"] for house in houses]
     assert found[1] == pytest.approx(found[0], rel=1e-3)
 
 

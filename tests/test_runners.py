@@ -74,7 +74,7 @@ class TestContractAtLength:
     ) -> None:
         halving = {"first": 0.3, "factor": 2, "share": 0.3}
         recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
-        search_ = {"trials": 12, "sampler": "random", "guard": False, "halving": halving}
+        search_ = {"trials": 12, "sampler": "random", "label_baselines": False, "halving": halving}
         study = search(tiny(search=search_, student__recipe=recipe), out=tmp_path / "out", runner=runner)
         stopped = [row for row in study.rows() if row["state"] == "stopped"]
         assert stopped and counts(study.rows())["failed"] == 0
@@ -88,7 +88,7 @@ class TestContractAtLength:
         changes: dict[str, Any] = {
             "assistants__at_least": 1,
             "assistants__ladder": [{"family": "mlp", "depth": 1, "width": 32}],
-            "student__objective": {"kd": {"weight": 1.0, "temperature": {"log": [1, 16]}}},
+            "student__loss": {"kd": {"weight": 1.0, "temperature": {"log": [1, 16]}}},
             "search__trials": 12,
         }
         study = search(tiny(**changes), out=tmp_path / "out", runner=runner)

@@ -265,16 +265,16 @@ def test_a_ledger_that_is_none_is_refused(content: bytes, study: Path, capsys: p
 def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
     study: Path, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
-    search(tiny(search__trials=2), out=tmp_path / "own", runner="serial")
-    confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+    search(tiny(search__trials=2), out=tmp_path / "incumbent", runner="serial")
+    confirm(Folder(tmp_path / "incumbent"), seeds=0, runner="serial")
     options = Options(older=str(study), fresh=True)
-    search(Folder(study).read(), out=tmp_path / "own", runner="serial", options=options)
-    assert not (tmp_path / "own" / "confirm.json").exists(), "it was of the study before"
-    assert [one["trials"] for one in openings(tmp_path / "own")] == [2, 6]
+    search(Folder(study).read(), out=tmp_path / "incumbent", runner="serial", options=options)
+    assert not (tmp_path / "incumbent" / "confirm.json").exists(), "it was of the study before"
+    assert [one["trials"] for one in openings(tmp_path / "incumbent")] == [2, 6]
     with pytest.raises(StudyError, match="was opened on"):
-        confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
-    inherit(tmp_path / "own", study, 1)
-    assert len(openings(tmp_path / "own")) == 2, "nothing twice, where the same command is given again after a kill"
+        confirm(Folder(tmp_path / "incumbent"), seeds=0, runner="serial")
+    inherit(tmp_path / "incumbent", study, 1)
+    assert len(openings(tmp_path / "incumbent")) == 2, "nothing twice, where the same command is given again after a kill"
 
 
 # spec.yaml and study.db
@@ -388,7 +388,7 @@ def test_weights_that_were_trained_again_otherwise_are_not_those_of_the_claim(
 ) -> None:
     """As on another device, where the same stage need not become the same bytes."""
     store, key = Store(study / "store"), chosen_of(study)
-    record, path = store.record("stages", key), weights_of(study, key)
+    record, path = store.manifest("stages", key), weights_of(study, key)
     flip(path)
     record["files"]["model.safetensors"] = sha256(path)
     path.parents[1].joinpath("stage.json").write_text(json.dumps(record | {"checksum": digest(record)}))

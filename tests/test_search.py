@@ -278,8 +278,8 @@ def test_recipes_are_searched_like_anything_else(tiny: Callable[..., Spec], tmp_
 
 def test_no_distillation_can_be_an_option_of_its_own(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     options = [{"ce": {"weight": 1.0}}, {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": 4.0}}]
-    study = search(tiny(student__objective={"choice": options}, search__trials=10), out=tmp_path / "out", runner="serial")
-    assert {"student", "from labels"} <= {row["role"] for row in study.rows()}
+    study = search(tiny(student__loss={"choice": options}, search__trials=10), out=tmp_path / "out", runner="serial")
+    assert {"student", "label-only"} <= {row["role"] for row in study.rows()}
 
 
 def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path) -> None:

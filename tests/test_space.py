@@ -17,8 +17,8 @@ from autodistill.study.space import Space, draw
 PARAMS = {
     "architecture.depth": 1,
     "architecture.width": 3,
-    "objective.kd.weight": 0.7,
-    "objective.kd.temperature": 3.0,
+    "loss.kd.weight": 0.7,
+    "loss.kd.temperature": 3.0,
     "assistants.count": 1,
     "assistants.1": 0,
 }
@@ -27,8 +27,8 @@ PARAMS = {
 def test_a_decoded_stage_holds_what_was_proposed(space: Callable[..., Space]) -> None:
     stage = space().decode(PARAMS)
     assert stage.architecture.width == 3
-    assert stage.objective.kd is not None and stage.objective.kd.temperature == 3.0
-    assert stage.objective.ce is not None and stage.objective.ce.weight == 0.3
+    assert stage.loss.kd is not None and stage.loss.kd.temperature == 3.0
+    assert stage.loss.ce is not None and stage.loss.ce.weight == 0.3
     assert [network.architecture.width for network in stage.ancestors()] == [64, 16]
 
 
@@ -47,9 +47,9 @@ def test_parameters_that_do_not_matter_do_not_reach_the_stage(space: Callable[..
 
 def test_at_weight_zero_neither_temperature_nor_chain_matters(space: Callable[..., Space]) -> None:
     made = space()
-    labels = made.decode(PARAMS | {"objective.kd.weight": 0.0})
-    assert labels.teachers == () and labels.objective.kd is None
-    other = PARAMS | {"objective.kd.weight": 0.0, "objective.kd.temperature": 9.0, "assistants.count": 0}
+    labels = made.decode(PARAMS | {"loss.kd.weight": 0.0})
+    assert labels.teachers == () and labels.loss.kd is None
+    other = PARAMS | {"loss.kd.weight": 0.0, "loss.kd.temperature": 9.0, "assistants.count": 0}
     assert made.decode(other).key() == labels.key()
 
 
@@ -102,16 +102,16 @@ def test_every_drawn_student_is_found_again(space: Callable[..., Space]) -> None
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_term_that_is_absent_is_found_again(space: Callable[..., Space], wrapped: bool) -> None:
-    objective: Any = {"ce": {"weight": "rest"}, "kd": {"optional": True, "weight": 0.5, "temperature": {"log": [1, 16]}}}
-    objective = {"choice": [{"ce": {"label_smoothing": 0.1}}, objective]} if wrapped else objective
-    made, rng = space(student__objective=objective), random.Random(0)
+    loss: Any = {"ce": {"weight": "rest"}, "kd": {"optional": True, "weight": 0.5, "temperature": {"log": [1, 16]}}}
+    loss = {"choice": [{"ce": {"label_smoothing": 0.1}}, loss]} if wrapped else loss
+    made, rng = space(student__loss=loss), random.Random(0)
     seen = set()
     for _ in range(20):
         stage = made.decode({path: draw(domain, rng) for path, domain in made.domains.items()})
         found = made.encode(stage)
         assert found is not None and made.decode(found).key() == stage.key()
-        assert stage.objective.ce is not None and stage.objective.ce.weight == (0.5 if stage.objective.kd else 1.0)
-        seen.add((bool(stage.teachers), stage.objective.ce.label_smoothing))
+        assert stage.loss.ce is not None and stage.loss.ce.weight == (0.5 if stage.loss.kd else 1.0)
+        seen.add((bool(stage.teachers), stage.loss.ce.label_smoothing))
     assert seen == {(True, 0.0), (False, 0.0)} | ({(False, 0.1)} if wrapped else set())
 
 
@@ -120,7 +120,7 @@ def test_an_assistant_that_is_a_student_too_is_found(space: Callable[..., Space]
     (assistant,) = made.chain([0])
     assert isinstance(assistant, Stage)
     params = made.encode(assistant)
-    assert params is not None and params["architecture.width"] == 16 and params["objective.kd.weight"] == 0.9
+    assert params is not None and params["architecture.width"] == 16 and params["loss.kd.weight"] == 0.9
     assert space().encode(assistant) is None  # there the width ends at 12
 
 
@@ -153,7 +153,7 @@ def test_a_space_of_timm_models_is_searched_like_any_other(tmp_path: Path) -> No
                 "name": "resnet18",
                 "arguments": {"layers": [{"int": [1, 2]}, 1, 1, 1], "channels": {"choice": [[4, 4, 8, 8], [8, 8, 8, 16]]}},
             },
-            "objective": {"ce": {"weight": 1.0}},
+            "loss": {"ce": {"weight": 1.0}},
             "recipe": {"epochs": 1},
         },
         "search": {"trials": 2},

@@ -22,8 +22,8 @@ from autodistill.spec import (
     Decoupled,
     Dist,
     Hint,
+    LossSpec,
     Network,
-    Objective,
     Pair,
     Recipe,
     ResNet,
@@ -42,7 +42,7 @@ from autodistill.spec.architectures import ANY_ARCHITECTURE
 from autodistill.spec.document import plain
 from autodistill.spec.domains import Choice, Int, Log, Uniform, domains, fill, match, probes
 from autodistill.spec.domains import parse as tree_of
-from autodistill.spec.objectives import OBJECTIVE
+from autodistill.spec.losses import LOSS
 from autodistill.spec.optional import with_optionals
 from autodistill.spec.recipe import RECIPE as RECIPES
 from autodistill.spec.resolve import resolve
@@ -51,15 +51,15 @@ DIGITS = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
 NETWORK: TypeAdapter[Any] = TypeAdapter(Network)
 TASK = Task(data="0" * 64, split=Split())
 RECIPE = Recipe(epochs=2, precision="float32")
-KD = Objective(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9))
+KD = LossSpec(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9))
 
 
-TERM_NAMES = [name for name in Objective.model_fields if name not in ("balance", "drop_teachers")]
+TERM_NAMES = [name for name in LossSpec.model_fields if name not in ("balance", "drop_teachers")]
 
 
 def stage(width: int = 8, teachers: tuple[Any, ...] = (), **changes: Any) -> Stage:
-    objective = KD if teachers else Objective(ce=CrossEntropy())
-    fields = {"task": TASK, "architecture": MLP(depth=1, width=width), "objective": objective, "recipe": RECIPE, "seed": 0}
+    loss = KD if teachers else LossSpec(ce=CrossEntropy())
+    fields = {"task": TASK, "architecture": MLP(depth=1, width=width), "loss": loss, "recipe": RECIPE, "seed": 0}
     return Stage(**(fields | {"teachers": teachers} | changes))
 
 
@@ -79,7 +79,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "samples": {"task": Task(data="0" * 64, split=Split(), samples=100)},
     "width": {"architecture": MLP(depth=1, width=9)},
     "family": {"architecture": ResNet(depth=1, width=8)},
-    "weight": {"objective": Objective(ce=CrossEntropy(weight=0.5))},
+    "weight": {"loss": LossSpec(ce=CrossEntropy(weight=0.5))},
     "epochs": {"recipe": RECIPE.model_copy(update={"epochs": 3})},
     "precision": {"recipe": RECIPE.model_copy(update={"precision": "bfloat16"})},
     "schedule": {"recipe": RECIPE.model_copy(update={"schedule": "cosine"})},
@@ -108,10 +108,10 @@ def test_the_order_of_teachers_counts() -> None:
     assert stage(2, (first, second)).key() != stage(2, (second, first)).key()
 
 
-def test_numbers_are_normalised_by_declared_type() -> None:
+def test_numbers_are_normalized_by_declared_type() -> None:
     assert Recipe(epochs=2, learning_rate=1, precision="float32") == Recipe(epochs=2, learning_rate=1.0, precision="float32")
-    whole, real = (Objective(ce=CrossEntropy(), kd=SoftTargets(temperature=t)) for t in (4, 4.0))
-    assert stage(2, (stage(),), objective=whole).key() == stage(2, (stage(),), objective=real).key()
+    whole, real = (LossSpec(ce=CrossEntropy(), kd=SoftTargets(temperature=t)) for t in (4, 4.0))
+    assert stage(2, (stage(),), loss=whole).key() == stage(2, (stage(),), loss=real).key()
 
 
 def test_unset_optional_fields_are_left_out() -> None:
@@ -128,14 +128,14 @@ def test_defaults_equal_what_is_written() -> None:
 
 @given(st.floats(0, 1))
 def test_rest_equals_the_number(weight: float) -> None:
-    rest = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=weight)).resolved()
+    rest = LossSpec(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=weight)).resolved()
     assert all(isinstance(term.weight, float) and term.weight > 0 for term in rest.terms().values())
     assert sum(float(term.weight) for term in rest.terms().values()) == pytest.approx(1)
 
 
 def test_rest_resolved_gives_the_key_of_the_written_number() -> None:
-    rest = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.9)).resolved()
-    assert rest == KD and stage(2, (stage(),), objective=rest).key() == stage(2, (stage(),)).key()
+    rest = LossSpec(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.9)).resolved()
+    assert rest == KD and stage(2, (stage(),), loss=rest).key() == stage(2, (stage(),)).key()
 
 
 @pytest.mark.parametrize(
@@ -143,29 +143,29 @@ def test_rest_resolved_gives_the_key_of_the_written_number() -> None:
 )
 def test_rest_is_one_minus_the_weight_of_kd_alone(others: dict[str, Any]) -> None:
     """Weights of the other terms are on scales of their own."""
-    assert Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.9), **others).resolved().ce == CrossEntropy(
+    assert LossSpec(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.9), **others).resolved().ce == CrossEntropy(
         weight=0.1
     )
-    assert Objective(ce=CrossEntropy(weight="rest"), **others).resolved().ce == CrossEntropy(weight=1.0)
-    rest = Objective(ce=CrossEntropy(weight=0.25), kd=SoftTargets(weight="rest"), **others).resolved()
+    assert LossSpec(ce=CrossEntropy(weight="rest"), **others).resolved().ce == CrossEntropy(weight=1.0)
+    rest = LossSpec(ce=CrossEntropy(weight=0.25), kd=SoftTargets(weight="rest"), **others).resolved()
     assert rest.kd == SoftTargets(weight=0.75)
 
 
 def test_what_is_no_term_is_kept_beside_them() -> None:
-    objective = Objective(ce=CrossEntropy(weight=0), kd=SoftTargets(), balance="initial", drop_teachers=0.5)
-    assert objective.terms().keys() == {"ce", "kd"}
-    assert objective.resolved() == Objective(kd=SoftTargets(), balance="initial", drop_teachers=0.5)
+    loss = LossSpec(ce=CrossEntropy(weight=0), kd=SoftTargets(), balance="initial", drop_teachers=0.5)
+    assert loss.terms().keys() == {"ce", "kd"}
+    assert loss.resolved() == LossSpec(kd=SoftTargets(), balance="initial", drop_teachers=0.5)
 
 
 def test_which_terms_need_teachers_and_features() -> None:
-    needs = {name: Objective(**{name: {}}).needs_features() for name in TERM_NAMES}
+    needs = {name: LossSpec(**{name: {}}).needs_features() for name in TERM_NAMES}
     assert {name for name, needed in needs.items() if needed} == {"hint", "attention", "relational", "similarity", "cosine"}
-    assert [name for name in TERM_NAMES if not Objective(**{name: {}}).needs_teachers()] == ["ce"]
+    assert [name for name in TERM_NAMES if not LossSpec(**{name: {}}).needs_teachers()] == ["ce"]
 
 
 def test_terms_of_weight_zero_are_left_out() -> None:
-    resolved = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0)).resolved()
-    assert resolved == Objective(ce=CrossEntropy(weight=1.0)) and not resolved.needs_teachers()
+    resolved = LossSpec(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0)).resolved()
+    assert resolved == LossSpec(ce=CrossEntropy(weight=1.0)) and not resolved.needs_teachers()
 
 
 def test_values_are_frozen_and_strict() -> None:
@@ -177,12 +177,12 @@ def test_values_are_frozen_and_strict() -> None:
 
 
 def test_a_stage_with_a_term_on_teachers_has_one() -> None:
-    for wrong in ({"objective": KD}, {"teachers": (stage(),), "objective": Objective(ce=CrossEntropy())}):
+    for wrong in ({"loss": KD}, {"teachers": (stage(),), "loss": LossSpec(ce=CrossEntropy())}):
         with pytest.raises(ValidationError, match="needs a teacher"):
             stage(**wrong)
 
 
-HINTED = Objective(
+HINTED = LossSpec(
     kd=SoftTargets(warm_up=0.1),
     hint=Hint(layers=(0.5, Pair(student="a", teacher="b"))),
     attention=Attention(kind="relations", relation_heads=4),
@@ -190,7 +190,7 @@ HINTED = Objective(
 )
 
 
-def test_whatever_an_objective_says_is_in_the_key() -> None:
+def test_whatever_a_loss_says_is_in_the_key() -> None:
     changes: list[dict[str, Any]] = [
         {},
         {"balance": "initial"},
@@ -200,13 +200,13 @@ def test_whatever_an_objective_says_is_in_the_key() -> None:
         {"hint": Hint()},
         {"attention": Attention(kind="relations")},
     ]
-    keys = [stage(2, (stage(),), objective=HINTED.model_copy(update=change)).key() for change in changes]
+    keys = [stage(2, (stage(),), loss=HINTED.model_copy(update=change)).key() for change in changes]
     assert len(set(keys)) == len(changes)
 
 
 @pytest.mark.parametrize(
     "network",
-    [stage(), long_chain(), stage(2, (checkpoint(),)), checkpoint(), stage(2, (stage(),), objective=HINTED)],
+    [stage(), long_chain(), stage(2, (checkpoint(),)), checkpoint(), stage(2, (stage(),), loss=HINTED)],
 )
 def test_json_round_trip(network: Any) -> None:
     again = NETWORK.validate_json(json.dumps(network.model_dump(mode="json")))
@@ -318,7 +318,7 @@ FIELDS = {
     },
     "student": {
         "architecture": {"family": "resnet", "depth": {"int": [1, 3]}, "width": {"int": [1, 16]}},
-        "objective": {
+        "loss": {
             "ce": {"weight": "rest"},
             "kd": {"weight": {"uniform": [0.0, 1.0]}, "temperature": {"log": [1.0, 16.0]}},
         },
@@ -327,7 +327,7 @@ FIELDS = {
     "assistants": {
         "at_most": 1,
         "ladder": [{"family": "resnet", "depth": 1, "width": width} for width in (8, 16, 24)],
-        "objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4.0}},
+        "loss": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4.0}},
         "recipe": {"epochs": 15, "batch_size": 64, "learning_rate": 0.003},
     },
     "search": {
@@ -366,7 +366,7 @@ def minimal(**changes: Any) -> Spec:
         "teacher": {"architecture": {"family": "mlp", "depth": 1, "width": 8}, "recipe": {"epochs": 1}},
         "student": {
             "architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 4]}},
-            "objective": {"kd": {}},
+            "loss": {"kd": {}},
             "recipe": {"epochs": 1},
         },
         "search": {"trials": 2},
@@ -468,11 +468,11 @@ def test_an_override_makes_the_mappings_above_it(tmp_path: Path) -> None:
 
 def test_problems_name_the_override_that_made_them() -> None:
     with pytest.raises(SpecError) as caught:
-        load(DIGITS, ["search.trials=0", "student.objective.kd.weight=2", "teacher.recipe={epochs: 1, lr: 3}"])
+        load(DIGITS, ["search.trials=0", "student.loss.kd.weight=2", "teacher.recipe={epochs: 1, lr: 3}"])
     places = {problem.path: problem.place for problem in caught.value.problems}
     assert places["search.trials"] == "--set search.trials=0"
     assert places["teacher.recipe.lr"] == "--set teacher.recipe={epochs: 1, lr: 3}"
-    assert places["student.objective"].endswith(" with --set student.objective.kd.weight=2")
+    assert places["student.loss"].endswith(" with --set student.loss.kd.weight=2")
 
 
 # resolve()
@@ -482,7 +482,7 @@ def test_resolve_writes_all_down() -> None:
     spec = resolve(minimal(), fingerprint="ab", cuda=False)
     assert spec.task.fingerprint == "ab" and spec.resources.gpus == 0
     assert spec.student.recipe == RECIPE.model_copy(update={"epochs": 1}).model_dump(exclude_none=True)
-    assert spec.student.objective == {"kd": {"weight": 1.0, "temperature": 2.0, "standardised": False}}
+    assert spec.student.loss == {"kd": {"weight": 1.0, "temperature": 2.0, "standardized": False}}
     assert spec.teacher.recipe is not None and spec.teacher.recipe.precision == "float32"
     assert resolve(spec, fingerprint="ab", cuda=True) == spec, "what is resolved stays"
 
@@ -501,21 +501,21 @@ def test_resolve_keeps_a_precision_that_was_given() -> None:
 
 def test_resolve_reaches_into_choices() -> None:
     recipe = {"choice": [{"epochs": 1}, {"epochs": 2, "precision": {"choice": ["auto", "float32", "bfloat16"]}}]}
-    objective = {"choice": [{"ce": {}}, {"kd": {"weight": 0.5}}]}
+    loss = {"choice": [{"ce": {}}, {"kd": {"weight": 0.5}}]}
     spec = resolve(
-        minimal(student=minimal().document()["student"] | {"recipe": recipe, "objective": objective}),
+        minimal(student=minimal().document()["student"] | {"recipe": recipe, "loss": loss}),
         fingerprint="ab",
         cuda=False,
     )
     first, second = spec.document()["student"]["recipe"]["choice"]
     assert first["precision"] == "float32" and first["weight_decay"] == 0.01
     assert second["precision"] == {"choice": ["float32", "bfloat16"]} and second["batch_size"] == 64
-    written = {"weight": 0.5, "temperature": 2.0, "standardised": False}
-    assert spec.document()["student"]["objective"]["choice"][1] == {"kd": written}
+    written = {"weight": 0.5, "temperature": 2.0, "standardized": False}
+    assert spec.document()["student"]["loss"]["choice"][1] == {"kd": written}
 
 
-def searched(objective: dict[str, Any]) -> Spec:
-    return minimal(student=minimal().document()["student"] | {"objective": objective})
+def searched(loss: dict[str, Any]) -> Spec:
+    return minimal(student=minimal().document()["student"] | {"loss": loss})
 
 
 def test_an_optional_term_is_a_choice_of_nothing_or_the_term() -> None:
@@ -529,14 +529,14 @@ def test_an_optional_term_is_a_choice_of_nothing_or_the_term() -> None:
 
 def test_optional_terms_are_resolved_and_written_down() -> None:
     spec = resolve(searched({"ce": {"weight": "rest"}, "kd": {"optional": True, "weight": 0.5}}), fingerprint="ab", cuda=False)
-    written = spec.document()["student"]["objective"]["kd"]
-    assert written == {"choice": [None, {"weight": 0.5, "temperature": 2.0, "standardised": False}]}
+    written = spec.document()["student"]["loss"]["kd"]
+    assert written == {"choice": [None, {"weight": 0.5, "temperature": 2.0, "standardized": False}]}
     assert parse(json.loads(json.dumps(spec.document()))) == spec
     assert resolve(spec, fingerprint="ab", cuda=False) == spec
 
 
 @given(TREES)
-def test_an_objective_without_optionals_stays(tree: Any) -> None:
+def test_a_loss_without_optionals_stays(tree: Any) -> None:
     raw = plain(tree)
     assert with_optionals(raw) == raw
 
@@ -560,7 +560,7 @@ class _Schema(GenerateJsonSchema):
         return {}
 
 
-SCHEMAS: list[TypeAdapter[Any]] = [TypeAdapter(Spec), ANY_ARCHITECTURE, OBJECTIVE, RECIPES]
+SCHEMAS: list[TypeAdapter[Any]] = [TypeAdapter(Spec), ANY_ARCHITECTURE, LOSS, RECIPES]
 LOWER, UPPER = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 
 
@@ -576,7 +576,7 @@ def numbers(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]
             yield from numbers(item, f"{place}.{key}")
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=["spec", "architecture", "objective", "recipe"])
+@pytest.mark.parametrize("schema", SCHEMAS, ids=["spec", "architecture", "loss", "recipe"])
 def test_every_number_has_a_least_and_a_largest(schema: TypeAdapter[Any]) -> None:
     found = dict(numbers(schema.json_schema(schema_generator=_Schema)))
     assert found and not {place for place, one in found.items() if not LOWER & one.keys() or not UPPER & one.keys()}

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError
-from autodistill.store import RECORDS, Store
+from autodistill.store import MANIFESTS, Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.schedule import arrivals
 from autodistill.study.schedule.plan import Plan
@@ -46,7 +46,7 @@ def test_what_another_store_holds_is_taken_over_once_and_undamaged(tmp_path: Pat
     one.make("stages", "k", fill())
     for _ in range(2):
         two.take(one, "stages", "k")
-    assert two.record("stages", "k")["measurement"] == {"accuracy": 0.1 + 0.2}
+    assert two.manifest("stages", "k")["measurement"] == {"accuracy": 0.1 + 0.2}
     assert two.file("stages", "k", "a.bin").read_bytes() == b"weights"
     assert len(list((tmp_path / "two" / "stages" / "k").glob("*/a.bin"))) == 1
     one.make("stages", "damaged", fill())
@@ -115,7 +115,7 @@ def test_a_changed_measurement_is_found(tmp_path: Path) -> None:
     path = _made(tmp_path) / "stages" / "k" / "stage.json"
     path.write_text(path.read_text().replace("0.30000000000000004", "0.90000000000000004"))
     with pytest.raises(StoreError, match="checksum"):
-        Store(tmp_path).record("stages", "k")
+        Store(tmp_path).manifest("stages", "k")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"a": 1}', b"\xff\xfe", b'{"\xd4"'])
@@ -123,7 +123,7 @@ def test_a_record_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     path = _made(tmp_path) / "stages" / "k" / "stage.json"
     path.write_bytes(content + b" " * 5000)
     with pytest.raises(StoreError, match="remove the folder") as found:
-        Store(tmp_path).record("stages", "k")
+        Store(tmp_path).manifest("stages", "k")
     assert len(str(found.value)) < 1000, "not the whole file is said"
 
 
@@ -146,7 +146,7 @@ def test_without_hard_links_the_first_still_wins(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "link", refuse)
     store = Store(tmp_path)
-    assert store.make("stages", "k", _racing(store)) == store.record("stages", "k")
+    assert store.make("stages", "k", _racing(store)) == store.manifest("stages", "k")
     assert store.file("stages", "k", "a.bin").read_bytes() == b"first"
 
 
@@ -196,7 +196,7 @@ def test_of_two_processes_racing_one_record_stands(tmp_path: Path) -> None:
         racer.join(60)
     assert [racer.exitcode for racer in racers] == [0, 0]
     attempts = [path for path in (tmp_path / "stages" / "k").iterdir() if path.is_dir()]
-    assert [path.name for path in attempts] == [Store(tmp_path).record("stages", "k")["attempt"]]
+    assert [path.name for path in attempts] == [Store(tmp_path).manifest("stages", "k")["attempt"]]
     assert Store(tmp_path).file("stages", "k", "a.bin").read_bytes() in (b"one", b"two")
 
 
@@ -245,12 +245,12 @@ def test_a_store_of_which_all_is_there_needs_no_writing(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "mkdir", refuse)
     store = Store(tmp_path).open()
-    assert store.make("stages", KEY, fill(b"others")) == store.record("stages", KEY)
+    assert store.make("stages", KEY, fill(b"others")) == store.manifest("stages", KEY)
     with pytest.raises(StoreError, match=r"cannot be written.*Read-only file system"):
         store.make("stages", OTHER, fill())
 
 
-@pytest.mark.parametrize("kind", [*RECORDS, "partial"])
+@pytest.mark.parametrize("kind", [*MANIFESTS, "partial"])
 def test_a_file_in_place_of_a_folder_of_the_store_is_named(tmp_path: Path, kind: Any) -> None:
     (tmp_path / kind).touch()
     with pytest.raises(UsageError, match=f"{tmp_path / kind}"):
@@ -266,7 +266,7 @@ def test_what_is_no_work_of_a_store_is_left_alone(tmp_path: Path) -> None:
     copied = shutil.copytree(tmp_path / "stages" / KEY, tmp_path / "stages" / f"{KEY} (copy)")
     (tmp_path / "stages" / "notes" / "of mine").mkdir(parents=True)
     (tmp_path / "partial" / "notes").mkdir()
-    for kind in (*RECORDS, "partial"):
+    for kind in (*MANIFESTS, "partial"):
         for name in ("DS_Store", "a plain file", OTHER[:63] + "e"):
             (tmp_path / kind / name).touch()
     (tmp_path / "stages" / KEY / ".nfs0001").touch()
@@ -308,7 +308,7 @@ def test_an_attempt_whose_folder_is_removed_is_the_stores_fault(tmp_path: Path) 
         shutil.rmtree(tmp_path / "stages")
         return fill()(folder)  # type: ignore[no-any-return]
 
-    with pytest.raises(StoreError, match=r"a.bin: No such file.*give the same command again"):
+    with pytest.raises(StoreError, match=r"a.bin: No such file.*run the same command again"):
         Store(tmp_path).make("stages", KEY, robbed)
 
 
@@ -336,7 +336,7 @@ def test_a_link_that_was_made_and_called_a_failure_counts(tmp_path: Path, monkey
     store = Store(tmp_path)
     monkeypatch.setattr(os, "link", lost)
     found = store.make("stages", KEY, fill(b"first") if first else _racing(store, KEY))
-    assert found == store.record("stages", KEY)
+    assert found == store.manifest("stages", KEY)
     assert store.file("stages", KEY, "a.bin").read_bytes() == b"first"
     assert len([path for path in (tmp_path / "stages" / KEY).iterdir() if path.is_dir()]) == 1
 

@@ -21,7 +21,7 @@ from autodistill.spec import (
     Augmentation,
     CrossEntropy,
     DataError,
-    Objective,
+    LossSpec,
     Recipe,
     ResNet,
     Split,
@@ -33,7 +33,7 @@ from autodistill.store import Store
 
 from .pictures import fill, pixels, write
 
-PARTS = ("train_x", "train_y", "validation_x", "validation_y", "unlabelled_x")
+PARTS = ("train_x", "train_y", "validation_x", "validation_y", "unlabeled_x")
 
 
 def splits_of(root: Path, **changes: Any) -> Splits:
@@ -57,7 +57,7 @@ def test_streamed_equals_resident(tmp_path: Path) -> None:
         write(tmp_path / "images" / "cat" / f"{row:03}.png", pixels(row, 9 + row, 12))
     found = {}
     for memory in ("resident", "stream"):
-        splits = splits_of(tmp_path / "images", memory=memory, image_size=[8, 7], labelled=0.5)
+        splits = splits_of(tmp_path / "images", memory=memory, image_size=[8, 7], labeled=0.5)
         assert splits.memory == memory
         found[memory] = (splits.fingerprint, stored(Store(tmp_path / memory), splits))
     (one_key, one), (other_key, other) = found.values()
@@ -67,11 +67,11 @@ def test_streamed_equals_resident(tmp_path: Path) -> None:
         held, read_ = getattr(one, name), getattr(other, name)
         assert held.dtype == read_.dtype and held.shape == read_.shape and held.ndim == read_.ndim
         assert (np.asarray(held[:]) == read_[:]).all(), name
-    assert one.rows == other.rows == len(one.train_y) + len(one.unlabelled_x)  # type: ignore[arg-type]
+    assert one.rows == other.rows == len(one.train_y) + len(one.unlabeled_x)  # type: ignore[arg-type]
     rows = np.random.default_rng(0).permutation(one.rows)[:11]
     assert (one.fetch(rows) == other.fetch(rows)).all()
     names = {path.name for path in (tmp_path / "stream" / "data").rglob("*") if path.is_file()}
-    lists = {"train_x.json", "validation_x.json", "unlabelled_x.json"}
+    lists = {"train_x.json", "validation_x.json", "unlabeled_x.json"}
     assert names == {"data.json", "train_y.npy", "validation_y.npy", *lists}, "no pixels"
 
 
@@ -145,8 +145,8 @@ def test_evaluate_takes_streamed_samples(tmp_path: Path) -> None:
 def stage_on(splits: Splits, **recipe: Any) -> Stage:
     task = splits.task(TaskSpec(dataset="folder/x", split=Split(validation=0.25, test=0.25)))
     given = Recipe(**{"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "precision": "float32"} | recipe)
-    objective = Objective(ce=CrossEntropy())
-    return Stage(task=task, architecture=ResNet(depth=1, width=2), objective=objective, recipe=given, seed=0)
+    loss = LossSpec(ce=CrossEntropy())
+    return Stage(task=task, architecture=ResNet(depth=1, width=2), loss=loss, recipe=given, seed=0)
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation(flip=True, crop=1, mixup=0.5)])
@@ -168,7 +168,7 @@ def test_an_image_that_breaks_while_training_is_named(tmp_path: Path) -> None:
     bad = Path(open_data(store, splits.fingerprint).train_x.paths[5])  # type: ignore[union-attr]
     bad.write_bytes(bad.read_bytes()[:60])
     before = threading.active_count()
-    with pytest.raises(StudyError, match=f"{bad} is no readable image.*then give the same command again"):
+    with pytest.raises(StudyError, match=f"{bad} is not a readable image.*then run the same command again"):
         perform(Job(network=stage_on(splits)), store, cuda=False, threads=1)
     assert threading.active_count() <= before + 8, "no more than the decoders, which live on"
 

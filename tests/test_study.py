@@ -40,8 +40,8 @@ def open_study(spec: Spec, root: Path, store: Store | None = None) -> Study:
 
 
 def do(study: Study, job: Job) -> None:
-    if job.asked is not None:
-        make_outputs(study.store, job.network, job.asked, CPU)
+    if job.cache is not None:
+        make_outputs(study.store, job.network, job.cache, CPU)
     else:
         assert isinstance(job.network, Stage)
         train(study.store, job.network, CPU)
@@ -89,7 +89,7 @@ def test_no_job_starts_before_what_it_needs_is_stored(study: Callable[..., Study
 
 
 def test_while_outputs_are_computed_no_more_trials_are_open_than_workers(study: Callable[..., Study]) -> None:
-    one = study(search__trials=8, student__objective={"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}})
+    one = study(search__trials=8, student__loss={"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}})
     one.workers = 2
     teacher = one.next()
     assert teacher is not None
@@ -118,7 +118,7 @@ def test_twelve_trials_on_one_assistant_train_it_once(study: Callable[..., Study
         assistants__at_least=1,
         assistants__ladder=[{"family": "mlp", "depth": 1, "width": 32}],
         search__trials=12,
-        student__objective={"kd": {"weight": 1.0, "temperature": {"log": [1, 16]}}},
+        student__loss={"kd": {"weight": 1.0, "temperature": {"log": [1, 16]}}},
     )
     one.workers = 4
     jobs = run(one)
@@ -194,7 +194,7 @@ def test_a_repeat_is_told_its_stored_values_and_does_not_count(study: Callable[.
     one = study(
         student={
             "architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 3]}},
-            "objective": {"ce": {"weight": 1.0}},
+            "loss": {"ce": {"weight": 1.0}},
             "recipe": {"epochs": 1},
         },
         assistants={"at_most": 0},
@@ -215,7 +215,7 @@ def _small() -> dict[str, Any]:
     return {
         "student": {
             "architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 3]}},
-            "objective": {"ce": {"weight": 1.0}},
+            "loss": {"ce": {"weight": 1.0}},
             "recipe": {"epochs": 1},
         },
         "assistants": {"at_most": 0},
@@ -279,7 +279,7 @@ def test_a_failed_assistant_fails_its_dependants_by_name_and_closes_its_rung(stu
 def test_when_every_rung_is_closed_the_study_ends_and_says_why(study: Callable[..., Study]) -> None:
     one = study(assistants__at_least=1, search__trials=8)
     fail(one, lambda job: job.network.architecture.width in (16, 32))
-    assert one.finished() and one.ended is not None and "rungs of the ladder" in one.ended
+    assert one.finished() and one.ended is not None and "ladder sizes that failed" in one.ended
 
 
 def test_a_result_that_another_study_stored_is_told(study: Callable[..., Study], folder: Path) -> None:
@@ -430,7 +430,7 @@ def reporting(study: Study, accuracies: Callable[[Job, int], float]) -> list[Job
     """Trains as `run` does, but reports made-up accuracies at rungs; returns the jobs that were stopped."""
     stopped: list[Job] = []
     while (job := study.next()) is not None:
-        if all(study.goes_on(job, Rung(epochs, accuracies(job, epochs), float(epochs))) for epochs in job.rungs):
+        if all(study.continues(job, Rung(epochs, accuracies(job, epochs), float(epochs))) for epochs in job.rungs):
             do(study, job)
         else:
             stopped.append(job)
@@ -479,7 +479,7 @@ def test_a_repeat_of_a_stopped_stage_is_a_new_trial_that_goes_on(study: Callable
 def test_an_assistant_that_was_stopped_as_a_student_is_trained_to_its_end_and_told(study: Callable[..., Study]) -> None:
     changes: dict[str, Any] = HALVES | {
         "student__architecture": {"family": "mlp", "depth": 1, "width": {"int": [1, 32]}},
-        "student__objective": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
+        "student__loss": {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 4}},
         "student__recipe": LONG,
         "assistants__recipe": LONG,
         "search__trials": 1,

@@ -22,7 +22,7 @@ from autodistill.spec import (
     Decoupled,
     Dist,
     Hint,
-    Objective,
+    LossSpec,
     Relational,
     Similarity,
     SoftTargets,
@@ -79,7 +79,7 @@ def by_hand_ce(term: CrossEntropy, s: Array, t: Array, targets: Array) -> float:
 
 
 def by_hand_kd(term: SoftTargets, s: Array, t: Array, targets: Array) -> float:
-    if term.standardised:
+    if term.standardized:
         s, t = ((z - z.mean(1, keepdims=True)) / (z.std(1, keepdims=True, ddof=1) + 1e-7) for z in (s, t))
     rows = zip(softmax(t / term.temperature), softmax(s / term.temperature), strict=True)
     return float(term.temperature**2 * np.mean([kl(p, q) for p, q in rows]))
@@ -174,7 +174,7 @@ CASES: list[tuple[Term, str]] = [
     (CrossEntropy(), "logits"),
     (CrossEntropy(label_smoothing=0.1), "logits"),
     (SoftTargets(), "logits"),
-    (SoftTargets(temperature=2.0, standardised=True), "logits"),
+    (SoftTargets(temperature=2.0, standardized=True), "logits"),
     (Decoupled(), "logits"),
     (Decoupled(alpha=2.0, beta=0.5, temperature=1.0), "logits"),
     (Dist(), "logits"),
@@ -199,7 +199,7 @@ every_of_teachers = pytest.mark.parametrize(("term", "layers"), OF_TEACHERS, ids
 
 
 def test_every_term_of_a_spec_has_its_function() -> None:
-    kinds = {arg for field in Objective.model_fields.values() for arg in get_args(field.annotation)}
+    kinds = {arg for field in LossSpec.model_fields.values() for arg in get_args(field.annotation)}
     schemas = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Term)}
     assert schemas == set(TERMS) == set(BY_HAND) == {type(term) for term, _ in CASES}
 
@@ -248,7 +248,7 @@ def test_a_constant_added_to_logits_does_not_matter(term: Term, seed: int, shift
 @pytest.mark.parametrize(
     ("term", "layers"),
     [
-        (SoftTargets(standardised=True), "logits"),
+        (SoftTargets(standardized=True), "logits"),
         (Attention(), "positions"),
         (Relational(), "positions"),
         (Similarity(), "positions"),

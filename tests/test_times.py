@@ -138,9 +138,9 @@ def test_no_worker_idles_while_a_job_is_ready(tiny: Callable[..., Spec], tmp_pat
 def test_time_is_told_by_kind_and_adds_up(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """Two workers, a teacher of 4 s, its outputs 1 s, students 2 s each."""
     spec = tiny(
-        search={"trials": 4, "sampler": "random", "halving": False, "guard": False},
+        search={"trials": 4, "sampler": "random", "halving": False, "label_baselines": False},
         assistants={"at_most": 0},
-        student__objective={"kd": {"weight": 1.0, "temperature": 2.0}},
+        student__loss={"kd": {"weight": 1.0, "temperature": 2.0}},
         student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 1000]}},
     )
     study = open_study(spec, tmp_path)

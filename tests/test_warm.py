@@ -22,7 +22,7 @@ from autodistill.spec.domains import Choice, Int, Log, Uniform
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.check import check
-from autodistill.study.preflight.prepare import load_data, own_of, space_of
+from autodistill.study.preflight.prepare import incumbent_of, load_data, space_of
 from autodistill.study.record.folder import Folder, dump
 from autodistill.study.record.record import Record, Trial
 from autodistill.study.sampling.first import PUBLISHED, TEMPERATURES, completed, configurations, default, defaults
@@ -49,7 +49,7 @@ def asked(study: Study) -> list[Trial]:
 
 @given(st.integers(1, 200), st.integers(0, 200))
 def test_a_default_is_in_its_domain(low: int, more: int) -> None:
-    for path in ("architecture.width", "recipe.epochs", *(f"objective.{name}" for name in (*PUBLISHED, *TEMPERATURES))):
+    for path in ("architecture.width", "recipe.epochs", *(f"loss.{name}" for name in (*PUBLISHED, *TEMPERATURES))):
         for domain in (Int(low=low, high=low + more), Log(low=low / 7, high=low + more), Uniform(low=-low, high=more)):
             assert default(path, domain) in domain
         plain = Choice(options=(low + more + 1, low))
@@ -58,18 +58,18 @@ def test_a_default_is_in_its_domain(low: int, more: int) -> None:
 
 def test_defaults_are_published_values_or_middles() -> None:
     weight = Uniform(low=0, high=1)
-    assert default("objective.kd.weight", weight) == default("objective{1}.kd{1}.weight", weight) == 0.5
-    assert default("objective.kd.temperature", Log(low=1, high=16)) == 2
-    assert default("objective.kd.temperature", Log(low=3, high=16)) == 3  # the nearest: less pull than the middle
-    assert default("objective.hint.weight", Log(low=10, high=1000)) == 100
-    assert default("objective.attention.weight", Log(low=0.1, high=10)) == pytest.approx(1)  # of transformers
+    assert default("loss.kd.weight", weight) == default("loss{1}.kd{1}.weight", weight) == 0.5
+    assert default("loss.kd.temperature", Log(low=1, high=16)) == 2
+    assert default("loss.kd.temperature", Log(low=3, high=16)) == 3  # the nearest: less pull than the middle
+    assert default("loss.hint.weight", Log(low=10, high=1000)) == 100
+    assert default("loss.attention.weight", Log(low=0.1, high=10)) == pytest.approx(1)  # of transformers
     assert default("architecture.width", Int(low=4, high=64)) == 16
     assert default("recipe.learning_rate", Log(low=1e-4, high=1e-2)) == pytest.approx(1e-3)
     assert default("recipe.batch_size", Choice(options=(128, 32, 64))) == 64
     assert default("init", Choice(options=("random", "from_teacher"))) == "random"
-    assert default("objective.kd", Choice(options=(None, {"weight": 0.5}))) == 1
-    assert default("objective.hint", Choice(options=(None, {"weight": 100.0}))) == 0
-    assert default("objective", Choice(options=({"ce": {"weight": 1.0}}, {"kd": {"weight": 1.0}}))) == 1
+    assert default("loss.kd", Choice(options=(None, {"weight": 0.5}))) == 1
+    assert default("loss.hint", Choice(options=(None, {"weight": 100.0}))) == 0
+    assert default("loss", Choice(options=({"ce": {"weight": 1.0}}, {"kd": {"weight": 1.0}}))) == 1
 
 
 def test_without_a_region_middle_smallest_and_largest_go_first(space: Callable[..., Space]) -> None:
@@ -81,18 +81,18 @@ def test_without_a_region_middle_smallest_and_largest_go_first(space: Callable[.
     assert sizes[1:] == [everything[0], everything[-1]]
     middle = math.sqrt(everything[0] * everything[-1])
     assert sum(abs(math.log(size / middle)) < abs(math.log(sizes[0] / middle)) for size in everything) < 3
-    assert made.architecture(first[0].params).depth == 1  # as even as its neighbours in size
+    assert made.architecture(first[0].params).depth == 1  # as even as its neighbors in size
     for one in first:
         stage = made.decode(one.params)
-        assert stage.objective.kd is not None and (stage.objective.kd.weight, stage.objective.kd.temperature) == (0.5, 2.0)
+        assert stage.loss.kd is not None and (stage.loss.kd.weight, stage.loss.kd.temperature) == (0.5, 2.0)
         assert [network.key() for network in stage.teachers] == [made.teachers[0].key()]  # no assistant
 
 
 def test_defaults_stay_within_limits_and_have_the_assistants_that_are_asked_for(space: Callable[..., Space]) -> None:
     made = space(search={"trials": 4, "limits": {"params": 150}}, assistants__at_most=2, assistants__at_least=2)
     first = defaults(made, None)
-    assert len(first) == 3 and all(made.feasible(one.params) and len(made.rungs(one.params)) == 2 for one in first)
-    completed_middle = completed(made, {"objective.kd.temperature": 3.0})
+    assert len(first) == 3 and all(made.feasible(one.params) and len(made.ladder_indices(one.params)) == 2 for one in first)
+    completed_middle = completed(made, {"loss.kd.temperature": 3.0})
     assert made.within_limits(made.architecture(completed_middle))
 
 
@@ -103,7 +103,7 @@ def test_one_assistant_halves_the_way_from_student_to_teacher(space: Callable[..
         params = completed(made, {"architecture.depth": 1, "architecture.width": width, "assistants.count": 1})
         student, teacher = made.sizes(made.architecture(params)).params, made.sizes(made.teachers[0].architecture).params
         off = [abs(math.log(made.sizes(rung).params / math.sqrt(student * teacher))) for rung in made.ladder]
-        assert made.rungs(params) == [off.index(min(off))]
+        assert made.ladder_indices(params) == [off.index(min(off))]
 
 
 # What the spec lists
@@ -111,16 +111,16 @@ def test_one_assistant_halves_the_way_from_student_to_teacher(space: Callable[..
 
 def test_listed_configurations_are_the_first_trials_in_order(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     listed = [
-        {"architecture.width": 4, "objective.kd.temperature": 3},
-        {"student.architecture.depth": 2, "objective.kd.weight": 0, "assistants.count": 0},
+        {"architecture.width": 4, "loss.kd.temperature": 3},
+        {"student.architecture.depth": 2, "loss.kd.weight": 0, "assistants.count": 0},
         {"architecture.width": 2, "architecture.depth": 1, "assistants.1": 1},
     ]
     study = run(tiny(search__enqueue=listed, search__trials=8))
     trials = asked(study)
     names = ["search.enqueue[0]", "search.enqueue[1]", "search.enqueue[2]", "default[0]", "default[1]", "default[2]"]
     assert [trial.facts.get("enqueued") for trial in trials] == [*names, None, None]
-    assert trials[0].params["architecture.width"] == 4 and trials[0].params["objective.kd.temperature"] == 3.0
-    assert trials[1].facts["role"] == "from labels" and trials[1].params["architecture.depth"] == 2
+    assert trials[0].params["architecture.width"] == 4 and trials[0].params["loss.kd.temperature"] == 3.0
+    assert trials[1].facts["role"] == "label-only" and trials[1].params["architecture.depth"] == 2
     assert trials[2].params["assistants.count"] == 1 and trials[2].params["assistants.1"] == 1
     assert study.counted_done() == 8 and study.finished()
     rows = [row for row in study.rows() if row["trial"] is not None]
@@ -128,9 +128,9 @@ def test_listed_configurations_are_the_first_trials_in_order(tiny: Callable[...,
 
 
 def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
-    plain = tiny(search={"trials": 7, "sampler": "random", "guard": False, "region": "all"})
+    plain = tiny(search={"trials": 7, "sampler": "random", "label_baselines": False, "region": "all"})
     listed = [{"architecture.width": 4}, {"architecture.width": 5, "architecture.depth": 2}]
-    more = tiny(search={"trials": 9, "sampler": "random", "guard": False, "enqueue": listed, "region": "all"})
+    more = tiny(search={"trials": 9, "sampler": "random", "label_baselines": False, "enqueue": listed, "region": "all"})
     proposed = [
         [t.params for t in asked(run(spec, name)) if "enqueued" not in t.facts] for spec, name in ((plain, "a"), (more, "b"))
     ]
@@ -142,7 +142,7 @@ def test_a_kill_loses_no_listed_configuration_and_doubles_none(
     tiny: Callable[..., Spec], run: Callable[..., Study], stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = [{"architecture.width": width} for width in (2, 5, 9)]
-    spec = tiny(search={"trials": 6, "enqueue": listed, "halving": False, "guard": False})
+    spec = tiny(search={"trials": 6, "enqueue": listed, "halving": False, "label_baselines": False})
     whole = run(spec, "whole")
     calls = 0
     done = Study.done
@@ -167,13 +167,13 @@ def test_a_kill_loses_no_listed_configuration_and_doubles_none(
     ("listed", "message"),
     [
         ({"architecture.widht": 4}, r"search.enqueue\[1\].architecture.widht: .*did you mean 'architecture.width'"),
-        ({"zzz": 4}, r"search.enqueue\[1\].zzz: 'zzz' is no parameter of this space; there are architecture.depth"),
+        ({"zzz": 4}, r"search.enqueue\[1\].zzz: 'zzz' is not a parameter of this space; there are architecture.depth"),
         ({"architecture": {"width": 4}}, r"search.enqueue\[1\].architecture: .*no parameter"),
         ({"architecture.width": 40}, r"search.enqueue\[1\].architecture.width: 40 is outside.*whole number from 1 to 12"),
         ({"architecture.width": 4.0}, r"width: 4.0 is outside the domain; give a whole number"),
         ({"architecture.width": True}, r"width: True is outside the domain"),
         ({"architecture.width": {"int": [1, 2]}}, r"width: \{'int': \[1, 2\]\} is outside"),
-        ({"objective.kd.temperature": 0.5}, r"temperature: 0.5 is outside the domain; give a number from 1 to 16"),
+        ({"loss.kd.temperature": 0.5}, r"temperature: 0.5 is outside the domain; give a number from 1 to 16"),
         ({"assistants.count": 2}, r"search.enqueue\[1\].assistants.count: 2 is outside"),
         ({"architecture.width": 12, "architecture.depth": 2}, r"search.enqueue\[1\]: mlp depth=2 width=12 has .*limits.params"),
         ({"architecture.width": 2}, r"search.enqueue\[1\]: is the same student as search.enqueue\[0\]; keep one"),
@@ -232,49 +232,47 @@ def test_a_row_of_the_table_can_be_listed(tiny: Callable[..., Spec], run: Callab
 
 @pytest.fixture
 def made_by_hand(tiny: Callable[..., Spec], run: Callable[..., Study]) -> Callable[..., dict[str, Any]]:
-    """The folder of a stage that was trained elsewhere, as `search.like`."""
+    """The folder of a stage that was trained elsewhere, as `search.incumbent`."""
 
     def make(width: int, epochs: int = 2, depth: int = 1) -> dict[str, Any]:
         name = f"by-hand-{depth}-{width}-{epochs}"
         student = {
             "architecture": {"family": "mlp", "depth": depth, "width": width},
-            "objective": {"ce": {"weight": 1.0}},
+            "loss": {"ce": {"weight": 1.0}},
             "recipe": {"epochs": epochs, "batch_size": 32, "learning_rate": 0.01},
         }
-        study = run(tiny(student=student, assistants={"at_most": 0}, search={"trials": 1, "guard": False}), name)
+        study = run(tiny(student=student, assistants={"at_most": 0}, search={"trials": 1, "label_baselines": False}), name)
         return {"checkpoint": str(study.store.folder("stages", asked(study)[0].facts["stage"]))}
 
     return make
 
 
-def test_ones_own_student_is_shown_and_its_neighbourhood_tried(
+def test_ones_own_student_is_shown_and_its_neighborhood_tried(
     tiny: Callable[..., Spec], run: Callable[..., Study], made_by_hand: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     like = made_by_hand(8)
-    study = run(tiny(search__like=like, search__trials=8, student__architecture=WIDE))
-    own = [row for row in study.rows() if row["role"] == "own"]
+    study = run(tiny(search__incumbent=like, search__trials=8, student__architecture=WIDE))
+    own = [row for row in study.rows() if row["role"] == "incumbent"]
     assert len(own) == 1 and own[0]["architecture"] == "mlp depth=1 width=8" and not own[0]["frontier"]
     source = json.loads((Path(like["checkpoint"]) / "stage.json").read_text())
     assert own[0]["accuracy"] == source["measurement"]["accuracy"]
-    around = [t for t in asked(study) if str(t.facts.get("enqueued")).startswith("search.like")]
+    around = [t for t in asked(study) if str(t.facts.get("enqueued")).startswith("search.incumbent")]
     shapes = [(t.params["architecture.depth"], t.params["architecture.width"]) for t in around]
     assert shapes == [(1, 8), (1, 6), (2, 8), (1, 10)]
     assert all(t.facts["stage"] != own[0]["stage"] for t in study.record.trials)  # never told
     with (tmp_path / "out" / "trials.csv").open() as file:
-        assert [row["role"] for row in csv.DictReader(file)][:2] == ["teacher", "own"]
-    assert (
-        ">own<" in (tmp_path / "out" / "frontier.svg").read_text() or "own" in (tmp_path / "out" / "frontier.svg").read_text()
-    )
+        assert [row["role"] for row in csv.DictReader(file)][:2] == ["teacher", "incumbent"]
+    assert "incumbent" in (tmp_path / "out" / "frontier.svg").read_text()
 
 
 def test_outside_the_space_the_nearest_sizes_are_tried(
     tiny: Callable[..., Spec], made_by_hand: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    spec, splits = load_data(tiny(search__like=made_by_hand(30)), cuda=False)
+    spec, splits = load_data(tiny(search__incumbent=made_by_hand(30)), cuda=False)
     store = Store(tmp_path / "store")
-    space, own = space_of(spec, splits, store), own_of(spec, splits, store)
+    space, own = space_of(spec, splits, store), incumbent_of(spec, splits, store)
     assert own is not None
-    around = [one for one in configurations(space, own) if one.name.startswith("search.like")]
+    around = [one for one in configurations(space, own) if one.name.startswith("search.incumbent")]
     size = math.log(space.sizes(own.architecture).params)
     off = sorted(abs(math.log(space.sizes(one).params) - size) for one in space.architectures()[0])
     found = [abs(math.log(space.sizes(space.architecture(one.params)).params) - size) for one in around]
@@ -287,23 +285,23 @@ def test_is_mine_beaten(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An untrained one is beaten by those of its size; a good and tiny one by none. The summary says which."""
+    """An untrained one is dominated by those of its size; a good and tiny one by none. The summary says which."""
     for width, epochs, is_beaten in ((12, 1, True), (2, 60, False)):
-        objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 0.5]}, "temperature": 2.0}}
+        loss = {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 0.5]}, "temperature": 2.0}}
         recipe = {"epochs": 12 if is_beaten else 1, "batch_size": 32, "learning_rate": 0.01}
-        spec = tiny(search__like=made_by_hand(width, epochs), student__objective=objective, student__recipe=recipe)
+        spec = tiny(search__incumbent=made_by_hand(width, epochs), student__loss=loss, student__recipe=recipe)
         path, out = tmp_path / "own.yaml", tmp_path / f"own-{width}"
         path.write_text(dump(spec.document()))
         assert main(["search", str(path), "--out", str(out), "--runner", "serial", "--json"]) == 0
         captured = capsys.readouterr()
         found = json.loads(captured.out)
-        own = found["own"]
+        own = found["incumbent"]
         for row in found["frontier"]:
             no_worse = row["params"] <= own["params"] and row["accuracy"] >= own["accuracy"]
             better = row["params"] < own["params"] or row["accuracy"] > own["accuracy"]
-            assert (row["stage"] in [one["stage"] for one in own["beaten_by"]]) == (no_worse and better)
-        assert bool(own["beaten_by"]) == is_beaten
-        said = "is beaten by" if is_beaten else "nothing on the frontier beats your mlp depth=1 width=2"
+            assert (row["stage"] in [one["stage"] for one in own["dominated_by"]]) == (no_worse and better)
+        assert bool(own["dominated_by"]) == is_beaten
+        said = "is dominated by" if is_beaten else "nothing on the frontier beats your mlp depth=1 width=2"
         assert said in captured.err and " own " in captured.err
 
 
@@ -315,7 +313,7 @@ def test_a_new_own_student_under_the_same_path_is_drawn(
         shutil.copy(weights, tmp_path / "mine.safetensors")
 
     architecture = {"family": "mlp", "depth": 1, "width": 8}
-    spec = tiny(search__like={"checkpoint": str(tmp_path / "mine.safetensors"), "architecture": architecture})
+    spec = tiny(search__incumbent={"checkpoint": str(tmp_path / "mine.safetensors"), "architecture": architecture})
     put(made_by_hand(8))
     run(spec)
     before = (tmp_path / "out" / "trials.csv").read_text()
@@ -326,11 +324,11 @@ def test_a_new_own_student_under_the_same_path_is_drawn(
 @pytest.mark.parametrize(
     ("like", "message"),
     [
-        ({"checkpoint": "nothing.safetensors"}, "search.like.checkpoint: .*is not a file"),
-        ({"checkpoint": "data.npz"}, "search.like.checkpoint: .*give the architecture beside it"),
+        ({"checkpoint": "nothing.safetensors"}, "search.incumbent.checkpoint: .*is not a file"),
+        ({"checkpoint": "data.npz"}, "search.incumbent.checkpoint: .*give the architecture beside it"),
         (
             {"checkpoint": "data.npz", "architecture": {"family": "mlp", "depth": 1, "width": 3}},
-            "search.like.checkpoint: .*cannot be read as tensors alone",
+            "search.incumbent.checkpoint: .*cannot be read as tensors alone",
         ),
     ],
 )
@@ -338,7 +336,7 @@ def test_a_wrong_own_student_is_refused(tiny: Callable[..., Spec], folder: Path,
     like = like | {"checkpoint": str(folder / like["checkpoint"])}
     for refuse in (lambda spec: check(spec, timed=False), lambda spec: search(spec, out=folder / "out", runner="serial")):
         with pytest.raises(UsageError, match=message):
-            refuse(tiny(search__like=like))
+            refuse(tiny(search__incumbent=like))
 
 
 # An older study
@@ -374,7 +372,7 @@ def test_finished_students_that_fit_are_kept(tiny: Callable[..., Spec], run: Cal
 
 
 def test_what_stopped_trials_took_is_not_forgotten(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
-    search = {"sampler": "random", "guard": False, "halving": {"first": 0.3, "factor": 2, "share": 0.3}}
+    search = {"sampler": "random", "label_baselines": False, "halving": {"first": 0.3, "factor": 2, "share": 0.3}}
     recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
     old = run(tiny(search=search | {"trials": 12}, student__recipe=recipe))
     took = {trial.facts["stage"]: trial.facts["seconds"] for trial in old.record.trials if trial.state == "stopped"}
@@ -389,7 +387,12 @@ def test_what_stopped_trials_took_is_not_forgotten(tiny: Callable[..., Spec], ru
 def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny(search__trials=8))
     ladder = [{"family": "mlp", "depth": 1, "width": 32}, {"family": "mlp", "depth": 1, "width": 24}]
-    changed = {"limits": {"params": 200}, "objectives": ["accuracy", "macs", "params"], "sampler": "random", "guard": False}
+    changed = {
+        "limits": {"params": 200},
+        "objectives": ["accuracy", "macs", "params"],
+        "sampler": "random",
+        "label_baselines": False,
+    }
     new = run(tiny(search={"trials": 2, **changed}, assistants__ladder=ladder), extend=True)
     assert kept(new)
     for trial in kept(new):
@@ -415,7 +418,7 @@ def test_every_sampler_goes_on_from_what_is_kept(
     tiny: Callable[..., Spec], run: Callable[..., Study], sampler: str, tmp_path: Path
 ) -> None:
     run(tiny(), "old")
-    new = run(tiny(search={"trials": 9, "sampler": sampler, "guard": False}), older=str(tmp_path / "old"))
+    new = run(tiny(search={"trials": 9, "sampler": sampler, "label_baselines": False}), older=str(tmp_path / "old"))
     assert len(kept(new)) >= 4 and new.counted_done() == 9 and new.finished()
     proposed = {trial.facts["stage"] for trial in asked(new) if not {"kept", "enqueued", "repeats"} & trial.facts.keys()}
     assert not proposed & {trial.facts["stage"] for trial in kept(new)}

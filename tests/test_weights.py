@@ -1,4 +1,4 @@
-"""Networks from outside: files of several kinds, stages of other studies, timm's pretrained models, other normalisations."""
+"""Networks from outside: files of several kinds, stages of other studies, timm's pretrained models, other normalizations."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_a_student_of_an_earlier_study_teaches(space: Callable[..., Space], tiny
     folder = tmp_path / "first" / "store" / "stages" / best["stage"]
     made = space(checkpoint=str(folder))
     assert made.sizes(made.teachers[0].architecture).params == best["params"]
-    measured = Store(tmp_path / "store").record("stages", made.teachers[0].key())["measurement"]
-    assert measured["accuracy"] == best["accuracy"], "its own normalisation comes along"
+    measured = Store(tmp_path / "store").manifest("stages", made.teachers[0].key())["measurement"]
+    assert measured["accuracy"] == best["accuracy"], "its own normalization comes along"
     with pytest.raises(UsageError, match="leave architecture out"):
         space(checkpoint=str(folder), architecture=TEACHER)
     with pytest.raises(UsageError, match="is no stage"):
@@ -129,15 +129,15 @@ def test_a_teacher_may_expect_other_numbers_than_the_task_gives(
 ) -> None:
     """(x / scale - mean) / std by the teacher's own numbers, whatever the data's mean and deviation are."""
     save_file(body.state_dict(), tmp_path / "teacher.safetensors")
-    normalise = {"mean": [0.5], "std": [0.25], "scale": 3.0}
-    made = space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalise=normalise)
+    normalize = {"mean": [0.5], "std": [0.25], "scale": 3.0}
+    made = space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalize=normalize)
     store = Store(tmp_path / "store")
     x = torch.from_numpy(np.array(open_data(store, made.task.data).validation_x))
     with torch.no_grad():
         torch.testing.assert_close(logits(made), body((x / 3.0 - 0.5) / 0.25), rtol=1e-4, atol=1e-5)
-    wide = normalise | {"mean": [0.5, 0.5], "std": [1.0, 1.0]}
-    with pytest.raises(UsageError, match=r"normalise.mean has 2 numbers for 1 channels"):
-        space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalise=wide)
+    wide = normalize | {"mean": [0.5, 0.5], "std": [1.0, 1.0]}
+    with pytest.raises(UsageError, match=r"normalize.mean has 2 numbers for 1 channels"):
+        space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalize=wide)
 
 
 def test_a_classifier_that_is_drawn_anew_comes_from_the_seed(space: Callable[..., Space], tmp_path: Path) -> None:
@@ -161,12 +161,12 @@ def test_only_a_classifier_may_be_of_another_shape(space: Callable[..., Space], 
         space(architecture=TEACHER | {"width": 8}, recipe={"epochs": 1}, checkpoint=str(tmp_path / "teacher.safetensors"))
 
 
-def test_a_network_that_knows_its_normalisation_takes_no_other(space: Callable[..., Space], tmp_path: Path) -> None:
+def test_a_network_that_knows_its_normalization_takes_no_other(space: Callable[..., Space], tmp_path: Path) -> None:
     whole = build(MLP(depth=1, width=64), shape=(12,), classes=4)
     save_file(whole.state_dict(), tmp_path / "whole.safetensors")
-    normalise = {"mean": [0.5], "std": [0.25]}
-    with pytest.raises(UsageError, match="holds its own normalisation; leave normalise out"):
-        space(architecture=TEACHER, checkpoint=str(tmp_path / "whole.safetensors"), normalise=normalise)
+    normalize = {"mean": [0.5], "std": [0.25]}
+    with pytest.raises(UsageError, match="holds its own normalization; leave normalize out"):
+        space(architecture=TEACHER, checkpoint=str(tmp_path / "whole.safetensors"), normalize=normalize)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_forms_that_do_not_go_together_are_refused(tiny: Any, teacher: dict[str,
         tiny(teacher=teacher)
 
 
-def test_timms_pretrained_weights_and_their_normalisation_are_taken(tmp_path: Path) -> None:
+def test_timms_pretrained_weights_and_their_normalization_are_taken(tmp_path: Path) -> None:
     """From a file where there is no hub, by timm's own loading; the classifier of other classes is drawn anew."""
     import timm
 
@@ -195,9 +195,9 @@ def test_timms_pretrained_weights_and_their_normalisation_are_taken(tmp_path: Pa
     found = pretrained(architecture, (3, 32, 32), 7)
     assert torch.equal(found.state["layer1.0.conv1.weight"], source.state_dict()["layer1.0.conv1.weight"])
     assert found.state["fc.weight"].shape == (7, 4) and list(found.mean or []) == pytest.approx([0.485, 0.456, 0.406])
-    grey = pretrained(architecture, (1, 32, 32), 7)
-    torch.testing.assert_close(grey.state["conv1.weight"], source.state_dict()["conv1.weight"].sum(1, keepdim=True))
-    assert list(grey.mean or []) == pytest.approx([0.449])
+    gray = pretrained(architecture, (1, 32, 32), 7)
+    torch.testing.assert_close(gray.state["conv1.weight"], source.state_dict()["conv1.weight"].sum(1, keepdim=True))
+    assert list(gray.mean or []) == pytest.approx([0.449])
 
 
 def test_pretrained_weights_that_cannot_be_had_name_the_way_out() -> None:

@@ -39,14 +39,14 @@ teacher:
   recipe: {epochs: 1, batch_size: 16, learning_rate: 3e-3}
 student:
   architecture: {family: mlp, depth: 1, width: {int: [1, 4]}}
-  objective:
+  loss:
     ce: {weight: rest}
     kd: {weight: {uniform: [0, 1]}, temperature: {log: [1, 16]}}
   recipe: {epochs: 2, batch_size: 16}
 assistants:
   at_most: 1
   ladder: [{family: mlp, depth: 1, width: 6}, {family: mlp, depth: 1, width: 8}]
-  objective: {ce: {weight: 0.1}, kd: {weight: 0.9, temperature: 4}}
+  loss: {ce: {weight: 0.1}, kd: {weight: 0.9, temperature: 4}}
   recipe: {epochs: 3, batch_size: 16}
 search:
   trials: 2
@@ -59,8 +59,8 @@ TEACHER = "{family: mlp, depth: 2, width: 16}"
 WIDTH = "{int: [1, 4]}"
 TEMPERATURE = "{log: [1, 16]}"
 TERMS = "    ce: {weight: rest}\n    kd: {weight: {uniform: [0, 1]}, temperature: {log: [1, 16]}}\n"
-OPTIONAL = "objective: {{ce: {{weight: rest}}, kd: {{optional: true, {}}}}}\n"
-WHOLE = f"objective:\n{TERMS}"
+OPTIONAL = "loss: {{ce: {{weight: rest}}, kd: {{optional: true, {}}}}}\n"
+WHOLE = f"loss:\n{TERMS}"
 RECIPE = "  recipe: {epochs: 1, batch_size: 16, learning_rate: 3e-3}\n"
 TRAINED = f"  architecture: {TEACHER}\n{RECIPE}"
 DATASET = "dataset: data.npz"
@@ -194,11 +194,11 @@ def test_the_base_is_right(tmp_path: Path) -> None:
 
 
 FILES: dict[str, tuple[str | bytes, str, tuple[str, ...]]] = {
-    "an open bracket": (BASE.replace("auto", "[auto"), ":7: ", ("is no valid YAML", "begins in line 6")),
-    "a colon too many": (BASE.replace("study: tiny", "study: ti: ny"), ":1: ", ("is no valid YAML",)),
-    "an open quote": (BASE.replace("study: tiny", 'study: "tiny'), ":", ("is no valid YAML", "begins in line 1")),
-    "a tab": (BASE.replace("  layout", "\tlayout"), ":6: ", ("is no valid YAML", r"'\t'")),
-    "a wrong indent": (BASE.replace("  layout", "   layout"), ":6: ", ("is no valid YAML",)),
+    "an open bracket": (BASE.replace("auto", "[auto"), ":7: ", ("is not valid YAML", "begins in line 6")),
+    "a colon too many": (BASE.replace("study: tiny", "study: ti: ny"), ":1: ", ("is not valid YAML",)),
+    "an open quote": (BASE.replace("study: tiny", 'study: "tiny'), ":", ("is not valid YAML", "begins in line 1")),
+    "a tab": (BASE.replace("  layout", "\tlayout"), ":6: ", ("is not valid YAML", r"'\t'")),
+    "a wrong indent": (BASE.replace("  layout", "   layout"), ":6: ", ("is not valid YAML",)),
     "a duplicate key": (BASE.replace("seed: 0\ntask", "seed: 0\nseed: 1\ntask"), ":3: ", ("'seed'", "line 2", "keep one")),
     "a list as root": ("- 1\n- 2\n", ":1: ", ("[1, 2]", "study, task, teacher, student, search")),
     "a text as root": ("hello\n", ":1: ", ('"hello"', "study, task, teacher, student, search")),
@@ -206,7 +206,7 @@ FILES: dict[str, tuple[str | bytes, str, tuple[str, ...]]] = {
     "a comment alone": ("# later\n", ": ", ("is empty",)),
     "a binary file": (b"study: tiny\n\x89PNG\xff", ":2: ", ("is not UTF-8 text", "0x89", "saved as UTF-8")),
     "UTF-16": (BASE.encode("utf-16"), ":1: ", ("is not UTF-8 text",)),
-    "a control character": ("study: tiny\nseed: \x07\n", ":2: ", ("is no valid YAML", "#x0007")),
+    "a control character": ("study: tiny\nseed: \x07\n", ":2: ", ("is not valid YAML", "#x0007")),
     "half a character": ('study: "\\ud800"\n', ":1: ", (r"\ud800",)),
     "two documents": (BASE + "---\na: 1\n", ":26: ", ("another document",)),
     "more than 1 MB": ("a: 1\n" * 300_000, ": ", ("more than 100,000 bytes",)),
@@ -244,10 +244,10 @@ def test_a_missing_file_and_a_folder(tmp_path: Path, refused: Callable[..., str]
 HOMELESS: list[tuple[str, str, str]] = [
     (DATASET, "dataset: ~nosuchuser/data.npz", "task.dataset"),
     (DATASET, "dataset: folder/~nosuchuser/images", "task.dataset"),
-    (DATASET, "dataset: folder/images\n  unlabelled: ~nosuchuser/images", "task.unlabelled"),
+    (DATASET, "dataset: folder/images\n  unlabeled: ~nosuchuser/images", "task.unlabeled"),
     (DATASET, f"{DATASET}\n  folder: ~nosuchuser/data", "task.folder"),
     (RECIPE, "  checkpoint: ~nosuchuser/teacher.pth\n", "teacher.checkpoint"),
-    ("trials: 2", "like: {checkpoint: ~nosuchuser/own.pth}\n  trials: 2", "search.like.checkpoint"),
+    ("trials: 2", "incumbent: {checkpoint: ~nosuchuser/own.pth}\n  trials: 2", "search.incumbent.checkpoint"),
 ]
 
 
@@ -302,7 +302,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("3e-3", ".nan", "teacher.recipe.learning_rate", ("NaN", "give a finite number")),
     ("3e-3", ".inf", "teacher.recipe.learning_rate", ("Infinity", "give a finite number")),
     ("3e-3", "1e400", "teacher.recipe.learning_rate", ("Infinity", "give a finite number")),
-    ("temperature: 4", "temperature: 0", "assistants.objective.kd.temperature", ("0", "give 0.01 or more")),
+    ("temperature: 4", "temperature: 0", "assistants.loss.kd.temperature", ("0", "give 0.01 or more")),
     ("width: 16", "width: 1000000000", "teacher.architecture.width", ("1000000000", "give 65536 or less")),
     ("gpus: 0", "gpus: -1", "resources.gpus", ("-1", "give 0 or more, or 'auto'")),
     ("gpus: 0", "gpus: all", "resources.gpus", ('"all"', "give a number, or 'auto'")),
@@ -314,12 +314,12 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("auto\n", "HCW\n", "task.layout", ('"HCW"', "'auto', 'D', 'CL', 'HW', 'CHW' or 'HWC'")),
     ("layout: auto", "metric: f1", "task.metric", ('"f1"', "'accuracy'")),
     ("layout: auto", "samples: 0", "task.samples", ("0", "give 1 or more")),
-    ("temperature: 4", "temperature: 1e300", "assistants.objective.kd.temperature", ("1e+300", "give 1000 or less")),
-    (TEMPERATURE, "{log: [1, 1e308]}", "student.objective.kd.temperature", ("1e+308", "give 1000 or less")),
-    (TEMPERATURE, "{log: [1e-320, 1]}", "student.objective.kd.temperature.log", ("too close to 0", "at least 1e-15")),
-    (TEMPERATURE, "{log: [1, 1.0000000000001]}", "student.objective.kd.temperature.log", ("too narrow", "a wider range")),
-    ("{uniform: [0, 1]}", "{uniform: [0, 5e-324]}", "student.objective.kd.weight.uniform", ("close to 0", "at least 1e-15")),
-    ("weight: rest", "weight: 1e308", "student.objective.ce.weight", ("1e+308", "give 1e+06 or less, or 'rest'")),
+    ("temperature: 4", "temperature: 1e300", "assistants.loss.kd.temperature", ("1e+300", "give 1000 or less")),
+    (TEMPERATURE, "{log: [1, 1e308]}", "student.loss.kd.temperature", ("1e+308", "give 1000 or less")),
+    (TEMPERATURE, "{log: [1e-320, 1]}", "student.loss.kd.temperature.log", ("too close to 0", "at least 1e-15")),
+    (TEMPERATURE, "{log: [1, 1.0000000000001]}", "student.loss.kd.temperature.log", ("too narrow", "a wider range")),
+    ("{uniform: [0, 1]}", "{uniform: [0, 5e-324]}", "student.loss.kd.weight.uniform", ("close to 0", "at least 1e-15")),
+    ("weight: rest", "weight: 1e308", "student.loss.ce.weight", ("1e+308", "give 1e+06 or less, or 'rest'")),
     ("3e-3", "1e308", "teacher.recipe.learning_rate", ("1e+308", "give 1000 or less")),
     ("epochs: 1,", "epochs: 10000000,", "teacher.recipe.epochs", ("10000000", "give 1000000 or less")),
     ("batch_size: 16", "batch_size: 9223372036854775808", "teacher.recipe.batch_size", ("give 1000000 or less",)),
@@ -329,7 +329,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("{params: 1000000}", f"{{params: {10**30}}}", "search.limits.params", ("give 1000000000000000000 or less",)),
     (WIDTH, f"{{int: [1, {10**401}]}}", "student.architecture.width.int", ("1000", "give 1000000000000000000 or less")),
     (WIDTH, f"{{int: [{-(10**401)}, 1]}}", "student.architecture.width.int", ("-1000", "give -1000000000000000000 or more")),
-    (TEMPERATURE, f"{{log: [1, {10**401}]}}", "student.objective.kd.temperature.log", ("1000", "number")),
+    (TEMPERATURE, f"{{log: [1, {10**401}]}}", "student.loss.kd.temperature.log", ("1000", "number")),
     (
         STUDENT,
         f"{{family: timm, name: resnet18, arguments: {{width: {10**401}}}}}",
@@ -355,19 +355,19 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("validation: 0.2", "valid: 0.2", "task.split.valid", ("did you mean 'validation'?",)),
     ("depth: 2", "deph: 2", "teacher.architecture.deph", ("did you mean 'depth'?",)),
     ("learning_rate", "lr", "teacher.recipe.lr", ("batch_size, epochs, learning_rate, momentum",)),
-    ("{weight: rest}", "{wieght: rest}", "student.objective.ce.wieght", ("did you mean 'weight'?",)),
-    ("temperature: {log", "temprature: {log", "student.objective.kd.temprature", ("did you mean 'temperature'?",)),
+    ("{weight: rest}", "{wieght: rest}", "student.loss.ce.wieght", ("did you mean 'weight'?",)),
+    ("temperature: {log", "temprature: {log", "student.loss.kd.temprature", ("did you mean 'temperature'?",)),
     ("epochs: 2", "epoch: 2", "student.recipe.epoch", ("did you mean 'epochs'?",)),
     ("width: {int", "with: {int", "student.architecture.with", ("did you mean 'width'?",)),
     ("at_most", "atmost", "assistants.atmost", ("did you mean 'at_most'?",)),
     ("width: 6", "hidden: 3, width: 6", "assistants.ladder[0].hidden", ("there are depth, family, width",)),
-    ("{ce: {weight: 0.1}", "{ec: {weight: 0.1}", "assistants.objective.ec", ("did you mean 'ce'?",)),
+    ("{ce: {weight: 0.1}", "{ec: {weight: 0.1}", "assistants.loss.ec", ("did you mean 'ce'?",)),
     ("trials", "trails", "search.trails", ("did you mean 'trials'?",)),
     ("{params", "{parms", "search.limits.parms", ("did you mean 'params'?",)),
     ("cpus", "cpu", "resources.cpu", ("did you mean 'cpus'?",)),
-    ("    kd: ", "    xyz: ", "student.objective.xyz", ("attention, balance, ce, cosine, dist, dkd",)),
-    ("temperature: {log", "optinal: {log", "student.objective.kd.optinal", ("did you mean 'optional'?",)),
-    ("kd: {weight: 0.9,", "kd: {optional: true,", "assistants.objective.kd.optional", ("'optional' is not a key here",)),
+    ("    kd: ", "    xyz: ", "student.loss.xyz", ("attention, balance, ce, cosine, dist, dkd",)),
+    ("temperature: {log", "optinal: {log", "student.loss.kd.optinal", ("did you mean 'optional'?",)),
+    ("kd: {weight: 0.9,", "kd: {optional: true,", "assistants.loss.kd.optional", ("'optional' is not a key here",)),
     ("mlp, depth: 2", "mpl, depth: 2", "teacher.architecture.family", ('"mpl"', "did you mean 'mlp'?")),
     (STUDENT, "{family: resnt, depth: 1, width: 2}", "student.architecture.family", ('"resnt"', "did you mean 'resnet'?")),
     (STUDENT, "{depth: 1, width: 2}", "student.architecture", ("has no family", "mlp, convnet, resnet, timm_resnet")),
@@ -392,65 +392,73 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (WIDTH, "{itn: [1, 4]}", "student.architecture.width", ("'itn' is no domain", "did you mean 'int'?")),
     (WIDTH, "{foo: [1, 4]}", "student.architecture.width", ("'foo' is no domain", "choice, int, log, uniform")),
     (WIDTH, "{int: [1, 4], log: [1, 4]}", "student.architecture.width", ('{"int"', "one domain")),
-    (TEMPERATURE, "{log: [0, 16]}", "student.objective.kd.temperature.log", ("0 is wrong", "give a number above 0")),
-    (TEMPERATURE, "{log: [16, 1]}", "student.objective.kd.temperature.log", ("[16.0, 1.0] is empty",)),
-    (TEMPERATURE, "{uniform: [0, 4]}", "student.objective.kd.temperature", ("0.0 is wrong", "give 0.01 or more")),
-    (TEMPERATURE, "{uniform: [1, .inf]}", "student.objective.kd.temperature.uniform", ("Infinity", "a finite number")),
+    (TEMPERATURE, "{log: [0, 16]}", "student.loss.kd.temperature.log", ("0 is wrong", "give a number above 0")),
+    (TEMPERATURE, "{log: [16, 1]}", "student.loss.kd.temperature.log", ("[16.0, 1.0] is empty",)),
+    (TEMPERATURE, "{uniform: [0, 4]}", "student.loss.kd.temperature", ("0.0 is wrong", "give 0.01 or more")),
+    (TEMPERATURE, "{uniform: [1, .inf]}", "student.loss.kd.temperature.uniform", ("Infinity", "a finite number")),
     ("width: 16", "width: {int: [1, 16]}", "teacher.architecture.width", ('{"int": [1, 16]}', "only student is searched")),
     ("trials: 2", "trials: {int: [1, 2]}", "search.trials", ('{"int": [1, 2]}', "only student is searched")),
     ("width: 6", "width: {int: [1, 6]}", "assistants.ladder[0].width", ('{"int": [1, 6]}', "only student is searched")),
+    # names before the first release
+    (WHOLE, f"objective:\n{TERMS}", "student.objective", ("it is called 'loss' now",)),
+    ("objectives: [accuracy, params]", "guard: false", "search.guard", ("it is called 'label_baselines' now",)),
+    ("objectives: [accuracy, params]", "like: {checkpoint: a}", "search.like", ("it is called 'incumbent' now",)),
+    ("layout: auto", "labelled: 0.5", "task.labelled", ("it is called 'labeled' now",)),
+    ("layout: auto", "unlabelled: more", "task.unlabelled", ("it is called 'unlabeled' now",)),
+    ("temperature: 4", "standardised: true", "assistants.loss.kd.standardised", ("it is called 'standardized' now",)),
+    ("layout: auto", "guard: true", "task.guard", ("'guard' is not a key here; there are",)),
     # objectives
-    ("{uniform: [0, 1]}", "1.5", "student.objective", ("1.5", "leaves ce less than 0")),
-    ("{uniform: [0, 1]}", "{uniform: [0, 1.5]}", "student.objective", ("1.5", "leaves ce less than 0")),
-    ("{uniform: [0, 1]}", "rest", "student.objective", ("ce and kd", "only one term can take the rest")),
-    ("{uniform: [0, 1]}", "-0.1", "student.objective.kd.weight", ("-0.1", "give 0 or more, or 'rest'")),
-    ("weight: rest", "weight: resst", "student.objective.ce.weight", ('"resst"', "give a number, or 'rest'")),
-    (f"objective:\n{TERMS}", "objective: {ce: {weight: 0}}\n", "student.objective", ("all weights are 0",)),
-    (f"objective:\n{TERMS}", "objective: {}\n", "student.objective", ("has no term", "ce: {weight: 1}")),
-    (f"objective:\n{TERMS}", "objective:\n", "student.objective", ("null", "attention, balance, ce")),
-    (WHOLE, OPTIONAL.format("temperature: 0"), "student.objective.kd.temperature", ("0 is wrong", "give 0.01 or more")),
-    (WHOLE, OPTIONAL.format("temprature: 3"), "student.objective.kd.temprature", ("did you mean 'temperature'?",)),
-    (WHOLE, OPTIONAL.format("temperature: {log: [4, 1]}"), "student.objective.kd.temperature.log", ("is empty",)),
-    (WHOLE, OPTIONAL.format("weight: 1.5"), "student.objective", ("1.5", "leaves ce less than 0")),
-    (WHOLE, "objective: {ce: {}, kd: {optional: yes}}\n", "student.objective.kd.optional", ("'yes'", "give true or false")),
-    (WHOLE, "objective: {kd: {optional: true}}\n", "student.objective", ("has no term",)),
-    (WHOLE, "objective: {hint: {layers: []}}\n", "student.objective.hint.layers", ("[] names no layer", "leave layers out")),
-    (WHOLE, "objective: {hint: {layers: 0.5}}\n", "student.objective.hint.layers", ("0.5 is wrong", "give a list")),
-    (WHOLE, "objective: {hint: {layers: [x]}}\n", "student.objective.hint.layers[0]", ('"x" is wrong', "give a number")),
-    (WHOLE, "objective: {hint: {layers: [0]}}\n", "student.objective.hint.layers[0]", ("0 is wrong", "a number above 0")),
-    (WHOLE, "objective: {hint: {layers: [{student: a}]}}\n", "student.objective.hint.layers[0].teacher", ("is missing",)),
+    ("{uniform: [0, 1]}", "1.5", "student.loss", ("1.5", "leaves ce less than 0")),
+    ("{uniform: [0, 1]}", "{uniform: [0, 1.5]}", "student.loss", ("1.5", "leaves ce less than 0")),
+    ("{uniform: [0, 1]}", "rest", "student.loss", ("ce and kd", "only one term can take the rest")),
+    ("{uniform: [0, 1]}", "-0.1", "student.loss.kd.weight", ("-0.1", "give 0 or more, or 'rest'")),
+    ("weight: rest", "weight: resst", "student.loss.ce.weight", ('"resst"', "give a number, or 'rest'")),
+    (f"loss:\n{TERMS}", "loss: {ce: {weight: 0}}\n", "student.loss", ("all weights are 0",)),
+    (f"loss:\n{TERMS}", "loss: {}\n", "student.loss", ("has no term", "ce: {weight: 1}")),
+    (f"loss:\n{TERMS}", "loss:\n", "student.loss", ("null", "attention, balance, ce")),
+    (WHOLE, OPTIONAL.format("temperature: 0"), "student.loss.kd.temperature", ("0 is wrong", "give 0.01 or more")),
+    (WHOLE, OPTIONAL.format("temprature: 3"), "student.loss.kd.temprature", ("did you mean 'temperature'?",)),
+    (WHOLE, OPTIONAL.format("temperature: {log: [4, 1]}"), "student.loss.kd.temperature.log", ("is empty",)),
+    (WHOLE, OPTIONAL.format("weight: 1.5"), "student.loss", ("1.5", "leaves ce less than 0")),
+    (WHOLE, "loss: {ce: {}, kd: {optional: yes}}\n", "student.loss.kd.optional", ("'yes'", "give true or false")),
+    (WHOLE, "loss: {kd: {optional: true}}\n", "student.loss", ("has no term",)),
+    (WHOLE, "loss: {hint: {layers: []}}\n", "student.loss.hint.layers", ("[] names no layer", "leave layers out")),
+    (WHOLE, "loss: {hint: {layers: 0.5}}\n", "student.loss.hint.layers", ("0.5 is wrong", "give a list")),
+    (WHOLE, "loss: {hint: {layers: [x]}}\n", "student.loss.hint.layers[0]", ('"x" is wrong', "give a number")),
+    (WHOLE, "loss: {hint: {layers: [0]}}\n", "student.loss.hint.layers[0]", ("0 is wrong", "a number above 0")),
+    (WHOLE, "loss: {hint: {layers: [{student: a}]}}\n", "student.loss.hint.layers[0].teacher", ("is missing",)),
     (
         WHOLE,
-        "objective: {hint: {layers: [{student: a, teacher: 3}]}}\n",
-        "student.objective.hint.layers[0].teacher",
+        "loss: {hint: {layers: [{student: a, teacher: 3}]}}\n",
+        "student.loss.hint.layers[0].teacher",
         ("give a text",),
     ),
-    (WHOLE, "objective: {kd: {warm_up: 1}}\n", "student.objective.kd.warm_up", ("1 is wrong", "give a number below 1")),
-    (WHOLE, "objective: {attention: {kind: mapz}}\n", "student.objective.attention.kind", ('"mapz"', "'maps' or 'relations'")),
+    (WHOLE, "loss: {kd: {warm_up: 1}}\n", "student.loss.kd.warm_up", ("1 is wrong", "give a number below 1")),
+    (WHOLE, "loss: {attention: {kind: mapz}}\n", "student.loss.attention.kind", ('"mapz"', "'maps' or 'relations'")),
     (
         WHOLE,
-        "objective: {attention: {relation_heads: 2}}\n",
-        "student.objective.attention",
+        "loss: {attention: {relation_heads: 2}}\n",
+        "student.loss.attention",
         ("not of activations", "leave"),
     ),
-    (WHOLE, "objective: {kd: {}, balance: first}\n", "student.objective.balance", ('"first"', "'initial'")),
-    (WHOLE, "objective: {kd: {}, drop_teachers: 1}\n", "student.objective.drop_teachers", ("1 is wrong", "a number below 1")),
+    (WHOLE, "loss: {kd: {}, balance: first}\n", "student.loss.balance", ('"first"', "'initial'")),
+    (WHOLE, "loss: {kd: {}, drop_teachers: 1}\n", "student.loss.drop_teachers", ("1 is wrong", "a number below 1")),
     # teachers
     (TRAINED, f"{TRAINED}  import: a.b:c\n", "teacher", ("has architecture, import, recipe", "give architecture and recipe")),
     (TRAINED, f"{TRAINED}  arguments: {{a: 1}}\n", "teacher", ("has architecture, arguments, recipe", "import, or")),
     (TRAINED, f"  architecture: {TEACHER}\n", "teacher", ("has architecture;", "give architecture and recipe")),
     (f"teacher:\n{TRAINED}", "teacher: {}\n", "teacher", ("has nothing", "give architecture and recipe")),
-    (TRAINED, f"{TRAINED}  objective: {{kd: {{}}}}\n", "teacher", ("no teacher of its own", "only have ce")),
+    (TRAINED, f"{TRAINED}  loss: {{kd: {{}}}}\n", "teacher", ("no teacher of its own", "only have ce")),
     (TRAINED, "  import: nothing\n", "teacher.import", ("'nothing'", "package.module:function")),
     (TRAINED, "  import: a b:c\n", "teacher.import", ("'a b:c'", "package.module:function")),
     (DATASET, "dataset: {import: os.path}", "task.dataset.import", ("'os.path'", "package.module:function")),
     (DATASET, "dataset: {imprt: a:b}", "task.dataset.imprt", ("did you mean 'import'?",)),
     # assistants
-    ("at_most: 1", "at_most: 3", "assistants.at_most", ("3 is more than the 2 rungs", "add rungs")),
+    ("at_most: 1", "at_most: 3", "assistants.at_most", ("3 is more than the 2 sizes", "add sizes")),
     ("at_most: 1", "at_most: -1", "assistants.at_most", ("-1", "give 0 or more")),
     ("at_most: 1", "at_most: 1\n  at_least: 2", "assistants.at_least", ("2 is above at_most", "lower it")),
-    ("width: 8", "width: 6", "assistants.ladder[1]", ("mlp depth=1 width=6", "rung 0", "keep one")),
-    ("{ce: {weight: 0.1}, kd: {weight: 0.9, temperature: 4}}", "{ce: {}}", "assistants.objective", ("learns from", "add kd")),
+    ("width: 8", "width: 6", "assistants.ladder[1]", ("mlp depth=1 width=6", "is ladder[0] already", "keep one")),
+    ("{ce: {weight: 0.1}, kd: {weight: 0.9, temperature: 4}}", "{ce: {}}", "assistants.loss", ("learns from", "add kd")),
     ("  recipe: {epochs: 3, batch_size: 16}\n", "", "assistants.recipe", ("is missing",)),
     ("study: tiny\n", "", "study", ("is missing",)),
     # search
@@ -458,7 +466,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("[accuracy, params]", "[accuracy]", "search.objectives", ("['accuracy']", "one or more of params, macs, bytes")),
     ("[accuracy, params]", "[accuracy, params, params]", "search.objectives", ("'params', 'params'", "accuracy first")),
 ]
-LINES = {"teacher": 7, "student.objective": 12, "assistants.recipe": 16, "assistants.at_least": 18}
+LINES = {"teacher": 7, "student.loss": 12, "assistants.recipe": 16, "assistants.at_least": 18}
 """Where the change does not begin at the line to be named."""
 
 
@@ -479,7 +487,7 @@ OVERRIDES: dict[str, tuple[str, ...]] = {
     "serach.trials=3": ("serach: ", "did you mean 'search'?"),
     "search.trials=x": ("search.trials: ", '"x"', "give a whole number"),
     "search.trials=": ("search.trials: ", "null"),
-    "search.trials=[": ("is no valid YAML",),
+    "search.trials=[": ("is not valid YAML",),
     "search.trials=!!python/name:os.getcwd": ("!!python/name:os.getcwd",),
     "assistants.ladder[9].width=4": ("assistants.ladder is a list of 2", "[0] to [1]"),
     "assistants.ladder[0].width=0": ("assistants.ladder[0].width: ", "give 1 or more"),
@@ -537,17 +545,17 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
         lambda: with_test() | {"x_train": with_test()["x_train"].astype(np.uint8)},
         ("x_train has samples of shape (4,) and uint8", "x_test of (4,) and float32", "make them equal"),
     ),
-    "bytes beside unlabelled floats": (
-        lambda: good() | {"x": good()["x"].astype(np.uint8), "x_unlabelled": good()["x"]},
-        ("x_unlabelled has samples of shape (4,) and float32", "x of (4,) and uint8", "make them equal"),
+    "bytes beside unlabeled floats": (
+        lambda: good() | {"x": good()["x"].astype(np.uint8), "x_unlabeled": good()["x"]},
+        ("x_unlabeled has samples of shape (4,) and float32", "x of (4,) and uint8", "make them equal"),
     ),
     "another scale of test samples": (
         lambda: with_test() | {"x_test": with_test()["x_test"] / 255},
         ("the values of x_test are about ", " times smaller than those of x_train", "scale both the same way"),
     ),
-    "another scale of unlabelled samples": (
-        lambda: good() | {"x_unlabelled": good()["x"] * 255},
-        ("the values of x_unlabelled are about 255 times larger than those of x", "scale both the same way"),
+    "another scale of unlabeled samples": (
+        lambda: good() | {"x_unlabeled": good()["x"] * 255},
+        ("the values of x_unlabeled are about 255 times larger than those of x", "scale both the same way"),
     ),
     "NaN in the test samples": (lambda: with_test() | {"x_test": at(with_test()["x_test"], 2, np.nan)}, ("x_test row 2",)),
 }
@@ -586,7 +594,7 @@ ARCHIVES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "a text": (b"hello", ("is no .npz file", "numpy.savez")),
     "an empty file": (b"", ("is no .npz file",)),
     "a .npy file": (one_array(), ("is no .npz file",)),
-    "half a file": (saved()[:900], ("is no .npz file, or only part of one",)),
+    "half a file": (saved()[:900], ("is not a complete .npz file",)),
     "damaged numbers": (saved(slice(300, 350)), ("is damaged", "numpy.savez")),
     "damaged and compressed": (saved(slice(100, 140), compressed=True), ("is damaged",)),
     "a zip of texts": (zipped({"x": b"hello", "y": b"hello"}), ("x has dtype", "give numbers")),
@@ -751,9 +759,9 @@ def test_a_teacher_of_other_classes(tmp_path: Path, refused: Callable[..., str])
 
 
 CHECKPOINTS: dict[str, tuple[bytes, str]] = {
-    "a text": (b"hello", "is no readable safetensors file"),
-    "an empty file": (b"", "is no readable safetensors file"),
-    "a wrong header": (b'\x08\0\0\0\0\0\0\0{"a": 1}', "is no readable safetensors file"),
+    "a text": (b"hello", "is not a readable safetensors file"),
+    "an empty file": (b"", "is not a readable safetensors file"),
+    "a wrong header": (b'\x08\0\0\0\0\0\0\0{"a": 1}', "is not a readable safetensors file"),
     "other tensors": (save({"weight": torch.zeros(3)}), "does not fit mlp depth=2 width=16"),
     "other shapes": (save({"1.weight": torch.zeros(3)}), "does not fit mlp depth=2 width=16"),
 }

@@ -75,8 +75,8 @@ def smallest(found: Confirmed, wanted: Wanted) -> dict[str, Any]:
         "answer": passed[-1] if passed else None,
         "runner_up": passed[-2] if len(passed) > 1 else None,
         "next_smaller": failed if passed and failed else None,
-        "lacks": _lacks(found, failed["chosen"], wanted) if failed else None,
-        "would_hold": None if passed or not failed else _would_hold(found, failed["chosen"], wanted),
+        "more_correct": _more_correct(found, failed["chosen"], wanted) if failed else None,
+        "would_pass": None if passed or not failed else _would_pass(found, failed["chosen"], wanted),
         "nearest": None if passed or not tested else dict(max(tested, key=lambda row: float(row["test"]["accuracy"]))),
         "tested": tested,
         "needed": _needed(found, wanted),
@@ -103,12 +103,12 @@ def _within(member: Member, wanted: Wanted) -> bool:
 def tests(found: Confirmed, sequence: Sequence[Member], wanted: Wanted) -> list[dict[str, Any]]:
     """Each member with its p-value, and whether it passed; None where the sequence had ended before it."""
     rows: list[dict[str, Any]] = []
-    goes_on = True
+    continues = True
     for member in sequence:
         p = _p_value(found, found.right[member["chosen"]], wanted)
         passes = p <= 1 - wanted.confidence
-        rows.append({**_shown(member), "p": p, "passed": passes if goes_on else None})
-        goes_on = goes_on and passes
+        rows.append({**_shown(member), "p": p, "passed": passes if continues else None})
+        continues = continues and passes
     return rows
 
 
@@ -127,7 +127,7 @@ def _shown(member: Member) -> dict[str, Any]:
     return {name: member[name] for name in names} | {"test": test}
 
 
-def _lacks(found: Confirmed, key: str, wanted: Wanted) -> int | None:
+def _more_correct(found: Confirmed, key: str, wanted: Wanted) -> int | None:
     """How many more right answers on this test split it would need; 0 where it has enough, None where all are too few."""
     right = found.right[key].copy()
     wrong = np.flatnonzero(~right)
@@ -141,7 +141,7 @@ def _lacks(found: Confirmed, key: str, wanted: Wanted) -> int | None:
     return low if low <= len(wrong) else None
 
 
-def _would_hold(found: Confirmed, key: str, wanted: Wanted) -> float:
+def _would_pass(found: Confirmed, key: str, wanted: Wanted) -> float:
     """The highest target that could be claimed of a network: the lower end of its one-sided interval, to 0.01 points."""
     name = "accuracy" if wanted.accuracy is not None else "retain"
     low, high = 0, round(1e4 * getattr(wanted, name))

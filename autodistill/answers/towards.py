@@ -14,7 +14,7 @@ from ..study.record.folder import Folder, comparable
 from ..study.record.older import QUESTION
 from ..study.record.opened import Opened, opened
 from ..study.record.rows import Stages
-from ..study.sampling.sizewise import smaller
+from ..study.sampling.ehvi_sampler import smaller
 from ..study.schedule.scheduler import Study
 from ..study.schedule.trials import counts
 from . import Wanted
@@ -100,7 +100,7 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
         spec, store, facts = _before(study), study.store, study.record.facts()
     if list(spec.search.objectives) != ["accuracy", "params"]:
         raise UsageError("--within needs a study whose search.objectives are accuracy and params")
-    teacher = store.record("stages", facts["teachers"][0])["measurement"]
+    teacher = store.manifest("stages", facts["teachers"][0])["measurement"]
     wanted = wanted.resolved(teacher)
     target = (wanted.retain or 0.0) * teacher["accuracy"]
     if wanted.accuracy is not None:
@@ -114,7 +114,7 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
             "time": None,
             "stop": None,
             "limits": spec.search.limits.model_copy(update=limits),
-            "sampler": "gain",
+            "sampler": "ehvi",
         }
     )
     return spec.model_copy(update={"search": search}), spec

@@ -7,6 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 Facts = Mapping[str, Any]
+OTHERS = (
+    ("runner_up", "runner-up", ""),
+    ("knee", "knee point", " (farthest above the line between the ends of the frontier)"),
+    ("one_standard_error", "simplest", " (within one standard error of the best)"),
+)
 
 
 def sentence(found: Facts) -> str:
@@ -19,9 +24,9 @@ def sentence(found: Facts) -> str:
     fast = teacher["latency"]["one"]["p50_ms"] / max(row["latency"]["one"]["p50_ms"], 1e-9)
     test = row["test"]
     return (
-        f"{_ship(found)}: {row['architecture']} with {row['params']:,} params {_claim(found)}: it is right on "
-        f"{test['accuracy']:.1%} of {test['n']:,} test samples, {times:.1f} times smaller and {fast:.1f} times as fast as the "
-        f"teacher, and keeps {kept:.1%} of its accuracy"
+        f"{_ship(found)}: {row['architecture']} with {row['params']:,} params {_claim(found)}. It has "
+        f"{test['accuracy']:.1%} accuracy on {test['n']:,} test samples, is {times:.1f} times smaller and {fast:.1f} times as "
+        f"fast as the teacher, and keeps {kept:.1%} of its accuracy"
     )
 
 
@@ -50,7 +55,7 @@ def target(wanted: Facts) -> str:
 
 
 def _claim(found: Facts) -> str:
-    return f"has at least {target(found['wanted'])}, with {found['wanted']['confidence']} confidence"
+    return f"is shown to have at least {target(found['wanted'])} (with {percent(found['wanted']['confidence'])} confidence)"
 
 
 def _nothing(found: Facts) -> str:
@@ -58,34 +63,37 @@ def _nothing(found: Facts) -> str:
         return f"no member of the frontier is within the limits of {target(found['wanted'])}"
     row = found["nearest"]
     return (
-        f"no student is shown to have {target(found['wanted'])} with {found['wanted']['confidence']} confidence; the "
-        f"nearest is {row['architecture']} with {row['params']:,} params and {row['test']['accuracy']:.1%} of "
-        f"{row['test']['n']:,} test samples right"
+        f"no student is proven to meet the target of {target(found['wanted'])} (with "
+        f"{percent(found['wanted']['confidence'])} confidence); the "
+        f"nearest is {row['architecture']} with {row['params']:,} params and {row['test']['accuracy']:.1%} accuracy on "
+        f"{row['test']['n']:,} test samples"
     )
 
 
 def lines(found: Facts) -> list[str]:
     """The answer and what stands around it, a line each."""
-    said = [sentence(found)]
+    messages = [sentence(found)]
     if found["answer"]:
-        said.append(f"file         {found['answer']['chosen'][:12]}, chosen on the validation samples; export writes this one")
-    for name, title in (("runner_up", "runner-up"), ("knee", "knee"), ("one_standard_error", "one s.e.")):
-        if found[name]:
-            said.append(f"{title:12} {_row(found[name])}")
-    if found["next_smaller"]:
-        said.append(f"next smaller {_row(found['next_smaller'])}; {_lacking(found)}")
-    elif found["tested"] and not found["meets"]:
-        said.append(f"first tested {_row(found['tested'][0])}; {_lacking(found)}")
-    if found["would_hold"] is not None:
-        said.append(
-            f"would hold   {100 * found['would_hold']:.2f} % instead, for the first tested{_or_limits(found['wanted'])}"
+        messages.append(
+            f"file         {found['answer']['chosen'][:12]}, chosen on the validation samples; export writes this one"
         )
-    return [*said, *_needs(found), *_forced(found)]
+    for name, title, why in OTHERS:
+        if found[name]:
+            messages.append(f"{title:12} {_row(found[name])}{why}")
+    if found["next_smaller"]:
+        messages.append(f"next smaller {_row(found['next_smaller'])}; {_more_needed(found)}")
+    elif found["tested"] and not found["meets"]:
+        messages.append(f"first tested {_row(found['tested'][0])}; {_more_needed(found)}")
+    if found["would_pass"] is not None:
+        messages.append(
+            f"would pass   at {100 * found['would_pass']:.2f} %, for the first one tested{_or_limits(found['wanted'])}"
+        )
+    return [*messages, *_needs(found), *_forced(found)]
 
 
 def _or_limits(wanted: Facts) -> str:
     limited = [name for name in ("params", "bytes", "latency_ms") if wanted[name] is not None]
-    return f"; or give way on the limit of {' or '.join(limited).replace('_ms', '')}" if limited else ""
+    return f"; or relax the limit on {' or '.join(limited).replace('_ms', '')}" if limited else ""
 
 
 def _row(row: Facts) -> str:
@@ -93,10 +101,10 @@ def _row(row: Facts) -> str:
     return f"{row['architecture']}, {row['params']:,} params: {shares}"
 
 
-def _lacking(found: Facts) -> str:
-    if found["lacks"] is None:
-        return "on so few test samples even all right answers would not be enough"
-    return f"it lacks {found['lacks']} more right answer{'s' * (found['lacks'] != 1)} on these test samples"
+def _more_needed(found: Facts) -> str:
+    if found["more_correct"] is None:
+        return "with so few test samples, even perfect predictions would not be enough"
+    return f"it needs {found['more_correct']} more correct prediction{'s' * (found['more_correct'] != 1)} on these test samples"
 
 
 def _needs(found: Facts) -> list[str]:
@@ -105,13 +113,15 @@ def _needs(found: Facts) -> list[str]:
         return []
     if needed["correct"] is None:
         return [
-            f"needed       more than these {needed['n']:,} test samples: all right answers of {needed['least_n']:,} would do"
+            f"needed       at least {needed['least_n']:,} test samples (there are {needed['n']:,}), all predicted correctly"
         ]
-    return [f"needed       {needed['correct']:,} of {needed['n']:,} test samples right ({needed['accuracy']:.2%})"]
+    return [
+        f"needed       {needed['correct']:,} correct predictions on {needed['n']:,} test samples ({needed['accuracy']:.2%})"
+    ]
 
 
 def later(students: int) -> str:
-    """What is said where so many `students` were tried since the study was confirmed; nothing where none was."""
+    """A message where so many `students` were tried since the study was confirmed; empty where none was."""
     if not students:
         return ""
     were = "student that was" if students == 1 else "students that were"
@@ -123,6 +133,6 @@ def _forced(found: Facts) -> list[str]:
         return []
     times = f"{found['forced']} time{'s' * (found['forced'] > 1)}"
     return [
-        f"warning      the test split was opened again {times} after the search had gone on: the confidence above does not "
-        "hold for choices that were made in between"
+        f"warning      the test split was opened again {times} after the search continued: the confidence above does not "
+        "cover choices that were made in between"
     ]

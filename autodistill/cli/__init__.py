@@ -35,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
             found = arguments.run(arguments, _console(arguments.json))
             text = json.dumps(found)
     except KeyboardInterrupt:
-        return _failed(arguments, "stopped; the same command goes on from here", 1)
+        return _failed(arguments, "stopped; the same command resumes from here", 1)
     except BaseException as error:  # user code may raise anything
         return _explained(arguments, error)
     if arguments.json:
@@ -75,7 +75,7 @@ def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
     if arguments.debug:
         raise error
     if is_full(error):
-        return _failed(arguments, "no space left; free some, then give the same command again: it goes on from here", 1)
+        return _failed(arguments, "no space left on the disk; free some space, then run the same command again to resume", 1)
     problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
     known = isinstance(error, AutodistillError)
     text = str(error) if known else f"{type(error).__name__}: {text_of(error)} (--debug shows where)"
@@ -110,25 +110,27 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
     those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    one = _command(those, "check", commands.check, "say what a spec would do, before anything is trained")
+    one = _command(those, "check", commands.check, "show what a spec would do before anything is trained")
     _takes_spec(one)
-    _takes_search(_command(those, "search", commands.search, "search the students of a spec, or go on with a search"))
+    _takes_search(_command(those, "search", commands.search, "search for students of a spec, or resume a search"))
     _takes_confirm(
         _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
     )
-    _takes_smallest(_command(those, "smallest", commands.smallest, "the smallest student that may be claimed to meet a target"))
+    _takes_smallest(_command(those, "smallest", commands.smallest, "find the smallest student that is shown to meet a target"))
     _takes_export(
-        _command(those, "export", commands.export, "write a network as files that run without its study, each compared")
+        _command(those, "export", commands.export, "write a network as files that run without the study; each file is verified")
     )
-    _takes_chain(_command(those, "chain", commands.chain, "which assistants, in which order, for one student; or none"))
-    one = _command(those, "report", commands.report, "write the page of a study, its tables and pictures")
+    _takes_chain(_command(those, "chain", commands.chain, "plan the assistants for one student, or none"))
+    one = _command(those, "report", commands.report, "write the report page of a study, with its tables and pictures")
     _takes_folder(one)
     _takes_wanted(one)
-    one = _command(those, "compare", commands.compare, "lay the frontiers of several studies in one page")
-    one.add_argument("folders", metavar="FOLDER", nargs="+", help="the --out of each search")
-    one.add_argument("--to", metavar="DIR", default="reports/compare", help="where to write it (default: reports/compare)")
-    one = _command(those, "explain", commands.explain, "one stage: its chain, numbers, and the command that makes it again")
-    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+    one = _command(those, "compare", commands.compare, "compare the frontiers of several studies on one page")
+    one.add_argument("folders", metavar="FOLDER", nargs="+", help="study directories (--out of each search)")
+    one.add_argument("--to", metavar="DIR", default="reports/compare", help="output directory (default: reports/compare)")
+    one = _command(
+        those, "explain", commands.explain, "explain one stage: its chain, its numbers, and the command that trains it again"
+    )
+    one.add_argument("folder", metavar="STUDY", help="study directory (--out of the search)")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
     return top
 
@@ -148,22 +150,26 @@ def _takes_spec(one: argparse.ArgumentParser) -> None:
 
 def _takes_search(one: argparse.ArgumentParser) -> None:
     _takes_spec(one)
-    one.add_argument("--out", metavar="DIR", help="the study's folder (default: reports/<study>)")
-    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    one.add_argument("--out", metavar="DIR", help="study directory (default: reports/<study>)")
+    one.add_argument(
+        "--store", metavar="DIR", help="directory of the stages, for sharing them (default: in the study directory)"
+    )
     _takes_runner(one)
-    one.add_argument("--fresh", action="store_true", help="forget the trials of the folder; stages are kept")
-    one.add_argument("--extend", action="store_true", help="let a study have more trials, or go on in a changed space")
-    one.add_argument("--from", dest="older", metavar="FOLDER", help="begin with what fits of an older study's trials")
-    one.add_argument("--retry-failed", action="store_true", help="try failed stages again")
+    one.add_argument("--fresh", action="store_true", help="delete the trials of the study; keep the stages")
+    one.add_argument("--extend", action="store_true", help="run more trials, or continue in a changed space")
+    one.add_argument("--from", dest="older", metavar="FOLDER", help="start with the trials of an older study that fit")
+    one.add_argument("--retry-failed", action="store_true", help="train failed stages again")
 
 
 def _takes_folder(one: argparse.ArgumentParser) -> None:
-    one.add_argument("folder", metavar="FOLDER", help="the --out of a search")
+    one.add_argument("folder", metavar="STUDY", help="study directory (--out of the search)")
 
 
 def _takes_confirm(one: argparse.ArgumentParser) -> None:
     _takes_folder(one)
-    one.add_argument("--seeds", type=int, default=5, metavar="N", help="fresh seeds of each student and its twins (default: 5)")
+    one.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="fresh seeds of each student and its baselines (default: 5)"
+    )
     one.add_argument("--force", action="store_true", help="open the test split again; every report says so")
     _takes_runner(one)
 
@@ -175,7 +181,9 @@ def _takes_runner(one: argparse.ArgumentParser) -> None:
 
 def _takes_smallest(one: argparse.ArgumentParser) -> None:
     _takes_confirm(one)
-    one.add_argument("--within", type=_duration, metavar="TIME", help="first go on searching for it, so long at most: 30m, 2h")
+    one.add_argument(
+        "--within", type=_duration, metavar="TIME", help="first search longer for it, for at most this time: 30m, 2h"
+    )
     _takes_wanted(one)
 
 
@@ -184,10 +192,10 @@ def _takes_wanted(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's accuracy, such as 0.97"
     )
-    one.add_argument("--params", type=int, metavar="N", help="at most so many parameters")
-    one.add_argument("--bytes", type=int, metavar="N", help="at most so many bytes in float32")
-    one.add_argument("--latency-ms", type=float, metavar="MS", help="at most so long for one sample, at the median")
-    one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="of the claim (default: 0.95)")
+    one.add_argument("--params", type=int, metavar="N", help="maximum number of parameters")
+    one.add_argument("--bytes", type=int, metavar="N", help="maximum bytes in float32")
+    one.add_argument("--latency-ms", type=float, metavar="MS", help="maximum median latency of one sample")
+    one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="confidence of the claim (default: 0.95)")
 
 
 def _duration(text: str) -> float:
@@ -201,19 +209,23 @@ def _duration(text: str) -> float:
 
 def _takes_export(one: argparse.ArgumentParser) -> None:
     _takes_folder(one)
-    one.add_argument("--to", required=True, metavar="DIR", help="the folder to write; it is not there yet, or empty")
-    one.add_argument("--stage", metavar="KEY", help="a network's key, or its beginning (default: what smallest answers)")
+    one.add_argument("--to", required=True, metavar="DIR", help="output directory; must be new or empty")
+    one.add_argument("--stage", metavar="KEY", help="key of a network, or its beginning (default: the answer of smallest)")
     _takes_wanted(one)
 
 
 def _takes_chain(one: argparse.ArgumentParser) -> None:
-    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the --out of a search, whose stages are reused")
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or a study directory, whose stages are reused")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
-    one.add_argument("--student", required=True, metavar="FIELDS", help="of its architecture, such as depth=1,width=4")
-    one.add_argument("--time", type=_duration, metavar="TIME", help="begin no round after so long, such as 90s, 10m or 1h")
+    one.add_argument("--student", required=True, metavar="FIELDS", help="fields of its architecture, such as depth=1,width=4")
     one.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="of each candidate; the first chooses paths (default: 5)"
+        "--time", type=_duration, metavar="TIME", help="start no new round after this time, such as 90s, 10m or 1h"
     )
-    one.add_argument("--out", metavar="DIR", help="where the plan is written (default: in reports/<study>)")
-    one.add_argument("--store", metavar="DIR", help="where stages are kept, to share them (default: in the study's folder)")
+    one.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="seeds of each candidate; the first one chooses paths (default: 5)"
+    )
+    one.add_argument("--out", metavar="DIR", help="output directory (default: in reports/<study>)")
+    one.add_argument(
+        "--store", metavar="DIR", help="directory of the stages, for sharing them (default: in the study directory)"
+    )
     _takes_runner(one)

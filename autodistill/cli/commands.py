@@ -65,7 +65,9 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         options=options,
         console=console,
     )
-    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("outlook")) | {"spent": study.spent()}
+    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("expected_improvement")) | {
+        "spent": study.spent()
+    }
     for line in failures(found):
         console.print(line, soft_wrap=True)
     for line in headline(found):

@@ -13,7 +13,7 @@ from ..spec.imports import reason
 from .images import Array, Images, Pixels, spread
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
-UNLABELLED, GROUPS, NAMES = "x_unlabelled", ("groups", "groups_test"), "class_names"
+UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
 MOST_CLASSES = 2**31
 FAR = 50
 """Arrays whose values differ by this factor have different scales: 0 to 255 against 0 to 1 is a factor of 255."""
@@ -25,7 +25,7 @@ COMPARED = 256, 4096
 class Raw:
     """x (N, ...) numbers or image files and y (N,) labels from 0 to classes - 1.
 
-    x_test, y_test: a test split of its own where the data set has one. x_unlabelled (U, ...): samples without labels.
+    x_test, y_test: a test split of its own where the data set has one. x_unlabeled (U, ...): samples without labels.
     groups (N,): of what group each sample is (of x_test where that is given), to look at test accuracies by.
     names: of the classes, for people.
     """
@@ -35,7 +35,7 @@ class Raw:
     y: Array
     x_test: Pixels | None = None
     y_test: Array | None = None
-    x_unlabelled: Pixels | None = None
+    x_unlabeled: Pixels | None = None
     groups: Array | None = None
     names: tuple[str, ...] | None = None
 
@@ -57,10 +57,10 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     _classes(name, keys[1], found[1])
     if len(found) == 4:
         _same_task(name, found)
-    unlabelled = _unlabelled(name, keys[0], found[0], arrays.get(UNLABELLED))
+    unlabeled = _unlabeled(name, keys[0], found[0], arrays.get(UNLABELED))
     groups = _groups(name, GROUPS[len(found) > 2], arrays, len(found[-1]))
     known: dict[str, Any] = {
-        "x_unlabelled": unlabelled,
+        "x_unlabeled": unlabeled,
         "groups": groups,
         "names": _names(name, arrays.get(NAMES), int(found[1].max()) + 1),
     }
@@ -98,14 +98,14 @@ def _groups(name: str, key: str, arrays: Mapping[str, Any], samples: int) -> Arr
     return found
 
 
-def _unlabelled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
+def _unlabeled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
     if given is None or isinstance(given, Images):
         return given
-    found = _numbers(name, UNLABELLED, _array(name, UNLABELLED, given))
+    found = _numbers(name, UNLABELED, _array(name, UNLABELED, given))
     if found.shape[1:] != x.shape[1:] or found.dtype != x.dtype:
         what = f"samples of shape {found.shape[1:]} and {found.dtype} but {key} of {x.shape[1:]} and {x.dtype}"
-        raise DataError(f"{name}: {UNLABELLED} has {what}; make them equal")
-    _same_scale(name, key, x, UNLABELLED, found)
+        raise DataError(f"{name}: {UNLABELED} has {what}; make them equal")
+    _same_scale(name, key, x, UNLABELED, found)
     return found
 
 

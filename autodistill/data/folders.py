@@ -39,20 +39,20 @@ def read_folder(root: Path, task: TaskSpec) -> dict[str, Images | Array]:
     train, test = (_labels(folders) for folders in _splits(root))
     classes = _classes_of(set(train.values()))
     names = np.array(list(classes))
-    x, y = _labelled(root, train, classes, task)
+    x, y = _labeled(root, train, classes, task)
     if not test:
         return {"x": x, "y": y, NAMES: names}
-    x_test, y_test = _labelled(root, test, classes, task)
+    x_test, y_test = _labeled(root, test, classes, task)
     return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, NAMES: names}
 
 
-def read_unlabelled(root: Path, task: TaskSpec, others: list[Images]) -> Images:
+def read_unlabeled(root: Path, task: TaskSpec, others: list[Images]) -> Images:
     """All images below a folder. Raises DataError when some are among the `others`, which have labels."""
-    files = [path for path, _ in _found(root, "task.unlabelled")]
+    files = [path for path, _ in _found(root, "task.unlabeled")]
     twice = {path for one in others for path in one.paths}.intersection(files)
     if twice:
-        way = "name another folder, or move them; for fewer labels give task.labelled"
-        raise DataError(f"task.unlabelled: {min(twice)} is also a labelled or a test sample of task.dataset; {way}")
+        way = "name another folder, or move them; for fewer labels give task.labeled"
+        raise DataError(f"task.unlabeled: {min(twice)} is also a labeled or a test sample of task.dataset; {way}")
     return _images(root, files, task)
 
 
@@ -85,10 +85,10 @@ def _classes_of(names: set[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(names, key=lambda name: (natural_key(name), name)))}
 
 
-def _labelled(root: Path, found: dict[str, str], classes: dict[str, int], task: TaskSpec) -> tuple[Images, Array]:
+def _labeled(root: Path, found: dict[str, str], classes: dict[str, int], task: TaskSpec) -> tuple[Images, Array]:
     for path, name in found.items():
         if not name:
-            raise DataError(f"task.dataset: {path} lies in no class folder; move it into one, or name it in task.unlabelled")
+            raise DataError(f"task.dataset: {path} lies in no class folder; move it into one, or name it in task.unlabeled")
         if name not in classes:
             way = f"give training samples of it, or take it out (there are {', '.join(list(classes)[:8])})"
             raise DataError(f"task.dataset: {path} is of class {name!r}, which has no training sample; {way}")
@@ -101,7 +101,9 @@ def _found(folder: Path, place: str) -> list[tuple[str, str]]:
     from timm.data.readers.img_extensions import get_img_extensions
 
     if not os.path.isdir(folder):
-        raise DataError(f"{place}: {str(folder)!r} is not a folder; give a path from the spec's folder, or a whole one")
+        raise DataError(
+            f"{place}: {str(folder)!r} is not a folder; give a path relative to the spec's directory, or an absolute path"
+        )
     kinds, found = get_img_extensions(as_set=True), list[tuple[str, str]]()
     for entry in _files(str(folder), place):
         if os.path.splitext(entry.name)[1].lower() in kinds:
@@ -193,7 +195,7 @@ def fingerprint_of(parts: list[tuple[Images, Array | None]], exact: bool) -> str
     found = hashlib.sha256(f"images {VERSION} {parts[0][0].size} {parts[0][0].channels}\n".encode())
     paths = [path for images, _ in parts for path in images.paths]
     for images, labels in parts:
-        found.update(f"{len(images)} {'without labels' if labels is None else 'labelled'}\n".encode())
+        found.update(f"{len(images)} {'without labels' if labels is None else 'labeled'}\n".encode())
         numbers = [-1] * len(images) if labels is None else labels.tolist()
         for name, path, label in zip(images.names, images.paths, numbers, strict=True):
             found.update(f"{name}\0{label}\0{_length(path)}\n".encode("utf-8", "surrogateescape"))

@@ -29,7 +29,7 @@ class Images:
     """Image files, seen as uint8 (N, channels, *size): an index decodes those rows and no others.
 
     `names` say which files these are, wherever they lie: paths from the root of the data set. `size` is height and
-    width; an image of another is resized (bicubic, the shorter side first) and cut to its centre.
+    width; an image of another is resized (bicubic, the shorter side first) and cut to its center.
     """
 
     paths: tuple[str, ...]
@@ -145,7 +145,7 @@ def decode(file: BinaryIO, size: tuple[int, int] | None, channels: int) -> Array
 
 
 def fitted(image: Any, size: tuple[int, int] | None) -> Array:
-    """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the centre is cut out."""
+    """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the center is cut out."""
     from PIL.Image import Resampling
 
     height, width = size or (image.height, image.width)
@@ -174,7 +174,7 @@ def _readable(path: str) -> Iterator[None]:
         raise DataError(f"task.dataset: {path} is gone; put it back, or run `check` to see the data as they are") from None
     except Exception as error:  # damaged images fail in many ways: OSError, SyntaxError, ValueError, zlib.error
         way = "replace the file, or take it out of the folder"
-        raise DataError(f"task.dataset: {path} is no readable image ({reason(error)}); {way}") from error
+        raise DataError(f"task.dataset: {path} is not a readable image ({reason(error)}); {way}") from error
 
 
 def spread(count: int, most: int) -> Array:

@@ -12,14 +12,14 @@ from .images import Array
 
 
 def labels_kept(y: Array, train: Array, task: TaskSpec) -> tuple[Array, Array]:
-    """The training rows that keep their label, `task.labelled` of each class, and the rest.
+    """The training rows that keep their label, `task.labeled` of each class, and the rest.
 
     Each class has one order, which the split's seed gives, and a share is its beginning: a larger one holds a smaller one.
     """
-    if task.labelled is None:
+    if task.labeled is None:
         return train, train[:0]
     random = np.random.RandomState([task.split.seed % 2**32, 1])  # its numbers are the same in every numpy
-    kept = [random.permutation(train[y[train] == number])[: _kept(y[train], number, task.labelled)] for number in np.unique(y)]
+    kept = [random.permutation(train[y[train] == number])[: _kept(y[train], number, task.labeled)] for number in np.unique(y)]
     rows = np.sort(np.concatenate(kept))
     return rows, np.setdiff1d(train, rows)
 
@@ -29,7 +29,7 @@ def _kept(y: Array, number: int, share: float) -> int:
     kept = round(share * there)
     if kept == 0:
         raise DataError(
-            f"task.labelled: {share} of the {there} training samples of class {number} is none; "
+            f"task.labeled: {share} of the {there} training samples of class {number} is none; "
             f"give at least {math.ceil(500 / there) / 1000 + 0.001:g}, or more samples of that class"
         )
     return kept
@@ -41,19 +41,19 @@ def subset(raw: Raw, rows: Array, samples: int, seed: int) -> Array:
     return rows if samples == len(rows) else parted(raw, rows, samples, seed, "samples", f"{samples} of {len(rows)}")[1]
 
 
-def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, said: str) -> tuple[Array, Array]:
-    """The rows left and the rows taken, both in their old order; `part` is a share or a count, `said` what was asked."""
+def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, label: str) -> tuple[Array, Array]:
+    """The rows left and the rows taken, both in their old order; `part` is a share or a count, `label` says it in words."""
     from sklearn.model_selection import train_test_split
 
     y = raw.y[rows]
     place = "task.samples" if name == "samples" else f"task.split.{name}"
-    _check_room(y, part, int(raw.y.max()) + 1, f"{place}: {said}")
+    _check_room(y, part, int(raw.y.max()) + 1, f"{place}: {label}")
     left, taken = train_test_split(rows, test_size=part, stratify=y, random_state=seed % 2**32)
     for side, what in ((left, "left over"), (taken, f"in the {name} part")):
         missing = np.setdiff1d(y, raw.y[side])
         if len(missing) and not (name == "samples" and side is left):
             raise DataError(
-                f"{place}: {said} samples leaves no sample of class {missing[0]} {what}; "
+                f"{place}: {label} samples leaves no sample of class {missing[0]} {what}; "
                 "change the share or give more samples of that class"
             )
     return np.sort(left), np.sort(taken)

@@ -15,8 +15,8 @@ import numpy as np
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.imports import import_function, probe, reason, running
 from ..spec.task import ImportedData, kind_of
-from .arrays import FORMS, GROUPS, NAMES, UNLABELLED, Raw, check, with_names
-from .folders import read_folder, read_unlabelled
+from .arrays import FORMS, GROUPS, NAMES, UNLABELED, Raw, check, with_names
+from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
 
@@ -56,8 +56,8 @@ def read(task: TaskSpec) -> Raw:
 
 def _images(root: Path, task: TaskSpec) -> Raw:
     found = read_folder(root, task)
-    labelled = [part for part in found.values() if isinstance(part, Images)]
-    extra = {} if task.unlabelled is None else {UNLABELLED: read_unlabelled(_whole(task.unlabelled), task, labelled)}
+    labeled = [part for part in found.values() if isinstance(part, Images)]
+    extra = {} if task.unlabeled is None else {UNLABELED: read_unlabeled(_whole(task.unlabeled), task, labeled)}
     return check(f"task.dataset: {root}", found | extra)
 
 
@@ -80,7 +80,9 @@ def locate(name: str, *, place: str) -> Path:
     """The file `name`. Raises DataError, with `place` as where it was named."""
     path = _whole(name)
     if not os.path.isfile(path):
-        raise DataError(f"{place}: {str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
+        raise DataError(
+            f"{place}: {str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path"
+        )
     return path
 
 
@@ -187,11 +189,11 @@ def _npz(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise DataError(f"task.dataset: {path} cannot be read: {error.strerror}; make it readable") from None
     if not zipfile.is_zipfile(path):
-        raise DataError(f"task.dataset: {path} is no .npz file, or only part of one; write it with numpy.savez")
+        raise DataError(f"task.dataset: {path} is not a complete .npz file; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
             _check_memory(path, archive.zip)
-            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELLED, *GROUPS}]
+            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELED, *GROUPS}]
             also = [NAMES] if wanted and NAMES in archive.files else []
             return {key: archive[key] for key in wanted + also or archive.files}
     except DataError:

@@ -55,14 +55,14 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """`unlabelled` (U, *shape) are training samples whose labels nobody sees; `memory` says where workers find samples."""
+    """`unlabeled` (U, *shape) are training samples whose labels nobody sees; `memory` says where workers find samples."""
 
     train: Samples
     validation: Samples
     test: Sealed
     layout: str
     own_test: bool
-    unlabelled: Pixels | None = None
+    unlabeled: Pixels | None = None
     memory: Memory = "resident"
     exact: bool = False
 
@@ -77,12 +77,12 @@ class Splits:
     @property
     def rows(self) -> int:
         """Training samples with and without labels."""
-        return len(self.train) + (0 if self.unlabelled is None else len(self.unlabelled))
+        return len(self.train) + (0 if self.unlabeled is None else len(self.unlabeled))
 
     @property
     def nbytes(self) -> int:
         """What training and validation samples take, decoded."""
-        return sum(x.nbytes for x in (self.train.x, self.validation.x, self.unlabelled) if x is not None)
+        return sum(x.nbytes for x in (self.train.x, self.validation.x, self.unlabeled) if x is not None)
 
     @property
     def chance(self) -> float:
@@ -93,7 +93,7 @@ class Splits:
     def fingerprint(self) -> str:
         """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files."""
         parts: list[tuple[Pixels, Array | None]] = [(part.x, part.y) for part in (self.train, self.validation)]
-        parts += [] if self.unlabelled is None else [(self.unlabelled, None)]
+        parts += [] if self.unlabeled is None else [(self.unlabeled, None)]
         files = [(x, y) for x, y in parts if isinstance(x, Images)]
         if files:
             return fingerprint_of(files, self.exact)
@@ -108,7 +108,7 @@ class Splits:
 
         Over samples without labels too, where there are any; over 2,048 image files, evenly spread, however they are held.
         """
-        x = _few(self.train.x, self.unlabelled)
+        x = _few(self.train.x, self.unlabeled)
         axes = (0, 1) if x.ndim == 2 else (0, *range(2, x.ndim))
         mean = np.atleast_1d(x.mean(axes, np.float64))
         wide = mean.reshape(-1, *[1] * (x.ndim - 2))
@@ -120,11 +120,11 @@ class Splits:
         return Task(data=self.fingerprint, split=spec.split, samples=spec.samples, metric=spec.metric)
 
 
-def _few(x: Pixels, unlabelled: Pixels | None) -> Array:
+def _few(x: Pixels, unlabeled: Pixels | None) -> Array:
     if isinstance(x, Images):
-        whole = joined([x, unlabelled]) if isinstance(unlabelled, Images) else x
+        whole = joined([x, unlabeled]) if isinstance(unlabeled, Images) else x
         return whole[spread(len(whole), SCALED)]
-    return x if unlabelled is None else np.concatenate([x, np.asarray(unlabelled)])
+    return x if unlabeled is None else np.concatenate([x, np.asarray(unlabeled)])
 
 
 def split(raw: Raw, task: TaskSpec) -> Splits:
@@ -151,7 +151,7 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         test=Sealed(sealed),
         layout=layout,
         own_test=raw.x_test is not None,
-        unlabelled=_without_labels(raw, rest),
+        unlabeled=_without_labels(raw, rest),
         exact=task.exact,
     )
     return replace(found, memory=_memory(found, task))
@@ -178,17 +178,17 @@ def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
     """Samples channels first; image files get the size that those at `rows`, which training may see, have in common."""
     if not isinstance(raw.x, Images):
         x, layout = _channels_first(raw.x, task.layout, raw.name)
-        others = [None if one is None else _channels_first(one, layout, raw.name)[0] for one in (raw.x_test, raw.x_unlabelled)]
-        return replace(raw, x=x, x_test=others[0], x_unlabelled=others[1]), layout
+        others = [None if one is None else _channels_first(one, layout, raw.name)[0] for one in (raw.x_test, raw.x_unlabeled)]
+        return replace(raw, x=x, x_test=others[0], x_unlabeled=others[1]), layout
     size = common_size(raw.x.take(rows)) if raw.x.size == UNKNOWN else raw.x.size
-    sized = {name: getattr(raw, name) for name in ("x", "x_test", "x_unlabelled")}
+    sized = {name: getattr(raw, name) for name in ("x", "x_test", "x_unlabeled")}
     return replace(raw, **{name: one and replace(one, size=size) for name, one in sized.items()}), "CHW"
 
 
 def _without_labels(raw: Raw, rows: Array) -> Pixels | None:
     """The samples at `rows`, then those that came without labels."""
     parts = [_take(raw.x, rows)] if len(rows) else []
-    parts += [] if raw.x_unlabelled is None else [raw.x_unlabelled]
+    parts += [] if raw.x_unlabeled is None else [raw.x_unlabeled]
     if len(parts) < 2:
         return parts[0] if parts else None
     files = [part for part in parts if isinstance(part, Images)]
@@ -213,7 +213,7 @@ def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:
 
 
 def _guess(shape: tuple[int, ...]) -> str:
-    """Two axes of similar length are a grey image, else channels of a signal; 1, 3 or 4 at the end are colours."""
+    """Two axes of similar length are a gray image, else channels of a signal; 1, 3 or 4 at the end are colors."""
     if len(shape) == 2:
         return "HW" if max(shape) <= 4 * min(shape) and min(shape) >= 4 else "CL"
     if len(shape) == 3:

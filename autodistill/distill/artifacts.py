@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from ..data import Pixels
 from ..models import Network, build
-from ..models.sizes import count_correct, dark_knowledge, evaluate, sizes
+from ..models.sizes import count_correct, evaluate, sizes, soft_target_facts
 from ..spec import Checkpoint, Stage, StageFailed, Task, UsageError, describe
 from ..spec.architectures import AnyArchitecture
 from ..spec.imports import running
@@ -22,7 +22,7 @@ from .data import Data, open_data
 from .seeds import seeded
 from .weights import Weights, load_into
 
-DARK = 2000
+MOST_SAMPLES = 2000
 
 
 def build_for(data: Data, architecture: AnyArchitecture) -> Network:
@@ -66,10 +66,10 @@ def count_right(network: Network, data: Data, device: torch.device) -> int:
     return count_correct(logits_of(network, data, data.validation_x, device), data.validation_y)
 
 
-def dark(network: Network, data: Data, device: torch.device) -> dict[str, Any]:
-    """What a network has to teach, seen on at most DARK training samples."""
-    rows = np.linspace(0, len(data.train_y) - 1, min(DARK, len(data.train_y))).astype(int)
-    return dark_knowledge(logits_of(network, data, data.fetch(rows), device), np.array(data.train_y)[rows])
+def soft_targets(network: Network, data: Data, device: torch.device) -> dict[str, Any]:
+    """What a network has to teach, seen on at most MOST_SAMPLES training samples."""
+    rows = np.linspace(0, len(data.train_y) - 1, min(MOST_SAMPLES, len(data.train_y))).astype(int)
+    return soft_target_facts(logits_of(network, data, data.fetch(rows), device), np.array(data.train_y)[rows])
 
 
 def logits_of(network: Network, data: Data, x: Pixels, device: torch.device) -> torch.Tensor:
@@ -108,8 +108,8 @@ def adopt(
         save_network(folder, network)
         with running(describe(architecture)):  # right on two samples, it may be wrong on more
             found = measurement(network, data, architecture, device) | {"seconds": 0.0}
-            seen = dark(network, data, device)
-        return {"network": checkpoint.model_dump(mode="json"), "measurement": found, "dark": seen}
+            seen = soft_targets(network, data, device)
+        return {"network": checkpoint.model_dump(mode="json"), "measurement": found, "soft_targets": seen}
 
     store.make("stages", checkpoint.key(), fill)
     return checkpoint

@@ -26,7 +26,7 @@ DECODED = 512
 class Data:
     """Training and validation samples: arrays, memory-mapped, or image files. `shape` is a sample's, channels first.
 
-    Rows of training data are counted through: first the N with labels, then the U of `unlabelled_x` where there are any.
+    Rows of training data are counted through: first the N with labels, then the U of `unlabeled_x` where there are any.
     """
 
     train_x: Pixels
@@ -37,7 +37,7 @@ class Data:
     classes: int
     mean: list[float]
     std: list[float]
-    unlabelled_x: Pixels | None = None
+    unlabeled_x: Pixels | None = None
 
     @property
     def streamed(self) -> bool:
@@ -51,8 +51,8 @@ class Data:
 
     @cached_property
     def x(self) -> Joined:
-        """All training samples (N + U, *shape), the labelled ones first; `x[rows]` reads those rows alone."""
-        return Joined(parts=(self.train_x,) if self.unlabelled_x is None else (self.train_x, self.unlabelled_x))
+        """All training samples (N + U, *shape), the labeled ones first; `x[rows]` reads those rows alone."""
+        return Joined(parts=(self.train_x,) if self.unlabeled_x is None else (self.train_x, self.unlabeled_x))
 
     def fetch(self, rows: Array) -> Array:
         """Samples (B, *shape) of an array of rows, in its order. Raises DataError naming a file that cannot be read."""
@@ -65,7 +65,7 @@ def save_data(store: Store, splits: Splits) -> None:
     Image files are decoded once, or with `memory: stream` only listed, unless they are decoded there already. A list of
     files that lay elsewhere is made again. Raises DataError naming a file that cannot be read.
     """
-    pixels = {"train_x": splits.train.x, "validation_x": splits.validation.x, "unlabelled_x": splits.unlabelled}
+    pixels = {"train_x": splits.train.x, "validation_x": splits.validation.x, "unlabeled_x": splits.unlabeled}
     samples = {name: x for name, x in pixels.items() if x is not None}
     streamed = {name: x.described() for name, x in samples.items() if isinstance(x, Images) and splits.memory == "stream"}
 
@@ -93,7 +93,7 @@ def _save(folder: Path, name: str, x: Pixels, listed: dict[str, Any] | None) -> 
 
 def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> None:
     """Removes a list of files that are to be held from now on, or lie elsewhere. What is held stays: others may read it."""
-    if not store.has("data", fingerprint) or "memory" not in store.record("data", fingerprint):
+    if not store.has("data", fingerprint) or "memory" not in store.manifest("data", fingerprint):
         return
     same = bool(streamed) and all(
         json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()) == listed for name, listed in streamed.items()
@@ -128,12 +128,12 @@ def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) 
 
 
 def open_data(store: Store, fingerprint: str) -> Data:
-    record = store.record("data", fingerprint)
-    names = ["train_x", "validation_x"] + ["unlabelled_x"] * any(name.startswith("unlabelled_x") for name in record["files"])
-    samples = {name: _open(store, fingerprint, name, "memory" in record) for name in names}
+    manifest = store.manifest("data", fingerprint)
+    names = ["train_x", "validation_x"] + ["unlabeled_x"] * any(name.startswith("unlabeled_x") for name in manifest["files"])
+    samples = {name: _open(store, fingerprint, name, "memory" in manifest) for name in names}
     labels = {name: _mapped(store, fingerprint, name) for name in ("train_y", "validation_y")}
-    facts = {name: record[name] for name in ("classes", "mean", "std")}
-    return Data(**samples, **labels, shape=tuple(record["shape"]), **facts)
+    facts = {name: manifest[name] for name in ("classes", "mean", "std")}
+    return Data(**samples, **labels, shape=tuple(manifest["shape"]), **facts)
 
 
 def _open(store: Store, fingerprint: str, name: str, streamed: bool) -> Any:

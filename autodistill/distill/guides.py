@@ -18,13 +18,13 @@ from .outputs import Cached, open_outputs
 
 
 class Guides:
-    """The teachers of a stage, in its order. `layers`: for each teacher, what the objective looks at besides its logits."""
+    """The teachers of a stage, in its order. `layers`: for each teacher, what the loss looks at besides its logits."""
 
     def __init__(self, store: Store, stage: Stage, layers: Sequence[Sequence[str]], device: torch.device) -> None:
         self.layers, self.device, self.bfloat16 = layers, device, stage.recipe.precision == "bfloat16"
-        asked = stage.asked()
-        self.cached = [] if asked is None else [_Reader(open_outputs(store, one, asked), device) for one in stage.teachers]
-        live = stage.teachers if asked is None else ()
+        cache = stage.logits_cache()
+        self.cached = [] if cache is None else [_Reader(open_outputs(store, one, cache), device) for one in stage.teachers]
+        live = stage.teachers if cache is None else ()
         self.networks = [load_network(store, teacher, device) for teacher in live]
 
     def say(self, rows_B: Tensor, x_B: Tensor, view: int, which: Sequence[int]) -> list[Outputs]:

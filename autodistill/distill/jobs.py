@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec import (
     NETWORK,
-    Asked,
     AutodistillError,
     Checkpoint,
     DataError,
+    LogitsCacheSpec,
     OutOfMemory,
     Stage,
     StageFailed,
@@ -36,7 +36,7 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A stage to train or, where something is `asked` of a network, its outputs to compute.
+    """A stage to train or, where there is a `cache`, the logits of a network to compute.
 
     A training reports after as many epochs as the `rungs` say, and may end there. `safe`: run without optimized kernels,
     because the job crashed its process before (see `layout.SAFE`). `alone`: run with no other job beside it, because the
@@ -44,34 +44,34 @@ class Job:
     """
 
     network: Stage | Checkpoint
-    asked: Asked | None = None
+    cache: LogitsCacheSpec | None = None
     rungs: tuple[int, ...] = ()
     safe: bool = False
     alone: bool = False
 
     @property
     def trains(self) -> bool:
-        return self.asked is None
+        return self.cache is None
 
     def address(self) -> tuple[Kind, str]:
         """Where its result stands in the store."""
-        if self.asked is None:
+        if self.cache is None:
             return ("stages", self.network.key())
-        return ("outputs", outputs_key(self.network, self.asked))
+        return ("outputs", outputs_key(self.network, self.cache))
 
     def dump(self) -> str:
-        asked = self.asked and self.asked.model_dump(mode="json")
+        cache = self.cache and self.cache.model_dump(mode="json")
         network = self.network.model_dump(mode="json")
         how = {"rungs": self.rungs, "safe": self.safe, "alone": self.alone}
-        return json.dumps({"network": network, "asked": asked, **how})
+        return json.dumps({"network": network, "cache": cache, **how})
 
     @classmethod
     def load(cls, text: str) -> Job:
         document = json.loads(text)
-        asked = document["asked"] and Asked.model_validate_json(json.dumps(document["asked"]))
+        cache = document["cache"] and LogitsCacheSpec.model_validate_json(json.dumps(document["cache"]))
         network = NETWORK.validate_json(json.dumps(document["network"]))
         how = {name: document[name] for name in ("safe", "alone")}
-        return cls(network=network, asked=asked, rungs=tuple(document["rungs"]), **how)
+        return cls(network=network, cache=cache, rungs=tuple(document["rungs"]), **how)
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
@@ -93,8 +93,8 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     device = _device(cuda)
     try:
         with _threads(threads):
-            if job.asked is not None:
-                make_outputs(store, job.network, job.asked, device, safe=job.safe)
+            if job.cache is not None:
+                make_outputs(store, job.network, job.cache, device, safe=job.safe)
             else:
                 assert isinstance(job.network, Stage), "a checkpoint is stored already"
                 with contextlib.closing(training(store, job.network, device, job.rungs, safe=job.safe)) as rungs:
@@ -109,10 +109,10 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}", of="GPU memory") from error
     except OSError as error:
         if is_full(error):
-            raise StudyError(f"no space left under {store.root}; free some, then give the same command again") from error
+            raise StudyError(f"no space left under {store.root}; free some, then run the same command again") from error
         raise StageFailed(_reason(error)) from error
     except DataError as error:  # an image file is gone or damaged: no other stage would fare better
-        raise StudyError(f"{error}; then give the same command again") from error
+        raise StudyError(f"{error}; then run the same command again") from error
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 Suffixes of shapes: N samples, B batch, K classes, S steps of an epoch, T teachers.
 
-Randomness derives from (stage.seed, purpose) alone: stages that differ only in objective or teachers start from the same
+Randomness derives from (stage.seed, purpose) alone: stages that differ only in loss or teachers start from the same
 weights and see the same batches in the same order.
 """
 
@@ -29,7 +29,7 @@ from ..models.outputs import Outputs
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..store import Store
 from . import partial
-from .artifacts import build_for, count_right, dark, load_network, measurement, save_network
+from .artifacts import build_for, count_right, load_network, measurement, save_network, soft_targets
 from .data import Data, open_data
 from .guides import Guides
 from .layout import lay_out
@@ -50,11 +50,11 @@ class Rung(NamedTuple):
 def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
     """Trains a stage whose teachers' outputs are stored, measures it on the validation data and stores it.
 
-    Returns its record. Raises StageFailed when the loss is no longer finite.
+    Returns its manifest. Raises StageFailed when the loss is no longer finite.
     """
     for _ in training(store, stage, device, ()):
         raise AssertionError("there are no rungs")
-    return store.record("stages", stage.key())
+    return store.manifest("stages", stage.key())
 
 
 def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int], *, safe: bool = False) -> Generator[Rung]:
@@ -106,8 +106,8 @@ def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
             "measurement": found | {"seconds": run.seconds},
             "losses": run.losses,
             "rungs": [list(rung) for rung in run.rungs],
-            **({} if stage.teachers else {"dark": dark(network, data, run.device)}),
-            **({"scales": run.loss.scales} if stage.objective.balance else {}),
+            **({} if stage.teachers else {"soft_targets": soft_targets(network, data, run.device)}),
+            **({"scales": run.loss.scales} if stage.loss.balance else {}),
             **({"safe_mode": True} if run.safe else {}),
             "environment": environment(run.device),
         }
@@ -139,7 +139,7 @@ class Run:
         self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
         self.batch = min(stage.recipe.batch_size, len(self.samples))
         self.steps = len(self.samples) // self.batch
-        self.network = initialised(store, stage, data).to(device)
+        self.network = initialized(store, stage, data).to(device)
         with seeded(stage.seed, "projection", torch.device("cpu")):
             self.loss = loss_of(stage, data).to(device)
         self.guides = Guides(store, stage, self.loss.teacher_layers, device)
@@ -155,7 +155,7 @@ class Run:
             self.forward = states(device)
         if state is not None:
             self._restore(state)
-        elif stage.objective.balance == "initial":
+        elif stage.loss.balance == "initial":
             with seeded(stage.seed, "balance", device), self.layout.kernels():
                 self.loss.balance(self.first_values())
         self.seconds = time.perf_counter() - started + (state["seconds"] if state is not None else 0.0)
@@ -214,7 +214,7 @@ class Run:
 
     def kept(self) -> list[int]:
         """The teachers of this batch: all, or what is left by the draw of Son et al., ICCV 2021; one at least stays."""
-        count, share = len(self.stage.teachers), self.stage.objective.drop_teachers
+        count, share = len(self.stage.teachers), self.stage.loss.drop_teachers
         if not share or count < 2:
             return list(range(count))
         drawn_T = torch.rand(count, generator=self.dropping)
@@ -253,12 +253,12 @@ class Run:
 
 
 def loss_of(stage: Stage, data: Data) -> Loss:
-    """The stage's objective; where it looks at features, their layers are matched."""
+    """The stage's loss; where it looks at features, their layers are matched."""
     architectures = [teacher.architecture for teacher in stage.teachers]
-    return matched(stage.objective, stage.architecture, architectures, data.shape, data.classes)
+    return matched(stage.loss, stage.architecture, architectures, data.shape, data.classes)
 
 
-def initialised(store: Store, stage: Stage, data: Data) -> Network:
+def initialized(store: Store, stage: Stage, data: Data) -> Network:
     """The stage's network on the CPU with the weights that its seed gives, or that it inherits."""
     with seeded(stage.seed, "init", torch.device("cpu")):
         network = build_for(data, stage.architecture)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..spec import Asked, Checkpoint, Stage, digest
+from ..spec import Checkpoint, LogitsCacheSpec, Stage, digest
 from ..store import Store
 from .artifacts import batch_for, checked_logits, load_network
 from .data import Array, Data, open_data, write_header
@@ -41,34 +41,36 @@ class Cached:
         return whole
 
 
-def outputs_key(teacher: Stage | Checkpoint, asked: Asked) -> str:
+def outputs_key(teacher: Stage | Checkpoint, cache: LogitsCacheSpec) -> str:
     """Of one teacher's outputs on the training data: teacher, data, recipe of the views, dtype."""
-    return digest({"teacher": teacher.key(), "data": teacher.task.data, "asked": asked})
+    return digest({"teacher": teacher.key(), "data": teacher.task.data, "cache": cache})
 
 
-def make_outputs(store: Store, teacher: Stage | Checkpoint, asked: Asked, device: torch.device, *, safe: bool = False) -> None:
+def make_outputs(
+    store: Store, teacher: Stage | Checkpoint, cache: LogitsCacheSpec, device: torch.device, *, safe: bool = False
+) -> None:
     """Computes a teacher's logits on every view of the training data, once for all its students."""
 
     def fill(folder: Path) -> dict[str, Any]:
         data = open_data(store, teacher.task.data)
-        classes = min(asked.top or data.classes, data.classes)
-        shape = (asked.views or 1, data.rows, classes)
-        with _Writers(folder, shape, asked, data.classes) as writers:
-            for logits_BK in _said(store, teacher, asked, data, device, safe):
+        classes = min(cache.top or data.classes, data.classes)
+        shape = (cache.views or 1, data.rows, classes)
+        with _Writers(folder, shape, cache, data.classes) as writers:
+            for logits_BK in _logits(store, teacher, cache, data, device, safe):
                 writers.write(logits_BK)
         return {"teacher": teacher.key(), "classes": data.classes}
 
-    store.make("outputs", outputs_key(teacher, asked), fill)
+    store.make("outputs", outputs_key(teacher, cache), fill)
 
 
-def _said(
-    store: Store, teacher: Stage | Checkpoint, asked: Asked, data: Data, device: torch.device, safe: bool
+def _logits(
+    store: Store, teacher: Stage | Checkpoint, cache: LogitsCacheSpec, data: Data, device: torch.device, safe: bool
 ) -> Iterator[Tensor]:
     """logits_BK, view after view, row after row."""
     network = load_network(store, teacher, device)
-    samples = Samples(data, asked.augmentation, asked.seed or 0, device)
+    samples = Samples(data, cache.augmentation, cache.seed or 0, device)
     samples.layout = lay_out([network], samples.pair, device, safe=safe)
-    for view in range(asked.views or 1):
+    for view in range(cache.views or 1):
         for rows_B in torch.split(torch.arange(data.rows, device=device), batch_for(data)):
             batch = samples.batch(rows_B, view)
             with torch.inference_mode(), samples.layout.kernels():
@@ -78,13 +80,13 @@ def _said(
 class _Writers:
     """The .npy files of one cache, written from front to back: a full disk is an error, not a signal."""
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], asked: Asked, classes: int) -> None:
-        self.folder, self.shape, self.asked = folder, shape, asked
+    def __init__(self, folder: Path, shape: tuple[int, ...], cache: LogitsCacheSpec, classes: int) -> None:
+        self.folder, self.shape, self.cache = folder, shape, cache
         self.top = shape[-1] if shape[-1] < classes else None
         self.files: dict[str, IO[bytes]] = {}
 
     def __enter__(self) -> _Writers:
-        dtype = np.dtype(self.asked.dtype)
+        dtype = np.dtype(self.cache.dtype)
         parts: dict[str, tuple[Any, tuple[int, ...]]] = {"logits": (dtype, self.shape)}
         if self.top:
             parts |= {"index": (np.dtype(np.int32), self.shape), "rest": (dtype, self.shape[:-1])}
@@ -95,7 +97,7 @@ class _Writers:
 
     def write(self, logits_BK: Tensor) -> None:
         for name, tensor in compressed(logits_BK, self.top).items():
-            dtype = np.int32 if name == "index" else np.dtype(self.asked.dtype)
+            dtype = np.int32 if name == "index" else np.dtype(self.cache.dtype)
             self.files[name].write(np.ascontiguousarray(tensor.numpy().astype(dtype)).data)
 
     def __exit__(self, *_: object) -> None:
@@ -117,8 +119,8 @@ def compressed(logits_BK: Tensor, top: int | None) -> dict[str, Tensor]:
     return {"logits": ordered_BK[:, :top], "index": index_BK[:, :top], "rest": rest_B.clamp(min=-6e4)}
 
 
-def open_outputs(store: Store, teacher: Stage | Checkpoint, asked: Asked) -> Cached:
-    key = outputs_key(teacher, asked)
-    record = store.record("outputs", key)
-    arrays = {Path(name).stem: np.load(store.file("outputs", key, name), mmap_mode="c") for name in record["files"]}
-    return Cached(classes=record["classes"], **arrays)
+def open_outputs(store: Store, teacher: Stage | Checkpoint, cache: LogitsCacheSpec) -> Cached:
+    key = outputs_key(teacher, cache)
+    manifest = store.manifest("outputs", key)
+    arrays = {Path(name).stem: np.load(store.file("outputs", key, name), mmap_mode="c") for name in manifest["files"]}
+    return Cached(classes=manifest["classes"], **arrays)

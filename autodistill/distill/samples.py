@@ -1,6 +1,6 @@
 """Training samples on a device, batch by batch, as teachers and student alike see them.
 
-Suffixes of shapes: N labelled and unlabelled samples, B batch, K classes.
+Suffixes of shapes: N labeled and unlabeled samples, B batch, K classes.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from ..spec import Augmentation
 from .data import Data
 from .layout import PLAIN
 
-UNLABELLED = -1
+UNLABELED = -1
 
 
 class Batch(NamedTuple):
-    """x (B, *shape) as the data have it; targets (B,), UNLABELLED where there is none, or after mixup shares (B, K)."""
+    """x (B, *shape) as the data have it; targets (B,), UNLABELED where there is none, or after mixup shares (B, K)."""
 
     x: Tensor
     targets: Tensor
 
 
 class Samples:
-    """Rows 0 to N - 1, the labelled ones first. What fits is resident on the device, the rest is read batch by batch."""
+    """Rows 0 to N - 1, the labeled ones first. What fits is resident on the device, the rest is read batch by batch."""
 
     def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
-        self.data, self.device, self.labelled = data, device, len(data.train_y)
+        self.data, self.device, self.labeled = data, device, len(data.train_y)
         self.layout = PLAIN
         """The layout of the batches; see `layout.lay_out`."""
-        self.y_N = torch.full((data.rows,), UNLABELLED)
-        self.y_N[: self.labelled] = torch.from_numpy(np.array(data.train_y))
+        self.y_N = torch.full((data.rows,), UNLABELED)
+        self.y_N[: self.labeled] = torch.from_numpy(np.array(data.train_y))
         self.y_N = self.y_N.to(device)
         self.x_N = None if data.streamed else _resident(data, device)
         self.views = None
@@ -49,7 +49,7 @@ class Samples:
                 shape=data.shape,
                 fill=data.mean,
                 device=device,
-                labelled=self.labelled,
+                labeled=self.labeled,
             )
 
     def __len__(self) -> int:
@@ -89,9 +89,9 @@ class Samples:
                     coming = pool.submit(self.batch, rows_SB[index + 1], view)
                 yield rows_B, batch
 
-    def order(self, steps: int, batch: int, only_labelled: bool, generator: torch.Generator) -> Tensor:
-        """Rows (steps, batch) of one epoch, on the device. The labelled ones alone are repeated until they fill it."""
-        count = self.labelled if only_labelled else len(self)
+    def order(self, steps: int, batch: int, only_labeled: bool, generator: torch.Generator) -> Tensor:
+        """Rows (steps, batch) of one epoch, on the device. The labeled ones alone are repeated until they fill it."""
+        count = self.labeled if only_labeled else len(self)
         wanted = steps * batch
         orders = [torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))]
         return torch.cat(orders)[:wanted].to(self.device).view(steps, batch)
@@ -99,14 +99,14 @@ class Samples:
 
 def _resident(data: Data, device: torch.device) -> Tensor:
     """All samples on the device; on the CPU mapped from the file, so that the workers of a machine share one copy."""
-    whole = isinstance(data.train_x, np.ndarray) and data.unlabelled_x is None
+    whole = isinstance(data.train_x, np.ndarray) and data.unlabeled_x is None
     x: Any = data.train_x if whole else data.fetch(np.arange(data.rows))
     return torch.from_numpy(x).to(device)
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:
     """Shares (B, K) of mixed samples; a row of zeros where either label is missing."""
-    known_B = (y_B != UNLABELLED) & (partner_B != UNLABELLED)
+    known_B = (y_B != UNLABELED) & (partner_B != UNLABELED)
     one_BK, other_BK = (F.one_hot(y.clamp(min=0), classes).float() for y in (y_B, partner_B))
     share_B1 = share_B.unsqueeze(1)
     return (share_B1 * one_BK + (1 - share_B1) * other_BK) * known_B.unsqueeze(1)

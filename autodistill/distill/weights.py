@@ -49,7 +49,7 @@ def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyA
     if os.path.isdir(path):
         return _stage(path, architecture)
     if not os.path.isfile(path):
-        raise DataError(f"{str(path)!r} is not a file; give a path from the spec's folder, or a whole one")
+        raise DataError(f"{str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path")
     if architecture is None:
         raise UsageError(f"{path} holds weights only; give the architecture beside it")
     state = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
@@ -60,8 +60,8 @@ def _stage(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchite
     """A folder <store>/stages/<key>."""
     store, key = Store(path.parent.parent), path.name
     if path.parent.name != "stages" or not store.has("stages", key):
-        raise DataError(f"{path} is no stage of a study; give .../store/stages/KEY, or a file of weights")
-    network = NETWORK.validate_python(store.record("stages", key)["network"], strict=False)
+        raise DataError(f"{path} is not a stage of a study; give .../store/stages/KEY, or a file of weights")
+    network = NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
     if architecture not in (None, network.architecture):
         raise UsageError(f"{path} is a {describe(network.architecture)}; leave architecture out, or give that")
     return network.architecture, Weights(load_file(store.file("stages", key, "model.safetensors")), str(path))
@@ -72,7 +72,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = load_file(path)
         return state
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} is no readable safetensors file ({error})") from None
+        raise DataError(f"{path} is not a readable safetensors file ({error})") from None
 
 
 def _pickled(path: Path) -> dict[str, Tensor]:
@@ -116,7 +116,7 @@ def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: i
 
 
 def _by_channel(numbers: Sequence[float], channels: int) -> list[float]:
-    """timm sums the first layer over colours for grey images: their numbers are averaged."""
+    """timm sums the first layer over colors for gray images: their numbers are averaged."""
     return list(numbers) if len(numbers) == channels else [sum(numbers) / len(numbers)] * channels
 
 
@@ -125,7 +125,7 @@ def load_into(network: Network, weights: Weights, architecture: Value, classes: 
     state = weights.state
     whole = any(name.startswith("body.") for name in state)
     if whole and weights.mean is not None:
-        raise UsageError(f"{weights.name} holds its own normalisation; leave normalise out")
+        raise UsageError(f"{weights.name} holds its own normalization; leave normalize out")
     target = network if whole else network.body
     if weights.lenient:
         own = target.state_dict()
@@ -138,7 +138,7 @@ def load_into(network: Network, weights: Weights, architecture: Value, classes: 
             f"{weights.name} does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}"
         ) from None
     if weights.mean is not None and weights.std is not None:
-        _normalise(network, weights)
+        _normalize(network, weights)
 
 
 def _of_other_classes(own: Tensor, given: Tensor, classes: int) -> bool:
@@ -146,12 +146,12 @@ def _of_other_classes(own: Tensor, given: Tensor, classes: int) -> bool:
     return own.shape != given.shape and own.shape[:1] == (classes,) and own.shape[1:] == given.shape[1:]
 
 
-def _normalise(network: Network, weights: Weights) -> None:
+def _normalize(network: Network, weights: Weights) -> None:
     """Raises UsageError when there is not one number for each channel."""
     assert network.mean is not None and network.std is not None and weights.scale is not None
     for name, numbers in (("mean", weights.mean), ("std", weights.std)):
         buffer = getattr(network, name)
         assert numbers is not None
         if len(numbers) != buffer.numel():
-            raise UsageError(f"normalise.{name} has {len(numbers)} numbers for {buffer.numel()} channels; give one for each")
+            raise UsageError(f"normalize.{name} has {len(numbers)} numbers for {buffer.numel()} channels; give one for each")
         buffer.copy_((torch.tensor(numbers, dtype=torch.float32) * weights.scale).view_as(buffer))

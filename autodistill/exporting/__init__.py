@@ -81,7 +81,7 @@ def drafted(target: Path) -> Iterator[Path]:
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if is_full(error):
-                raise StudyError(f"no space left for {target}; free some, then give the same command again") from error
+                raise StudyError(f"no space left for {target}; free some, then run the same command again") from error
             raise
 
 

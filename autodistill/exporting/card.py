@@ -50,7 +50,7 @@ def _use(found: Facts) -> list[str]:
     data, shape = found["data"], ", ".join(map(str, found["data"]["shape"]))
     whole = "; bytes stay the numbers from 0 to 255 that they are" if data["dtype"] == "uint8" else ""
     numbered = "in the order of the folders' names" if data["kind"] == "folder" else "as in the data"
-    normal = "It standardises them itself, so do not scale them." if found["normalises"] else "It takes them as they are."
+    normal = "It standardizes them itself, so do not scale them." if found["normalizes"] else "It takes them as they are."
     return [
         "## Input and output",
         "",
@@ -169,15 +169,15 @@ def _shares(link: Facts) -> tuple[str, str]:
 
 
 def _training(found: Facts) -> list[str]:
-    if found["objective"] is None:
+    if found["loss"] is None:
         return ["## Training", "", "It came from outside; how it was trained is not known here."]
-    terms = [f"- {name}: {plain(_words(term))}" for name, term in found["objective"].items() if isinstance(term, dict)]
-    others = {name: value for name, value in found["objective"].items() if not isinstance(value, dict) and name != "version"}
+    terms = [f"- {name}: {plain(_words(term))}" for name, term in found["loss"].items() if isinstance(term, dict)]
+    others = {name: value for name, value in found["loss"].items() if not isinstance(value, dict) and name != "version"}
     terms += [f"- {plain(_words(others))}"] if others else []
     terms += ["", f"First weights: copied from {plain(found['init'])}."] if found["init"] else []
     trained = plain(_words(found["environment"])) if found["environment"] else "unknown"
     recipe = plain(_words(found["recipe"]))
-    return ["## Training", "", "Objective, a weighted sum:", "", *terms, "", f"Recipe: {recipe}; seed {found['seed']}.", ""] + [
+    return ["## Training", "", "Loss, a weighted sum:", "", *terms, "", f"Recipe: {recipe}; seed {found['seed']}.", ""] + [
         f"Trained with: {trained}."
     ]
 
@@ -191,7 +191,7 @@ def _words(values: Facts) -> str:
 
 def _data(found: Facts) -> list[str]:
     data = found["data"]
-    unlabelled = f" and {data['unlabelled']:,} without labels" if data["unlabelled"] else ""
+    unlabeled = f" and {data['unlabeled']:,} without labels" if data["unlabeled"] else ""
     test = "sealed, its size was not read" if data["test"] is None else f"{data['test']:,} samples"
     own = ", the data set's own" if data["own_test"] else ""
     return [
@@ -199,7 +199,7 @@ def _data(found: Facts) -> list[str]:
         "",
         f"- data set: {plain(data['name'])}, {data['classes']:,} classes",
         f"- fingerprint of training and validation samples: `{data['fingerprint']}`",
-        f"- training: {data['train']:,} samples{unlabelled}; validation: {data['validation']:,} samples; test: {test}{own}",
+        f"- training: {data['train']:,} samples{unlabeled}; validation: {data['validation']:,} samples; test: {test}{own}",
         f"- split: {plain(_words(data['split']))}, stratified by class",
     ]
 
@@ -230,7 +230,7 @@ def _limits(found: Facts) -> list[str]:
 
 
 def _licence(found: Facts) -> list[str]:
-    return ["## Licence", "", "To be filled in by you: the terms of the data and of the teacher's weights may bind it."]
+    return ["## License", "", "To be filled in by you: the terms of the data and of the teacher's weights may bind it."]
 
 
 def _made(found: Facts) -> list[str]:

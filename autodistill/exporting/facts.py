@@ -112,10 +112,10 @@ def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
         **{name: measured[name] for name in ("params", "macs", "bytes")},
         "bytes_float16": bytes_float16(one.built),
         "chain": [link | {"test": _on_test(one, link["stage"])} for link in one.explained["chain"]],
-        **{name: one.explained[name] for name in ("objective", "recipe", "environment")},
+        **{name: one.explained[name] for name in ("loss", "recipe", "environment")},
         "seed": getattr(one.network, "seed", None),
         "data": _data(one),
-        "normalises": one.built.mean is not None,
+        "normalizes": one.built.mean is not None,
         "validation": _on_validation(one.data, logits_NK, _names(one)) | {"recorded": measured["correct"]},
         "test": _on_test(one, one.stage),
         "teacher": one.confirmed and one.confirmed.teacher,
@@ -139,7 +139,7 @@ def _data(one: Chosen) -> Facts:
         "kind": kind_of(task.dataset)[0],
         "fingerprint": one.network.task.data,
         "train": len(data.train_y),
-        "unlabelled": 0 if data.unlabelled_x is None else len(data.unlabelled_x),
+        "unlabeled": 0 if data.unlabeled_x is None else len(data.unlabeled_x),
         "validation": len(data.validation_y),
         "test": found and found.facts["test"]["n"],
         "own_test": found and found.facts.get("own_test"),
@@ -151,9 +151,9 @@ def _data(one: Chosen) -> Facts:
 
 
 def _on_validation(data: Data, logits_NK: Tensor, names: Sequence[str] | None) -> Facts:
-    y, said = np.array(data.validation_y), logits_NK.argmax(1).numpy()
+    y, predicted = np.array(data.validation_y), logits_NK.argmax(1).numpy()
     sure = torch.softmax(logits_NK.double(), 1).amax(1)
-    right = said == y
+    right = predicted == y
     return {
         **accuracy_of(right),
         "by_class": [

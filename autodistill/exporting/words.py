@@ -12,18 +12,21 @@ def written(found: Mapping[str, Any]) -> list[str]:
     """Each file with its largest difference, what was left out and why, and how fast it is; or why nothing was written."""
     if found["to"] is None:
         return [*lines(found["smallest"]), "nothing was written"]
-    said = [f"network      {found['architecture']}, {found['params']:,} params, stage {found['stage'][:12]}", _accuracy(found)]
-    said += [_file(name, one) for name, one in found["formats"].items()]
-    said += [f"{name:17}  left out: {why}" for name, why in found["left_out"].items()]
-    said += [
+    messages = [
+        f"network      {found['architecture']}, {found['params']:,} params, stage {found['stage'][:12]}",
+        _accuracy(found),
+    ]
+    messages += [_file(name, one) for name, one in found["formats"].items()]
+    messages += [f"{name:17}  left out: {why}" for name, why in found["left_out"].items()]
+    messages += [
         f"latency      {one['runs']} on {one['device']}, {_threads(one['threads'])}: {one['one']['p50_ms']:.3f} ms for one "
         f"sample, {one['batched']['p50_ms']:.3f} ms for {one['batched']['batch']} (medians)"
         for one in found["latency"]
     ]
     forced = sum(one["forced"] for one in found["opened"])
-    said += [f"warning      the test split was opened {forced} more time{'s' * (forced > 1)} by force"] if forced else []
-    said += [f"warning      {later(found['later'])}"] if found["later"] else []
-    return [*said, f"written: {found['to']} (card.md says what it is, example.py runs it)"]
+    messages += [f"warning      the test split was opened {forced} more time{'s' * (forced > 1)} by force"] if forced else []
+    messages += [f"warning      {later(found['later'])}"] if found["later"] else []
+    return [*messages, f"written: {found['to']} (card.md says what it is, example.py runs it)"]
 
 
 def _accuracy(found: Mapping[str, Any]) -> str:

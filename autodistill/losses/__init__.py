@@ -27,7 +27,7 @@ from ..spec import (
     Dist,
     FeatureTerm,
     Hint,
-    Objective,
+    LossSpec,
     Relational,
     Similarity,
     SoftTargets,
@@ -54,16 +54,16 @@ SMALLEST = 1e-8
 
 
 class Loss(nn.Module):
-    """The weighted sum of an objective's terms, with the projections that these learn as its parameters.
+    """The weighted sum of a spec's terms, with the projections that these learn as its parameters.
 
     `student_layers` and `teacher_layers` (a list for each teacher) name the features that Outputs must hold. Call it outside
     autocast. Raises UsageError when a term cannot be had of these networks.
     """
 
-    def __init__(self, objective: Objective, student: Layers | None = None, teachers: Sequence[Layers] = ()) -> None:
+    def __init__(self, spec: LossSpec, student: Layers | None = None, teachers: Sequence[Layers] = ()) -> None:
         super().__init__()
-        self.terms = objective.terms()
-        assert all(term.weight != "rest" for term in self.terms.values()), "resolve the objective first"
+        self.terms = spec.terms()
+        assert all(term.weight != "rest" for term in self.terms.values()), "resolve the spec first"
         self.scales = dict.fromkeys(self.terms, 1.0)
         """By which each term is multiplied besides its weight: `balance` sets them."""
         self.matches: dict[str, list[list[Match]]] = {}
@@ -153,13 +153,13 @@ def _once(names: Any) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def matched(objective: Objective, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:
-    """The loss of an objective between these architectures, its projections drawn from torch's global generator.
+def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:
+    """The loss of a spec between these architectures, its projections drawn from torch's global generator.
 
     Raises UsageError, with both shapes, where a term cannot compare them.
     """
-    if not objective.needs_features():
-        return Loss(objective, None, [Layers({}, {})] * len(teachers))
-    own, theirs = objective.named_layers()
+    if not spec.needs_features():
+        return Loss(spec, None, [Layers({}, {})] * len(teachers))
+    own, theirs = spec.named_layers()
     found = [layers(teacher, shape, classes, theirs) for teacher in teachers]
-    return Loss(objective, layers(student, shape, classes, own), found)
+    return Loss(spec, layers(student, shape, classes, own), found)

@@ -25,10 +25,10 @@ def cross_entropy(
     Szegedy et al., CVPR 2016, section 7. Zero when s = 0 and the student is certain of every target.
     """
     logits_BK = precise(student.logits)
-    labelled_B = targets >= 0 if targets.ndim == 1 else targets.sum(1) > 0
+    labeled_B = targets >= 0 if targets.ndim == 1 else targets.sum(1) > 0
     targets = targets if targets.ndim == 1 else targets.to(logits_BK.dtype)
     losses_B = F.cross_entropy(logits_BK, targets, ignore_index=-1, label_smoothing=term.label_smoothing, reduction="none")
-    return mean_over(losses_B, labelled_B if mask_B is None else labelled_B * mask_B)
+    return mean_over(losses_B, labeled_B if mask_B is None else labeled_B * mask_B)
 
 
 def soft_targets(
@@ -37,19 +37,19 @@ def soft_targets(
     """Hinton, Vinyals and Dean 2015, section 2.1: T^2 * sum_k p_k log(p_k / q_k), the mean over the samples.
 
     p = softmax(teacher / T), q = softmax(student / T), logits (B, K). T^2 keeps the size of the gradient as T changes.
-    `standardised`: logits z become (z - mean(z)) / (std(z) + 1e-7) over the classes first (Sun et al., CVPR 2024).
-    Zero when the student's logits equal the teacher's up to a constant (standardised: and up to a positive factor).
+    `standardized`: logits z become (z - mean(z)) / (std(z) + 1e-7) over the classes first (Sun et al., CVPR 2024).
+    Zero when the student's logits equal the teacher's up to a constant (standardized: and up to a positive factor).
     """
     assert teacher is not None
     student_BK, teacher_BK = precise(student.logits), precise(teacher.logits)
-    if term.standardised:
-        student_BK, teacher_BK = _standardised(student_BK), _standardised(teacher_BK)
+    if term.standardized:
+        student_BK, teacher_BK = _standardized(student_BK), _standardized(teacher_BK)
     student_BK = F.log_softmax(student_BK / term.temperature, dim=1)
     teacher_BK = F.log_softmax(teacher_BK / term.temperature, dim=1)
     return term.temperature**2 * mean_over(divergence(student_BK, teacher_BK), mask_B)
 
 
-def _standardised(logits_BK: Tensor) -> Tensor:
+def _standardized(logits_BK: Tensor) -> Tensor:
     return (logits_BK - logits_BK.mean(1, keepdim=True)) / (logits_BK.std(1, keepdim=True) + 1e-7)
 
 
@@ -96,12 +96,12 @@ def dist(term: Dist, student: Outputs, teacher: Outputs | None, targets: Tensor,
     assert teacher is not None
     student_BK = F.softmax(precise(student.logits) / term.temperature, dim=1)
     teacher_BK = F.softmax(precise(teacher.logits) / term.temperature, dim=1)
-    inter_B = 1 - _correlation(_centred(student_BK), _centred(teacher_BK))
-    intra_K = 1 - _correlation(_centred(student_BK.T, mask_B), _centred(teacher_BK.T, mask_B))
+    inter_B = 1 - _correlation(_centered(student_BK), _centered(teacher_BK))
+    intra_K = 1 - _correlation(_centered(student_BK.T, mask_B), _centered(teacher_BK.T, mask_B))
     return term.temperature**2 * (term.inter * mean_over(inter_B, mask_B) + term.intra * intra_K.mean())
 
 
-def _centred(x_XX: Tensor, mask_X: Tensor | None = None) -> Tensor:
+def _centered(x_XX: Tensor, mask_X: Tensor | None = None) -> Tensor:
     """Less the mean along the last axis; what does not count is 0."""
     if mask_X is None:
         return x_XX - x_XX.mean(1, keepdim=True)

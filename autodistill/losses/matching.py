@@ -83,7 +83,7 @@ def _candidates(term: FeatureTerm, network: Layers, whose: str) -> dict[str, Sha
         found, needed = network.layers, "needs features by layer"
     if found:
         return found
-    there = ", ".join(f"{name!r} {_said(name, network)}" for name in network.layers) or "no layers"
+    there = ", ".join(f"{name!r} {_label(name, network)}" for name in network.layers) or "no layers"
     maps = any(len(shape) > 1 for shape in network.layers.values())
     other = (
         "attention: {kind: activations}"
@@ -120,7 +120,7 @@ def _known(term: FeatureTerm, name: str, layers: dict[str, Shape], whose: str) -
         return name
     near = difflib.get_close_matches(name, layers, n=3, cutoff=0.5)
     way = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(layers)}"
-    raise UsageError(f"{_name(term)}.layers: {name!r} is no layer of the {whose} for this term; {way}")
+    raise UsageError(f"{_name(term)}.layers: {name!r} is not a layer of the {whose} for this term; {way}")
 
 
 def _kind(name: str, network: Layers) -> str:
@@ -128,7 +128,7 @@ def _kind(name: str, network: Layers) -> str:
     return "vector" if length == 1 else "tokens" if length == 2 and network.attentions else "map"
 
 
-def _said(name: str, network: Layers) -> str:
+def _label(name: str, network: Layers) -> str:
     return f"({_kind(name, network)} {network.layers[name]})"
 
 
@@ -141,7 +141,7 @@ def _matched(term: FeatureTerm, names: tuple[str, str], student: Layers, teacher
     if isinstance(term, Relational | Similarity):
         return match
     if kinds[0] != kinds[1] or len(shapes[0]) != len(shapes[1]) or kinds[0] == "tokens" and shapes[0][0] != shapes[1][0]:
-        raise _refusal(term, names, (_said(names[0], student), _said(names[1], teacher)))
+        raise _refusal(term, names, (_label(names[0], student), _label(names[1], teacher)))
     if kinds[0] == "map" and shapes[0][1:] != shapes[1][1:]:
         match = match._replace(sides=tuple(map(min, shapes[0][1:], shapes[1][1:])))
     axis = 0 if kinds[0] == "map" else -1
@@ -154,13 +154,13 @@ def _of_attentions(term: FeatureTerm, names: tuple[str, str], student: Layers, t
     """Attentions are (3, heads, N, D)."""
     assert isinstance(term, Attention)
     shapes = student.attentions[names[0]], teacher.attentions[names[1]]
-    said = f"(attentions {shapes[0]})", f"(attentions {shapes[1]})"
+    labels = f"(attentions {shapes[0]})", f"(attentions {shapes[1]})"
     if shapes[0][2] != shapes[1][2]:
-        raise _refusal(term, names, said)
+        raise _refusal(term, names, labels)
     widths = tuple(shape[1] * shape[3] for shape in shapes)
     heads = term.relation_heads or relation_heads(shapes[0][1:], shapes[1][1:])
     if term.kind == "relations" and any(width % heads for width in widths):
-        shown = f"{names[0]!r} of the student {said[0]} and {names[1]!r} of the teacher {said[1]}"
+        shown = f"{names[0]!r} of the student {labels[0]} and {names[1]!r} of the teacher {labels[1]}"
         message = f"{heads} does not divide both widths, {widths[0]} and {widths[1]}, of {shown}"
         raise UsageError(f"attention.relation_heads: {message}; give {_divisors(*widths)}, or leave it out")
     return Match(*names, *shapes, "attention", "attention")
@@ -171,7 +171,7 @@ def _divisors(one: int, other: int) -> str:
     return " or ".join(str(heads) for heads in range(1, most + 1) if most % heads == 0)
 
 
-def _refusal(term: FeatureTerm, names: tuple[str, str], said: tuple[str, str]) -> UsageError:
-    message = f"{names[0]!r} of the student {said[0]} cannot be compared with {names[1]!r} of the teacher {said[1]}"
+def _refusal(term: FeatureTerm, names: tuple[str, str], labels: tuple[str, str]) -> UsageError:
+    message = f"{names[0]!r} of the student {labels[0]} cannot be compared with {names[1]!r} of the teacher {labels[1]}"
     way = f"name layers that can in {_name(term)}.layers, as [{{student: ..., teacher: ...}}]"
     return UsageError(f"{_name(term)}: {message}; {way}, or use relational or similarity, which take any two")

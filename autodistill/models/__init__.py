@@ -39,7 +39,7 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
 
 
 class Network(nn.Module):
-    """A body that takes raw numbers of any dtype: they are cast to float32 and standardised, (x - mean) / std.
+    """A body that takes raw numbers of any dtype: they are cast to float32 and standardized, (x - mean) / std.
 
     `mean` and `std` (C, 1, ...) or, for samples (D,), (1,), are part of the weights; None: the body takes raw numbers.
     """

@@ -28,7 +28,7 @@ def groups(depth: int, width: int) -> list[tuple[int, ...]]:
 
 
 def build_convnet(architecture: ConvNet, shape: tuple[int, ...], classes: int) -> Stack:
-    """x -> logits_BK; torch's own initialisation."""
+    """x -> logits_BK; torch's own initialization."""
     channels, *sides = with_channels(shape, "convnet")
     layers: list[nn.Module] = [nn.Unflatten(1, (1, *shape))] if len(shape) == 1 else []
     for group in groups(architecture.depth, architecture.width):

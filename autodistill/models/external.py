@@ -16,7 +16,7 @@ from .sides import check_image
 
 
 def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """x_BCHW -> logits_BK, with timm's own initialisation.
+    """x_BCHW -> logits_BK, with timm's own initialization.
 
     Raises UsageError for samples that are no images, a name that timm does not know and arguments that it refuses.
     """

@@ -106,7 +106,7 @@ def is_attention(module: nn.Module) -> bool:
 
 
 def _split(attention: Any, out: Tensor) -> Tensor | None:
-    """qkv (B, 3, heads, N, D) as the attention multiplies them: after its normalisation of queries and keys."""
+    """qkv (B, 3, heads, N, D) as the attention multiplies them: after its normalization of queries and keys."""
     if out.dim() != 3:
         return None
     batch, tokens, _ = out.shape

@@ -14,7 +14,7 @@ from .features import Stack
 
 
 def build_mlp(architecture: MLP, shape: tuple[int, ...], classes: int) -> Stack:
-    """x (B, *shape) -> logits_BK; torch's own initialisation."""
+    """x (B, *shape) -> logits_BK; torch's own initialization."""
     widths = [math.prod(shape), *[architecture.width] * architecture.depth]
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in zip(widths, widths[1:], strict=False):

@@ -60,7 +60,7 @@ class Residual(nn.Module):
 def build_resnet(architecture: ResNet, shape: tuple[int, ...], classes: int) -> Residual:
     channels, *sides = with_channels(shape, "resnet")
     body = Residual(architecture.depth, architecture.width, channels, len(sides), classes)
-    return _initialised(body)
+    return _initialized(body)
 
 
 def _stage(depth: int, before: int, after: int, stride: int, sides: int) -> nn.Sequential:
@@ -68,7 +68,7 @@ def _stage(depth: int, before: int, after: int, stride: int, sides: int) -> nn.S
     return nn.Sequential(first, *[Block(after, after, 1, sides) for _ in range(depth - 1)])
 
 
-def _initialised(body: Residual) -> Residual:
+def _initialized(body: Residual) -> Residual:
     """Convolutions normal with variance 2 / fan_out (He et al., ICCV 2015, eq. 14), the rest by torch's defaults."""
     for layer in body.modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d):

@@ -225,7 +225,7 @@ def count_correct(logits_NK: Tensor, y: Samples) -> int:
     return int((logits_NK.argmax(dim=1) == _tensor(y).to(logits_NK.device)).sum())
 
 
-def dark_knowledge(logits_NK: Tensor, y: Samples) -> dict[str, Any]:
+def soft_target_facts(logits_NK: Tensor, y: Samples) -> dict[str, Any]:
     """What a teacher has to say besides the label (Hinton, Vinyals and Dean 2015): of its outputs on training samples,
     the mean entropy in nats of softmax(logits / T) at some T (log K where all classes are alike), and its accuracy.
     """

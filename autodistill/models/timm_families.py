@@ -38,7 +38,7 @@ class Stages(nn.Module):
 
 
 class PatchStages(nn.Module):
-    """timm's ConvNeXt with any number of stages: a patch stem, stages, and a head that normalises the mean."""
+    """timm's ConvNeXt with any number of stages: a patch stem, stages, and a head that normalizes the mean."""
 
     def __init__(self, stem: nn.Module, stages: list[nn.Module], head: nn.Module) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class PatchStages(nn.Module):
 
 
 def build_timm_resnet(architecture: TimmResNet, shape: tuple[int, ...], classes: int) -> Stages:
-    """x_BCHW -> logits_BK; initialised as timm does: He normal by fan_out, the last norm of each block at 0."""
+    """x_BCHW -> logits_BK; initialized as timm does: He normal by fan_out, the last norm of each block at 0."""
     from timm.models.resnet import BasicBlock, make_blocks
 
     check_image(shape, "timm_resnet")
@@ -75,7 +75,7 @@ def _stem(kind: str, channels: int, width: int) -> dict[str, nn.Module]:
 
 
 def build_vit(architecture: ViT, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """x_BCHW -> logits_BK with timm's own initialisation. Raises UsageError where patches do not tile the image."""
+    """x_BCHW -> logits_BK with timm's own initialization. Raises UsageError where patches do not tile the image."""
     from timm.models.vision_transformer import VisionTransformer
 
     check_image(shape, "vit")
@@ -99,7 +99,7 @@ def build_vit(architecture: ViT, shape: tuple[int, ...], classes: int) -> nn.Mod
 
 
 def build_convnext(architecture: ConvNeXt, shape: tuple[int, ...], classes: int) -> PatchStages:
-    """x_BCHW -> logits_BK; initialised as published: normal with deviation 0.02, biases 0, layer scale 1e-6."""
+    """x_BCHW -> logits_BK; initialized as published: normal with deviation 0.02, biases 0, layer scale 1e-6."""
     from timm.layers import LayerNorm2d, NormMlpClassifierHead
 
     check_image(shape, "convnext")
@@ -132,7 +132,7 @@ def _patch_stage(depth: int, dims: list[int], index: int) -> nn.Module:
 
 
 def build_mobilenet(architecture: MobileNet, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """x_BCHW -> logits_BK with timm's own initialisation; timm rounds the expanded channels to multiples of 8."""
+    """x_BCHW -> logits_BK with timm's own initialization; timm rounds the expanded channels to multiples of 8."""
     from timm.models._efficientnet_builder import decode_arch_def
     from timm.models.efficientnet import EfficientNet
 

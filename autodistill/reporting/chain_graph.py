@@ -83,8 +83,8 @@ def _draw_edge(axes: Any, edge: Facts, last: int) -> None:
     angle = np.linspace(0, np.pi, STEPS)
     x = (above + below) / 2 - (below - above) / 2 * np.cos(angle)
     y = height(above, below, last) * np.sin(angle)
-    colour, width = (CHOSEN, 3.2) if edge["chosen"] else (OTHER, 1.2)
-    axes.plot(x, y, color=colour, linewidth=width, zorder=3 if edge["chosen"] else 2)
+    color, width = (CHOSEN, 3.2) if edge["chosen"] else (OTHER, 1.2)
+    axes.plot(x, y, color=color, linewidth=width, zorder=3 if edge["chosen"] else 2)
     gain = "" if edge["gain"] is None else f"{100 * edge['gain']:+.1f}" if above else "0"
     text = "direct" if (above, below) == (0, last) else gain
     if text:

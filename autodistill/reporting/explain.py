@@ -21,13 +21,13 @@ def explain(folder: Folder, prefix: str) -> dict[str, Any]:
         trials = [trial.number for trial in study.record.trials if trial.facts["stage"].startswith(prefix)]
     key = _one(store, prefix)
     store.verify("stages", key)
-    network, stored = network_of(store, key), store.record("stages", key)
+    network, stored = network_of(store, key), store.manifest("stages", key)
     above = network.ancestors() if isinstance(network, Stage) else []
     return {
         "stage": key,
         "trials": trials,
         "chain": [_link(store, one) for one in [*above, network]],
-        "objective": network.objective.identity() if isinstance(network, Stage) else None,
+        "loss": network.loss.identity() if isinstance(network, Stage) else None,
         "recipe": network.recipe.identity() if isinstance(network, Stage) else None,
         "measurement": stored["measurement"],
         "environment": stored.get("environment"),
@@ -45,7 +45,7 @@ def _one(store: Store, prefix: str) -> str:
 
 
 def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
-    measured = store.record("stages", network.key())["measurement"]
+    measured = store.manifest("stages", network.key())["measurement"]
     return {
         "stage": network.key(),
         "architecture": describe(network.architecture),
@@ -55,9 +55,9 @@ def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
 
 def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) -> str:
     """A search of one trial whose space holds this stage alone: it has the same key, so the same weights."""
-    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.like": None}
+    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
     if isinstance(network, Stage):
-        settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "objective", "recipe")}
+        settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "loss", "recipe")}
         settings["student.init"] = "random" if network.init is None else "from_teacher"
         settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
         above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]

@@ -22,12 +22,12 @@ INCHES, DPI = (40 / 3, 7.5), 120  # a 16:9 slide, 1600 x 900 pixels
 AXES = (0.075, 0.115, 0.905, 0.735)  # left, bottom, width, height as shares of the figure
 SIZES = {"params": "parameters", "macs": "multiply-adds per sample", "bytes": "bytes"}
 UNITS = {"params": "params", "macs": "MACs", "bytes": "bytes"}
-MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "from labels": ("s", "#009E73")}
-LINE, TEACHER, OWN = (
+MARKS = {"student": ("o", "#0072B2"), "assistant": ("^", "#D55E00"), "label-only": ("s", "#009E73")}
+LINE, TEACHER, INCUMBENT = (
     "#56B4E9",
     "#CC79A7",
     "#000000",
-)  # all from the palette of Okabe and Ito 2008, for every kind of colour vision
+)  # all from the palette of Okabe and Ito 2008, for every kind of color vision
 WORSE = "#E69F00"
 INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
@@ -53,14 +53,14 @@ STYLE = {
 
 
 class Point(NamedTuple):
-    """`size` in the unit of the x axis; accuracy and its interval in per cent."""
+    """`size` in the unit of the x axis; accuracy and its interval in percent."""
 
     size: float
     accuracy: float
     low: float
     high: float
     role: str
-    kind: str  # teacher, own, frontier (in the region of interest), outside (on the frontier, not in it), dominated or stopped
+    kind: str  # teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated or stopped
     architecture: str
     worse: bool  # than the same student trained from labels
 
@@ -70,9 +70,9 @@ def draw(
 ) -> None:
     """Writes target.png (1600 x 900) and target.svg, each whole or not at all.
 
-    A row has `role` (student, assistant, from labels, own, teacher), `params`, `macs` or `bytes` (which one is `size`),
+    A row has `role` (student, assistant, label-only, incumbent, teacher), `params`, `macs` or `bytes` (which one is `size`),
     `accuracy`, `low` and `high` from 0 to 1, `frontier` and `inside` (bool: in the region of interest), `architecture` (text),
-    `state` (complete, stopped) and `worse_than_labels` (bool or None: not known). A line is drawn at the accuracy `floor`,
+    `state` (complete, stopped) and `worse_than_label_only` (bool or None: not known). A line is drawn at the accuracy `floor`,
     where the region begins. Raises ValueError.
     """
     from matplotlib import style
@@ -88,17 +88,17 @@ def draw(
 
 def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
     role, amount, shares = row["role"], row[size], [float(row[name]) for name in ("accuracy", "low", "high")]
-    if role not in (*MARKS, "own", "teacher"):
-        raise ValueError(f"row {number}: role is {role!r}; give one of {', '.join(MARKS)}, own, teacher")
+    if role not in (*MARKS, "incumbent", "teacher"):
+        raise ValueError(f"row {number}: role is {role!r}; give one of {', '.join(MARKS)}, incumbent, teacher")
     if amount is None or not 0 < amount < float("inf"):
         raise ValueError(f"row {number}: {size} is {amount!r}; a logarithmic axis needs a number above 0")
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"row {number}: accuracy, low and high are {shares}; give shares from 0 to 1")
     kind = "stopped" if row["state"] == "stopped" else "dominated"
     on_frontier = row["frontier"] and row["inside"]
-    kind = role if role in ("own", "teacher") else "frontier" if on_frontier else "outside" if row["frontier"] else kind
+    kind = role if role in ("incumbent", "teacher") else "frontier" if on_frontier else "outside" if row["frontier"] else kind
     accuracy, low, high = (100 * share for share in shares)
-    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), bool(row["worse_than_labels"]))
+    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), bool(row["worse_than_label_only"]))
 
 
 def _render(figure: Any, kind: str) -> bytes:
@@ -123,10 +123,10 @@ def _figure(points: Sequence[Point], title: str, size: str, floor: float | None)
     if floor is not None and members:
         _draw_floor(axes, 100 * floor)
     _draw_teachers(axes, teachers)
-    own = [point for point in points if point.kind == "own"]
-    _draw_own(axes, own)
+    incumbents = [point for point in points if point.kind == "incumbent"]
+    _draw_incumbent(axes, incumbents)
     _draw_crowd(axes, points)
-    _draw_labels(axes, members, [*own, *teachers[-1:]], _obstacles(axes, points, steps), UNITS[size])
+    _draw_labels(axes, members, [*incumbents, *teachers[-1:]], _obstacles(axes, points, steps), UNITS[size])
     if points:
         entries = len(axes.get_legend_handles_labels()[1])
         style = LEGEND if entries < MANY else LEGEND | CLOSE
@@ -163,7 +163,7 @@ def _size_limits(sizes: Sequence[float]) -> tuple[float, float]:
 
 def _accuracy_limits(points: Sequence[Point], members: Sequence[Point]) -> tuple[float, float]:
     """From a bit below the lowest member of the frontier or teacher; room for a label above the best."""
-    seen = [point for point in points if point.kind in ("frontier", "own", "teacher")] if members else points
+    seen = [point for point in points if point.kind in ("frontier", "incumbent", "teacher")] if members else points
     low = min((min(point.low, point.accuracy) for point in seen), default=0.0)
     high = max((max(point.high, point.accuracy) for point in points), default=100.0)
     span = max(high - low, 4.0)
@@ -240,10 +240,10 @@ def _draw_floor(axes: Any, floor: float) -> None:
     axes.text(0.998, floor, "region of interest", color=TEXT_GREY, fontsize=13, **place)
 
 
-def _draw_own(axes: Any, own: Sequence[Point]) -> None:
-    for point in own:
-        axes.vlines(point.size, point.low, point.high, color=OWN, linewidth=1.6, alpha=0.65, zorder=4)
-        style = {"marker": "D", "facecolor": "none", "edgecolor": OWN, "linewidth": 2.2, "label": "own"}
+def _draw_incumbent(axes: Any, incumbents: Sequence[Point]) -> None:
+    for point in incumbents:
+        axes.vlines(point.size, point.low, point.high, color=INCUMBENT, linewidth=1.6, alpha=0.65, zorder=4)
+        style = {"marker": "D", "facecolor": "none", "edgecolor": INCUMBENT, "linewidth": 2.2, "label": "incumbent"}
         axes.scatter(point.size, point.accuracy, s=95, zorder=6.5, **style)
 
 
@@ -264,7 +264,7 @@ def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
 def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
     """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars and the line of steps."""
     spots = [(point.size, point.accuracy, 1.0 if point.kind in CROWD else 20.0) for point in points]
-    shown = [point for point in points if point.kind in ("frontier", "own", "teacher")]
+    shown = [point for point in points if point.kind in ("frontier", "incumbent", "teacher")]
     spots += [(point.size, y, 2.0) for point in shown for y in np.linspace(point.low, point.high, 12)]
     for (x, y), (to_x, to_y) in zip(steps[:-1], steps[1:], strict=True):
         spots += [(*spot, 3.0) for spot in zip(np.geomspace(x, to_x, 40), np.linspace(y, to_y, 40), strict=True)]
@@ -297,8 +297,8 @@ def _place(axes: Any, text: str, anchor: Floats, obstacles: Floats) -> Floats:
     best, least = np.empty((2, 2)), np.inf
     for gap in (16.0, 30.0, 50.0, 80.0, 120.0, 170.0):
         for direction in DIRECTIONS:
-            centre = anchor + direction * (half + gap)
-            box = np.stack([centre - half, centre + half])
+            center = anchor + direction * (half + gap)
+            box = np.stack([center - half, center + half])
             near = ((obstacles[:, :2] > box[0] - 6) & (obstacles[:, :2] < box[1] + 6)).all(axis=1)
             outside = np.maximum(frame[0] + 4 - box[0], 0).sum() + np.maximum(box[1] - frame[1] + 4, 0).sum()
             if (bad := obstacles[near, 2].sum() + 10 * outside + gap / 20) < least:

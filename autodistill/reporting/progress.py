@@ -61,8 +61,8 @@ class Progress:
     def _draw(self, study: Study, folder: Folder, *, picture: bool) -> None:
         started = time.monotonic()
         if found := study.rows():
-            ahead = study.record.facts().get("outlook")
-            write(folder.path, study.spec, found, study.chance, ahead, picture=picture)
+            improvement = study.record.facts().get("expected_improvement")
+            write(folder.path, study.spec, found, study.chance, improvement, picture=picture)
             self.update(study, found)
         ended = time.monotonic()
         self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))
@@ -74,7 +74,7 @@ class Progress:
         done = study.counted_done() if of is None else f"{study.counted_done()}/{of}"
         self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
         left = study.seconds_left()
-        self.left = "; twins of the frontier learn from labels" if study.guarding() else ""
+        self.left = "; label-only baselines of the frontier are trained" if study.trains_baselines() else ""
         self.left += "" if left is None else f", {clock(left)} left"
         self.best = _best(found) or self.best
         before, self._ended = self._ended, study.finished()

@@ -33,7 +33,7 @@ def frontier_table(found: Facts) -> Table:
     """
     title = f"{found['study']}: the frontier of validation accuracy and size {_within(found['region'])}; last, the teacher"
     table = Table(title=title, title_justify="left")
-    for name in ("params", "accuracy", "95 % interval", "expected", "from labels", "of teacher", "smaller", "seconds"):
+    for name in ("params", "accuracy", "95 % interval", "expected", "label-only", "% of teacher", "compression", "seconds"):
         table.add_column(name, justify="right")
     for name in ("role", "chain below the teacher", "stage"):
         table.add_column(name, overflow="fold")
@@ -41,9 +41,9 @@ def frontier_table(found: Facts) -> Table:
     for row in inside or found["frontier"]:
         below = row["chain"].split(" > ", 1)[-1]
         table.add_row(*_numbers(row), row["role"], below, row["stage"][:8], style=None if row["inside"] else "dim")
-    unknown = {"from_labels": None, "worse_than_labels": None, "expected": None}
-    if found["own"] is not None:
-        table.add_row(*_numbers(found["own"] | unknown), "own", "", found["own"]["stage"][:8], style="bold")
+    unknown = {"label_only": None, "worse_than_label_only": None, "expected": None}
+    if found["incumbent"] is not None:
+        table.add_row(*_numbers(found["incumbent"] | unknown), "incumbent", "", found["incumbent"]["stage"][:8], style="bold")
     teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0} | unknown
     table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
     return table
@@ -58,8 +58,8 @@ def confirmed_table(found: Facts) -> Table:
     for name in ("p50 ms", "chain below the teacher", "file"):
         table.add_column(name, overflow="fold")
     for row in found["members"]:
-        seeds, twins = row["seeds"], row["twins"]
-        gains = [_gain(twins[name]) for name in ("from_labels", "direct")]
+        seeds, baselines = row["seeds"], row["baselines"]
+        gains = [_gain(baselines[name]) for name in ("label_only", "direct")]
         table.add_row(*_on_test(row), _over_seeds(seeds), *gains, *_ends(row), style=None if row["on_frontier"] else "dim")
     teacher = found["teacher"] | {"chain": found["teacher"]["architecture"]}
     table.add_row(*_on_test(teacher), "", "", "", *_ends(teacher), style="dim")
@@ -85,12 +85,12 @@ def _over_seeds(seeds: Facts | None) -> str:
 
 
 def _gain(one: Facts | None) -> str:
-    """A gain over a twin; in brackets where its interval holds 0."""
+    """A gain over a baseline; in brackets where its interval includes 0."""
     if one is None:
         return ""
     gain = one["gain"]
-    is_noise = gain["low"] is None or gain["low"] <= 0 <= gain["high"]
-    return f"({gain['mean']:+.1%})" if is_noise else f"{gain['mean']:+.1%}"
+    includes_zero = gain["low"] is None or gain["low"] <= 0 <= gain["high"]
+    return f"({gain['mean']:+.1%})" if includes_zero else f"{gain['mean']:+.1%}"
 
 
 def _within(region: Facts) -> str:
@@ -151,7 +151,7 @@ def _again(spent: Facts) -> list[str]:
 def remarks(found: Facts) -> list[str]:
     """What a person should not overlook in a study's summary."""
     lines = []
-    worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_labels"]]
+    worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_label_only"]]
     if worse:
         lines.append(
             f"{WORSE} did worse on the validation samples than the same student trained from labels, with the same seed "
@@ -161,24 +161,24 @@ def remarks(found: Facts) -> list[str]:
     lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
         lines.append("no network of the frontier is smaller than the teacher")
-    if found["own"] is not None:
-        lines.append(_own(found["own"]))
+    if found["incumbent"] is not None:
+        lines.append(_incumbent(found["incumbent"]))
     if found["target"] is not None:
         lines.append(_target(found["target"]))
-    lines += [ahead(found["outlook"])] if found["outlook"] else []
-    lines += [text for dark in found["dark"] for text in warned(dark)]
+    lines += [more_trials(found["expected_improvement"])] if found["expected_improvement"] else []
+    lines += [text for soft_targets in found["soft_targets"] for text in warned(soft_targets)]
     spent = found.get("spent", {})
-    return lines + _foretold(found["rungs"]) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
+    return lines + _predicted(found["rungs"]) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
 
 
-def _foretold(rungs: list[Facts]) -> list[str]:
-    """How well rungs foretell full length, and a warning where they do not."""
+def _predicted(rungs: list[Facts]) -> list[str]:
+    """How well rungs predict full length, and a warning where they do not."""
     known = [rung for rung in rungs if rung["tau"] is not None]
-    said = ", ".join(f"{rung['tau']:.2f} after {_over(rung)} (n {rung['n']})" for rung in known)
-    lines = [f"Kendall's tau of the accuracies at rungs with those at full length: {said}"] if known else []
+    taus = ", ".join(f"{rung['tau']:.2f} after {_over(rung)} (n {rung['n']})" for rung in known)
+    lines = [f"Kendall's tau of the accuracies at rungs with those at full length: {taus}"] if known else []
     low = [rung for rung in known if rung["n"] >= ENOUGH and rung["tau"] < DISCORDANT]
     return lines + [
-        f"rungs foretell little here (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
+        f"rungs predict little here (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
         "share, or set search.halving to false"
         for rung in low[:1]
     ]
@@ -190,7 +190,7 @@ def _over(rung: Facts) -> str:
 
 def _spent(spent: Facts) -> str:
     """Where the workers' time went, in one line."""
-    kinds = ("students", "assistants", "teachers", "outputs", "twins", "idle", "controller")
+    kinds = ("students", "assistants", "teachers", "outputs", "baselines", "idle", "controller")
     parts = ", ".join(f"{name} {spent[name]:.1f} s" for name in kinds if spent[name] >= 0.05)
     useful = "" if spent["useful"] is None else f"; busy {spent['useful']:.0%} of the time from the teacher to the last job"
     return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
@@ -200,36 +200,36 @@ def _target(found: Facts) -> str:
     """Which student is the smallest that meets the target?"""
     what = f"{found['params']:,} params with {found['accuracy']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%})"
     if found["reached"]:
-        return f"the smallest student with {found['wanted']:.1%} of the validation samples right has {what}"
-    return f"no student has {found['wanted']:.1%} of the validation samples right; the nearest has {what}"
+        return f"the smallest student with {found['wanted']:.1%} validation accuracy has {what}"
+    return f"no student has {found['wanted']:.1%} validation accuracy; the nearest has {what}"
 
 
-def _own(own: Facts) -> str:
-    """Says whether your own student is dominated."""
-    name = f"your {own['architecture']} ({own['params']:,} params, {own['accuracy']:.1%})"
-    by = own["beaten_by"]
+def _incumbent(incumbent: Facts) -> str:
+    """Says whether the incumbent is dominated."""
+    name = f"your {incumbent['architecture']} ({incumbent['params']:,} params, {incumbent['accuracy']:.1%})"
+    by = incumbent["dominated_by"]
     if not by:
-        return f"nothing on the frontier beats {name}"
+        return f"nothing on the frontier dominates {name}"
     shown = ", ".join(f"{row['params']:,} params with {row['accuracy']:.1%}" for row in by[:3])
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
     sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals and its own overlap, so confirm it"
-    return f"{name} is beaten by {shown}{more}: at most its size, at least its accuracy{sure}"
+    return f"{name} is dominated by {shown}{more}: at most its size, at least its accuracy{sure}"
 
 
-def ahead(outlook: Facts) -> str:
+def more_trials(improvement: Facts) -> str:
     """What more trials would buy."""
-    band = f"{outlook['low']:.1%} to {outlook['high']:.1%}"
+    band = f"{improvement['low']:.1%} to {improvement['high']:.1%}"
     what = "of hypervolume in the region of interest"
-    return f"{outlook['trials']} more trials would add an expected {outlook['mean']:.1%} {what} (80 % band: {band})"
+    return f"{improvement['trials']} more trials would add an expected {improvement['mean']:.1%} {what} (80 % band: {band})"
 
 
 def _numbers(row: Facts) -> list[str]:
     return [
         f"{row['params']:,}",
-        f"{row['accuracy']:.1%}{f' {WORSE}' if row['worse_than_labels'] else ''}",
+        f"{row['accuracy']:.1%}{f' {WORSE}' if row['worse_than_label_only'] else ''}",
         f"{row['low']:.1%} - {row['high']:.1%}",
         "" if row["expected"] is None else f"{row['expected']:.1%} \u00b1 {row['expected_deviation']:.1%}",
-        "" if row["from_labels"] is None else f"{row['from_labels']:.1%}",
+        "" if row["label_only"] is None else f"{row['label_only']:.1%}",
         f"{row['of_teacher']:.1%}",
         f"{row['compression']:.1f}x",
         f"{row['seconds']:.1f}",
@@ -250,47 +250,49 @@ def checked(found: Facts, workers: int) -> str:
         _stages(found["stages"]),
         *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
         *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
-        f"samples      {shape} ({data['layout']}), {data['classes']} classes, the commonest {data['chance']:.1%}",
+        f"samples      {shape} ({data['layout']}), {data['classes']} classes, majority class {data['chance']:.1%}",
         _held(data),
-        f"splits       {data['train']:,} train{_unlabelled(data)}, {data['validation']:,} validation, {data['test']:,} test"
+        f"splits       {data['train']:,} train{_unlabeled(data)}, {data['validation']:,} validation, {data['test']:,} test"
         f"{' (the data set has a test split of its own)' if data['own_test'] else ''}, sealed",
         f"exactness    an accuracy of 90 % on this test split is known to {low:.1%} - {high:.1%} (95 %)",
-        f"caches       {found['cache_bytes']:,} bytes of teachers' outputs at most",
+        f"caches       {found['cache_bytes']:,} bytes of cached teacher logits at most",
         f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
     ]
-    said = [line for dark in found.get("dark", []) for line in knowledge(dark)]
-    said += [f"warning      {text}" for text in found["cautions"]]
-    return "\n".join([*lines, *said, *_times(found.get("seconds"), workers)])
+    messages = [line for soft_targets in found.get("soft_targets", []) for line in knowledge(soft_targets)]
+    messages += [f"warning      {text}" for text in found["cautions"]]
+    return "\n".join([*lines, *messages, *_times(found.get("seconds"), workers)])
 
 
 def _stages(found: Facts) -> str:
     most = "as many as time or gain allow" if found["most"] is None else f"at most {found['most']} trained"
-    twins = ", and a twin from labels of each that ends on the frontier in the region" if found["twins"] else ""
-    return f"stages       {most}, {found['shared']} of them shared (teacher and assistants){twins}"
+    baselines = ", and a label-only baseline of each that ends on the frontier in the region" if found["baselines"] else ""
+    return f"stages       {most}, {found['shared']} of them shared (teacher and assistants){baselines}"
 
 
-def knowledge(dark: Facts | None) -> list[str]:
+def knowledge(soft_targets: Facts | None) -> list[str]:
     """What a teacher has to teach besides the labels, and what stands in the way."""
-    if dark is None:
-        return ["dark         the teacher is not trained yet: entropies stand here once a search has begun"]
-    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in dark["entropy"].items())
+    if soft_targets is None:
+        return ["soft targets the teacher is not trained yet; a search that has begun shows their entropy here"]
+    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in soft_targets["entropy"].items())
     lines = [
-        f"dark         the teacher's outputs have a mean entropy of {entropies} nats (all classes alike: "
-        f"{log(dark['classes']):.2f})"
+        f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(soft_targets['classes']):.2f})"
     ]
-    return lines + [f"warning      {text}" for text in warned(dark)]
+    return lines + [f"warning      {text}" for text in warned(soft_targets)]
 
 
-def warned(dark: Facts) -> list[str]:
+def warned(soft_targets: Facts) -> list[str]:
     """What a teacher's outputs and accuracies warn of."""
     found = []
-    if dark["entropy"]["4"] < SATURATED * log(dark["classes"]):
-        found.append("the teacher is saturated: even at T 4 it says little more than the label; search temperatures up to 16")
-    gap = dark["train_accuracy"] - dark["accuracy"]
+    if soft_targets["entropy"]["4"] < SATURATED * log(soft_targets["classes"]):
+        found.append(
+            "the teacher is saturated: even at T 4 its outputs say little more than the label; search temperatures up to 16"
+        )
+    gap = soft_targets["train_accuracy"] - soft_targets["accuracy"]
     if gap > GAP:
         found.append(
-            f"the teacher is right on {dark['train_accuracy']:.1%} of its training samples but {dark['accuracy']:.1%} of "
-            "the validation samples: there it says what it learnt by heart; augmentation or unlabelled samples help"
+            f"the teacher's accuracy is {soft_targets['train_accuracy']:.1%} on training samples but "
+            f"{soft_targets['accuracy']:.1%} on validation samples: it has memorized the training samples; augmentation or "
+            "unlabeled samples help"
         )
     return found
 
@@ -322,8 +324,8 @@ def _region(found: Facts, chance: float) -> list[str]:
     return [f"region       accuracy of at least {known}{way}; {below}"]
 
 
-def _unlabelled(data: Facts) -> str:
-    return f" and {data['unlabelled']:,} without labels" if data["unlabelled"] else ""
+def _unlabeled(data: Facts) -> str:
+    return f" and {data['unlabeled']:,} without labels" if data["unlabeled"] else ""
 
 
 def _too_large(count: Facts) -> str:
@@ -336,7 +338,7 @@ def _span(ends: list[int]) -> str:
 
 def _times(seconds: Facts | None, workers: int) -> list[str]:
     if seconds is None:
-        return ["time         not estimated: the spec asks for CUDA, which this machine lacks"]
+        return ["time         not estimated: the spec asks for CUDA, which this machine does not have"]
     parts = ", ".join(
         f"{name} {clock(seconds[key])}"
         for name, key in (("teacher", "teacher"), ("each assistant", "assistant_each"), ("each student", "student_each"))
@@ -361,7 +363,7 @@ def explained(found: Facts) -> str:
         f"accuracy     {measured['correct']} of {measured['n']} validation samples, {measured['params']:,} params, "
         f"{measured['macs']:,} MACs, {measured['bytes']:,} bytes"
     )
-    for name in ("objective", "recipe", "environment"):
+    for name in ("loss", "recipe", "environment"):
         if found[name]:
             lines.append(f"{name:12} {found[name]}")
     return "\n".join([*lines, f"files        {found['files']}", "again        " + found["command"]])

@@ -12,32 +12,32 @@ from typing import Any
 from ..spec import Spec
 from ..study.record.failures import grouped
 from ..study.record.folder import Folder, replace
+from ..study.record.incumbent import dominated
 from ..study.record.opened import opened
-from ..study.record.own import beaten
 from ..study.record.rows import MODEL, ORIGIN, Row, Stages, concordance, counted, frontier, hypervolume, region_among
 from .picture import draw
 
-Ahead = Mapping[str, float] | None
+Improvement = Mapping[str, float] | None
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression"),
-    *("inside", *MODEL, "from_labels", "worse_than_labels", "seconds", "seconds_chain", "architecture", "chain", "reason"),
+    *("inside", *MODEL, "label_only", "worse_than_label_only", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
 FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *MEMBER, "rung_epochs", "rung_accuracy")
-INNER = ("dark", "rungs", "n")
+INNER = ("soft_targets", "rungs", "n")
 SHARES = (0.9, 0.95, 0.97, 0.99)
 """Of the teacher's accuracy."""
 HEADLINE = ("stage", "architecture", "params", "accuracy", "compression")
 
 
 def write(
-    folder: Path, spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = None, *, picture: bool = True
+    folder: Path, spec: Spec, found: Sequence[Row], chance: float, improvement: Improvement = None, *, picture: bool = True
 ) -> None:
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
     columns = list(dict.fromkeys([*FIRST, *(key for row in found for key in row if key not in INNER)]))
     replace(folder / "trials.csv", _csv(found, columns))
     members = _inside_first(frontier(found))
     replace(folder / "frontier.csv", _csv(members, MEMBER))
-    replace(folder / "frontier.json", json.dumps(summary(spec, found, chance, outlook), indent=1).encode() + b"\n")
+    replace(folder / "frontier.json", json.dumps(summary(spec, found, chance, improvement), indent=1).encode() + b"\n")
     if picture:
         size = spec.search.objectives[1]
         drawn = [_shown(row) | {size: max(1, row[size])} for row in found]  # a log axis has no 0
@@ -54,23 +54,23 @@ def _shown(row: Row) -> Row:
     return row | dict.fromkeys(("accuracy", "low", "high"), row["rung_accuracy"])
 
 
-def summary(spec: Spec, found: Sequence[Row], chance: float, outlook: Ahead = None) -> dict[str, Any]:
-    """The study in one JSON object; `outlook` says what more trials would add, once a search has ended."""
+def summary(spec: Spec, found: Sequence[Row], chance: float, improvement: Improvement = None) -> dict[str, Any]:
+    """The study in one JSON object; `improvement` says what more trials would add, once a search has ended."""
     teacher, region = next(row for row in found if row["role"] == "teacher"), region_among(spec, found, chance)
     return {
         "study": spec.study,
         "failures": [{"count": count, "reason": reason} for count, reason in grouped(found)],
-        "dark": [row["dark"] | {"accuracy": row["accuracy"]} for row in found if row.get("dark")],
+        "soft_targets": [row["soft_targets"] | {"accuracy": row["accuracy"]} for row in found if row.get("soft_targets")],
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "headline": headline(found),
         "frontier": [{key: row[key] for key in MEMBER} for row in _inside_first(frontier(found))],
-        "own": beaten(spec, found),
+        "incumbent": dominated(spec, found),
         "target": reached(spec, found),
         "region": {"accuracy": region.floor, "below": dict(region.below), "everything": region.everything},
         "hypervolume": hypervolume(spec, found, region),
         "rungs": concordance(spec, found),
-        "outlook": outlook and dict(outlook),
+        "expected_improvement": improvement and dict(improvement),
     }
 
 
@@ -113,13 +113,13 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
     }
 
 
-def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Ahead]:
+def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Improvement]:
     """Writes everything again from the record and the store. Raises UsageError when there is no study."""
     with opened(folder) as study:
         spec, found, facts = study.spec, study.rows(Stages(study.store)), study.record.facts()
-    chance, outlook = facts["chance"], facts.get("outlook")
-    write(folder.path, spec, found, chance, outlook)
-    return spec, found, chance, outlook
+    chance, improvement = facts["chance"], facts.get("expected_improvement")
+    write(folder.path, spec, found, chance, improvement)
+    return spec, found, chance, improvement
 
 
 def _csv(found: Sequence[Row], columns: Sequence[str]) -> bytes:

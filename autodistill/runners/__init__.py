@@ -30,7 +30,7 @@ class Work(Protocol):
         """A job that can start now, or None."""
         ...
 
-    def goes_on(self, job: Job, rung: Rung) -> bool:
+    def continues(self, job: Job, rung: Rung) -> bool:
         """Whether a training that reports goes on."""
         ...
 

@@ -156,9 +156,9 @@ def forget(store: Path, key: str = "*") -> None:
 
 def last_lines(lines: list[str]) -> str:
     """The last lines of a log in one line; if it has a crash message, the lines around that."""
-    said = [line.strip() for line in lines if not NOISE.match(line)]
-    place = next((index for index, line in enumerate(said) if FATAL.search(line)), len(said) - 1)
-    return " | ".join(said[max(0, place - 2) : place + LINES - 2])[:LONGEST]
+    kept = [line.strip() for line in lines if not NOISE.match(line)]
+    place = next((index for index, line in enumerate(kept) if FATAL.search(line)), len(kept) - 1)
+    return " | ".join(kept[max(0, place - 2) : place + LINES - 2])[:LONGEST]
 
 
 def memory_kills() -> int:

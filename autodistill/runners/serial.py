@@ -45,7 +45,7 @@ class Serial:
         training = attempt(job, work.store, cuda=bool(resources.gpus), threads=resources.threads)
         with attempts.mark(job).held(Process.own(), errors=False), contextlib.closing(training):
             try:
-                while work.goes_on(job, next(training)):
+                while work.continues(job, next(training)):
                     pass
                 return
             except StopIteration as end:

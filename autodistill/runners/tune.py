@@ -163,7 +163,7 @@ class Jobs(Searcher):  # type: ignore[misc]
             if "fatal" in result:
                 raise StudyError(result["fatal"])
             if "rung" in result:
-                continues = self.error is None and self.work.goes_on(job, Rung(*result["rung"]))
+                continues = self.error is None and self.work.continues(job, Rung(*result["rung"]))
             else:
                 self.attempts.ended(job, result["failure"], short_of=result["short_of"])
             if not continues:

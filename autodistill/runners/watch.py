@@ -65,7 +65,7 @@ class Watch:
         silent = now - max(self.view.at, self._resumed) > SILENT_SECONDS
         if gone or silent or not self.view.alive:
             what = f"its process {gone[0]} died" if gone else "it does not respond" if silent else "it has no live node"
-            raise RayEnded(f"Ray stopped: {what}; give the same command again to resume")
+            raise RayEnded(f"Ray stopped: {what}; run the same command again to resume")
 
     def end(self) -> None:
         self._over.set()

@@ -17,7 +17,7 @@ from .errors import (
     is_full,
     located,
 )
-from .objectives import (
+from .losses import (
     Attention,
     Cosine,
     CrossEntropy,
@@ -25,7 +25,7 @@ from .objectives import (
     Dist,
     FeatureTerm,
     Hint,
-    Objective,
+    LossSpec,
     Pair,
     Relational,
     Similarity,
@@ -33,14 +33,13 @@ from .objectives import (
     Term,
 )
 from .recipe import Recipe
-from .stage import NETWORK, Asked, Checkpoint, Network, Split, Stage, Task, chain, twin
+from .stage import NETWORK, Checkpoint, LogitsCacheSpec, Network, Split, Stage, Task, chain, label_only
 from .task import TaskSpec
 from .value import Value, digest
 
 __all__ = [
     "MLP",
     "NETWORK",
-    "Asked",
     "Augmentation",
     "Attention",
     "AutodistillError",
@@ -57,7 +56,8 @@ __all__ = [
     "Imported",
     "MobileNet",
     "Network",
-    "Objective",
+    "LogitsCacheSpec",
+    "LossSpec",
     "Pair",
     "Problem",
     "RandAugment",
@@ -90,5 +90,5 @@ __all__ = [
     "load",
     "located",
     "parse",
-    "twin",
+    "label_only",
 ]

@@ -124,8 +124,8 @@ class Timm(Value):
     def _can_be_built(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
         large = next((number for number in _numbers(arguments) if abs(number) > MOST), None)
         if large is not None:
-            said = str(large) if isinstance(large, int) else f"{large:.60g}"
-            raise ValueError(f"{said} is wrong: give numbers from {-MOST} to {MOST}")
+            value = str(large) if isinstance(large, int) else f"{large:.60g}"
+            raise ValueError(f"{value} is wrong: give numbers from {-MOST} to {MOST}")
         return arguments
 
 

@@ -19,9 +19,9 @@ from pydantic import (
 
 from .architectures import ARCHITECTURE, Architecture, Timm, describe
 from .domains import RANGES, Choice, Int, Params, Uniform, fill, searchable, wrong
-from .objectives import OBJECTIVE, CrossEntropy, Objective
+from .losses import LOSS, CrossEntropy, LossSpec
 from .optional import with_optionals
-from .outside import Normalise
+from .outside import Normalize
 from .paths import FilePath
 from .recipe import RECIPE, Recipe
 from .search import Search
@@ -60,10 +60,10 @@ class Teacher(Value):
 
     architecture: Architecture | None = None
     recipe: Recipe | None = None
-    objective: Objective = Objective(ce=CrossEntropy())
+    loss: LossSpec = LossSpec(ce=CrossEntropy())
     checkpoint: FilePath | None = None
     pretrained: bool = False
-    normalise: Normalise | None = None
+    normalize: Normalize | None = None
     factory: Import | None = Field(default=None, alias="import")
     arguments: dict[str, JsonValue] | None = None
     ensemble: Annotated[tuple[Teacher, ...], AsTuple] | None = None
@@ -75,10 +75,10 @@ class Teacher(Value):
     def _is_of_one_form(self) -> Self:
         given = self.model_dump(exclude_none=True, exclude_defaults=True, by_alias=True).keys()
         forms: tuple[tuple[set[str], set[str]], ...] = (
-            ({"architecture", "recipe"}, {"objective", "checkpoint", "normalise"}),
-            ({"architecture", "recipe", "pretrained"}, {"objective", "normalise"}),
-            ({"checkpoint"}, {"architecture", "normalise"}),
-            ({"architecture", "pretrained"}, {"normalise"}),
+            ({"architecture", "recipe"}, {"loss", "checkpoint", "normalize"}),
+            ({"architecture", "recipe", "pretrained"}, {"loss", "normalize"}),
+            ({"checkpoint"}, {"architecture", "normalize"}),
+            ({"architecture", "pretrained"}, {"normalize"}),
             ({"import"}, {"arguments"}),
             ({"ensemble"}, set()),
         )
@@ -89,8 +89,8 @@ class Teacher(Value):
             )
         if self.pretrained and not isinstance(self.architecture, Timm):
             raise ValueError("pretrained is of {family: timm, name: ...}, as timm names its models; else give a checkpoint")
-        if self.objective.needs_teachers():
-            raise ValueError("the teacher has no teacher of its own: its objective can only have ce")
+        if self.loss.needs_teachers():
+            raise ValueError("the teacher has no teacher of its own: its loss can only have ce")
         if self.ensemble is not None and len(self.ensemble) < 2:
             raise _wrong("ensemble", None, f"has {len(self.ensemble)} teachers; give two or more, or one without ensemble")
         if any(member.ensemble for member in self.ensemble or ()):
@@ -105,12 +105,12 @@ class Student(Value):
     """
 
     architecture: _tree(ARCHITECTURE)  # type: ignore[valid-type]
-    objective: _tree(OBJECTIVE, with_optionals)  # type: ignore[valid-type]
+    loss: _tree(LOSS, with_optionals)  # type: ignore[valid-type]
     recipe: _tree(RECIPE)  # type: ignore[valid-type]
     init: _tree(INIT) = "random"  # type: ignore[valid-type]
 
     def tree(self) -> dict[str, Any]:
-        return {"architecture": self.architecture, "objective": self.objective, "recipe": self.recipe, "init": self.init}
+        return {"architecture": self.architecture, "loss": self.loss, "recipe": self.recipe, "init": self.init}
 
     def epochs(self, params: Params) -> int:
         """How long the student with these parameters is trained."""
@@ -126,27 +126,27 @@ class Assistants(Value):
     at_most: Annotated[int, Field(ge=0, le=100)]
     at_least: Annotated[int, Field(ge=0, le=100)] = 0
     ladder: Annotated[tuple[Architecture, ...], AsTuple] = ()
-    objective: Objective | None = None
+    loss: LossSpec | None = None
     recipe: Recipe | None = None
     init: Literal["random", "from_teacher"] = "random"
     guidance: _tree(GUIDANCE) = "serial"  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rungs = len(self.ladder)
-        if self.at_most > rungs:
-            raise _wrong("at_most", self.at_most, f"{self.at_most} is more than the {rungs} rungs of the ladder; add rungs")
+        sizes = len(self.ladder)
+        if self.at_most > sizes:
+            raise _wrong("at_most", self.at_most, f"{self.at_most} is more than the {sizes} sizes of the ladder; add sizes")
         if self.at_least > self.at_most:
             raise _wrong("at_least", self.at_least, f"{self.at_least} is above at_most, which is {self.at_most}; lower it")
-        for position, rung in enumerate(self.ladder):
-            if rung in self.ladder[:position]:
-                message = f"{describe(rung)} stands in the ladder already, as rung {self.ladder.index(rung)}; keep one"
-                raise wrong(rung, message, ("ladder", position))
-        for name in ("objective", "recipe"):
+        for position, one in enumerate(self.ladder):
+            if one in self.ladder[:position]:
+                message = f"{describe(one)} is ladder[{self.ladder.index(one)}] already; keep one of them"
+                raise wrong(one, message, ("ladder", position))
+        for name in ("loss", "recipe"):
             if self.at_most and getattr(self, name) is None:
                 raise _wrong(name, None, "is missing; assistants have their own")
-        if self.objective is not None and not self.objective.needs_teachers():
-            raise _wrong("objective", None, "has no term that learns from a teacher; add kd: {weight: 0.9}")
+        if self.loss is not None and not self.loss.needs_teachers():
+            raise _wrong("loss", None, "has no term that learns from a teacher; add kd: {weight: 0.9}")
         return self
 
 

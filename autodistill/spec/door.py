@@ -41,9 +41,9 @@ def _anchored(spec: Spec, folder: Path) -> Spec:
     """Files that a spec names are looked up beside it, then in the working folder; from here on their paths are whole."""
     task, teacher, search = spec.task, spec.teacher, spec.search
     task = task.model_copy(update=_places(task, folder))
-    if search.like is not None:
-        own = search.like.model_copy(update={"checkpoint": _whole(search.like.checkpoint, folder)})
-        search = search.model_copy(update={"like": own})
+    if search.incumbent is not None:
+        incumbent = search.incumbent.model_copy(update={"checkpoint": _whole(search.incumbent.checkpoint, folder)})
+        search = search.model_copy(update={"incumbent": incumbent})
     return spec.model_copy(update={"task": task, "teacher": _teacher(teacher, folder), "search": search})
 
 
@@ -57,7 +57,7 @@ def _places(task: TaskSpec, folder: Path) -> dict[str, str]:
     """The paths that a task names, whole. `hfds/NAME` is a folder where there is one, else a name."""
     kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
-    found = {} if task.unlabelled is None else {"unlabelled": _whole(task.unlabelled, folder)}
+    found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
     if kind == "npz":
         return {"dataset": whole}
     named = kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole)

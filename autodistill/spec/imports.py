@@ -50,18 +50,18 @@ def probe(path: str, arguments: Mapping[str, Any]) -> None:
 def _probed(path: str, arguments: str) -> None:
     place, _, name = path.partition(":")
     paths = [one for one in sys.path if isinstance(one, str)]  # Python itself passes over all others
-    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as said:  # a pipe would wait for its helpers too
+    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as output:  # a pipe would wait for its helpers too
         json.dump([paths, place, name, json.loads(arguments)], given)
         given.seek(0)
         command, silence = [sys.executable, "-c", PROBE], subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=given, stdout=silence, stderr=said, start_new_session=True) as child:
+        with subprocess.Popen(command, stdin=given, stdout=silence, stderr=output, start_new_session=True) as child:
             try:
                 code = child.wait()
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
-        said.seek(0)
-        written = said.read().decode(errors="replace").strip().splitlines()[-3:]
+        output.seek(0)
+        written = output.read().decode(errors="replace").strip().splitlines()[-3:]
     if code != RETURNED:
         last = f"; last output: {' | '.join(written)[-500:]}" if written else ""
         alone = f"python -c 'import {place}; {place}.{name}(...)'"

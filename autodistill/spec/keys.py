@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from .architectures import Architecture
 from .document import Spec
-from .objectives import Objective, Term
+from .losses import LossSpec, Term
 from .recipe import Recipe
 
 _TREES: dict[tuple[str, ...], Any] = {
     ("student", "architecture"): Architecture,
-    ("student", "objective"): Objective,
+    ("student", "loss"): LossSpec,
     ("student", "recipe"): Recipe,
 }
 
@@ -26,7 +26,7 @@ def keys_at(path: tuple[Any, ...], family: Any = None) -> list[str]:
         inner = [_TREES.get(tuple(names[: index + 1])) or _field(kind, name) for kind in kinds]
         kinds = [model for kind in inner for model in _models(kind)]
     named = [kind for kind in kinds if "family" in kind.model_fields and kind.model_fields["family"].default == family]
-    searched = path[:2] == ("student", "objective") and any(issubclass(kind, Term) for kind in kinds)
+    searched = path[:2] == ("student", "loss") and any(issubclass(kind, Term) for kind in kinds)
     found = {field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()}
     return sorted(found | ({"optional"} if searched else set()))
 

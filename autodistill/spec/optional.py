@@ -8,7 +8,7 @@ from .domains import wrong
 
 
 def with_optionals(raw: Any) -> Any:
-    """An objective's raw tree in which {optional: true, ...} has become {choice: [null, {...}]}.
+    """A loss's raw tree in which {optional: true, ...} has become {choice: [null, {...}]}.
 
     Options of a choice are looked into. Raises pydantic's ValidationError where `optional` is neither true nor false.
     """

@@ -13,7 +13,7 @@ from .value import AsTuple, Value
 Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
-class Normalise(Value):
+class Normalize(Value):
     """What a network from outside expects: (x / scale - mean) / std by channel. `scale`: 255 where data are bytes, else 1."""
 
     mean: Annotated[tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], AsTuple]
@@ -21,9 +21,9 @@ class Normalise(Value):
     scale: Scale | None = None
 
 
-class Own(Value):
+class Incumbent(Value):
     """A student made by hand: its weights and, unless it is a stage of a study, its architecture."""
 
     checkpoint: FilePath
     architecture: Architecture | None = None
-    normalise: Normalise | None = None
+    normalize: Normalize | None = None

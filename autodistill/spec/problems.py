@@ -37,6 +37,18 @@ WAYS = {
 }
 
 
+RENAMED = {
+    "objective": "loss",
+    "guard": "label_baselines",
+    "like": "incumbent",
+    "labelled": "labeled",
+    "unlabelled": "unlabeled",
+    "normalise": "normalize",
+    "standardised": "standardized",
+}
+"""Keys of specs written before the first release; to be removed with it."""
+
+
 class Places:
     """Where a path in the raw document was written."""
 
@@ -68,7 +80,7 @@ def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]
     for line in error.errors(include_url=False):
         found.setdefault(_path_in(raw, line["loc"], line["type"]), []).append(dict(line))
     unknown = [path for path, lines in found.items() if lines[0]["type"] == "extra_forbidden"]
-    meant = {(*path[:-1], _near(path[-1], _absent(path, raw))) for path in unknown}
+    meant = {(*path[:-1], _new_name(path, raw) or _near(path[-1], _absent(path, raw))) for path in unknown}
     return [
         Problem(place=places.of(path), path=dotted(path), message=message)
         for path, lines in found.items()
@@ -121,12 +133,14 @@ def _special(line: Line, raw: Any, path: Path) -> str | None:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return f"{path[-1]!r} is not a key here; {_nearest(path[-1], _keys(path, raw), _absent(path, raw))}"
+        new = _new_name(path, raw)
+        way = f"it is called {new!r} now" if new else _nearest(path[-1], _keys(path, raw), _absent(path, raw))
+        return f"{path[-1]!r} is not a key here; {way}"
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in str(line["ctx"]["expected_tags"]).split(",")]
-        return f"{shown(value['family'])} is no family; {_nearest(value['family'], tags)}"
+        return f"{shown(value['family'])} is not a known family; {_nearest(value['family'], tags)}"
     if kind == "union_tag_not_found":
-        return "has no family; give one of mlp, convnet, resnet, timm_resnet, vit, convnext, mobilenet, timm"
+        return "needs a family; give one of mlp, convnet, resnet, timm_resnet, vit, convnext, mobilenet, timm"
     return _about_domains(value, path) if isinstance(value, dict) and value and kind != "string_type" else None
 
 
@@ -135,7 +149,7 @@ def _about_domains(value: dict[str, Any], path: Path) -> str | None:
     if path[:1] != ("student",):
         return f"{shown(value)} is a domain, but only student is searched; give one value" if key in KINDS else None
     if len(value) == 1:
-        return f"{key!r} is no domain; {_nearest(key, list(KINDS))}"
+        return f"{key!r} is not a known domain; {_nearest(key, list(KINDS))}"
     return f"{shown(value)} is wrong: give one value, or one domain such as {{int: [1, 3]}}"
 
 
@@ -168,6 +182,12 @@ def _nearest(word: Any, candidates: Sequence[str], first: Sequence[str] = ()) ->
 def _near(word: Any, candidates: Sequence[str], cutoff: float = 0.5) -> str | None:
     found = difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff) if isinstance(word, str) else []
     return found[0] if found else None
+
+
+def _new_name(path: Path, raw: Any) -> str | None:
+    """What the key at the end of `path` is called now, where it is an old name of a key that can stand there."""
+    new = RENAMED.get(path[-1])
+    return new if new in _keys(path, raw) else None
 
 
 def _absent(path: Path, raw: Any) -> list[str]:

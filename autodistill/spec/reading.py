@@ -53,7 +53,7 @@ def from_text(text: str, place: Callable[[int], str]) -> tuple[Any, Lines]:
         reader.problems.append(_syntax(error))
     except YAMLError as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        reader.problems.append((line, f"is no valid YAML: {str(error).splitlines()[0]}"))
+        reader.problems.append((line, f"is not valid YAML: {str(error).splitlines()[0]}"))
     except RecursionError:
         reader.problems.append((1, f"is nested more than {MAX_DEPTH} deep"))
     if reader.problems:
@@ -80,7 +80,7 @@ def _syntax(error: MarkedYAMLError) -> tuple[int, str]:
     mark = error.problem_mark or error.context_mark
     begun = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     parts = [f"{error.context}{begun}" if error.context else "", error.problem or ""]
-    return (mark.line + 1 if mark else 1), f"is no valid YAML: {', '.join(filter(None, parts))}"
+    return (mark.line + 1 if mark else 1), f"is not valid YAML: {', '.join(filter(None, parts))}"
 
 
 class _Reader:
@@ -113,7 +113,9 @@ class _Reader:
         for key, item in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode) or key.tag != f"{CORE}str":
-                self.problems.append((line, f"{_shown(key)} is no key: keys are texts; quote it if it is meant as one"))
+                self.problems.append(
+                    (line, f"{_shown(key)} is not a key: keys are strings; put it in quotes if it is meant as one")
+                )
             elif key.value in found:
                 first = self.lines[*path, key.value]
                 self.problems.append((line, f"key {key.value!r} stands in line {first} already; keep one"))

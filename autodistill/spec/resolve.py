@@ -6,7 +6,7 @@ from typing import Any
 
 from .document import Spec
 from .errors import DataError
-from .objectives import Objective
+from .losses import LossSpec
 from .recipe import Recipe
 from .value import Value
 
@@ -28,7 +28,7 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     document["task"]["fingerprint"] = fingerprint
     document["resources"]["gpus"] = gpus
     student = document["student"]
-    student["objective"] = _filled(student["objective"], Objective)
+    student["loss"] = _filled(student["loss"], LossSpec)
     student["recipe"] = _filled(student["recipe"], Recipe)
     for part in (document["teacher"], *document["teacher"].get("ensemble", ()), student, document["assistants"]):
         if part.get("recipe") is not None:
@@ -48,7 +48,7 @@ def _filled(tree: Any, model: type[Value]) -> Any:
 
 
 def _inner(model: type[Value], name: str) -> type[Value]:
-    """The term that `name` stands for in an objective; elsewhere nothing with defaults of its own."""
+    """The term that `name` stands for in a loss; elsewhere nothing with defaults of its own."""
     kinds = getattr(model.model_fields[name].annotation, "__args__", ()) if name in model.model_fields else ()
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Value)), Value)
 

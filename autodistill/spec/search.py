@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from .domains import wrong
-from .outside import Own
+from .outside import Incumbent
 from .value import AsTuple, Count, Duration, Seed, Value, seconds_of
 
 Size = Literal["params", "macs", "bytes"]
@@ -63,10 +63,10 @@ class Search(Value):
     """`trials`, `time` and `stop` say when a search ends: the first of those given. No trial begins after `time`, such as
     90s, 30m or 2h; what was begun ends, and so do label-only baselines after it.
 
-    `guard` trains each member of the frontier from labels too, at the end: does distillation beat that?
+    `label_baselines` trains each member of the frontier from labels too, at the end: does distillation beat that?
 
     `target` turns the search to the smallest student of that validation accuracy. `enqueue` are configurations to try
-    first, by the paths of their parameters; `like` is the student that you use today, to see whether another dominates it.
+    first, by the paths of their parameters; `incumbent` is the student that you use today, to see whether another dominates it.
     The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
     `region` is where students are looked for: from that share of the way between the majority class and the teacher on
     (with a target: closer to that), and smaller than the teacher, the student in use today and the limits; or everywhere.
@@ -76,14 +76,14 @@ class Search(Value):
     time: Duration | None = None
     stop: Stop | None = None
     objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
-    sampler: Literal["auto", "gain", "tpe", "gp", "nsga2", "random"] = "auto"
+    sampler: Literal["auto", "ehvi", "tpe", "gp", "nsga2", "random"] = "auto"
     seed: Seed = 0
     limits: Limits = Limits()
-    guard: bool = True
+    label_baselines: bool = True
     halving: Halving | Literal[False] = Halving()
     target: Annotated[float, Field(gt=0, le=1)] | None = None
     enqueue: Annotated[tuple[Params, ...], AsTuple] = ()
-    like: Own | None = None
+    incumbent: Incumbent | None = None
     tolerate_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
     region: Annotated[float, Field(gt=0, lt=1)] | Literal["all"] = 0.9
 

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import AnyArchitecture, describe
 from .augmentation import Augmentation
-from .objectives import CrossEntropy, Objective
+from .losses import CrossEntropy, LossSpec
 from .recipe import Recipe
 from .value import AsTuple, Seed, Value, digest
 
@@ -35,7 +35,7 @@ class Split(Value):
 
 
 class Task(Value):
-    """What is to be learnt: `data` is the fingerprint of training and validation data, never of the test data."""
+    """What is to be learned: `data` is the fingerprint of training and validation data, never of the test data."""
 
     data: str
     split: Split
@@ -68,7 +68,7 @@ class Checkpoint(Keyed):
     weights: str
 
 
-class Asked(Value):
+class LogitsCacheSpec(Value):
     """How a teacher's outputs are cached for a stage: of which views of each sample, and with how many digits."""
 
     views: int | None = None
@@ -79,7 +79,7 @@ class Asked(Value):
 
 
 class Stage(Keyed):
-    """One training: an architecture, an objective, a recipe and the teachers whose outputs it learns from.
+    """One training: an architecture, a loss, a recipe and the teachers whose outputs it learns from.
 
     teachers=() trains from labels; a teacher that has a teacher makes a chain; several are an ensemble, or dense guidance.
     `init` is where the first weights come from (None: drawn at random). `until` ends it after so many epochs of its recipe's
@@ -91,7 +91,7 @@ class Stage(Keyed):
     kind: Literal["stage"] = "stage"
     task: Task
     architecture: AnyArchitecture
-    objective: Objective
+    loss: LossSpec
     recipe: Recipe
     seed: int
     teachers: Annotated[tuple[Network, ...], AsTuple] = ()
@@ -100,10 +100,10 @@ class Stage(Keyed):
 
     @model_validator(mode="after")
     def _is_resolved(self) -> Self:
-        assert all(term.weight != "rest" for term in self.objective.terms().values()), "resolve the objective first"
+        assert all(term.weight != "rest" for term in self.loss.terms().values()), "resolve the loss first"
         assert self.recipe.precision != "auto", "resolve the precision first"
         assert self.until is None or self.until < self.recipe.epochs, "the whole training is no checkpoint on its way"
-        if self.objective.needs_teachers() != bool(self.teachers):
+        if self.loss.needs_teachers() != bool(self.teachers):
             raise ValueError("a term on teachers needs a teacher, and a teacher such a term")
         return self
 
@@ -114,15 +114,15 @@ class Stage(Keyed):
         above: dict[str, Any] = {"teachers": [teacher.key() for teacher in self.teachers]}
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 
-    def asked(self) -> Asked | None:
+    def logits_cache(self) -> LogitsCacheSpec | None:
         """What it reads of its teachers; None where it has none, or they run within its training.
 
         They run where a term is on their features, or each epoch sees fresh views.
         """
         recipe = self.recipe
-        if not self.teachers or self.objective.needs_features() or recipe.views == "fresh":
+        if not self.teachers or self.loss.needs_features() or recipe.views == "fresh":
             return None
-        plain = Asked(dtype=recipe.outputs_dtype, top=recipe.outputs_top)
+        plain = LogitsCacheSpec(dtype=recipe.outputs_dtype, top=recipe.outputs_top)
         views = {"views": recipe.views, "augmentation": recipe.augmentation, "seed": self.seed}
         return plain.model_copy(update=views) if recipe.views else plain
 
@@ -142,30 +142,30 @@ NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 """From plain data back to a stage with its chain, or a checkpoint."""
 
 
-def twin(stage: Stage) -> Stage:
+def label_only(stage: Stage) -> Stage:
     """The same student trained from labels: what distillation has to beat."""
-    ce = stage.objective.ce or CrossEntropy()
-    objective = Objective(ce=ce.model_copy(update={"weight": 1.0, "warm_up": None}))
-    return spared(stage.model_copy(update={"objective": objective, "teachers": (), "init": None}))
+    ce = stage.loss.ce or CrossEntropy()
+    loss = LossSpec(ce=ce.model_copy(update={"weight": 1.0, "warm_up": None}))
+    return canonical(stage.model_copy(update={"loss": loss, "teachers": (), "init": None}))
 
 
-def spared(stage: Stage) -> Stage:
+def canonical(stage: Stage) -> Stage:
     """Without what has no say in its training, so that equal trainings have equal keys.
 
     Teachers are only dropped where there are several; terms are only balanced where there is a teacher; outputs are only
     stored in some way where they are stored; views beyond the epochs are never shown.
     """
-    objective, recipe = stage.objective, stage.recipe
+    loss, recipe = stage.loss, stage.recipe
     if len(stage.teachers) < 2:
-        objective = objective.model_copy(update={"drop_teachers": None})
+        loss = loss.model_copy(update={"drop_teachers": None})
     if not stage.teachers:
-        objective = objective.model_copy(update={"balance": None})
+        loss = loss.model_copy(update={"balance": None})
     if isinstance(recipe.views, int):
         recipe = recipe.model_copy(update={"views": min(recipe.views, recipe.epochs)})
-    if stage.asked() is None:
+    if stage.logits_cache() is None:
         plain = {name: Recipe.model_fields[name].default for name in ("outputs_dtype", "outputs_top")}
         recipe = recipe.model_copy(update=plain)
-    return stage.model_copy(update={"objective": objective, "recipe": recipe})
+    return stage.model_copy(update={"loss": loss, "recipe": recipe})
 
 
 def chain(network: Stage | Checkpoint) -> str:
@@ -176,10 +176,10 @@ def chain(network: Stage | Checkpoint) -> str:
     line = [*_above(network), network]
     first = [describe(each.architecture) for each in line if not taught(each)]
     rest = [describe(each.architecture) for each in line if taught(each)]
-    said = " (dense)" if any(map(is_dense, line)) else ""
+    label = " (dense)" if any(map(is_dense, line)) else ""
     if isinstance(network, Stage) and network.init is not None and not network.teachers:
-        said += f" (from weights of {describe(network.init.architecture)})"
-    return " > ".join([" + ".join(first), *rest]) + said
+        label += f" (from weights of {describe(network.init.architecture)})"
+    return " > ".join([" + ".join(first), *rest]) + label
 
 
 def taught(network: Stage | Checkpoint) -> bool:

@@ -53,14 +53,14 @@ def _check_name(value: str) -> str:
     near = difflib.get_close_matches(value, NAMES, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
     ways = "a .npz file, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
-    raise ValueError(f"{value!r} is no data set; {meant} (or {ways})")
+    raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
 class TaskSpec(Value):
     """Where the data come from and how they are split.
 
-    `samples` takes that many, stratified, for training and validation; `labelled` keeps the labels of that share of the
-    training samples, `unlabelled` is a folder of images without labels. `layout` says what a sample's axes are, `folder`
+    `samples` takes that many, stratified, for training and validation; `labeled` keeps the labels of that share of the
+    training samples, `unlabeled` is a folder of images without labels. `layout` says what a sample's axes are, `folder`
     where torchvision's files lie. `image_size` and `channels` say how image files are decoded, `memory` whether they are
     decoded once or read while training. `fingerprint` pins the data: others are refused; `exact` makes it of the whole
     of every image file instead of 1,024 of them.
@@ -69,8 +69,8 @@ class TaskSpec(Value):
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
     split: Split = Split()
     samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
-    labelled: Annotated[float, Field(gt=0, le=1)] | None = None
-    unlabelled: FilePath | None = None
+    labeled: Annotated[float, Field(gt=0, le=1)] | None = None
+    unlabeled: FilePath | None = None
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
     image_size: Side | Annotated[tuple[Side, Side], AsTuple] | None = None
     channels: Literal[1, 3] | None = None
@@ -88,7 +88,7 @@ class TaskSpec(Value):
             if given:
                 raise ValueError(f"{given[0]} is for images in files (folder/, hfds/, wds/), not for {name}; leave it out")
         if kind != "folder":
-            given = [key for key in ("unlabelled", "exact") if getattr(self, key)]
+            given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
             given += ["memory: stream"] if self.memory == "stream" else []
             if given:
                 raise ValueError(f"{given[0]} is for a folder of images, not for {name}; leave it out{_instead(given[0])}")
@@ -103,5 +103,5 @@ class TaskSpec(Value):
 
 
 def _instead(given: str) -> str:
-    ways = {"unlabelled": " or give x_unlabelled in the data", "memory: stream": " or save the images as files in folders"}
+    ways = {"unlabeled": " or give x_unlabeled in the data", "memory: stream": " or save the images as files in folders"}
     return ways.get(given, "")

@@ -45,23 +45,23 @@ class Value(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The canonical form: defaults written out, unset optional fields left out."""
-        fields = {name: canonical(value) for name, value in self if value is not None and name not in self.outside_key}
+        fields = {name: canonical_form(value) for name, value in self if value is not None and name not in self.outside_key}
         return fields | ({"version": self.version} if self.version else {})
 
 
-def canonical(value: Any) -> Any:
+def canonical_form(value: Any) -> Any:
     if isinstance(value, Value):
         return value.identity()
     if isinstance(value, dict):
-        return {key: canonical(item) for key, item in value.items()}
+        return {key: canonical_form(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
+        return [canonical_form(item) for item in value]
     return value
 
 
 def digest(value: Any) -> str:
     """sha256 of the canonical JSON of `value`, in hexadecimal."""
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(canonical_form(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

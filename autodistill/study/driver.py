@@ -12,14 +12,14 @@ from ..runners import Runner, check_cpus, marks, runner_of
 from ..spec import Spec, StoreError, StudyError, UsageError
 from ..store import Store
 from .preflight.facts import facts
-from .preflight.prepare import load_data, own_of, space_of
+from .preflight.prepare import incumbent_of, load_data, space_of
 from .record.folder import LOOKS, OWN_STORE, Folder, comparable, refuse_anothers
 from .record.ledger import inherit
 from .record.older import Older, begin
 from .record.opened import opened
 from .record.record import Record
+from .sampling.ehvi_sampler import informed
 from .sampling.first import configurations
-from .sampling.sizewise import informed
 from .schedule.ends import next_round
 from .schedule.scheduler import Study
 from .space import Space, domains_of
@@ -100,18 +100,23 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
         runner.begin()
     known = record.facts() if record else older.facts if older and older.path == folder.path else {}
     store = _store(folder, known.get("store"), options.store)
-    space, own = space_of(spec, splits, store), own_of(spec, splits, store)
+    space, incumbent = space_of(spec, splits, store), incumbent_of(spec, splits, store)
     teachers = [teacher.key() for teacher in space.teachers]
     _refuse_other_teachers(folder, known.get("teachers"), teachers)
-    notes = {"store": _place(folder, store), "teachers": teachers, "chance": splits.chance, "own": own and own.key()}
+    notes = {
+        "store": _place(folder, store),
+        "teachers": teachers,
+        "chance": splits.chance,
+        "incumbent": incumbent and incumbent.key(),
+    }
     if record is None or "first" not in known:
-        facts(space, splits, own)  # refuses what check would refuse
-        notes["first"] = configurations(space, own)
+        facts(space, splits, incumbent)  # refuses what check would refuse
+        notes["first"] = configurations(space, incumbent)
     if record is None:
         _begin(folder, spec, options, older, space, store, notes)
         record = Record(folder.database, spec, space.domains)
     folder.claim(spec, record)
-    if record.facts().get("own") != notes["own"]:
+    if record.facts().get("incumbent") != notes["incumbent"]:
         notes["drawn"] = None  # its picture is of another one
     _note(record, **notes)
     return Study(spec, space, store, record, chance=splits.chance)
@@ -137,8 +142,8 @@ def _found(folder: Folder, spec: Spec, options: Options) -> tuple[Record | None,
 def _refuse_from(folder: Folder, asked: str | None, known: str | None) -> None:
     if asked is not None and str(Path(asked).absolute()) != known:
         raise UsageError(
-            f"--from {asked}: {folder.path} holds a study that did not begin with it; leave --from out to go on (with "
-            "--extend where the spec has changed), give another --out, or --fresh to start anew"
+            f"--from {asked}: {folder.path} holds a study that did not begin with it; leave --from out to continue (with "
+            "--extend where the spec has changed), give another --out, or --fresh to start over"
         )
 
 
@@ -194,7 +199,7 @@ def _refuse_other_teachers(folder: Folder, known: list[str] | None, keys: list[s
         if before != now:
             raise UsageError(
                 f"the teacher of {folder.path} was {before:.12}, is {now:.12}: its weights, or the version of what trains "
-                "it, changed; give another --out, or --fresh to start anew"
+                "it, changed; give another --out, or --fresh to start over"
             )
 
 
@@ -228,7 +233,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, liste
     if not study.finished():
         runner.run(study, after, listener.say)
     if not study.finished():
-        raise StudyError("the runner ended before the study did; give the same command again to go on")
+        raise StudyError("the runner ended before the study did; run the same command again to resume")
     _note_model(study)
     listener.advanced(study, folder, ended=True)
     study.record.note("drawn", study.told())
@@ -239,8 +244,8 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, liste
 def _note_model(study: Study) -> None:
     """What the model says at the end: of each student that was measured, and of more trials."""
     sampler = informed(study.spec.search, study.space, study.record.trials, study.region)
-    found = sampler.outlook(next_round(study.counted_done(), 1), study.space.feasible)
-    study.record.note("outlook", found and found._asdict())
+    found = sampler.improvement(next_round(study.counted_done(), 1), study.space.feasible)
+    study.record.note("expected_improvement", found and found._asdict())
     study.record.note("posterior", sampler.posterior())
 
 

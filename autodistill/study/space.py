@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..models.sizes import Sizes, check_inherit, sizes
-from ..spec import Checkpoint, Objective, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
+from ..spec import Checkpoint, LossSpec, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
 from ..spec.architectures import ARCHITECTURE
 from ..spec.document import INIT
 from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
-from ..spec.objectives import OBJECTIVE
+from ..spec.losses import LOSS
 from ..spec.recipe import RECIPE
-from ..spec.stage import spared, taught
+from ..spec.stage import canonical, taught
 
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
-PARTS = {"architecture": ARCHITECTURE, "objective": OBJECTIVE, "recipe": RECIPE, "init": INIT}
+PARTS = {"architecture": ARCHITECTURE, "loss": LOSS, "recipe": RECIPE, "init": INIT}
 
 
 Network = Stage | Checkpoint
@@ -29,18 +29,18 @@ Network = Stage | Checkpoint
 def teacher_stage(teacher: Teacher, task: Task, seed: int, init: Checkpoint | None = None) -> Stage:
     """The stage of a teacher that is trained from labels, beginning with the weights of `init` where given."""
     assert teacher.recipe is not None and teacher.architecture is not None
-    objective, architecture = teacher.objective.resolved(), teacher.architecture
+    loss, architecture = teacher.loss.resolved(), teacher.architecture
     recipe = teacher.recipe
-    return spared(Stage(task=task, architecture=architecture, objective=objective, recipe=recipe, seed=seed, init=init))
+    return canonical(Stage(task=task, architecture=architecture, loss=loss, recipe=recipe, seed=seed, init=init))
 
 
 def domains_of(spec: Spec) -> dict[str, Domain]:
     """Every parameter of a search, by path."""
     found = domains(spec.student.tree())
     if spec.assistants.at_most:
-        rung = Int(low=0, high=len(spec.assistants.ladder) - 1)
+        index = Int(low=0, high=len(spec.assistants.ladder) - 1)
         found[COUNT] = Int(low=spec.assistants.at_least, high=spec.assistants.at_most)
-        found |= {f"assistants.{position}": rung for position in range(1, spec.assistants.at_most + 1)}
+        found |= {f"assistants.{position}": index for position in range(1, spec.assistants.at_most + 1)}
         found |= domains(spec.assistants.guidance, GUIDANCE)
     return found
 
@@ -86,11 +86,11 @@ class Space:
         """Whether the student is within the limits and its chain long enough and open. Nothing is trained to know this."""
         if not self.within_limits(self.architecture(params)):
             return False
-        rungs = self.rungs(params)
-        return not self.closed & set(rungs) and len(rungs) >= self.spec.assistants.at_least and self._can_begin(params)
+        indices = self.ladder_indices(params)
+        return not self.closed & set(indices) and len(indices) >= self.spec.assistants.at_least and self._can_begin(params)
 
     def ends(self, part: str) -> list[Any]:
-        """The student's architectures, objectives, recipes or inits at every end of every domain, each once."""
+        """The student's architectures, losses, recipes or inits at every end of every domain, each once."""
         tree = self.tree[part]
         found = [PARTS[part].validate_python(fill(tree, params)) for params in probes(tree)]
         return [one for index, one in enumerate(found) if one not in found[:index]]
@@ -108,47 +108,45 @@ class Space:
     def architecture(self, params: Params) -> Any:
         return ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
 
-    def rungs(self, params: Params) -> list[int]:
+    def ladder_indices(self, params: Params) -> list[int]:
         """Positions in the ladder of a student's assistants, the largest first."""
         count = params.get(COUNT, 0)
         least = self.sizes(self.architecture(params)).params
         chosen = {params[f"assistants.{position}"] for position in range(1, count + 1)}
-        larger = [rung for rung in chosen if self.sizes(self.ladder[rung]).params > least]
-        return sorted(larger, key=lambda rung: (-self.sizes(self.ladder[rung]).params, rung))
+        larger = [index for index in chosen if self.sizes(self.ladder[index]).params > least]
+        return sorted(larger, key=lambda index: (-self.sizes(self.ladder[index]).params, index))
 
     def decode(self, params: Params) -> Stage:
         """The student's stage, its chain of assistants included."""
-        objective: Objective = OBJECTIVE.validate_python(fill(self.tree["objective"], params, "objective")).resolved()
+        loss: LossSpec = LOSS.validate_python(fill(self.tree["loss"], params, "loss")).resolved()
         recipe: Recipe = RECIPE.validate_python(fill(self.tree["recipe"], params, "recipe"))
         if (recipe.outputs_top or 0) >= self.classes:  # all of them
             recipe = recipe.model_copy(update={"outputs_top": None})
-        rungs = self.rungs(params) if objective.needs_teachers() else []
-        above = self.chain(rungs, fill(self.spec.assistants.guidance, params, GUIDANCE))
-        teachers = above if objective.needs_teachers() else ()
-        return self._stage(self.architecture(params), objective, recipe, teachers, fill(self.tree["init"], params, "init"))
+        indices = self.ladder_indices(params) if loss.needs_teachers() else []
+        above = self.chain(indices, fill(self.spec.assistants.guidance, params, GUIDANCE))
+        teachers = above if loss.needs_teachers() else ()
+        return self._stage(self.architecture(params), loss, recipe, teachers, fill(self.tree["init"], params, "init"))
 
-    def chain(self, rungs: list[int], guidance: str = "serial") -> tuple[Network, ...]:
-        """The teachers of a student below a chain of assistants through these rungs.
+    def chain(self, indices: list[int], guidance: str = "serial") -> tuple[Network, ...]:
+        """The teachers of a student below a chain of assistants of these ladder indices.
 
         serial: the assistant above it. dense: all larger networks of the chain (Son et al., "Densely Guided Knowledge
         Distillation using Multiple Teacher Assistants", ICCV 2021); the assistants are taught so too.
         """
         assistants, teachers = self.spec.assistants, self.teachers
-        for rung in rungs:
-            assert assistants.objective is not None and assistants.recipe is not None
-            objective = assistants.objective.resolved()
-            assistant = self._stage(self.ladder[rung], objective, assistants.recipe, teachers, assistants.init)
+        for index in indices:
+            assert assistants.loss is not None and assistants.recipe is not None
+            loss = assistants.loss.resolved()
+            assistant = self._stage(self.ladder[index], loss, assistants.recipe, teachers, assistants.init)
             teachers = (*teachers, assistant) if guidance == "dense" else (assistant,)
         return teachers
 
-    def _stage(
-        self, architecture: Any, objective: Objective, recipe: Recipe, teachers: tuple[Network, ...], init: str
-    ) -> Stage:
-        return spared(
+    def _stage(self, architecture: Any, loss: LossSpec, recipe: Recipe, teachers: tuple[Network, ...], init: str) -> Stage:
+        return canonical(
             Stage(
                 task=self.task,
                 architecture=architecture,
-                objective=objective,
+                loss=loss,
                 recipe=recipe,
                 seed=self.spec.seed,
                 teachers=teachers,
@@ -171,21 +169,21 @@ class Space:
     def encode(self, stage: Stage) -> dict[str, Any] | None:
         """Parameters that decode to `stage`, or None when this space could not have proposed it."""
         plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
-        tree = self.tree | {"objective": _without_lacking(self.tree["objective"], plain["objective"])}
+        tree = self.tree | {"loss": _without_lacking(self.tree["loss"], plain["loss"])}
         found = match(_without_rest(tree), plain)
         own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}
-        rungs = [self._rung(network) for network in stage.ancestors() if network.key() not in own]
-        if found is None or None in rungs or len(rungs) > self.spec.assistants.at_most:
+        indices = [self._ladder_index(network) for network in stage.ancestors() if network.key() not in own]
+        if found is None or None in indices or len(indices) > self.spec.assistants.at_most:
             return None
         places = {f"assistants.{position}": 0 for position in range(1, self.spec.assistants.at_most + 1)}
-        places |= {f"assistants.{position}": rung for position, rung in enumerate(rungs, 1)}
+        places |= {f"assistants.{position}": index for position, index in enumerate(indices, 1)}
         low = {path: domain.ends()[0] for path, domain in self.domains.items()}
-        params = low | found | places | ({COUNT: len(rungs)} if COUNT in self.domains else {})
+        params = low | found | places | ({COUNT: len(indices)} if COUNT in self.domains else {})
         guidances = self.domains[GUIDANCE].ends() if GUIDANCE in self.domains else (None,)
         tried = [params | ({GUIDANCE: guidance} if guidance else {}) for guidance in guidances]
         return next((one for one in tried if self.feasible(one) and self.decode(one).key() == stage.key()), None)
 
-    def _rung(self, network: Network) -> Any:
+    def _ladder_index(self, network: Network) -> Any:
         return self.ladder.index(network.architecture) if network.architecture in self.ladder else None
 
     def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
@@ -210,11 +208,11 @@ class Space:
         return sum(count * (ways if length > 1 else 1) for length, count in enumerate(chains, 1))
 
 
-def _without_lacking(tree: Any, objective: Mapping[str, Any]) -> Any:
-    """The tree less the terms that an objective lacks: their weight had come to 0, or others had left no rest."""
+def _without_lacking(tree: Any, loss: Mapping[str, Any]) -> Any:
+    """The tree less the terms that a loss lacks: their weight had come to 0, or others had left no rest."""
     if not isinstance(tree, dict):
         return tree
-    return {name: term for name, term in tree.items() if not isinstance(term, dict) or objective.get(name) is not None}
+    return {name: term for name, term in tree.items() if not isinstance(term, dict) or loss.get(name) is not None}
 
 
 def _without_rest(tree: Any) -> Any:

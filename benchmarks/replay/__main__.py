@@ -1,6 +1,6 @@
 """Compares search strategies on a table of trained students.
 
-python -m benchmarks.replay benchmarks/digits_students.csv --strategies gain,gain+all,tpe,random --chance 0.1 --out bench
+python -m benchmarks.replay benchmarks/digits_students.csv --strategies ehvi,ehvi+all,tpe,random --chance 0.1 --out bench
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print exactly one JSON object")
     one.add_argument("table", metavar="TABLE", help="a CSV file: columns of parameters, params, accuracies; see the README")
     one.add_argument(
-        "--strategies", default="gain,tpe,nsga2,random", metavar="A,B", help="samplers, with +halving or +all after them"
+        "--strategies", default="ehvi,tpe,nsga2,random", metavar="A,B", help="samplers, with +halving or +all after them"
     )
     one.add_argument("--seeds", type=int, default=50, metavar="N", help="replays of each strategy")
     one.add_argument("--workers", type=int, default=1, metavar="N", help="simulated workers")

@@ -13,27 +13,27 @@ from autodistill.store import Kind, Store
 
 
 class Memory(Store):
-    """What a study and its tables ask of a store, kept in this process; there are records, but no files."""
+    """What a study and its tables ask of a store, kept in this process; there are manifests, but no files."""
 
     def __init__(self) -> None:
         super().__init__(os.devnull)
-        self._records: dict[tuple[Kind, str], bytes] = {}
+        self._manifests: dict[tuple[Kind, str], bytes] = {}
 
     def has(self, kind: Kind, key: str) -> bool:
-        return (kind, key) in self._records
+        return (kind, key) in self._manifests
 
     def keys(self, kind: Kind) -> list[str]:
-        return sorted(key for other, key in self._records if other == kind)
+        return sorted(key for other, key in self._manifests if other == kind)
 
-    def record(self, kind: Kind, key: str) -> dict[str, Any]:
+    def manifest(self, kind: Kind, key: str) -> dict[str, Any]:
         """Raises StoreError when it is not there."""
         if not self.has(kind, key):
             raise StoreError(f"{kind}/{key} is not in this store, which lives as long as its process")
-        found: dict[str, Any] = json.loads(self._records[kind, key])
+        found: dict[str, Any] = json.loads(self._manifests[kind, key])
         return found
 
     def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-        """The record of `key`, made by `fill` unless it is there already; what `fill` writes as files is lost."""
+        """The manifest of `key`, made by `fill` unless it is there already; what `fill` writes as files is lost."""
         if not self.has(kind, key):
-            self._records[kind, key] = json.dumps({"key": key, "files": {}, **fill(self.root)}).encode()
-        return self.record(kind, key)
+            self._manifests[kind, key] = json.dumps({"key": key, "files": {}, **fill(self.root)}).encode()
+        return self.manifest(kind, key)

@@ -15,14 +15,14 @@ from autodistill.study.schedule.scheduler import Study
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a job comes to: its `seconds` at full length, validation accuracies by epochs (all rungs at least), and
-    the measurement (accuracy, correct, n, params, macs, bytes) or the `failure`; `dark` is of a teacher. For the outputs
-    of a teacher the seconds are enough.
+    the measurement (accuracy, correct, n, params, macs, bytes) or the `failure`; a teacher has `soft_targets`. For a
+    teacher's outputs the seconds are enough.
     """
 
     seconds: float
     accuracies: Mapping[int, float] = field(default_factory=dict)
     measurement: Mapping[str, Any] = field(default_factory=dict)
-    dark: Mapping[str, Any] | None = None
+    soft_targets: Mapping[str, Any] | None = None
     failure: str | None = None
 
 
@@ -65,7 +65,7 @@ class Replay:
                 self._end(study, job, answer)
             else:
                 self._reached[job.network.key()] = rung.epochs
-                if study.goes_on(job, rung):
+                if study.continues(job, rung):
                     self._push(job, answer, number)
                     continue
             after()
@@ -92,4 +92,4 @@ def _record(job: Job, answer: Answer) -> dict[str, Any]:
         "network": job.network.model_dump(mode="json"),
         "measurement": {**answer.measurement, "seconds": answer.seconds},
     }
-    return found | ({} if answer.dark is None else {"dark": dict(answer.dark)})
+    return found | ({} if answer.soft_targets is None else {"soft_targets": dict(answer.soft_targets)})

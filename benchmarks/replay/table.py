@@ -53,7 +53,7 @@ class Table:
     def read(cls, path: Path, accuracy: str | None = None) -> Table:
         """`accuracy` names the column of accuracies; else raw_1, raw_2, ... are those after each epoch.
 
-        Accuracies are shares, or per cent where any of the table is above 1. Raises UsageError.
+        Accuracies are shares, or percent where any of the table is above 1. Raises UsageError.
         """
         rows = _rows(path)
         columns = list(rows[0].fields)
@@ -98,10 +98,10 @@ class Draw:
             "teacher": {"architecture": {"family": "timm", "name": "teacher"}, "recipe": recipe},
             "student": {
                 "architecture": {"family": "timm", "name": "row", "arguments": domains},
-                "objective": {"ce": {"weight": 1.0}},
+                "loss": {"ce": {"weight": 1.0}},
                 "recipe": recipe,
             },
-            "search": {"guard": False, "limits": {"params": ABSENT.params - 1}, **search},
+            "search": {"label_baselines": False, "limits": {"params": ABSENT.params - 1}, **search},
             "resources": {"gpus": 0},
         }
         return resolve(parse(document), fingerprint="", cuda=False)

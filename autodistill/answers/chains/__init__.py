@@ -78,14 +78,14 @@ def plan_chain(
     runner: Runner | Literal["ray", "serial"] = "ray",
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Compares ways to distil the teacher of `spec` into one student (`student` is a text such as depth=1,width=4), on the
+    """Compares ways to distill the teacher of `spec` into one student (`student` is a text such as depth=1,width=4), on the
     validation samples, and writes chain.json. Returns what chain.json holds (`results` says what).
 
     No new round begins once `seconds` of wall time are over. What is stored is not trained again: the same call goes on.
     Raises UsageError for what was asked wrongly, StudyError where direct distillation itself cannot be trained.
     """
     if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: give 1 or more; with one seed nothing can be told from noise")
+        raise UsageError(f"--seeds {seeds}: give 1 or more; with one seed, no gain can be tested")
     runner, console = runner_of(runner), console or Console(file=sys.stderr)
     started = time.monotonic()
     spec = with_student(spec, student)
@@ -123,7 +123,7 @@ def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
     params = completed(space, {})
     direct = space.decode(params)
     student, teacher = space.architecture(params), space.teachers[0].architecture
-    assistants = assistants_of(given, student, teacher, direct.objective, direct.recipe, lambda one: space.sizes(one).params)
+    assistants = assistants_of(given, student, teacher, direct.loss, direct.recipe, lambda one: space.sizes(one).params)
     spec = spec.model_copy(update={"assistants": assistants})
     space = Space(spec, task=space.task, teachers=space.teachers, shape=splits.shape, classes=splits.classes)
     check_edges(space)

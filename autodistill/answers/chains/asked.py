@@ -35,7 +35,7 @@ def with_student(spec: Spec, text: str) -> Spec:
     document = spec.document()
     document["student"]["architecture"] = fill(option, single | {name: given[name] for name in given if name in inner})
     document["search"] |= {"enqueue": []}
-    document["search"].pop("like", None)
+    document["search"].pop("incumbent", None)
     return parse(document)
 
 
@@ -92,23 +92,23 @@ def assistants_of(
 ) -> Assistants:
     """The assistants that chains may have, the largest first: the spec's ladder, else one of sizes between the two.
 
-    They learn as the spec's assistants do, else by the student's objective `learns` and `recipe`. Raises UsageError where
+    They learn as the spec's assistants do, else by the student's loss `learns` and `recipe`. Raises UsageError where
     no assistant is larger than the student.
     """
     own = params(student)
     ladder = given.ladder or geometric(student, teacher, GEOMETRIC, params)
-    rungs = sorted((rung for rung in ladder if params(rung) > own), key=lambda rung: -params(rung))
-    if not rungs:
+    sizes = sorted((size for size in ladder if params(size) > own), key=lambda size: -params(size))
+    if not sizes:
         raise UsageError(
-            f"assistants.ladder: {'no rung is larger than' if given.ladder else 'there is none, and no size lies between'} "
+            f"assistants.ladder: {'no size is larger than' if given.ladder else 'there is none, and no size lies between'} "
             f"{describe(student)} ({own:,} params) and {describe(teacher)} ({params(teacher):,}), or their families differ; "
             "list assistants: --set 'assistants={at_most: 0, ladder: [{family: resnet, depth: 1, width: 8}]}'"
         )
     return Assistants.model_validate(
         {
-            "at_most": len(rungs),
-            "ladder": tuple(rungs),
-            "objective": given.objective or learns,
+            "at_most": len(sizes),
+            "ladder": tuple(sizes),
+            "loss": given.loss or learns,
             "recipe": given.recipe or recipe,
             "init": given.init,
             "guidance": {"choice": ["serial", "dense"]},
@@ -128,9 +128,9 @@ def geometric(student: Any, teacher: Any, count: int, params: Callable[[Any], in
         ratios = {name: getattr(teacher, name) / getattr(student, name) for name in names}
         amounts = {name: round(getattr(student, name) * ratios[name] ** (step / (count + 1))) for name in names}
         try:
-            rung = ARCHITECTURE.validate_python(student.model_dump() | amounts)
+            size = ARCHITECTURE.validate_python(student.model_dump() | amounts)
         except ValidationError:
             continue
-        if rung not in found and params(student) < params(rung) < params(teacher):
-            found.append(rung)
+        if size not in found and params(student) < params(size) < params(teacher):
+            found.append(size)
     return found

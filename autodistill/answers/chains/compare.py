@@ -19,14 +19,14 @@ Accuracies = Mapping["Candidate", Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One way to train the student; of kind `assistant` the training of the last rung of its path.
+    """One way to train the student; of kind `assistant` the training of the last ladder size of its path.
 
     labels   without a teacher
     direct   from the teacher
     long     from the teacher, for `epochs`
     loss     from the teacher with another loss
     early    from an earlier checkpoint of the teacher
-    chain    through the rungs of `path`, each taught by the one above it (serial) or by all above it (dense)
+    chain    through the ladder sizes of `path`, each taught by the one above it (serial) or by all above it (dense)
     """
 
     kind: Kind
@@ -89,12 +89,12 @@ def _halved(order: Sequence[Candidate], reference: Candidate) -> list[Candidate]
 class Verdict:
     """`chain` is the best chain with its gain over direct distillation and the 95 % interval of that; `answer` is what to do.
 
-    `why`: helps; noise (the interval holds 0); worse (it is below); matched (something without an assistant is as
+    `why`: helps; not_significant (the interval includes 0); worse (it is below); matched (something without an assistant is as
     accurate); unknown (too few seeds to tell); none (no chain was trained).
     """
 
     answer: Candidate
-    why: Literal["helps", "noise", "worse", "matched", "unknown", "none"]
+    why: Literal["helps", "not_significant", "worse", "matched", "unknown", "none"]
     chain: Candidate | None = None
     gain: float | None = None
     interval: Interval | None = None
@@ -125,9 +125,9 @@ def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
     return Verdict(answer=answer, why=why, chain=chain, gain=fmean(gained), interval=interval)
 
 
-def _why(interval: Interval | None, is_best: bool) -> Literal["helps", "noise", "worse", "matched", "unknown"]:
+def _why(interval: Interval | None, is_best: bool) -> Literal["helps", "not_significant", "worse", "matched", "unknown"]:
     if interval is None:
         return "unknown"
     if interval.low <= 0:
-        return "noise" if interval.high >= 0 else "worse"
+        return "not_significant" if interval.high >= 0 else "worse"
     return "helps" if is_best else "matched"

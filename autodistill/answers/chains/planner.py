@@ -36,10 +36,10 @@ class Known(Protocol):
 
 
 class Ladder(NamedTuple):
-    """Parameters of the teacher, the rungs (the largest first) and the student; the teacher's accuracy, once it is known."""
+    """Parameters of the teacher, the ladder (the largest first) and the student; the teacher's accuracy, once it is known."""
 
     teacher: int
-    rungs: tuple[int, ...]
+    sizes: tuple[int, ...]
     student: int
     accuracy: Callable[[], float]
 
@@ -68,12 +68,12 @@ class Planner:
         """Why each chain is a candidate."""
         self.candidates: list[Candidate] = list(self.rivals)
         self.best: dict[int, tuple[int, ...]] = {}
-        """The path to the best network of each rung."""
+        """The path to the best network of each ladder size."""
         self.is_cut = False
         """Whether the time ended it."""
 
     def rounds(self) -> Iterator[Batch]:
-        first, sizes = self.seeds[0], range(len(self.ladder.rungs))
+        first, sizes = self.seeds[0], range(len(self.ladder.sizes))
         yield self._batch("without assistants, and each assistant below the teacher", self.rivals, first, sizes)
         yield from self._sweep(first)
         yield from self._chains(first)
@@ -110,27 +110,27 @@ class Planner:
     def seen(self, one: Candidate) -> int:
         return len(self.values(one))
 
-    def _batch(self, what: str, ones: Sequence[Candidate], seed: int, rungs: Sequence[int] = ()) -> Batch:
-        return Batch(what, [*((one, seed) for one in ones), *((assistant((rung,)), seed) for rung in rungs)])
+    def _batch(self, what: str, ones: Sequence[Candidate], seed: int, indices: Sequence[int] = ()) -> Batch:
+        return Batch(what, [*((one, seed) for one in ones), *((assistant((index,)), seed) for index in indices)])
 
     def _costs(self, place: int, ones: Sequence[Candidate]) -> list[float]:
         return [self.known.cost(ones, seed) for seed in self.seeds[place:]]
 
     def _sweep(self, seed: int) -> Iterator[Batch]:
         """The best network of each size, as far as there is time."""
-        for rung in range(len(self.ladder.rungs)):
-            ways = [(*self.best[above], rung) for above in sorted(self.best)]
+        for index in range(len(self.ladder.sizes)):
+            ways = [(*self.best[above], index) for above in sorted(self.best)]
             self.is_cut = self.is_cut or self.known.left() <= 0
             if ways and not self.is_cut:
-                yield Batch(f"assistant {rung + 1} below larger ones", [(assistant(way), seed) for way in ways])
-            there = [way for way in ((rung,), *ways) if self.known.accuracy(assistant(way), seed) is not None]
+                yield Batch(f"assistant {index + 1} below larger ones", [(assistant(way), seed) for way in ways])
+            there = [way for way in ((index,), *ways) if self.known.accuracy(assistant(way), seed) is not None]
             if there:
-                self.best[rung] = max(there, key=lambda way: self.known.accuracy(assistant(way), seed) or 0.0)
+                self.best[index] = max(there, key=lambda way: self.known.accuracy(assistant(way), seed) or 0.0)
 
     def _chains(self, seed: int) -> Iterator[Batch]:
         """The student below each of these, below what the published rules name, and below several at once."""
-        for rung, path in self.best.items():
-            self._add(Candidate(kind="chain", path=path), f"best of size {rung + 1}")
+        for index, path in self.best.items():
+            self._add(Candidate(kind="chain", path=path), f"best of size {index + 1}")
         self._add_by_rules(seed)
         self.is_cut = self.is_cut or self.known.left() <= 0
         if self.is_cut:
@@ -155,17 +155,17 @@ class Planner:
             self.candidates.append(one)
 
     def _add_by_rules(self, seed: int) -> None:
-        ladder, accuracies = self.ladder, [self.known.accuracy(assistant((rung,)), seed) for rung in self._rungs()]
+        ladder, accuracies = self.ladder, [self.known.accuracy(assistant((index,)), seed) for index in self._indices()]
         student = self.known.accuracy(Candidate(kind="labels"), seed)
         student = self.known.accuracy(DIRECT, seed) if student is None else student
-        by_size = geometric_mean(ladder.rungs, teacher=ladder.teacher, student=ladder.student)
+        by_size = geometric_mean(ladder.sizes, teacher=ladder.teacher, student=ladder.student)
         self._add(Candidate(kind="chain", path=(by_size,)), "geometric mean of sizes")
         known = [accuracy for accuracy in accuracies if accuracy is not None]
         if student is None or len(known) < len(accuracies):
             return
         middle = middle_accuracy(known, teacher=ladder.accuracy(), student=student)
         self._add(Candidate(kind="chain", path=(middle,)), "middle accuracy")
-        self._add(Candidate(kind="chain", path=(tradeoff(known, ladder.rungs, teacher=ladder.teacher),)), "lambda trade-off")
+        self._add(Candidate(kind="chain", path=(tradeoff(known, ladder.sizes, teacher=ladder.teacher),)), "lambda trade-off")
 
-    def _rungs(self) -> range:
-        return range(len(self.ladder.rungs))
+    def _indices(self) -> range:
+        return range(len(self.ladder.sizes))

@@ -41,7 +41,7 @@ NAMES = {
 
 
 def facts(planner: Planner, known: Measured, *, student: str, seconds: float, failures: Mapping[str, str]) -> Facts:
-    trainings, said = known.trainings, verdict(planner.every())
+    trainings, found_verdict = known.trainings, verdict(planner.every())
     space = trainings.space
     compared = ranked(planner.found())
     others = sorted((one for one in planner.candidates if one not in compared), key=lambda one: -planner.seen(one))
@@ -60,13 +60,13 @@ def facts(planner: Planner, known: Measured, *, student: str, seconds: float, fa
         "seeds": planner.seen(DIRECT),
         "cut": planner.is_cut,
         "candidates": [_row(one, planner, known, one in compared) for one in (*compared, *others)],
-        "chain": said.chain and name_of(said.chain, trainings),
-        "answer": name_of(said.answer, trainings),
-        "why": said.why,
-        "gain": said.gain,
-        "low": said.interval and said.interval.low,
-        "high": said.interval and said.interval.high,
-        "graph": graph(planner, known, said.chain),
+        "chain": found_verdict.chain and name_of(found_verdict.chain, trainings),
+        "answer": name_of(found_verdict.answer, trainings),
+        "why": found_verdict.why,
+        "gain": found_verdict.gain,
+        "low": found_verdict.interval and found_verdict.interval.low,
+        "high": found_verdict.interval and found_verdict.interval.high,
+        "graph": graph(planner, known, found_verdict.chain),
         "trained": _trained(planner, known),
         "seconds": seconds,
         "failures": dict(failures),
@@ -76,8 +76,8 @@ def facts(planner: Planner, known: Measured, *, student: str, seconds: float, fa
 def name_of(one: Candidate, trainings: Trainings) -> str:
     if one.kind != "chain":
         return NAMES[one.kind]
-    rungs = " > ".join(describe(trainings.space.ladder[rung]) for rung in one.path)
-    return f"{rungs}{' (dense)' if one.guidance == 'dense' else ''}"
+    sizes = " > ".join(describe(trainings.space.ladder[index]) for index in one.path)
+    return f"{sizes}{' (dense)' if one.guidance == 'dense' else ''}"
 
 
 def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -> Facts:
@@ -90,7 +90,7 @@ def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -
     return {
         "name": name_of(one, trainings),
         "kind": one.kind,
-        "path": [describe(trainings.space.ladder[rung]) for rung in one.path],
+        "path": [describe(trainings.space.ladder[index]) for index in one.path],
         "guidance": one.guidance if one.path else None,
         "epochs": stage.recipe.epochs,
         "why": planner.rules.get(one, []),
@@ -126,8 +126,8 @@ def _gain(of: list[float], against: list[float]) -> Facts | None:
 def _trained(planner: Planner, known: Measured) -> float:
     """Of every training below the teacher that some candidate has, each once."""
     found: dict[str, float] = {}
-    ways = [assistant((*planner.best[above], rung)) for rung in planner.best for above in planner.best if above < rung]
-    for one in (*planner.candidates, *ways, *(assistant((rung,)) for rung in planner.best)):
+    ways = [assistant((*planner.best[above], index)) for index in planner.best for above in planner.best if above < index]
+    for one in (*planner.candidates, *ways, *(assistant((index,)) for index in planner.best)):
         for seed in planner.seeds:
             found |= known.seconds(one, seed) if known.accuracy(one, seed) is not None else {}
     return sum(found.values())
@@ -142,19 +142,19 @@ def graph(planner: Planner, known: Measured, best: Candidate | None) -> Facts:
     An edge's gain is over what the teacher itself teaches the lower node: of assistants with the first seed, of the student
     as in the table.
     """
-    rungs, ladder, trainings = sorted(planner.best), planner.ladder, known.trainings
-    places = {rung: place for place, rung in enumerate(rungs, 1)}
-    student = len(rungs) + 1
+    indices, ladder, trainings = sorted(planner.best), planner.ladder, known.trainings
+    places = {index: place for place, index in enumerate(indices, 1)}
+    student = len(indices) + 1
     nodes = [_node(trainings.space.teachers[0].architecture, "teacher", ladder.teacher, ladder.accuracy())]
-    for rung in rungs:
-        accuracy = known.accuracy(assistant(planner.best[rung]), planner.seeds[0])
-        nodes.append(_node(trainings.space.ladder[rung], "assistant", ladder.rungs[rung], accuracy))
+    for index in indices:
+        accuracy = known.accuracy(assistant(planner.best[index]), planner.seeds[0])
+        nodes.append(_node(trainings.space.ladder[index], "assistant", ladder.sizes[index], accuracy))
     mean = fmean(planner.values(best if best is not None else DIRECT))
     nodes.append(_node(trainings.direct.architecture, "student", ladder.student, mean))
     edges = [{"above": 0, "below": student, "gain": 0.0}]
-    for rung in rungs:
-        edges += _edges_to(planner, rung, places)
-        edges += _edge_to_student(planner, rung, places[rung], student)
+    for index in indices:
+        edges += _edges_to(planner, index, places)
+        edges += _edge_to_student(planner, index, places[index], student)
     chosen = _chosen(best, places, student)
     return {"nodes": nodes, "edges": [edge | {"chosen": (edge["above"], edge["below"]) in chosen} for edge in edges]}
 
@@ -163,19 +163,19 @@ def _node(architecture: Any, role: str, params: int, accuracy: float | None) -> 
     return {"name": describe(architecture), "role": role, "params": params, "accuracy": accuracy}
 
 
-def _edges_to(planner: Planner, rung: int, places: dict[int, int]) -> list[Facts]:
+def _edges_to(planner: Planner, index: int, places: dict[int, int]) -> list[Facts]:
     known, first, found = planner.known, planner.seeds[0], list[Facts]()
-    direct = known.accuracy(assistant((rung,)), first)
-    ways = {0: (rung,)} | {places[above]: (*planner.best[above], rung) for above in places if above < rung}
+    direct = known.accuracy(assistant((index,)), first)
+    ways = {0: (index,)} | {places[above]: (*planner.best[above], index) for above in places if above < index}
     for above, way in ways.items():
         accuracy = known.accuracy(assistant(way), first)
         if accuracy is not None and direct is not None:
-            found.append({"above": above, "below": places[rung], "gain": accuracy - direct})
+            found.append({"above": above, "below": places[index], "gain": accuracy - direct})
     return found
 
 
-def _edge_to_student(planner: Planner, rung: int, place: int, student: int) -> list[Facts]:
-    ending = [one for one in planner.candidates if one.path[-1:] == (rung,) and one.guidance == "serial"]
+def _edge_to_student(planner: Planner, index: int, place: int, student: int) -> list[Facts]:
+    ending = [one for one in planner.candidates if one.path[-1:] == (index,) and one.guidance == "serial"]
     there = [one for one in ending if planner.seen(one)]
     if not there:
         return []
@@ -187,7 +187,7 @@ def _edge_to_student(planner: Planner, rung: int, place: int, student: int) -> l
 def _chosen(best: Candidate | None, places: dict[int, int], student: int) -> set[tuple[int, int]]:
     if best is None:
         return {(0, student)}
-    line = [0, *(places[rung] for rung in best.path if rung in places), student]
+    line = [0, *(places[index] for index in best.path if index in places), student]
     if best.guidance == "dense":
         return {(above, below) for place, above in enumerate(line) for below in line[place + 1 :]}
     return set(zip(line, line[1:], strict=False))

@@ -1,6 +1,6 @@
-"""Published rules for one assistant: which rung of a ladder, from sizes and accuracies alone.
+"""Published rules for one assistant: which size of a ladder, from sizes and accuracies alone.
 
-Accuracies are shares from 0 to 1, sizes are parameters. Each function returns the position of a rung; of equals the first.
+Accuracies are shares from 0 to 1, sizes are parameters. Each function returns an index of the ladder; of equals the first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LAMBDA = 0.2
 
 
 def middle_accuracy(accuracies: Sequence[float], *, teacher: float, student: float) -> int:
-    """The rung whose accuracy is nearest to the mean of the teacher's and the student's.
+    """The index of the ladder size whose accuracy is nearest to the mean of the teacher's and the student's.
 
     Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2. Raises ValueError for
     an empty ladder.
@@ -23,7 +23,7 @@ def middle_accuracy(accuracies: Sequence[float], *, teacher: float, student: flo
 
 
 def tradeoff(accuracies: Sequence[float], params: Sequence[int], *, teacher: int, weight: float = LAMBDA) -> int:
-    """The rung with the largest accuracy + weight * (1 - params / teacher's params).
+    """The index of the ladder size with the largest accuracy + weight * (1 - params / teacher's params).
 
     Zhang et al., "MiniDisc: Minimal Distillation Schedule for Language Model Compression", 2024, whose scale is the share
     of parameters that is left. Raises ValueError for an empty ladder.
@@ -33,7 +33,7 @@ def tradeoff(accuracies: Sequence[float], params: Sequence[int], *, teacher: int
 
 
 def geometric_mean(params: Sequence[int], *, teacher: int, student: int) -> int:
-    """The rung whose size is nearest, by its logarithm, to the geometric mean of the teacher's and the student's.
+    """The index of the size nearest, by its logarithm, to the geometric mean of the teacher's and the student's.
 
     Raises ValueError for an empty ladder.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...spec import Checkpoint, CrossEntropy, Dist, Objective, Stage, UsageError, twin
-from ...spec.stage import spared
+from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Stage, UsageError, label_only
+from ...spec.stage import canonical
 from ...study.record.rows import Stages
 from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
 from ...study.space import COUNT, GUIDANCE, Space
@@ -14,13 +14,13 @@ from .compare import Candidate
 
 EARLY = 0.5
 """The share of its epochs after which an earlier checkpoint of the teacher is taken."""
-DIST = Objective(ce=CrossEntropy(weight=1.0), dist=Dist(weight=2.0))
+DIST = LossSpec(ce=CrossEntropy(weight=1.0), dist=Dist(weight=2.0))
 """Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, with the weights of their table."""
 Network = Stage | Checkpoint
 
 
 class Trainings:
-    """The stages of every candidate in a space whose ladder has the largest rung first.
+    """The stages of every candidate in a space whose ladder has the largest size first.
 
     The first seed is the spec's, so that what a search trained is found; the others are none of a confirmation.
     """
@@ -31,8 +31,8 @@ class Trainings:
         self.fixed = {network.key() for network in (*space.teachers, *(self.early or ()))}
         self._stages: dict[tuple[Candidate, int], Stage] = {}
         self.direct = self._chain(())
-        if not self.direct.objective.needs_teachers():
-            raise UsageError("student.objective has no term that learns from a teacher; add kd: {weight: 0.5}")
+        if not self.direct.loss.needs_teachers():
+            raise UsageError("student.loss has no term that learns from a teacher; add kd: {weight: 0.5}")
 
     def seeds(self, count: int) -> list[int]:
         seed = self.space.spec.seed
@@ -41,7 +41,7 @@ class Trainings:
     def rivals(self) -> list[Candidate]:
         """What needs no assistant, but direct distillation itself."""
         found = [Candidate(kind="labels")]
-        found += [] if self.direct.objective.dist else [Candidate(kind="loss")]
+        found += [] if self.direct.loss.dist else [Candidate(kind="loss")]
         return found + ([Candidate(kind="early")] if self.early else [])
 
     def stage(self, one: Candidate, seed: int) -> Stage:
@@ -57,9 +57,9 @@ class Trainings:
     def _stage(self, one: Candidate) -> Stage:
         match one.kind:
             case "labels":
-                return twin(self.direct)
+                return label_only(self.direct)
             case "loss":
-                return spared(self.direct.model_copy(update={"objective": DIST.resolved()}))
+                return canonical(self.direct.model_copy(update={"loss": DIST.resolved()}))
             case "early":
                 assert self.early is not None
                 return direct_of(self.direct, self.early)
@@ -71,7 +71,7 @@ class Trainings:
         return self._chain(one.path, one.guidance)
 
     def _chain(self, path: Sequence[int], guidance: str = "serial") -> Stage:
-        places = {f"assistants.{position}": rung for position, rung in enumerate(path, 1)}
+        places = {f"assistants.{position}": index for position, index in enumerate(path, 1)}
         return self.space.decode(self.params | places | {COUNT: len(path), GUIDANCE: guidance})
 
 

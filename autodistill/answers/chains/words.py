@@ -50,24 +50,24 @@ def span(low: float, high: float) -> str:
 
 def lines(found: Facts) -> list[str]:
     """The answer first."""
-    said = [sentence(found)]
+    messages = [sentence(found)]
     row = _row(found, found["chain"])
     if row is not None:
         stages = row["stages"] - 1
-        said.append(f"it costs     {row['extra']:+.1f} s a seed and {stages} more stage{'s' * (stages != 1)} than direct")
+        messages.append(f"it costs     {row['extra']:+.1f} s a seed and {stages} more stage{'s' * (stages != 1)} than direct")
     answer = _row(found, found["answer"])
     if answer is not None and found["why"] != "helps":
-        said.append(f"without one  {_without(answer)}")
-    said.append(f"teacher      {found['teacher']['accuracy']:.1%} with {found['teacher']['params']:,} params")
+        messages.append(f"no assistant {_without(answer)}")
+    messages.append(f"teacher      {found['teacher']['accuracy']:.1%} with {found['teacher']['params']:,} params")
     if found["settings"]:
-        said.append("settings     " + ", ".join(f"{name} {_short(value)}" for name, value in found["settings"].items()))
+        messages.append("settings     " + ", ".join(f"{name} {_short(value)}" for name, value in found["settings"].items()))
     if any(row["kind"] == "early" for row in found["candidates"]):
-        said.append("earlier      a checkpoint on the teacher's own way counts no time; here it was trained up to there again")
+        messages.append("earlier      checkpoints of the teacher's training count as free; here they were trained again")
     if found["cut"]:
         seeds = f"{found['seeds']} seed{'s' * (found['seeds'] > 1)}"
-        said.append(f"time         it was over after {seeds}; the same command goes on")
-    said += [f"failed       {key[:8]}: {reason}" for key, reason in found["failures"].items()]
-    return said
+        messages.append(f"time         ended after {seeds}; the same command resumes")
+    messages += [f"failed       {key[:8]}: {reason}" for key, reason in found["failures"].items()]
+    return messages
 
 
 def sentence(found: Facts) -> str:
@@ -76,12 +76,12 @@ def sentence(found: Facts) -> str:
         return "No assistant: no chain was trained"
     gained = f"{points(found['gain'])} points over direct distillation"
     if found["why"] == "unknown":
-        return f"No assistant: the best chain, through {found['chain']}, has {gained}, of too few seeds to tell that from noise"
+        return f"No assistant: the best chain, through {found['chain']}, has {gained}, with too few seeds to test it"
     gained += f" (95 %: {span(found['low'], found['high'])})"
     if found["why"] == "helps":
         return f"Through {found['chain']}: {gained}"
-    if found["why"] == "noise":
-        return f"No assistant: the best chain, through {found['chain']}, has {gained}, which is within the noise between seeds"
+    if found["why"] == "not_significant":
+        return f"No assistant: the best chain, through {found['chain']}, has {gained}, which is not significant"
     if found["why"] == "worse":
         return f"No assistant: even the best chain, through {found['chain']}, is worse: {gained}"
     return f"No assistant: the best chain, through {found['chain']}, has {gained}, but {found['answer']} is as accurate"
@@ -98,8 +98,8 @@ def _without(row: Facts) -> str:
         return accuracy
     if gain["low"] is None:
         return f"{accuracy}, {points(gain['mean'])} points over direct, of one seed"
-    is_noise = gain["low"] <= 0 <= gain["high"]
-    noise = "; that cannot be told from none" if is_noise else ""
+    includes_zero = gain["low"] <= 0 <= gain["high"]
+    noise = ", not significant" if includes_zero else ""
     return f"{accuracy}, {points(gain['mean'])} points over direct (95 %: {span(gain['low'], gain['high'])}){noise}"
 
 

@@ -1,4 +1,4 @@
-"""Fresh seeds and twins for the frontier, then the sealed test split, opened once for frozen networks."""
+"""Fresh seeds and baselines for the frontier, then the sealed test split, opened once for frozen networks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Study:
     def weights(self, networks: Iterable[str]) -> Networks:
         """The sha256 of the weights of each network, by key; None for a network that is not stored."""
         store = self.stages.store
-        return {key: store.record("stages", key)["files"][WEIGHTS] if self.stages.has(key) else None for key in networks}
+        return {key: store.manifest("stages", key)["files"][WEIGHTS] if self.stages.has(key) else None for key in networks}
 
 
 def confirm(
@@ -67,8 +67,8 @@ def confirm(
     force: bool = False,
     console: Console | None = None,
 ) -> Confirmed:
-    """Retrains the frontier of a study and what may be on the true one with fresh `seeds`, each beside its twins, then opens
-    the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
+    """Retrains the frontier of a study, and what may be on the true one, with fresh `seeds`, and their baselines too. Then it
+    opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
 
     What is there is reused. Raises StudyError where the split was opened before for other networks, unless `force` is given,
     which is written down; UsageError where there is nothing to confirm.
@@ -108,14 +108,16 @@ def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: 
     stages = [stage for one in wanted for stage in one.stages()]
     plan = Plan(study.spec, study.stages.store, study.splits, stages)
     if not plan.finished():
-        said = _Said(console, plan)
-        console.print(f"{plan.left()} of {plan.total()} trainings are left: fresh seeds and twins of {len(wanted)} students")
+        progress = _Progress(console, plan)
+        console.print(
+            f"{plan.left()} of {plan.total()} trainings are left: fresh seeds and baselines of {len(wanted)} students"
+        )
         runner.begin()
-        runner.run(plan, said, console.print)
+        runner.run(plan, progress, console.print)
     return plan.failures
 
 
-class _Said:
+class _Progress:
     """A line at each tenth of the way."""
 
     def __init__(self, console: Console, plan: Plan) -> None:

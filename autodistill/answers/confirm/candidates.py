@@ -1,11 +1,11 @@
-"""What is confirmed: the frontier, what may be on the true one, and the twins of each, with fresh seeds."""
+"""What is confirmed: the frontier, what may be on the true one, and the baselines of each, with fresh seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...spec import Checkpoint, Spec, Stage, twin
+from ...spec import Checkpoint, Spec, Stage, label_only
 from ...study.record.rows import Row, Stages, frontier
 from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
 
@@ -16,31 +16,31 @@ LIKELY = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One student to confirm: as it was searched, with fresh seeds, and its twins of the same seeds.
+    """One student to confirm: as it was searched, with fresh seeds, and its baselines of the same seeds.
 
     `direct` learns from the teachers themselves, `direct_long` for as many epochs as its chain would have taken time for.
-    Both are empty where it has no assistant; all twins of one trained from labels are.
+    Both are empty where it has no assistant; all baselines of one trained from labels are.
     """
 
     row: Row
     searched: Network
     fresh: list[Stage] = field(default_factory=list)
-    from_labels: list[Stage] = field(default_factory=list)
+    label_only: list[Stage] = field(default_factory=list)
     direct: list[Stage] = field(default_factory=list)
     direct_long: list[Stage] = field(default_factory=list)
 
-    def twins(self) -> dict[str, list[Stage]]:
-        return {name: getattr(self, name) for name in ("from_labels", "direct", "direct_long")}
+    def baselines(self) -> dict[str, list[Stage]]:
+        return {name: getattr(self, name) for name in ("label_only", "direct", "direct_long")}
 
     def stages(self) -> list[Stage]:
-        return [*self.fresh, *(stage for stages in self.twins().values() for stage in stages)]
+        return [*self.fresh, *(stage for stages in self.baselines().values() for stage in stages)]
 
 
 def candidates(spec: Spec, found: Sequence[Row], stages: Stages, teachers: Sequence[Network], seeds: int) -> list[Candidate]:
     """The frontier, and what may be on the true one; the smallest first.
 
-    Only those in the region of interest are trained again, with their twins. Outside it, the network that was searched stands
-    as it is, and so does one that came from outside, which cannot be trained again.
+    Only those in the region of interest are trained again, with their baselines. Outside it, the network that was searched
+    stands as it is, and so does one that came from a file, which cannot be trained again.
     """
     rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row["params"], row["accuracy"]))
     return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
@@ -56,7 +56,7 @@ def _may_be_members(found: Sequence[Row]) -> list[Row]:
         row["stage"]: row
         for row in found
         if row["inside"] and row["stage"] not in known and (row["frontier_probability"] or 0.0) > LIKELY
-        if row["role"] not in ("teacher", "own")
+        if row["role"] not in ("teacher", "incumbent")
     }
     return sorted(near.values(), key=lambda row: (-row["frontier_probability"], row["params"]))[: len(members)]
 
@@ -69,7 +69,7 @@ def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network]
     fresh = [with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]
     if not searched.teachers and searched.init is None:
         return Candidate(row=row, searched=searched, fresh=fresh)
-    found = Candidate(row=row, searched=searched, fresh=fresh, from_labels=[twin(stage) for stage in fresh])
+    found = Candidate(row=row, searched=searched, fresh=fresh, label_only=[label_only(stage) for stage in fresh])
     if not searched.teachers or all(teacher.key() in fixed for teacher in searched.teachers):
         return found
     if searched.init is not None and searched.init.key() not in fixed:
@@ -77,7 +77,7 @@ def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network]
     direct = [direct_of(stage, teachers) for stage in fresh]
     epochs = whole_time(searched, stages, fixed)
     return Candidate(
-        **{name: getattr(found, name) for name in ("row", "searched", "fresh", "from_labels")},
+        **{name: getattr(found, name) for name in ("row", "searched", "fresh", "label_only")},
         direct=direct,
         direct_long=[longer(stage, epochs) for stage in direct],
     )

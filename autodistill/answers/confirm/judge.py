@@ -25,7 +25,7 @@ from ...store import Store
 class Verdict(NamedTuple):
     """Arrays (N,): which class it says, how sure it is of that (the largest probability), and whether that is right."""
 
-    said: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     sure: NDArray[np.float64]
     right: NDArray[np.bool_]
 
@@ -35,8 +35,8 @@ def judge(store: Store, network: Stage | Checkpoint, test: Samples, device: torc
     logits_NK = evaluate(load_network(store, network, device), test.x, batch_size=batch_for(data), device=device)
     logits_NK = checked_logits(logits_NK, data.classes)
     sure = torch.softmax(logits_NK.double(), 1).amax(1).numpy()
-    said = logits_NK.argmax(1).numpy()  # the first of equals, as on the validation samples
-    return Verdict(said=said, sure=sure, right=said == test.y)
+    predicted = logits_NK.argmax(1).numpy()  # the first of equals, as on the validation samples
+    return Verdict(predicted=predicted, sure=sure, right=predicted == test.y)
 
 
 def accuracy_of(right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def accuracy_of(right: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
-    """All that is said of a network on the test samples: beside the teacher, class by class, and group by group."""
+    """All that is known about a network on the test samples: beside the teacher, class by class, and group by group."""
     classes = [
         part | {"name": str(part["class"]) if test.names is None else test.names[part["class"]]}
         for part in _parts(own, teacher, test.y, "class")
@@ -60,7 +60,7 @@ def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
         "by_group": groups,
         "worst_group": groups and max(groups, key=lambda part: float(part["drop"])),
         "calibration_error": calibration_error(own.sure.tolist(), own.right.tolist()),
-        "agreement": float((own.said == teacher.said).mean()),
+        "agreement": float((own.predicted == teacher.predicted).mean()),
     }
 
 

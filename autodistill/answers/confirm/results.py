@@ -11,7 +11,7 @@ members      of the frontier and close to it, the smallest first, each with
     validation   of the chosen file: accuracy, correct, n, low, high
     test         of the chosen file: the same, by_class (and its name), worst_drop, by_group, calibration_error, agreement
     seeds        over fresh seeds, test accuracy: n, mean, deviation, low, high
-    twins        from_labels, direct, direct_long (None where there is none): the same of mean - twin, paired by seed
+    baselines        label_only, direct, direct_long (None where there is none): the same of mean - baseline, paired by seed
     latency      one and batched: batch, p50_ms, p95_ms
 """
 
@@ -134,7 +134,7 @@ def verify(found: Confirmed, store: Store) -> None:
     """A claim is about one weight file. Raises unless each network still has the weights that were confirmed."""
     for one in (*found.members, found.teacher):
         store.verify("stages", one["chosen"])
-        if store.record("stages", one["chosen"])["files"][WEIGHTS] != one["weights"]:
+        if store.manifest("stages", one["chosen"])["files"][WEIGHTS] != one["weights"]:
             raise StudyError(
                 f"the weights in {store.folder('stages', one['chosen'])} are not the confirmed ones: the stage was retrained "
                 "later, and the result differs bit for bit. Restore a copy of the folder, or run confirm with --force"

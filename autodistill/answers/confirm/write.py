@@ -64,7 +64,7 @@ class Writer:
                 for network, kind in files
             ],
             "seeds": self._over_seeds(fresh),
-            "twins": {name: self._against(one, twins) for name, twins in one.twins().items()},
+            "baselines": {name: self._against(one, baselines) for name, baselines in one.baselines().items()},
         }
 
     def _described(self, network: Stage | Checkpoint) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Writer:
             "bytes_float16": bytes_float16(load_network(self.stages.store, network, torch.device("cpu"))),
             "seconds": measured["seconds"],
             "chosen": key,
-            "weights": self.stages.store.record("stages", key)["files"][WEIGHTS],
+            "weights": self.stages.store.manifest("stages", key)["files"][WEIGHTS],
             "validation": self._on_validation(network),
             "test": beside(self.verdicts[key], self.verdicts[self.teacher.key()], self.test),
             "latency": self._latency(network),
@@ -95,11 +95,11 @@ class Writer:
         found = [float(self.verdicts[network.key()].right.mean()) for network in networks]
         return spread(found, mean_interval(found)) if found else None
 
-    def _against(self, one: Candidate, twins: Sequence[Stage]) -> dict[str, Any] | None:
-        """A twin's accuracies over seeds, and the student's minus its own, paired by seed."""
+    def _against(self, one: Candidate, baselines: Sequence[Stage]) -> dict[str, Any] | None:
+        """A baseline's accuracies over seeds, and the student's minus its own, paired by seed."""
         pairs = [
             (self.verdicts[own.key()].right.mean(), self.verdicts[other.key()].right.mean())
-            for own, other in zip(one.fresh, twins, strict=False)
+            for own, other in zip(one.fresh, baselines, strict=False)
             if own.key() in self.verdicts and other.key() in self.verdicts
         ]
         if not pairs:
@@ -108,7 +108,7 @@ class Writer:
         gain = spread(gains, mean_interval(gains)) | {"values": gains}
         gain.pop("accuracies")
         others = [float(other) for _, other in pairs]
-        return spread(others, mean_interval(others)) | {"epochs": twins[0].recipe.epochs, "gain": gain}
+        return spread(others, mean_interval(others)) | {"epochs": baselines[0].recipe.epochs, "gain": gain}
 
     def _latency(self, network: Stage | Checkpoint) -> dict[str, Any]:
         built = load_network(self.stages.store, network, self.device)

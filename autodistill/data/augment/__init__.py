@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 class Views:
     """The augmented views of a data set. `shape` is a sample's, `fill` the mean of each channel, in the data's numbers;
-    `labelled` of its samples, the first ones, have labels (None: all).
+    `labeled` of its samples, the first ones, have labels (None: all).
 
     The order: crop, flip, RandAugment, cutout, mixup. Raises UsageError for an augmentation that does not suit the shape.
     """
@@ -48,11 +48,11 @@ class Views:
         shape: tuple[int, ...],
         fill: Sequence[float],
         device: torch.device | str,
-        labelled: int | None = None,
+        labeled: int | None = None,
     ) -> None:
         check(augmentation, shape)
         self.augmentation, self.seed, self.samples, self.shape = augmentation, seed, samples, shape
-        self.labelled = labelled
+        self.labeled = labeled
         self.device = torch.device(device)
         self.fill_C11 = torch.tensor(fill, dtype=torch.float32).view(-1, 1, 1).to(self.device)
         self._current: tuple[int, Table] | None = None
@@ -76,7 +76,7 @@ class Views:
                 view=view,
                 samples=self.samples,
                 shape=self.shape,
-                labelled=self.labelled,
+                labeled=self.labeled,
             )
             self._current = view, table.to(self.device)
         return self._current[1]
@@ -89,8 +89,8 @@ class Views:
             x_B = flipped(x_B, table.flip_N)
         if table.operation_NO is not None and table.strength_NO is not None and table.matrix_N23 is not None:
             x_B = randomly_augmented(x_B, (table.operation_NO, table.strength_NO), table.matrix_N23, self.fill_C11)
-        if table.centre_N2 is not None:
-            x_B = cut_out(x_B, table.centre_N2, self.augmentation.cutout, self.fill_C11)
+        if table.center_N2 is not None:
+            x_B = cut_out(x_B, table.center_N2, self.augmentation.cutout, self.fill_C11)
         return x_B
 
 

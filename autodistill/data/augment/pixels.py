@@ -5,7 +5,7 @@ the greatest number of a sample, once it is moved, whatever units the data come 
 the others of its batch.
 
 Suffixes of shapes: B batch, C channels, H height, W width, O operations; `_B2` holds y and x, `_B23` the two rows of
-an affine map from where a pixel is to where it comes from, about the centre, in pixels.
+an affine map from where a pixel is to where it comes from, about the center, in pixels.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def flipped(x_BCHW: Tensor, flip_B: Tensor) -> Tensor:
     return torch.where(_wide(flip_B), x_BCHW.flip(3), x_BCHW)
 
 
-def cut_out(x_BCHW: Tensor, centre_B2: Tensor, side: int, fill_C11: Tensor) -> Tensor:
-    """DeVries and Taylor 2017: a square about `centre_B2` set to `fill_C11`, cut off at the edges of the image."""
+def cut_out(x_BCHW: Tensor, center_B2: Tensor, side: int, fill_C11: Tensor) -> Tensor:
+    """DeVries and Taylor 2017: a square about `center_B2` set to `fill_C11`, cut off at the edges of the image."""
     height, width = x_BCHW.shape[2:]
-    first_B2 = centre_B2 - side // 2
+    first_B2 = center_B2 - side // 2
     in_BH = _between(torch.arange(height, device=x_BCHW.device), first_B2[:, 0], side)
     in_BW = _between(torch.arange(width, device=x_BCHW.device), first_B2[:, 1], side)
     mask_B1HW = in_BH[:, None, :, None] & in_BW[:, None, None, :]
@@ -57,7 +57,7 @@ def randomly_augmented(x_BCHW: Tensor, tones: tuple[Tensor, Tensor], matrix_B23:
 
 
 def moved(x_BCHW: Tensor, matrix_B23: Tensor, fill_C11: Tensor) -> Tensor:
-    """Floats mapped by `matrix_B23` about the centre, bilinear; `fill_C11` comes in from outside."""
+    """Floats mapped by `matrix_B23` about the center, bilinear; `fill_C11` comes in from outside."""
     height, width = x_BCHW.shape[2:]
     y_H1 = (torch.arange(height, device=x_BCHW.device) - (height - 1) / 2)[:, None]
     x_1W = (torch.arange(width, device=x_BCHW.device) - (width - 1) / 2)[None, :]

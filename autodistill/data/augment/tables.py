@@ -1,7 +1,7 @@
 """What a view does to each sample: drawn on the CPU for all samples at once.
 
 Each option has a generator of (seed, view, option) alone: neither the batch, its order, the device nor another option has
-a say. So twins that differ in one option share all that the others do.
+a say. So two trainings that differ in one option share all that the others do.
 
 Suffixes of shapes: N samples, O operations of RandAugment.
 """
@@ -44,7 +44,7 @@ class Table(NamedTuple):
     operation_NO: Tensor | None  # see CODE
     strength_NO: Tensor | None  # of the operation, signed
     matrix_N23: Tensor | None  # of all that moves pixels: from where a pixel is to where it comes from
-    centre_N2: Tensor | None  # of the square cut out, y and x
+    center_N2: Tensor | None  # of the square cut out, y and x
     partner_N: Tensor | None
     share_N: Tensor | None
 
@@ -56,9 +56,9 @@ class Table(NamedTuple):
 
 
 def draw(
-    augmentation: Augmentation, *, seed: int, view: int, samples: int, shape: tuple[int, ...], labelled: int | None = None
+    augmentation: Augmentation, *, seed: int, view: int, samples: int, shape: tuple[int, ...], labeled: int | None = None
 ) -> Table:
-    """View `view` of `samples` samples of `shape`, of which the first `labelled` (None: all) have labels, on the CPU."""
+    """View `view` of `samples` samples of `shape`, of which the first `labeled` (None: all) have labels, on the CPU."""
 
     def generator(option: str) -> np.random.Generator:
         name = hashlib.sha256(f"{seed}/view/{view}/{option}".encode()).digest()
@@ -68,9 +68,9 @@ def draw(
     offset_N2 = generator("crop").integers(0, 2 * crop, (samples, 2), endpoint=True) if crop else None
     flip_N = generator("flip").random(samples) < 0.5 if augmentation.flip else None
     operations = _operations(random, generator("randaugment"), samples, shape) if random else (None, None, None)
-    centre_N2 = generator("cutout").integers(0, shape[1:], (samples, 2)) if cutout else None
-    partner_N, share_N = _mixes(mixup, generator("mixup"), samples, labelled) if mixup else (None, None)
-    columns = (offset_N2, flip_N, *operations, centre_N2, partner_N, share_N)
+    center_N2 = generator("cutout").integers(0, shape[1:], (samples, 2)) if cutout else None
+    partner_N, share_N = _mixes(mixup, generator("mixup"), samples, labeled) if mixup else (None, None)
+    columns = (offset_N2, flip_N, *operations, center_N2, partner_N, share_N)
     return Table(*(None if column_N is None else torch.from_numpy(column_N) for column_N in columns))
 
 
@@ -86,7 +86,7 @@ def _operations(
 
 
 def composed(operation_NO: Array, strength_NO: Array, height: int, width: int) -> Array:
-    """matrix_N23: one affine map for all moves of a sample, about its centre, in pixels; rows are x and y."""
+    """matrix_N23: one affine map for all moves of a sample, about its center, in pixels; rows are x and y."""
     matrix_N33 = np.broadcast_to(np.eye(3), (len(operation_NO), 3, 3))
     for operation_N, strength_N in zip(operation_NO.T, strength_NO.T, strict=True):
         angle, shear_x, shear_y, shift_x, shift_y = (np.where(operation_N == code, strength_N, 0.0) for code in MOVES)
@@ -96,12 +96,12 @@ def composed(operation_NO: Array, strength_NO: Array, height: int, width: int) -
     return matrix_N33[:, :2].astype(np.float32)
 
 
-def _mixes(alpha: float, generator: np.random.Generator, samples: int, labelled: int | None) -> tuple[Array, Array]:
+def _mixes(alpha: float, generator: np.random.Generator, samples: int, labeled: int | None) -> tuple[Array, Array]:
     """A permutation, so that each sample is one other's partner, and shares of at least a half: max(l, 1 - l), l ~ Beta.
 
     Those with labels are mixed among themselves: a mixture with an unknown label has none.
     """
-    count = samples if labelled is None else labelled
+    count = samples if labeled is None else labeled
     partner_N = np.concatenate([generator.permutation(count), count + generator.permutation(samples - count)])
     share_N = generator.beta(alpha, alpha, samples)
     return partner_N, np.maximum(share_N, 1 - share_N).astype(np.float32)

@@ -11,7 +11,7 @@ from typing import Any
 from ...answers import Wanted
 from ...study.record.folder import replace
 from ...version import __version__
-from ..terminal import ahead, headline
+from ..terminal import headline, more_trials
 from .answer import answer
 from .chains import picture
 from .compare import compare
@@ -44,16 +44,16 @@ def write_page(folder: Path | str, wanted: Wanted | None = None) -> Facts:
 
 def facts(study: Study, wanted: Wanted) -> Facts:
     """All that page.html shows, as plain facts."""
-    said, teacher = answer(study, wanted), the_teacher(study)
+    answered, teacher = answer(study, wanted), the_teacher(study)
     rows = [one | {"picture": picture(one, study.teacher["stage"])} for one in finalists(study)]
     found = health(study)
     still = study.path / "frontier.svg"
     return {
         "study": study.spec.study,
-        "answer": said,
+        "answer": answered,
         "confirm_command": shlex.join(["autodistill", "confirm", str(study.path)]),
-        "figure": frontier_figure(study, said["target"]),
-        "split": "test" if said["is_claim"] else "validation",
+        "figure": frontier_figure(study, answered["target"]),
+        "split": "test" if answered["is_claim"] else "validation",
         "still": base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
         "finalists": [one for one in rows if one["inside"]] or rows,
         "outside": [one for one in rows if not one["inside"]] if any(one["inside"] for one in rows) else [],
@@ -62,10 +62,10 @@ def facts(study: Study, wanted: Wanted) -> Facts:
         "rules": rules(_choices(rows), teacher),
         "caption": _caption(study),
         "health": found,
-        "outlook": found["outlook"] and ahead(found["outlook"]),
-        "noise": _noise(rows),
+        "expected_improvement": found["expected_improvement"] and more_trials(found["expected_improvement"]),
+        "significance": _significance(rows),
         "course": course_figure(found["course"]),
-        "course_said": _course(found["course"]),
+        "course_label": _course(found["course"]),
         "method": method(study),
         "version": __version__,
     }
@@ -91,15 +91,15 @@ def _caption(study: Study) -> str:
     )
 
 
-def _noise(rows: Sequence[Facts]) -> str:
-    """How many gains over labels can be told from none."""
-    verdicts = [one["gains"]["from_labels"]["verdict"] for one in rows if one["gains"].get("from_labels")]
+def _significance(rows: Sequence[Facts]) -> str:
+    """How many gains over label-only baselines are significant."""
+    verdicts = [one["gains"]["label_only"]["verdict"] for one in rows if one["gains"].get("label_only")]
     if not verdicts:
-        return "no finalist has a twin from labels to be compared with"
-    counts = {name: verdicts.count(name) for name in ("gain", "loss", "noise", "unknown")}
-    said = f"of {len(verdicts)} finalists beside their twins from labels, {counts['gain']} gain beyond the noise, "
-    said += f"{counts['loss']} lose, {counts['noise']} are within the noise"
-    return said + (f", {counts['unknown']} have too few seeds" if counts["unknown"] else "")
+        return "no finalist has a label-only baseline to be compared with"
+    counts = {name: verdicts.count(name) for name in ("gain", "loss", "not_significant", "unknown")}
+    text = f"of {len(verdicts)} finalists with a label-only baseline, {counts['gain']} gain significantly, "
+    text += f"{counts['loss']} lose, {counts['not_significant']} are not significantly different"
+    return text + (f", {counts['unknown']} have too few seeds" if counts["unknown"] else "")
 
 
 def _course(course: Sequence[Facts]) -> str:

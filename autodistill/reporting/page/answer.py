@@ -106,8 +106,8 @@ def _one(able: list[Row], target: float | None, n: int) -> tuple[Row | None, str
     if target is not None:
         found = next((row for row in able if row["accuracy"] >= target), None)
         best = max(row["accuracy"] for row in able)
-        missing = f"no student has {target:.1%} of the validation samples right; the best has {best:.1%}"
-        return found, missing if found is None else f"the smallest student with at least {target:.1%} of them right"
+        missing = f"no student has {target:.1%} validation accuracy; the best has {best:.1%}"
+        return found, missing if found is None else f"the smallest student with at least {target:.1%} accuracy"
     best = max(row["accuracy"] for row in able)
     error = math.sqrt(best * (1 - best) / n)
     return next(row for row in able if row["accuracy"] >= best - error), (
@@ -119,7 +119,7 @@ def _sentence(study: Study, row: Row | None, how: str, saves: Facts | None) -> s
     if row is None or saves is None:
         return f"On the {study.n:,} validation samples {how}."
     return (
-        f"On the {study.n:,} validation samples, {how} is {row['architecture']} with {row['params']:,} params: it is right on "
-        f"{row['accuracy']:.1%} of them, {saves['smaller']:.1f} times smaller than the teacher, and keeps "
+        f"On the {study.n:,} validation samples, {how} is {row['architecture']} with {row['params']:,} params. It has "
+        f"{row['accuracy']:.1%} accuracy, is {saves['smaller']:.1f} times smaller than the teacher, and keeps "
         f"{saves['kept']:.1%} of its accuracy."
     )

@@ -14,7 +14,7 @@ LETTERS = 40
 
 
 def picture(one: Facts, teacher: str) -> Facts:
-    """The chain of a finalist, its teacher on top. `said` is the same in words, for those who do not see it."""
+    """The chain of a finalist, its teacher on top. `label` is the same in words, for those who do not see it."""
     links = one["links"]
     boxes = [_box(link, place, len(links), teacher) for place, link in enumerate(links)]
     arrows = [
@@ -23,7 +23,7 @@ def picture(one: Facts, teacher: str) -> Facts:
     if arrows:
         arrows[-1] |= _gain(one)
     height = len(boxes) * BOX + (len(boxes) - 1) * GAP + 2 * EDGE
-    return {"width": WIDTH, "box": BOX, "height": height, "boxes": boxes, "arrows": arrows, "said": _said(links, arrows)}
+    return {"width": WIDTH, "box": BOX, "height": height, "boxes": boxes, "arrows": arrows, "label": _label(links, arrows)}
 
 
 def _box(link: Facts, place: int, count: int, teacher: str) -> Facts:
@@ -40,15 +40,15 @@ def _box(link: Facts, place: int, count: int, teacher: str) -> Facts:
 
 def _gain(one: Facts) -> Facts:
     """Beside the last arrow: what the assistants gave or, without any, what learning from the teacher gave."""
-    for name, over in (("direct", "over direct"), ("from_labels", "over labels")):
+    for name, over in (("direct", "over direct"), ("label_only", "over labels")):
         gain = one["gains"].get(name)
         if gain is not None:
-            noise = {"noise": " (noise)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")
+            noise = {"not_significant": " (not significant)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")
             return {"text": f"{points(gain['mean'])} points {over}{noise}", "verdict": gain["verdict"]}
     return {}
 
 
-def _said(links: list[Facts], arrows: list[Facts]) -> str:
+def _label(links: list[Facts], arrows: list[Facts]) -> str:
     names = [f"{link['architecture']} ({link['accuracy']:.1%}, {link['params']:,} params)" for link in links]
-    said = ", which teaches ".join(names) if len(names) > 1 else f"{names[0]}, trained from labels"
-    return said + (f"; {arrows[-1]['text']}" if arrows and arrows[-1]["text"] else "")
+    label = ", which teaches ".join(names) if len(names) > 1 else f"{names[0]}, trained from labels"
+    return label + (f"; {arrows[-1]['text']}" if arrows and arrows[-1]["text"] else "")

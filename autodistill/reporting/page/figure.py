@@ -1,4 +1,4 @@
-"""The pictures that a person can ask: plain plotly figures, with colours by the name of a CSS variable.
+"""The pictures that a person can ask: plain plotly figures, with colors by the name of a CSS variable.
 
 A trace's `meta` holds its x by axis (params, macs, bytes, latency_ms; and y, where that depends on the axis), the `split` its
 accuracies are of, and its `color`: page.js puts in what is asked for. All text is escaped, since plotly reads tags in it.
@@ -22,12 +22,18 @@ AXES = {
     "latency_ms": "milliseconds for one sample (median)",
 }
 NEAR = 0.9
-MARKS = {"student": "circle", "assistant": "triangle-up", "from labels": "square", "own": "diamond-open", "teacher": "star"}
+MARKS = {
+    "student": "circle",
+    "assistant": "triangle-up",
+    "label-only": "square",
+    "incumbent": "diamond-open",
+    "teacher": "star",
+}
 COLORS = {
     "student": "--student",
     "assistant": "--assistant",
-    "from labels": "--labels",
-    "own": "--text",
+    "label-only": "--labels",
+    "incumbent": "--text",
     "teacher": "--teacher",
 }
 
@@ -36,7 +42,7 @@ def spot(
     row: Mapping[str, Any], *, role: str, kind: str, seen: Mapping[str, Any], latency: float | None = None, note: str = ""
 ) -> Facts:
     """One mark: a network, and its accuracy with its interval as `seen` on one split. `kind` is frontier, dominated, stopped,
-    teacher, own or twin.
+    teacher, incumbent or baseline.
     """
     sizes = {name: max(1, row[name]) for name in ("params", "macs", "bytes")}
     return {

@@ -1,4 +1,4 @@
-"""The finalists, each with its numbers, its chain, and whether what it learnt from has paid."""
+"""The finalists, each with its numbers, its chain, and whether what it learned from has paid."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ...study.record.rows import Row
 from .study import Study
 
 Facts = dict[str, Any]
-TWINS = {
-    "from_labels": "the same student trained from labels",
+BASELINES = {
+    "label_only": "the same student trained from labels",
     "direct": "the same student without assistants",
     "direct_long": "the same without assistants, for as long as the whole chain took",
 }
@@ -36,14 +36,14 @@ def finalists(study: Study) -> list[Facts]:
 def the_teacher(study: Study) -> Facts:
     """The teacher in the same form, without gains."""
     if study.confirmed is None:
-        return _searched(study, study.teacher) | {"gains": dict.fromkeys(TWINS)}
+        return _searched(study, study.teacher) | {"gains": dict.fromkeys(BASELINES)}
     member = study.confirmed.teacher
     known = {
         "role": "teacher",
         "chain": member["architecture"],
         "on_frontier": False,
         "seeds": None,
-        "twins": dict.fromkeys(TWINS),
+        "baselines": dict.fromkeys(BASELINES),
     }
     return _confirmed(study, {**known, "seconds_chain": study.teacher["seconds_chain"], **member})
 
@@ -51,7 +51,7 @@ def the_teacher(study: Study) -> Facts:
 def _searched(study: Study, row: Row) -> Facts:
     unknown = dict.fromkeys(("bytes_float16", "test", "seeds", "latency"))
     n = study.n
-    gain = None if row["from_labels"] is None else difference(row["accuracy"], row["from_labels"], n)
+    gain = None if row["label_only"] is None else difference(row["accuracy"], row["label_only"], n)
     return {
         **{name: row[name] for name in ("stage", "role", "architecture", "chain", *SIZES, "seconds_chain")},
         **unknown,
@@ -59,7 +59,7 @@ def _searched(study: Study, row: Row) -> Facts:
         "on_frontier": bool(row["frontier"]),
         "smaller": study.teacher["params"] / max(1, row["params"]),
         "validation": {name: row[name] for name in ("accuracy", "low", "high")} | {"n": n},
-        "gains": {"from_labels": gain, "direct": None, "direct_long": None},
+        "gains": {"label_only": gain, "direct": None, "direct_long": None},
     }
 
 
@@ -68,16 +68,16 @@ def _confirmed(study: Study, member: Mapping[str, Any]) -> Facts:
     return {
         **{name: member[name] for name in (*names, "validation", "test", "seeds", "latency", "seconds_chain")},
         "smaller": study.teacher["params"] / max(1, member["params"]),
-        "gains": {name: _over(twin) for name, twin in member["twins"].items()},
+        "gains": {name: _over(baseline) for name, baseline in member["baselines"].items()},
     }
 
 
-def _over(twin: Mapping[str, Any] | None) -> Facts | None:
-    """A gain over a twin in test accuracy, paired by seed."""
-    if twin is None:
+def _over(baseline: Mapping[str, Any] | None) -> Facts | None:
+    """A gain over a baseline in test accuracy, paired by seed."""
+    if baseline is None:
         return None
-    gain = {name: twin["gain"][name] for name in ("n", "mean", "low", "high")}
-    return gain | {"of": "seeds", "twin": twin["mean"], "verdict": verdict(gain["low"], gain["high"])}
+    gain = {name: baseline["gain"][name] for name in ("n", "mean", "low", "high")}
+    return gain | {"of": "seeds", "baseline": baseline["mean"], "verdict": verdict(gain["low"], gain["high"])}
 
 
 def difference(own: float, other: float, n: int) -> Facts:
@@ -92,34 +92,34 @@ def difference(own: float, other: float, n: int) -> Facts:
         "low": low,
         "high": high,
         "of": "samples",
-        "twin": other,
+        "baseline": other,
         "verdict": verdict(low, high),
     }
 
 
 def verdict(low: float | None, high: float | None) -> str:
-    """`gain` or `loss` where the interval leaves 0 out, else `noise`; `unknown` without an interval, or with one of no
-    width, as of two seeds that happen to be alike.
+    """`gain` or `loss` where the interval excludes 0, else `not_significant`; `unknown` without an interval, or with one
+    of no width, as of two seeds that happen to be alike.
     """
     if low is None or high is None or high - low < NARROW:
         return "unknown"
-    return "gain" if low > 0 else "loss" if high < 0 else "noise"
+    return "gain" if low > 0 else "loss" if high < 0 else "not_significant"
 
 
 def paid(one: Facts) -> Facts:
-    """Whether a finalist's assistants paid for themselves: `yes` only if they beat both direct twins beyond the noise.
+    """Whether a finalist's assistants paid for themselves: `yes` only if they beat both direct baselines significantly.
 
-    The twin that was trained for as long as the whole chain has had equal time. `none` where there is no assistant,
+    The baseline that was trained for as long as the whole chain has had equal time. `none` where there is no assistant,
     `unknown` before `confirm` or with fewer than two seeds.
     """
     if one["chain"].count(" > ") < 2:
-        return {"said": "none", "against": []}
-    against = [{"name": TWINS[name], **gain} for name in ("direct", "direct_long") if (gain := one["gains"].get(name))]
+        return {"verdict": "none", "against": []}
+    against = [{"name": BASELINES[name], **gain} for name in ("direct", "direct_long") if (gain := one["gains"].get(name))]
     verdicts = {gain["verdict"] for gain in against}
     if not against or "unknown" in verdicts:
-        return {"said": "unknown", "against": against}
-    said = "no" if "loss" in verdicts else "noise" if "noise" in verdicts else "yes"
-    return {"said": said, "against": against}
+        return {"verdict": "unknown", "against": against}
+    overall = "no" if "loss" in verdicts else "not_significant" if "not_significant" in verdicts else "yes"
+    return {"verdict": overall, "against": against}
 
 
 def links(study: Study, key: str) -> list[Facts]:

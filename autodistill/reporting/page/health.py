@@ -30,7 +30,7 @@ def health(study: Study) -> dict[str, Any]:
         "failures": study.summary["failures"],
         "course": course(study),
         "hypervolume": study.summary["hypervolume"],
-        "outlook": study.summary["outlook"],
+        "expected_improvement": study.summary["expected_improvement"],
         "importance": importance(study),
         "edges": edges(study.spec, study.members),
         "rungs": [rung for rung in study.summary["rungs"] if rung["tau"] is not None],
@@ -101,7 +101,7 @@ def _matters(path: str, row: Row) -> bool:
     """Whether a row has a parameter and its network depends on it: every one is proposed, in branches not taken too."""
     if row.get(f"{PARAM}{path}") is None:
         return False
-    if row["role"] == "from labels" and path.startswith("objective.") and not path.endswith(".weight"):
+    if row["role"] == "label-only" and path.startswith("loss.") and not path.endswith(".weight"):
         return False
     options = re.finditer(r"\{(\d+)\}", path)
     return all(row.get(f"{PARAM}{path[: one.start()]}") == int(one[1]) for one in options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...answers.confirm.candidates import candidates
-from ...spec import Spec, Stage, twin
+from ...spec import Spec, Stage, label_only
 from ...study.record.folder import dump
 from ...study.record.rows import Stages
 from .study import Study
@@ -51,7 +51,7 @@ def _seconds(study: Study) -> Facts:
         if row["state"] == "complete":
             network = stages.network(row["stage"])
             searched |= {network.key(), *(one.key() for one in network.ancestors())} if isinstance(network, Stage) else set()
-            searched |= {twin(network).key()} if isinstance(network, Stage) and row["frontier"] else set()
+            searched |= {label_only(network).key()} if isinstance(network, Stage) and row["frontier"] else set()
     return {
         "search": _total(stages, searched) + sum(seconds for key, seconds in stopped.items() if key not in searched),
         "confirm": _total(stages, _fresh(study) - searched) if study.confirmed is not None else 0.0,
@@ -76,7 +76,7 @@ def _environments(study: Study) -> list[Facts]:
     found: dict[str, Facts] = {}
     for row in study.rows:
         if row["state"] == "complete":
-            known = study.stages.store.record("stages", row["stage"]).get("environment")
+            known = study.stages.store.manifest("stages", row["stage"]).get("environment")
             if known:
                 one = found.setdefault(repr(sorted(known.items())), {**known, "stages": 0})
                 one["stages"] += 1

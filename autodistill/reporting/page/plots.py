@@ -32,7 +32,9 @@ def _on_validation(study: Study) -> list[Facts | None]:
     latency = _latencies(study)
     spots = []
     for row in study.rows:
-        kind = row["role"] if row["role"] in ("teacher", "own") else "stopped" if row["state"] == "stopped" else _kind(row)
+        kind = (
+            row["role"] if row["role"] in ("teacher", "incumbent") else "stopped" if row["state"] == "stopped" else _kind(row)
+        )
         accuracy = row["rung_accuracy"] if kind == "stopped" else row["accuracy"]
         if accuracy is not None:
             seen = {"accuracy": accuracy, "low": row["low"], "high": row["high"]}
@@ -41,13 +43,13 @@ def _on_validation(study: Study) -> list[Facts | None]:
     able = [spot(row, role="", kind="", seen=row, latency=latency.get(row["stage"])) for row in study.able]
     split = "validation"
     crowd = [_crowd(spots, kind) for kind in CROWD]
-    twins = [_twin(row, latency.get(row["stage"])) for row in study.members if row["from_labels"] is not None]
+    baselines = [_baseline(row, latency.get(row["stage"])) for row in study.members if row["label_only"] is not None]
     return [
         *crowd,
         line(able, name="frontier, validation", split=split, color="--student"),
-        _twins(twins, "same student from labels, validation", split),
+        _baselines(baselines, "same student from labels, validation", split),
         *_members(spots, split, ""),
-        _role([one for one in spots if one["kind"] == "own"], "own", "own", split),
+        _role([one for one in spots if one["kind"] == "incumbent"], "incumbent", "incumbent", split),
         _role([one for one in spots if one["kind"] == "teacher"], "teacher", "teacher, validation", split),
     ]
 
@@ -69,22 +71,24 @@ def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
     return trace(chosen, name=NAMES[kind], split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
 
 
-def _twin(row: Mapping[str, Any], latency: float | None) -> Facts:
+def _baseline(row: Mapping[str, Any], latency: float | None) -> Facts:
     """Trained from labels it is the same network, and as fast."""
-    seen = {"accuracy": row["from_labels"]}
-    return spot({**row, "chain": ""}, role="the same student trained from labels", kind="twin", seen=seen, latency=latency)
+    seen = {"accuracy": row["label_only"]}
+    return spot(
+        {**row, "chain": ""}, role="the same student trained from labels", kind="label_only", seen=seen, latency=latency
+    )
 
 
-def _twins(twins: Sequence[Facts], name: str, split: str) -> Facts | None:
+def _baselines(baselines: Sequence[Facts], name: str, split: str) -> Facts | None:
     """Without intervals: the bars of the picture are over samples, of one network each."""
-    return trace(twins, intervals=False, name=name, split=split, color="--labels", symbol="square-open", size=9)
+    return trace(baselines, intervals=False, name=name, split=split, color="--labels", symbol="square-open", size=9)
 
 
 def _members(spots: Sequence[Facts], split: str, end: str) -> list[Facts | None]:
     members = [one for one in spots if one["kind"] == "frontier"]
     return [
         _role([one for one in members if one["role"] == role], role, f"{role}{end or ', on the frontier'}", split)
-        for role in ("student", "assistant", "from labels")
+        for role in ("student", "assistant", "label-only")
     ]
 
 
@@ -97,24 +101,24 @@ def _on_test(study: Study) -> list[Facts | None]:
     assert study.confirmed is not None
     members, teacher = study.confirmed.members, study.confirmed.teacher
     spots = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
-    twins = [
+    baselines = [
         spot(
             {**one, "chain": ""},
             role="the same student trained from labels",
-            kind="twin",
-            seen={"accuracy": twin["mean"]},
+            kind="label_only",
+            seen={"accuracy": baseline["mean"]},
             latency=one["latency"]["one"]["p50_ms"],
-            note=f"mean over {twin['n']} seeds",
+            note=f"mean over {baseline['n']} seeds",
         )
         for one in members
-        if (twin := one["twins"]["from_labels"])
+        if (baseline := one["baselines"]["label_only"])
     ]
     on_it = [one for one, member in zip(spots, members, strict=True) if member["on_frontier"]]
     near = [one for one, member in zip(spots, members, strict=True) if not member["on_frontier"]]
     return [
         trace(near, name="close to the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
         line(on_it, name="frontier, test", split="test", color="--tested", dash="dash"),
-        _twins(twins, "same student from labels, test (mean over seeds)", "test"),
+        _baselines(baselines, "same student from labels, test (mean over seeds)", "test"),
         trace(on_it, name="chosen weights, test", split="test", color="--tested", symbol="diamond", size=11),
         trace(
             [_tested(teacher, "teacher", "")],

@@ -88,7 +88,7 @@ def read_study(path: Path | str) -> Study:
         rows=found,
         chance=known["chance"],
         stages=stages,
-        summary=summary(spec, found, known["chance"], known.get("outlook")),
+        summary=summary(spec, found, known["chance"], known.get("expected_improvement")),
         ended=ended,
         trials=trials,
         confirmed=confirmed,

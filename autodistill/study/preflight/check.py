@@ -14,20 +14,20 @@ from ...distill import Data, open_data, time_steps
 from ...distill.artifacts import build_for
 from ...models.sizes import evaluate
 from ...runners import check_cpus, cores
-from ...spec import Checkpoint, CrossEntropy, Objective, Recipe, Spec, Stage, UsageError, describe
+from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
 from ...spec.imports import reason
 from ...spec.search import ALL
 from ...store import Store
 from ..record.region import region_of
 from ..space import Space
 from .facts import facts
-from .prepare import load_data, own_of, space_of
+from .prepare import incumbent_of, load_data, space_of
 
 TIMED = 5
 IN_TRAINING = 4
 """Memory of a training as a multiple of the weights: weights, gradients and AdamW's two moments."""
 GUARDED = 0.3
-"""The share of trials that end on a frontier, roughly: these have twins."""
+"""The share of trials that end on a frontier, roughly: these have baselines."""
 
 
 def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]:
@@ -39,10 +39,10 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
         store = Store(scratch)
         space = space_of(spec, splits, store)
-        own = own_of(spec, splits, store)
-        found = facts(space, splits, own)
-        found["dark"] = [_dark(store, spec, teacher) for teacher in space.teachers]
-        found["region"] = _region(space, splits, found["dark"][0], own)
+        incumbent = incumbent_of(spec, splits, store)
+        found = facts(space, splits, incumbent)
+        found["soft_targets"] = [_soft_targets(store, spec, teacher) for teacher in space.teachers]
+        found["region"] = _region(space, splits, found["soft_targets"][0], incumbent)
         if timed and (large := _too_large(space)):
             found["cautions"].append(large)
         elif timed and (not spec.resources.gpus or torch.cuda.is_available()):
@@ -62,24 +62,24 @@ def _too_large(space: Space) -> str | None:
     return f"the search time is not estimated: {what}"
 
 
-def _dark(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:
+def _soft_targets(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:
     """What a teacher has to teach: known of one from outside, and of one that this study has trained already."""
     for store in (scratch, Store(Path("reports") / spec.study / "store")):
         if store.has("stages", teacher.key()):
-            record = store.record("stages", teacher.key())
-            return {**record["dark"], "accuracy": record["measurement"]["accuracy"]}
+            manifest = store.manifest("stages", teacher.key())
+            return {**manifest["soft_targets"], "accuracy": manifest["measurement"]["accuracy"]}
     return None
 
 
-def _region(space: Space, splits: Splits, dark: dict[str, Any] | None, own: Checkpoint | None) -> dict[str, Any]:
+def _region(space: Space, splits: Splits, soft_targets: dict[str, Any] | None, incumbent: Checkpoint | None) -> dict[str, Any]:
     """The region of interest; its accuracy is None as long as it depends on a teacher that is not trained yet."""
     search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)._asdict()
-    known = dark is not None or search.target is not None or search.region == ALL
+    known = soft_targets is not None or search.target is not None or search.region == ALL
     region = region_of(
         search,
         chance=splits.chance,
-        teacher=teacher | {"accuracy": dark["accuracy"] if dark else 1.0, "n": len(splits.validation)},
-        incumbent=space.sizes(own.architecture)._asdict() if own else None,
+        teacher=teacher | {"accuracy": soft_targets["accuracy"] if soft_targets else 1.0, "n": len(splits.validation)},
+        incumbent=space.sizes(incumbent.architecture)._asdict() if incumbent else None,
     )
     return {
         "region": search.region,
@@ -102,19 +102,19 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
         for network in space.teachers
         if isinstance(network, Stage)
     )
-    rungs = [_seconds(space, store, splits, rung, space.spec.assistants.recipe) for rung in space.ladder]
-    each = sum(rungs) / max(1, len(rungs))
+    assistants = [_seconds(space, store, splits, one, space.spec.assistants.recipe) for one in space.ladder]
+    each = sum(assistants) / max(1, len(assistants))
     shared = each * space.assistant_stages()
     found = {"teacher": teacher, "assistant_each": each, "student_each": student}
     if space.spec.search.trials is None:
         return found
-    students = space.spec.search.trials * (1 + GUARDED * space.spec.search.guard) * student
+    students = space.spec.search.trials * (1 + GUARDED * space.spec.search.label_baselines) * student
     return found | {"total": teacher + (shared + students) / workers}
 
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
     """Of the teachers within one student's training: nothing where their outputs are always cached."""
-    if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("objective")):
+    if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("loss")):
         return 0.0
     data = open_data(store, space.task.data)
     x = data.fetch(np.arange(min(recipe.batch_size, data.rows)))
@@ -140,8 +140,8 @@ def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, reci
 
     if recipe is None:
         return 0.0
-    objective = Objective(ce=CrossEntropy())
-    stage = Stage(task=space.task, architecture=architecture, objective=objective, recipe=recipe, seed=0)
+    loss = LossSpec(ce=CrossEntropy())
+    stage = Stage(task=space.task, architecture=architecture, loss=loss, recipe=recipe, seed=0)
     device = torch.device("cuda" if space.spec.resources.gpus else "cpu")
     try:
         return time_steps(store, stage, device) * _steps(splits, recipe)

@@ -10,12 +10,12 @@ import torch
 
 from ...data import augment
 from ...losses import matched
-from ...spec import Objective, located
+from ...spec import LossSpec, located
 from ..space import Space
 
 
 def check_edges(space: Space) -> None:
-    """Looks at every end of the space, below every teacher and every rung.
+    """Looks at every end of the space, below every teacher and every ladder size.
 
     Raises UsageError, with both shapes, where a term cannot compare two networks or weights cannot be copied, or where an
     augmentation does not suit the samples.
@@ -25,13 +25,13 @@ def check_edges(space: Space) -> None:
     ladder = space.ladder if assistants.at_most else ()
     above = [*(teacher.architecture for teacher in space.teachers), *ladder]
     students = space.ends("architecture")
-    for place, objectives, below in (
-        ("student", space.ends("objective"), students),
-        ("assistants", [assistants.objective] if ladder and assistants.objective else [], ladder),
+    for place, losses, below in (
+        ("student", space.ends("loss"), students),
+        ("assistants", [assistants.loss] if ladder and assistants.loss else [], ladder),
     ):
-        with located(f"{place}.objective"):
-            for objective in objectives:
-                _check_terms(space, objective.resolved(), below, above)
+        with located(f"{place}.loss"):
+            for loss in losses:
+                _check_terms(space, loss.resolved(), below, above)
     for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
         with located(f"{place}.init"):
             for architecture in below if "from_teacher" in inits else ():
@@ -48,8 +48,8 @@ def _check_augmentations(space: Space) -> None:
                 augment.check(recipe.augmentation, space.shape)
 
 
-def _check_terms(space: Space, objective: Objective, students: Sequence[Any], teachers: Sequence[Any]) -> None:
-    if objective.needs_features():
+def _check_terms(space: Space, loss: LossSpec, students: Sequence[Any], teachers: Sequence[Any]) -> None:
+    if loss.needs_features():
         with torch.random.fork_rng(devices=[]):
             for student, teacher in itertools.product(students, teachers):
-                matched(objective, student, [teacher], space.shape, space.classes)
+                matched(loss, student, [teacher], space.shape, space.classes)

@@ -8,7 +8,7 @@ from typing import Any
 from ...data import Splits, memory_bytes
 from ...metrics.intervals import wilson
 from ...models.sizes import Sizes
-from ...spec import Checkpoint, Objective, Recipe, Stage, Teacher, UsageError, Value, describe, located
+from ...spec import Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Value, describe, located
 from ...spec.domains import domains
 from ..sampling.first import configurations
 from ..schedule.caches import bytes_a_sample, check_limit
@@ -21,10 +21,10 @@ ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
 """What of a recipe says how teachers' outputs are stored."""
 
 
-def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[str, Any]:
-    """Sizes, splits, stages and caches, and what is tried first (where one's `own` student is there, around that too).
+def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> dict[str, Any]:
+    """Sizes, splits, stages and caches, and what is tried first (where there is an incumbent, around that too).
 
-    Raises UsageError when an architecture cannot be built on these data, the limits leave no student, a rung is not
+    Raises UsageError when an architecture cannot be built on these data, the limits leave no student, an assistant is not
     smaller than the teacher, the caches are too large, or the space does not hold what is to be tried first.
     """
     with located("teacher.architecture"):
@@ -45,10 +45,12 @@ def facts(space: Space, splits: Splits, own: Checkpoint | None = None) -> dict[s
         "study": space.spec.study,
         "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
         **{name: _range(allowed, name) for name in ("params", "macs", "bytes")},
-        "first": [{"name": one.name, **_sized(space, space.architecture(one.params))} for one in configurations(space, own)],
+        "first": [
+            {"name": one.name, **_sized(space, space.architecture(one.params))} for one in configurations(space, incumbent)
+        ],
         "stages": _stages(space),
         "teachers": [_teacher(space, source, network) for source, network in _sources(space)],
-        "assistants": [_sized(space, rung) for rung in space.ladder],
+        "assistants": [_sized(space, one) for one in space.ladder],
         "data": _data(splits),
         "cache_bytes": cache_bytes(space, splits),
         "precision": _precisions(space),
@@ -67,7 +69,7 @@ def _check_memory(architecture: Value, size: Sizes, way: str) -> None:
 
 def _cautions(space: Space) -> list[str]:
     """What measurements advise against (benchmarks/ditch.py)."""
-    pull = min(map(_pull, space.ends("objective")))
+    pull = min(map(_pull, space.ends("loss")))
     if pull < HEAVY:
         return []
     return [
@@ -76,8 +78,8 @@ def _cautions(space: Space) -> list[str]:
     ]
 
 
-def _pull(objective: Objective) -> float:
-    kd = objective.resolved().kd
+def _pull(loss: LossSpec) -> float:
+    kd = loss.resolved().kd
     return 0.0 if kd is None or kd.weight == "rest" else kd.weight * kd.temperature**2
 
 
@@ -102,12 +104,12 @@ def _check_ladder(space: Space) -> None:
     teacher = max(space.sizes(teacher.architecture).params for teacher in space.teachers)
     if not (space.spec.assistants.at_most and teacher):  # your own module may hold its weights elsewhere
         return
-    for position, rung in enumerate(space.ladder):
+    for position, one in enumerate(space.ladder):
         with located(f"assistants.ladder[{position}]"):
-            size = space.sizes(rung).params
+            size = space.sizes(one).params
         if size >= teacher:
             raise UsageError(
-                f"assistants.ladder[{position}]: {describe(rung)} has {size:,} params, not fewer than the teacher's "
+                f"assistants.ladder[{position}]: {describe(one)} has {size:,} params, not fewer than the teacher's "
                 f"{teacher:,}; an assistant stands in between"
             )
 
@@ -115,7 +117,7 @@ def _check_ladder(space: Space) -> None:
 def _stages(space: Space) -> dict[str, int | None]:
     shared = sum(isinstance(teacher, Stage) for teacher in space.teachers) + space.assistant_stages()
     trials = space.spec.search.trials
-    return {"most": trials and shared + trials, "shared": shared, "twins": int(space.spec.search.guard)}
+    return {"most": trials and shared + trials, "shared": shared, "baselines": int(space.spec.search.label_baselines)}
 
 
 def _sized(space: Space, architecture: Any) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def _data(splits: Splits) -> dict[str, Any]:
         "layout": splits.layout,
         "classes": splits.classes,
         "chance": splits.chance,
-        "unlabelled": splits.rows - len(splits.train),
+        "unlabeled": splits.rows - len(splits.train),
         "memory": splits.memory,
         "bytes": splits.nbytes,
         "dtype": str(splits.train.x.dtype),
@@ -156,19 +158,21 @@ def _data(splits: Splits) -> dict[str, Any]:
 def cache_bytes(space: Space, splits: Splits) -> int:
     """The most that teachers' outputs can take: logits on the training data. Raises UsageError above the limit."""
     assistants, recipes = space.spec.assistants, space.ends("recipe")
-    found = _cached(recipes, space.ends("objective"), splits.classes) * _ways(space)
-    if assistants.recipe is not None and assistants.objective is not None and not _as_one(assistants.recipe, recipes):
-        found += _cached([assistants.recipe], [assistants.objective], splits.classes)
+    found = _cached(recipes, space.ends("loss"), splits.classes) * _ways(space)
+    if assistants.recipe is not None and assistants.loss is not None and not _as_one(assistants.recipe, recipes):
+        found += _cached([assistants.recipe], [assistants.loss], splits.classes)
     found *= (len(space.teachers) + space.assistant_stages()) * splits.rows
     check_limit(
-        space.spec, found, "fewer views, rungs, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh"
+        space.spec,
+        found,
+        "fewer views, ladder sizes, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh",
     )
     return found
 
 
-def _cached(recipes: list[Recipe], objectives: list[Objective], classes: int) -> int:
+def _cached(recipes: list[Recipe], losses: list[LossSpec], classes: int) -> int:
     """Bytes of one teacher's outputs on one sample, at most: nothing where teachers always run within the training."""
-    if all(one.needs_features() or not one.needs_teachers() for one in objectives):
+    if all(one.needs_features() or not one.needs_teachers() for one in losses):
         return 0
     return max(_bytes_a_sample(one, classes) for one in recipes)
 

@@ -10,7 +10,7 @@ from ...distill import adopt, save_data
 from ...distill.weights import Weights, pretrained, read_weights
 from ...spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located
 from ...spec.imports import probe
-from ...spec.outside import Normalise
+from ...spec.outside import Normalize
 from ...spec.resolve import resolve
 from ...store import Store
 from ..space import Space, teacher_stage
@@ -56,23 +56,23 @@ def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store
         assert isinstance(teacher.architecture, Timm)
         with located("teacher.pretrained"):
             found = pretrained(teacher.architecture, splits.shape, splits.classes, seed)
-            return adopt(store, task, teacher.architecture, _normalised(found, teacher.normalise, splits), device, seed)
+            return adopt(store, task, teacher.architecture, _normalized(found, teacher.normalize, splits), device, seed)
     if teacher.checkpoint is None:
         return None
     with located("teacher.checkpoint"):
         architecture, found = read_weights(Path(teacher.checkpoint), teacher.architecture)
         found = found._replace(lenient=teacher.recipe is not None)
-        return adopt(store, task, architecture, _normalised(found, teacher.normalise, splits), device, seed)
+        return adopt(store, task, architecture, _normalized(found, teacher.normalize, splits), device, seed)
 
 
-def own_of(spec: Spec, splits: Splits, store: Store) -> Checkpoint | None:
-    """One's own student, which `search.like` names: put into the store and measured."""
-    own = spec.search.like
-    if own is None:
+def incumbent_of(spec: Spec, splits: Splits, store: Store) -> Checkpoint | None:
+    """Puts the student that `search.incumbent` names into the store and measures it."""
+    incumbent = spec.search.incumbent
+    if incumbent is None:
         return None
-    with located("search.like.checkpoint"):
-        architecture, found = read_weights(Path(own.checkpoint), own.architecture)
-        found = _normalised(found, own.normalise, splits)
+    with located("search.incumbent.checkpoint"):
+        architecture, found = read_weights(Path(incumbent.checkpoint), incumbent.architecture)
+        found = _normalized(found, incumbent.normalize, splits)
         return adopt(store, splits.task(spec.task), architecture, found, _device(spec), spec.seed)
 
 
@@ -82,7 +82,7 @@ def _device(spec: Spec) -> torch.device:
     return torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
 
 
-def _normalised(found: Weights, given: Normalise | None, splits: Splits) -> Weights:
+def _normalized(found: Weights, given: Normalize | None, splits: Splits) -> Weights:
     """With what the spec says of the numbers that the network expects, in the data's own units."""
     byte = splits.train.x.dtype == "uint8"
     if given is not None:

@@ -19,7 +19,7 @@ def refuse_ignorant(stages: Stages, teacher: Stage | Checkpoint, chance: float) 
     found = stages.measured(teacher.key())
     if wilson(found["correct"], found["n"]).low <= chance:
         raise StudyError(
-            f"the teacher {describe(teacher.architecture)} is right on {found['accuracy']:.1%} of the validation samples, no "
+            f"the teacher {describe(teacher.architecture)} has {found['accuracy']:.1%} validation accuracy, no "
             f"better than guessing the majority class ({chance:.1%}); train it longer, change its learning rate, or check "
             "that the checkpoint belongs to this architecture and these labels"
         )

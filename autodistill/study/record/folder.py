@@ -24,7 +24,7 @@ LOOKS = "looks"
 """The fact that a record has of how often the test split was opened, so that nobody takes all that tells of it away unseen."""
 ENDS = ("-wal", "-shm", "-journal")
 """Of files that SQLite may leave beside a database."""
-PLACES = ("dataset", "unlabelled", "folder", "memory")
+PLACES = ("dataset", "unlabeled", "folder", "memory")
 """Where the data of a task are: keys that may change."""
 ENDS = ("search.trials", "search.time", "search.stop")
 """What says when a search ends: more of it needs no new study."""
@@ -67,7 +67,7 @@ class Folder:
         decided = os.path.exists(self.next_spec)  # a kill left the rest to be done: see _finish
         there = os.path.exists(self.database) or decided  # Path.exists raises if the name is too long
         if there and not decided and not self.spec.exists():
-            raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start anew")
+            raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start over")
         return there
 
     def read(self) -> Spec:
@@ -173,16 +173,16 @@ def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
     if not changed:
         return False
     if list(changed) == ["task.fingerprint"]:
-        raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start anew")
+        raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start over")
     ends_only = all(key.startswith(ENDS) for key in changed)
     grew = ends_only and new.search.most() >= old.search.most()
     continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
     if extend and (grew or continues):
         return continues
     what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
-    ways = "--extend to go on, " if grew else ""
-    ways = "--extend to go on from those of its trials that still fit, " if continues else ways
-    raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start anew")
+    ways = "--extend to continue, " if grew else ""
+    ways = "--extend to continue from those of its trials that still fit, " if continues else ways
+    raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start over")
 
 
 def comparable(spec: Spec) -> dict[str, Any]:

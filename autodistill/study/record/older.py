@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...spec import Spec, Stage, UsageError, twin
+from ...spec import Spec, Stage, UsageError, label_only
 from ...store import Store
 from ..space import Network, Space
 from .folder import LOOKS, Folder
@@ -90,19 +90,19 @@ def begin(record: Record, older: Older, space: Space, store: Store) -> None:
 
 
 def _needed(space: Space, stages: list[Stage], source: Store) -> list[Network]:
-    """The teachers, the stages, all above them and their twins, as far as they are stored, each once."""
-    all_of = [one for stage in stages for one in (*stage.ancestors(), stage, twin(stage))]
+    """The teachers, the stages, all above them and their baselines, as far as they are stored, each once."""
+    all_of = [one for stage in stages for one in (*stage.ancestors(), stage, label_only(stage))]
     found = {one.key(): one for one in (*space.teachers, *all_of)}
     return [one for key, one in found.items() if source.has("stages", key)]
 
 
 def _facts(older: Older, space: Space, trial: Trial, stage: Stage) -> dict[str, Any]:
     """Rungs are knowledge only where they lie at the same epochs."""
-    role = "student" if stage.teachers or stage.init else "from labels"
+    role = "student" if stage.teachers or stage.init else "label-only"
     rungs = {"rungs"} & trial.facts.keys() if older.spec.search.halving == space.spec.search.halving else set()
     return {name: trial.facts[name] for name in (*SAME, *rungs)} | {"role": role, "kept": trial.number}
 
 
 def _values(space: Space, store: Store, stage: Stage) -> list[float]:
-    measured = store.record("stages", stage.key())["measurement"]
+    measured = store.manifest("stages", stage.key())["measurement"]
     return [float(measured[name]) for name in space.spec.search.objectives]

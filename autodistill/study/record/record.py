@@ -40,14 +40,14 @@ FACTS = "facts"
 SEAL = "checksum"
 """The study attribute with a checksum of all others and of the trials. It is removed before writing, set by `close`."""
 ANEW = "restore a copy, give another --out, or start over with --fresh, which keeps the finished stages"
-MEND = "fix that, then give the same command again"
+MEND = "fix that, then run the same command again"
 BROKEN = (sqlite3.Error, SQLAlchemyError, OptunaError, KeyError)
 """What writing to a damaged file raises: KeyError if a trial is no longer in it."""
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """What SQLite calls a full disk: of the database, and of the index that it keeps beside it."""
 CLOSED = ("SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 """What SQLite says of a file that may well be whole, but that it cannot open now: how the names of its errors begin."""
-OPEN = "end what else uses it, or make it and its folder readable and writable, then give the same command again"
+OPEN = "end what else uses it, or make it and its folder readable and writable, then run the same command again"
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -188,11 +188,11 @@ class Record:
         except kinds as error:
             cause = _cause(error)
             if getattr(cause, "sqlite_errorname", None) in FULL:
-                raise StudyError(f"no space left for {self.database}; free some, then give the same command again") from error
-            said = (str(cause).splitlines() or [type(cause).__name__])[0]
+                raise StudyError(f"no space left for {self.database}; free some, then run the same command again") from error
+            message = (str(cause).splitlines() or [type(cause).__name__])[0]
             if way_out == ANEW and (getattr(cause, "sqlite_errorname", None) or "").startswith(CLOSED):
-                raise StudyError(f"{self.database} cannot be opened ({said}); {OPEN}") from error
-            raise StudyError(f"{self.database} {what} ({said}); {way_out}") from error
+                raise StudyError(f"{self.database} cannot be opened ({message}); {OPEN}") from error
+            raise StudyError(f"{self.database} {what} ({message}); {way_out}") from error
 
     def facts(self) -> dict[str, Any]:
         """Of the study as a whole."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...metrics.intervals import kendall, wilson
-from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, twin
+from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
 from ...store import Store
 from .. import pareto
 from .record import Record, Trial
@@ -19,14 +19,14 @@ from .region import SIZES, Region, region_of
 Row = dict[str, Any]
 PARAM = "param."
 MODEL = ("expected", "expected_deviation", "frontier_probability")
-"""What the model says of a network that was measured: `gain.Posterior`."""
+"""What the model says of a network that was measured: `ehvi.Posterior`."""
 ORIGIN = ("enqueued", "kept")
 """Where a trial comes from, unless a sampler proposed it."""
 
 
 def network_of(store: Store, key: str) -> Stage | Checkpoint:
     """The stage or checkpoint behind a stored key."""
-    return NETWORK.validate_python(store.record("stages", key)["network"], strict=False)
+    return NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
 
 
 class Stages:
@@ -47,10 +47,13 @@ class Stages:
         return self._networks[key]
 
     def measured(self, key: str) -> dict[str, Any]:
-        """The measurement of a stored network, its `rungs` and, of one from labels, what is `dark` in it."""
+        """The measurement of a stored network, its `rungs` and, of one from labels, facts about its `soft_targets`."""
         if key not in self._measured:
-            record = self.store.record("stages", key)
-            self._measured[key] = record["measurement"] | {"rungs": record.get("rungs", []), "dark": record.get("dark")}
+            manifest = self.store.manifest("stages", key)
+            self._measured[key] = manifest["measurement"] | {
+                "rungs": manifest.get("rungs", []),
+                "soft_targets": manifest.get("soft_targets"),
+            }
         return self._measured[key]
 
     def values(self, key: str, objectives: Sequence[str]) -> list[float]:
@@ -84,8 +87,8 @@ class Stages:
             "seconds_chain": measured["seconds"] + sum(seconds),
             "reason": None,
             "frontier": False,
-            "from_labels": None,
-            "worse_than_labels": None,
+            "label_only": None,
+            "worse_than_label_only": None,
             "inside": False,
             "expected": None,
             "expected_deviation": None,
@@ -94,17 +97,17 @@ class Stages:
 
 
 def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]:
-    """One row for each teacher, your own student, each assistant, each trial, in this order; the frontier's marked.
+    """One row for each teacher, the incumbent, each assistant, each trial, in this order; the frontier's marked.
 
     Shares and compressions are against the first teacher; `chance` is the share of the majority class.
     """
     keys = record.facts().get("teachers", [])
     if not keys or not all(map(stages.has, keys)):
         return []
-    teachers = [stages.row(key, role="teacher") | {"dark": stages.measured(key)["dark"]} for key in keys]
-    own = [key for key in [record.facts().get("own")] if key is not None and stages.has(key)]
+    teachers = [stages.row(key, role="teacher") | {"soft_targets": stages.measured(key)["soft_targets"]} for key in keys]
+    incumbent = [key for key in [record.facts().get("incumbent")] if key is not None and stages.has(key)]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [*teachers, *(stages.row(key, role="own") for key in own)]
+    found = [*teachers, *(stages.row(key, role="incumbent") for key in incumbent)]
     found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
     facts = record.facts()
     region, believed = region_among(spec, found, chance), facts.get("posterior") or {}
@@ -120,15 +123,15 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]
 
 
 def _against_labels(stages: Stages, row: Row, failed: Mapping[str, str]) -> Row:
-    """The accuracy of a distilled network's twin that was trained from labels, and whether that is better."""
+    """The accuracy of a distilled network's baseline that was trained from labels, and whether that is better."""
     network = stages.network(row["stage"])
-    key = twin(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
+    key = label_only(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
         return {}
     if not stages.has(key):
-        return {"reason": f"its twin from labels failed: {failed[key]}"} if key in failed else {}
+        return {"reason": f"its label-only baseline failed: {failed[key]}"} if key in failed else {}
     accuracy = stages.measured(key)["accuracy"]
-    return {"from_labels": accuracy, "worse_than_labels": row["accuracy"] < accuracy}
+    return {"label_only": accuracy, "worse_than_label_only": row["accuracy"] < accuracy}
 
 
 def _of_trial(stages: Stages, trial: Trial) -> Row:
@@ -150,7 +153,7 @@ def _last_rung(trial: Trial) -> Row:
 
 
 def _unmeasured(trial: Trial) -> Row:
-    names = ("accuracy", "low", "high", "seconds", "seconds_chain", "from_labels", "worse_than_labels", *MODEL)
+    names = ("accuracy", "low", "high", "seconds", "seconds_chain", "label_only", "worse_than_label_only", *MODEL)
     empty = dict.fromkeys(names) | {"inside": False}
     known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
     lost = "its stage, or one above it, is no longer stored; the search makes it again"
@@ -211,7 +214,7 @@ def _members(found: Sequence[Row], spec: Spec) -> list[int]:
 def may_be_member(row: Row, spec: Spec) -> bool:
     """Whether a complete row was searched and is within the limits."""
     limits = spec.search.limits.model_dump(exclude_none=True)
-    return row["role"] not in ("teacher", "own") and all(row[name] <= limit for name, limit in limits.items())
+    return row["role"] not in ("teacher", "incumbent") and all(row[name] <= limit for name, limit in limits.items())
 
 
 def frontier(found: Sequence[Row]) -> list[Row]:
@@ -222,8 +225,8 @@ def frontier(found: Sequence[Row]) -> list[Row]:
 def region_among(spec: Spec, found: Sequence[Row], chance: float) -> Region:
     """The region of interest of a study, from its rows."""
     teacher = next(row for row in found if row["role"] == "teacher")
-    own = next((row for row in found if row["role"] == "own"), None)
-    return region_of(spec.search, chance=chance, teacher=teacher, incumbent=own)
+    incumbent = next((row for row in found if row["role"] == "incumbent"), None)
+    return region_of(spec.search, chance=chance, teacher=teacher, incumbent=incumbent)
 
 
 def hypervolume(spec: Spec, found: Sequence[Row], region: Region) -> dict[str, Any]:

@@ -79,10 +79,10 @@ class Candidates:
         if COUNT not in params:
             return found
         asked = {params[f"assistants.{place}"] for place in range(1, params[COUNT] + 1)}
-        larger = {rung: self.space.sizes(self.space.ladder[rung]).params for rung in asked}
-        rungs = sorted((rung for rung in asked if larger[rung] > sizes.params), key=lambda rung: (-larger[rung], rung))
-        found |= {COUNT: len(rungs)} | {f"assistants.{place}": rung for place, rung in enumerate(rungs, 1)}
-        return found | ({GUIDANCE: params[GUIDANCE]} if GUIDANCE in params and len(rungs) > 1 else {})
+        larger = {index: self.space.sizes(self.space.ladder[index]).params for index in asked}
+        indices = sorted((index for index in asked if larger[index] > sizes.params), key=lambda index: (-larger[index], index))
+        found |= {COUNT: len(indices)} | {f"assistants.{place}": index for place, index in enumerate(indices, 1)}
+        return found | ({GUIDANCE: params[GUIDANCE]} if GUIDANCE in params and len(indices) > 1 else {})
 
     def encode(self, params: Params, sizes: Sizes) -> Floats:
         """A row (d,): parameters in [0, 1], those that do not matter alike, then log params and log MACs."""
@@ -109,7 +109,7 @@ class Candidates:
         if len(pool) > CROSSED:
             pool = rng.sample(pool, CROSSED)
         found = [Candidate(one.params | self._rest(rng, members), one.sizes) for one in self._spread(pool)]
-        return found + [one for member in members[-NEAR:] for one in self._neighbours(member, rng)]
+        return found + [one for member in members[-NEAR:] for one in self._neighbors(member, rng)]
 
     def _spread(self, pool: list[Candidate]) -> list[Candidate]:
         return pool * max(1, CROSSED // max(1, len(pool)))
@@ -122,7 +122,7 @@ class Candidates:
         moved = rng.random() < 0.5
         return {path: _moved(one, member[path], rng) if moved else member[path] for path, one in self.rest.items()}
 
-    def _neighbours(self, member: Params, rng: random.Random) -> Iterator[Candidate]:
+    def _neighbors(self, member: Params, rng: random.Random) -> Iterator[Candidate]:
         """A step up and down in each parameter of the architecture, and the same architecture with all else moved."""
         for path, domain in self.inner.items():
             for value in _steps(domain, member[path], rng):

@@ -1,4 +1,4 @@
-"""The model behind the sampler `gain`: accuracy is modelled, size is known.
+"""The model behind the sampler `ehvi`: accuracy is modeled, size is known.
 
 A Gaussian process on the warped accuracy with ARD Matern 5/2 (Rasmussen and Williams 2006, equations 2.23-2.26, 4.17) and
 a linear trend; nothing here knows of spaces or studies. Accuracies are shares from 0 to 1, sizes log10.
@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 NODES, FAR = 12, 5.3
 BEYOND = 0.05
 """As long as no student has reached the target, even the largest candidate saves so much (log10)."""
-MOST_AHEAD, DRAWS = 100, 200
+MOST_TRIALS, DRAWS = 100, 200
 NARROW = 0.5
 """The least deviation of warped accuracies about what is expected of them."""
 NEAREST, LEAST, UNSURE = 5, 0.1, 0.5
@@ -133,7 +133,7 @@ class Model:
     root: Floats
     alpha: Floats
     hyper: Hyper
-    centre: float
+    center: float
     spread: float
     prior: Prior
 
@@ -141,23 +141,23 @@ class Model:
     def fit(cls, x: Floats, z: Floats, prior: Prior) -> Self:
         """With hyperparameters found from x and z alone, always from the same start: no fit depends on an earlier one."""
         left = z - prior.mean(x)
-        centre, spread = float(left.mean()), max(float(left.std()), NARROW)
-        hyper = fitted(x, (left - centre) / spread, sampling_error(z, prior.samples) / spread, prior)
-        return cls._of(x, z, np.zeros(len(z)), hyper=hyper, centre=centre, spread=spread, prior=prior)
+        center, spread = float(left.mean()), max(float(left.std()), NARROW)
+        hyper = fitted(x, (left - center) / spread, sampling_error(z, prior.samples) / spread, prior)
+        return cls._of(x, z, np.zeros(len(z)), hyper=hyper, center=center, spread=spread, prior=prior)
 
     @classmethod
-    def _of(cls, x: Floats, z: Floats, doubt: Floats, *, hyper: Hyper, centre: float, spread: float, prior: Prior) -> Self:
+    def _of(cls, x: Floats, z: Floats, doubt: Floats, *, hyper: Hyper, center: float, spread: float, prior: Prior) -> Self:
         from scipy.linalg import cho_solve, cholesky
 
         noise = ((np.exp(hyper.noise) * sampling_error(z, prior.samples)) ** 2 + doubt**2) / spread**2
         k = _matern(x, x, hyper) + _trend(x, x, prior.slopes) + np.diag(noise + 1e-8)
         root = cholesky(k, lower=True, check_finite=False)
-        alpha = cho_solve((root, True), (z - prior.mean(x) - centre) / spread, check_finite=False)
-        return cls(x=x, root=root, alpha=alpha, hyper=hyper, centre=centre, spread=spread, prior=prior)
+        alpha = cho_solve((root, True), (z - prior.mean(x) - center) / spread, check_finite=False)
+        return cls(x=x, root=root, alpha=alpha, hyper=hyper, center=center, spread=spread, prior=prior)
 
     def knowing(self, x: Floats, z: Floats, doubt: Floats) -> Self:
         """The same hyperparameters on other data; `doubt` (n,) are deviations of what was not measured but predicted."""
-        return self._of(x, z, doubt, hyper=self.hyper, centre=self.centre, spread=self.spread, prior=self.prior)
+        return self._of(x, z, doubt, hyper=self.hyper, center=self.center, spread=self.spread, prior=self.prior)
 
     def noise(self, z: Floats) -> Floats:
         """Deviations of the noise of warped accuracies (n,): of samples and seeds."""
@@ -170,7 +170,7 @@ class Model:
         k = self._between(self.x, x)
         solved = solve_triangular(self.root, k, lower=True, check_finite=False)
         own = np.exp(2 * self.hyper.amplitude) + 1 + ((x - 0.5) ** 2 * self.prior.slopes**2).sum(1)
-        mean = self.prior.mean(x) + self.centre + self.spread * (k.T @ self.alpha)
+        mean = self.prior.mean(x) + self.center + self.spread * (k.T @ self.alpha)
         return Belief(self, x, solved, mean, own - (solved**2).sum(0))
 
     def _between(self, a: Floats, b: Floats) -> Floats:
@@ -259,7 +259,7 @@ class Steps(NamedTuple):
         return Steps.of(*everything, float(self.heights[0]))
 
 
-def expected_gain(sizes: Floats, mean: Floats, deviation: Floats, steps: Steps, reference: float) -> Floats:
+def expected_improvement(sizes: Floats, mean: Floats, deviation: Floats, steps: Steps, reference: float) -> Floats:
     """(m,) the expected hypervolume improvement (Emmerich et al., IEEE TEC 10(4), 2006) by candidates of exactly known log
     sizes, whose warped accuracies without noise are normal with `mean` and `deviation` (m,).
 
@@ -306,10 +306,10 @@ def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
         found = expected_saving(sizes, belief.mean, belief.deviation(), smallest, goal.target)
         if found.max() > 1e-6:
             return found
-    return expected_gain(sizes, belief.mean, belief.deviation(), steps, goal.reference)
+    return expected_improvement(sizes, belief.mean, belief.deviation(), steps, goal.reference)
 
 
-class Outlook(NamedTuple):
+class Improvement(NamedTuple):
     """The hypervolume that `trials` more trials would add, as shares of what is there: the mean and an 80 % band.
 
     `trials` are those that were looked at, which may be fewer than were asked about.
@@ -328,16 +328,16 @@ class Students(NamedTuple):
     sizes: Floats
 
 
-def outlook(model: Model, known: Students, new: Students, goal: Goal, trials: int) -> Outlook | None:
+def improvement(model: Model, known: Students, new: Students, goal: Goal, trials: int) -> Improvement | None:
     """What more time would buy; None where nothing that is `known` is above the floor.
 
     Candidates, `new`, are chosen one by one as a search would, each believed to come out at its mean (Ginsbourger et al.
-    2010), `trials` of them but no more than MOST_AHEAD; then come joint draws of the expected accuracies of all students
+    2010), `trials` of them but no more than MOST_TRIALS; then come joint draws of the expected accuracies of all students
     (Daulton et al., NeurIPS 2020). Luck with seeds and samples is no gain.
     """
     belief, chosen = model.at(new.x), list[int]()
     ahead = Steps.of(known.sizes, unwarp(model.at(known.x).mean), goal.floor)
-    for _ in range(min(trials, len(new.x), MOST_AHEAD)):
+    for _ in range(min(trials, len(new.x), MOST_TRIALS)):
         found = worth(new.sizes, belief, ahead, goal._replace(target=None))
         found[chosen] = -1.0
         chosen.append(int(np.argmax(found)))
@@ -351,7 +351,7 @@ def outlook(model: Model, known: Students, new: Students, goal: Goal, trials: in
     then = np.array([Steps.of(both.sizes, one, goal.floor).volume(goal.reference) for one in draws])
     gains = (then - now) / now.mean()
     low, high = np.quantile(gains, (0.1, 0.9))
-    return Outlook(len(chosen), float(gains.mean()), float(low), float(high))
+    return Improvement(len(chosen), float(gains.mean()), float(low), float(high))
 
 
 def _draws(belief: Belief) -> Floats:

@@ -37,19 +37,19 @@ TEMPERATURES = {"kd.temperature": 2.0, "dkd.temperature": 4.0, "dist.temperature
 """Of these the nearest in the domain: unlike a weight, a temperature means the same for all models and data."""
 PRESENT = ("ce", "kd", "dkd", "dist")
 """Optional terms that a default has: those on features hurt as often as they help."""
-NEIGHBOURS = 5
+NEIGHBORS = 5
 NEAREST = 3
 STEP = 0.25
 
 
 class First(NamedTuple):
-    """`name` says where it comes from: `search.enqueue[1]`, `search.like[0]`, `default[2]`."""
+    """`name` says where it comes from: `search.enqueue[1]`, `search.incumbent[0]`, `default[2]`."""
 
     name: str
     params: Params
 
 
-def configurations(space: Space, own: Checkpoint | None = None) -> list[First]:
+def configurations(space: Space, incumbent: Checkpoint | None = None) -> list[First]:
     """What a spec asks for first, in order: each student once, whatever the number of trials.
 
     Raises UsageError, with the place in the spec, for a listed one that the space does not hold.
@@ -59,7 +59,7 @@ def configurations(space: Space, own: Checkpoint | None = None) -> list[First]:
         earlier = found.setdefault(space.decode(one.params).key(), one)
         if earlier is not one:
             raise UsageError(f"{one.name}: is the same student as {earlier.name}; keep one of them")
-    for one in _named("search.like", _around(space, own) if own else ()):
+    for one in _named("search.incumbent", _around(space, incumbent) if incumbent else ()):
         found.setdefault(space.decode(one.params).key(), one)
     return list(found.values())
 
@@ -112,11 +112,11 @@ def _checked(space: Space, place: str, path: str, value: Any) -> tuple[str, Any]
     if known not in space.domains:
         near = difflib.get_close_matches(known, space.domains, n=1, cutoff=0.5)
         there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(space.domains)}"
-        raise UsageError(f"{place}.{path}: {path!r} is no parameter of this space; {there}")
+        raise UsageError(f"{place}.{path}: {path!r} is not a parameter of this space; {there}")
     domain = space.domains[known]
     found = [option for option in domain.values() if _same(option, value)] if isinstance(domain, Choice) else []
     if isinstance(domain, Choice) and not found:
-        raise UsageError(f"{place}.{path}: {value!r} is no option; give one of {', '.join(map(repr, domain.values()))}")
+        raise UsageError(f"{place}.{path}: {value!r} is not an option; give one of {', '.join(map(repr, domain.values()))}")
     if found:
         return known, found[0]
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in domain:
@@ -141,9 +141,9 @@ def _check_allowed(space: Space, params: Params) -> None:
                 "choose a smaller one or raise the limit"
             )
     least = space.spec.assistants.at_least
-    if len(space.rungs(params)) < least:
+    if len(space.ladder_indices(params)) < least:
         raise UsageError(
-            f"only {len(space.rungs(params))} of its assistants are larger than {describe(architecture)}, and "
+            f"only {len(space.ladder_indices(params))} of its assistants are larger than {describe(architecture)}, and "
             f"assistants.at_least is {least}; choose others, or a smaller student"
         )
     space.decode(params)
@@ -197,15 +197,15 @@ def _assistants(space: Space, params: Params, given: Mapping[str, Any]) -> Param
     count = given.get(COUNT, max([space.spec.assistants.at_least, *named]))
     student, teacher = _log(space, space.architecture(params)), _log(space, space.teachers[0].architecture)
     taken = {given[f"assistants.{place}"] for place in named}
-    free = {rung: _log(space, one) for rung, one in enumerate(space.ladder) if rung not in taken}
-    free = {rung: size for rung, size in free.items() if size > student}
+    free = {index: _log(space, one) for index, one in enumerate(space.ladder) if index not in taken}
+    free = {index: size for index, size in free.items() if size > student}
     found: Params = {COUNT: count} | {f"assistants.{place}": 0 for place in places}
     for place in range(1, count + 1):
         if f"assistants.{place}" not in given and free:
             wanted = teacher + (student - teacher) * place / (count + 1)
-            rung = min(free, key=lambda one: abs(free[one] - wanted))
-            found[f"assistants.{place}"] = rung
-            del free[rung]
+            index = min(free, key=lambda one: abs(free[one] - wanted))
+            found[f"assistants.{place}"] = index
+            del free[index]
     return found
 
 
@@ -252,20 +252,20 @@ def _feasible(space: Space, architectures: Sequence[Params]) -> list[Params]:
     return [params for one in architectures if space.feasible(params := completed(space, one))]
 
 
-# Around your own student
+# Around the incumbent
 
 
-def _around(space: Space, own: Checkpoint) -> list[Params]:
-    """Its architecture and, one step smaller or larger in one parameter, its neighbours; else the nearest by log params."""
-    found = match(space.tree["architecture"], own.architecture.model_dump(mode="json"), "architecture")
-    if found is None or space.architecture(completed(space, found)) != own.architecture:
-        size = _log(space, own.architecture)
+def _around(space: Space, incumbent: Checkpoint) -> list[Params]:
+    """Its architecture and, one step smaller or larger in one parameter, its neighbors; else the nearest by log params."""
+    found = match(space.tree["architecture"], incumbent.architecture.model_dump(mode="json"), "architecture")
+    if found is None or space.architecture(completed(space, found)) != incumbent.architecture:
+        size = _log(space, incumbent.architecture)
         nearest = sorted(_sized(space), key=lambda pair: abs(pair[0] - size))[:NEAREST]
         return _feasible(space, [params for _, params in nearest])
     steps = [
         found | {path: step} for sign in (-1, 1) for path in found for step in _step(space.domains[path], found[path], sign)
     ]
-    return _feasible(space, [found, *steps])[:NEIGHBOURS]
+    return _feasible(space, [found, *steps])[:NEIGHBORS]
 
 
 def _step(domain: Domain, value: Any, sign: int) -> list[Any]:

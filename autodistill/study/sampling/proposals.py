@@ -42,13 +42,13 @@ def sampler_of(name: str, seed: int) -> BaseSampler:
 
 
 class Proposals:
-    """Draws parameters of the next student, knowing all trials so far. `auto` is `gain`, the best by measurement."""
+    """Draws parameters of the next student, knowing all trials so far. `auto` is `ehvi`, the best by measurement."""
 
     def __init__(self, search: Search, space: Space, trials: Sequence[Trial], *, region: Callable[[], Region]) -> None:
-        from .sizewise import Sizewise  # with all that it takes to know sizes
+        from .ehvi_sampler import EhviSampler  # with all that it takes to know sizes
 
-        own = search.sampler in ("auto", "gain")
-        self._sampler = Sizewise(search, space, region) if own else Optunas(search, space.domains)
+        own = search.sampler in ("auto", "ehvi")
+        self._sampler = EhviSampler(search, space, region) if own else Optunas(search, space.domains)
         for trial in trials:
             self.added(trial)
 

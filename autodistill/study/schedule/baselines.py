@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ...spec import Checkpoint, Objective, Stage
-from ...spec.stage import spared
+from ...spec import Checkpoint, LossSpec, Stage
+from ...spec.stage import canonical
 from ..record.rows import Stages
 
 FRESH = 10_000
@@ -28,12 +28,12 @@ def direct_of(stage: Stage, teachers: Sequence[Network]) -> Stage:
     places = [teacher.key() for teacher in stage.teachers]
     takes = stage.init is not None and stage.init.key() in places and len(places) == len(teachers)
     init = teachers[places.index(stage.init.key())] if stage.init is not None and takes else stage.init
-    return spared(stage.model_copy(update={"teachers": tuple(teachers), "init": init}))
+    return canonical(stage.model_copy(update={"teachers": tuple(teachers), "init": init}))
 
 
-def longer(stage: Stage, epochs: int, objective: Objective | None = None) -> Stage:
+def longer(stage: Stage, epochs: int, loss: LossSpec | None = None) -> Stage:
     recipe = stage.recipe.model_copy(update={"epochs": epochs})
-    return spared(stage.model_copy(update={"recipe": recipe, "objective": objective or stage.objective}))
+    return canonical(stage.model_copy(update={"recipe": recipe, "loss": loss or stage.loss}))
 
 
 def whole_time(stage: Stage, stages: Stages, fixed: Collection[str]) -> int:

@@ -19,8 +19,8 @@ def wanted_bytes(stages: Iterable[Stage], store: Store, classes: int, rows: int)
     """Of all outputs from which these stages, and the assistants above them, are still to learn; what is shared counts once."""
     chains = {network.key(): network for stage in stages if not _is_in(store, stage) for network in chain_of(stage)}
     networks = {key: network for key, network in chains.items() if not _is_in(store, network)}
-    asked = {job.address(): job.asked for network in networks.values() for job in outputs_of(network)}
-    return rows * sum(bytes_a_sample(one.views, one.dtype, one.top, classes) for one in asked.values() if one is not None)
+    cache = {job.address(): job.cache for network in networks.values() for job in outputs_of(network)}
+    return rows * sum(bytes_a_sample(one.views, one.dtype, one.top, classes) for one in cache.values() if one is not None)
 
 
 def _is_in(store: Store, network: Network) -> bool:
@@ -32,6 +32,6 @@ def check_limit(spec: Spec, found: int, ways_out: str) -> None:
     limit = spec.resources.cache_limit
     if found > limit:
         raise UsageError(
-            f"resources.cache_limit: teachers' outputs can take {found:,} bytes, above the limit of {limit:,}; "
+            f"resources.cache_limit: cached teacher logits can take {found:,} bytes, above the limit of {limit:,}; "
             f"raise it, or use {ways_out}"
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ...spec.search import Search
 from ..record.record import Record
 from ..record.region import Region
-from ..sampling.sizewise import INSIDE, informed
+from ..sampling.ehvi_sampler import INSIDE, informed
 from ..space import Space
 
 OVER = "over"
@@ -58,7 +58,7 @@ class Ends:
         if sum(trial.values is not None and region.holds(trial.measured()) for trial in self.record.trials) < INSIDE:
             return None
         sampler = informed(self.search, self.space, self.record.trials, region)
-        found = sampler.outlook(next_round(done, workers), self.space.feasible)
+        found = sampler.improvement(next_round(done, workers), self.space.feasible)
         if found is None or found.mean >= self.search.stop.gain:
             return None
         return f"{found.trials} more trials would add an expected {found.mean:.1%} of hypervolume, less than search.stop.gain"

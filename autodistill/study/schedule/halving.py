@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 
-def goes_on(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
+def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
     """Whether the last row of all that reached the rung, costs (n, m), is in the best `share` of them (one at least goes on).
 
     Always for a row that nothing of at most its size beats in accuracy by more than `margin`: it may end on the frontier.
@@ -95,7 +95,7 @@ class Reached:
 
     def last_goes_on(self, share: float, margin: float = 0.0) -> bool:
         """Whether the one that was entered last goes on."""
-        return goes_on(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
+        return continues(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
 
 
 def _table(rows: int, columns: int) -> Floats:

@@ -31,8 +31,8 @@ def needs(stage: Network) -> Iterator[Job]:
 
 def outputs_of(network: Network) -> list[Job]:
     """The jobs that compute what a stage's teachers say, unless they run within its training."""
-    asked = network.asked() if isinstance(network, Stage) else None
-    return [] if asked is None else [Job(network=one, asked=asked) for one in network.teachers]  # type: ignore[union-attr]
+    cache = network.logits_cache() if isinstance(network, Stage) else None
+    return [] if cache is None else [Job(network=one, cache=cache) for one in network.teachers]  # type: ignore[union-attr]
 
 
 def _waits_for(job: Job) -> list[Job]:

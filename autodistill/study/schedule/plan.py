@@ -71,7 +71,7 @@ class Plan:
                 return job
             self._jobs.ended(job, done=True)  # another process filled a shared store
 
-    def goes_on(self, job: Job, rung: Rung) -> bool:
+    def continues(self, job: Job, rung: Rung) -> bool:
         return True
 
     def worked(self, job: Job, seconds: float) -> None:

@@ -49,11 +49,11 @@ class Rungs:
             self._ended[places[epochs]].append((before, accuracy))
         self._complete.add(key)
 
-    def goes_on(self, key: str, sizes: Mapping[str, Any], of: int, epochs: int, accuracy: float) -> bool:
+    def continues(self, key: str, sizes: Mapping[str, Any], of: int, epochs: int, accuracy: float) -> bool:
         """Takes note, and decides. A training that was asked for again goes on where it was stopped.
 
-        One that will not reach the region of interest ends, however small; else `halving.goes_on` decides, for which accuracies
-        within one standard error are alike.
+        One that will not reach the region of interest ends, however small; else `halving.continues` decides, which counts
+        accuracies within one standard error as alike.
         """
         assert self.search.halving, "without halving no training reports"
         if self._has(key, epochs):

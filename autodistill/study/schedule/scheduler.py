@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...distill import Job, Rung
-from ...spec import Spec, Stage, StudyError, UsageError, describe, twin
+from ...spec import Spec, Stage, StudyError, UsageError, describe, label_only
 from ...store import Store
 from ..record.failures import refuse_ignorant, refuse_many
 from ..record.record import Record
@@ -62,8 +62,8 @@ class Study:
         """How often jobs were restarted in this run, by cause. Restarts do not count as failures."""
         self._tries: dict[Address, int] = {}
         self._others: dict[str, Stage] = {}
-        """Wanted by no open trial: stages that were lost, and twins."""
-        self._twins: dict[str, Stage] | None = None
+        """Wanted by no open trial: stages that were lost, and baselines."""
+        self._baselines: dict[str, Stage] | None = None
         self.stages, self.jobs = Stages(store), Jobs(self._is_done, self.seconds)
         self.rungs = Rungs(spec.search, lambda: self.region)
         self.proposals = Proposals(spec.search, space, record.trials, region=lambda: self.region)
@@ -88,12 +88,12 @@ class Study:
     @cached_property
     def region(self) -> Region:
         """Known once the first teacher is stored."""
-        own = self.record.facts().get("own")
+        incumbent = self.record.facts().get("incumbent")
         return region_of(
             self.spec.search,
             chance=self.chance,
             teacher=self.stages.measured(self.space.teachers[0].key()),
-            incumbent=self.stages.measured(own) if own and self.stages.has(own) else None,
+            incumbent=self.stages.measured(incumbent) if incumbent and self.stages.has(incumbent) else None,
         )
 
     # What the runner calls
@@ -121,7 +121,7 @@ class Study:
                 self._finish(job)
             elif self._may_ask():
                 self._ask()
-            elif not self._wants_twins():
+            elif not self._wants_baselines():
                 return None
 
     def _with_rungs(self, job: Job) -> Job:
@@ -131,7 +131,7 @@ class Study:
         assert isinstance(job.network, Stage)
         return replace(job, rungs=self.spec.search.rungs(job.network.recipe.epochs))
 
-    def goes_on(self, job: Job, rung: Rung) -> bool:
+    def continues(self, job: Job, rung: Rung) -> bool:
         """Takes note of what a training has come to, and says whether it goes on. If not, its trials are told so."""
         with self._controls():
             if self._is_done(job):  # another study stored it meanwhile
@@ -139,8 +139,8 @@ class Study:
             assert isinstance(job.network, Stage)
             key, of = job.network.key(), job.network.recipe.epochs
             self._saw(job, rung.epochs, rung.seconds)
-            goes_on = self.rungs.goes_on(key, self.trials.of(key)[-1].facts, of, rung.epochs, rung.accuracy)
-            if goes_on or self.jobs.unblocks(job):
+            continues = self.rungs.continues(key, self.trials.of(key)[-1].facts, of, rung.epochs, rung.accuracy)
+            if continues or self.jobs.unblocks(job):
                 return True
             self._spent.end(job)
             self._note_share(job, rung.epochs)
@@ -176,10 +176,10 @@ class Study:
         return bool(self._arrivals)
 
     def finished(self) -> bool:
-        return self._all_told() and not self._wants_twins() and self.jobs.all_done()
+        return self._all_told() and not self._wants_baselines() and self.jobs.all_done()
 
     def retry_failed(self) -> int:
-        """Asks for every failed trial, and every twin that failed, again; returns how many there were."""
+        """Asks for every failed trial, and every baseline that failed, again; returns how many there were."""
         found = self.trials.retry_failed()
         self._want_lost()
         return found
@@ -269,7 +269,7 @@ class Study:
         except UsageError:
             if not self.space.closed:
                 raise
-            self.ended = "no student is left to propose: the rungs of the ladder that its assistants need are closed"
+            self.ended = "no student is left to propose: its assistants need ladder sizes that failed"
 
     def _aim(self) -> None:
         """What is tried first: sensible defaults where students are predicted to reach the region."""
@@ -292,18 +292,18 @@ class Study:
             self._others[stage.key()] = stage
             self.jobs.want(stage)
 
-    def _wants_twins(self) -> bool:
+    def _wants_baselines(self) -> bool:
         """At the end, what tells a person whether distillation paid: the frontier's members in the region, from labels.
 
         Whether there are any that were not wanted before.
         """
-        if self._twins is not None or not self._all_told() or not self.jobs.all_done():
+        if self._baselines is not None or not self._all_told() or not self.jobs.all_done():
             return False
-        members = [row for row in frontier(self.rows()) if row["inside"]] if self.spec.search.guard else []
+        members = [row for row in frontier(self.rows()) if row["inside"]] if self.spec.search.label_baselines else []
         networks = [network_of(self.store, row["stage"]) for row in members]
-        twins = [twin(one) for one in networks if isinstance(one, Stage) and (one.teachers or one.init)]
-        self._twins = {stage.key(): stage for stage in twins}
-        for stage in twins:
+        baselines = [label_only(one) for one in networks if isinstance(one, Stage) and (one.teachers or one.init)]
+        self._baselines = {stage.key(): stage for stage in baselines}
+        for stage in baselines:
             self._want(stage)
         return not self.jobs.all_done()
 
@@ -371,7 +371,7 @@ class Study:
             return "teachers"
         if self.jobs.unblocks(job):
             return "assistants"
-        return "twins" if self._twins is not None and job.network.key() in self._twins else "students"
+        return "baselines" if self._baselines is not None and job.network.key() in self._baselines else "students"
 
     def told(self) -> int:
         return self.trials.told
@@ -381,12 +381,12 @@ class Study:
 
     def reused(self) -> int:
         """How often a network was needed and already there: the teachers once, then every trial's assistants and itself."""
-        twins = self._twins or {}
-        return max(0, len(self.teachers) + self.trials.uses - sum(key not in twins for key in self.trained))
+        baselines = self._baselines or {}
+        return max(0, len(self.teachers) + self.trials.uses - sum(key not in baselines for key in self.trained))
 
-    def guarding(self) -> bool:
-        """Whether all trials have ended and only twins are trained."""
-        return self._twins is not None
+    def trains_baselines(self) -> bool:
+        """Whether all trials have ended and only baselines are trained."""
+        return self._baselines is not None
 
     def rows(self) -> list[Row]:
         """The teacher, assistants and trials as plain rows."""

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from ...distill import Job
 
-Kind = Literal["teachers", "outputs", "assistants", "students", "twins"]
-KINDS: tuple[Kind, ...] = ("teachers", "outputs", "assistants", "students", "twins")
+Kind = Literal["teachers", "outputs", "assistants", "students", "baselines"]
+KINDS: tuple[Kind, ...] = ("teachers", "outputs", "assistants", "students", "baselines")
 
 
 class Spent:

@@ -24,7 +24,7 @@ def work_of(stage: Stage, macs: int, above: int) -> Work:
 
     Teachers count where they run within the training.
     """
-    live = above if stage.teachers and stage.asked() is None else 0
+    live = above if stage.teachers and stage.logits_cache() is None else 0
     kind = digest([stage.architecture.identity(), stage.recipe.batch_size, live])
     return Work(kind, stage.recipe.epochs, stage.recipe.batch_size, 3.0 * macs + live)
 

@@ -107,7 +107,7 @@ class Trials:
         size = self.space.sizes(stage.architecture)
         return {
             "stage": stage.key(),
-            "role": "student" if stage.teachers or stage.init else "from labels",
+            "role": "student" if stage.teachers or stage.init else "label-only",
             "architecture": describe(stage.architecture),
             "chain": chain(stage),
             "above": [network.key() for network in stage.ancestors()],
@@ -184,7 +184,7 @@ class Trials:
         reason = self.failures[network.key()]
         if network.key() != trial.facts["stage"]:
             reason = f"assistant {describe(network.architecture)} failed: {reason}"
-        self._close_rungs(self._stages[trial.number])
+        self._close_ladder(self._stages[trial.number])
         self._tell(trial, None, {"reason": reason})
 
     def _tell(
@@ -198,8 +198,8 @@ class Trials:
         self.proposals.ended(trial)
         self._close(trial)
 
-    def _close_rungs(self, stage: Stage) -> None:
-        """A rung on which an assistant failed is not proposed again in this study."""
+    def _close_ladder(self, stage: Stage) -> None:
+        """A ladder size whose assistant failed is not proposed again in this study."""
         for network in stage.ancestors():
             if network.key() in self.failures and network.architecture in self.space.ladder:
                 self.space.closed.add(self.space.ladder.index(network.architecture))
@@ -224,7 +224,7 @@ class Trials:
             if trial.values is not None:
                 self.rungs.completed(trial.facts["stage"], of, trial.values[0])
         if trial.state == "failed" and self.failures.keys() & set(trial.facts["above"]):
-            self._close_rungs(self.space.decode(trial.params))
+            self._close_ladder(self.space.decode(trial.params))
 
     def _close(self, trial: Trial) -> None:
         stage = self._stages.pop(trial.number)

@@ -1,4 +1,4 @@
-"""An objective as one loss: weights, warm-up, balance, several teachers, features and projections."""
+"""A spec as one loss: weights, warm-up, balance, several teachers, features and projections."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from autodistill.losses import TERMS, Loss
 from autodistill.models.outputs import Layers, Outputs
-from autodistill.spec import Attention, Cosine, CrossEntropy, Hint, Objective, Pair, Relational, Similarity, SoftTargets
+from autodistill.spec import Attention, Cosine, CrossEntropy, Hint, LossSpec, Pair, Relational, Similarity, SoftTargets
 
 STUDENT = Layers({"stem": (4, 8, 8), "body": (6, 4, 4), "pool": (6,)}, {})
 TEACHER = Layers({"a": (8, 8, 8), "b": (8, 4, 4), "c": (6, 4, 4), "d": (6,)}, {})
 OTHER = Layers({"x": (4, 8, 8), "y": (12, 2, 2), "z": (10,)}, {})
 TARGETS = torch.tensor([0, 1, 2, 3, 0, 1])
-KD = Objective(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.3)).resolved()
+KD = LossSpec(ce=CrossEntropy(weight="rest"), kd=SoftTargets(weight=0.3)).resolved()
 
 
 def outputs(seed: int, layers: Layers | None = None) -> Outputs:
@@ -28,8 +28,8 @@ def outputs(seed: int, layers: Layers | None = None) -> Outputs:
     return Outputs(torch.randn(6, 4, generator=generator), features)
 
 
-def term_of(objective: Objective, name: str, student: Outputs, teacher: Outputs | None) -> Tensor:
-    term = objective.terms()[name]
+def term_of(spec: LossSpec, name: str, student: Outputs, teacher: Outputs | None) -> Tensor:
+    term = spec.terms()[name]
     return TERMS[type(term)](term, student, teacher, TARGETS)
 
 
@@ -65,14 +65,14 @@ def test_a_mask_reaches_every_term() -> None:
 
 @given(st.floats(0, 1), st.floats(0, 0.9))
 def test_warm_up_rises_linearly_and_stays(progress: float, warm_up: float) -> None:
-    objective = Objective(ce=CrossEntropy(), kd=SoftTargets(weight=2.0, warm_up=warm_up))
-    loss = Loss(objective)
+    spec = LossSpec(ce=CrossEntropy(), kd=SoftTargets(weight=2.0, warm_up=warm_up))
+    loss = Loss(spec)
     assert loss.factor("ce", progress) == 1.0
     assert loss.factor("kd", progress) == pytest.approx(2 * min(1.0, progress / warm_up) if warm_up else 2.0)
 
 
 def test_progress_reaches_the_loss() -> None:
-    loss = Loss(Objective(ce=CrossEntropy(), kd=SoftTargets(warm_up=0.5)))
+    loss = Loss(LossSpec(ce=CrossEntropy(), kd=SoftTargets(warm_up=0.5)))
     student, teacher = outputs(0), outputs(1)
     values = loss.values(student, [teacher], TARGETS)
     for progress, share in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)):
@@ -90,7 +90,7 @@ def test_balance_scales_each_term_to_its_own_first_values() -> None:
     torch.testing.assert_close(loss(outputs(0), [outputs(1)], TARGETS), wanted)
 
 
-FEATURES = Objective(
+FEATURES = LossSpec(
     kd=SoftTargets(),
     hint=Hint(weight=100.0, layers=(0.5, 1.0)),
     attention=Attention(weight=1000.0, layers=(Pair(student="stem", teacher="a"), Pair(student="body", teacher="c"))),
@@ -130,8 +130,8 @@ def test_projections_come_from_torchs_generator() -> None:
 
 
 def test_a_projection_is_a_1x1_convolution_of_the_pooled_map() -> None:
-    objective = Objective(hint=Hint(layers=(Pair(student="stem", teacher="c"),)))
-    loss, student, teacher = Loss(objective, STUDENT, [TEACHER]), outputs(0, STUDENT), outputs(1, TEACHER)
+    spec = LossSpec(hint=Hint(layers=(Pair(student="stem", teacher="c"),)))
+    loss, student, teacher = Loss(spec, STUDENT, [TEACHER]), outputs(0, STUDENT), outputs(1, TEACHER)
     convolution = nn.Conv2d(4, 6, 1)
     linear = dict(loss.named_parameters())
     convolution.weight.data = linear["projections.hint.0.0.weight"].data[:, :, None, None]
@@ -141,9 +141,9 @@ def test_a_projection_is_a_1x1_convolution_of_the_pooled_map() -> None:
     torch.testing.assert_close(loss(student, [teacher], TARGETS), wanted)
 
 
-@pytest.mark.parametrize("name", [name for name in Objective.model_fields if name not in ("ce", "balance", "drop_teachers")])
+@pytest.mark.parametrize("name", [name for name in LossSpec.model_fields if name not in ("ce", "balance", "drop_teachers")])
 def test_a_student_that_equals_its_teacher_has_no_loss(name: str) -> None:
-    loss = Loss(Objective(**{name: {}}), STUDENT, [STUDENT])
+    loss = Loss(LossSpec(**{name: {}}), STUDENT, [STUDENT])
     same = outputs(0, STUDENT)
     assert not list(loss.parameters())
     assert float(loss(same, [same], TARGETS)) == pytest.approx(0, abs=1e-5)
@@ -151,9 +151,9 @@ def test_a_student_that_equals_its_teacher_has_no_loss(name: str) -> None:
 
 
 def test_each_teacher_has_its_own_layers_and_projections() -> None:
-    objective = Objective(hint=Hint(layers=(0.3,)), relational=Relational())
+    spec = LossSpec(hint=Hint(layers=(0.3,)), relational=Relational())
     student, teachers = outputs(0, STUDENT), [outputs(1, TEACHER), outputs(2, OTHER)]
-    loss = Loss(objective, STUDENT, [TEACHER, OTHER])
+    loss = Loss(spec, STUDENT, [TEACHER, OTHER])
     assert loss.teacher_layers == [["b", "d"], ["x", "z"]]
     both = loss.values(student, teachers, TARGETS)
     one, two = (loss.values(student, [teachers[i]], TARGETS, which=[i]) for i in (0, 1))
@@ -171,11 +171,11 @@ def transformer(layers: int, heads: int, width: int) -> Layers:
 @pytest.mark.parametrize("kind", ["activations", "maps", "relations"])
 def test_attention_of_transformers(kind: Any) -> None:
     student, teacher = transformer(2, 3, 8), transformer(4, 6, 8)
-    loss = Loss(Objective(attention=Attention(kind=kind)), student, [teacher])
+    loss = Loss(LossSpec(attention=Attention(kind=kind)), student, [teacher])
     names = ["block", "attention"][kind != "activations"]
     assert loss.student_layers == [f"{names}0", f"{names}1"] and loss.teacher_layers == [[f"{names}1", f"{names}3"]]
     assert float(loss(outputs(0, student), [outputs(1, teacher)], TARGETS)) > 0
-    alike = Loss(Objective(attention=Attention(kind=kind)), student, [student])
+    alike = Loss(LossSpec(attention=Attention(kind=kind)), student, [student])
     assert float(alike(outputs(0, student), [outputs(0, student)], TARGETS)) == pytest.approx(0, abs=1e-6)
 
 
@@ -195,6 +195,6 @@ def test_what_cannot_be_is_asserted() -> None:
     with pytest.raises(AssertionError, match="kd needs a teacher"):
         Loss(KD)(outputs(0), [], TARGETS)
     with pytest.raises(AssertionError, match="hint needs the layers"):
-        Loss(Objective(hint=Hint()))
+        Loss(LossSpec(hint=Hint()))
     with pytest.raises(AssertionError, match="resolve"):
-        Loss(Objective(ce=CrossEntropy(weight="rest")))
+        Loss(LossSpec(ce=CrossEntropy(weight="rest")))

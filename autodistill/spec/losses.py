@@ -1,4 +1,4 @@
-"""Schemas of the loss terms (`objectives.TERMS` maps each to its function). A paper's weight is named where it is not 1."""
+"""Schemas of the loss terms (`losses.TERMS` maps each to its function). A paper's weight is named where it is not 1."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class CrossEntropy(Term):
 class SoftTargets(Term):
     """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T).
 
-    `standardised`: each sample's logits to mean 0 and deviation 1 first (Sun et al. 2024; there weight 9, T 2). T is 2 by
+    `standardized`: each sample's logits to mean 0 and deviation 1 first (Sun et al. 2024; there weight 9, T 2). T is 2 by
     default, not 4 as often: weight * T^2 of 8 and more cost small students accuracy (reports/LOG.md, benchmarks/ditch.py).
     """
 
     version: ClassVar[int] = 1
     temperature: Temperature = 2.0
-    standardised: bool = False
+    standardized: bool = False
 
 
 class Decoupled(Term):
@@ -141,7 +141,7 @@ class Cosine(FeatureTerm):
     version: ClassVar[int] = 1
 
 
-class Objective(Value):
+class LossSpec(Value):
     """A weighted sum of terms.
 
     `balance: initial` divides each term by its own value on the first batches. `drop_teachers`: each batch every teacher is
@@ -180,12 +180,12 @@ class Objective(Value):
             raise ValueError("all weights are 0; at least one must be above")
         return self
 
-    def resolved(self) -> Objective:
+    def resolved(self) -> LossSpec:
         """`rest` as a number, terms of weight 0 left out: what a stage holds."""
         terms = self.terms()
         weights = {name: _rest(name, terms) if term.weight == "rest" else term.weight for name, term in terms.items()}
         kept = {name: terms[name].model_copy(update={"weight": weight}) for name, weight in weights.items() if weight}
-        return Objective(**kept, balance=self.balance, drop_teachers=self.drop_teachers)  # type: ignore[arg-type]
+        return LossSpec(**kept, balance=self.balance, drop_teachers=self.drop_teachers)  # type: ignore[arg-type]
 
     def needs_teachers(self) -> bool:
         return any(term.needs_teachers for term in self.terms().values())
@@ -210,4 +210,4 @@ def _beside(name: str, terms: dict[str, Term]) -> float:
     return other.weight if other is not None and other.weight != "rest" else 0.0
 
 
-OBJECTIVE: TypeAdapter[Any] = TypeAdapter(Objective)
+LOSS: TypeAdapter[Any] = TypeAdapter(LossSpec)

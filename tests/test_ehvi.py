@@ -17,11 +17,11 @@ from autodistill.spec import Spec, UsageError
 from autodistill.study import pareto
 from autodistill.study.record.record import Record, Trial
 from autodistill.study.record.region import Region
-from autodistill.study.sampling import ehvi as gain
+from autodistill.study.sampling import ehvi
 from autodistill.study.sampling.candidates import Candidates
 from autodistill.study.sampling.ehvi import Goal, Hyper, Model, Prior, Steps, Students
+from autodistill.study.sampling.ehvi_sampler import EhviSampler, informed
 from autodistill.study.sampling.proposals import MOST, Optunas, Proposals
-from autodistill.study.sampling.sizewise import Sizewise, informed
 from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
 from benchmarks.replay import Asked, Table, bench
@@ -52,7 +52,7 @@ def volume(points: list[tuple[float, float]]) -> float:
 
 @given(st.floats(0, 1))
 def test_the_warp_is_undone(accuracy: float) -> None:
-    assert gain.unwarp(gain.warp(accuracy)) == pytest.approx(accuracy, abs=1e-9)
+    assert ehvi.unwarp(ehvi.warp(accuracy)) == pytest.approx(accuracy, abs=1e-9)
 
 
 @given(POINTS)
@@ -64,16 +64,16 @@ def test_the_staircase_has_the_hypervolume_of_the_points(points: list[tuple[floa
 def test_a_sure_accuracy_gains_what_the_hypervolume_grows(
     points: list[tuple[float, float]], size: float, accuracy: float
 ) -> None:
-    found = gain.expected_gain(np.array([size]), gain.warp([accuracy]), np.array([1e-9]), steps_of(points), REFERENCE)
+    found = ehvi.expected_improvement(np.array([size]), ehvi.warp([accuracy]), np.array([1e-9]), steps_of(points), REFERENCE)
     assert found[0] == pytest.approx(volume([*points, (size, accuracy)]) - volume(points), abs=1e-6)
 
 
 def test_the_expected_gain_is_the_mean_over_draws() -> None:
     points = [(2.5, 0.4), (3.0, 0.7), (4.0, 0.9)]
     mean, deviation = 0.6, 0.8
-    draws = gain.unwarp(mean + deviation * np.random.default_rng(0).normal(size=20_000))
+    draws = ehvi.unwarp(mean + deviation * np.random.default_rng(0).normal(size=20_000))
     wanted = np.mean([steps_of(points).joined(2.8, accuracy).volume(REFERENCE) for accuracy in draws]) - volume(points)
-    found = gain.expected_gain(np.array([2.8]), np.array([mean]), np.array([deviation]), steps_of(points), REFERENCE)
+    found = ehvi.expected_improvement(np.array([2.8]), np.array([mean]), np.array([deviation]), steps_of(points), REFERENCE)
     assert found[0] == pytest.approx(wanted, rel=0.02)
 
 
@@ -82,12 +82,12 @@ def test_the_expected_gain_is_the_mean_over_draws() -> None:
 def test_the_expected_gain_is_right_far_below_a_frontier(z: float, deviation: float) -> None:
     """Its highest step lies z deviations above the mean: against a fine sum over the normal density."""
     for height in (0.5, 0.9, 0.98):
-        steps, mean = steps_of([(2.5, height / 2), (3.0, height)]), float(gain.warp(height)) - z * deviation
+        steps, mean = steps_of([(2.5, height / 2), (3.0, height)]), float(ehvi.warp(height)) - z * deviation
         for size in (2.0, 2.8, 3.5):
-            found = gain.expected_gain(np.array([size]), np.array([mean]), np.array([deviation]), steps, REFERENCE)
+            found = ehvi.expected_improvement(np.array([size]), np.array([mean]), np.array([deviation]), steps, REFERENCE)
             draws, step = np.linspace(-10, 20, 200_001, retstep=True)
             low, high = max(0.0, 3.0 - max(size, 2.5)), REFERENCE - max(size, 3.0)
-            above = np.maximum(gain.unwarp(mean + draws * deviation)[:, None] - np.array([CHANCE, height / 2, height]), 0)
+            above = np.maximum(ehvi.unwarp(mean + draws * deviation)[:, None] - np.array([CHANCE, height / 2, height]), 0)
             wanted = above @ np.array([max(0.0, 2.5 - size), low, high]) @ np.exp(-0.5 * draws**2) * step / np.sqrt(2 * np.pi)
             assert found[0] == pytest.approx(wanted, rel=0.005)
 
@@ -95,19 +95,19 @@ def test_the_expected_gain_is_right_far_below_a_frontier(z: float, deviation: fl
 def test_where_nothing_can_move_nothing_is_gained() -> None:
     """Above a student that is always right, and at the reference's size."""
     sizes, mean, deviation = np.array([3.5, 4.0, 5.0]), np.full(3, 3.0), np.full(3, 2.0)
-    assert gain.expected_gain(sizes, mean, deviation, steps_of([(3.0, 1.0)]), REFERENCE) == pytest.approx(np.zeros(3))
+    assert ehvi.expected_improvement(sizes, mean, deviation, steps_of([(3.0, 1.0)]), REFERENCE) == pytest.approx(np.zeros(3))
 
 
 def test_the_saving_is_chance_times_log_size() -> None:
-    found = gain.expected_saving(np.array([3.0, 5.0]), gain.warp([0.7, 0.9]), np.ones(2), smallest=4.0, target=0.7)
+    found = ehvi.expected_saving(np.array([3.0, 5.0]), ehvi.warp([0.7, 0.9]), np.ones(2), smallest=4.0, target=0.7)
     assert found == pytest.approx([0.5 * 1.0, 0.0])
 
 
 def test_a_target_is_sought_below_the_smallest_that_reached_it() -> None:
     rng = np.random.default_rng(0)
     x, sizes = rng.random((20, 2)), np.linspace(2, 4, 20)
-    belief = Model.fit(x[:8], gain.warp(0.5 + 0.4 * x[:8, 0]), flat(np.zeros(2), SAMPLES)).at(x)
-    found = gain.worth(sizes, belief, steps_of([(3.0, 0.8)]), Goal(CHANCE, REFERENCE, target=0.75))
+    belief = Model.fit(x[:8], ehvi.warp(0.5 + 0.4 * x[:8, 0]), flat(np.zeros(2), SAMPLES)).at(x)
+    found = ehvi.worth(sizes, belief, steps_of([(3.0, 0.8)]), Goal(CHANCE, REFERENCE, target=0.75))
     assert (found[sizes < 3.0] > 0).any() and (found[sizes >= 3.0] == 0).all()
 
 
@@ -115,9 +115,9 @@ def test_a_model_of_few_points_neither_forgets_nor_believes_all(n: int = 4) -> N
     """The trap of Gaussian processes on few points: all is noise, or there is none and no doubt between points."""
     x = np.linspace(0, 1, n)[:, None]
     accuracies = np.array([0.4, 0.8, 0.9, 0.95])
-    model = Model.fit(x, gain.warp(accuracies), flat(np.ones(1), SAMPLES))
+    model = Model.fit(x, ehvi.warp(accuracies), flat(np.ones(1), SAMPLES))
     belief = model.at(np.vstack([x, [[0.5]]]))
-    assert gain.unwarp(belief.mean[:n]) == pytest.approx(accuracies, abs=0.08)
+    assert ehvi.unwarp(belief.mean[:n]) == pytest.approx(accuracies, abs=0.08)
     assert belief.deviation()[n] > belief.deviation()[:n].max()
 
 
@@ -128,12 +128,12 @@ def test_the_gradient_of_the_fit_is_the_slope_of_its_value() -> None:
     x, y, slopes = rng.random((9, 3)), rng.normal(size=9), np.array([0.0, 0.0, 1.0])
     at = np.array([0.1, -0.2, 0.3, 0.2, -1.0])
     errors, prior = rng.uniform(0.05, 0.5, 9), flat(slopes)._replace(scales=np.array([1.0, 3.0, 1.0]))
-    slope = approx_fprime(at, lambda one: gain._objective(one, x, y, errors, prior)[0], 1e-6)
-    assert gain._objective(at, x, y, errors, prior)[1] == pytest.approx(slope, abs=1e-3)
+    slope = approx_fprime(at, lambda one: ehvi._objective(one, x, y, errors, prior)[0], 1e-6)
+    assert ehvi._objective(at, x, y, errors, prior)[1] == pytest.approx(slope, abs=1e-3)
 
 
 def test_along_a_feature_of_a_larger_scale_accuracies_are_expected_to_change_less() -> None:
-    x, z = np.array([[0.2, 0.2], [0.5, 0.5], [0.8, 0.8]]), gain.warp([0.6, 0.7, 0.8])
+    x, z = np.array([[0.2, 0.2], [0.5, 0.5], [0.8, 0.8]]), ehvi.warp([0.6, 0.7, 0.8])
     model = Model.fit(x, z, flat(np.zeros(2))._replace(scales=np.array([1.0, 3.0])))
     sideways, along = model.at(np.array([[1.0, 0.5], [0.5, 1.0]])).deviation()
     assert along < 0.7 * sideways
@@ -143,14 +143,14 @@ def test_everything_but_the_architecture_is_expected_to_matter_less(tiny: Callab
     candidates = Candidates(space_of(tiny(), tmp_path), 0)
     names = [path for path, _ in candidates.columns]
     found = dict(zip(names, candidates.scales(3.0), strict=False))
-    assert found["architecture.width"] == 1.0 and found["objective.kd.temperature"] == found["assistants.count"] == 3.0
+    assert found["architecture.width"] == 1.0 and found["loss.kd.temperature"] == found["assistants.count"] == 3.0
     assert len(candidates.scales(3.0)) == len(names) + 2
 
 
 def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:
     rng = np.random.default_rng(2)
     x, others = rng.random((6, 2)), rng.random((5, 2))
-    z = gain.warp(rng.uniform(0.3, 0.9, 6))
+    z = ehvi.warp(rng.uniform(0.3, 0.9, 6))
     model = Model.fit(x, z, flat(np.ones(2), SAMPLES))
     belief = model.at(others)
     mean = belief.mean.copy()
@@ -162,7 +162,7 @@ def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:
 
 def test_the_deviation_of_a_model_is_that_of_its_draws() -> None:
     x = np.random.default_rng(3).random((6, 2))
-    belief = Model.fit(x[:3], gain.warp([0.3, 0.6, 0.8]), flat(np.ones(2), SAMPLES)).at(x)
+    belief = Model.fit(x[:3], ehvi.warp([0.3, 0.6, 0.8]), flat(np.ones(2), SAMPLES)).at(x)
     assert np.sqrt(np.diag(belief.covariance(range(6)))) == pytest.approx(belief.deviation(), abs=1e-5)
 
 
@@ -173,26 +173,28 @@ def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() ->
     some, most = [0, 1, 2], [*range(12)]
     found = []
     for known in (some, most):
-        model = Model.fit(x[known], gain.warp(accuracy[known]), flat(np.ones(1), SAMPLES))
-        found.append(gain.outlook(model, Students(x[known], sizes[known]), Students(x, sizes), goal, 6))
+        model = Model.fit(x[known], ehvi.warp(accuracy[known]), flat(np.ones(1), SAMPLES))
+        found.append(ehvi.improvement(model, Students(x[known], sizes[known]), Students(x, sizes), goal, 6))
     few, many = found
     assert few is not None and many is not None
     assert few.mean > 0.2 > 0.1 > many.mean >= 0 and few.low <= few.mean <= few.high
 
 
-@pytest.mark.parametrize(("asked", "candidates", "looked"), [(6, 12, 6), (60, 12, 12), (500, 300, gain.MOST_AHEAD)])
+@pytest.mark.parametrize(("asked", "candidates", "looked"), [(6, 12, 6), (60, 12, 12), (500, 300, ehvi.MOST_TRIALS)])
 def test_the_outlook_says_how_many_trials_it_looked_at(asked: int, candidates: int, looked: int) -> None:
     x, sizes = np.linspace(0, 1, candidates)[:, None], np.linspace(2, 4, candidates)
-    model = Model.fit(x[:3], gain.warp([0.4, 0.5, 0.6]), flat(np.ones(1), SAMPLES))
-    found = gain.outlook(model, Students(x[:3], np.array([2.0, 2.1, 2.2])), Students(x, sizes), Goal(CHANCE, REFERENCE), asked)
+    model = Model.fit(x[:3], ehvi.warp([0.4, 0.5, 0.6]), flat(np.ones(1), SAMPLES))
+    found = ehvi.improvement(
+        model, Students(x[:3], np.array([2.0, 2.1, 2.2])), Students(x, sizes), Goal(CHANCE, REFERENCE), asked
+    )
     assert found is not None and found.trials == looked
 
 
 def test_without_anything_below_the_reference_there_is_no_outlook() -> None:
     x = np.linspace(0, 1, 5)[:, None]
-    model = Model.fit(x[:3], gain.warp([0.5, 0.6, 0.7]), flat(np.ones(1), SAMPLES))
+    model = Model.fit(x[:3], ehvi.warp([0.5, 0.6, 0.7]), flat(np.ones(1), SAMPLES))
     known = Students(x[:3], np.full(3, REFERENCE + 1))
-    assert gain.outlook(model, known, Students(x, np.linspace(2, 4, 5)), Goal(CHANCE, REFERENCE), 3) is None
+    assert ehvi.improvement(model, known, Students(x, np.linspace(2, 4, 5)), Goal(CHANCE, REFERENCE), 3) is None
 
 
 # Spaces
@@ -218,19 +220,19 @@ def test_equal_stages_are_equal_rows(tiny: Callable[..., Spec], tmp_path: Path) 
     candidates = Candidates(space, 0)
     rows: dict[str, tuple[float, ...]] = {}
     for one in candidates.draw(0, []):
-        kept = one.params | {"objective.kd.weight": 0.5, "objective.kd.temperature": 2.0}
+        kept = one.params | {"loss.kd.weight": 0.5, "loss.kd.temperature": 2.0}
         row = tuple(candidates.encode(kept, one.sizes))
         assert rows.setdefault(space.decode(kept).key(), row) == row
     assert len(set(rows.values())) == len(rows)
 
 
 def test_a_term_without_weight_hides_its_parameters(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}, "temperature": {"log": [1, 16]}}}
-    space = space_of(tiny(student__objective=objective), tmp_path)
+    loss = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}, "temperature": {"log": [1, 16]}}}
+    space = space_of(tiny(student__loss=loss), tmp_path)
     candidates = Candidates(space, 0)
     one = candidates.draw(0, [])[0]
     rows = [
-        candidates.encode(one.params | {"objective.kd.weight": weight, "objective.kd.temperature": temperature}, one.sizes)
+        candidates.encode(one.params | {"loss.kd.weight": weight, "loss.kd.temperature": temperature}, one.sizes)
         for weight in (0.0, 0.9)
         for temperature in (1.0, 16.0)
     ]
@@ -238,8 +240,8 @@ def test_a_term_without_weight_hides_its_parameters(tiny: Callable[..., Spec], t
 
 
 def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}}}
-    spec = tiny(search={"trials": 24, "halving": False, "guard": False}, student__objective=objective, assistants__at_most=0)
+    loss = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}}}
+    spec = tiny(search={"trials": 24, "halving": False, "label_baselines": False}, student__loss=loss, assistants__at_most=0)
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
     keys = [trial.facts["stage"] for trial in study.record.trials]
@@ -250,9 +252,9 @@ def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[
 def test_a_finite_space_is_finished(tiny: Callable[..., Spec], tmp_path: Path, workers: int) -> None:
     """Once all was tried, those that were stopped go on, each to its end, but for the last ones of several workers."""
     halving = {"first": 0.3, "factor": 2, "share": 0.3}
-    objective = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}}}
-    changes = {"student__objective": objective, "assistants__at_most": 0, "student__recipe": {"epochs": 4}}
-    study = open_study(tiny(search={"trials": 200, "halving": halving, "guard": False}, **changes), tmp_path)
+    loss = {"ce": {"weight": "rest"}, "kd": {"weight": {"choice": [0.0, 0.9]}}}
+    changes = {"student__loss": loss, "assistants__at_most": 0, "student__recipe": {"epochs": 4}}
+    study = open_study(tiny(search={"trials": 200, "halving": halving, "label_baselines": False}, **changes), tmp_path)
     Replay(formula(study, scatter=0.3), workers=workers).run(study, lambda: None)
     trials = [trial for trial in study.record.trials if "repeats" not in trial.facts]
     everything = {study.space.decode(one.params).key() for one in Candidates(study.space, 0).draw(0, [])}
@@ -263,12 +265,12 @@ def test_a_finite_space_is_finished(tiny: Callable[..., Spec], tmp_path: Path, w
 
 
 def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    changes = {"student__recipe": {"epochs": 4}, "assistants__at_most": 0, "student__objective": {"ce": {"weight": 1.0}}}
-    search = {"trials": 40, "halving": {"first": 0.5}, "guard": False, "region": "all"}
+    changes = {"student__recipe": {"epochs": 4}, "assistants__at_most": 0, "student__loss": {"ce": {"weight": 1.0}}}
+    search = {"trials": 40, "halving": {"first": 0.5}, "label_baselines": False, "region": "all"}
     study = open_study(tiny(search=search, **changes), tmp_path)
     study.region = Region(floor=0.25, samples=100, rise=1.0, below={"params": 10**6}, everything=True)
     sampler = study.proposals._sampler
-    assert isinstance(sampler, Sizewise)
+    assert isinstance(sampler, EhviSampler)
     told = {}
     for number, one in enumerate(sampler.candidates.draw(0, [])):
         params = one.sizes.params
@@ -295,14 +297,14 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
 @pytest.mark.parametrize("workers", [1, 8])
 def test_a_search_by_gain_finds_more_than_random(workers: int) -> None:
     """The median of seven seeds lacks less than three quarters of what the median of random searches lacks."""
-    asked = Asked(strategies=("gain", "random"), seeds=7, trials=20, chance=0.1, workers=workers)
+    asked = Asked(strategies=("ehvi", "random"), seeds=7, trials=20, chance=0.1, workers=workers)
     found = bench(Table.read(DIGITS), asked)["strategies"]
     lacks = {name: 1 - each["hypervolume"]["median"] for name, each in found.items()}
-    assert lacks["gain"] < 0.75 * lacks["random"]
+    assert lacks["ehvi"] < 0.75 * lacks["random"]
 
 
 def test_a_resumed_study_proposes_what_the_uninterrupted_would_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    study = open_study(tiny(search={"trials": 12, "sampler": "gain", "guard": False}), tmp_path)
+    study = open_study(tiny(search={"trials": 12, "sampler": "ehvi", "label_baselines": False}), tmp_path)
     original, compared = study.proposals.propose, []
 
     def propose(feasible: Any) -> Any:
@@ -316,7 +318,7 @@ def test_a_resumed_study_proposes_what_the_uninterrupted_would_have(tiny: Callab
 
 
 def test_a_target_is_reached_by_a_smaller_student(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    spec = tiny(search={"trials": 8, "sampler": "gain", "target": 0.6, "guard": False, "halving": False})
+    spec = tiny(search={"trials": 8, "sampler": "ehvi", "target": 0.6, "label_baselines": False, "halving": False})
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
     reached = [trial.facts["params"] for trial in study.record.trials if trial.values and trial.values[0] >= 0.6]
@@ -330,7 +332,7 @@ def test_several_sizes_take_turns(tmp_path: Path) -> None:
     rows = [f"{width},{10 * width**2},{10**6 // width},{1 - 0.9 / width**0.3:.3f}" for width in range(1, 31)]
     (tmp_path / "table.csv").write_text("\n".join(["width,params,macs,raw_1", *rows]))
     drawn, names = Table.read(tmp_path / "table.csv").draw(0), ("params", "macs")
-    spec = drawn.spec({"trials": 12, "sampler": "gain", "objectives": ["accuracy", *names]})
+    spec = drawn.spec({"trials": 12, "sampler": "ehvi", "objectives": ["accuracy", *names]})
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=0.05)
     original, compared = study.proposals.propose, []
@@ -338,7 +340,7 @@ def test_several_sizes_take_turns(tmp_path: Path) -> None:
     def propose(feasible: Any) -> Any:
         alone = []
         for name in names:
-            one = Sizewise(spec.search.model_copy(update={"objectives": ("accuracy", name)}), space, lambda: study.region)
+            one = EhviSampler(spec.search.model_copy(update={"objectives": ("accuracy", name)}), space, lambda: study.region)
             for trial in study.record.trials:
                 one.added(trial)
             alone.append(one.propose(feasible))
@@ -359,13 +361,13 @@ def test_without_a_feasible_student_there_is_a_way_out(tiny: Callable[..., Spec]
 
 
 def test_what_more_trials_would_add_is_said_for_every_sampler(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    for sampler in ("gain", "random"):
-        spec = tiny(search={"trials": 10, "sampler": sampler, "guard": False, "region": "all"})
+    for sampler in ("ehvi", "random"):
+        spec = tiny(search={"trials": 10, "sampler": sampler, "label_baselines": False, "region": "all"})
         study = open_study(spec, tmp_path / sampler)
         Replay(formula(study)).run(study, lambda: None)
         known = informed(spec.search, study.space, [], study.region)
-        assert known.outlook(5, study.space.feasible) is None and known.posterior() == {}
-        found = informed(spec.search, study.space, study.record.trials, study.region).outlook(5, study.space.feasible)
+        assert known.improvement(5, study.space.feasible) is None and known.posterior() == {}
+        found = informed(spec.search, study.space, study.record.trials, study.region).improvement(5, study.space.feasible)
         assert found is not None and found.trials == 5 and 0 <= found.low <= found.mean <= found.high < math.inf
 
 
@@ -373,7 +375,7 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(MOST, "tpe", 10)
-    study = open_study(tiny(search={"trials": 40, "sampler": "tpe", "guard": False, "halving": False}), tmp_path)
+    study = open_study(tiny(search={"trials": 40, "sampler": "tpe", "label_baselines": False, "halving": False}), tmp_path)
     alike = formula(study)
     Replay(lambda job: replace(alike(job), measurement={**alike(job).measurement, "accuracy": 0.5})).run(study, lambda: None)
     sampler = study.proposals._sampler
@@ -389,7 +391,7 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
 def test_hyperparameters_stay_where_numbers_are_finite() -> None:
     """Equal rows of unlike accuracies, and equal accuracies."""
     for accuracies in ([0.2, 0.9, 0.5], [0.5, 0.5, 0.5]):
-        model = Model.fit(np.zeros((3, 2)), gain.warp(accuracies), flat(np.ones(2), SAMPLES))
+        model = Model.fit(np.zeros((3, 2)), ehvi.warp(accuracies), flat(np.ones(2), SAMPLES))
         assert np.isfinite(model.hyper.vector()).all() and np.isfinite(model.at(np.ones((1, 2))).mean).all()
     assert Hyper.of(np.arange(4.0)).vector() == pytest.approx(np.arange(4.0))
 
@@ -399,5 +401,5 @@ def test_hyperparameters_stay_where_numbers_are_finite() -> None:
 def test_larger_students_are_expected_to_be_better_before_anything_is_known(seed: int) -> None:
     """The trend in log params: from one student."""
     x = np.array([[0.5], [0.0], [1.0]])
-    belief = Model.fit(x[:1], gain.warp([0.5]), flat(np.ones(1), SAMPLES)).at(x)
+    belief = Model.fit(x[:1], ehvi.warp([0.5]), flat(np.ones(1), SAMPLES)).at(x)
     assert belief.mean[1] == pytest.approx(belief.mean[2]) and belief.deviation()[1] > belief.deviation()[0]

@@ -1,4 +1,4 @@
-"""What keeps people out of the ditch: twins from labels, what a teacher has to teach, shapes that cannot be matched."""
+"""What keeps people out of the ditch: label-only baselines, what a teacher has to teach, shapes that cannot be matched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from autodistill.api import search
 from autodistill.reporting.terminal import checked, frontier_table, remarks, warned
 from autodistill.spec import Spec, SpecError, UsageError
-from autodistill.spec.stage import twin
+from autodistill.spec.stage import label_only
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.check import check
@@ -28,60 +28,60 @@ BAD = {"ce": {"weight": 0.001}, "kd": {"weight": 0.001, "temperature": 1.0}}
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A search whose students hardly train, so that their twins from labels are better."""
+def with_baselines(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A search whose students hardly train, so that their label-only baselines are better."""
     from .conftest import DOCUMENT, blobs
 
-    folder = tmp_path_factory.mktemp("guard")
+    folder = tmp_path_factory.mktemp("label_baselines")
     np.savez(folder / "data.npz", **blobs())
     document = json.loads(json.dumps(DOCUMENT))
     document["task"]["dataset"] = str(folder / "data.npz")
     recipe = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "optimizer": "sgd"}
-    document["student"] |= {"objective": BAD, "recipe": recipe}
-    document["search"] |= {"trials": 4, "guard": True}
+    document["student"] |= {"loss": BAD, "recipe": recipe}
+    document["search"] |= {"trials": 4, "label_baselines": True}
     from autodistill.spec import parse
 
     return search(parse(document), out=folder / "out", runner="serial"), folder / "out"
 
 
-def test_every_member_of_the_frontier_has_its_twin(guarded: Any) -> None:
-    study, out = guarded
+def test_every_member_of_the_frontier_has_its_baseline(with_baselines: Any) -> None:
+    study, out = with_baselines
     members = [row for row in study.rows() if row["frontier"]]
     assert members
     for row in members:
         network = network_of(study.store, row["stage"])
-        measured = study.store.record("stages", twin(network).key())["measurement"]  # type: ignore[arg-type]
-        assert row["from_labels"] == measured["accuracy"]
-        assert row["worse_than_labels"] == (row["accuracy"] < measured["accuracy"])
+        measured = study.store.manifest("stages", label_only(network).key())["measurement"]  # type: ignore[arg-type]
+        assert row["label_only"] == measured["accuracy"]
+        assert row["worse_than_label_only"] == (row["accuracy"] < measured["accuracy"])
 
 
-def test_a_student_worse_than_from_labels_is_marked_everywhere(guarded: Any) -> None:
-    study, out = guarded
-    worse = [row["stage"] for row in study.rows() if row["worse_than_labels"]]
+def test_a_student_worse_than_label_only_is_marked_everywhere(with_baselines: Any) -> None:
+    study, out = with_baselines
+    worse = [row["stage"] for row in study.rows() if row["worse_than_label_only"]]
     assert worse
     found = json.loads((out / "frontier.json").read_text())
-    assert [row["stage"] for row in found["frontier"] if row["worse_than_labels"]] == worse
+    assert [row["stage"] for row in found["frontier"] if row["worse_than_label_only"]] == worse
     for name in ("frontier.csv", "trials.csv"):
         with (out / name).open() as file:
-            assert [row["stage"] for row in csv.DictReader(file) if row["worse_than_labels"] == "True"] == worse
+            assert [row["stage"] for row in csv.DictReader(file) if row["worse_than_label_only"] == "True"] == worse
     accuracies = list(frontier_table(found).columns[1].cells)
     assert sum(str(cell).endswith(" !") for cell in accuracies) == len(worse)
     assert any("did worse on the validation samples than the same student" in line for line in remarks(found))
     assert "worse than from labels" in (out / "frontier.svg").read_text()
 
 
-def test_twins_are_no_trials(guarded: Any) -> None:
-    study, _ = guarded
+def test_baselines_are_no_trials(with_baselines: Any) -> None:
+    study, _ = with_baselines
     assert len([row for row in study.rows() if row["trial"] is not None]) == 4
     assert study.finished() and study.next() is None
 
 
-def test_without_guard_no_twin_is_trained(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+def test_without_label_baselines_none_is_trained(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     study = search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
-    assert all(row["from_labels"] is None for row in study.rows())
+    assert all(row["label_only"] is None for row in study.rows())
 
 
-def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from autodistill.distill import jobs
     from autodistill.spec import StageFailed
 
@@ -97,33 +97,35 @@ def test_a_failing_twin_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, 
 
     monkeypatch.setattr(loop, "training", fail)
     soft = {"kd": {"weight": 1.0, "temperature": 2.0}}
-    spec = tiny(search__trials=2, search__guard=True, student__objective=soft)
+    spec = tiny(search__trials=2, search__label_baselines=True, student__loss=soft)
     study = search(spec, out=tmp_path / "out", runner="serial")
     assert study.finished() and all(row["state"] == "complete" for row in study.rows())
     members = [row for row in study.rows() if row["frontier"]]
-    assert all(row["worse_than_labels"] is None and "its twin from labels failed: no" in row["reason"] for row in members)
+    assert all(
+        row["worse_than_label_only"] is None and "its label-only baseline failed: no" in row["reason"] for row in members
+    )
     assert any(
-        "its twin from labels failed" in line for line in remarks(json.loads((tmp_path / "out/frontier.json").read_text()))
+        "its label-only baseline failed" in line for line in remarks(json.loads((tmp_path / "out/frontier.json").read_text()))
     )
     assert study.retry_failed() == len(members)
     monkeypatch.setattr(loop, "training", original)
     again = search(spec, out=tmp_path / "out", runner="serial", options=Options(retry_failed=True))
-    assert all(row["from_labels"] is not None for row in again.rows() if row["frontier"])
+    assert all(row["label_only"] is not None for row in again.rows() if row["frontier"])
 
 
 # Dark knowledge
 
 
-def dark(**changes: Any) -> dict[str, Any]:
+def soft_targets(**changes: Any) -> dict[str, Any]:
     return {"entropy": {"1": 0.3, "4": 1.5, "8": 2.0}, "classes": 10, "train_accuracy": 0.95, "accuracy": 0.92} | changes
 
 
 def test_a_saturated_and_an_overfitted_teacher_are_warned_of() -> None:
-    assert warned(dark()) == []
-    (saturated,) = warned(dark(entropy={"1": 0.0, "4": 0.01, "8": 0.1}))
+    assert warned(soft_targets()) == []
+    (saturated,) = warned(soft_targets(entropy={"1": 0.0, "4": 0.01, "8": 0.1}))
     assert "saturated" in saturated
-    (learnt,) = warned(dark(train_accuracy=1.0, accuracy=0.8))
-    assert "100.0% of its training samples but 80.0%" in learnt
+    (learned,) = warned(soft_targets(train_accuracy=1.0, accuracy=0.8))
+    assert "100.0% of its training samples but 80.0%" in learned
 
 
 def test_check_says_what_a_teacher_from_outside_has_to_teach(
@@ -132,9 +134,9 @@ def test_check_says_what_a_teacher_from_outside_has_to_teach(
     teacher = {"import": "tests.own:nearest", "arguments": {"path": str(tmp_path / "data.npz")}}
     spec = tiny(teacher=teacher, assistants={"at_most": 0})
     found = check(spec, timed=False)
-    (facts,) = found["dark"]
+    (facts,) = found["soft_targets"]
     assert set(facts["entropy"]) == {"1", "4", "8"} and 0.5 < facts["train_accuracy"] <= 1
-    assert "mean entropy of" in checked(found, 1) and "all classes alike: 1.39" in checked(found, 1)
+    assert "mean entropy of the teacher's outputs" in checked(found, 1) and "uniform: 1.39" in checked(found, 1)
 
 
 def test_check_knows_the_teacher_of_a_study_that_has_begun(
@@ -142,9 +144,9 @@ def test_check_knows_the_teacher_of_a_study_that_has_begun(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     spec = tiny(search__trials=1)
-    assert check(spec, timed=False)["dark"] == [None]
+    assert check(spec, timed=False)["soft_targets"] == [None]
     search(spec, runner="serial")
-    assert check(spec, timed=False)["dark"][0]["train_accuracy"] > 0.5
+    assert check(spec, timed=False)["soft_targets"][0]["train_accuracy"] > 0.5
 
 
 # Caches
@@ -165,7 +167,7 @@ def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -
     fresh = {"augmentation": {"mixup": 0.2}}
     assert cached(tiny, assistants={"at_most": 0}, student__recipe=recipe | fresh) == 0
     hint = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0}}
-    assert cached(tiny, assistants={"at_most": 0}, student__objective=hint) == 0, "such teachers always run live"
+    assert cached(tiny, assistants={"at_most": 0}, student__loss=hint) == 0, "such teachers always run live"
 
 
 # The ditch
@@ -176,7 +178,7 @@ def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -
     [
         ({"weight": 0.9, "temperature": 4.0}, True),
         ({"weight": {"uniform": [0.5, 1]}, "temperature": {"log": [4, 16]}}, True),
-        ({"weight": 9.0, "temperature": 2.0, "standardised": True}, True),
+        ({"weight": 9.0, "temperature": 2.0, "standardized": True}, True),
         ({"weight": {"uniform": [0.5, 1]}, "temperature": {"log": [1, 16]}}, False),
         ({"weight": 0.9, "temperature": 4.0, "optional": True}, False),
         ({"weight": 0.1, "temperature": 4.0}, False),
@@ -184,8 +186,8 @@ def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -
     ],
 )
 def test_a_space_that_only_pulls_hard_is_warned_of(tiny: Callable[..., Spec], kd: dict[str, Any], warned_of: bool) -> None:
-    objective = {"ce": {"weight": 0.1}, "kd": kd}
-    found = check(tiny(student__objective=objective), timed=False)
+    loss = {"ce": {"weight": 0.1}, "kd": kd}
+    found = check(tiny(student__loss=loss), timed=False)
     assert bool(found["cautions"]) == warned_of == ("warning      kd pulls" in checked(found, 1))
 
 
@@ -205,7 +207,7 @@ RESNET = {"family": "resnet", "depth": 1, "width": {"int": [1, 2]}}
 
 
 @pytest.mark.parametrize(
-    ("objective", "words"),
+    ("loss", "words"),
     [
         ({"hint": {"weight": 1.0}}, ["hint", "(2, 4, 4)", "(5, 16)"]),
         ({"attention": {"weight": 1.0, "kind": "maps"}}, ["attention", "maps"]),
@@ -213,31 +215,31 @@ RESNET = {"family": "resnet", "depth": 1, "width": {"int": [1, 2]}}
     ],
 )
 def test_shapes_that_cannot_be_matched_are_refused_before_training(
-    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], objective: Any, words: list[str]
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], loss: Any, words: list[str]
 ) -> None:
     recipe = {"epochs": 1, "batch_size": 32, "learning_rate": 0.01}
     spec = tiny(
         **IMAGES,
         teacher={"architecture": VIT, "recipe": recipe},
-        student={"architecture": RESNET, "objective": objective, "recipe": recipe},
+        student={"architecture": RESNET, "loss": loss, "recipe": recipe},
     )
     said = refused(tmp_path / "spec.yaml", capsys, spec)
-    assert said.startswith("student.objective") and all(word in said for word in words), said
+    assert said.startswith("student.loss") and all(word in said for word in words), said
 
 
 def test_similarity_takes_any_two_families(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     recipe = {"epochs": 1, "batch_size": 64, "learning_rate": 0.01}
-    objective = {"ce": {"weight": 1.0}, "similarity": {"weight": 1000.0}, "balance": "initial"}
+    loss = {"ce": {"weight": 1.0}, "similarity": {"weight": 1000.0}, "balance": "initial"}
     spec = tiny(
         **IMAGES,
         teacher={"architecture": VIT, "recipe": recipe | {"epochs": 3}},
-        student={"architecture": RESNET, "objective": objective, "recipe": recipe},
-        search={"trials": 1, "guard": False},
+        student={"architecture": RESNET, "loss": loss, "recipe": recipe},
+        search={"trials": 1, "label_baselines": False},
     )
     study = search(spec, out=tmp_path / "out", runner="serial")
     (row,) = [row for row in study.rows() if row["role"] == "student"]
     assert row["state"] == "complete"
-    scales = study.store.record("stages", row["stage"])["scales"]
+    scales = study.store.manifest("stages", row["stage"])["scales"]
     assert set(scales) == {"ce", "similarity"} and scales["ce"] == pytest.approx(1 / np.log(10), rel=0.5)
 
 
@@ -247,9 +249,9 @@ def test_a_ladder_that_cannot_be_compared_is_refused(tiny: Callable[..., Spec], 
         task__dataset="sklearn/digits",
         teacher={"architecture": {"family": "resnet", "depth": 2, "width": 16}, "recipe": {"epochs": 1}},
         student__architecture={"family": "resnet", "depth": 1, "width": 2},
-        student__objective=hint,
+        student__loss=hint,
     )
-    with pytest.raises(UsageError, match="student.objective.*hint"):
+    with pytest.raises(UsageError, match="student.loss.*hint"):
         check(spec, timed=False)
 
 
@@ -268,7 +270,7 @@ def test_an_augmentation_that_does_not_suit_the_samples_is_refused_before_traini
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"student__objective": {"ce": {"weight": 0.3}, "dkd": {"weight": "rest"}}}, "rest stands in dkd"),
+        ({"student__loss": {"ce": {"weight": 0.3}, "dkd": {"weight": "rest"}}}, "rest stands in dkd"),
         ({"teacher": {"ensemble": [{"import": "a.b:c"}]}}, "has 1 teachers; give two or more"),
     ],
 )
@@ -296,7 +298,7 @@ def test_outputs_and_views_beyond_what_there_is_are_the_same_stage(tiny: Callabl
     keys = []
     mixed = {"augmentation": {"mixup": 0.2}}
     for recipe in ({"outputs_top": 4}, {"outputs_top": 9}, {}, mixed | {"views": 1}, mixed | {"views": 5}):
-        spec = tiny(student__recipe={"epochs": 1} | recipe, student__objective={"kd": {"weight": 1.0}})
+        spec = tiny(student__recipe={"epochs": 1} | recipe, student__loss={"kd": {"weight": 1.0}})
         spec, splits = load_data(spec, cuda=False)
         space = space_of(spec, splits, Store(tmp_path / "store"))
         keys.append(space.decode({path: domain.ends()[0] for path, domain in space.domains.items()}).key())

@@ -1,4 +1,4 @@
-"""The sampler `gain`: proposes the student with the largest expected gain of hypervolume, its size being known.
+"""The sampler `ehvi`: proposes the student with the largest expected gain of hypervolume, its size being known.
 
 Nothing is kept from one model to the next, so a proposal depends on the seed, on the number of proposals so far and on
 what is known of the trials: a resumed study proposes what the uninterrupted one would have.
@@ -27,13 +27,13 @@ from .candidates import Candidate, Candidates
 from .ehvi import (
     Belief,
     Goal,
+    Improvement,
     Model,
-    Outlook,
     Posterior,
     Prior,
     Steps,
     Students,
-    outlook,
+    improvement,
     posterior,
     predict_end,
     worth,
@@ -60,7 +60,7 @@ INSIDE, RISK = 3, 1 / 6
 """Once INSIDE students are in the region, at most this share of further trials is expected to end outside."""
 
 
-class Sizewise:
+class EhviSampler:
     """Knows all trials, and proposes. With several sizes as objectives they take turns.
 
     `region` is asked for when a proposal is due: it depends on the teacher, which a search trains first.
@@ -141,10 +141,10 @@ class Sizewise:
         """Those that were measured."""
         return Students(np.array([self._rows[place] for place in self._known]), self._table(self._known)[:, 0])
 
-    def outlook(self, trials: int, feasible: Feasible) -> Outlook | None:
+    def improvement(self, trials: int, feasible: Feasible) -> Improvement | None:
         """What so many more trials would add; None where too little is known to say, or nothing is left to try.
 
-        At most `gain.MOST_AHEAD` are looked at.
+        At most `ehvi.MOST_TRIALS` are looked at.
         """
         if len(self._known) < ENOUGH:
             return None
@@ -152,7 +152,7 @@ class Sizewise:
         if not found:
             return None
         new = Students(np.array([self.candidates.encode(*one) for one in found]), self._logs([one.sizes for one in found]))
-        return outlook(self._model()[0], self._students(), new, self.goal(), trials)
+        return improvement(self._model()[0], self._students(), new, self.goal(), trials)
 
     def reaches(self, target: float, below: int, feasible: Feasible) -> float:
         """The largest probability that a new student of fewer than `below` params reaches the target."""
@@ -326,10 +326,10 @@ class Sizewise:
         return [older[index] for index in sorted(np.argsort(short, kind="stable")[: WINDOW // 2])] + recent
 
 
-def informed(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> Sizewise:
+def informed(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> EhviSampler:
     """A sampler for accuracy and params that knows these trials, whoever proposed them."""
     plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
-    sampler = Sizewise(plain, space, lambda: region)
+    sampler = EhviSampler(plain, space, lambda: region)
     for trial in trials:
         sampler.added(trial)
     return sampler

@@ -1,0 +1,32 @@
+"""Whether the incumbent, the student in use today, is dominated by what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...spec import Spec
+from .region import SIZES
+from .rows import Row, costs, frontier
+
+SHOWN = ("stage", "architecture", *SIZES, "accuracy", "low", "high", "of_teacher", "compression", "seconds")
+
+
+def dominated(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
+    """The incumbent and the members of the frontier that dominate it, the smallest first; None where there is no incumbent.
+
+    A member dominates that is at least as accurate and at most as large, and better in one of these. `apart`: whether its
+    95 % interval lies above that of the incumbent. Both are of the same validation samples.
+    """
+    incumbent = next((row for row in found if row["role"] == "incumbent"), None)
+    if incumbent is None:
+        return None
+    members = frontier(found)
+    table = costs([incumbent, *members], spec.search.objectives)
+    better = (table[1:] <= table[0]).all(axis=1) & (table[1:] < table[0]).any(axis=1)
+    by = [
+        {name: row[name] for name in SHOWN} | {"apart": row["low"] > incumbent["high"]}
+        for row, is_better in zip(members, better, strict=True)
+        if is_better
+    ]
+    return {name: incumbent[name] for name in SHOWN} | {"dominated_by": by}
