@@ -21,7 +21,7 @@ _PLACES = {"Spec": "spec", "load": "spec", "search": "api", "Study": "study.sche
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for: torch, Ray and Optuna take seconds."""
+    """Imports a name when it is first used: torch, Ray, and Optuna take seconds."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -28,8 +28,8 @@ def search(
 ) -> Study:
     """Searches the students of `spec` and writes the report into `out` (`reports/<study>` unless given).
 
-    The same call continues where an earlier one stopped. Raises UsageError for what was asked wrongly, StudyError or
-    StoreError when the search cannot continue.
+    The same call continues where an earlier one stopped. Raises UsageError for invalid arguments, StudyError or
+    StoreError if the search cannot continue.
     """
     with Progress(console or Console(file=sys.stderr)) as progress:
         return driver.search(spec, out=out, runner=runner, options=options, listener=progress)

@@ -1,14 +1,14 @@
-"""Content-addressed folders, made once.
+"""Content-addressed folders, created once.
 
     <root>/<kind>/<key>/<attempt>/...      the files of one attempt
     <root>/<kind>/<key>/manifest.json        written last: which attempt won, the sha256 of each file, and what was measured
 
-    <root>/partial/<key>                   what a stage in training goes on from
+    <root>/partial/<key>                   the state from which a stage in training resumes
 
-A folder counts only when its manifest is there, so anything may be killed at any time. No folder is renamed. Of two that
-race for one key the first manifest stands and the other attempt is removed (on a file system without hard links it may be
-the second manifest that stands; both describe a complete attempt). Kinds are `stages` (whose manifest is called stage.json),
-`outputs` and `data`. A partial is only a saving: what is damaged counts as not there. Keys are sha256 in
+A folder counts only if its manifest exists, so anything may be killed at any time. No folder is renamed. If two attempts
+race for one key, the first manifest wins and the other attempt is removed (on a file system without hard links, the second
+manifest may win; both describe a complete attempt). Kinds are `stages` (whose manifest is called stage.json),
+`outputs` and `data`. A partial only saves time: a damaged one is ignored. Keys are sha256 in
 hexadecimal: anything with another name, and anything that is not a folder, is not part of the store and is left alone.
 """
 
@@ -62,11 +62,11 @@ class Store:
         return sorted(folder.name for folder in self._folders(kind) if self.has(kind, folder.name))
 
     def _folders(self, kind: Kind) -> list[Path]:
-        """Those of keys, whether their manifest is there or not."""
+        """The folders of all keys, with or without a manifest."""
         return [path for path in (self.root / kind).glob("*") if KEY.fullmatch(path.name) and path.is_dir()]
 
     def manifest(self, kind: Kind, key: str) -> dict[str, Any]:
-        """What was written when the folder was complete. Raises StoreError when it is not there or damaged."""
+        """What was written when the folder was complete. Raises StoreError if it is missing or damaged."""
         path = self.folder(kind, key) / MANIFESTS[kind]
         try:
             manifest: dict[str, Any] = json.loads(path.read_bytes())
@@ -83,7 +83,7 @@ class Store:
         return manifest
 
     def file(self, kind: Kind, key: str, name: str) -> Path:
-        """The path of one file, its sha256 checked once a process. Raises StoreError when it is damaged or gone."""
+        """The path of one file, its sha256 checked once per process. Raises StoreError if it is damaged or missing."""
         manifest = self.manifest(kind, key)
         path = self.folder(kind, key) / str(manifest["attempt"]) / name
         try:
@@ -102,7 +102,7 @@ class Store:
             self.file(kind, key, name)
 
     def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-        """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it is there already."""
+        """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it exists already."""
         if not self.has(kind, key):
             with contextlib.suppress(_Late), self._attempt(kind, key) as attempt:
                 facts = fill(attempt)
@@ -112,7 +112,7 @@ class Store:
         return self.manifest(kind, key)
 
     def take(self, other: Store, kind: Kind, key: str) -> None:
-        """Makes a folder from that of another store, unless it is there already. Raises StoreError for a damaged file."""
+        """Copies a folder from another store, unless it exists already. Raises StoreError for a damaged file."""
 
         def fill(attempt: Path) -> dict[str, Any]:
             manifest = other.manifest(kind, key)
@@ -159,7 +159,7 @@ class Store:
         return path is not None and (path.is_relative_to(self.root) or self.root.is_relative_to(path))
 
     def save_partial(self, key: str, content: bytes | memoryview) -> None:
-        """Keeps what a stage in training goes on from, instead of what was kept before: whole or not at all."""
+        """Saves the state from which a stage in training resumes, in place of an earlier one: completely or not at all."""
         path = self._partial(key)
         draft = path.with_name(f".{uuid.uuid4().hex}")
         with self._blamed():
@@ -173,7 +173,7 @@ class Store:
                 draft.unlink(missing_ok=True)
 
     def load_partial(self, key: str) -> bytes | None:
-        """What was kept last, or None where there is none that is as it was written."""
+        """What was saved last, or None if there is nothing, or if it is damaged."""
         try:
             with self._partial(key).open("rb") as file:
                 checksum, content = file.read(DIGEST), file.read()
@@ -189,7 +189,7 @@ class Store:
         return self.root / PARTIAL / key
 
     def sweep(self) -> None:
-        """Removes what was cut off, and the partials of stages that are stored. Only where nobody else writes into it.
+        """Removes unfinished attempts, and the partials of stored stages. Only call it if nobody else writes to the store.
 
         Files that cannot be removed now, because another process has them open, are left for the next sweep.
         """
@@ -205,7 +205,7 @@ class Store:
                         shutil.rmtree(path, ignore_errors=True)
 
     def _way_out(self, kind: Kind, key: str) -> str:
-        return f"remove the folder {self.folder(kind, key)} and it is made again"
+        return f"remove the folder {self.folder(kind, key)}, and it will be made again"
 
 
 class _Late(Exception):
@@ -218,7 +218,7 @@ def sha256(path: Path) -> str:
 
 
 def _create(path: Path, manifest: dict[str, Any]) -> None:
-    """Writes `manifest` to `path` whole or not at all. Raises _Late if the name is taken."""
+    """Writes `manifest` to `path` completely or not at all. Raises _Late if the name is taken."""
     draft = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:
@@ -241,12 +241,12 @@ def _is_of(path: Path, attempt: str) -> bool:
 
 
 def _link(draft: Path, path: Path) -> None:
-    """Gives `draft` the name `path`; unlike a rename it fails where the name is taken."""
+    """Gives `draft` the name `path`; unlike a rename, it fails if the name is taken."""
     try:
         os.link(draft, path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        if path.exists():  # without hard links, of two at the same moment the later one stands
-            raise FileExistsError(errno.EEXIST, "there is a manifest", str(path)) from None
+        if path.exists():  # without hard links, of two at the same moment the later one wins
+            raise FileExistsError(errno.EEXIST, "a manifest exists already", str(path)) from None
         os.replace(draft, path)

@@ -93,9 +93,9 @@ def measured(one: Training, stage: Stage, store: Store) -> dict[str, Any]:
             run.epochs += 1
             found["seconds"] += time.perf_counter() - started
             for name, network in (("raw", run.network), ("ema", average.module)):
-                found[name].append(measurement(network, data, stage.architecture, CPU)["accuracy"])
-    sizes = measurement(run.network, data, stage.architecture, CPU)
-    return found | {"params": sizes["params"], "macs": sizes["macs"]}
+                found[name].append(measurement(network, data, stage.architecture, CPU, seconds=0.0).accuracy)
+    sizes = measurement(run.network, data, stage.architecture, CPU, seconds=0.0)
+    return found | {"params": sizes.params, "macs": sizes.macs}
 
 
 def level(steps: int) -> Any:

@@ -43,7 +43,7 @@ def compare(folder: Folder, given: argparse.Namespace) -> None:
     print("| student | params | n | from labels | distilled | gain (95 %) |\n|---|---|---|---|---|---|")
     for arm, others in zip(arms, baselines, strict=True):
         found, labels = accuracies(store, arm), accuracies(store, others)
-        params = stages.measured(arm[0].key())["params"]
+        params = stages.measured(arm[0].key()).params
         means = f"{statistics.mean(labels):.2f} | {statistics.mean(found):.2f}"
         print(f"| {describe(arm[0].architecture)} | {params:,} | {len(found)} | {means} | {difference(found, labels)} |")
 

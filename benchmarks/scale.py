@@ -26,6 +26,7 @@ from replay.replay import Answer, Replay, measurement
 from autodistill import spec as specs
 from autodistill.distill import Job
 from autodistill.spec import Spec, Stage
+from autodistill.spec.measurement import SoftTargetEntropy
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.record import Record
@@ -33,7 +34,7 @@ from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
-SOFT_TARGETS = {"entropy": {"1": 1.0, "4": 1.5, "8": 2.0}, "classes": 10, "train_accuracy": 0.99}
+SOFT_TARGETS = SoftTargetEntropy(entropy={"1": 1.0, "4": 1.5, "8": 2.0}, classes=10, train_accuracy=0.99)
 
 
 def answer_of(space: Space) -> Callable[[Job], Answer]:
@@ -46,7 +47,7 @@ def answer_of(space: Space) -> Callable[[Job], Answer]:
         noise = (int(job.network.key()[:8], 16) / 2**32 - 0.5) * 0.1
         best = min(0.999, max(0.11, 1 - 8 / size.params**0.5 + noise))
         found = {epoch: best * (1 - 0.4 / (1 + epoch)) for epoch in range(1, epochs + 1)}
-        told = measurement(best, size._asdict(), 10_000)
+        told = measurement(best, size, 10_000)
         seconds = epochs * (0.1 + size.macs * 1e-7)
         return Answer(
             seconds=seconds, accuracies=found, measurement=told, soft_targets=None if job.network.teachers else SOFT_TARGETS

@@ -170,7 +170,7 @@ def test_a_better_student_never_has_less_evidence(both: int, student: int, teach
 
 @pytest.mark.parametrize("counts", [(-1, 0, 0, 10, 0.9), (0, 0, 0, 10, 0.9), (8, 2, 1, 10, 0.9), (5, 1, 1, 10, 0.0)])
 def test_counts_that_are_none_are_refused(counts: tuple[int, int, int, int, float]) -> None:
-    with pytest.raises(ValueError, match="are no counts"):
+    with pytest.raises(ValueError, match="are not valid counts"):
         keeps(*counts)
 
 
@@ -234,22 +234,22 @@ def test_limits_leave_larger_ones_out_before_anything_is_tested() -> None:
 def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
     found = smallest(confirmed(rights(900, 985), rights(990)[0]), Wanted())
     assert (found["wanted"]["retain"], found["wanted"]["params"]) == (0.95, 5000)
-    assert sentence(found).startswith("Ship: student1 with 200 params has at least 95 % of the teacher's accuracy")
+    assert sentence(found).startswith("Ship: student1 with 200 params is shown to have at least 95 % of the teacher's accuracy")
     found = smallest(confirmed(rights(700, 800), rights(990)[0]), Wanted())
-    assert sentence(found).startswith("Do not ship: no student is shown to have 95 %")
+    assert sentence(found).startswith("Do not ship: no student is proven to meet the target of 95 %")
 
 
 def test_what_would_pass_instead_is_the_highest_target_that_passes() -> None:
     found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(accuracy=0.99))
     would = found["would_pass"]
     assert exceeds(950, 1000, would) <= 0.05 < exceeds(950, 1000, would + 1e-4)
-    assert any(line.startswith(f"would hold   {100 * would:.2f} %") for line in lines(found))
+    assert any(line.startswith(f"would pass   at {100 * would:.2f} %") for line in lines(found))
 
 
 def test_too_few_test_samples_are_said() -> None:
     found = smallest(confirmed(rights(40, 50, n=50), rights(50, n=50)[0]), Wanted(accuracy=0.99))
     assert found["needed"] == {"correct": None, "n": 50, "accuracy": None, "least_n": 299}
-    assert any("more than these 50 test samples: all right answers of 299 would do" in line for line in lines(found))
+    assert any("at least 299 test samples (there are 50), all predicted correctly" in line for line in lines(found))
 
 
 def test_the_knee_and_the_one_standard_error_choice_are_of_validation() -> None:
@@ -284,9 +284,9 @@ def test_questions_that_are_none_are_refused(given: dict[str, Any], said: str) -
 @pytest.mark.parametrize(("confidence", "target"), [(0.999999, 0.9999999999999999), (0.99996, 0.3), (0.95, 0.57)])
 def test_no_share_is_rounded_up_to_certainty(confidence: float, target: float) -> None:
     found = confirmed(rights(990), rights(995)[0])
-    exact = f"{Decimal(str(target)) * 100:f}".rstrip("0").rstrip(".")
+    exact, sure = (f"{Decimal(str(share)) * 100:f}".rstrip("0").rstrip(".") for share in (target, confidence))
     said = sentence(smallest(found, Wanted(accuracy=target, confidence=confidence)))
-    assert f"an accuracy of {exact} %" in said and f"with {confidence} confidence" in said
+    assert f"an accuracy of {exact} %" in said and f"with {sure} % confidence" in said
     said = sentence(smallest(found, Wanted(retain=target, confidence=confidence)))
     assert f"{exact} % of the teacher's accuracy" in said
 

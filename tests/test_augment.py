@@ -288,7 +288,7 @@ def test_what_is_of_images_is_refused_for_other_shapes(option: str, shape: tuple
     with pytest.raises(UsageError) as caught:
         views(OPTIONS[option] | {"mixup": 1.0}, shape=shape)
     message = "takes images of shape (C, H, W), not samples of shape"
-    assert str(caught.value) == f"augmentation.{option}: {message} {shape}; leave it out (mixup takes any shape)"
+    assert str(caught.value) == f"augmentation.{option}: {message} {shape}; remove it (mixup takes any shape)"
 
 
 @pytest.mark.parametrize("option", ["crop", "cutout"])
@@ -296,7 +296,7 @@ def test_what_can_leave_nothing_of_an_image_is_refused(option: str) -> None:
     views({option: 6})
     with pytest.raises(UsageError) as caught:
         views({option: 7})
-    message = "7 can leave nothing of samples of shape (3, 9, 7); give at most 6"
+    message = "7 can leave nothing of samples of shape (3, 9, 7); use at most 6"
     assert str(caught.value) == f"augmentation.{option}: {message}"
 
 
@@ -333,18 +333,18 @@ def test_the_key_holds_the_options_with_their_defaults() -> None:
 
 @pytest.mark.parametrize("nothing", [{}, {"flip": False, "crop": 0}])
 def test_an_augmentation_of_nothing_is_refused(nothing: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="has nothing on; give at least one of flip, .*, or leave augmentation out"):
+    with pytest.raises(ValidationError, match="enables nothing; set at least one of flip, .*, or remove augmentation"):
         Augmentation.model_validate(nothing)
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"views": 2}, "", "views: 2 is of an augmentation, and there is none; leave views out, or give one"),
-    ({"augmentation": {"flip": True}, "views": 0}, ".views", "0 is wrong: give 1 or more, or 'fresh'"),
-    ({"augmentation": {}}, ".augmentation", "has nothing on"),
+    ({"views": 2}, "", "views: 2 needs an augmentation, and there is none; remove views, or add one"),
+    ({"augmentation": {"flip": True}, "views": 0}, ".views", "0 is invalid: use 1 or more, or 'fresh'"),
+    ({"augmentation": {}}, ".augmentation", "enables nothing"),
     ({"augmentation": {"flop": True}}, ".augmentation.flop", "did you mean 'flip'?"),
-    ({"augmentation": {"mixup": 0}}, ".augmentation.mixup", "0 is wrong: give 0.001 or more"),
-    ({"augmentation": {"crop": -1}}, ".augmentation.crop", "-1 is wrong: give 0 or more"),
-    ({"augmentation": {"randaugment": {"magnitude": 11}}}, ".augmentation.randaugment.magnitude", "11 is wrong: give"),
+    ({"augmentation": {"mixup": 0}}, ".augmentation.mixup", "0 is invalid: use 0.001 or more"),
+    ({"augmentation": {"crop": -1}}, ".augmentation.crop", "-1 is invalid: use 0 or more"),
+    ({"augmentation": {"randaugment": {"magnitude": 11}}}, ".augmentation.randaugment.magnitude", "11 is invalid: use"),
 ]
 
 

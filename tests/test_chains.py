@@ -268,10 +268,13 @@ def space_store(space: Callable[..., Space]) -> Store:
 @pytest.mark.parametrize(
     ("student", "message"),
     [
-        ("depth=1,width=99", r"--student width=99: is outside its domain; give a whole number from 1 to 12, or widen it"),
+        (
+            "depth=1,width=99",
+            r"--student width=99: the value is outside its domain; give a whole number from 1 to 12, or widen it",
+        ),
         ("depth=1,width=x", "is outside its domain"),
         ("width=4", r"so give depth \(a whole number from 1 to 2\) too"),
-        ("depth=1,heads=2", "student.architecture has no field 'heads'; there are depth, width"),
+        ("depth=1,heads=2", "student.architecture has no field 'heads'; its fields are depth, width"),
         ("depth=3,family=mlp,width=4", "outside its domain; give a whole number from 1 to 2"),
         ("depth", "give each field once, such as depth=1,width=4"),
         ("depth=1,depth=2,width=4", "give each field once"),
@@ -334,7 +337,7 @@ def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test
 def seconds_below(store: Store, stages: list[Any]) -> float:
     """Of all stages but the teacher and the checkpoint on its way."""
     below = [one for one in stages if one.architecture != MLP(depth=1, width=64)]
-    return sum(Stages(store).measured(one.key())["seconds"] for one in below)
+    return sum(Stages(store).measured(one.key()).seconds for one in below)
 
 
 def test_the_same_command_goes_on_and_a_second_trains_nothing(tiny: Callable[..., Spec], tmp_path: Path) -> None:
@@ -384,11 +387,11 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
         home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
         return api.chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
 
-    with pytest.raises(UsageError, match=f"outputs can take {2 * one:,} bytes, above the limit of {one:,}"):
+    with pytest.raises(UsageError, match=f"cached teacher logits can take {2 * one:,} bytes, above the limit of {one:,}"):
         plan(one)
     assert not (tmp_path / "chain" / "chain.json").exists()
     found = plan(2 * one)
-    assert "not begun: resources.cache_limit" in capsys.readouterr().err
+    assert "not started: resources.cache_limit" in capsys.readouterr().err
     assert {row["state"] for row in found["candidates"] if row["kind"] == "direct"} == {"compared"}
     assert "not trained" in {row["state"] for row in found["candidates"]}
     assert all(row["state"] != "not trained" for row in plan(10 * one)["candidates"])
@@ -472,9 +475,9 @@ def test_the_own_store_of_a_study_is_not_shared(name: str, tiny: Callable[..., S
     (tmp_path / "link").symlink_to(tmp_path / "study" / "store")
     (tmp_path / "link_to_study").symlink_to(tmp_path / "study")
     home = Home.of(spec, STUDENT, out=str(tmp_path / "chain"), store=str(tmp_path / name))
-    with pytest.raises(UsageError, match="is the own store of the study .*study, which sweeps it"):
+    with pytest.raises(UsageError, match="is the private store of the study .*study, which cleans it up"):
         api.chain(spec, student=STUDENT, home=home, runner="serial")
-    with pytest.raises(UsageError, match="is the own store of the study"):
+    with pytest.raises(UsageError, match="is the private store of the study"):
         search(spec, out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / name)))
     assert search(spec, out=tmp_path / "link_to_study", runner="serial").trained == [], "by a link it is the same study"
 
@@ -491,7 +494,7 @@ def test_a_place_that_can_hold_no_report_is_refused_at_once(place: str, tiny: Ca
 
 def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chain", str(tmp_path), "--student", STUDENT]) == 2
-    assert "holds no study" in capsys.readouterr().err
+    assert "contains no study" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["chain", str(tmp_path / "none.yaml"), "--student", STUDENT, "--time", "soon"])
     assert "'soon' is not a duration" in capsys.readouterr().err

@@ -137,7 +137,7 @@ def test_the_command_that_explain_gives_makes_the_same_weights(
 def test_explain_says_what_it_does_not_know(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(capsys, "search", str(path), "--out", str(tmp_path / "out"), "--runner", "serial")
     code, found, _ = call(capsys, "explain", str(tmp_path / "out"), "zzz")
-    assert code == 2 and "names no stored stage" in found["error"]
+    assert code == 2 and "matches no stored stage" in found["error"]
     code, found, _ = call(capsys, "explain", str(tmp_path / "out"), "")
     assert code == 2 and "stages, such as" in found["error"]
 
@@ -145,7 +145,7 @@ def test_explain_says_what_it_does_not_know(path: Path, tmp_path: Path, capsys: 
 def test_a_folder_without_a_study_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (("report", str(tmp_path)), ("explain", str(tmp_path), "k")):
         code, found, errors = call(capsys, *words)
-        assert code == 2 and "holds no study" in found["error"] and "holds no study" in errors
+        assert code == 2 and "contains no study" in found["error"] and "contains no study" in errors
 
 
 @pytest.mark.parametrize("option", ["--out", "--store"])

@@ -93,7 +93,7 @@ def test_what_does_not_compare_is_refused(two: tuple[Path, Path], tmp_path: Path
         compare([], tmp_path)
     with pytest.raises(UsageError, match="is named twice"):
         compare([two[0], two[0].parent / "." / two[0].name], tmp_path)
-    with pytest.raises(UsageError, match="holds no study"):
+    with pytest.raises(UsageError, match="contains no study"):
         compare([two[0], tmp_path], tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written to"):
@@ -103,7 +103,7 @@ def test_what_does_not_compare_is_refused(two: tuple[Path, Path], tmp_path: Path
 def test_studies_of_other_data_are_refused_by_name(two: tuple[Path, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **blobs(seed=1))
     other = pages.searched(tmp_path, "other", trials=3, label_baselines=False)
-    with pytest.raises(UsageError, match=rf"{other} and {two[0]} are not of the same samples: the fingerprint of its data"):
+    with pytest.raises(UsageError, match=rf"{other} and {two[0]} do not use the same samples: the fingerprint of its data"):
         compare([*two, other], tmp_path)
 
 

@@ -160,7 +160,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     record = Record(searched.path / "study.db", searched.read())
     tried = {trial.facts["stage"][:16] for trial in record.trials} - set(before)
     record.close()
-    said = f"{len(tried)} students that were tried since this was confirmed are not in this answer"
+    said = f"{len(tried)} students that were tried after the confirmation are not covered by this answer"
     assert len(tried) > 1 and said in capsys.readouterr().out
     monkeypatch.setattr(pdf, "chromium", lambda: None)
     main(["report", str(searched.path)])
@@ -172,7 +172,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     assert [one["forced"] for one in found.facts["opened"]] == [False, True]
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
     now = capsys.readouterr().out
-    assert "opened again 1 time" in now and "since this was confirmed" not in now
+    assert "opened again 1 time" in now and "after the confirmation" not in now
 
 
 def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Callable[..., Spec]) -> None:
@@ -284,7 +284,7 @@ def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: F
 
 
 def test_folders_without_a_study_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no study"):
+    with pytest.raises(UsageError, match="contains no study"):
         confirmed(Folder(tmp_path / "none"))
 
 
@@ -382,7 +382,7 @@ def test_classes_are_called_by_their_names(
 @pytest.mark.parametrize("names", [ODD[:3], [1, 2, 3, 4], [b"a", b"b", b"c", b"d"]])
 def test_names_that_are_not_one_word_a_class_are_refused(tiny: Callable[..., Spec], tmp_path: Path, names: list[Any]) -> None:
     np.savez(tmp_path / "named.npz", **blobs(), class_names=names)
-    with pytest.raises(UsageError, match="class_names has shape .* for 4 classes; give one word a class"):
+    with pytest.raises(UsageError, match="class_names has shape .* for 4 classes; give one string per class"):
         load_data(tiny(task__dataset=str(tmp_path / "named.npz")), cuda=False)
 
 
@@ -399,7 +399,7 @@ def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_cert
     arguments = ["smallest", str(tmp_path / "out"), "--accuracy", "0.35", "--seeds", "0", "--runner", "serial"]
     assert main([*arguments, "--within", "5m"]) in (0, 3)
     said = capsys.readouterr().out
-    assert "no smaller student that was considered is likely" in said or "the space holds nothing new" in said
+    assert "no smaller student that was considered is likely" in said or "this sampler finds nothing new in the space" in said
     folder = Folder(tmp_path / "out")
     assert folder.read().search.target is None and folder.read().search.trials < 1000, "the question is not the study's"
     assert main([*arguments, "--within", "5m"]) == 1, "the test split was opened by now"
@@ -426,7 +426,7 @@ def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path
     study = towards(
         Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
     )
-    assert study.ended == "the time given is over"
+    assert study.ended == "the time of --within is up"
     assert study.finished()
 
 
@@ -488,7 +488,8 @@ def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched
     needed = wanted_bytes(wanted, store, splits.classes, splits.rows)
     small = spec.model_copy(update={"resources": spec.resources.model_copy(update={"cache_limit": needed - 1})})
     before = set((store.root / "stages").iterdir())
-    with pytest.raises(UsageError, match=f"outputs can take {needed:,} bytes, above the limit of {needed - 1:,}; raise it"):
+    message = f"cached teacher logits can take {needed:,} bytes, above the limit of {needed - 1:,}; raise it"
+    with pytest.raises(UsageError, match=message):
         Plan(small, store, splits, wanted)
     assert set((store.root / "stages").iterdir()) == before
     enough = spec.model_copy(update={"resources": spec.resources.model_copy(update={"cache_limit": needed})})

@@ -186,7 +186,7 @@ def limited(record: Record, pages: int) -> None:
 def test_a_full_disk_is_said_whatever_is_written(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     record = Record(tmp_path / "study.db", tiny())
     limited(record, 1)
-    with pytest.raises(StudyError, match="no space left for .*study.db; free some, then run the same command again"):
+    with pytest.raises(StudyError, match="no space left for .*study.db; free some space, then run the same command again"):
         record.note("long", "x" * 100_000)
     assert "long" not in record.facts()
     with pytest.raises(StudyError, match="no space left"):

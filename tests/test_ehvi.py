@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autodistill.distill import Job
 from autodistill.spec import Spec, UsageError
 from autodistill.study import pareto
 from autodistill.study.record.record import Record, Trial
@@ -26,7 +27,7 @@ from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
 from benchmarks.replay import Asked, Table, bench
 from benchmarks.replay.memory import Memory
-from benchmarks.replay.replay import Replay
+from benchmarks.replay.replay import Answer, Replay
 
 from .test_bench import DIGITS
 from .test_replay import formula, open_study
@@ -377,7 +378,12 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
     monkeypatch.setitem(MOST, "tpe", 10)
     study = open_study(tiny(search={"trials": 40, "sampler": "tpe", "label_baselines": False, "halving": False}), tmp_path)
     alike = formula(study)
-    Replay(lambda job: replace(alike(job), measurement={**alike(job).measurement, "accuracy": 0.5})).run(study, lambda: None)
+
+    def half_right(job: Job) -> Answer:
+        found = alike(job)
+        return replace(found, measurement=found.measurement and found.measurement.model_copy(update={"accuracy": 0.5}))
+
+    Replay(half_right).run(study, lambda: None)
     sampler = study.proposals._sampler
     assert isinstance(sampler, Optunas)
     sampler.propose(study.space.feasible)

@@ -156,7 +156,7 @@ def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], s
     for name in ("params", "macs", "bytes", "bytes_float16"):
         assert f"| {member[name]:,} |" in text
     assert f"| {teacher['params']:,} | {teacher['validation']['accuracy']:.1%} | {teacher['test']['accuracy']:.1%} |" in text
-    assert "Yes: mlp" in text and "with 0.95 confidence" in text
+    assert "Yes: mlp" in text and "with 95 % confidence" in text
     assert "The test split was opened 1 time in this study." in text
     assert f"`{network_of(store_of(study), found['stage']).task.data}`" in text
     assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in text
@@ -249,7 +249,7 @@ def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, dict[str, 
     assert done.stdout.splitlines() == [f"model.safetensors: {said}", f"model.onnx: {said}"], done.stderr
     np.save(tmp_path / "wrong.npy", x[:, :, 1:])
     done = subprocess.run([*command[:2], str(tmp_path / "wrong.npy")], capture_output=True, text=True)
-    assert done.returncode == 1 and "give one of shape (1, 4, 5)" in done.stderr
+    assert done.returncode == 1 and "give one sample of shape (1, 4, 5)" in done.stderr
 
 
 def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Fold
     assert found["test"]["correct"] == confirmed.teacher["test"]["correct"]
 
 
-@pytest.mark.parametrize(("key", "message"), [("", "names .* stages, such as"), ("none", "names no stored stage")])
+@pytest.mark.parametrize(("key", "message"), [("", "matches .* stages, such as"), ("none", "matches no stored stage")])
 def test_a_key_of_none_or_several_is_refused(study: Folder, tmp_path: Path, key: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         export(study, to=tmp_path / "out", stage=key)
@@ -295,7 +295,7 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
     (tmp_path / "data.npz").unlink()  # what the store holds is enough
     found = export(folder, to=tmp_path / "out", stage=key)
     text = (tmp_path / "out" / "card.md").read_text()
-    assert found["test"] is None and "This network has not been seen on test samples." in text
+    assert found["test"] is None and "This network was not tested on the test samples." in text
     assert "The test split was opened 0 times in this study." in text
     assert sum(part["n"] * part["accuracy"] for part in found["validation"]["by_class"]) == pytest.approx(
         found["validation"]["correct"]
@@ -310,7 +310,7 @@ def test_where_no_student_meets_the_target_nothing_is_written(
     to = str(tmp_path / "out")
     assert main(["export", str(study.path), "--to", to, "--accuracy", "0.999"]) == 3
     said = capsys.readouterr().out
-    assert said.startswith("No: no student is shown to have") and said.endswith("nothing was written\n")
+    assert said.startswith("No: no student is proven to meet the target") and said.endswith("nothing was written\n")
     assert nothing_in(tmp_path)
 
 
@@ -490,7 +490,7 @@ def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., Fo
     assert set(found["formats"]) == {"model.safetensors"} and set(found["left_out"]) == {"model.onnx", "model.pt2"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES - {"model.onnx", "model.pt2"}
     text = (tmp_path / "out" / "card.md").read_text()
-    assert "`model.onnx` is not there: " in text and "taken from outside as it was" in text
+    assert "`model.onnx` is left out: " in text and "imported as it was, not trained here" in text
     assert all("data-dependent" in why for why in found["left_out"].values()), found["left_out"]
 
 
@@ -540,7 +540,7 @@ def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, dict[
     found["formats"]["model.onnx"]["flipped"] = 2
     found["opened"] *= 2
     found["opened"][1] = found["opened"][1] | {"forced": True}
-    assert "- `model.onnx` says another class for 2 of 80 samples" in card(found)
+    assert "- `model.onnx` predicts another class for 2 of 80 samples" in card(found)
     assert "opened 2 times in this study, 1 of them by force" in card(found)
     assert "warning      the test split was opened 1 more time by force" in written(found)
 

@@ -148,7 +148,7 @@ def test_refuses_what_is_no_image(family: Family) -> None:
 
 
 def test_refuses_patches_that_do_not_tile_the_image() -> None:
-    with pytest.raises(UsageError, match="patch_size 4 does not divide images of 28x30; give one of 1, 2"):
+    with pytest.raises(UsageError, match="patch_size 4 does not divide images of 28x30; use one of 1, 2"):
         params(ViT(depth=1, heads=1), (1, 28, 30))
 
 

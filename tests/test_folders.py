@@ -232,15 +232,15 @@ def loop(root: Path) -> None:
 
 
 WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "a file outside of classes": (stray, ("stray.png lies in no class folder", "move it into one", "task.unlabeled")),
-    "a class of the test alone": (unseen, ("fox", "has no training sample", "there are cat, dog, eel")),
-    "no train": (no_train, ("has test but no train", "name the folder of the others train")),
-    "no image": (other_files, ("holds no image", ".png, .jpg or .jpeg")),
+    "a file outside of classes": (stray, ("stray.png is not in a class folder", "move it into one", "task.unlabeled")),
+    "a class of the test alone": (unseen, ("fox", "has no training sample", "known classes: cat, dog, eel")),
+    "no train": (no_train, ("has test but no train", "rename the folder of the other images to train")),
+    "no image": (other_files, ("contains no images", ".png, .jpg or .jpeg")),
     "a link to itself": (itself, ("cat/link.png is not a regular file", "remove it")),
     "a pipe": (pipe, ("cat/pipe.png is not a regular file", "remove it")),
     "a dangling link": (dangling, ("cat/link.png is not a regular file", "remove it")),
     "a link to a folder above": (loop, ("cat/again leads back to one of its parent folders", "remove the link")),
-    "one class": (lambda root: fill(root, classes=("cat",)), ("has one class only",)),
+    "one class": (lambda root: fill(root, classes=("cat",)), ("has only one class",)),
 }
 
 
@@ -311,7 +311,7 @@ def test_check_names_a_damaged_image(memory: str, tmp_path: Path) -> None:
     broken(tmp_path)
     for name in ("000.png", "002.png", "003.png"):  # whichever split they are in, 001 may be in the test split
         (tmp_path / "cat" / name).write_bytes((tmp_path / "cat" / "001.png").read_bytes())
-    with pytest.raises(DataError, match=r"cat/00.\.png is not a readable image \(.*\); replace the file, or take it out"):
+    with pytest.raises(DataError, match=r"cat/00.\.png is not a readable image \(.*\); replace the file, or remove it"):
         check(parse(document(tmp_path, memory=memory)), timed=False)
 
 
@@ -321,27 +321,30 @@ def test_check_says_how_images_are_held(tmp_path: Path) -> None:
     assert found["data"] | {"memory": "resident", "bytes": 27 * 192, "dtype": "uint8", "unlabeled": 0} == found["data"]
     assert "held         in memory as uint8, 0.0 MB" in checked(found, 1)
     found = check(parse(document(tmp_path / "images", memory="stream", labeled=0.5)), timed=False)
-    assert "held         streamed from files by workers; decoded they are 0.0 MB" in checked(found, 1)
+    assert "held         streamed from files by workers; 0.0 MB when decoded" in checked(found, 1)
     assert "9 train and 9 without labels" in checked(found, 1)
 
 
 SPECS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "image_size of arrays": ({"dataset": "data.npz", "image_size": 8}, ("image_size is for images in files", "data.npz")),
-    "channels of arrays": ({"dataset": "sklearn/digits", "channels": 1}, ("channels is for images in files",)),
-    "two channels": ({"dataset": "./images", "channels": 2}, ("2 is wrong", "1 or 3")),
+    "image_size of arrays": ({"dataset": "data.npz", "image_size": 8}, ("image_size applies to image files", "data.npz")),
+    "channels of arrays": ({"dataset": "sklearn/digits", "channels": 1}, ("channels applies to image files",)),
+    "two channels": ({"dataset": "./images", "channels": 2}, ("2 is invalid", "1 or 3")),
     "stream of arrays": (
         {"dataset": "data.npz", "memory": "stream"},
-        ("memory: stream is for a folder", "as files in folders"),
+        ("memory: stream applies to a folder", "as files in folders"),
     ),
-    "stream of shards": ({"dataset": "wds/shards", "memory": "stream"}, ("memory: stream is for a folder", "shards")),
-    "unlabeled of arrays": ({"dataset": "data.npz", "unlabeled": "more"}, ("unlabeled is for", "x_unlabeled in the data")),
-    "exact of arrays": ({"dataset": "torch/cifar10", "exact": True}, ("exact is for a folder", "leave it out")),
-    "a layout of images": ({"dataset": "./images", "layout": "HWC"}, ("layout HWC is for arrays",)),
-    "no pixels": ({"dataset": "./images", "image_size": 0}, ("0 is wrong", "1 or more")),
-    "no labels": ({"dataset": "data.npz", "labeled": 0}, ("0 is wrong", "above 0")),
-    "more labels than all": ({"dataset": "data.npz", "labeled": 1.5}, ("1.5 is wrong", "1 or less")),
+    "stream of shards": ({"dataset": "wds/shards", "memory": "stream"}, ("memory: stream applies to a folder", "shards")),
+    "unlabeled of arrays": (
+        {"dataset": "data.npz", "unlabeled": "more"},
+        ("unlabeled applies to a folder", "x_unlabeled to the data"),
+    ),
+    "exact of arrays": ({"dataset": "torch/cifar10", "exact": True}, ("exact applies to a folder", "remove it")),
+    "a layout of images": ({"dataset": "./images", "layout": "HWC"}, ("layout HWC applies to arrays",)),
+    "no pixels": ({"dataset": "./images", "image_size": 0}, ("0 is invalid", "1 or more")),
+    "no labels": ({"dataset": "data.npz", "labeled": 0}, ("0 is invalid", "above 0")),
+    "more labels than all": ({"dataset": "data.npz", "labeled": 1.5}, ("1.5 is invalid", "1 or less")),
     "a name of torchvision's": ({"dataset": "torch/cifar11"}, ("did you mean 'torch/cifar10", "folder/PATH, hfds/NAME")),
-    "another memory": ({"dataset": "./images", "memory": "disk"}, ('"disk" is wrong', "resident")),
+    "another memory": ({"dataset": "./images", "memory": "disk"}, ('"disk" is invalid', "resident")),
 }
 
 

@@ -68,8 +68,8 @@ def test_shards(tmp_path: Path) -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a damaged image": ({"damaged": True}, ("a sample cannot be read", "write that shard again")),
-    "fewer than it says": ({"counts": {"train": 30}}, ("holds 24 samples or more, not 30", "correct that number")),
-    "more than it says": ({"counts": {"train": 20}}, ("holds 21 samples or more, not 20",)),
+    "fewer than it says": ({"counts": {"train": 30}}, ("has 24 samples, not 30", "correct that number")),
+    "more than it says": ({"counts": {"train": 20}}, ("has 21 or more samples, not 20",)),
     "other sizes": ({"side": 9}, ("task.image_size is missing", "8 x 8 and 9 x 8")),
 }
 
@@ -89,7 +89,7 @@ def test_wrong_shards(name: str, tmp_path: Path) -> None:
 
 def test_shards_need_their_index(tmp_path: Path) -> None:
     (shards(tmp_path / "shards") / "_info.json").unlink()
-    with pytest.raises(DataError, match="no readable _info.json; give one beside the shards: .*num_samples"):
+    with pytest.raises(DataError, match="no readable _info.json; put one next to the shards: .*num_samples"):
         read(wds(tmp_path / "shards"))
 
 
@@ -117,7 +117,7 @@ def test_a_table_without_images(tmp_path: Path) -> None:
     folder = tmp_path / "table"
     folder.mkdir()
     (folder / "train.csv").write_text("a,b\n1,2\n3,4\n")
-    with pytest.raises(DataError, match="has no column of type Image but a .Value., b .Value.; cast one"):
+    with pytest.raises(DataError, match="has no column of type Image, only a .Value., b .Value.; cast one"):
         read(hfds(folder))
 
 
@@ -136,7 +136,8 @@ def test_a_name_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(datasets, "get_dataset_split_names", no_network)
     with pytest.raises(
-        DataError, match="hfds/nobody/nothing cannot be read .ConnectionError: no network.; it is downloaded once"
+        DataError,
+        match="hfds/nobody/nothing cannot be read .ConnectionError: no network.; connect to a network for the first download",
     ):
         read(TaskSpec(dataset="hfds/nobody/nothing"))
 
@@ -154,7 +155,7 @@ def test_what_is_too_large_to_hold_is_refused_unless_asked_for(tmp_path: Path, m
     folder = shards(tmp_path / "shards")
     monkeypatch.setattr("autodistill.data.sources.RESIDENT_MOST", 24 * 192 - 1)
     with pytest.raises(
-        DataError, match="task.memory: wds/.* decoded, more than the .* GB that auto holds; give memory: resident"
+        DataError, match="task.memory: wds/.* decoded, more than the .* GB that auto allows; set memory: resident"
     ):
         read(wds(folder))
     assert len(read(wds(folder, memory="resident")).y) == 24

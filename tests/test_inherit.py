@@ -172,15 +172,15 @@ def test_a_narrower_head_keeps_its_leading_numbers() -> None:
         (
             ResNet(depth=3, width=2),
             ResNet(depth=2, width=2),
-            "student's stages.0 is 3 blocks deep, the source's stages.0 only 2",
+            "student's stages.0 is 3 blocks deep, but the source's stages.0 is only 2",
         ),
         (
             ResNet(depth=1, width=3),
             ResNet(depth=2, width=2),
             r"the student's stem.weight \(3, 2, 3, 3\) is larger than the source's stem.weight \(2, 2, 3, 3\)",
         ),
-        (MLP(depth=2, width=2), MLP(depth=1, width=2), "student's body is 2 layers deep, the source's body only 1"),
-        (MLP(depth=1, width=2), ResNet(depth=1, width=2), "student's body is Stack, the source's body Residual"),
+        (MLP(depth=2, width=2), MLP(depth=1, width=2), "student's body is 2 layers deep, but the source's body is only 1"),
+        (MLP(depth=1, width=2), ResNet(depth=1, width=2), "student's body is Stack, but the source's body is Residual"),
         (MLP(depth=1, width=2), ConvNet(depth=2, width=2), "made of 0 convolutions and 2 linear layers, .* 2 and 1;"),
         (ConvNet(depth=2, width=2, hidden=4), ConvNet(depth=2, width=2), "2 convolutions and 2 linear layers, .* 2 and 1;"),
         (ConvNeXt(depth=1, width=2), ConvNeXt(depth=1, width=2, stages=4), "student's stages is made of 0, 1, 2, "),
@@ -204,7 +204,7 @@ def test_a_narrower_head_keeps_its_leading_numbers() -> None:
             TimmResNet(depth=1, width=2, stem="imagenet"),
             "made of conv1, .* conv1, bn1, act1, maxpool",
         ),
-        (ResNet(depth=1, width=2), Imported(factory="torch.nn:Flatten"), "the source's body Flatten; inherit from"),
+        (ResNet(depth=1, width=2), Imported(factory="torch.nn:Flatten"), "the source's body is Flatten; inherit from"),
     ],
 )
 def test_refusals_name_both_and_their_shapes(student: Value, source: Value, message: str) -> None:

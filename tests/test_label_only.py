@@ -66,8 +66,9 @@ def test_a_student_worse_than_label_only_is_marked_everywhere(with_baselines: An
             assert [row["stage"] for row in csv.DictReader(file) if row["worse_than_label_only"] == "True"] == worse
     accuracies = list(frontier_table(found).columns[1].cells)
     assert sum(str(cell).endswith(" !") for cell in accuracies) == len(worse)
-    assert any("did worse on the validation samples than the same student" in line for line in remarks(found))
-    assert "worse than from labels" in (out / "frontier.svg").read_text()
+    said = "is worse on the validation samples than the label-only baseline with the same seed"
+    assert any(said in line for line in remarks(found))
+    assert "worse than label-only" in (out / "frontier.svg").read_text()
 
 
 def test_baselines_are_no_trials(with_baselines: Any) -> None:
@@ -125,7 +126,7 @@ def test_a_saturated_and_an_overfitted_teacher_are_warned_of() -> None:
     (saturated,) = warned(soft_targets(entropy={"1": 0.0, "4": 0.01, "8": 0.1}))
     assert "saturated" in saturated
     (learned,) = warned(soft_targets(train_accuracy=1.0, accuracy=0.8))
-    assert "100.0% of its training samples but 80.0%" in learned
+    assert "100.0% on training samples but 80.0%" in learned
 
 
 def test_check_says_what_a_teacher_from_outside_has_to_teach(
@@ -188,7 +189,7 @@ def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -
 def test_a_space_that_only_pulls_hard_is_warned_of(tiny: Callable[..., Spec], kd: dict[str, Any], warned_of: bool) -> None:
     loss = {"ce": {"weight": 0.1}, "kd": kd}
     found = check(tiny(student__loss=loss), timed=False)
-    assert bool(found["cautions"]) == warned_of == ("warning      kd pulls" in checked(found, 1))
+    assert bool(found["cautions"]) == warned_of == ("warning      kd has weight * temperature^2 of" in checked(found, 1))
 
 
 # Shapes
@@ -270,8 +271,11 @@ def test_an_augmentation_that_does_not_suit_the_samples_is_refused_before_traini
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"student__loss": {"ce": {"weight": 0.3}, "dkd": {"weight": "rest"}}}, "rest stands in dkd"),
-        ({"teacher": {"ensemble": [{"import": "a.b:c"}]}}, "has 1 teachers; give two or more"),
+        (
+            {"student__loss": {"ce": {"weight": 0.3}, "dkd": {"weight": "rest"}}},
+            "dkd has weight: rest; only ce and kd can have it",
+        ),
+        ({"teacher": {"ensemble": [{"import": "a.b:c"}]}}, "needs two or more teachers, not 1"),
     ],
 )
 def test_specs_that_say_nothing_sensible(tiny: Callable[..., Spec], changes: dict[str, Any], words: str) -> None:
@@ -288,7 +292,7 @@ def test_the_same_teacher_twice_is_no_ensemble(tiny: Callable[..., Spec], tmp_pa
 def test_the_own_store_of_another_study_is_not_shared(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """It is swept when that study begins, and what is being trained there would be taken away."""
     search(tiny(search__trials=1), out=tmp_path / "one", runner="serial")
-    with pytest.raises(UsageError, match="is the own store of the study"):
+    with pytest.raises(UsageError, match="is the private store of the study"):
         search(
             tiny(search__trials=1), out=tmp_path / "two", runner="serial", options=Options(store=str(tmp_path / "one/store"))
         )

@@ -113,14 +113,24 @@ def test_the_spec_shows_what_is_searched(tmp_path: Path) -> None:
     [
         ({"like": "teacher"}, None, "like", ("has no architecture in the spec", "give the student a family")),
         ({"like": "teacher"}, {"family": "timm", "name": "resnet18"}, "like", ("family timm has no depth and width",)),
-        ({"like": "student"}, TEACHER, "like", ('"student" is wrong: give teacher', "a family")),
-        ({"like": "teacher", "stages": 2}, TEACHER, "stages", ("'stages' is not a key", "there are like, depth, width")),
-        ({"like": "teacher", "depth": [0, 1]}, TEACHER, "depth", ("[0, 1] is wrong: give two shares", "such as [0.25, 1]")),
-        ({"like": "teacher", "depth": [0.5, 1.5]}, TEACHER, "depth", ("[0.5, 1.5] is wrong",)),
-        ({"like": "teacher", "depth": [0.75, 0.5]}, TEACHER, "depth", ("[0.75, 0.5] is wrong",)),
-        ({"like": "teacher", "width": {"int": [1, 3]}}, TEACHER, "width", ('{"int": [1, 3]} is wrong', "the teacher's width")),
-        ({"like": "teacher", "width": 0.5}, TEACHER, "width", ("0.5 is wrong",)),
-        ({"like": "teacher", "width": [True, True]}, TEACHER, "width", ("[true, true] is wrong",)),
+        ({"like": "student"}, TEACHER, "like", ('"student" is invalid: use teacher', "a family")),
+        (
+            {"like": "teacher", "stages": 2},
+            TEACHER,
+            "stages",
+            ("'stages' cannot be set with like", "use only like, depth, width"),
+        ),
+        ({"like": "teacher", "depth": [0, 1]}, TEACHER, "depth", ("[0, 1] is invalid: use two fractions", "such as [0.25, 1]")),
+        ({"like": "teacher", "depth": [0.5, 1.5]}, TEACHER, "depth", ("[0.5, 1.5] is invalid",)),
+        ({"like": "teacher", "depth": [0.75, 0.5]}, TEACHER, "depth", ("[0.75, 0.5] is invalid",)),
+        (
+            {"like": "teacher", "width": {"int": [1, 3]}},
+            TEACHER,
+            "width",
+            ('{"int": [1, 3]} is invalid', "the teacher's width"),
+        ),
+        ({"like": "teacher", "width": 0.5}, TEACHER, "width", ("0.5 is invalid",)),
+        ({"like": "teacher", "width": [True, True]}, TEACHER, "width", ("[true, true] is invalid",)),
     ],
 )
 def test_refusals_name_the_value_the_path_and_the_way_out(

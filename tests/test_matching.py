@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[FeatureTerm, Layers, Layers, tuple[str, ...]]] = {
         Cosine(),
         VIT,
         FINER,
-        ("cosine: ", "'l1' of the student (tokens (17, 48))", "'t0' of the teacher (tokens (65, 96))", "cosine.layers"),
+        ("cosine: ", "the student's 'l1' (tokens (17, 48))", "the teacher's 't0' (tokens (65, 96))", "cosine.layers"),
     ),
     "a map and tokens": (
         Hint(),
@@ -125,27 +125,27 @@ REFUSED: dict[str, tuple[FeatureTerm, Layers, Layers, tuple[str, ...]]] = {
         Cosine(layers=(Pair(student="l3", teacher="t0"),)),
         CONV,
         WIDE,
-        ("'l3' of the student (vector (32,))", "'t0' of the teacher (map (64, 16, 16))", "{student: ..., teacher: ...}"),
+        ("the student's 'l3' (vector (32,))", "the teacher's 't0' (map (64, 16, 16))", "{student: ..., teacher: ...}"),
     ),
     "attention: a map and tokens": (Attention(), CONV, DEIT, ("attention: ", "(map (8, 8, 8))", "(tokens (17, 96))")),
     "attention of vectors": (
         Attention(),
         MLP,
         WIDE,
-        ("attention needs maps or tokens", "the student has not", "'l0' (vector (64,))", "use relational or similarity"),
+        ("attention needs maps or tokens", "but the student has", "'l0' (vector (64,))", "use relational or similarity"),
     ),
     "maps of a convolutional teacher": (
         Attention(kind="maps"),
         VIT,
         WIDE,
-        ("attention of kind maps needs attentions, which the teacher has not", "'t0' (map (64, 16, 16))", "kind: activations"),
+        ("attention of kind maps needs self-attention, but the teacher has", "'t0' (map (64, 16, 16))", "kind: activations"),
     ),
-    "relations of an MLP": (Attention(kind="relations"), MLP, DEIT, ("of kind relations needs attentions", "the student")),
+    "relations of an MLP": (Attention(kind="relations"), MLP, DEIT, ("of kind relations needs self-attention", "the student")),
     "maps of other tokens": (
         Attention(kind="maps", layers=(1.0,)),
         VIT,
         FINER,
-        ("'la1' of the student (attentions (3, 3, 17, 16))", "'ta0' of the teacher (attentions (3, 6, 65, 16))"),
+        ("the student's 'la1' (attentions (3, 3, 17, 16))", "the teacher's 'ta0' (attentions (3, 6, 65, 16))"),
     ),
     "relation heads that divide one width only": (
         Attention(kind="relations", relation_heads=32),
@@ -163,9 +163,9 @@ REFUSED: dict[str, tuple[FeatureTerm, Layers, Layers, tuple[str, ...]]] = {
         Hint(layers=(Pair(student="l1", teacher="body"),)),
         CONV,
         WIDE,
-        ("hint.layers: 'body' is not a layer of the teacher", "there are t0, t1, t2, t3, t4"),
+        ("hint.layers: 'body' is not a layer of the teacher", "use one of t0, t1, t2, t3, t4"),
     ),
-    "no layers at all": (Hint(), CONV, net(), ("hint needs features by layer", "the teacher has not: it has no layers", "kd")),
+    "no layers at all": (Hint(), CONV, net(), ("hint needs features by layer", "but the teacher has no layers", "kd")),
 }
 
 

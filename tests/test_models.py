@@ -235,15 +235,15 @@ def test_refuses_samples_of_more_sides(architecture: Value, shape: Shape) -> Non
         (Timm(name="resnet81"), (3, 8, 8), "no model 'resnet81'; the nearest are .*resnet18"),
         (Timm(name="qqqzzz"), (3, 8, 8), "list_models"),
         (Timm(name="hf-hub:timm/resnet18"), (3, 8, 8), "no model 'hf-hub"),
-        (Timm(name="resnet18", arguments={"widths": 3}), (3, 8, 8), "resnet18 refused .*'widths': 3.*unexpected"),
+        (Timm(name="resnet18", arguments={"widths": 3}), (3, 8, 8), "resnet18 rejected .*'widths': 3.*unexpected"),
         (Timm(name="resnet18", arguments={"pretrained": True}), (3, 8, 8), "pretrained, which autodistill sets"),
         (Timm(name="resnet18", arguments={"checkpoint_path": "x"}), (3, 8, 8), "checkpoint_path, which"),
         (imported("three"), (4,), "returned 3 of type int; return a torch.nn.Module"),
         (imported("fails"), (4,), "no arguments failed with RuntimeError: no weights"),
         (imported("linear", wings=2), (4,), "arguments {'wings': 2} failed with TypeError"),
         (imported("linaer"), (4,), "did you mean 'linear'"),
-        (imported("CLASSES"), (4,), "is of type int; name a function"),
-        (Imported(factory="no_such_package.part:net"), (4,), "'no_such_package', or put the folder .* on PYTHONPATH"),
+        (imported("CLASSES"), (4,), "is of type int, which is not callable; name a function"),
+        (Imported(factory="no_such_package.part:net"), (4,), "'no_such_package', or add its folder to PYTHONPATH"),
     ],
 )
 def test_errors_say_what_and_the_way_out(architecture: Value, shape: Shape, message: str) -> None:

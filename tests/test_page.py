@@ -39,7 +39,7 @@ def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
     found = facts(read_study(raw), Wanted())
     text = render("page.html", found)
     assert "Nothing is confirmed yet, so this is not a claim." in text
-    assert f"autodistill confirm {raw}" in text and "validation samples on which students were chosen" in text
+    assert f"autodistill confirm {raw}" in text and "validation samples that students were chosen on" in text
     assert not found["answer"]["is_claim"] and found["answer"]["confidence"] is None
     assert found["method"]["opened"] == [] and "never opened" in text
 
@@ -248,13 +248,13 @@ def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., 
 def test_hours_are_those_of_the_stored_stages(raw: Path, confirmed: Path) -> None:
     study = read_study(raw)
     keys = study.stages.store.keys("stages")
-    total = sum(study.stages.measured(key)["seconds"] for key in keys)
+    total = sum(study.stages.measured(key).seconds for key in keys)
     assert method(study)["seconds"]["search"] == pytest.approx(total) and method(study)["seconds"]["confirm"] == 0
     after = read_study(confirmed)
     seconds = method(after)["seconds"]
     keys = after.stages.store.keys("stages")
     assert seconds["search"] == pytest.approx(total)
-    assert sum(seconds.values()) == pytest.approx(sum(after.stages.measured(key)["seconds"] for key in keys))
+    assert sum(seconds.values()) == pytest.approx(sum(after.stages.measured(key).seconds for key in keys))
 
 
 def test_hours_hold_what_was_stopped(raw: Path) -> None:

@@ -54,7 +54,7 @@ REGIMES = {
     "nothing": [],
     "one trial": [row(frontier=True)],
     "one dominated trial": [row()],
-    "worse than from labels": [row(frontier=True, worse=True), row(params=2000, accuracy=0.9, frontier=True), TEACHER],
+    "worse than label-only": [row(frontier=True, worse=True), row(params=2000, accuracy=0.9, frontier=True), TEACHER],
     "equal sizes": [row(accuracy=0.5 + 0.1 * index, frontier=index == 3) for index in range(4)] + [row("teacher")],
     "equal rows": [row(frontier=True)] * 3,
     "none or all right": [row(accuracy=0.0, frontier=True), row("teacher", 10**12, 1.0)],
@@ -258,7 +258,7 @@ def test_sizes_are_short():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, from labels, own, teacher"),
+        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, label-only, incumbent, teacher"),
         ({"params": 0}, "row 1: params is 0; a logarithmic axis needs a number above 0"),
         ({"params": None}, "row 1: params is None"),
         ({"accuracy": 98.9}, "row 1: accuracy, low and high are .*98.9.* shares from 0 to 1"),

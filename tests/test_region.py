@@ -16,6 +16,7 @@ import pytest
 from autodistill.api import search
 from autodistill.reporting.terminal import frontier_table, headline, outside
 from autodistill.spec import Spec, SpecError, UsageError
+from autodistill.spec.measurement import Measurement, Sizes
 from autodistill.spec.search import Search
 from autodistill.study.driver import Options
 from autodistill.study.record.record import Record
@@ -34,10 +35,10 @@ from .test_bench import DIGITS
 from .test_ehvi import flat
 from .test_replay import formula, open_study
 
-TEACHER = {"accuracy": 0.95, "n": 1000, "correct": 950, "params": 10_000, "macs": 50_000, "bytes": 40_000}
+TEACHER = Measurement(accuracy=0.95, n=1000, correct=950, params=10_000, macs=50_000, bytes=40_000, seconds=1.0)
 
 
-def region(teacher: dict[str, Any] = TEACHER, incumbent: dict[str, Any] | None = None, **asked: Any) -> Region:
+def region(teacher: Measurement = TEACHER, incumbent: Sizes | None = None, **asked: Any) -> Region:
     return region_of(Search.model_validate({"trials": 4, **asked}), chance=0.15, teacher=teacher, incumbent=incumbent)
 
 
@@ -56,28 +57,27 @@ def test_a_target_narrows_it() -> None:
 
 
 def test_it_ends_below_the_smallest_of_teacher_incumbent_and_limits() -> None:
-    incumbent = {"params": 6000, "macs": 90_000, "bytes": 24_000}
+    incumbent = Sizes(params=6000, macs=90_000, bytes=24_000)
     found = region(incumbent=incumbent, limits={"bytes": 20_000})
     assert found.below == {"params": 6000, "macs": 50_000, "bytes": 20_001}
     assert found.reference("params") == pytest.approx(math.log10(6000))
 
 
 def test_its_lower_edge_is_inside_and_its_upper_edge_outside() -> None:
-    found, network = region(), {"accuracy": region().floor, "params": 9999, "macs": 49_999, "bytes": 39_999}
-    assert found.holds(network) and not found.holds(network | {"accuracy": found.floor - 1e-9})
+    found, sizes = region(), Sizes(params=9999, macs=49_999, bytes=39_999)
+    assert found.holds(found.floor, sizes) and not found.holds(found.floor - 1e-9, sizes)
     for name in ("params", "macs", "bytes"):
-        assert not found.holds(network | {name: found.below[name]})
-    assert not found.holds(network | {"accuracy": None})
+        assert not found.holds(found.floor, sizes._replace(**{name: found.below[name]}))
 
 
 def test_everything_is_inside_where_it_is_all() -> None:
     found = region(region="all")
-    assert found.holds({"accuracy": 0.0, "params": 10**9, "macs": 0, "bytes": 0}) and found.floor == 0.15
+    assert found.holds(0.0, Sizes(params=10**9, macs=0, bytes=0)) and found.floor == 0.15
 
 
 @pytest.mark.parametrize("share", REDUCIBLE)
 def test_the_edge_is_where_the_power_law_has_the_errors_of_the_floor(share: float) -> None:
-    teacher = TEACHER | {"n": 10**6, "correct": 950_000}
+    teacher = TEACHER.model_copy(update={"n": 10**6, "correct": 950_000})
     found, size = region(teacher), edges(region(teacher), teacher)[REDUCIBLE.index(share)]
     rest = 0.05 * (1 - share)
     error = rest + 0.05 * share * (size / 10_000) ** -0.5
@@ -85,7 +85,7 @@ def test_the_edge_is_where_the_power_law_has_the_errors_of_the_floor(share: floa
 
 
 def test_a_teacher_without_errors_on_few_samples_predicts_no_tiny_students() -> None:
-    teacher = TEACHER | {"accuracy": 1.0, "n": 50, "correct": 50}
+    teacher = TEACHER.model_copy(update={"accuracy": 1.0, "n": 50, "correct": 50})
     assert min(edges(region(teacher), teacher)) > 10_000 / 200
 
 
@@ -158,13 +158,11 @@ def test_few_trials_look_outside(tmp_path: Path) -> None:
     for seed in range(10):
         drawn = Table.read(DIGITS).draw(seed)
         trials = [trial for trial in _bench(drawn, seed).record.trials if "repeats" not in trial.facts]
-        found = region_of(
-            Search.model_validate({"trials": 1}), chance=0.1, teacher={**drawn.reference()._asdict(), **drawn.teacher()}
-        )
-        inside = [number for number, trial in enumerate(trials) if found.holds(trial.measured())]
+        found = region_of(Search.model_validate({"trials": 1}), chance=0.1, teacher=drawn.teacher())
+        inside = [number for number, trial in enumerate(trials) if found.holds(trial.accuracy, trial.sizes)]
         after = trials[inside[2] + 1 :]
         later += len(after)
-        outside_of += sum(not found.holds(trial.measured()) for trial in after)
+        outside_of += sum(not found.holds(trial.accuracy, trial.sizes) for trial in after)
     assert later > 150 and outside_of <= later / 6
 
 
@@ -272,7 +270,7 @@ def test_measured_students_have_an_expected_accuracy(searched: tuple[Study, Path
 
 
 def test_a_search_needs_an_end(tiny: Callable[..., Spec]) -> None:
-    with pytest.raises(SpecError, match=r"search.trials: null: nothing says when the search ends; give search.trials"):
+    with pytest.raises(SpecError, match=r"search.trials: null: nothing ends the search; set search.trials"):
         tiny(search={"seed": 0})
 
 
@@ -286,7 +284,7 @@ def test_no_trial_begins_after_the_time_and_a_resumed_search_knows_it(tiny: Call
     spec = tiny(search={"time": "10s", "label_baselines": False, "halving": False, "region": "all"}, assistants__at_most=0)
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
-    assert study.finished() and study.ended == "search.time (10s) is over"
+    assert study.finished() and study.ended == "search.time (10s) is up"
     done = study.counted_done()
     assert 6 <= done <= 10  # a second each, after a teacher and its outputs
     again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
@@ -322,7 +320,7 @@ def test_more_time_extends_a_study(tiny: Callable[..., Spec], tmp_path: Path) ->
     spec = tiny(search={"time": "0.1s", "trials": 12, "label_baselines": False, "halving": False})
     first = search(spec, out=tmp_path / "out", runner="serial").counted_done()
     more = tiny(search={"time": "1h", "trials": 12, "label_baselines": False, "halving": False})
-    with pytest.raises(UsageError, match="--extend to go on"):
+    with pytest.raises(UsageError, match="--extend to continue"):
         search(more, out=tmp_path / "out", runner="serial")
     wanted = replace(Options(), extend=True)
     assert search(more, out=tmp_path / "out", runner="serial", options=wanted).counted_done() == 12 > first

@@ -13,6 +13,7 @@ from autodistill.distill import Job, Rung
 from autodistill.runners import Runner
 from autodistill.runners.serial import Serial
 from autodistill.spec import Spec, Stage
+from autodistill.spec.measurement import SoftTargetEntropy, StageFacts
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.record import Record
@@ -22,7 +23,7 @@ from benchmarks.replay.replay import Answer, Replay, measurement
 
 from .conftest import timeless
 
-SOFT_TARGETS = {"entropy": {"1": 1.0, "4": 1.3, "8": 1.35}, "classes": 4, "train_accuracy": 0.9}
+SOFT_TARGETS = SoftTargetEntropy(entropy={"1": 1.0, "4": 1.3, "8": 1.35}, classes=4, train_accuracy=0.9)
 
 
 def open_study(spec: Spec, folder: Path, store: Store | None = None) -> Study:
@@ -46,7 +47,7 @@ def formula(study: Study, seconds: Callable[[Job], float] = lambda job: 1.0, sca
         lost = scatter * random.Random(job.network.key()).random()
         best = (0.5 + 0.4 * sizes.params / (200 + sizes.params)) * (1 - lost)
         found = {epoch: best * (1 - 0.2 / epoch) for epoch in range(1, epochs + 1)}
-        told = measurement(found[epochs], sizes._asdict(), 1000)
+        told = measurement(found[epochs], sizes, 1000)
         return Answer(
             seconds=seconds(job),
             accuracies=found,
@@ -72,12 +73,12 @@ def test_what_serial_trained_replayed_gives_the_same_trials(tiny: Callable[..., 
         if not job.trains:
             return Answer(seconds=0.1)
         key = job.network.key()
-        found = trained.store.manifest("stages", key) if trained.store.has("stages", key) else {}
+        found = StageFacts.of(trained.store.manifest("stages", key)) if trained.store.has("stages", key) else None
         return Answer(
             seconds=1.0,
             accuracies=reported.get(key, {}),
-            measurement=found.get("measurement", {}),
-            soft_targets=found.get("soft_targets"),
+            measurement=None if found is None else found.measurement,
+            soft_targets=None if found is None else found.soft_targets,
         )
 
     replayed = open_study(spec, tmp_path / "replayed")

@@ -204,7 +204,7 @@ def test_a_confirmation_of_an_earlier_opening_is_refused(
         main([*again, "--force"])
     assert [one["forced"] for one in openings(study)] == [False, True]
     for command in CLAIMS:
-        refused(command, study, capsys, "confirm.json is of an earlier opening", f"autodistill confirm {study} --seeds 2")
+        refused(command, study, capsys, "confirm.json belongs to an earlier opening", f"autodistill confirm {study} --seeds 2")
     assert main(again) == 0, "what was said is the way out"
     assert [one["forced"] for one in openings(study)] == [False, True] and ask("smallest", study) == 0
 

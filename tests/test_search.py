@@ -99,7 +99,7 @@ def test_ctrl_c_ends_with_a_line_and_the_same_command_goes_on(tiny: Callable[...
     wait_for_stages(out / "store", 2, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1 and "the same command goes on" in errors and "Traceback" not in errors
+    assert process.returncode == 1 and "the same command resumes" in errors and "Traceback" not in errors
     process = start(path, out, "--runner", "serial")
     process.communicate(timeout=120)
     assert process.returncode == 0
@@ -116,7 +116,7 @@ def test_a_batch_system_that_ends_a_search_leaves_a_closed_record(
     wait_for_stages(out / "store", 2, process)
     process.terminate()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode in (1, -signal.SIGABRT) and "the same command goes on" in errors  # Ray aborts when all is done
+    assert process.returncode in (1, -signal.SIGABRT) and "the same command resumes" in errors  # Ray aborts when all is done
     assert {path.name for path in out.glob("study.db*")} == {"study.db"}
 
 
@@ -140,7 +140,7 @@ def test_a_changed_spec_is_refused_with_the_ways_out(tiny: Callable[..., Spec], 
     with pytest.raises(UsageError, match="(?<!search.)seed was 0, is 1.*another --out.*--fresh") as refused:
         search(tiny(seed=1), out=tmp_path / "out", runner="serial")
     assert "--extend" not in str(refused.value)
-    with pytest.raises(UsageError, match="--extend to go on"):
+    with pytest.raises(UsageError, match="--extend to continue"):
         search(tiny(search__trials=9), out=tmp_path / "out", runner="serial")
     with pytest.raises(UsageError, match="another spec"):
         search(tiny(search__trials=3), out=tmp_path / "out", runner="serial", options=Options(extend=True))
@@ -217,7 +217,7 @@ def test_other_data_in_the_same_folder_are_refused(tiny: Callable[..., Spec], fo
 
     search(tiny(), out=folder / "out", runner="serial")
     np.savez(folder / "data.npz", **blobs(seed=1))
-    with pytest.raises(UsageError, match="holds a study of other data"):
+    with pytest.raises(UsageError, match="contains a study of other data"):
         search(tiny(), out=folder / "out", runner="serial")
 
 

@@ -77,10 +77,10 @@ def test_it_has_names():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 0), "n is 0; an interval needs at least one answer"),
-        ((-1, 5), "correct is -1; .* give 0 to 5"),
-        ((6, 5), "correct is 6; .* give 0 to 5"),
-        ((1, 5, 1.0), "confidence is 1.0; give a share strictly between"),
+        ((0, 0), "n is 0; an interval needs at least one prediction"),
+        ((-1, 5), "correct is -1; .* use 0 to 5"),
+        ((6, 5), "correct is 6; .* use 0 to 5"),
+        ((1, 5, 1.0), "confidence is 1.0; use a number strictly between"),
         ((1, 5, 95), "confidence is 95"),
     ],
 )

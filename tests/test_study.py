@@ -179,7 +179,7 @@ def test_values_told_are_natural_units(study: Callable[..., Study]) -> None:
     assert [direction.name for direction in stored.directions] == ["MAXIMIZE", "MINIMIZE"]
     for trial in stored.trials:
         found = one.stages.measured(trial.user_attrs["facts"]["stage"])
-        assert trial.values == [found["accuracy"], found["params"]]
+        assert trial.values == [found.accuracy, found.params]
 
 
 def test_an_assistant_that_is_a_student_too_is_told_and_not_counted(study: Callable[..., Study]) -> None:

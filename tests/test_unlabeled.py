@@ -56,9 +56,12 @@ def test_unlabeled_samples_get_the_layout_of_the_others() -> None:
 
 
 WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "another shape": (np.ones((7, 2)), ("samples of shape (2,) and float32 but x of (1,) and float32", "make them equal")),
-    "another dtype": (np.ones((7, 1), np.uint8), ("uint8 but x of (1,) and float32", "make them equal")),
-    "NaN": (np.array([[0.0], [np.nan]]), ("x_unlabeled row 1 holds NaN", "drop, fill")),
+    "another shape": (
+        np.ones((7, 2)),
+        ("samples of shape (2,) and dtype float32, but x of (1,) and float32", "make them equal"),
+    ),
+    "another dtype": (np.ones((7, 1), np.uint8), ("uint8, but x of (1,) and float32", "make them equal")),
+    "NaN": (np.array([[0.0], [np.nan]]), ("x_unlabeled row 1 has NaN", "drop, fill")),
     "no axis": (np.ones(7), ("x_unlabeled has shape (7,)", "(samples, ...)")),
     "text": (np.array([["a"]]), ("x_unlabeled has dtype <U1", "give numbers")),
     "none": (np.ones((0, 1)), ("x_unlabeled has shape (0, 1)",)),
@@ -111,7 +114,7 @@ def test_another_seed_keeps_other_labels() -> None:
 
 def test_too_small_a_share_is_refused_with_one_that_is_enough() -> None:
     with pytest.raises(
-        DataError, match="task.labeled: 0.01 of the 14 training samples of class 0 is none; give at least 0.0"
+        DataError, match="task.labeled: 0.01 of the 14 training samples of class 0 rounds to none; use at least 0.0"
     ) as e:
         splits_of(arrays(), labeled=0.01)
     enough = float(str(e.value).partition("at least ")[2].partition(",")[0])

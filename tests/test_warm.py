@@ -167,8 +167,8 @@ def test_a_kill_loses_no_listed_configuration_and_doubles_none(
     ("listed", "message"),
     [
         ({"architecture.widht": 4}, r"search.enqueue\[1\].architecture.widht: .*did you mean 'architecture.width'"),
-        ({"zzz": 4}, r"search.enqueue\[1\].zzz: 'zzz' is not a parameter of this space; there are architecture.depth"),
-        ({"architecture": {"width": 4}}, r"search.enqueue\[1\].architecture: .*no parameter"),
+        ({"zzz": 4}, r"search.enqueue\[1\].zzz: 'zzz' is not a parameter of this space; the parameters are architecture.depth"),
+        ({"architecture": {"width": 4}}, r"search.enqueue\[1\].architecture: .*not a parameter"),
         ({"architecture.width": 40}, r"search.enqueue\[1\].architecture.width: 40 is outside.*whole number from 1 to 12"),
         ({"architecture.width": 4.0}, r"width: 4.0 is outside the domain; give a whole number"),
         ({"architecture.width": True}, r"width: True is outside the domain"),
@@ -176,7 +176,7 @@ def test_a_kill_loses_no_listed_configuration_and_doubles_none(
         ({"loss.kd.temperature": 0.5}, r"temperature: 0.5 is outside the domain; give a number from 1 to 16"),
         ({"assistants.count": 2}, r"search.enqueue\[1\].assistants.count: 2 is outside"),
         ({"architecture.width": 12, "architecture.depth": 2}, r"search.enqueue\[1\]: mlp depth=2 width=12 has .*limits.params"),
-        ({"architecture.width": 2}, r"search.enqueue\[1\]: is the same student as search.enqueue\[0\]; keep one"),
+        ({"architecture.width": 2}, r"search.enqueue\[1\]: this is the same student as search.enqueue\[0\]; keep one"),
     ],
 )
 def test_a_listed_configuration_that_cannot_be_tried_is_refused(
@@ -301,8 +301,8 @@ def test_is_mine_beaten(
             better = row["params"] < own["params"] or row["accuracy"] > own["accuracy"]
             assert (row["stage"] in [one["stage"] for one in own["dominated_by"]]) == (no_worse and better)
         assert bool(own["dominated_by"]) == is_beaten
-        said = "is dominated by" if is_beaten else "nothing on the frontier beats your mlp depth=1 width=2"
-        assert said in captured.err and " own " in captured.err
+        said = "is dominated by" if is_beaten else "nothing on the frontier dominates your mlp depth=1 width=2"
+        assert said in captured.err and " incumbent " in captured.err
 
 
 def test_a_new_own_student_under_the_same_path_is_drawn(
@@ -325,10 +325,10 @@ def test_a_new_own_student_under_the_same_path_is_drawn(
     ("like", "message"),
     [
         ({"checkpoint": "nothing.safetensors"}, "search.incumbent.checkpoint: .*is not a file"),
-        ({"checkpoint": "data.npz"}, "search.incumbent.checkpoint: .*give the architecture beside it"),
+        ({"checkpoint": "data.npz"}, "search.incumbent.checkpoint: .*add the architecture next to it"),
         (
             {"checkpoint": "data.npz", "architecture": {"family": "mlp", "depth": 1, "width": 3}},
-            "search.incumbent.checkpoint: .*cannot be read as tensors alone",
+            "search.incumbent.checkpoint: .*cannot be read as tensors only",
         ),
     ],
 )
@@ -397,7 +397,7 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     assert kept(new)
     for trial in kept(new):
         measured = new.stages.measured(trial.facts["stage"])
-        assert trial.values == [measured["accuracy"], measured["macs"], measured["params"]] and measured["params"] <= 200
+        assert trial.values == [measured.accuracy, measured.macs, measured.params] and measured.params <= 200
         assert all(one.architecture.width != 16 for one in new.space.decode(trial.params).ancestors())
     left = {trial.facts["stage"] for trial in old.record.trials} - {trial.facts["stage"] for trial in kept(new)}
     assert left and all(new.store.has("stages", key) for key in left)  # their stages stay
@@ -434,6 +434,15 @@ def test_failed_trials_are_forgotten(tiny: Callable[..., Spec], run: Callable[..
     record.close()
     new = run(tiny(search__sampler="random", search__trials=1), extend=True)
     assert len(kept(new)) == 6 and all(trial.state == "complete" for trial in kept(new))
+
+
+def test_what_sqlite_left_beside_a_replaced_database_is_removed(tmp_path: Path) -> None:
+    """A log of the old study.db beside the new one would damage it."""
+    for name in ("next.yaml", "next.db", "next.db-journal", "study.db", "study.db-wal", "study.db-shm", "spec.yaml"):
+        (tmp_path / name).write_text(name)
+    with Folder(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "spec.yaml", "study.db"}
+    assert (tmp_path / "study.db").read_text() == "next.db" and (tmp_path / "spec.yaml").read_text() == "next.yaml"
 
 
 @pytest.mark.parametrize(
@@ -475,9 +484,7 @@ def test_what_may_not_change_is_refused_and_what_may_is_said(
     tiny: Callable[..., Spec], run: Callable[..., Study], tmp_path: Path
 ) -> None:
     run(tiny())
-    with pytest.raises(
-        UsageError, match="student.architecture.width.*--extend to go on from those of its trials that still fit"
-    ):
+    with pytest.raises(UsageError, match="student.architecture.width.*--extend to continue with the trials that still fit"):
         run(tiny(student__architecture__width={"int": [1, 6]}))
     teacher = {"architecture": {"family": "mlp", "depth": 1, "width": 48}, "recipe": {"epochs": 6}}
     for other in (tiny(seed=1), tiny(teacher=teacher), tiny(task__split={"validation": 0.2, "test": 0.2})):
@@ -486,9 +493,9 @@ def test_what_may_not_change_is_refused_and_what_may_is_said(
         assert "--extend to" not in str(refused.value)
         with pytest.raises(UsageError, match="--from .* is a study of another teacher or of other data"):
             run(other, "other", older=str(tmp_path / "out"))
-    with pytest.raises(UsageError, match="--from .*did not begin with it.*--extend"):
+    with pytest.raises(UsageError, match="--from .*did not start from it.*--extend"):
         run(tiny(), older=str(tmp_path / "out"))
-    with pytest.raises(UsageError, match="holds no study"):
+    with pytest.raises(UsageError, match="contains no study"):
         run(tiny(), "third", older=str(tmp_path / "nowhere"))
     with Folder(tmp_path / "third"), pytest.raises(StudyError, match="in use"):
         run(tiny(), "third")

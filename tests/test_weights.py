@@ -80,7 +80,7 @@ def test_code_in_a_pth_file_never_runs(space: Callable[..., Space], tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "cannot be read"), (b"rubbish", "cannot be read"), (None, "holds no state_dict")],
+    [(b"", "cannot be read"), (b"rubbish", "cannot be read"), (None, "contains no state_dict")],
 )
 def test_a_file_that_is_no_state_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "teacher.pth"
@@ -96,7 +96,7 @@ def test_a_dict_that_holds_itself_is_refused(tmp_path: Path) -> None:
     one: dict[str, Any] = {"epoch": 3}
     one["model"] = {"net": one}
     torch.save(one, tmp_path / "teacher.pth")
-    with pytest.raises(DataError, match="holds no state_dict of tensors; save it with torch.save"):
+    with pytest.raises(DataError, match="contains no state_dict of tensors; save it with torch.save"):
         read_weights(tmp_path / "teacher.pth", MLP(depth=1, width=64))
 
 
@@ -106,7 +106,7 @@ def test_weights_of_another_architecture_are_refused_by_name(
     save_file(body.state_dict(), tmp_path / "teacher.safetensors")
     with pytest.raises(UsageError, match="does not fit mlp depth=1 width=32"):
         space(architecture=TEACHER | {"width": 32}, checkpoint=str(tmp_path / "teacher.safetensors"))
-    with pytest.raises(UsageError, match="give the architecture beside it"):
+    with pytest.raises(UsageError, match="add the architecture next to it"):
         space(checkpoint=str(tmp_path / "teacher.safetensors"))
 
 
@@ -118,9 +118,9 @@ def test_a_student_of_an_earlier_study_teaches(space: Callable[..., Space], tiny
     assert made.sizes(made.teachers[0].architecture).params == best["params"]
     measured = Store(tmp_path / "store").manifest("stages", made.teachers[0].key())["measurement"]
     assert measured["accuracy"] == best["accuracy"], "its own normalization comes along"
-    with pytest.raises(UsageError, match="leave architecture out"):
+    with pytest.raises(UsageError, match="remove architecture, or set it to that"):
         space(checkpoint=str(folder), architecture=TEACHER)
-    with pytest.raises(UsageError, match="is no stage"):
+    with pytest.raises(UsageError, match="is not a stage of a study"):
         space(checkpoint=str(tmp_path))
 
 
@@ -165,7 +165,7 @@ def test_a_network_that_knows_its_normalization_takes_no_other(space: Callable[.
     whole = build(MLP(depth=1, width=64), shape=(12,), classes=4)
     save_file(whole.state_dict(), tmp_path / "whole.safetensors")
     normalize = {"mean": [0.5], "std": [0.25]}
-    with pytest.raises(UsageError, match="holds its own normalization; leave normalize out"):
+    with pytest.raises(UsageError, match="contains its own normalization; remove normalize"):
         space(architecture=TEACHER, checkpoint=str(tmp_path / "whole.safetensors"), normalize=normalize)
 
 

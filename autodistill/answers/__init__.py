@@ -1,4 +1,4 @@
-"""Claims that hold, made from what was confirmed."""
+"""Claims with a known confidence, based on confirmed results."""
 
 from .smallest import Wanted, smallest
 from .words import later, lines, percent, sentence

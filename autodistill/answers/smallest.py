@@ -1,8 +1,8 @@
-"""The smallest student that meets a target, claimed with a confidence that holds however many were looked at.
+"""The smallest student that meets a target, with a confidence that holds no matter how many students were tested.
 
-Fixed-sequence testing: the members of the frontier are tested in an order that was fixed on the validation samples, from
-the largest to the smallest, each at the full level, stopping at the first that fails. The chance of any false claim is then
-at most 1 - confidence (Laufer-Goldshtein et al., "Efficiently controlling multiple risks with Pareto testing", ICLR 2023;
+Fixed-sequence testing: the members of the frontier are tested in an order that was fixed on the validation samples, from the
+largest to the smallest, each at the full level, stopping at the first that fails. The chance of any false claim is then at
+most 1 - confidence (Laufer-Goldshtein et al., "Efficiently controlling multiple risks with Pareto testing", ICLR 2023;
 Angelopoulos et al., "Learn then test", 2021). A claim is about one frozen weight file, chosen on the validation samples.
 """
 
@@ -22,7 +22,7 @@ from .confirm.results import Confirmed, Right
 
 Member = Mapping[str, Any]
 RETAIN, HALF = 0.95, 2
-"""Without a question: 95 % of the teacher's accuracy at half its size or less."""
+"""The default question: 95 % of the teacher's accuracy at half its size or less."""
 SUREST = 0.999999
 """The highest confidence of a claim: its assumptions (such as i.i.d. test samples) are no more certain than this."""
 
@@ -43,26 +43,28 @@ class Wanted:
             raise UsageError("--accuracy and --retain are two targets; give one of them")
         for name in ("accuracy", "retain", "confidence"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < (2 if name == "retain" else 1):
-                raise UsageError(f"--{name} {value}: give a share between 0 and 1, such as 0.95")
+            most = 2 if name == "retain" else 1
+            if value is not None and not 0 < value < most:
+                raise UsageError(f"--{name} {value}: give a share between 0 and {most}, such as 0.95")
         if self.confidence > SUREST:
             raise UsageError(f"--confidence {self.confidence}: give at most {SUREST}")
         for name in ("params", "bytes", "latency_ms"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: a limit is above 0")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: a limit must be above 0")
 
-    def resolved(self, teacher: Member) -> Wanted:
+    def resolved(self, teacher_params: int) -> Wanted:
+        """With the default target where none was given: a share of the teacher's accuracy at half its size."""
         if self.accuracy is not None or self.retain is not None:
             return self
-        params = teacher["params"] // HALF if self.params is None else self.params
+        params = teacher_params // HALF if self.params is None else self.params
         return Wanted(**(asdict(self) | {"retain": RETAIN, "params": params}))
 
 
 def smallest(found: Confirmed, wanted: Wanted) -> dict[str, Any]:
-    """The answer as plain facts: `answer` is None where no student may be claimed to meet the target."""
+    """The answer as plain facts: `answer` is None if no student is proven to meet the target."""
     is_default = wanted.accuracy is None and wanted.retain is None
-    wanted = wanted.resolved(found.teacher)
+    wanted = wanted.resolved(found.teacher["params"])
     sequence = [member for member in in_order(found.members) if _within(member, wanted)]
     tested = tests(found, sequence, wanted)
     passed = [row for row in tested if row["passed"]]
@@ -88,7 +90,7 @@ def smallest(found: Confirmed, wanted: Wanted) -> dict[str, Any]:
 
 
 def in_order(members: Sequence[Member]) -> list[Member]:
-    """Those that no other beats on the validation samples, the largest first."""
+    """The nondominated members on the validation samples, largest first."""
     costs = [[-member["validation"]["accuracy"], member["params"]] for member in members]
     return [members[index] for index in pareto.frontier(costs)][::-1] if members else []
 
@@ -101,7 +103,7 @@ def _within(member: Member, wanted: Wanted) -> bool:
 
 
 def tests(found: Confirmed, sequence: Sequence[Member], wanted: Wanted) -> list[dict[str, Any]]:
-    """Each member with its p-value, and whether it passed; None where the sequence had ended before it."""
+    """Each member with its p-value, and whether it passed; None if the sequence ended before it."""
     rows: list[dict[str, Any]] = []
     continues = True
     for member in sequence:
@@ -128,11 +130,11 @@ def _shown(member: Member) -> dict[str, Any]:
 
 
 def _more_correct(found: Confirmed, key: str, wanted: Wanted) -> int | None:
-    """How many more right answers on this test split it would need; 0 where it has enough, None where all are too few."""
+    """How many more correct predictions on this test split it needs; 0 if it has enough, None if even all are too few."""
     right = found.right[key].copy()
     wrong = np.flatnonzero(~right)
     low, high = 0, len(wrong) + 1
-    while low < high:  # p falls with every right answer
+    while low < high:  # p falls with every correct prediction
         middle = (low + high) // 2
         more = right.copy()
         more[wrong[:middle]] = True
@@ -142,7 +144,7 @@ def _more_correct(found: Confirmed, key: str, wanted: Wanted) -> int | None:
 
 
 def _would_pass(found: Confirmed, key: str, wanted: Wanted) -> float:
-    """The highest target that could be claimed of a network: the lower end of its one-sided interval, to 0.01 points."""
+    """The highest target at which a network would pass: the lower end of its one-sided interval, to 0.01 points."""
     name = "accuracy" if wanted.accuracy is not None else "retain"
     low, high = 0, round(1e4 * getattr(wanted, name))
     while low < high:
@@ -153,7 +155,7 @@ def _would_pass(found: Confirmed, key: str, wanted: Wanted) -> float:
 
 
 def _needed(found: Confirmed, wanted: Wanted) -> dict[str, Any] | None:
-    """How many of the test samples a student must have right to be claimed, or of how many more samples all."""
+    """How many test samples a student must predict correctly to pass, and how many samples there must be at least."""
     if wanted.accuracy is None:
         return None
     n, alpha = len(next(iter(found.right.values()))), 1 - wanted.confidence
@@ -163,9 +165,9 @@ def _needed(found: Confirmed, wanted: Wanted) -> dict[str, Any] | None:
 
 
 def knee(members: Sequence[Member]) -> dict[str, Any] | None:
-    """The member that lies furthest above the line between the frontier's ends, in accuracy over log10 of params.
+    """The member that is farthest above the line between the frontier's ends, in accuracy over log10 of params.
 
-    Both axes are scaled to 1 (Das 1999, normal-boundary intersection). None of fewer than three members.
+    Both axes are scaled to 1 (Das 1999, normal-boundary intersection). None if there are fewer than three members.
     """
     order = in_order(members)
     if len(order) < 3:
@@ -180,7 +182,7 @@ def _place(member: Member) -> tuple[float, float]:
 
 
 def one_standard_error(members: Sequence[Member]) -> dict[str, Any] | None:
-    """The smallest whose validation accuracy is within one standard error of the best (Breiman et al. 1984)."""
+    """The smallest member whose validation accuracy is within one standard error of the best (Breiman et al. 1984)."""
     order = in_order(members)
     if not order:
         return None

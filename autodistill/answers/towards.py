@@ -1,4 +1,4 @@
-"""Continues a search toward a target, until its time is over or the answer is unlikely to change."""
+"""Continues a search toward a target, until time is up or the answer is unlikely to change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..metrics.intervals import enough
 from ..runners import Runner
 from ..spec import Spec, UsageError, parse
+from ..spec.measurement import StageFacts
 from ..study.driver import Listener, Options, search
 from ..study.preflight.prepare import load_data
 from ..study.record.folder import Folder, comparable
@@ -20,9 +21,9 @@ from ..study.schedule.trials import counts
 from . import Wanted
 
 CERTAIN = 0.05
-"""So improbable must it be, of each smaller student that is considered, that it reaches the target."""
+"""The search ends when each smaller student that was considered reaches the target with at most this probability."""
 MANY = 10_000
-"""Trials, where the time is the limit."""
+"""More trials than the time allows."""
 MOST, LARGEST = 1_000_000, 10**18
 """The most trials, and the largest limit, that a spec may have."""
 
@@ -35,11 +36,11 @@ def towards(
     listener: Listener,
     runner: Runner | Literal["ray", "serial"] = "ray",
 ) -> Study:
-    """Goes on with a study for the smallest student of a target, for `seconds` at most, its finished trials kept.
+    """Continues a study toward the smallest student that meets a target, for at most `seconds`; finished trials are kept.
 
-    Ends when a student has on the validation samples what a claim takes on the test split, and nothing smaller is likely to.
-    What a --retain asks of a student is of the teacher's validation accuracy here, without the width of its test; within
-    the limits of params and bytes. Raises UsageError.
+    Ends when a student has the validation accuracy that a claim needs on the test split, and no smaller one is likely to. For
+    --retain, that is the share of the teacher's validation accuracy, without a margin for the test. The limits on params and
+    bytes apply. Raises UsageError.
     """
     if not seconds > 0:
         raise UsageError("--within: give a time above 0, such as 30m")
@@ -53,7 +54,7 @@ def towards(
 
 
 def _note(folder: Folder, question: dict[str, Any]) -> None:
-    """What the search was before, for the next question: a kill leaves no time to put it back."""
+    """Records the earlier search, for the next question: a kill leaves no time to restore it."""
     with folder, opened(folder) as study:
         study.record.note(QUESTION, question)
 
@@ -67,13 +68,13 @@ def _put_back(folder: Folder, before: Spec) -> None:
 
 
 def claimable(target: float, confidence: float, n: int) -> float:
-    """The share of n test samples that must be right to claim an accuracy of `target`; itself where all n are too few."""
+    """The share of n test samples that must be correct to claim an accuracy of `target`; `target` if all n are too few."""
     correct = enough(n, target, 1 - confidence)
     return target if correct is None else correct / n
 
 
 class Until:
-    """Why a search may end, or None."""
+    """Returns why a search ends, or None."""
 
     def __init__(self, seconds: float) -> None:
         self.ends = time.monotonic() + seconds
@@ -82,7 +83,7 @@ class Until:
     def __call__(self, study: Study) -> str | None:
         study.ends = self.ends
         if study.clock() >= self.ends:
-            return "the time given is over"
+            return "the time of --within is up"
         done = study.counted_done()
         if done == self._seen:
             return None
@@ -90,7 +91,7 @@ class Until:
         left = smaller(study.spec.search, study.space, study.record.trials, study.region)
         if left is None or left > CERTAIN:
             return None
-        return f"no smaller student that was considered is likely to reach the target: each with {left:.1%} at most"
+        return f"no smaller student that was considered is likely to reach the target: each has a chance of at most {left:.1%}"
 
 
 def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
@@ -100,9 +101,9 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
         spec, store, facts = _before(study), study.store, study.record.facts()
     if list(spec.search.objectives) != ["accuracy", "params"]:
         raise UsageError("--within needs a study whose search.objectives are accuracy and params")
-    teacher = store.manifest("stages", facts["teachers"][0])["measurement"]
-    wanted = wanted.resolved(teacher)
-    target = (wanted.retain or 0.0) * teacher["accuracy"]
+    teacher = StageFacts.of(store.manifest("stages", facts["teachers"][0])).measurement
+    wanted = wanted.resolved(teacher.params)
+    target = (wanted.retain or 0.0) * teacher.accuracy
     if wanted.accuracy is not None:
         target = claimable(wanted.accuracy, wanted.confidence, len(load_data(spec, cuda=False)[1].test))
     asked = {name: getattr(wanted, name) for name in ("params", "bytes")}
@@ -121,7 +122,7 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
 
 
 def _before(study: Opened) -> Spec:
-    """The spec of a study; where a kill left that of a question, as it was before."""
+    """The spec of a study; if a kill left the spec of a question, the one before it."""
     question = study.record.facts().get(QUESTION)
     if question is None or question["aimed"] != comparable(study.spec):
         return study.spec

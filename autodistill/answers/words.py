@@ -1,4 +1,4 @@
-"""Answers in words, for people: computed, never written by hand."""
+"""Answers in words, computed from facts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def target(wanted: Facts) -> str:
     else:
         what = f"{percent(wanted['retain'])} of the teacher's accuracy"
     limits = [f"at most {wanted[name]:,} {name}" for name in ("params", "bytes") if wanted[name] is not None]
-    limits += [f"at most {wanted['latency_ms']:g} ms a sample"] if wanted["latency_ms"] is not None else []
+    limits += [f"at most {wanted['latency_ms']:g} ms per sample"] if wanted["latency_ms"] is not None else []
     return what + (f" with {' and '.join(limits)}" if limits else "")
 
 
@@ -71,7 +71,7 @@ def _nothing(found: Facts) -> str:
 
 
 def lines(found: Facts) -> list[str]:
-    """The answer and what stands around it, a line each."""
+    """The answer and related facts, one per line."""
     messages = [sentence(found)]
     if found["answer"]:
         messages.append(
@@ -121,11 +121,11 @@ def _needs(found: Facts) -> list[str]:
 
 
 def later(students: int) -> str:
-    """A message where so many `students` were tried since the study was confirmed; empty where none was."""
+    """A message that `students` were tried after the study was confirmed; empty if there were none."""
     if not students:
         return ""
     were = "student that was" if students == 1 else "students that were"
-    return f"{students:,} {were} tried since this was confirmed {'is' if students == 1 else 'are'} not in this answer"
+    return f"{students:,} {were} tried after the confirmation {'is' if students == 1 else 'are'} not covered by this answer"
 
 
 def _forced(found: Facts) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 2 a spec or an argument that is wrong, 3 no student meets the target, 1 anything else."""
+    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no student meets the target, 1 anything else."""
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
@@ -90,7 +90,7 @@ def _failed(arguments: argparse.Namespace, text: str, code: int, problems: Seque
 
 
 def _console(json_mode: bool) -> Console:
-    """Holds the real stream, so that what others print can be kept off it."""
+    """Keeps the real stream, so that output of other code can be kept off it."""
     from rich.console import Console
 
     stream = sys.stderr if json_mode else sys.stdout
@@ -101,7 +101,7 @@ def _console(json_mode: bool) -> Console:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        """Exit code 2; with --json an object all the same."""
+        """Exit code 2; prints a JSON object with --json."""
         if "--json" in sys.argv:
             print(json.dumps({"error": message, "exit_code": 2, "problems": []}))
         super().error(message)
@@ -138,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
 def _command(those: Any, name: str, run: Callable[..., commands.Result], text: str) -> argparse.ArgumentParser:
     one: argparse.ArgumentParser = those.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
     one.set_defaults(run=run)
-    one.add_argument("--json", action="store_true", help="print exactly one JSON object; all else goes to standard error")
+    one.add_argument("--json", action="store_true", help="print exactly one JSON object; other output goes to standard error")
     one.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return one
 
@@ -182,7 +182,7 @@ def _takes_runner(one: argparse.ArgumentParser) -> None:
 def _takes_smallest(one: argparse.ArgumentParser) -> None:
     _takes_confirm(one)
     one.add_argument(
-        "--within", type=_duration, metavar="TIME", help="first search longer for it, for at most this time: 30m, 2h"
+        "--within", type=_duration, metavar="TIME", help="first continue the search, for at most this time, such as 30m or 2h"
     )
     _takes_wanted(one)
 

@@ -36,7 +36,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     from ..spec import load
 
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a batch system sends is as good as Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send SIGTERM: handle it like Ctrl-C
 
     spec = load(arguments.spec, arguments.set)
     out = str(Path(arguments.out or Path("reports") / spec.study))
@@ -45,7 +45,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
 
     runner = runner_of(arguments.runner, arguments.address)
     if arguments.fresh or not Folder(out).exists():
-        runner.begin()  # takes as long as what is imported below
+        runner.begin()  # takes as long as the imports below
     from ..api import search
     from ..reporting.terminal import failures, frontier_table, headline, remarks
     from ..reporting.write import summary
@@ -125,7 +125,7 @@ def export(arguments: argparse.Namespace, console: Console) -> Result:
 
     wanted = _wanted(arguments)
     if arguments.stage is not None and wanted != type(wanted)(confidence=wanted.confidence):
-        raise UsageError(f"--stage {arguments.stage} names a network, and the other options ask for one; give one of the two")
+        raise UsageError(f"--stage {arguments.stage} already names a network; give either --stage or a target and limits")
     from ..exporting import export, written
     from ..study.record.folder import Folder
 
@@ -170,7 +170,7 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
     written = write_page(arguments.folder, wanted)
     console.print(written["answer"]["sentence"], soft_wrap=True)
     if written["pdf"] is None:
-        console.print("no report.pdf: no Chromium is installed; the page prints from any browser")
+        console.print("no report.pdf: no Chromium is installed; print the page from any browser")
     console.print(f"report: {written['page']}", soft_wrap=True)
     return {"out": str(arguments.folder), **written, **found}
 

@@ -25,9 +25,9 @@ COMPARED = 256, 4096
 class Raw:
     """x (N, ...) numbers or image files and y (N,) labels from 0 to classes - 1.
 
-    x_test, y_test: a test split of its own where the data set has one. x_unlabeled (U, ...): samples without labels.
-    groups (N,): of what group each sample is (of x_test where that is given), to look at test accuracies by.
-    names: of the classes, for people.
+    x_test, y_test: the data set's own test split, if it has one. x_unlabeled (U, ...): samples without labels.
+    groups (N,): the group of each sample (of x_test, if that is given), for test accuracies by group.
+    names: readable names of the classes.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Raw:
 
 
 def check(name: str, arrays: Mapping[str, Any]) -> Raw:
-    """Checked arrays. Raises DataError naming the array, the first bad row and the way out."""
+    """Checked arrays. Raises DataError naming the array, the first bad row and what to do."""
     keys = next((form for form in FORMS if set(form) <= set(arrays)), None)
     if keys is None:
         there = ", ".join(map(str, arrays)) or "nothing"
@@ -73,17 +73,17 @@ def _names(name: str, given: Any, classes: int) -> tuple[str, ...] | None:
     found = _array(name, NAMES, given)
     if found.shape != (classes,) or not all(isinstance(one, str) for one in found.tolist()):
         what = f"shape {found.shape} and dtype {found.dtype} for {classes} classes"
-        raise DataError(f"{name}: {NAMES} has {what}; give one word a class, shape ({classes},), dtype str, or leave it out")
+        raise DataError(f"{name}: {NAMES} has {what}; give one string per class, shape ({classes},), dtype str, or remove it")
     return tuple(_printable(one) or str(number) for number, one in enumerate(found.tolist()))
 
 
 def _printable(name: str) -> str:
-    """A folder may be called anything."""
+    """Names of folders may contain any character."""
     return "".join(sign if sign.isprintable() else "?" for sign in name).strip()
 
 
 def with_names(arrays: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """With the names of the classes where each of them has samples, or labels would not be theirs."""
+    """Adds the class names if each class has samples; otherwise labels and names would not match."""
     labels = arrays["y_train"] if "y_train" in arrays else arrays["y"]
     return arrays | ({NAMES: list(names)} if len(names) == len(np.unique(labels)) else {})
 
@@ -94,7 +94,7 @@ def _groups(name: str, key: str, arrays: Mapping[str, Any], samples: int) -> Arr
     found: Array = _array(name, key, arrays[key])
     if found.shape != (samples,) or found.dtype.kind not in "uiUb":
         what = f"shape {found.shape} and dtype {found.dtype} for {samples} samples"
-        raise DataError(f"{name}: {key} has {what}; give one number or word a sample, shape ({samples},)")
+        raise DataError(f"{name}: {key} has {what}; give one number or string per sample, shape ({samples},)")
     return found
 
 
@@ -103,7 +103,7 @@ def _unlabeled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
         return given
     found = _numbers(name, UNLABELED, _array(name, UNLABELED, given))
     if found.shape[1:] != x.shape[1:] or found.dtype != x.dtype:
-        what = f"samples of shape {found.shape[1:]} and {found.dtype} but {key} of {x.shape[1:]} and {x.dtype}"
+        what = f"samples of shape {found.shape[1:]} and dtype {found.dtype}, but {key} of {x.shape[1:]} and {x.dtype}"
         raise DataError(f"{name}: {UNLABELED} has {what}; make them equal")
     _same_scale(name, key, x, UNLABELED, found)
     return found
@@ -127,7 +127,7 @@ def _ratio(one: Array, other: Array) -> float:
 
 
 def _medians(x: Array) -> Array:
-    """Of the absolute values of each number, or of some."""
+    """The medians of the absolute values of each feature, or of some features."""
     few = x[spread(len(x), COMPARED[0])].reshape(min(len(x), COMPARED[0]), -1)
     return np.median(np.abs(few[:, spread(few.shape[1], COMPARED[1])].astype(np.float64)), axis=0)
 
@@ -145,38 +145,40 @@ def _array(name: str, key: str, value: Any) -> Any:
 
 
 def _numbers(name: str, key: str, x: Pixels) -> Pixels:
-    if isinstance(x, Images):  # uint8 by nature
+    if isinstance(x, Images):  # always uint8
         return x
     if x.dtype.kind not in "uifb":
         raise DataError(f"{name}: {key} has dtype {x.dtype}; give numbers")
     if x.ndim < 2 or x.size == 0:
-        raise DataError(f"{name}: {key} has shape {x.shape}; give (samples, ...) with at least one number a sample")
+        raise DataError(f"{name}: {key} has shape {x.shape}; give (samples, ...) with at least one number per sample")
     if x.dtype == np.uint8:
         return x
     with np.errstate(over="ignore"):
         x = x.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
     if len(bad):
-        what = f"holds NaN, infinity or a number beyond float32 ({len(bad):,} of {len(x):,} rows do)"
+        what = f"has NaN, infinity or a number beyond float32 ({len(bad):,} of {len(x):,} rows do)"
         raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
     return x
 
 
 def _labels(name: str, key: str, y: Array, samples: int) -> Array:
     if y.shape != (samples,):
-        raise DataError(f"{name}: {key} has shape {y.shape} for {samples} samples; give one label a sample, shape ({samples},)")
+        raise DataError(
+            f"{name}: {key} has shape {y.shape} for {samples} samples; give one label per sample, shape ({samples},)"
+        )
     if y.dtype.kind not in "ui":
         raise DataError(f"{name}: {key} has dtype {y.dtype}; give integer labels, such as {key}.astype(int)")
     bad = np.flatnonzero((y < 0) | (y >= MOST_CLASSES))
     if len(bad):
-        raise DataError(f"{name}: {key} row {bad[0]} has label {y[bad[0]]}, out of range; number the classes from 0")
+        raise DataError(f"{name}: {key} row {bad[0]} has label {y[bad[0]]}, which is out of range; number the classes from 0")
     return y.astype(np.int64)
 
 
 def _classes(name: str, key: str, y: Array) -> None:
     present = np.unique(y)
     if len(present) < 2:
-        raise DataError(f"{name}: {key} has one class only ({present[0]}); a classifier needs two: give samples of another")
+        raise DataError(f"{name}: {key} has only one class ({present[0]}); a classifier needs two: add another")
     gaps = np.flatnonzero(present != np.arange(len(present)))
     if len(gaps):
         raise DataError(
@@ -188,12 +190,12 @@ def _classes(name: str, key: str, y: Array) -> None:
 def _same_task(name: str, found: list[Any]) -> None:
     x, y, x_test, y_test = found
     if x.shape[1:] != x_test.shape[1:] or x.dtype != x_test.dtype:
-        what = f"samples of shape {x.shape[1:]} and {x.dtype} but x_test of {x_test.shape[1:]} and {x_test.dtype}"
+        what = f"samples of shape {x.shape[1:]} and dtype {x.dtype}, but x_test of {x_test.shape[1:]} and {x_test.dtype}"
         raise DataError(f"{name}: x_train has {what}; make them equal")
     _same_scale(name, "x_train", x, "x_test", x_test)
     if y_test.max() > y.max():
         row = int(np.argmax(y_test > y.max()))
         raise DataError(
-            f"{name}: y_test row {row} has label {y_test[row]}, out of range: y_train has labels up to {y.max()}; "
-            "give training samples of that class, or drop these"
+            f"{name}: y_test row {row} has label {y_test[row]}, which is out of range: y_train has labels up to {y.max()}; "
+            "add training samples of that class, or drop these"
         )

@@ -1,7 +1,7 @@
-"""Folders of images, with the classes of timm's ImageFolder reader: the folder an image lies in is its class. No pixel is read.
+"""Folders of images, with the classes of timm's ImageFolder reader: an image's folder is its class. Reads no pixels.
 
-With a subfolder `train`, that is what is split into training and validation samples; `test` is then the test split of
-its own, and `val` (or `validation`) joins the training samples. Without `test`, `val` is the test split. Without
+A subfolder `train`, if there is one, is split into training and validation samples; `test` is then the test split, and
+`val` (or `validation`) is added to the training samples. Without `test`, `val` is the test split. Without
 `train`, every subfolder is a class.
 """
 
@@ -20,21 +20,21 @@ from .arrays import NAMES
 from .images import Array, Images, size_of, spread
 
 EXAMINED = 1024
-"""Files that stand for all where each would take long: whose sizes are compared, whose contents are in the fingerprint."""
+"""How many files are examined if all would take too long: to compare sizes, and for the fingerprint."""
 FOLDERS_MOST, FILES_MOST = 200_000, 20_000_000
 """The most folders and files to visit below one folder. ImageNet-21k has 21,841 folders and 14 million files."""
 UNKNOWN = (0, 0)
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test",), ("val", "validation", "valid")
 Identity = tuple[int, int]
-"""Device and inode: the same folder by whatever path."""
+"""Device and inode: they identify a folder, whatever its path."""
 VERSION = 1
-"""Of decoding: in the fingerprint, so that other pixels have another."""
+"""The version of decoding: part of the fingerprint, so that it changes when the pixels do."""
 
 
 def read_folder(root: Path, task: TaskSpec) -> dict[str, Images | Array]:
-    """x, y or x_train, y_train, x_test, y_test of a folder, as names of files and labels, and the names of the classes.
+    """x, y or x_train, y_train, x_test, y_test of a folder, as file names and labels, and the names of the classes.
 
-    Raises DataError when it is no such folder.
+    Raises DataError if the folder has another form.
     """
     train, test = (_labels(folders) for folders in _splits(root))
     classes = _classes_of(set(train.values()))
@@ -47,11 +47,11 @@ def read_folder(root: Path, task: TaskSpec) -> dict[str, Images | Array]:
 
 
 def read_unlabeled(root: Path, task: TaskSpec, others: list[Images]) -> Images:
-    """All images below a folder. Raises DataError when some are among the `others`, which have labels."""
+    """All images below a folder. Raises DataError if some are among the `others`, which have labels."""
     files = [path for path, _ in _found(root, "task.unlabeled")]
     twice = {path for one in others for path in one.paths}.intersection(files)
     if twice:
-        way = "name another folder, or move them; for fewer labels give task.labeled"
+        way = "use another folder, or move them; to use fewer labels, set task.labeled"
         raise DataError(f"task.unlabeled: {min(twice)} is also a labeled or a test sample of task.dataset; {way}")
     return _images(root, files, task)
 
@@ -62,7 +62,9 @@ def _splits(root: Path) -> tuple[list[Path], list[Path]]:
     if train is None:
         for found in (test, validation):
             if found is not None and any(_is(entry.is_dir) for entry in _entries(str(found), "task.dataset")):
-                raise DataError(f"task.dataset: {root} has {found.name} but no train; name the folder of the others train")
+                raise DataError(
+                    f"task.dataset: {root} has {found.name} but no train; rename the folder of the other images to train"
+                )
         return [root], []
     if test is None:
         return [train], [validation] if validation else []
@@ -88,16 +90,16 @@ def _classes_of(names: set[str]) -> dict[str, int]:
 def _labeled(root: Path, found: dict[str, str], classes: dict[str, int], task: TaskSpec) -> tuple[Images, Array]:
     for path, name in found.items():
         if not name:
-            raise DataError(f"task.dataset: {path} lies in no class folder; move it into one, or name it in task.unlabeled")
+            raise DataError(f"task.dataset: {path} is not in a class folder; move it into one, or to the folder task.unlabeled")
         if name not in classes:
-            way = f"give training samples of it, or take it out (there are {', '.join(list(classes)[:8])})"
-            raise DataError(f"task.dataset: {path} is of class {name!r}, which has no training sample; {way}")
+            way = f"add training samples of it, or remove it (known classes: {', '.join(list(classes)[:8])})"
+            raise DataError(f"task.dataset: {path} has class {name!r}, which has no training sample; {way}")
     images = _images(root, sorted(found), task)
     return images, np.array([classes[found[path]] for path in images.paths], np.int64)
 
 
 def _found(folder: Path, place: str) -> list[tuple[str, str]]:
-    """(path, class) of each image below a folder: the class is the name of the folder that it lies in."""
+    """(path, class) of each image below a folder: the class is the name of its folder."""
     from timm.data.readers.img_extensions import get_img_extensions
 
     if not os.path.isdir(folder):
@@ -112,7 +114,7 @@ def _found(folder: Path, place: str) -> list[tuple[str, str]]:
             above = os.path.dirname(entry.path)
             found.append((entry.path, "" if above == str(folder) else os.path.basename(above)))
     if not found:
-        raise DataError(f"{place}: {folder} holds no image; give a folder of .png, .jpg or .jpeg files")
+        raise DataError(f"{place}: {folder} contains no images; give a folder of .png, .jpg or .jpeg files")
     return sorted(found)
 
 
@@ -139,7 +141,7 @@ def _files(root: str, place: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _is(kind: Callable[[], bool]) -> bool:
-    """What an entry says of its kind; a link to itself, which makes it raise, is of none."""
+    """The result of `kind`, or False if it raises, as for a link to itself."""
     try:
         return kind()
     except OSError:
@@ -167,7 +169,7 @@ def _reading(path: str, place: str) -> Iterator[None]:
 
 
 def _images(root: Path, paths: list[str], task: TaskSpec) -> Images:
-    """In the order of their names, which is the same wherever the folder lies."""
+    """Sorted by relative path, so that the order does not depend on where the folder is."""
     named = sorted((Path(os.path.relpath(path, root)).as_posix(), path) for path in paths)
     return Images(
         paths=tuple(path for _, path in named),
@@ -178,14 +180,14 @@ def _images(root: Path, paths: list[str], task: TaskSpec) -> Images:
 
 
 def common_size(images: Images) -> tuple[int, int]:
-    """Height and width of all images, going by some of them. Raises DataError when they differ."""
+    """Height and width of all images, judging by some of them. Raises DataError if they differ."""
     examined = [images.paths[row] for row in spread(len(images), EXAMINED)]
     sizes = {size_of(path): path for path in examined}
     if len(sizes) > 1:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise DataError(
-            f"task.image_size is missing and images differ: {first} is {one[0]} x {one[1]}, {second} is {other[0]} x "
-            f"{other[1]} (height x width); give image_size: {min(*one, *other)}, or [height, width]"
+            f"task.image_size is missing and images differ in size: {first} is {one[0]} x {one[1]}, {second} is {other[0]} x "
+            f"{other[1]} (height x width); set image_size: {min(*one, *other)}, or [height, width]"
         )
     return next(iter(sizes))
 

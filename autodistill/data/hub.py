@@ -1,6 +1,6 @@
 """Data sets of images from Hugging Face (`hfds/NAME`) and WebDataset (`wds/PATH`), through timm's readers.
 
-Both are decoded into memory. The training split is split further; `test`, or else `validation`, is the test split of its own.
+Both are decoded into memory. The training split is split further; `test`, or else `validation`, is the test split.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Pair = tuple[Array, int]
 
 
 def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> Mapping[str, Any]:
-    """Arrays of `hfds/name`, where the columns that hold an image and a class are found by their types."""
+    """Arrays of `hfds/name`; the columns of images and classes are found by their types."""
     _need("datasets", f"hfds/{name}")
-    with _reading(f"hfds/{name}", "it is downloaded once, where there is a network, or lies in a folder"):
+    with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
         import datasets
 
         splits = datasets.get_dataset_split_names(name)
@@ -49,7 +49,7 @@ def _hub_split(
 
 
 def _opened(reader: Any, row: int, split: str, task: TaskSpec) -> Pair:
-    """timm's data set would give the next image in place of one that cannot be read."""
+    """timm's data set would return the next image instead of one that cannot be read."""
     file, label = reader[row]
     try:
         with file:
@@ -64,15 +64,17 @@ def _column(features: Mapping[str, Any], kind: str, name: str) -> str:
     found = [key for key, feature in features.items() if type(feature).__name__ == kind]
     if not found:
         columns = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in features.items())
-        raise DataError(f"task.dataset: {name} has no column of type {kind} but {columns}; cast one to it and save that")
+        raise DataError(
+            f"task.dataset: {name} has no column of type {kind}, only {columns}; cast one to {kind} and save the result"
+        )
     return found[0]
 
 
 def read_wds(folder: Path, task: TaskSpec, most: int) -> Mapping[str, Any]:
-    """Arrays of a folder of WebDataset shards, which `_info.json` tells apart."""
+    """Arrays of a folder of WebDataset shards; `_info.json` lists the shards of each split."""
     _need("webdataset", f"wds/{folder}")
     info = _info(folder)
-    with _reading(f"wds/{folder}", "it needs _info.json, and shards with an image and a .cls each"):
+    with _reading(f"wds/{folder}", "it needs _info.json, and an image and a .cls for each sample in the shards"):
         return _split_by_split(list(info), f"wds/{folder}", lambda split: _wds_split(folder, split, info, task, most))
 
 
@@ -93,14 +95,14 @@ def _info(folder: Path) -> Mapping[str, Any]:
             found: Mapping[str, Any] = json.loads((folder / name).read_bytes())["splits"]
             return found
     raise DataError(
-        f"task.dataset: {folder} has no readable _info.json; give one beside the shards: "
+        f"task.dataset: {folder} has no readable _info.json; put one next to the shards: "
         '{"splits": {"train": {"name": "train", "num_samples": N, "filenames": [...], "shard_lengths": [...]}}}'
     )
 
 
 @contextlib.contextmanager
 def _loud() -> Iterator[None]:
-    """timm's reader of shards leaves out what it cannot read and logs a warning: here that is an error."""
+    """Turns the warning into an error that timm's reader of shards logs when it skips an unreadable sample."""
     logger = logging.getLogger("timm.data.readers.reader_wds")
 
     def stop(record: logging.LogRecord) -> bool:
@@ -127,7 +129,7 @@ def _split_by_split(splits: list[str], name: str, read: Callable[[str], tuple[Ar
 
 
 def _stacked(pairs: Iterable[Pair], count: int, name: str, task: TaskSpec, most: int) -> tuple[Array, Array]:
-    """uint8 (N, C, H, W) and labels. Raises DataError when sizes differ, or they are too large for `memory: auto`."""
+    """uint8 (N, C, H, W) and labels. Raises DataError if sizes differ, or if they are too large for `memory: auto`."""
     x, y = np.empty((0,), np.uint8), np.empty(count, np.int64)
     row = -1
     for row, (image, label) in enumerate(pairs):
@@ -136,15 +138,14 @@ def _stacked(pairs: Iterable[Pair], count: int, name: str, task: TaskSpec, most:
             x = np.empty((count, *image.shape), np.uint8)
         if image.shape != x.shape[1:]:
             sizes = f"{' x '.join(map(str, x.shape[2:]))} and {' x '.join(map(str, image.shape[1:]))}"
-            raise DataError(
-                f"task.image_size is missing and images of {name} differ: {sizes}; give image_size, or [height, width]"
-            )
+            raise DataError(f"task.image_size is missing and images of {name} differ in size: {sizes}; set image_size")
         if row >= count:
             break
         x[row], y[row] = image, label
     if row + 1 != count:
         raise DataError(
-            f"task.dataset: {name} holds {row + 1:,} samples or more, not {count:,} as it says; correct that number"
+            f"task.dataset: {name} has {row + 1:,}{' or more' * (row >= count)} samples, not {count:,} as it declares; "
+            "correct that number"
         )
     return x, y
 
@@ -152,20 +153,20 @@ def _stacked(pairs: Iterable[Pair], count: int, name: str, task: TaskSpec, most:
 def _check_bytes(needed: int, name: str, task: TaskSpec, most: int) -> None:
     if task.memory == "auto" and needed > most:
         raise DataError(
-            f"task.memory: {name} takes {needed / 1e9:.1f} GB decoded, more than the {most / 1e9:.1f} GB that auto holds; give "
-            "memory: resident, a smaller image_size, or save the images as files in folders, which can be streamed"
+            f"task.memory: {name} takes {needed / 1e9:.1f} GB decoded, more than the {most / 1e9:.1f} GB that auto allows; set "
+            "memory: resident or a smaller image_size, or save the images as files in folders, which can be streamed"
         )
 
 
 def _need(package: str, name: str) -> None:
     if importlib.util.find_spec(package) is None:
         extra = "hfds" if package == "datasets" else "wds"
-        raise DataError(f"task.dataset: {name} needs the package {package}; pip install 'autodistill-search[{extra}]'")
+        raise DataError(f"task.dataset: {name} needs the package {package}; run: pip install 'autodistill-search[{extra}]'")
 
 
 @contextlib.contextmanager
 def _reading(name: str, needs: str) -> Iterator[None]:
-    """What other libraries raise, as a DataError."""
+    """Turns exceptions of other libraries into a DataError."""
     try:
         yield
     except DataError:

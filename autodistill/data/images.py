@@ -1,4 +1,4 @@
-"""Image files as an array that decodes what it is asked for.
+"""Image files as an array that decodes only the requested rows.
 
 Suffixes of shapes: N samples, C channels, H height, W width.
 """
@@ -21,15 +21,15 @@ from ..spec.imports import reason
 Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}
 THREADS = min(8, os.cpu_count() or 1)
-"""That decode one batch."""
+"""How many threads decode one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Image files, seen as uint8 (N, channels, *size): an index decodes those rows and no others.
+    """Image files as an array of uint8 (N, channels, *size): indexing decodes only those rows.
 
-    `names` say which files these are, wherever they lie: paths from the root of the data set. `size` is height and
-    width; an image of another is resized (bicubic, the shorter side first) and cut to its center.
+    `names` identify the files, wherever they are: paths relative to the root of the data set. `size` is height and
+    width; an image of another size is resized (bicubic) until it just covers `size`, and center-cropped.
     """
 
     paths: tuple[str, ...]
@@ -49,20 +49,20 @@ class Images:
 
     @property
     def nbytes(self) -> int:
-        """What they take once decoded."""
+        """Their size in bytes once decoded."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     def take(self, rows: Array) -> Images:
-        """These rows, still in their files."""
+        """These rows, not decoded."""
         paths, names = tuple(self.paths[row] for row in rows), tuple(self.names[row] for row in rows)
         return replace(self, paths=paths, names=names)
 
     def __getitem__(self, rows: slice | Array) -> Array:
         """Raises DataError naming a file that cannot be read."""
         if isinstance(rows, int | np.integer):
-            raise TypeError("image files are read by slices or arrays of rows: give [[row]]")
+            raise TypeError("image files are indexed by slices or arrays of rows; use [[row]]")
         asked = np.arange(len(self))[rows].tolist()
-        with ThreadPoolExecutor(max(1, min(THREADS, len(asked)))) as pool:  # PIL decodes without Python's lock
+        with ThreadPoolExecutor(max(1, min(THREADS, len(asked)))) as pool:  # PIL releases the GIL while it decodes
             found = list(pool.map(self._decoded, asked))
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
 
@@ -74,7 +74,7 @@ class Images:
         raise TypeError(f"{size} are not one array; take rows from them, or set task.memory: resident")
 
     def described(self) -> dict[str, Any]:
-        """Plain values, of which `described_images` makes images with the same pixels."""
+        """Plain values from which `described_images` makes images with the same pixels."""
         return {"paths": list(self.paths), "size": list(self.size), "channels": self.channels}
 
 
@@ -85,7 +85,7 @@ def described_images(values: dict[str, Any]) -> Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """Arrays of samples one after the other, as if they were one; an index reads those rows alone."""
+    """Arrays of samples that look like one concatenated array; indexing reads only those rows."""
 
     parts: tuple[Array | Images, ...]
 
@@ -120,7 +120,7 @@ Pixels = Array | Images
 
 
 class Rows(Protocol):
-    """What is indexed by an array of rows: an array, Images, Joined."""
+    """Anything that can be indexed by an array of rows: an array, Images, Joined."""
 
     def __getitem__(self, rows: Any, /) -> Any: ...
 
@@ -132,20 +132,20 @@ def read_image(path: str, size: tuple[int, int], channels: int) -> Array:
 
 
 def decode(file: BinaryIO, size: tuple[int, int] | None, channels: int) -> Array:
-    """uint8 (channels, H, W) of one image, H and W as they are where no size is given."""
+    """uint8 (channels, H, W) of one image, with its own H and W if no size is given."""
     from PIL import Image
 
     with Image.open(file) as image:
         plain: Image.Image = image
-        if image.mode.startswith("I"):  # 16 bits a pixel, which PIL would cut off at 255
+        if image.mode.startswith("I"):  # 16 bits per pixel, which PIL would clip at 255
             plain = Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
-        elif "transparency" in image.info:  # PIL warns of it otherwise
+        elif "transparency" in image.info:  # PIL warns about it otherwise
             plain = image.convert("RGBA")
         return fitted(plain.convert(MODES[channels]), size)
 
 
 def fitted(image: Any, size: tuple[int, int] | None) -> Array:
-    """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the center is cut out."""
+    """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the center is cropped."""
     from PIL.Image import Resampling
 
     height, width = size or (image.height, image.width)
@@ -159,7 +159,7 @@ def fitted(image: Any, size: tuple[int, int] | None) -> Array:
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """Height and width of an image file, from its beginning. Raises DataError naming the file."""
+    """Height and width of an image file, from its header. Raises DataError naming the file."""
     from PIL import Image
 
     with _readable(path), Image.open(path) as image:
@@ -171,18 +171,18 @@ def _readable(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise DataError(f"task.dataset: {path} is gone; put it back, or run `check` to see the data as they are") from None
+        raise DataError(f"task.dataset: {path} no longer exists; restore it, or run `check` on the data as it is now") from None
     except Exception as error:  # damaged images fail in many ways: OSError, SyntaxError, ValueError, zlib.error
-        way = "replace the file, or take it out of the folder"
+        way = "replace the file, or remove it from the folder"
         raise DataError(f"task.dataset: {path} is not a readable image ({reason(error)}); {way}") from error
 
 
 def spread(count: int, most: int) -> Array:
-    """At most that many of `count` rows, evenly spread, always the same."""
+    """At most `most` of `count` rows, evenly spaced, always the same."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)
 
 
 def joined(parts: Sequence[Images]) -> Images:
-    """Files of several folders, one after the other, decoded as the first are."""
+    """The files of several folders, concatenated, all decoded like the first ones."""
     paths = tuple(path for part in parts for path in part.paths)
     return replace(parts[0], paths=paths, names=tuple(name for part in parts for name in part.names))

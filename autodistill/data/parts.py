@@ -1,4 +1,4 @@
-"""Which samples are in which part: of labels and the split's seed alone, never of what the samples are."""
+"""Assigns samples to parts by labels and the split's seed alone, never by what is in the samples."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .images import Array
 def labels_kept(y: Array, train: Array, task: TaskSpec) -> tuple[Array, Array]:
     """The training rows that keep their label, `task.labeled` of each class, and the rest.
 
-    Each class has one order, which the split's seed gives, and a share is its beginning: a larger one holds a smaller one.
+    The split's seed orders each class, and a fraction takes the first samples, so a larger one contains a smaller one.
     """
     if task.labeled is None:
         return train, train[:0]
-    random = np.random.RandomState([task.split.seed % 2**32, 1])  # its numbers are the same in every numpy
+    random = np.random.RandomState([task.split.seed % 2**32, 1])  # its numbers are the same in every version of numpy
     kept = [random.permutation(train[y[train] == number])[: _kept(y[train], number, task.labeled)] for number in np.unique(y)]
     rows = np.sort(np.concatenate(kept))
     return rows, np.setdiff1d(train, rows)
@@ -29,20 +29,20 @@ def _kept(y: Array, number: int, share: float) -> int:
     kept = round(share * there)
     if kept == 0:
         raise DataError(
-            f"task.labeled: {share} of the {there} training samples of class {number} is none; "
-            f"give at least {math.ceil(500 / there) / 1000 + 0.001:g}, or more samples of that class"
+            f"task.labeled: {share} of the {there} training samples of class {number} rounds to none; "
+            f"use at least {min(1.0, math.ceil(500 / there) / 1000 + 0.001):g}, or add samples of that class"
         )
     return kept
 
 
 def subset(raw: Raw, rows: Array, samples: int, seed: int) -> Array:
     if samples > len(rows):
-        raise DataError(f"task.samples: {samples:,} of {len(rows):,} that there are; ask for fewer or leave it out")
+        raise DataError(f"task.samples: {samples:,} is more than the {len(rows):,} samples available; lower or remove it")
     return rows if samples == len(rows) else parted(raw, rows, samples, seed, "samples", f"{samples} of {len(rows)}")[1]
 
 
 def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, label: str) -> tuple[Array, Array]:
-    """The rows left and the rows taken, both in their old order; `part` is a share or a count, `label` says it in words."""
+    """The rows left and the rows taken, both in their old order; `part` is a fraction or a count, `label` its description."""
     from sklearn.model_selection import train_test_split
 
     y = raw.y[rows]
@@ -54,7 +54,7 @@ def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, label: str)
         if len(missing) and not (name == "samples" and side is left):
             raise DataError(
                 f"{place}: {label} samples leaves no sample of class {missing[0]} {what}; "
-                "change the share or give more samples of that class"
+                "change the fraction, or add samples of that class"
             )
     return np.sort(left), np.sort(taken)
 
@@ -65,12 +65,12 @@ def _check_room(y: Array, part: float, classes: int, asked: str) -> None:
     if counts.min() < 2:
         least = int(counts.argmin())
         raise DataError(
-            f"{asked} samples: class {least} has {counts[least]} of the {len(y)} there are, too few for two parts; "
-            "give more samples of that class"
+            f"{asked} samples: class {least} has only {counts[least]} of all {len(y)} samples, too few for two parts; "
+            "add samples of that class"
         )
     taken = int(part) if part >= 1 else math.ceil(part * len(y))
     if not classes <= taken <= len(y) - classes:
         raise DataError(
-            f"{asked} samples makes parts of {taken} and {len(y) - taken} for {classes} classes; "
-            f"take from {classes} to {len(y) - classes} samples, or give more"
+            f"{asked} samples makes parts of {taken} and {len(y) - taken} samples for {classes} classes; "
+            f"take from {classes} to {len(y) - classes} samples, or add more"
         )

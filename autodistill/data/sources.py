@@ -1,4 +1,4 @@
-"""From the name in a spec to checked arrays."""
+"""Reads the data set that a spec names, as checked arrays."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .images import Array, Images
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 RESIDENT_MOST = 4 << 30
-"""Bytes of decoded samples that `memory: auto` holds, or a quarter of the machine's memory where that is less."""
+"""The most bytes of decoded samples that `memory: auto` holds, or a quarter of the machine's memory if that is less."""
 
 
 def read(task: TaskSpec) -> Raw:
     """The data set that `task` names.
 
-    Raises DataError when it is not there or cannot be used.
+    Raises DataError if it does not exist or cannot be used.
     """
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
@@ -77,7 +77,7 @@ def _whole(name: str) -> Path:
 
 
 def locate(name: str, *, place: str) -> Path:
-    """The file `name`. Raises DataError, with `place` as where it was named."""
+    """The path of the file `name`. Raises DataError if there is none; `place` is where the spec names it."""
     path = _whole(name)
     if not os.path.isfile(path):
         raise DataError(
@@ -153,7 +153,7 @@ def _idx(path: Path) -> Array:
 
 
 def _torch(name: str, folder: Path) -> Mapping[str, Any]:
-    """By timm's name, such as cifar100."""
+    """Reads a data set by timm's name, such as cifar100."""
     from timm.data import create_dataset
 
     def made(train: bool) -> Any:
@@ -169,13 +169,13 @@ def _downloaded(name: str, folder: Path, other_way: str) -> Mapping[str, Any]:
 
 
 def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str = "") -> Mapping[str, Any]:
-    """The training and the test part of a data set of torchvision's."""
+    """The training and test parts of a torchvision data set."""
     try:
         train, test = made(True), made(False)
     except Exception as error:  # a download fails in many ways: RuntimeError, URLError, OSError, a wrong checksum
         raise DataError(
-            f"task.dataset: {name} is neither in {folder} nor could torchvision download it ({error}); {other_way}"
-            f"let torchvision download it once where there is a network and name that folder in task.folder"
+            f"task.dataset: {name} is not in {folder}, and torchvision could not download it ({error}); {other_way}"
+            "download it with torchvision on a machine with a network, and set task.folder to that folder"
         ) from None
     arrays = {"x_train": train.data, "y_train": train.targets, "x_test": test.data, "y_test": test.targets}
     found = {key: np.asarray(value) for key, value in arrays.items()}

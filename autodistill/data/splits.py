@@ -1,4 +1,4 @@
-"""Stratified splits by the split's own seed. What training sees never depends on the test samples' numbers."""
+"""Stratified splits by the split's own seed. What training sees never depends on the test samples' values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .sources import most_held
 
 Memory = Literal["resident", "stream"]
 SCALED = 2048
-"""Image files over which mean and deviation are taken."""
+"""How many image files are used for mean and standard deviation."""
 
 
 PART = 4096
@@ -28,7 +28,7 @@ PART = 4096
 class Samples:
     """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64.
 
-    Of test samples, to speak of their parts: groups (N,), and the names of the classes.
+    Only for test samples, to report on their parts: groups (N,), and the names of the classes.
     """
 
     x: Pixels
@@ -55,7 +55,7 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """`unlabeled` (U, *shape) are training samples whose labels nobody sees; `memory` says where workers find samples."""
+    """`unlabeled` (U, *shape) are training samples whose labels are never used; `memory` says where workers find samples."""
 
     train: Samples
     validation: Samples
@@ -81,12 +81,12 @@ class Splits:
 
     @property
     def nbytes(self) -> int:
-        """What training and validation samples take, decoded."""
+        """The decoded size of training and validation samples in bytes."""
         return sum(x.nbytes for x in (self.train.x, self.validation.x, self.unlabeled) if x is not None)
 
     @property
     def chance(self) -> float:
-        """The share of the commonest class among the validation samples: what guessing it scores."""
+        """The fraction of the majority class among the validation samples: the accuracy of guessing it."""
         return float(np.bincount(self.validation.y).max() / len(self.validation))
 
     @cached_property
@@ -104,9 +104,9 @@ class Splits:
         return found.hexdigest()
 
     def scale(self) -> tuple[list[float], list[float]]:
-        """Mean and deviation of the training data by channel (of all numbers where a sample is a flat vector).
+        """Mean and standard deviation of the training data by channel (of all numbers if a sample is a flat vector).
 
-        Over samples without labels too, where there are any; over 2,048 image files, evenly spread, however they are held.
+        Includes samples without labels. Of image files, uses 2,048, evenly spaced, whether or not they are streamed.
         """
         x = _few(self.train.x, self.unlabeled)
         axes = (0, 1) if x.ndim == 2 else (0, *range(2, x.ndim))
@@ -128,7 +128,7 @@ def _few(x: Pixels, unlabeled: Pixels | None) -> Array:
 
 
 def split(raw: Raw, task: TaskSpec) -> Splits:
-    """Training, validation and sealed test samples. Raises DataError when a class would be missing from one of them."""
+    """Training, validation and sealed test samples. Raises DataError if a class would be missing from one of them."""
     rows = np.arange(len(raw.y))
     whole = len(rows)
     test = None
@@ -167,7 +167,7 @@ def _take(x: Pixels, rows: Array) -> Pixels:
 
 
 def _memory(splits: Splits, task: TaskSpec) -> Memory:
-    """How `auto` is decided: arrays are held, image files where they fit once decoded. No key depends on it."""
+    """Decides `auto`: arrays are held in memory, and so are image files that fit once decoded. No key depends on it."""
     if task.memory != "auto":
         return task.memory
     fits = not isinstance(splits.train.x, Images) or splits.nbytes <= most_held()
@@ -175,7 +175,7 @@ def _memory(splits: Splits, task: TaskSpec) -> Memory:
 
 
 def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
-    """Samples channels first; image files get the size that those at `rows`, which training may see, have in common."""
+    """Samples with channels first; image files get the common size of those at `rows`, which training may see."""
     if not isinstance(raw.x, Images):
         x, layout = _channels_first(raw.x, task.layout, raw.name)
         others = [None if one is None else _channels_first(one, layout, raw.name)[0] for one in (raw.x_test, raw.x_unlabeled)]
@@ -203,7 +203,7 @@ def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:
     if len(layout) != x.ndim - 1 and layout != "D":
         count, shape = len(layout), x.shape[1:]
         raise DataError(
-            f"task.layout: {layout} has {count} axes but samples have shape {shape}; leave it out, or reshape ({name})"
+            f"task.layout: {layout} has {count} axes but samples have shape {shape}; remove it, or reshape ({name})"
         )
     if layout == "D":
         return x.reshape(len(x), -1), layout
@@ -213,7 +213,7 @@ def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:
 
 
 def _guess(shape: tuple[int, ...]) -> str:
-    """Two axes of similar length are a gray image, else channels of a signal; 1, 3 or 4 at the end are colors."""
+    """Two axes of similar length are a gray image, otherwise a signal; a last axis of 1, 3 or 4 holds the colors."""
     if len(shape) == 2:
         return "HW" if max(shape) <= 4 * min(shape) and min(shape) >= 4 else "CL"
     if len(shape) == 3:

@@ -1,9 +1,10 @@
 """Trains one stage. The only training loop."""
 
+from ..spec.measurement import Rung
 from .artifacts import adopt, load_network
 from .data import Data, open_data, save_data
 from .jobs import Job, perform
-from .loop import Rung, time_steps, train
+from .loop import time_steps, train
 from .outputs import make_outputs, outputs_key
 
 __all__ = [

@@ -19,14 +19,14 @@ from ..store import Store
 
 Array = NDArray[Any]
 DECODED = 512
-"""Image files that are decoded at once on their way into the store."""
+"""How many image files are decoded at a time when they are stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Training and validation samples: arrays, memory-mapped, or image files. `shape` is a sample's, channels first.
+    """Training and validation samples: memory-mapped arrays, or image files. `shape` is that of a sample, channels first.
 
-    Rows of training data are counted through: first the N with labels, then the U of `unlabeled_x` where there are any.
+    Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any.
     """
 
     train_x: Pixels
@@ -51,19 +51,19 @@ class Data:
 
     @cached_property
     def x(self) -> Joined:
-        """All training samples (N + U, *shape), the labeled ones first; `x[rows]` reads those rows alone."""
+        """All training samples (N + U, *shape), the labeled ones first; `x[rows]` reads only those rows."""
         return Joined(parts=(self.train_x,) if self.unlabeled_x is None else (self.train_x, self.unlabeled_x))
 
     def fetch(self, rows: Array) -> Array:
-        """Samples (B, *shape) of an array of rows, in its order. Raises DataError naming a file that cannot be read."""
+        """Samples (B, *shape) at an array of rows, in its order. Raises DataError naming a file that cannot be read."""
         return self.x[rows]
 
 
 def save_data(store: Store, splits: Splits) -> None:
-    """Puts training and validation data where workers read them. The test split is not among them.
+    """Stores training and validation data for the workers, without the test split.
 
-    Image files are decoded once, or with `memory: stream` only listed, unless they are decoded there already. A list of
-    files that lay elsewhere is made again. Raises DataError naming a file that cannot be read.
+    Image files are decoded once or, with `memory: stream`, only listed, unless they are stored decoded already. A list of
+    files in another place is replaced. Raises DataError naming a file that cannot be read.
     """
     pixels = {"train_x": splits.train.x, "validation_x": splits.validation.x, "unlabeled_x": splits.unlabeled}
     samples = {name: x for name, x in pixels.items() if x is not None}
@@ -92,7 +92,7 @@ def _save(folder: Path, name: str, x: Pixels, listed: dict[str, Any] | None) -> 
 
 
 def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> None:
-    """Removes a list of files that are to be held from now on, or lie elsewhere. What is held stays: others may read it."""
+    """Removes a list of files if they will be held from now on, or are elsewhere. Held data stay: others may read them."""
     if not store.has("data", fingerprint) or "memory" not in store.manifest("data", fingerprint):
         return
     same = bool(streamed) and all(
@@ -103,13 +103,13 @@ def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> N
 
 
 def save_array(path: Path, array: Array) -> None:
-    """A .npy file. numpy.save would hide what the system says of a full disk."""
+    """Writes a .npy file. numpy.save would hide the system's error when a disk is full."""
     array = np.ascontiguousarray(array)
     _write(path, array.shape, array.dtype, iter([array]))
 
 
 def _save_decoded(path: Path, images: Images) -> None:
-    """The same of image files, some of them in memory at a time."""
+    """The same for image files, with only some of them in memory at a time."""
     parts = (images[start : start + DECODED] for start in range(0, len(images), DECODED))
     _write(path, images.shape, images.dtype, parts)
 
@@ -122,7 +122,7 @@ def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iter
 
 
 def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Of a .npy file whose numbers, in C order, come after it."""
+    """Writes the header of a .npy file; its numbers, in C order, come next."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 

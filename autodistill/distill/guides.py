@@ -1,6 +1,6 @@
-"""What teachers say of a batch: read from the store, or said while the student is trained.
+"""Teachers' outputs on a batch: read from the store, or computed while the student is trained.
 
-Suffixes of shapes: V views, N samples, B batch, K classes, M classes kept of each sample.
+Suffixes of shapes: V views, N samples, B batch, K classes, M classes kept for each sample.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .outputs import Cached, open_outputs
 
 
 class Guides:
-    """The teachers of a stage, in its order. `layers`: for each teacher, what the loss looks at besides its logits."""
+    """The teachers of a stage, in its order. `layers`: for each teacher, the layers that the loss uses besides its logits."""
 
     def __init__(self, store: Store, stage: Stage, layers: Sequence[Sequence[str]], device: torch.device) -> None:
         self.layers, self.device, self.bfloat16 = layers, device, stage.recipe.precision == "bfloat16"
@@ -28,7 +28,7 @@ class Guides:
         self.networks = [load_network(store, teacher, device) for teacher in live]
 
     def say(self, rows_B: Tensor, x_B: Tensor, view: int, which: Sequence[int]) -> list[Outputs]:
-        """Outputs of the teachers at the positions `which` for rows that were seen as `x_B` in a view."""
+        """Outputs of the teachers at the positions `which` for these rows; `x_B` are their samples in this view."""
         if self.cached:
             return [Outputs(self.cached[index].read(rows_B, view), {}) for index in which]
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -36,7 +36,7 @@ class Guides:
 
 
 class _Reader:
-    """Cached outputs: mapped from the file, which the workers of a machine share; on a GPU resident where they are small."""
+    """Cached outputs: mapped from a file that the workers of a machine share; small ones are resident on a GPU."""
 
     RESIDENT = 2**30
 

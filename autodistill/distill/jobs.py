@@ -1,4 +1,4 @@
-"""The unit of work: one stage to train, or one teacher's outputs to compute."""
+"""The unit of work: one stage to train, or one teacher's logits to compute."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..store import Kind, Store
 from .outputs import make_outputs, outputs_key
 
 if TYPE_CHECKING:
-    from .loop import Rung
+    from ..spec.measurement import Rung
 
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
@@ -36,9 +36,9 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A stage to train or, where there is a `cache`, the logits of a network to compute.
+    """A stage to train or, if there is a `cache`, the logits of a network to compute.
 
-    A training reports after as many epochs as the `rungs` say, and may end there. `safe`: run without optimized kernels,
+    A training reports after the epochs in `rungs`, and may end there. `safe`: run without optimized kernels,
     because the job crashed its process before (see `layout.SAFE`). `alone`: run with no other job beside it, because the
     job ran out of memory before.
     """
@@ -54,7 +54,7 @@ class Job:
         return self.cache is None
 
     def address(self) -> tuple[Kind, str]:
-        """Where its result stands in the store."""
+        """Where its result is in the store."""
         if self.cache is None:
             return ("stages", self.network.key())
         return ("outputs", outputs_key(self.network, self.cache))
@@ -75,13 +75,13 @@ class Job:
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
-    """Does a job to its end, so that its result is in the store. Raises what `performing` raises."""
+    """Runs a job to its end, so that its result is in the store. Raises what `performing` raises."""
     for _ in performing(job, store, cuda=cuda, threads=threads):
         pass
 
 
 def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung]:
-    """Does a job, reporting at its rungs; whoever closes it there ends it.
+    """Runs a job, reporting at its rungs; closing the generator there ends the job.
 
     Raises StageFailed with the reason if the stage caused the error (OutOfMemory if it may succeed while it runs alone).
     Raises StudyError or StoreError if the machine or the store caused it: then every other stage would fail, too.
@@ -111,7 +111,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         if is_full(error):
             raise StudyError(f"no space left under {store.root}; free some, then run the same command again") from error
         raise StageFailed(_reason(error)) from error
-    except DataError as error:  # an image file is gone or damaged: no other stage would fare better
+    except DataError as error:  # an image file is missing or damaged: every other stage would fail, too
         raise StudyError(f"{error}; then run the same command again") from error
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
@@ -134,7 +134,7 @@ def _device(cuda: bool) -> Any:
     import torch
 
     if cuda and not torch.cuda.is_available():
-        raise StudyError("resources.gpus is above 0 but this worker sees no CUDA; set gpus: 0 or give it a GPU")
+        raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give it a GPU")
     return torch.device("cuda" if cuda else "cpu")
 
 
@@ -160,11 +160,11 @@ def _reason(error: BaseException) -> str:
 
 
 def _release(cuda: bool) -> None:
-    """Gives cached memory back: a share of a GPU is shared with others, and a worker lives long."""
+    """Frees cached memory: other jobs may share the GPU, and a worker lives long."""
     if cuda:
         import torch
 
-        with contextlib.suppress(RuntimeError):  # after a fault of CUDA nothing works
+        with contextlib.suppress(RuntimeError):  # after a CUDA error nothing works
             torch.cuda.empty_cache()
 
 

@@ -121,7 +121,7 @@ def _strided(network: Network, x: Tensor) -> list[bool]:
         tried = copy.deepcopy(network).to(memory_format=torch.contiguous_format).train()
         with torch.random.fork_rng(devices=[]), torch.no_grad(), watch:
             tried({"x": x})
-    except Exception:  # it cannot be copied, or not be tried on two samples
+    except Exception:  # it cannot be copied, or cannot run two samples
         return [True]
     return watch.plain
 

@@ -15,7 +15,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ..losses import Loss, matched
 from ..models import Network, inherit
 from ..models.outputs import Outputs
 from ..spec import Recipe, Stage, StageFailed, describe
+from ..spec.measurement import Rung
 from ..store import Store
 from . import partial
 from .artifacts import build_for, count_right, load_network, measurement, save_network, soft_targets
@@ -39,18 +40,10 @@ from .seeds import derived_seed, going_on, seeded, states
 BALANCED = 8
 
 
-class Rung(NamedTuple):
-    """What a training has come to after some of its epochs: the validation accuracy, and its seconds so far (see `Run`)."""
-
-    epochs: int
-    accuracy: float
-    seconds: float
-
-
 def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
-    """Trains a stage whose teachers' outputs are stored, measures it on the validation data and stores it.
+    """Trains a stage whose teacher logits are stored, measures it on the validation data and stores it.
 
-    Returns its manifest. Raises StageFailed when the loss is no longer finite.
+    Returns its manifest. Raises StageFailed if the loss is no longer finite.
     """
     for _ in training(store, stage, device, ()):
         raise AssertionError("there are no rungs")
@@ -58,7 +51,7 @@ def train(store: Store, stage: Stage, device: torch.device) -> dict[str, Any]:
 
 
 def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int], *, safe: bool = False) -> Generator[Rung]:
-    """The same, stopping to report after as many epochs as the `rungs` say; may be closed there, or killed anywhere.
+    """The same, but reports after the epochs in `rungs`; may be closed there, or killed at any time.
 
     When called again, it reports the earlier rungs and resumes from the last one, with the same numbers. With `safe` (see
     `layout.SAFE`) it resumes only from a state that was trained with `safe`, too.
@@ -83,7 +76,7 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
 
 
 def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: dict[str, Any] | None, safe: bool) -> Run:
-    """A stage in training as its state has it, from its beginning where that does not fit."""
+    """A stage in training, restored from its state, or from its beginning if that does not fit."""
     if state is not None:
         with contextlib.suppress(KeyError, RuntimeError, TypeError, ValueError):  # your own module has changed since
             return Run(store, stage, data, device, state, safe=safe)
@@ -95,18 +88,18 @@ def _passed(state: dict[str, Any]) -> list[Rung]:
 
 
 def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
-    """Measures what was trained to its end and stores it; what it could have gone on from is no longer needed."""
+    """Measures and stores a stage that is trained to its end; removes the state that it would have resumed from."""
 
     def fill(folder: Path) -> dict[str, Any]:
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
         save_network(folder, network)
-        found = measurement(network, data, stage.architecture, run.device)
+        found = measurement(network, data, stage.architecture, run.device, seconds=run.seconds)
         return {
             "network": stage.model_dump(mode="json"),
-            "measurement": found | {"seconds": run.seconds},
+            "measurement": found.model_dump(),
             "losses": run.losses,
             "rungs": [list(rung) for rung in run.rungs],
-            **({} if stage.teachers else {"soft_targets": soft_targets(network, data, run.device)}),
+            **({} if stage.teachers else {"soft_targets": soft_targets(network, data, run.device).model_dump()}),
             **({"scales": run.loss.scales} if stage.loss.balance else {}),
             **({"safe_mode": True} if run.safe else {}),
             "environment": environment(run.device),
@@ -118,9 +111,9 @@ def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
 
 
 class Run:
-    """A stage in training, from its beginning or as its `state()` had it. Raises what torch does where that is of another.
+    """A stage in training, from its beginning or from its `state()`. Raises torch's errors if that belongs to another stage.
 
-    `seconds` are those of preparing and training: neither of measuring nor of waiting.
+    `seconds` is the time of preparing and training, without measuring or waiting.
     """
 
     def __init__(
@@ -151,7 +144,7 @@ class Run:
         self.scheduler = scheduler_of(self.optimizer, stage.recipe, self.steps * stage.recipe.epochs)
         self.order = torch.Generator().manual_seed(derived_seed(stage.seed, "order"))
         self.dropping = torch.Generator().manual_seed(derived_seed(stage.seed, "teachers"))
-        with seeded(stage.seed, "forward", device):  # dropout and its like
+        with seeded(stage.seed, "forward", device):  # dropout and the like
             self.forward = states(device)
         if state is not None:
             self._restore(state)
@@ -161,7 +154,7 @@ class Run:
         self.seconds = time.perf_counter() - started + (state["seconds"] if state is not None else 0.0)
 
     def state(self) -> dict[str, Any]:
-        """All that the epochs to come depend on, and what the epochs so far have come to."""
+        """Everything that later epochs depend on, and the results of the epochs so far."""
         return {
             **{name: part.state_dict() for name, part in self._parts().items()},
             **{name: generator.get_state() for name, generator in self._generators().items()},
@@ -186,7 +179,7 @@ class Run:
 
     @property
     def shown(self) -> int:
-        """The view of this epoch: the next of `views`, over and over; where they are fresh, one that was never shown."""
+        """The view of this epoch: the next of `views`, cyclically; if they are fresh, one that was never used."""
         views = self.stage.recipe.views
         return self.epochs % views if isinstance(views, int) else self.epochs
 
@@ -213,7 +206,7 @@ class Run:
             return network({"x": batch.x}, self.loss.student_layers), teachers
 
     def kept(self) -> list[int]:
-        """The teachers of this batch: all, or what is left by the draw of Son et al., ICCV 2021; one at least stays."""
+        """The teachers of this batch: all, or those that random dropping leaves (Son et al., ICCV 2021); at least one stays."""
         count, share = len(self.stage.teachers), self.stage.loss.drop_teachers
         if not share or count < 2:
             return list(range(count))
@@ -221,7 +214,7 @@ class Run:
         return (drawn_T >= share).nonzero().flatten().tolist() or [int(drawn_T.argmax())]
 
     def first_values(self) -> list[dict[str, float]]:
-        """What each term is on the first batches, before any update: the network itself stays as it is."""
+        """The values of each term on the first batches, before any update; the network itself does not change."""
         network, order = copy.deepcopy(self.network).train(), torch.Generator().manual_seed(self.order.initial_seed())
         everyone, found = list(range(len(self.stage.teachers))), []
         for rows_B in self.rows(order)[:BALANCED]:
@@ -231,11 +224,13 @@ class Run:
             found.append({name: float(value) for name, value in values.items()})
         bad = [name for values in found for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            raise StageFailed(f"the first values of {', '.join(dict.fromkeys(bad))} are not finite, so nothing can be balanced")
+            raise StageFailed(
+                f"the first values of {', '.join(dict.fromkeys(bad))} are not finite, so the loss cannot be balanced"
+            )
         return found
 
     def epoch(self) -> float:
-        """One pass over the training data; returns the mean loss. Raises StageFailed when it is not finite."""
+        """One pass over the training data; returns the mean loss. Raises StageFailed if it is not finite."""
         started = time.perf_counter()
         self.network.train()
         batches = self.samples.batches(self.rows(self.order), self.shown)
@@ -247,19 +242,19 @@ class Run:
         if not math.isfinite(mean):
             raise StageFailed(
                 f"the loss of {describe(self.stage.architecture)} became {mean}; "
-                f"lower the learning rate ({self.stage.recipe.learning_rate:g}) or the weights"
+                f"lower the learning rate ({self.stage.recipe.learning_rate:g}) or the weights of the loss terms"
             )
         return mean
 
 
 def loss_of(stage: Stage, data: Data) -> Loss:
-    """The stage's loss; where it looks at features, their layers are matched."""
+    """The stage's loss, with matched layers if it uses features."""
     architectures = [teacher.architecture for teacher in stage.teachers]
     return matched(stage.loss, stage.architecture, architectures, data.shape, data.classes)
 
 
 def initialized(store: Store, stage: Stage, data: Data) -> Network:
-    """The stage's network on the CPU with the weights that its seed gives, or that it inherits."""
+    """The stage's network on the CPU with the weights drawn from its seed, or inherited."""
     with seeded(stage.seed, "init", torch.device("cpu")):
         network = build_for(data, stage.architecture)
     if stage.init is not None:
@@ -282,7 +277,7 @@ def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe, *, fused: bool
 
 
 def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """one_cycle: Smith and Topin 2018, up for 30 % of the steps, then down to nothing. cosine: down from the start."""
+    """one_cycle: Smith and Topin 2018, up for 30 % of the steps, then down to almost 0. cosine: down from the start."""
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     # One step more than is taken: the scheduler is stepped after the last update too.
@@ -290,8 +285,8 @@ def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -
 
 
 def time_steps(store: Store, stage: Stage, device: torch.device, most: int = 6) -> float:
-    """Seconds that one step of a stage takes: the median of a few after one to warm up, of fewer where they take long."""
-    recipe = stage.recipe.model_copy(update={"epochs": stage.recipe.epochs + most + 1})  # a schedule has an end
+    """Seconds per step of a stage: the median of a few steps after one for warm-up, of fewer if they take long."""
+    recipe = stage.recipe.model_copy(update={"epochs": stage.recipe.epochs + most + 1})  # the schedule would end otherwise
     run = Run(store, stage.model_copy(update={"recipe": recipe}), open_data(store, stage.task.data), device)
     run.network.train()
     rows_B = run.rows(run.order)[0]

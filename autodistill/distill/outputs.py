@@ -1,6 +1,6 @@
-"""Outputs of teachers as artifacts of their own: made once, mapped by every student.
+"""Teacher logits as artifacts of their own: computed once, memory-mapped by every student.
 
-Suffixes of shapes: V views, N samples, B batch, K classes, M classes kept of each sample.
+Suffixes of shapes: V views, N samples, B batch, K classes, M classes kept for each sample.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .samples import Samples
 
 @dataclass(frozen=True, kw_only=True)
 class Cached:
-    """logits (V, N, K); with `index`, those of M classes (V, N, M), and `rest` (V, N) the logit that each other class has."""
+    """logits (V, N, K); with `index`, those of M classes (V, N, M), and `rest` (V, N) the logit of each other class."""
 
     logits: Array
     classes: int
@@ -42,7 +42,7 @@ class Cached:
 
 
 def outputs_key(teacher: Stage | Checkpoint, cache: LogitsCacheSpec) -> str:
-    """Of one teacher's outputs on the training data: teacher, data, recipe of the views, dtype."""
+    """The key of one teacher's outputs on the training data: teacher, data, recipe of the views, dtype."""
     return digest({"teacher": teacher.key(), "data": teacher.task.data, "cache": cache})
 
 
@@ -106,10 +106,10 @@ class _Writers:
 
 
 def compressed(logits_BK: Tensor, top: int | None) -> dict[str, Tensor]:
-    """Logits less their largest (a constant says nothing, and half precision has few digits).
+    """Logits minus the largest (a constant has no effect, and half precision has few digits).
 
-    With `top` = M only the M largest; `rest` is the logit at which the K - M others, all alike, have together the
-    probability that they had: log(sum of exp) - log(K - M).
+    With `top` = M, only the M largest; `rest` is the logit with which the other K - M classes, all equal, keep their total
+    probability: log(sum of exp) - log(K - M).
     """
     logits_BK = (logits_BK - logits_BK.amax(1, keepdim=True)).clamp(min=-6e4)
     if top is None:

@@ -1,4 +1,4 @@
-"""What a training that was stopped or killed goes on from. Tensors and plain numbers only: nothing is unpickled."""
+"""The state from which a stopped or killed training resumes. Tensors and plain numbers only: nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..store import Store
 
 
 def save(store: Store, key: str, state: dict[str, Any], device: torch.device, *, safe: bool = False) -> None:
-    """Keeps the state of a stage in training, instead of an earlier one."""
+    """Saves the state of a stage in training, in place of an earlier one."""
     buffer = io.BytesIO()
     torch.save({"state": state, "made_by": _made_by(device, safe)}, buffer)
     store.save_partial(key, buffer.getbuffer())
@@ -25,11 +25,11 @@ def load(store: Store, key: str, device: torch.device, *, safe: bool = False) ->
         return None
     try:
         found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):  # written by what this torch does not read
+    except (pickle.UnpicklingError, RuntimeError, EOFError):  # written by a version that this torch cannot read
         return None
     return found["state"] if found.get("made_by") == _made_by(device, safe) else None
 
 
 def _made_by(device: torch.device, safe: bool) -> list[str]:
-    """Others would go on with other numbers."""
+    """What must be equal for a training to resume with the same numbers."""
     return [str(torch.__version__), device.type, *["safe mode"][:safe]]

@@ -1,4 +1,4 @@
-"""Training samples on a device, batch by batch, as teachers and student alike see them.
+"""Training samples on a device, batch by batch, as both teachers and student see them.
 
 Suffixes of shapes: N labeled and unlabeled samples, B batch, K classes.
 """
@@ -23,14 +23,14 @@ UNLABELED = -1
 
 
 class Batch(NamedTuple):
-    """x (B, *shape) as the data have it; targets (B,), UNLABELED where there is none, or after mixup shares (B, K)."""
+    """x (B, *shape) in the data's units; targets (B,), UNLABELED if there is none, or class shares (B, K) after mixup."""
 
     x: Tensor
     targets: Tensor
 
 
 class Samples:
-    """Rows 0 to N - 1, the labeled ones first. What fits is resident on the device, the rest is read batch by batch."""
+    """Rows 0 to N - 1, the labeled ones first. Arrays are resident on the device, image files are read batch by batch."""
 
     def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
         self.data, self.device, self.labeled = data, device, len(data.train_y)
@@ -56,7 +56,7 @@ class Samples:
         return len(self.y_N)
 
     def fetch(self, rows_B: Tensor) -> Tensor:
-        """The samples of these rows as they are."""
+        """The samples of these rows, unchanged."""
         if self.x_N is not None:
             return self.x_N[rows_B]
         return torch.from_numpy(np.ascontiguousarray(self.data.fetch(rows_B.cpu().numpy()))).to(self.device)
@@ -66,7 +66,7 @@ class Samples:
         return self.fetch(torch.arange(2, device=self.device) % len(self))
 
     def batch(self, rows_B: Tensor, view: int) -> Batch:
-        """These rows in one view: the view of a sample depends on the seed, the sample and the view alone."""
+        """These rows in one view: the view of a sample depends only on the seed, the sample and the view."""
         y_B = self.y_N[rows_B]
         if self.views is None:
             return Batch(self.layout.arranged(self.fetch(rows_B)), y_B)
@@ -77,7 +77,7 @@ class Samples:
         return Batch(x_B, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
 
     def batches(self, rows_SB: Tensor, view: int) -> Iterator[tuple[Tensor, Batch]]:
-        """Row by row of `rows_SB`; where samples are read from files, the next batch is read while one is trained on."""
+        """The batches of `rows_SB`, in order; if samples are read from files, the next one is read during the current step."""
         if self.x_N is not None:
             yield from ((rows_B, self.batch(rows_B, view)) for rows_B in rows_SB)
             return
@@ -90,7 +90,7 @@ class Samples:
                 yield rows_B, batch
 
     def order(self, steps: int, batch: int, only_labeled: bool, generator: torch.Generator) -> Tensor:
-        """Rows (steps, batch) of one epoch, on the device. The labeled ones alone are repeated until they fill it."""
+        """Rows (steps, batch) of one epoch, on the device. With `only_labeled`, the labeled ones repeat until they fill it."""
         count = self.labeled if only_labeled else len(self)
         wanted = steps * batch
         orders = [torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))]
@@ -105,7 +105,7 @@ def _resident(data: Data, device: torch.device) -> Tensor:
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:
-    """Shares (B, K) of mixed samples; a row of zeros where either label is missing."""
+    """Class shares (B, K) of mixed samples; a row of zeros if either label is missing."""
     known_B = (y_B != UNLABELED) & (partner_B != UNLABELED)
     one_BK, other_BK = (F.one_hot(y.clamp(min=0), classes).float() for y in (y_B, partner_B))
     share_B1 = share_B.unsqueeze(1)

@@ -16,20 +16,20 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 @contextlib.contextmanager
 def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """torch's own generators as (seed, purpose) has them; put back afterwards."""
+    """Seeds torch's global generators by (seed, purpose); restores them afterwards."""
     with _put_back(device):
         torch.manual_seed(derived_seed(seed, purpose))
         yield
 
 
 def states(device: torch.device) -> list[Tensor]:
-    """Of torch's own generators: the CPU's and, where the device is a GPU, that one's."""
+    """The states of torch's global generators: the CPU's and, if the device is a GPU, its own."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if device.type == "cuda" else [])]
 
 
 @contextlib.contextmanager
 def going_on(left: list[Tensor], device: torch.device) -> Iterator[None]:
-    """torch's own generators from where they were `left`, which is where they are left again; put back afterwards."""
+    """Sets torch's global generators to the states `left`, and updates `left` at the end; restores them afterwards."""
     with _put_back(device):
         torch.set_rng_state(left[0])
         if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Weights from outside: files of others, stages of other studies, timm's pretrained models. Nothing is unpickled."""
+"""Existing weights: files, stages of other studies, timm's pretrained models. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ DEEPEST = 8
 
 
 class Weights(NamedTuple):
-    """Tensors of a whole Network, or of its body alone, by name.
+    """Tensors of a whole Network, or only of its body, by name.
 
-    A body alone expects (x / scale - mean) / std; None: what the task's own data give. `lenient`: a classifier of other
-    classes stays as it was drawn, since it is trained anew.
+    A body expects (x / scale - mean) / std; None: mean and std of the task's data. `lenient`: a classifier for other
+    classes keeps its random weights, because it is trained again.
     """
 
     state: dict[str, Tensor]
@@ -42,16 +42,16 @@ class Weights(NamedTuple):
 
 
 def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchitecture, Weights]:
-    """Weights of a .safetensors or .pth file, or of the folder of a stored stage, which knows its own architecture.
+    """Weights of a .safetensors or .pth file, or of the folder of a stored stage, which records its architecture.
 
-    Raises DataError when they cannot be read, UsageError when the architecture is missing or another.
+    Raises DataError if they cannot be read, UsageError if the architecture is missing or differs.
     """
     if os.path.isdir(path):
         return _stage(path, architecture)
     if not os.path.isfile(path):
         raise DataError(f"{str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path")
     if architecture is None:
-        raise UsageError(f"{path} holds weights only; give the architecture beside it")
+        raise UsageError(f"{path} contains only weights; add the architecture next to it")
     state = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     return architecture, Weights(state, str(path))
 
@@ -60,10 +60,10 @@ def _stage(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchite
     """A folder <store>/stages/<key>."""
     store, key = Store(path.parent.parent), path.name
     if path.parent.name != "stages" or not store.has("stages", key):
-        raise DataError(f"{path} is not a stage of a study; give .../store/stages/KEY, or a file of weights")
+        raise DataError(f"{path} is not a stage of a study; give .../store/stages/KEY, or a weights file")
     network = NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
     if architecture not in (None, network.architecture):
-        raise UsageError(f"{path} is a {describe(network.architecture)}; leave architecture out, or give that")
+        raise UsageError(f"{path} is a {describe(network.architecture)}; remove architecture, or set it to that")
     return network.architecture, Weights(load_file(store.file("stages", key, "model.safetensors")), str(path))
 
 
@@ -76,28 +76,27 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _pickled(path: Path) -> dict[str, Tensor]:
-    """What torch.save wrote, tensors alone. Code in the file is refused, never run."""
+    """The tensors of a file that torch.save wrote. Code in the file is rejected, never run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file with code in it, or a damaged one, fails in many ways
         raise DataError(
-            f"{path} cannot be read as tensors alone ({type(error).__name__}); "
-            "save it with torch.save(model.state_dict(), path)"
+            f"{path} cannot be read as tensors only ({type(error).__name__}); save it with torch.save(model.state_dict(), path)"
         ) from None
     for _ in range(DEEPEST):
         if isinstance(found, dict):
             found = next((found[name] for name in INSIDE if isinstance(found.get(name), dict)), found)
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise DataError(f"{path} holds no state_dict of tensors; save it with torch.save(model.state_dict(), path)")
+        raise DataError(f"{path} contains no state_dict of tensors; save it with torch.save(model.state_dict(), path)")
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
 
 
 def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: int = 0) -> Weights:
-    """timm's weights, from its cache or the hub; a classifier of other classes is drawn from the seed.
+    """timm's weights, from its cache or the hub; a classifier for other classes is drawn from the seed.
 
-    Raises UsageError when they cannot be had.
+    Raises UsageError if they are not available.
     """
     import timm
 
@@ -108,7 +107,7 @@ def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: i
             network = timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels, **architecture.arguments)
     except Exception as error:  # no such weights, no network, a refused argument
         raise UsageError(
-            f"timm gives no pretrained {name} ({reason(error)}); where there is no network, give its file as checkpoint"
+            f"timm cannot load a pretrained {name} ({reason(error)}); without a network, give its file as checkpoint"
         ) from error
     config = network.pretrained_cfg
     mean, std = (_by_channel(config[part], channels) for part in ("mean", "std"))
@@ -116,16 +115,16 @@ def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: i
 
 
 def _by_channel(numbers: Sequence[float], channels: int) -> list[float]:
-    """timm sums the first layer over colors for gray images: their numbers are averaged."""
+    """For gray images, timm sums the first layer over colors, so the numbers of the colors are averaged."""
     return list(numbers) if len(numbers) == channels else [sum(numbers) / len(numbers)] * channels
 
 
 def load_into(network: Network, weights: Weights, architecture: Value, classes: int) -> None:
-    """Raises UsageError when the tensors do not fit the architecture."""
+    """Raises UsageError if the tensors do not fit the architecture."""
     state = weights.state
     whole = any(name.startswith("body.") for name in state)
     if whole and weights.mean is not None:
-        raise UsageError(f"{weights.name} holds its own normalization; leave normalize out")
+        raise UsageError(f"{weights.name} contains its own normalization; remove normalize")
     target = network if whole else network.body
     if weights.lenient:
         own = target.state_dict()
@@ -142,12 +141,12 @@ def load_into(network: Network, weights: Weights, architecture: Value, classes: 
 
 
 def _of_other_classes(own: Tensor, given: Tensor, classes: int) -> bool:
-    """Whether two tensors differ in the first axis alone, which counts the classes here."""
+    """Whether two tensors differ only in the first axis, which is that of the classes here."""
     return own.shape != given.shape and own.shape[:1] == (classes,) and own.shape[1:] == given.shape[1:]
 
 
 def _normalize(network: Network, weights: Weights) -> None:
-    """Raises UsageError when there is not one number for each channel."""
+    """Raises UsageError unless there is one number for each channel."""
     assert network.mean is not None and network.std is not None and weights.scale is not None
     for name, numbers in (("mean", weights.mean), ("std", weights.std)):
         buffer = getattr(network, name)

@@ -33,10 +33,10 @@ EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
 def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> dict[str, Any]:
     """Writes the network whose key begins with `stage`, or the answer of `smallest` to what is `wanted`, into `to`.
 
-    Returns plain facts; `to` is None where no student meets what is wanted, and then nothing is written. The folder `to` is
-    there with all its files or not at all. Raises UsageError for a key that names no stored network or several, a study that
-    was not confirmed and a folder that holds files, StoreError for damaged files, StudyError where the disk is full or the
-    weights do not give the network's outputs again.
+    Returns plain facts; `to` is None if no student meets what is wanted, and then nothing is written. The folder `to` is
+    written with all its files or not at all. Raises UsageError for a key that matches no stored network or several, a study
+    that is not confirmed, and a folder that contains files; StoreError for damaged files; StudyError if the disk is full or
+    the weights do not reproduce the network's outputs.
     """
     target = _checked(Path(to))
     answer = None
@@ -52,13 +52,13 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
 
 
 def _checked(path: Path) -> Path:
-    """The folder to write, as a whole path. Raises UsageError where it holds anything, is a file or cannot be."""
+    """The folder to write, as a full path. Raises UsageError if it contains anything, is a file, or cannot be created."""
     target = Path(os.path.realpath(path))
     if os.path.exists(target) and not os.path.isdir(target):
-        raise UsageError(f"--to {path} is a file; give a folder that is not there yet")
+        raise UsageError(f"--to {path} is a file; give a new folder")
     with _explained(path), contextlib.suppress(FileNotFoundError):
         if os.listdir(target):
-            raise UsageError(f"--to {path} is not empty; give a folder that is not there yet, or an empty one")
+            raise UsageError(f"--to {path} is not empty; give a new or empty folder")
     return target
 
 
@@ -70,18 +70,18 @@ def drafted(target: Path) -> Iterator[Path]:
     """
     draft = target.with_name(f".{target.name}{DRAFT}")
     with _alone(draft.with_name(f"{draft.name}.lock"), target):
-        _checked(target)  # another may have written it since
+        _checked(target)  # another process may have written it since
         shutil.rmtree(draft, ignore_errors=True)
         try:
             with _explained(target):
                 draft.mkdir()
             yield draft
             with _explained(target):
-                os.rename(draft, target)  # an empty folder gives way
+                os.rename(draft, target)  # replaces an empty folder
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if is_full(error):
-                raise StudyError(f"no space left for {target}; free some, then run the same command again") from error
+                raise StudyError(f"no space left for {target}; free some space, then run the same command again") from error
             raise
 
 
@@ -134,7 +134,7 @@ def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
 def _formats(draft: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[Facts, dict[str, Run], dict[str, str]]:
     """Facts of each file that was written, how to run it, and why others were left out.
 
-    Raises StudyError where not even the weights give the network's outputs.
+    Raises StudyError if not even the weights reproduce the network's outputs.
     """
     formats: Facts = {}
     runs: dict[str, Run] = {}
@@ -147,18 +147,18 @@ def _formats(draft: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tup
             left_out[name] = str(why)
     if SAFETENSORS in left_out:
         raise StudyError(
-            f"{SAFETENSORS} of stage {one.stage[:12]} cannot be handed over, so nothing was written: {left_out[SAFETENSORS]}; "
-            "does the module give other outputs each time it is called?"
+            f"{SAFETENSORS} of stage {one.stage[:12]} cannot be exported, so nothing was written: {left_out[SAFETENSORS]}; "
+            "make sure that the module gives the same outputs each time it is called"
         )
     return formats, runs, left_out
 
 
 class _LeftOut(Exception):
-    """Why a format is not handed over."""
+    """Why a format is left out."""
 
 
 def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[Facts, Run]:
-    """Raises _LeftOut where a network cannot be exported so, the file cannot be run or its outputs are others."""
+    """Raises _LeftOut if the network cannot be exported, the file cannot be run, or its outputs differ."""
     with _left_out(), quiet():
         content = FORMATS[path.name].content(source)
     path.write_bytes(content)
@@ -173,7 +173,7 @@ def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[
 
 @contextlib.contextmanager
 def _left_out() -> Iterator[None]:
-    """Exporters can fail in any way, and so can your own module under them."""
+    """Exporters can fail in any way, and so can a user's module."""
     try:
         yield
     except ImportError as error:
@@ -191,7 +191,7 @@ def _latency(name: str, run: Run, one: Chosen) -> Facts:
 
 
 def _on_cuda(source: Source, one: Chosen) -> Facts:
-    """The same of PyTorch where the study ran; the network is left there."""
+    """The same with PyTorch on CUDA, where the study ran; the network stays there."""
     device, threads = torch.device("cuda"), one.spec.resources.threads
     options: dict[str, Any] = {"device": device, "threads": threads, "seconds": latency.SECONDS}
     times = {name: latency.latency(source.network, one.data.shape, batch=batch, **options) for name, batch in BATCHES.items()}

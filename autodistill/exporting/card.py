@@ -1,6 +1,6 @@
-"""The model card: one Markdown page for whoever is given the network.
+"""The model card: one Markdown page for the users of the network.
 
-After Mitchell et al., "Model cards for model reporting", FAT* 2019: what it is, what it was measured on, and what it was not.
+After Mitchell et al., "Model cards for model reporting", FAT* 2019: what it is, what it was measured on, and what not.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Facts = Mapping[str, Any]
 
 
 def card(found: Facts) -> str:
-    """The page; every number in it stands in the facts."""
+    """The page; every number in it comes from the facts."""
     parts = [_what, _use, _files, _accuracy, _classes, _speed, _chain, _training, _data, _limits, _licence, _made]
     return "\n\n".join("\n".join(part(found)) for part in parts) + "\n"
 
 
 def plain(text: object) -> str:
-    """A name from a spec as text that no Markdown reader takes for anything else."""
+    """A name from a spec, escaped for Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>#|~&$@])", r"\\\1", " ".join(str(text).split()))
 
 
@@ -30,7 +30,7 @@ def _what(found: Facts) -> list[str]:
     origin = {
         "teachers": f"distilled along the chain {plain(found['line'])}",
         "labels": "trained from labels, without a teacher",
-        "outside": "taken from outside as it was, not trained here",
+        "outside": "imported as it was, not trained here",
     }
     data, shape = found["data"], "x".join(map(str, found["data"]["shape"]))
     lines = [
@@ -40,7 +40,7 @@ def _what(found: Facts) -> list[str]:
         f"study {plain(found['study'])} is `{found['stage']}`.",
     ]
     if found["claim"]:
-        lines += ["", f"It was chosen as the answer to a question. {plain(found['claim'])}."]
+        lines += ["", f"It is the answer of `autodistill smallest`. {plain(found['claim'])}."]
     sizes = [("parameters", "params"), ("multiply-adds for one sample", "macs"), ("bytes in float32", "bytes")]
     rows = [(name, f"{found[key]:,}") for name, key in [*sizes, ("bytes in float16", "bytes_float16")]]
     return [*lines, "", *_table(("size", ""), rows, right=1)]
@@ -48,18 +48,18 @@ def _what(found: Facts) -> list[str]:
 
 def _use(found: Facts) -> list[str]:
     data, shape = found["data"], ", ".join(map(str, found["data"]["shape"]))
-    whole = "; bytes stay the numbers from 0 to 255 that they are" if data["dtype"] == "uint8" else ""
+    whole = "; bytes are numbers from 0 to 255" if data["dtype"] == "uint8" else ""
     numbered = "in the order of the folders' names" if data["kind"] == "folder" else "as in the data"
-    normal = "It standardizes them itself, so do not scale them." if found["normalizes"] else "It takes them as they are."
+    normal = "standardizes them itself, so do not scale them" if found["normalizes"] else "uses them as they are"
     return [
         "## Input and output",
         "",
-        f"- `x`: float32, shape (batch, {shape}), channels first, any batch. The raw numbers of the data "
-        f"({data['dtype']} there){whole}. {normal}",
-        f"- `logits`: float32, shape (batch, {data['classes']}). The largest is the predicted class; "
-        f"classes are numbered from 0, {numbered}. Softmax makes probabilities of them.",
+        f"- `x`: float32, shape (batch, {shape}), channels first, any batch size. Pass the raw numbers of the data "
+        f"({data['dtype']} there){whole}. The network {normal}.",
+        f"- `logits`: float32, shape (batch, {data['classes']}). The largest one gives the predicted class; "
+        f"classes are numbered from 0, {numbered}. Apply softmax to get probabilities.",
         "",
-        "`example.py` shows how each file is run.",
+        "`example.py` shows how to run each file.",
     ]
 
 
@@ -70,24 +70,24 @@ def _files(found: Facts) -> list[str]:
         for name, one in found["formats"].items()
     ]
     n = found["data"]["validation"]
-    heads = ("file", "loaded by", "bytes", f"right of {n:,}", "other predictions", "largest difference")
+    heads = ("file", "loaded by", "bytes", f"correct of {n:,}", "different predictions", "largest difference")
     lines = [
         "## Files",
         "",
-        f"Each file was loaded and run on all {n:,} validation samples. Right answers are of that file; predictions and logits "
-        "are compared with those of the PyTorch network of the study on the CPU.",
+        f"Each file was loaded and run on all {n:,} validation samples. Correct predictions are those of the file; "
+        "predictions and logits are compared with those of the study's PyTorch network on the CPU.",
         "",
         *_table(heads, rows, right=2),
     ]
     lines += ["", *_flips(found)] if any(one["flipped"] for one in found["formats"].values()) else []
-    left = [f"- `{name}` is not there: {plain(why)}" for name, why in found["left_out"].items()]
+    left = [f"- `{name}` is left out: {plain(why)}" for name, why in found["left_out"].items()]
     return lines + ([""] if left else []) + left
 
 
 def _flips(found: Facts) -> list[str]:
     return [
-        f"- `{name}` says another class for {one['flipped']:,} of {one['n']:,} samples: there the two largest logits "
-        "are closer than rounding."
+        f"- `{name}` predicts another class for {one['flipped']:,} of {one['n']:,} samples: their two largest logits "
+        "differ by less than rounding."
         for name, one in found["formats"].items()
         if one["flipped"]
     ]
@@ -96,21 +96,21 @@ def _flips(found: Facts) -> list[str]:
 def _accuracy(found: Facts) -> list[str]:
     own, test = found["validation"], found["test"]
     rows = [("validation", *_share(own)), *([("test", *_share(test))] if test else [])]
-    heads = ("samples", "right", "of", "accuracy", "95 % interval", "calibration error")
+    heads = ("samples", "correct", "of", "accuracy", "95 % interval", "calibration error")
     lines = ["## Accuracy", "", *_table(heads, rows)]
-    good = "Networks of a study are chosen by their validation accuracy, which makes it a little too good."
+    good = "Networks of a study are chosen by their validation accuracy, which is therefore slightly optimistic."
     lines += ["", f"{good} {_tested(test)}"]
     if own["recorded"] != own["correct"]:
-        lines += ["", f"Where it was trained, {own['recorded']:,} of {own['n']:,} validation samples were right."]
+        lines += ["", f"Where it was trained, {own['recorded']:,} of {own['n']:,} validation predictions were correct."]
     if test and "agreement" in test and found["stage"] != found["teacher"]["chosen"]:
-        lines += ["", f"On the test samples it says what the teacher says in {test['agreement']:.1%} of the cases."]
+        lines += ["", f"On the test samples, it agrees with the teacher in {test['agreement']:.1%} of the cases."]
     return lines
 
 
 def _tested(test: Facts | None) -> str:
     if test is None:
-        return "This network has not been seen on test samples."
-    return "The test samples were looked at for this frozen file."
+        return "This network was not tested on the test samples."
+    return "The test accuracy was measured for this frozen file."
 
 
 def _share(one: Facts) -> tuple[str, ...]:
@@ -127,9 +127,9 @@ def _classes(found: Facts) -> list[str]:
     worst = test["worst_drop"]
     lines = ["## Accuracy by class", "", "On the test samples:", "", *_beside(test["by_class"], "class")]
     if worst["drop"] > 0:
-        lines += ["", f"The largest fall below the teacher is {worst['drop']:.1%} in class {_called(worst)}."]
+        lines += ["", f"The largest drop below the teacher is {worst['drop']:.1%} in class {_called(worst)}."]
     elif found["stage"] != found["teacher"]["chosen"]:
-        lines += ["", "It lies below the teacher in no class."]
+        lines += ["", "It is below the teacher in no class."]
     return lines + (["", "By group:", "", *_beside(test["by_group"], "group")] if test["by_group"] else [])
 
 
@@ -153,7 +153,7 @@ def _speed(found: Facts) -> list[str]:
         for times in (one["one"], one["batched"])
     ]
     heads = ("run by", "on", "threads", "samples", "median ms", "95th percentile ms")
-    return ["## Latency", "", "Of one call, measured when these files were written:", "", *_table(heads, rows, right=2)]
+    return ["## Latency", "", "Time of one call, measured when the files were written:", "", *_table(heads, rows, right=2)]
 
 
 def _chain(found: Facts) -> list[str]:
@@ -170,20 +170,20 @@ def _shares(link: Facts) -> tuple[str, str]:
 
 def _training(found: Facts) -> list[str]:
     if found["loss"] is None:
-        return ["## Training", "", "It came from outside; how it was trained is not known here."]
+        return ["## Training", "", "It was imported; how it was trained is unknown."]
     terms = [f"- {name}: {plain(_words(term))}" for name, term in found["loss"].items() if isinstance(term, dict)]
     others = {name: value for name, value in found["loss"].items() if not isinstance(value, dict) and name != "version"}
     terms += [f"- {plain(_words(others))}"] if others else []
-    terms += ["", f"First weights: copied from {plain(found['init'])}."] if found["init"] else []
+    terms += ["", f"Initial weights: copied from {plain(found['init'])}."] if found["init"] else []
     trained = plain(_words(found["environment"])) if found["environment"] else "unknown"
     recipe = plain(_words(found["recipe"]))
-    return ["## Training", "", "Loss, a weighted sum:", "", *terms, "", f"Recipe: {recipe}; seed {found['seed']}.", ""] + [
+    return ["## Training", "", "Loss, a weighted sum of:", "", *terms, "", f"Recipe: {recipe}; seed {found['seed']}.", ""] + [
         f"Trained with: {trained}."
     ]
 
 
 def _words(values: Facts) -> str:
-    """Such as `weight 0.9, temperature 4`; versions of our own code are left out."""
+    """Such as `weight 0.9, temperature 4`; versions of our own code are omitted."""
     shown = {name: f"({_words(value)})" if isinstance(value, dict) else value for name, value in values.items()}
     shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in shown.items()}
     return ", ".join(f"{name} {value}" for name, value in shown.items() if name != "version")
@@ -192,7 +192,7 @@ def _words(values: Facts) -> str:
 def _data(found: Facts) -> list[str]:
     data = found["data"]
     unlabeled = f" and {data['unlabeled']:,} without labels" if data["unlabeled"] else ""
-    test = "sealed, its size was not read" if data["test"] is None else f"{data['test']:,} samples"
+    test = "sealed, size not read" if data["test"] is None else f"{data['test']:,} samples"
     own = ", the data set's own" if data["own_test"] else ""
     return [
         "## Data",
@@ -208,29 +208,29 @@ def _limits(found: Facts) -> list[str]:
     opened, classes = found["opened"], found["data"]["classes"]
     forced = sum(one["forced"] for one in opened)
     times = f"{len(opened)} time{'s' * (len(opened) != 1)}"
-    too_good = "accuracies on it are then too good, and no confidence holds"
+    too_good = "accuracies on it are optimistic, and no confidence holds"
     again = f", {forced} of them by force for other networks than before: {too_good}" if forced else ""
     lines = [
         "## Limits",
         "",
-        "- It was measured on samples of this data set only: on none of another source, time or device.",
-        f"- It always answers one of its {classes:,} classes, also to a sample that is none of them.",
-        "- It was run in float32 only; the size in float16 is a count, not a test.",
+        "- It was measured only on samples of this data set, not on data of another source, time, or device.",
+        f"- It always predicts one of its {classes:,} classes, even for a sample of none of them.",
+        "- It was run in float32 only; the size in float16 is computed, not tested.",
         f"- The test split was opened {times} in this study{again}.",
     ]
     if found["later"]:
         lines.append(f"- {later(found['later'])}.")
     if found["test"] is None:
-        lines.append("- Nothing is known of it on test samples: all accuracies here are of validation samples.")
+        lines.append("- It was not tested on the test samples: all accuracies here are validation accuracies.")
     if not (found["test"] or {}).get("by_group"):
-        lines.append("- Accuracies of groups of samples were not looked at.")
+        lines.append("- Accuracies by group of samples were not measured.")
     if "model.pt2" in found["formats"]:
-        lines.append(f"- `model.pt2` is sure to load in torch {plain(found['versions']['torch'])} only.")
+        lines.append(f"- `model.pt2` is guaranteed to load only in torch {plain(found['versions']['torch'])}.")
     return lines
 
 
 def _licence(found: Facts) -> list[str]:
-    return ["## License", "", "To be filled in by you: the terms of the data and of the teacher's weights may bind it."]
+    return ["## License", "", "To be filled in by you: the licenses of the data and of the teacher's weights may apply."]
 
 
 def _made(found: Facts) -> list[str]:
@@ -238,7 +238,7 @@ def _made(found: Facts) -> list[str]:
     return [
         "## How it was made",
         "",
-        f"These weights, and then these files ({versions}):",
+        f"These commands create the weights, then the files ({versions}):",
         "",
         *_fenced(found["again"]),
     ]
@@ -252,6 +252,6 @@ def _fenced(lines: Iterable[str]) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: int = 1) -> list[str]:
-    """Columns from `right` on stand to the right."""
+    """Columns from `right` on are aligned to the right."""
     rule = [":---" if place < right else "---:" for place in range(len(heads))]
     return [f"| {' | '.join(map(str, row))} |" for row in (heads, rule, *rows)]

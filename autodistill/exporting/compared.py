@@ -1,4 +1,4 @@
-"""Whether a written file gives the outputs of the network that it was made from, and how fast it does.
+"""Whether a written file reproduces the outputs of its network, and how fast it is.
 
 Shape suffixes: B batch, N validation samples, K classes.
 """
@@ -19,14 +19,14 @@ from ..models.sizes import count_correct
 from .formats import Run
 
 ROUNDING = 1e-3
-"""Of the largest logit: what another order of float32 sums may change. Our families change some 1e-6 of it."""
+"""Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
 BATCHES = {"one": 1, "batched": 64}
 
 
 def outputs(run: Run, data: Data) -> Tensor:
-    """logits_NK of the validation samples, the first of them in a batch of its own: graphs may be wrong for one sample only.
+    """logits_NK of the validation samples, the first one in a batch of its own: graphs may be wrong for single samples only.
 
-    Raises StageFailed where they are not finite or not of the data's classes, and whatever `run` raises.
+    Raises StageFailed if they are not finite or do not match the data's classes, and whatever `run` raises.
     """
     with torch.inference_mode():
         found = [_checked(run(x), len(x)) for x in _batches(data)]
@@ -46,7 +46,7 @@ def _batches(data: Data) -> Iterator[Tensor]:
 
 
 def compared(found_NK: Tensor, wanted_NK: Tensor, data: Data) -> dict[str, Any]:
-    """Facts: `largest` absolute difference of logits, `flipped` predictions, right answers `correct` of `n`."""
+    """Facts: `largest` absolute difference of logits, `flipped` predictions, and correct predictions, `correct` of `n`."""
     return {
         "largest": float((found_NK - wanted_NK).abs().max()),
         "flipped": int((found_NK.argmax(1) != wanted_NK.argmax(1)).sum()),
@@ -56,17 +56,17 @@ def compared(found_NK: Tensor, wanted_NK: Tensor, data: Data) -> dict[str, Any]:
 
 
 def refusal(facts: dict[str, Any], wanted_NK: Tensor) -> str | None:
-    """Why a file may not be handed over; None where all its differences are of rounding.
+    """Why a file is left out; None if all its differences are due to rounding.
 
-    A prediction can only flip where the two largest logits are closer than twice the largest difference: where that is
-    of rounding, so is every flip.
+    A prediction can only flip if the two largest logits are closer than twice the largest difference: if that is due to
+    rounding, so is every flip.
     """
     allowed = ROUNDING * max(1.0, float(wanted_NK.abs().max()))
     if facts["largest"] <= allowed:
         return None
     return (
         f"its logits differ from PyTorch's by up to {facts['largest']:.2g}, more than rounding explains ({allowed:.2g}), and "
-        f"{facts['flipped']:,} of {facts['n']:,} predictions with them"
+        f"{facts['flipped']:,} of {facts['n']:,} predictions differ"
     )
 
 

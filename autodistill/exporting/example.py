@@ -1,9 +1,9 @@
 """Runs the network in this folder: python example.py [SAMPLES.npy] [model.onnx | model.pt2 | model.safetensors]...
 
-SAMPLES.npy holds one sample or several, in the raw numbers of the data that the network was trained on and channels first
-(`shape` in architecture.json); without it one sample of zeros is classified. model.onnx needs numpy and onnxruntime,
-model.pt2 needs torch, of the version that card.md names, and model.safetensors needs autodistill, which builds the network.
-Without names, those of the first two that are there are run. Prints the class of each sample, as a number.
+SAMPLES.npy contains one or more samples: raw numbers as in the training data, channels first (`shape` in architecture.json).
+Without it, one sample of zeros is classified. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
+that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
+model.pt2 are run if they exist. Prints the class of each sample as a number.
 
 Shape suffixes: B samples, K classes.
 """
@@ -65,12 +65,12 @@ RUNS: dict[str, Callable[[Path, Array], Array]] = {
 
 
 def samples(path: str | None) -> Array:
-    """(B, *shape) float32: bytes stay the numbers from 0 to 255 that they are."""
+    """(B, *shape) float32: bytes are numbers from 0 to 255."""
     shape = tuple(FACTS["shape"])
     x = np.zeros(shape) if path is None else np.load(path)
     x = x[None] if x.shape == shape else x
     if x.shape[1:] != shape:
-        raise SystemExit(f"{path} holds samples of shape {x.shape}; give one of shape {shape}, or (B, *shape) of several")
+        raise SystemExit(f"{path} has shape {x.shape}; give one sample of shape {shape}, or several as (B, *shape)")
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name in RUNS]
     paths = [name for name in arguments if name not in RUNS]
     if len(paths) > 1:
-        raise SystemExit(f"{paths[1]} is none of {', '.join(RUNS)}; give one file of samples")
+        raise SystemExit(f"{paths[1]} is not one of {', '.join(RUNS)}; give only one file of samples")
     x = samples(paths[0] if paths else None)
     alone = [name for name in ("model.onnx", "model.pt2") if (HERE / name).exists()]
     for name in names or alone or ["model.safetensors"]:

@@ -1,6 +1,6 @@
-"""What a model card says, as plain facts: from the study's record and store, and from what was confirmed.
+"""The contents of a model card as plain facts: from the study's record and store, and from the confirmation.
 
-The test split stays sealed: what is said of it was written down by `confirm`.
+The test split stays sealed: facts about it were recorded by `confirm`.
 
 Shape suffixes: N validation samples, K classes.
 """
@@ -40,7 +40,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A stored network that is to be handed over, on the CPU, with its data and all that is known of it."""
+    """A stored network to export, on the CPU, with its data and all that is known about it."""
 
     folder: Folder
     spec: Spec
@@ -55,8 +55,8 @@ class Chosen:
 
 
 def chosen(folder: Folder, prefix: str) -> Chosen:
-    """The stored network whose key begins with `prefix`. Raises UsageError when it names none or several, StoreError when
-    its files are damaged.
+    """The stored network whose key begins with `prefix`. Raises UsageError if it matches none or several, StoreError if its
+    files are damaged.
     """
     with opened(folder) as study:
         spec, store, teachers = study.spec, study.store, study.record.facts().get("teachers", [])
@@ -78,7 +78,7 @@ def chosen(folder: Folder, prefix: str) -> Chosen:
 
 
 def architecture_of(one: Chosen) -> Facts:
-    """What architecture.json holds: all that models.build needs, and what goes in and comes out."""
+    """The contents of architecture.json: all that models.build needs, and the inputs and outputs."""
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
     shape = list(one.data.shape)
     return {
@@ -95,12 +95,12 @@ def architecture_of(one: Chosen) -> Facts:
 
 
 def _names(one: Chosen) -> list[str] | None:
-    """Of the classes: known of a study that was confirmed."""
+    """The names of the classes: known only if the study was confirmed."""
     return None if one.confirmed is None else one.confirmed.facts["test"]["class_names"]
 
 
 def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
-    """All but what the files and their speed are; `logits_NK` are those of the validation samples."""
+    """All facts except those about the files and their speed; `logits_NK` are those of the validation samples."""
     measured = one.explained["measurement"]
     return {
         "study": one.spec.study,
@@ -170,7 +170,7 @@ def _on_validation(data: Data, logits_NK: Tensor, names: Sequence[str] | None) -
 
 
 def _on_test(one: Chosen, key: str) -> Facts | None:
-    """All that was confirmed of the file that was chosen for its student; of others the accuracy; None of one not seen."""
+    """All facts for a file that was chosen for its student; only the accuracy for others; None for untested ones."""
     if one.confirmed is None or key not in one.confirmed.right:
         return None
     files = {member["chosen"]: member["test"] for member in (*one.confirmed.members, one.confirmed.teacher)}
@@ -189,9 +189,9 @@ def _versions() -> dict[str, str]:
 
 
 def again(one: Chosen, to: Path) -> list[str]:
-    """The commands that make these weights, and of them the files in `to`.
+    """The commands that create these weights, and then the files in `to`.
 
-    Only a student of the spec's own seed is a search of its own, in a folder of its own.
+    Only a student with the spec's own seed is a search of its own, in a directory of its own.
     """
     folder, network, found = one.folder, one.network, one.confirmed
     made, place = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)]), str(folder.path)

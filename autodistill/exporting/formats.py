@@ -1,6 +1,6 @@
-"""The formats in which a network is handed over: how each is made, and how it is run from its file alone.
+"""The export formats: how each is created, and how it is run from its file alone.
 
-Every one takes `x` (B, *shape), float32, the raw numbers of the data, and gives logits_BK; B is free.
+Each takes `x` (B, *shape), float32, the raw numbers of the data, and returns logits_BK; B is free.
 Shape suffixes: B batch, K classes.
 """
 
@@ -32,7 +32,7 @@ INSTALL = "pip install 'autodistill-search[onnx]'"
 
 
 class Plain(nn.Module):
-    """A network whose one input is a tensor, and whose one output are logits: what graphs are made of."""
+    """A network with one input tensor and logits as its only output: the graphs are made from it."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -43,20 +43,20 @@ class Plain(nn.Module):
 
 
 class Source:
-    """A network on the CPU, in eval mode and frozen, and the graph of it that both graph formats are made from."""
+    """A network on the CPU, in eval mode and frozen, and its graph, from which both graph formats are made."""
 
     def __init__(self, network: Network, shape: tuple[int, ...]) -> None:
         self.network, self.shape, self.plain = network, shape, Plain(network)
 
     @cached_property
     def program(self) -> torch.export.ExportedProgram:
-        """Raises whatever torch.export raises of a module that it cannot follow."""
-        x = torch.zeros(2, *self.shape)  # of one sample the batch would be taken for a constant
+        """Raises whatever torch.export raises for a module that it cannot trace."""
+        x = torch.zeros(2, *self.shape)  # with one sample, the batch size would be taken as a constant
         batch = torch.export.Dim("batch")
         program = torch.export.export(self.plain, (x,), dynamic_shapes=({0: batch},))
         for module in program.graph_module.modules():
             for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
-                node.meta.pop("stack_trace", None)  # names folders of this machine
+                node.meta.pop("stack_trace", None)  # contains paths of this machine
         return program
 
 
@@ -73,7 +73,7 @@ def pt2_of(source: Source) -> bytes:
 
 def onnx_of(source: Source) -> bytes:
     for name in ("onnx", "onnxscript", "onnxruntime"):
-        importlib.import_module(name)  # what cannot be run is not made
+        importlib.import_module(name)  # a file that cannot be run is not written
     program = torch.onnx.export(source.program, input_names=["x"], output_names=["logits"], verbose=False)
     assert program is not None
     model = program.model_proto
@@ -85,7 +85,7 @@ def onnx_of(source: Source) -> bytes:
 
 
 def _strip(graph: Any) -> None:
-    """Takes away what the exporter notes of its own work: paths of this machine, in a small network most of the file."""
+    """Removes the exporter's notes: they contain paths of this machine and are most of the file of a small network."""
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
     del graph.value_info[:]
@@ -97,7 +97,7 @@ def _strip(graph: Any) -> None:
 
 
 def run_safetensors(path: Path, threads: int) -> Run:
-    """The network that is built anew from the files beside it."""
+    """The network, rebuilt from the file and from architecture.json beside it."""
     facts = json.loads((path.parent / ARCHITECTURE).read_bytes())
     numbers = {name: facts[name] for name in ("classes", "mean", "std")}
     network = build(ANY_ARCHITECTURE.validate_python(facts["architecture"]), shape=tuple(facts["shape"]), **numbers)
@@ -120,7 +120,7 @@ def run_onnx(path: Path, threads: int) -> Run:
 
 
 class Format(NamedTuple):
-    """`content` makes the bytes of the file; `run` loads the file and nothing else, on so many threads."""
+    """`content` creates the bytes of the file; `run` loads only the file, for a number of threads."""
 
     content: Callable[[Source], bytes]
     run: Callable[[Path, int], Run]
@@ -136,7 +136,7 @@ FORMATS: dict[str, Format] = {
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what exporters say of themselves off the terminal; what they cannot do, they raise."""
+    """Keeps messages of exporters off the terminal; they raise what they cannot do."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

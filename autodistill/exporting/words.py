@@ -26,17 +26,17 @@ def written(found: Mapping[str, Any]) -> list[str]:
     forced = sum(one["forced"] for one in found["opened"])
     messages += [f"warning      the test split was opened {forced} more time{'s' * (forced > 1)} by force"] if forced else []
     messages += [f"warning      {later(found['later'])}"] if found["later"] else []
-    return [*messages, f"written: {found['to']} (card.md says what it is, example.py runs it)"]
+    return [*messages, f"written: {found['to']} (card.md describes it, example.py runs it)"]
 
 
 def _accuracy(found: Mapping[str, Any]) -> str:
     parts = [(name, found[name]) for name in ("validation", "test") if found[name]]
     shares = ", ".join(f"{one['accuracy']:.1%} {name} ({one['low']:.1%} to {one['high']:.1%})" for name, one in parts)
-    return f"accuracy     {shares}" + ("" if found["test"] else "; it was not seen on test samples")
+    return f"accuracy     {shares}" + ("" if found["test"] else "; it was not tested on the test samples")
 
 
 def _file(name: str, one: Mapping[str, Any]) -> str:
-    same = "the same predictions" if not one["flipped"] else f"{one['flipped']:,} other predictions, where logits tie"
+    same = "the same predictions" if not one["flipped"] else f"{one['flipped']:,} different predictions, where logits tie"
     seen = f"{same} on {one['n']:,} validation samples, largest difference {one['largest']:.2g}"
     return f"{name:17}  {one['bytes']:,} bytes; {seen}"
 

@@ -3,7 +3,7 @@
 Suffixes of shapes: B batch, K classes, X any.
 
 A term takes its schema, the student's Outputs, one teacher's Outputs, the targets and an optional mask of the samples that
-count; it returns a scalar, the mean over these samples, in float32 at least. Its features correspond in order: `Loss` matches
+count; it returns a scalar, the mean over these samples, at least in float32. Features correspond in order: `Loss` matches
 layers, projects them, and takes the mean over teachers (a sum would multiply the gradient).
 """
 
@@ -54,10 +54,10 @@ SMALLEST = 1e-8
 
 
 class Loss(nn.Module):
-    """The weighted sum of a spec's terms, with the projections that these learn as its parameters.
+    """The weighted sum of a spec's terms, with their learned projections as its parameters.
 
     `student_layers` and `teacher_layers` (a list for each teacher) name the features that Outputs must hold. Call it outside
-    autocast. Raises UsageError when a term cannot be had of these networks.
+    autocast. Raises UsageError if a term cannot be computed for these networks.
     """
 
     def __init__(self, spec: LossSpec, student: Layers | None = None, teachers: Sequence[Layers] = ()) -> None:
@@ -65,7 +65,7 @@ class Loss(nn.Module):
         self.terms = spec.terms()
         assert all(term.weight != "rest" for term in self.terms.values()), "resolve the spec first"
         self.scales = dict.fromkeys(self.terms, 1.0)
-        """By which each term is multiplied besides its weight: `balance` sets them."""
+        """The factor of each term besides its weight; `balance` sets it."""
         self.matches: dict[str, list[list[Match]]] = {}
         self.projections = nn.ModuleDict()
         for name, term in self.terms.items():
@@ -86,7 +86,7 @@ class Loss(nn.Module):
         progress: float = 1.0,
         which: Sequence[int] | None = None,
     ) -> Tensor:
-        """The loss, a scalar. `progress` is the share of the training that is done; `which` as in `values`."""
+        """The loss, a scalar. `progress` is the fraction of the training that is done; `which` as in `values`."""
         values = self.values(student, teachers, targets, mask_B, which)
         factors = [self.factor(name, progress) for name in values]
         loss: Tensor = functools.reduce(operator.add, map(operator.mul, values.values(), factors))
@@ -100,9 +100,9 @@ class Loss(nn.Module):
         mask_B: Tensor | None = None,
         which: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """The terms by name, not weighted, each the mean over the teachers.
+        """The terms by name, without weights, each the mean over the teachers.
 
-        `which`: the positions of `teachers` among all, where some were left out.
+        `which`: the positions of `teachers` among all, if some were dropped.
         """
         found = {}
         for name, term in self.terms.items():
@@ -118,15 +118,15 @@ class Loss(nn.Module):
         return found
 
     def factor(self, name: str, progress: float = 1.0) -> float:
-        """By which the value of a term is multiplied: weight, warm-up and scale."""
+        """The factor of a term: the product of weight, warm-up and scale."""
         term: Any = self.terms[name]
         warm = min(1.0, progress / term.warm_up) if term.warm_up else 1.0
         return float(term.weight * warm * self.scales[name])
 
     def balance(self, values: Sequence[dict[str, float]]) -> None:
-        """Scales each term to 1 over its mean in `values`, those of the first batches.
+        """Sets the scale of each term to 1 over its mean in `values`, its values in the first batches.
 
-        Batches in which it is 0 do not count (ce is, where no sample has a label); a term that is always 0 keeps scale 1.
+        Batches in which it is 0 do not count (ce is, if no sample has a label); a term that is always 0 keeps scale 1.
         """
         for name in self.terms:
             found = [each[name] for each in values if each[name] >= SMALLEST]
@@ -145,7 +145,7 @@ class Loss(nn.Module):
 
 
 def _projections(matches: list[Match]) -> nn.ModuleList:
-    """A linear map with bias where the numbers of channels differ (as a 1x1 convolution is on maps), else nothing."""
+    """A linear layer with bias (on maps, a 1x1 convolution) if the numbers of channels differ, otherwise the identity."""
     return nn.ModuleList(nn.Identity() if match.projection is None else nn.Linear(*match.projection) for match in matches)
 
 
@@ -156,7 +156,7 @@ def _once(names: Any) -> list[str]:
 def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:
     """The loss of a spec between these architectures, its projections drawn from torch's global generator.
 
-    Raises UsageError, with both shapes, where a term cannot compare them.
+    Raises UsageError, with both shapes, if a term cannot compare them.
     """
     if not spec.needs_features():
         return Loss(spec, None, [Layers({}, {})] * len(teachers))

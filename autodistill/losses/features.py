@@ -1,9 +1,9 @@
-"""Terms that compare features of student and teacher place by place.
+"""Terms that compare features of student and teacher position by position.
 
 Suffixes of shapes: B batch, P positions (of a map) or tokens, C channels, Z heads, R relation heads, D width of a head.
 
 Features are (B, P, C) or vectors (B, C), of one shape on both sides: `matching` pools and projects. A term is the mean over
-its layers (papers that sum over them have weights that count as many times more here).
+its layers (for a paper that sums over n layers, use n times its weight).
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from .parts import divergence, mean_over, per_sample, precise, unit
 def hint(term: Hint, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
     """Romero et al., ICLR 2015, equation 3: the mean of (r(student) - teacher)^2 over all numbers of a feature.
 
-    r, a learned linear map of the channels with bias, is there only where their numbers differ. Zero when the features are
-    equal.
+    r, a learned linear map of the channels with bias, is only used if their numbers differ. Zero when the features are equal.
     """
     return _mean_of_layers(lambda s, t: per_sample((s - t).square()), student, teacher, mask_B)
 
@@ -32,7 +31,7 @@ def hint(term: Hint, student: Outputs, teacher: Outputs | None, targets: Tensor,
 def cosine(term: Cosine, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
     """DistilBERT, Sanh et al. 2019, L_cos: 1 - cos(r(student), teacher) of the channels, the mean over positions.
 
-    r as in `hint`. Zero when the features are equal up to a positive factor at each position; 1 where one has no length.
+    r as in `hint`. Zero when the features are equal up to a positive factor at each position; 1 where one of them is 0.
     """
     return _mean_of_layers(lambda s, t: per_sample(1 - (unit(s) * unit(t)).sum(-1, keepdim=True)), student, teacher, mask_B)
 
@@ -45,10 +44,10 @@ def attention(
     activations: Zagoruyko and Komodakis, ICLR 2017, equation 2: the mean over positions of (u(student) - u(teacher))^2,
     u = a / |a|, a_p = sum_c x_pc^2; as in their code, not the norm of the difference. Zero also up to a factor.
     maps: MiniLM, Wang et al., NeurIPS 2020, section 3.1: KL(A_teacher || A_student), A = softmax(Q K^T / sqrt(D)), the mean
-    over heads and queries. Where the numbers of heads differ, the maps are averaged over heads first.
+    over heads and queries. If the numbers of heads differ, the maps are averaged over heads first.
     relations: section 3.2: the same with A = softmax(V V^T / sqrt(D)), the values of all heads side by side and split
-    anew into `relation_heads` (left out: the teacher's heads where they divide both widths, else 1).
-    Features of the latter two are queries, keys and values, (B, 3, Z, P, D).
+    again into `relation_heads` (by default the teacher's heads if they divide both widths, otherwise 1).
+    The features of the latter two are queries, keys and values, (B, 3, Z, P, D).
     """
     kinds: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "activations": lambda s, t: per_sample((_energy(s) - _energy(t)).square()),
@@ -76,7 +75,7 @@ def _relations(student_B3ZPD: Tensor, teacher_B3ZPD: Tensor, heads: int | None) 
 
 
 def relation_heads(student: tuple[int, ...], teacher: tuple[int, ...]) -> int:
-    """Into how many heads values are split, given (heads, tokens, width of a head) of both sides."""
+    """Into how many heads values are split, given (heads, tokens, width of a head) of both networks."""
     heads = teacher[0]
     return heads if student[0] * student[2] % heads == 0 else 1
 

@@ -2,7 +2,7 @@
 
 Suffixes of shapes: B batch, K classes, J = K - 1 classes that are not the target.
 
-Logits are (B, K); targets are (B,) classes, or (B, K) probabilities where samples were mixed. A sample without a label has
+Logits are (B, K); targets are (B,) classes, or (B, K) probabilities if samples were mixed. A sample without a label has
 target -1 (all probabilities 0): it never counts in `cross_entropy` and counts everywhere else. mask_B: samples that count.
 """
 
@@ -59,7 +59,7 @@ def decoupled(
     """Zhao et al., CVPR 2022, equation 7: T^2 * (alpha * KL(b_p || b_q) + beta * KL(r_p || r_q)), the mean over the samples.
 
     b = (probability of the target, of all others), r = softmax over the others alone, both at T, logits (B, K). The target of
-    a sample without a label is the teacher's class, that of mixed samples the likeliest. Zero as soft_targets is.
+    a sample without a label is the teacher's class, that of mixed samples the likeliest class. Zero when soft_targets is.
     """
     assert teacher is not None
     teacher_BK = precise(teacher.logits) / term.temperature
@@ -90,8 +90,8 @@ def dist(term: Dist, student: Outputs, teacher: Outputs | None, targets: Tensor,
 
     r_b is Pearson's correlation of softmax(student / T) and softmax(teacher / T), (B, K), over the classes of sample b, r_k
     that over the samples for class k. T^2, and 1e-8 beside the product of the norms, as in the authors' code. Zero (but
-    for these 1e-8) when the student's logits equal the teacher's up to a constant. What does not vary has correlation 0: in a
-    batch of one sample every r_k is.
+    for these 1e-8) when the student's logits equal the teacher's up to a constant. Constants have correlation 0: in a batch
+    of one sample every r_k is 0.
     """
     assert teacher is not None
     student_BK = F.softmax(precise(student.logits) / term.temperature, dim=1)
@@ -102,7 +102,7 @@ def dist(term: Dist, student: Outputs, teacher: Outputs | None, targets: Tensor,
 
 
 def _centered(x_XX: Tensor, mask_X: Tensor | None = None) -> Tensor:
-    """Less the mean along the last axis; what does not count is 0."""
+    """Minus the mean along the last axis; entries that do not count are 0."""
     if mask_X is None:
         return x_XX - x_XX.mean(1, keepdim=True)
     return (x_XX - (x_XX * mask_X).sum(1, keepdim=True) / mask_X.sum().clamp(min=1)) * mask_X

@@ -1,9 +1,9 @@
-"""Which layer of the student learns from which of a teacher, and what makes the two comparable.
+"""Matches layers of the student with layers of a teacher, and makes the two comparable.
 
 Suffixes of shapes: B batch, P positions (of a map) or tokens, C channels, X any. Shapes of layers are without the batch.
 
-A layer is a vector (D,), tokens (N, D) or a map (C, L) or (C, H, W); two axes are tokens where the network has attentions,
-else a map of one side. Terms see vectors (B, C) or (B, P, C).
+A layer is a vector (D,), tokens (N, D) or a map (C, L) or (C, H, W); two axes are tokens if the network has
+attentions, otherwise a map of one side. Terms see vectors (B, C) or (B, P, C).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Shape = tuple[int, ...]
 class Match(NamedTuple):
     """A student's and a teacher's layer: names, shapes, kinds (vector, tokens, map, attention).
 
-    `sides`: what the maps are pooled to where theirs differ. `projection`: (channels of the student, of the teacher) where a
-    linear map has to take one to the other.
+    `sides`: the size that both maps are pooled to if theirs differ. `projection`: (channels of the student, of the teacher)
+    if a linear map has to convert one to the other.
     """
 
     student: str
@@ -41,14 +41,14 @@ class Match(NamedTuple):
 
 
 def pairs(term: FeatureTerm, student: Layers, teacher: Layers) -> list[Match]:
-    """The layers that a term compares. Raises UsageError where there is no such layer, or two cannot be compared."""
+    """The layers that a term compares. Raises UsageError if there is no such layer, or if two cannot be compared."""
     theirs = _candidates(term, student, "student"), _candidates(term, teacher, "teacher")
     chosen = [_names(term, item, *theirs) for item in _items(term, theirs[0])]
     return [_matched(term, names, student, teacher) for names in chosen]
 
 
 def aligned(match: Match, student_X: Tensor, teacher_X: Tensor) -> tuple[Tensor, Tensor]:
-    """Both features as terms see them, the projection not yet done."""
+    """Both features as terms see them, before the projection."""
     s_X, t_X = precise(student_X), precise(teacher_X)
     if match.sides is not None:
         s_X, t_X = _pooled(s_X, match.sides), _pooled(t_X, match.sides)
@@ -74,9 +74,9 @@ def _transformers(term: FeatureTerm) -> bool:
 
 
 def _candidates(term: FeatureTerm, network: Layers, whose: str) -> dict[str, Shape]:
-    """The layers from which a term takes its own, from input to output."""
+    """The layers that a term can use, from input to output."""
     if _transformers(term):
-        found, needed = network.attentions, f"of kind {getattr(term, 'kind', '')} needs attentions"
+        found, needed = network.attentions, f"of kind {getattr(term, 'kind', '')} needs self-attention"
     elif isinstance(term, Attention):
         found, needed = {name: shape for name, shape in network.layers.items() if len(shape) > 1}, "needs maps or tokens"
     else:
@@ -92,11 +92,11 @@ def _candidates(term: FeatureTerm, network: Layers, whose: str) -> dict[str, Sha
         if network.layers
         else "kd"
     )
-    raise UsageError(f"{_name(term)} {needed}, which the {whose} has not: it has {there}; use {other} or another architecture")
+    raise UsageError(f"{_name(term)} {needed}, but the {whose} has {there}; use {other}, or another architecture")
 
 
 def _items(term: FeatureTerm, student: dict[str, Shape]) -> list[Any]:
-    """What `layers` says; left out: the middle for hint, all for attention, else the last."""
+    """The items of `layers`; by default the middle for hint, all for attention, otherwise the last."""
     if term.layers is not None:
         return list(term.layers)
     if isinstance(term, Attention):
@@ -119,7 +119,7 @@ def _known(term: FeatureTerm, name: str, layers: dict[str, Shape], whose: str) -
     if name in layers:
         return name
     near = difflib.get_close_matches(name, layers, n=3, cutoff=0.5)
-    way = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(layers)}"
+    way = f"did you mean {' or '.join(map(repr, near))}?" if near else f"use one of {', '.join(layers)}"
     raise UsageError(f"{_name(term)}.layers: {name!r} is not a layer of the {whose} for this term; {way}")
 
 
@@ -160,9 +160,9 @@ def _of_attentions(term: FeatureTerm, names: tuple[str, str], student: Layers, t
     widths = tuple(shape[1] * shape[3] for shape in shapes)
     heads = term.relation_heads or relation_heads(shapes[0][1:], shapes[1][1:])
     if term.kind == "relations" and any(width % heads for width in widths):
-        shown = f"{names[0]!r} of the student {labels[0]} and {names[1]!r} of the teacher {labels[1]}"
+        shown = f"the student's {names[0]!r} {labels[0]} and the teacher's {names[1]!r} {labels[1]}"
         message = f"{heads} does not divide both widths, {widths[0]} and {widths[1]}, of {shown}"
-        raise UsageError(f"attention.relation_heads: {message}; give {_divisors(*widths)}, or leave it out")
+        raise UsageError(f"attention.relation_heads: {message}; use {_divisors(*widths)}, or remove it")
     return Match(*names, *shapes, "attention", "attention")
 
 
@@ -172,6 +172,6 @@ def _divisors(one: int, other: int) -> str:
 
 
 def _refusal(term: FeatureTerm, names: tuple[str, str], labels: tuple[str, str]) -> UsageError:
-    message = f"{names[0]!r} of the student {labels[0]} cannot be compared with {names[1]!r} of the teacher {labels[1]}"
-    way = f"name layers that can in {_name(term)}.layers, as [{{student: ..., teacher: ...}}]"
-    return UsageError(f"{_name(term)}: {message}; {way}, or use relational or similarity, which take any two")
+    message = f"the student's {names[0]!r} {labels[0]} cannot be compared with the teacher's {names[1]!r} {labels[1]}"
+    way = f"name comparable layers in {_name(term)}.layers, as [{{student: ..., teacher: ...}}]"
+    return UsageError(f"{_name(term)}: {message}; {way}, or use relational or similarity, which compare any two")

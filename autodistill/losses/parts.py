@@ -1,4 +1,4 @@
-"""What several terms are made of: precision, means over the samples that count, directions, divergences.
+"""Building blocks of several terms: precision, means over the samples that count, directions, divergences.
 
 Suffixes of shapes: B batch, K classes, X any.
 """
@@ -13,24 +13,24 @@ TINY = 1e-12
 
 
 def precise(z: Tensor) -> Tensor:
-    """In float32; float64 stays."""
+    """In float32; float64 stays float64."""
     return z if z.dtype == torch.float64 else z.float()
 
 
 def mean_over(losses_B: Tensor, mask_B: Tensor | None) -> Tensor:
-    """The mean over the samples that count; 0 where none does."""
+    """The mean over the samples that count; 0 if none does."""
     if mask_B is None:
         return losses_B.mean()
     return (losses_B * mask_B).sum() / mask_B.sum().clamp(min=1)
 
 
 def per_sample(x_BX: Tensor) -> Tensor:
-    """The mean of all that belongs to a sample: (B, ...) to (B,)."""
+    """The mean over all numbers of a sample: (B, ...) to (B,)."""
     return x_BX.flatten(1).mean(1)
 
 
 def unit(x_X: Tensor) -> Tensor:
-    """Length 1 along the last axis. What has no length stays 0 and gets no gradient (F.normalize gives 1e12 times one)."""
+    """Scales to length 1 along the last axis. Zeros stay 0 and get no gradient (F.normalize would scale it by 1e12)."""
     length_X: Tensor = torch.linalg.vector_norm(x_X, dim=-1, keepdim=True)
     there_X = length_X > TINY
     unit_X: Tensor = x_X * there_X / torch.where(there_X, length_X, 1.0)

@@ -2,7 +2,7 @@
 
 Suffixes of shapes: B batch, P positions (of a map) or tokens, C channels, X any.
 
-Features are (B, P, C) or vectors (B, C). A pair of samples counts where both do (mask_B). A term is the mean over its layers.
+Features are (B, P, C) or vectors (B, C). A pair of samples counts if both do (mask_B). A term is the mean over its layers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def relational(
 ) -> Tensor:
     """Park et al., CVPR 2019, section 3.2: distance * mean_ij h(d_ij) + angle * mean_ijk h(a_ijk).
 
-    Of vectors x_i (the mean over positions): d_ij = |x_i - x_j| over its mean of all i != j; a_ijk = cosine of the angle
-    at x_i between x_j and x_k; h = Huber's loss of student less teacher. Means over B^2 and B^3, as in the authors' code.
-    Zero when the student's vectors are the teacher's, moved, turned or scaled; for a batch of one sample.
+    For vectors x_i (the means over positions): d_ij = |x_i - x_j| over its mean for all i != j; a_ijk = cosine of the angle
+    at x_i between x_j and x_k; h = Huber loss of student minus teacher. Means over B^2 and B^3, as in the authors' code.
+    Zero when the student's vectors are the teacher's, moved, rotated or scaled, and for a batch of one sample.
     Memory grows with B^3 and with B^2 C.
     """
     assert teacher is not None
@@ -44,14 +44,14 @@ def _relations(feature_X: Tensor, mask_B: Tensor | None) -> tuple[Tensor, Tensor
     edges_BBC = x_BC[None] - x_BC[:, None]
     distances_BB = torch.linalg.vector_norm(edges_BBC, dim=2)
     counts_B = torch.ones_like(x_BC[:, 0]) if mask_B is None else mask_B.to(x_BC.dtype)
-    pairs = counts_B.sum() * (counts_B.sum() - 1)  # of a sample and another; its distance to itself is 0
+    pairs = counts_B.sum() * (counts_B.sum() - 1)  # of two different samples; the distance of one to itself is 0
     mean = (distances_BB * counts_B * counts_B[:, None]).sum() / pairs.clamp(min=1)
     directions_BBC = unit(edges_BBC)
     return distances_BB / mean.clamp(min=TINY), directions_BBC @ directions_BBC.transpose(1, 2)
 
 
 def _weighted(losses_X: Tensor, mask_B: Tensor | None) -> Tensor:
-    """The mean over the entries (B, B) or (B, B, B) of which all samples count."""
+    """The mean over the entries (B, B) or (B, B, B) whose samples all count."""
     if mask_B is None:
         return losses_X.mean()
     weights_X = mask_B * mask_B[:, None] if losses_X.ndim == 2 else mask_B * mask_B[:, None] * mask_B[:, None, None]
@@ -61,10 +61,10 @@ def _weighted(losses_X: Tensor, mask_B: Tensor | None) -> Tensor:
 def similarity(
     term: Similarity, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
 ) -> Tensor:
-    """Tung and Mori, ICCV 2019, section 3: |G_student - G_teacher|^2 / B^2, Frobenius' norm.
+    """Tung and Mori, ICCV 2019, section 3: |G_student - G_teacher|^2 / B^2 in the Frobenius norm.
 
-    G (B, B): rows of x x^T, each of length 1; x (B, P * C), features of one sample in a row. Zero when these are the
-    teacher's, turned or scaled; for a batch of one sample (unless one is 0).
+    G (B, B): rows of x x^T, each of length 1; x (B, P * C), the features of one sample in each row. Zero when these are
+    the teacher's, rotated or scaled, and for a batch of one sample (unless one is 0).
     """
     assert teacher is not None
     count: Tensor | int = len(student.logits) if mask_B is None else mask_B.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Confidence intervals and tests of counts of correct answers, as thin wrappers of scipy; the logit of accuracies.
+"""Confidence intervals and tests for counts of correct predictions, as thin wrappers around scipy; the logit of accuracies.
 
 scipy.stats takes half a second to import, so it is imported where it is used.
 """
@@ -19,14 +19,14 @@ EDGE = 0.005
 
 
 class Interval(NamedTuple):
-    """A confidence interval of an accuracy; both ends are shares from 0 to 1."""
+    """A confidence interval of an accuracy; both ends are from 0 to 1."""
 
     low: float
     high: float
 
 
 def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
-    """The Wilson score interval of the accuracy `correct / n`, which holds 0 <= low <= accuracy <= high <= 1.
+    """The Wilson score interval of the accuracy `correct / n`, with 0 <= low <= accuracy <= high <= 1.
 
     Wilson, JASA 1927, with z the normal quantile of (1 + confidence) / 2 and p = correct / n:
     (p + z^2 / 2n -+ z * sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Near 0 and 1 and for few samples it covers
@@ -35,19 +35,19 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
     from scipy.stats import binomtest
 
     if n < 1:
-        raise ValueError(f"n is {n}; an interval needs at least one answer")
+        raise ValueError(f"n is {n}; an interval needs at least one prediction")
     if not 0 <= correct <= n:
-        raise ValueError(f"correct is {correct}; it counts answers, so give 0 to {n} (n)")
+        raise ValueError(f"correct is {correct}; it counts predictions, so use 0 to {n} (n)")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; give a share strictly between 0 and 1, such as 0.95")
+        raise ValueError(f"confidence is {confidence}; use a number strictly between 0 and 1, such as 0.95")
     found = binomtest(correct, n).proportion_ci(confidence, method="wilson")
     return Interval(float(found.low), float(found.high))
 
 
 def kendall(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Kendall's tau-b of pairs: 1 where both sides order alike, -1 where one reverses the other.
+    """Kendall's tau-b of pairs: 1 if both sides have the same order, -1 if one reverses the other.
 
-    Kendall 1938, with ties as of 1945. None where a side does not vary.
+    Kendall 1938, with ties as in Kendall 1945. None if one side is constant.
     """
     from scipy.stats import kendalltau
 
@@ -57,20 +57,20 @@ def kendall(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 
 def exceeds(correct: int, n: int, target: float) -> float:
-    """The p-value of "the accuracy is below `target`" where `correct` of n answers are right: P(X >= correct | target).
+    """The p-value of "the accuracy is below `target`" for `correct` correct predictions of n: P(X >= correct | target).
 
-    Exact (Clopper and Pearson 1934): where the accuracy is below the target it is at most alpha with a probability of at
-    most alpha. Raises ValueError.
+    Exact (Clopper and Pearson 1934): if the accuracy is below the target, the p-value is at most alpha with a probability
+    of at most alpha. Raises ValueError.
     """
     from scipy.stats import binom
 
     if n < 1 or not 0 <= correct <= n:
-        raise ValueError(f"{correct} of {n} answers cannot be right; give 0 to n, and n from 1")
+        raise ValueError(f"{correct} of {n} predictions cannot be correct; use 0 to n, and an n of at least 1")
     return float(binom.sf(correct - 1, n, min(1.0, max(0.0, target))))
 
 
 def enough(n: int, target: float, alpha: float) -> int | None:
-    """The fewest right answers of n at which `exceeds` is at most alpha; None where all n are too few."""
+    """The fewest correct predictions of n at which `exceeds` is at most alpha; None if even all n are too few."""
     from scipy.stats import binom
 
     found = int(binom.isf(alpha, n, target)) + 1
@@ -78,26 +78,28 @@ def enough(n: int, target: float, alpha: float) -> int | None:
 
 
 def keeps(both: int, student_only: int, teacher_only: int, n: int, share: float) -> float:
-    """The p-value of "the student's accuracy is below `share` of the teacher's", both seen on the same n samples.
+    """The p-value of "the student's accuracy is below `share` of the teacher's", both measured on the same n samples.
 
-    Counts are of samples that both, only the student, only the teacher are right on. The score test of the ratio of paired
-    proportions (Nam and Blackwelder, Statistics in Medicine 2002): T = (s - share * t) / sqrt(n v), with s and t right
-    answers and v the variance of a sample's difference under the likeliest parameters at which the ratio is `share`.
-    Raises ValueError for counts that are none.
+    Counts are of samples that both, only the student, or only the teacher predict correctly. The score test of the ratio of
+    paired proportions (Nam and Blackwelder, Statistics in Medicine 2002): T = (s - share * t) / sqrt(n v), with s and t correct
+    predictions and v the variance of a sample's difference under the likeliest parameters at which the ratio is `share`.
+    Raises ValueError for invalid counts.
     """
     from scipy.stats import norm
 
     if min(both, student_only, teacher_only) < 0 or not 0 < both + student_only + teacher_only <= n or share <= 0:
-        raise ValueError(f"{both}, {student_only} and {teacher_only} are no counts of {n} samples with a share of {share}")
+        raise ValueError(
+            f"{both}, {student_only} and {teacher_only} are not valid counts of {n} samples with a share of {share}"
+        )
     difference = both + student_only - share * (both + teacher_only)
     variance = n * _variance(both / n, student_only / n, teacher_only / n, share)
     return float(norm.sf(difference / math.sqrt(variance))) if variance > 0 else 1.0
 
 
 def _variance(both: float, student: float, teacher: float, share: float) -> float:
-    """Of s - share * t on one sample, where the ratio is `share`.
+    """The variance of s - share * t on one sample, if the ratio is `share`.
 
-    With m the share of samples that anybody is right on, q of those that only the student is right on, the constraint
+    With m the fraction of samples that either predicts correctly, q of those that only the student does, the constraint
     leaves teacher only = share * q + (1 - share) * m and both = share * m - (1 + share) * q; the likelihood is largest at
     the larger root of a q^2 + b q + c.
     """
@@ -110,9 +112,9 @@ def _variance(both: float, student: float, teacher: float, share: float) -> floa
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Student's t interval of a mean (Student 1908). Of shares the ends may leave 0 to 1.
+    """Student's t interval of a mean (Student 1908). For fractions, the ends may be outside 0 to 1.
 
-    None of fewer than two values, and of values that are all alike: they do not say how much others would differ.
+    None for fewer than two values, and for equal values, which do not tell how much others would differ.
     """
     from statistics import fmean, stdev
 
@@ -138,7 +140,7 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def warp(accuracy: npt.ArrayLike) -> Floats:
-    """The logit of accuracies (n,), so that noise is alike at 40 % and at 99 %."""
+    """The logit of accuracies (n,), so that noise is similar at 40 % and at 99 %."""
     inner = EDGE + (1 - 2 * EDGE) * np.asarray(accuracy, dtype=np.float64)
     return np.log(inner / (1 - inner))
 
@@ -150,7 +152,7 @@ def unwarp(value: npt.ArrayLike) -> Floats:
 
 
 def sampling_error(value: npt.ArrayLike, samples: int) -> Floats:
-    """(n,) deviations of warped accuracies, measured on so many samples: the binomial one by the delta method."""
+    """(n,) standard errors of warped accuracies that were measured on that many samples: binomial, by the delta method."""
     inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
     inner = np.clip(inner, EDGE, 1 - EDGE)
     return np.asarray((1 - 2 * EDGE) / np.sqrt(samples * inner * (1 - inner)))

@@ -1,4 +1,4 @@
-"""How long a network takes for an answer, alone on the machine."""
+"""How long a network takes for a prediction, alone on the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 WARM_UP, LEAST, SECONDS = 10, 50, 1.0
-"""Calls that are not counted; the fewest that are, and for how long at least it is called."""
+"""Calls that are not counted; the fewest calls that are, and the fewest seconds."""
 
 
 def latency(
@@ -20,7 +20,7 @@ def latency(
 ) -> dict[str, Any]:
     """Milliseconds of a forward pass of `batch` samples of `shape`, in eval mode: median and 95th percentile.
 
-    Of at least 50 calls and `seconds`, after 10 that do not count; on CUDA each is waited for. Run it beside nothing else.
+    Over at least 50 calls and `seconds`, after 10 that do not count; on CUDA, waits for each. Run nothing else meanwhile.
     """
     x = torch.zeros(batch, *shape, device=device)
     network = network.to(device).eval()
@@ -60,7 +60,7 @@ def _wait(device: torch.device) -> None:
 
 
 def name_of(device: torch.device) -> str:
-    """The device as a person would name it."""
+    """A readable name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():

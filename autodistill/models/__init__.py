@@ -49,13 +49,13 @@ class Network(nn.Module):
 
     def __init__(self, body: nn.Module, mean: Tensor | None = None, std: Tensor | None = None) -> None:
         super().__init__()
-        assert (mean is None) == (std is None), "mean and std come together"
+        assert (mean is None) == (std is None), "give both mean and std, or neither"
         self.body = body
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
     def forward(self, inputs: dict[str, Tensor], layers: Sequence[str] = ()) -> Outputs:
-        """`features` holds what each of `layers` (names of layers or attentions within the body) hands over in this call."""
+        """`features` holds what each of `layers` (names of layers or attentions within the body) gives in this call."""
         x = inputs["x"].float()
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
@@ -69,7 +69,7 @@ class Network(nn.Module):
         return layers_of(self.body)
 
     def attention_names(self) -> list[str]:
-        """The self-attentions that hand over queries, keys and values, from input to output."""
+        """The self-attention modules that give queries, keys and values, from input to output."""
         return attentions_of(self.body)
 
 
@@ -81,10 +81,10 @@ def build(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Network:
-    """The network of `architecture` for samples of `shape`, with the next weights of torch's global generator.
+    """The network of `architecture` for samples of `shape`, with weights drawn from torch's global generator.
 
-    `mean` (default 0) and `std` (default 1) hold one number for each channel; of features (D,), one for all. An
-    Imported module gets neither. Raises UsageError where the family does not take the shape or its arguments.
+    `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
+    Imported module gets neither. Raises UsageError if the family does not take the shape or its arguments.
     """
     body = FAMILIES[type(architecture)](architecture, shape, classes)
     if isinstance(architecture, Imported):

@@ -1,7 +1,7 @@
 """The plain stacks of Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020.
 
 Shape suffixes: B batch, C channels, H height, W width, L length, D features, K classes. `x` is (B, C, H, W), (B, C, L)
-or (B, D); the last is seen as (B, 1, D).
+or (B, D); the last is treated as (B, 1, D).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .sides import check_image
 def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
     """x_BCHW -> logits_BK, with timm's own initialization.
 
-    Raises UsageError for samples that are no images, a name that timm does not know and arguments that it refuses.
+    Raises UsageError for samples that are not images, a name that timm does not know and arguments that it rejects.
     """
     check_image(shape, f"timm's {architecture.name}")
     with warnings.catch_warnings():
@@ -34,18 +34,20 @@ def _created(architecture: Timm, channels: int, classes: int) -> nn.Module:
     ours = {"pretrained": False, "checkpoint_path": None, "num_classes": classes, "in_chans": channels}
     taken = sorted(ours.keys() & architecture.arguments.keys())
     if taken:
-        raise UsageError(f"timm {architecture.name}: arguments hold {', '.join(taken)}, which autodistill sets itself")
+        raise UsageError(
+            f"timm {architecture.name}: arguments contain {', '.join(taken)}, which autodistill sets itself; remove it"
+        )
     try:
         return timm.create_model(architecture.name, **ours, **architecture.arguments)  # type: ignore[no-any-return]
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
-        raise UsageError(f"timm {architecture.name} refused {_call(architecture.arguments)}: {cause}") from error
+        raise UsageError(f"timm {architecture.name} rejected {_call(architecture.arguments)}: {cause}") from error
 
 
 def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """What the factory returns, as it is: x (B, *shape), the data's raw numbers -> logits_BK.
+    """The module that the factory returns, unchanged: x (B, *shape), the data's raw numbers -> logits_BK.
 
-    Raises UsageError if the factory cannot be imported, raises, or returns something that is no torch.nn.Module.
+    Raises UsageError if the factory cannot be imported, raises, or returns something other than a torch.nn.Module.
     """
     call = f"{architecture.factory} called with {_call(architecture.arguments)}"
     factory = import_function(architecture.factory)
@@ -60,7 +62,7 @@ def _nearest(name: str) -> str:
     import timm
 
     near = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), n=3, cutoff=0.4)
-    return f"; the nearest are {', '.join(near)}" if near else "; timm.list_models() names them all"
+    return f"; the nearest are {', '.join(near)}" if near else "; timm.list_models() lists all"
 
 
 def _call(arguments: object) -> str:

@@ -1,7 +1,7 @@
-"""Features by layer: what a body hands over besides its logits, captured by forward hooks for one call.
+"""Features by layer: what a body gives besides its logits, captured by forward hooks for one call.
 
-Shape suffixes: B batch, N tokens, D features of a head. A name is the module's own within the body, such as `stages.1`.
-A layer hands over its output; an attention hands over its queries, keys and values, stacked: qkv (B, 3, heads, N, D).
+Shape suffixes: B batch, N tokens, D features of a head. Names are those of modules within the body, such as `stages.1`.
+A layer gives its output; an attention gives its queries, keys and values, stacked: qkv (B, 3, heads, N, D).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..spec import UsageError
 
 Hook = Callable[[nn.Module, Any, Any], None]
 STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
-"""Where timm's `feature_info` lists the stem as well: it stands before the first stage, so it is no layer to match."""
+"""Stems in timm's `feature_info`: they come before the first stage, so they are not matched."""
 
 
 class Stack(nn.Sequential):
-    """Layers one after another, of which `feature_info` lists those to match, as timm's models have it."""
+    """A sequence of layers; `feature_info` lists those to match, as in timm's models."""
 
     def __init__(self, *layers: nn.Module, matched: type[nn.Module]) -> None:
         super().__init__(*layers)
@@ -32,8 +32,8 @@ class Stack(nn.Sequential):
 def layers_of(body: nn.Module) -> list[str]:
     """The layers to match by relative depth, from input to output.
 
-    Those of the body's `feature_info` without the stem (timm's convention, which our families and your own module
-    may follow too); of a body without one its direct children but the last, which is taken for the classifier.
+    Those in the body's `feature_info` without the stem (timm's convention, which our families follow and your own
+    module may); for a body without it, its direct children except the last, which is assumed to be the classifier.
     """
     info: Any = getattr(body, "feature_info", None)
     if info is None:
@@ -44,12 +44,12 @@ def layers_of(body: nn.Module) -> list[str]:
 
 
 def attentions_of(body: nn.Module) -> list[str]:
-    """The self-attentions with queries, keys and values in one linear map, from input to output."""
+    """The self-attention modules with queries, keys and values in one linear layer, from input to output."""
     return [name for name, module in body.named_modules() if is_attention(module)]
 
 
 def find(body: nn.Module, name: str) -> nn.Module:
-    """Raises UsageError naming the nearest modules where the body has none of that name."""
+    """The module of that name. Raises UsageError, which names the nearest ones, if the body has none."""
     modules: dict[str, nn.Module] = {each: module for each, module in body.named_modules() if each}
     if name not in modules:
         near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.4) or layers_of(body)
@@ -59,9 +59,9 @@ def find(body: nn.Module, name: str) -> nn.Module:
 
 @contextmanager
 def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """What the named modules hand over while the body runs, in the order in which they end; the hooks go with the block.
+    """What the named modules give while the body runs, in the order in which they end; the block removes the hooks at its end.
 
-    A module that runs more than once hands over its last output, one that returns no tensor nothing. Raises UsageError
+    A module that runs more than once gives its last output, one that returns no tensor gives nothing. Raises UsageError
     for an unknown name.
     """
     taken: dict[str, Tensor] = {}
@@ -73,11 +73,11 @@ def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
         yield taken
     for name, feature in taken.items():
         if versions.get(name, 0) != _version(feature):
-            raise UsageError(f"layer {name!r} is overwritten in place by what comes after it; name another, or that one")
+            raise UsageError(f"layer {name!r} is overwritten in place by a later module; name that module, or another layer")
 
 
 def _version(feature: Tensor) -> int:
-    """How often a tensor was changed in place; inference tensors do not know."""
+    """How often a tensor was changed in place; inference tensors do not count this."""
     return 0 if feature.is_inference() else feature._version
 
 
@@ -99,7 +99,7 @@ def _takes(name: str, taken: dict[str, Tensor], versions: dict[str, int], featur
 
 
 def is_attention(module: nn.Module) -> bool:
-    """timm's Attention by its form: `qkv` maps to 3 * `num_heads` * `head_dim` numbers."""
+    """Whether a module is built like timm's Attention: `qkv` maps to 3 * `num_heads` * `head_dim` numbers."""
     linear, heads, d = (getattr(module, name, None) for name in ("qkv", "num_heads", "head_dim"))
     is_whole = isinstance(heads, int) and isinstance(d, int)
     return isinstance(linear, nn.Linear) and is_whole and linear.out_features == 3 * heads * d  # type: ignore[operator]

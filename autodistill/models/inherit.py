@@ -1,7 +1,7 @@
-"""Weights of a larger network of the same family as the start of a smaller one.
+"""Initializes a network with the weights of a larger one of the same family.
 
-Where the student is shallower it takes every k-th layer (Sanh et al., DistilBERT, 2019), where it is narrower the leading
-slice of each tensor: leading channels, leading heads.
+A shallower student takes every k-th layer (Sanh et al., DistilBERT, 2019), a narrower one takes the leading slice of each
+tensor: leading channels, leading heads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WAY_OUT = "inherit from a network of the same family and proportions that is at 
 
 
 class Pair(NamedTuple):
-    """A module of the student, the one of the source that it takes its weights from, and their names."""
+    """A module of the student, the source's module that it takes its weights from, and their names."""
 
     student: nn.Module
     source: nn.Module
@@ -34,9 +34,9 @@ class Pair(NamedTuple):
 def inherit(student: Network, source: Network) -> None:
     """Copies the weights of `source` into `student`, in place, all or nothing.
 
-    Of m blocks where the source has n, block i takes `taken(m, n)[i]`; statistics of norms, mean and std come along. Only
-    a convnet's first linear layer keeps its own start where the two pool to maps of other sides. Raises UsageError where
-    the student is larger in some dimension or the two differ in structure.
+    If the student has m blocks and the source n, block i takes `taken(m, n)[i]`; norm statistics, mean and std are copied,
+    too. Only a convnet's first linear layer keeps its own initialization if the two pool to maps of different sizes. Raises
+    UsageError if the student is larger in some dimension or the two differ in structure.
     """
     pairs = [Pair(student, source, "", ""), *_pairs(student.body, source.body)]
     copies = [copy for take in (_whole, _by_heads) for pair in pairs for copy in take(pair)]
@@ -56,7 +56,7 @@ def taken(count: int, of: int) -> list[int]:
 
 
 def _pairs(student: nn.Module, source: nn.Module, name: str = "", source_name: str = "") -> Iterator[Pair]:
-    """All modules of the student with theirs, from the outside in."""
+    """All modules of the student with their source modules, from the outside in."""
     pair = Pair(student, source, name, source_name)
     if type(student) is not type(source):
         raise _differ(pair, type(student).__name__, type(source).__name__)
@@ -75,7 +75,7 @@ def _pairs(student: nn.Module, source: nn.Module, name: str = "", source_name: s
 
 
 def _is_blocks(module: nn.Module) -> bool:
-    """A list of blocks of one class, each with parts, which hold no such list of their own."""
+    """Whether a module is a list of blocks of one class, each with submodules that contain no such list."""
     children = list(module.children())
     if not isinstance(module, nn.Sequential | nn.ModuleList) or not children:
         return False
@@ -112,7 +112,7 @@ def _kinds(stack: Stack) -> tuple[list[str], list[str], list[str]]:
 
 
 def _sides(stack: Stack, convs: list[str], linears: list[str]) -> int:
-    """How many numbers of each channel the first linear layer sees: then a slice of its columns is one of channels."""
+    """How many inputs per channel the first linear layer has; if they agree, a slice of columns is a slice of channels."""
     convolution: Any = stack.get_submodule(convs[-1])
     linear: Any = stack.get_submodule(linears[0])
     return int(linear.in_features // convolution.out_channels)
@@ -123,7 +123,7 @@ def _names(module: nn.Module) -> list[str]:
 
 
 def _whole(pair: Pair) -> Iterator[tuple[Tensor, Tensor]]:
-    """The tensors of the module itself, not of those within it, each with the source's slice."""
+    """The tensors of the module itself, not of its submodules, each with the source's slice."""
     tensors, sources = _tensors(pair.student), _tensors(pair.source)
     if tensors.keys() != sources.keys():
         raise _differ(pair, f"made of {', '.join(tensors) or 'nothing'}", f"made of {', '.join(sources) or 'nothing'}")
@@ -136,7 +136,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _by_heads(pair: Pair) -> Iterator[tuple[Tensor, Tensor]]:
-    """The fused maps of an attention again, by heads: after `_whole`, whose slices would mix queries, keys and values."""
+    """The fused layers of an attention again, by heads: after `_whole`, whose slices mix queries, keys and values."""
     if is_attention(pair.student):
         tensors, sources = _heads(pair.student), _heads(pair.source)
         for name in tensors.keys() & sources.keys():
@@ -151,7 +151,7 @@ def _heads(attention: Any) -> dict[str, Tensor]:
 
 
 def _fixed(module: nn.Module, tensor: Tensor) -> range:
-    """The axes that are no widths: the sides of kernels, the count of tokens."""
+    """The axes that are not widths: the sides of kernels, the number of tokens."""
     if isinstance(module, CONVOLUTIONS):
         return range(2, tensor.dim())
     return range(0 if isinstance(module, nn.Linear) or is_attention(module) else tensor.dim() - 1)
@@ -172,4 +172,4 @@ def _sliced(tensor: Tensor, source: Tensor, pair: Pair, name: str) -> tuple[Tens
 
 def _differ(pair: Pair, student: str, source: str) -> UsageError:
     one, other = pair.name or "body", pair.source_name or "body"
-    return UsageError(f"the student's {one} is {student}, the source's {other} {source}; {WAY_OUT}")
+    return UsageError(f"the student's {one} is {student}, but the source's {other} is {source}; {WAY_OUT}")

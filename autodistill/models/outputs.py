@@ -1,4 +1,4 @@
-"""What passes between models and terms: a batch is (inputs: dict of tensors, targets); models return Outputs."""
+"""The interface between models and loss terms: a batch is (inputs: dict of tensors, targets); models return Outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Outputs(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """What a network can hand over besides its logits: shapes of its features, without the batch, from input to output.
+    """What a network can give besides its logits: the shapes of its features, without the batch axis, from input to output.
 
     `layers`: maps (C, H, W) or (C, L), tokens (N, D), vectors (D,). `attentions`: queries, keys and values, (3, heads, N, D).
     """

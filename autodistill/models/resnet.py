@@ -35,7 +35,7 @@ class Block(nn.Module):
 class Residual(nn.Module):
     """A stride-1 stem, three stages of `depth` blocks with 1, 2 and 4 times `width` channels, a mean, a classifier.
 
-    The second and third stage halve each side, rounding up; the mean is over what is left of the sides.
+    The second and third stage halve each side, rounding up; the mean is over the remaining sides.
     """
 
     def __init__(self, depth: int, width: int, channels: int, sides: int, classes: int) -> None:
@@ -51,7 +51,7 @@ class Residual(nn.Module):
         self.feature_info = [{"module": f"stages.{index}"} for index in range(3)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W), (B, C, L) or (B, D), which is seen as (B, 1, D) -> logits_BK."""
+        """x (B, C, H, W), (B, C, L) or (B, D), which is treated as (B, 1, D) -> logits_BK."""
         x_BCS = x.unsqueeze(1) if x.dim() == 2 else x
         map_BCS = self.stages(F.relu(self.norm(self.stem(x_BCS))))
         return self.classifier(map_BCS.flatten(2).mean(2))  # type: ignore[no-any-return]

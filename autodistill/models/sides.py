@@ -16,7 +16,7 @@ POOL: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 
 
 def with_channels(shape: tuple[int, ...], family: str) -> tuple[int, ...]:
-    """`shape`, where features (D,) are seen as a signal of one channel, (1, D).
+    """`shape`, with features (D,) treated as a signal of one channel, (1, D).
 
     Raises UsageError for shapes that are neither (D,), (C, L) nor (C, H, W).
     """
@@ -28,6 +28,6 @@ def with_channels(shape: tuple[int, ...], family: str) -> tuple[int, ...]:
 
 
 def check_image(shape: tuple[int, ...], family: str) -> None:
-    """Raises UsageError for samples that are no images (C, H, W)."""
+    """Raises UsageError for samples that are not images (C, H, W)."""
     if len(shape) != 3:
         raise UsageError(f"{family} takes images (C, H, W), not samples of shape {shape}; use family resnet, convnet or mlp")

@@ -1,4 +1,4 @@
-"""Sizes of a network, known before any training; and how many of its answers are correct.
+"""Sizes of a network, known before any training, and the number of its correct predictions.
 
 Shape suffixes: B batch, N samples, K classes. A sample's `shape` is channels first: (D,), (C, L) or (C, H, W).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from ..spec import (
     digest,
     located,
 )
+from ..spec.measurement import Sizes, SoftTargetEntropy
 from . import Network, build, inherit
 from .outputs import Layers
 
@@ -41,27 +42,19 @@ T = TypeVar("T")
 TEMPERATURES = (1, 4, 8)
 
 
-class Sizes(NamedTuple):
-    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors."""
-
-    params: int
-    macs: int
-    bytes: int
-
-
 LINEAR: dict[type[Value], int] = {MLP: 2, ConvNet: 8, ResNet: 2, TimmResNet: 2, ViT: 2, ConvNeXt: 2, MobileNet: 2}
-"""From which depth on a network of a family grows by the same with each: to build a hundred layers takes long."""
+"""The depth from which each further layer of a family adds the same size: building a hundred layers takes long."""
 QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
-"""Families all of whose sizes are polynomials of degree 2 in the width."""
+"""Families whose sizes are all polynomials of degree 2 in the width."""
 _CAN_INHERIT: set[tuple[str, str, tuple[int, ...], int]] = set()
 _KNOWN: dict[tuple[str, tuple[int, ...], int], Sizes] = {}
 
 
 def sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
-    """Sizes of `architecture` for samples of `shape`, without any weights in memory; remembered within the process.
+    """Sizes of `architecture` for samples of `shape`, without any weights in memory; cached within the process.
 
-    An Imported module is really built, on the CPU. Draws nothing from torch's global generator. Raises UsageError if
-    the network cannot be built, does not take the shape, or gives no logits of shape (1, classes).
+    An Imported module is actually built, on the CPU. Does not use torch's global generator. Raises UsageError if the
+    network cannot be built, does not take the shape, or does not return logits of shape (1, classes).
     """
     key = (digest(architecture), shape, classes)
     if key not in _KNOWN:
@@ -70,10 +63,10 @@ def sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
 
 
 def layers(architecture: Value, shape: tuple[int, ...], classes: int, names: Sequence[str] = ()) -> Layers:
-    """What `architecture` can hand over by layer, without any weights in memory; remembered within the process.
+    """What `architecture` can give by layer, without any weights in memory; cached within the process.
 
-    `names`: modules that a spec names; they stand among the layers too, in the order in which they run. Raises UsageError
-    where a named one is not there or hands over no tensor with a batch axis, and as `sizes` does.
+    `names`: modules that a spec names; they are listed among the layers, in the order in which they run. Raises UsageError
+    if a named module does not exist or gives no tensor with a batch axis, and as `sizes` does.
     """
     key = (digest(architecture), shape, classes, tuple(names))
     if key not in _LAYERS:
@@ -86,7 +79,7 @@ _LAYERS: dict[tuple[str, tuple[int, ...], int, tuple[str, ...]], Layers] = {}
 
 
 def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> Layers:
-    """Of two samples, so that what has no batch axis (windows of an image, say) shows and is left out."""
+    """Runs two samples, so that outputs without a batch axis (windows of an image, say) are noticed and left out."""
     attentions = network.attention_names()
     asked = list(dict.fromkeys([*network.layer_names(), *attentions, *names]))
     with torch.no_grad():
@@ -94,7 +87,9 @@ def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> L
     shapes = {name: tuple(feature.shape[1:]) for name, feature in features.items() if feature.shape[:1] == (2,)}
     for name in names:
         if name not in shapes:
-            raise UsageError(f"{name!r} hands over no tensor with a batch axis; name one of {', '.join(shapes) or 'no layer'}")
+            raise UsageError(
+                f"{name!r} does not output a tensor with a batch axis; use one of {', '.join(shapes) or 'no layer'}"
+            )
     return Layers(
         layers={name: size for name, size in shapes.items() if name not in attentions},
         attentions={name: size for name, size in shapes.items() if name in attentions},
@@ -102,7 +97,7 @@ def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> L
 
 
 def check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], classes: int) -> None:
-    """Raises the UsageError of `inherit` where `architecture` cannot start from the weights of `source`, without any."""
+    """Raises the UsageError of `inherit` if `architecture` cannot start from weights of `source`; needs no weights."""
     key = (digest(architecture), digest(source), shape, classes)
     if key not in _CAN_INHERIT:
         _check_inherit(architecture, source, shape, classes)
@@ -130,7 +125,7 @@ def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
         if family in QUADRATIC and width > 3:
             return _parabola(of(width=1), of(width=2), of(width=3), width - 1)
     except UsageError:
-        pass  # measuring raises the same error for the network that was asked for
+        pass  # measuring raises the same error for the requested network
     return _measured(architecture, shape, classes)
 
 
@@ -153,7 +148,7 @@ def _measured(architecture: Value, shape: tuple[int, ...], classes: int) -> Size
 
 
 def _built(architecture: Value, shape: tuple[int, ...], classes: int, measure: Callable[[Network], T]) -> T:
-    """What `measure` says of the network in eval mode, on the meta device (Imported: on the CPU)."""
+    """The result of `measure` for the network in eval mode, on the meta device (Imported: on the CPU)."""
     device = torch.device("cpu" if isinstance(architecture, Imported) else "meta")
     try:
         with torch.random.fork_rng(devices=[]), device:
@@ -176,13 +171,13 @@ def _bytes(network: nn.Module) -> int:
 
 
 def bytes_float16(network: nn.Module) -> int:
-    """Of all stored tensors, those of floating-point numbers in half precision."""
+    """Bytes of all stored tensors, with floating-point numbers in half precision."""
     state = network.state_dict().values()
     return sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state)
 
 
 def _macs(network: Network, shape: tuple[int, ...], classes: int) -> int:
-    """Half of the floating-point operations that torch counts, as a multiply-add is two; on the device in force.
+    """Half of the floating-point operations that torch counts, because a multiply-add is two; on the current device.
 
     Raises ValueError if the network returns anything but logits_1K.
     """
@@ -198,7 +193,7 @@ def _macs(network: Network, shape: tuple[int, ...], classes: int) -> int:
 
 @contextmanager
 def _unfused() -> Iterator[None]:
-    """Attention as matrix products: of its fused CPU kernels the counter knows nothing."""
+    """Runs attention as matrix products, because the counter does not know its fused CPU kernels."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -211,7 +206,7 @@ def _unfused() -> Iterator[None]:
 def evaluate(network: nn.Module, x: Samples, *, batch_size: int, device: torch.device | str) -> Tensor:
     """logits_NK of all samples `x` (N, *shape), float32 on the CPU.
 
-    Runs in eval mode, each module's mode is restored; moves the network to `device`. Needs at least one sample.
+    Runs in eval mode and restores each module's mode; moves the network to `device`. Needs at least one sample.
     """
     assert len(x) > 0, "nothing to evaluate"
     network.to(device)
@@ -221,16 +216,17 @@ def evaluate(network: nn.Module, x: Samples, *, batch_size: int, device: torch.d
 
 
 def count_correct(logits_NK: Tensor, y: Samples) -> int:
-    """How many of the classes `y` (N,) have the largest logit, the first of equals."""
+    """How many of the labels `y` (N,) have the largest logit (of several, the first)."""
     return int((logits_NK.argmax(dim=1) == _tensor(y).to(logits_NK.device)).sum())
 
 
-def soft_target_facts(logits_NK: Tensor, y: Samples) -> dict[str, Any]:
-    """What a teacher has to say besides the label (Hinton, Vinyals and Dean 2015): of its outputs on training samples,
-    the mean entropy in nats of softmax(logits / T) at some T (log K where all classes are alike), and its accuracy.
+def soft_target_entropy(logits_NK: Tensor, y: Samples) -> SoftTargetEntropy:
+    """How much a teacher's outputs say beyond the label (Hinton, Vinyals and Dean 2015): on training samples, the mean
+    entropy in nats of softmax(logits / T) at several T (log K if all classes are equally likely), and its accuracy.
     """
     entropies = {str(temperature): float(entropy(logits_NK, temperature).mean()) for temperature in TEMPERATURES}
-    return {"entropy": entropies, "classes": logits_NK.shape[1], "train_accuracy": count_correct(logits_NK, y) / len(y)}
+    accuracy = count_correct(logits_NK, y) / len(y)
+    return SoftTargetEntropy(entropy=entropies, classes=logits_NK.shape[1], train_accuracy=accuracy)
 
 
 def entropy(logits_NK: Tensor, temperature: float) -> Tensor:
@@ -248,7 +244,7 @@ def _logits(network: nn.Module, x: Samples, device: torch.device | str) -> Tenso
 
 
 def _tensor(x: Samples) -> Tensor:
-    """A copy of an array, because torch warns of sharing one that is read-only."""
+    """A copy of an array, because torch warns about sharing a read-only one."""
     return x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
 
 

@@ -1,7 +1,7 @@
-"""Families of timm's blocks in which depth and width are free: ResNet, ViT, ConvNeXt, MobileNetV2.
+"""Families built from timm's blocks with free depth and width: ResNet, ViT, ConvNeXt, MobileNetV2.
 
-timm's own constructors fix what a search must not: 64 channels after ResNet's stem, four stages of a ConvNeXt, a stem of
-stride 2. Modules keep timm's names, so that (with the published sizes) published weights fit.
+timm's own constructors fix what a search has to vary: 64 channels after ResNet's stem, four stages of a ConvNeXt, a stem
+of stride 2. Modules keep timm's names, so that published weights fit networks of the published sizes.
 Shape suffixes: B batch, C channels, H height, W width, K classes.
 """
 
@@ -75,7 +75,7 @@ def _stem(kind: str, channels: int, width: int) -> dict[str, nn.Module]:
 
 
 def build_vit(architecture: ViT, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """x_BCHW -> logits_BK with timm's own initialization. Raises UsageError where patches do not tile the image."""
+    """x_BCHW -> logits_BK with timm's own initialization. Raises UsageError if patches do not tile the image."""
     from timm.models.vision_transformer import VisionTransformer
 
     check_image(shape, "vit")
@@ -83,7 +83,7 @@ def build_vit(architecture: ViT, shape: tuple[int, ...], classes: int) -> nn.Mod
     if height % patch or width % patch:
         ways = [side for side in range(1, min(height, width) + 1) if not height % side and not width % side]
         raise UsageError(
-            f"vit: patch_size {patch} does not divide images of {height}x{width}; give one of {', '.join(map(str, ways))}"
+            f"vit: patch_size {patch} does not divide images of {height}x{width}; use one of {', '.join(map(str, ways))}"
         )
     body: nn.Module = VisionTransformer(
         img_size=(height, width),
@@ -99,7 +99,7 @@ def build_vit(architecture: ViT, shape: tuple[int, ...], classes: int) -> nn.Mod
 
 
 def build_convnext(architecture: ConvNeXt, shape: tuple[int, ...], classes: int) -> PatchStages:
-    """x_BCHW -> logits_BK; initialized as published: normal with deviation 0.02, biases 0, layer scale 1e-6."""
+    """x_BCHW -> logits_BK; initialized as published: normal with standard deviation 0.02, biases 0, layer scale 1e-6."""
     from timm.layers import LayerNorm2d, NormMlpClassifierHead
 
     check_image(shape, "convnext")

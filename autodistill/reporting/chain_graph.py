@@ -1,7 +1,7 @@
-"""The picture of a comparison of chains: who can teach whom, what that gains, and the chain that came out best.
+"""The picture of a comparison of chains: which network can teach which, what that gains, and the best chain.
 
-Networks stand on a line from the teacher to the student. An arc is a teaching; its number is what the lower network gains
-over being taught by the teacher itself, in points. Equal facts give equal bytes.
+Networks are on a line from the teacher to the student. An arc means that one network teaches another; its number is the gain
+of the lower network over learning from the teacher itself, in points. Equal facts give equal bytes.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def _title(found: Facts) -> str:
 
 
 def _legend(found: Facts) -> str:
-    line = "arcs: points gained over being taught by the teacher; of assistants with the first seed, of the student over "
+    line = "arcs: points gained over learning from the teacher itself (assistants: the first seed; student: "
     seeds = max(1, found["seeds"] - 1)
-    return line + f"{seeds} seed{'s' * (seeds > 1)}; blue: the best chain"
+    return line + f"{seeds} seed{'s' * (seeds > 1)}); blue: the best chain"
 
 
 def height(above: int, below: int, last: int) -> float:
-    """Of an arc's top: no two arcs have theirs at the same place, whatever their ends."""
+    """The height of an arc: no two arcs have their tops at the same place, whatever their ends."""
     return (below - above) / last
 
 

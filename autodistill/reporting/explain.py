@@ -1,4 +1,4 @@
-"""One stage of a study: its chain, its numbers, and the command that makes it again."""
+"""One stage of a study: its chain, its numbers, and the command that trains it again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
+from ..spec.measurement import StageFacts
 from ..spec.stage import is_dense
 from ..store import Store
 from ..study.record.folder import Folder
@@ -15,7 +16,7 @@ from ..study.record.rows import network_of
 
 
 def explain(folder: Folder, prefix: str) -> dict[str, Any]:
-    """Facts of the stage whose key begins with `prefix`. Raises UsageError when it names none or several."""
+    """Facts of the stage whose key begins with `prefix`. Raises UsageError if it matches none or several."""
     with opened(folder) as study:
         store, teachers = study.store, study.record.facts().get("teachers", [])
         trials = [trial.number for trial in study.record.trials if trial.facts["stage"].startswith(prefix)]
@@ -41,20 +42,20 @@ def _one(store: Store, prefix: str) -> str:
     if len(keys) == 1:
         return keys[0]
     what = "no stored stage" if not keys else f"{len(keys)} stages, such as {keys[0][:12]} and {keys[1][:12]}"
-    raise UsageError(f"KEY {prefix!r} names {what}; keys stand in the column stage of {store.root.parent.name}'s trials.csv")
+    raise UsageError(f"KEY {prefix!r} matches {what}; the column stage of {store.root.parent.name}'s trials.csv lists the keys")
 
 
 def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
-    measured = store.manifest("stages", network.key())["measurement"]
+    measured = StageFacts.of(store.manifest("stages", network.key())).measurement
     return {
         "stage": network.key(),
         "architecture": describe(network.architecture),
-        **{name: measured[name] for name in ("params", "accuracy", "seconds")},
+        **{name: getattr(measured, name) for name in ("params", "accuracy", "seconds")},
     }
 
 
 def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) -> str:
-    """A search of one trial whose space holds this stage alone: it has the same key, so the same weights."""
+    """A search of one trial whose space contains only this stage: it has the same key, so the same weights."""
     settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
     if isinstance(network, Stage):
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "loss", "recipe")}
@@ -71,7 +72,7 @@ def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) ->
 
 
 def own_folder(folder: Folder, network: Stage | Checkpoint) -> str:
-    """Where that search of one trial puts it."""
+    """The directory of that search of one trial."""
     return f"{folder.path}-{network.key()[:8]}"
 
 

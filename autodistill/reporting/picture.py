@@ -32,7 +32,7 @@ WORSE = "#E69F00"
 INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
-"""How so many entries of the legend fit beside each other."""
+"""Tighter spacing for a legend with this many entries."""
 CROWD = {
     "dominated": ("dominated", GREY),
     "stopped": ("stopped early", "white"),
@@ -72,7 +72,7 @@ def draw(
 
     A row has `role` (student, assistant, label-only, incumbent, teacher), `params`, `macs` or `bytes` (which one is `size`),
     `accuracy`, `low` and `high` from 0 to 1, `frontier` and `inside` (bool: in the region of interest), `architecture` (text),
-    `state` (complete, stopped) and `worse_than_label_only` (bool or None: not known). A line is drawn at the accuracy `floor`,
+    `state` (complete, stopped), and `worse_than_label_only` (bool or None: not known). A line is drawn at the accuracy `floor`,
     where the region begins. Raises ValueError.
     """
     from matplotlib import style
@@ -137,7 +137,7 @@ def _figure(points: Sequence[Point], title: str, size: str, floor: float | None)
 
 
 def _scale(axes: Any, points: Sequence[Point], members: Sequence[Point], size: str) -> None:
-    """Limits and ticks: every size, but of the accuracies only what the frontier and the teacher need."""
+    """Limits and ticks: all sizes, but only the accuracies that the frontier and the teacher need."""
     left, right = _size_limits([point.size for point in points] or [1e3, 1e6])
     axes.set_xscale("log")
     axes.set_xlim(left, right)
@@ -171,7 +171,7 @@ def _accuracy_limits(points: Sequence[Point], members: Sequence[Point]) -> tuple
 
 
 def size_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high: powers of ten, and what lies between them where that leaves less than four."""
+    """Round numbers from low to high: powers of ten, and numbers in between if these are fewer than four."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for between in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         ticks = [step * 10.0**power for power in powers for step in between if low <= step * 10.0**power <= high]
@@ -220,7 +220,7 @@ def _draw_frontier(axes: Any, members: Sequence[Point], steps: Floats) -> None:
             style = {"marker": marker, "color": color, "edgecolor": "white", "linewidth": 1.2}
             axes.scatter(sizes, accuracies, s=area, zorder=6, label=role, **style)
     if worse := [(point.size, point.accuracy) for point in members if point.worse]:
-        style = {"facecolor": "none", "edgecolor": WORSE, "linewidth": 2.2, "label": "worse than from labels"}
+        style = {"facecolor": "none", "edgecolor": WORSE, "linewidth": 2.2, "label": "worse than label-only"}
         axes.scatter(*zip(*worse, strict=True), s=2.6 * area, zorder=5.5, **style)
     if len(steps):
         axes.plot(*steps.T, color=LINE, linewidth=2.2, zorder=3, label="frontier", solid_joinstyle="miter")
@@ -248,7 +248,7 @@ def _draw_incumbent(axes: Any, incumbents: Sequence[Point]) -> None:
 
 
 def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
-    """The trials that are not on the frontier; of those below the picture, marks on its lower edge and their number."""
+    """The trials that are not on the frontier; those below the picture are marked on its lower edge and counted."""
     bottom = axes.get_ylim()[0]
     crowd = [point for point in points if point.kind in CROWD and point.accuracy >= bottom]
     for kind, (label, face) in CROWD.items():
@@ -277,7 +277,7 @@ def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
 
 
 def _draw_labels(axes: Any, members: Sequence[Point], named: Sequence[Point], obstacles: Floats, unit: str) -> None:
-    """Says what the named points and both ends of the frontier are, each where it covers least."""
+    """Labels the named points and both ends of the frontier, each where the label covers least."""
     ends = [members[-1], members[0]] if len(members) > 1 else members
     for point in [*named, *ends]:
         name = _plain(point.architecture, 34)

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: one live line in a terminal, plain lines elsewhere."""
+"""What the user sees while a search runs: one live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUIET_SECONDS = 15.0
 PICTURE_SECONDS = 30.0
 TABLE_SECONDS = 2.0
 PATIENCE = 20
-"""The next drawing waits for so many times what the last one took."""
+"""The next drawing waits this many times as long as the last one took."""
 
 
 class Progress:
@@ -32,7 +32,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.started = time.monotonic()
-        self.best = "the teacher is being trained"
+        self.best = "training the teacher"
         self.left = ""
         self.stages = ""
         self._printed = -QUIET_SECONDS
@@ -74,7 +74,7 @@ class Progress:
         done = study.counted_done() if of is None else f"{study.counted_done()}/{of}"
         self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
         left = study.seconds_left()
-        self.left = "; label-only baselines of the frontier are trained" if study.trains_baselines() else ""
+        self.left = "; training the label-only baselines of the frontier" if study.trains_baselines() else ""
         self.left += "" if left is None else f", {clock(left)} left"
         self.best = _best(found) or self.best
         before, self._ended = self._ended, study.finished()
@@ -95,4 +95,4 @@ def _best(found: list[Row]) -> str:
         teacher = [row for row in found if row["role"] == "teacher"]
         return f"teacher {teacher[0]['accuracy']:.1%}" if teacher else ""
     best = max(members, key=lambda row: row["accuracy"])
-    return f"best {best['accuracy']:.1%} with {best['params']:,} parameters"
+    return f"best {best['accuracy']:.1%} with {best['params']:,} params"

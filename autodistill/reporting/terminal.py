@@ -17,7 +17,7 @@ SATURATED = 0.02
 """Share of the largest entropy below which outputs at T 4 say little more than the label."""
 GAP = 0.1
 ENOUGH, DISCORDANT = 8, 0.5
-"""From so many complete trials on, a lower Kendall's tau of a rung with full length is warned of."""
+"""With at least this many complete trials, a lower Kendall's tau between a rung and full length triggers a warning."""
 
 
 def clock(seconds: float) -> str:
@@ -27,11 +27,11 @@ def clock(seconds: float) -> str:
 
 
 def frontier_table(found: Facts) -> Table:
-    """The frontier of a study's summary in its region of interest, the smallest student first, the teacher last.
+    """The frontier of a study's summary in its region of interest, smallest student first, teacher last.
 
-    Where the region is empty, the members outside it are in gray.
+    If the region is empty, the members outside it are in gray.
     """
-    title = f"{found['study']}: the frontier of validation accuracy and size {_within(found['region'])}; last, the teacher"
+    title = f"{found['study']}: frontier of validation accuracy and size {_within(found['region'])}; the teacher is last"
     table = Table(title=title, title_justify="left")
     for name in ("params", "accuracy", "95 % interval", "expected", "label-only", "% of teacher", "compression", "seconds"):
         table.add_column(name, justify="right")
@@ -50,10 +50,11 @@ def frontier_table(found: Facts) -> Table:
 
 
 def confirmed_table(found: Facts) -> Table:
-    """What `confirm` found on the test split, the smallest student first, the teacher last."""
+    """What `confirm` found on the test split, smallest student first, teacher last."""
     title = f"{found['study']}: {found['test']['n']:,} test samples, {found['seeds']} fresh seeds; gains are paired by seed"
     table = Table(title=title, title_justify="left")
-    for name in ("params", "validation", "test", "95 % interval", "over seeds", "over labels", "over direct", "worst class"):
+    numbers = ("params", "validation", "test", "95 % interval", "over seeds", "over label-only", "over direct", "largest drop")
+    for name in numbers:
         table.add_column(name, justify="right")
     for name in ("p50 ms", "chain below the teacher", "file"):
         table.add_column(name, overflow="fold")
@@ -85,7 +86,7 @@ def _over_seeds(seeds: Facts | None) -> str:
 
 
 def _gain(one: Facts | None) -> str:
-    """A gain over a baseline; in brackets where its interval includes 0."""
+    """A gain over a baseline; in parentheses if its interval includes 0."""
     if one is None:
         return ""
     gain = one["gain"]
@@ -97,7 +98,7 @@ def _within(region: Facts) -> str:
     if region["everything"]:
         return "of all students"
     below = f" and fewer than {region['below']['params']:,} params" if "params" in region["below"] else ""
-    return f"from {region['accuracy']:.1%} on{below}"
+    return f"with at least {region['accuracy']:.1%} accuracy{below}"
 
 
 def headline(found: Facts) -> list[str]:
@@ -119,11 +120,11 @@ def outside(found: Facts) -> list[str]:
     if not rows or found["region"]["everything"]:
         return []
     if len(rows) == len(found["frontier"]):
-        return ["no student is in the region of interest; those above are outside it, and were not compared with labels alone"]
+        return ["no student is in the region of interest; those above are outside it and have no label-only baselines"]
     low, high = min(row["accuracy"] for row in rows), max(row["accuracy"] for row in rows)
     what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
     many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
-    return [f"{what} outside the region of interest ({many}), neither shown nor compared: see frontier.csv"]
+    return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
 
 
 def failures(found: Facts) -> list[str]:
@@ -149,18 +150,18 @@ def _again(spent: Facts) -> list[str]:
 
 
 def remarks(found: Facts) -> list[str]:
-    """What a person should not overlook in a study's summary."""
+    """What the user should not overlook in a study's summary."""
     lines = []
     worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_label_only"]]
     if worse:
         lines.append(
-            f"{WORSE} did worse on the validation samples than the same student trained from labels, with the same seed "
-            f"(params {', '.join(worse)}): there, distillation may not pay"
+            f"{WORSE} is worse on the validation samples than the label-only baseline with the same seed "
+            f"(params {', '.join(worse)}): distillation may not pay there"
         )
     lines += outside(found)
     lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
     if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
-        lines.append("no network of the frontier is smaller than the teacher")
+        lines.append("no network on the frontier is smaller than the teacher")
     if found["incumbent"] is not None:
         lines.append(_incumbent(found["incumbent"]))
     if found["target"] is not None:
@@ -172,13 +173,13 @@ def remarks(found: Facts) -> list[str]:
 
 
 def _predicted(rungs: list[Facts]) -> list[str]:
-    """How well rungs predict full length, and a warning where they do not."""
+    """How well rungs predict full length, and a warning if they do not."""
     known = [rung for rung in rungs if rung["tau"] is not None]
     taus = ", ".join(f"{rung['tau']:.2f} after {_over(rung)} (n {rung['n']})" for rung in known)
-    lines = [f"Kendall's tau of the accuracies at rungs with those at full length: {taus}"] if known else []
+    lines = [f"Kendall's tau between the accuracies at rungs and at full length: {taus}"] if known else []
     low = [rung for rung in known if rung["n"] >= ENOUGH and rung["tau"] < DISCORDANT]
     return lines + [
-        f"rungs predict little here (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
+        f"rungs predict the final accuracy poorly (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
         "share, or set search.halving to false"
         for rung in low[:1]
     ]
@@ -197,7 +198,7 @@ def _spent(spent: Facts) -> str:
 
 
 def _target(found: Facts) -> str:
-    """Which student is the smallest that meets the target?"""
+    """Says which student is the smallest that meets the target."""
     what = f"{found['params']:,} params with {found['accuracy']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%})"
     if found["reached"]:
         return f"the smallest student with {found['wanted']:.1%} validation accuracy has {what}"
@@ -212,12 +213,12 @@ def _incumbent(incumbent: Facts) -> str:
         return f"nothing on the frontier dominates {name}"
     shown = ", ".join(f"{row['params']:,} params with {row['accuracy']:.1%}" for row in by[:3])
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
-    sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals and its own overlap, so confirm it"
+    sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals overlap with its own, so confirm it"
     return f"{name} is dominated by {shown}{more}: at most its size, at least its accuracy{sure}"
 
 
 def more_trials(improvement: Facts) -> str:
-    """What more trials would buy."""
+    """What more trials would add."""
     band = f"{improvement['low']:.1%} to {improvement['high']:.1%}"
     what = "of hypervolume in the region of interest"
     return f"{improvement['trials']} more trials would add an expected {improvement['mean']:.1%} {what} (80 % band: {band})"
@@ -254,8 +255,8 @@ def checked(found: Facts, workers: int) -> str:
         _held(data),
         f"splits       {data['train']:,} train{_unlabeled(data)}, {data['validation']:,} validation, {data['test']:,} test"
         f"{' (the data set has a test split of its own)' if data['own_test'] else ''}, sealed",
-        f"exactness    an accuracy of 90 % on this test split is known to {low:.1%} - {high:.1%} (95 %)",
-        f"caches       {found['cache_bytes']:,} bytes of cached teacher logits at most",
+        f"precision    an accuracy of 90 % on this test split has a 95 % interval of {low:.1%} to {high:.1%}",
+        f"caches       at most {found['cache_bytes']:,} bytes of cached teacher logits",
         f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
     ]
     messages = [line for soft_targets in found.get("soft_targets", []) for line in knowledge(soft_targets)]
@@ -264,15 +265,15 @@ def checked(found: Facts, workers: int) -> str:
 
 
 def _stages(found: Facts) -> str:
-    most = "as many as time or gain allow" if found["most"] is None else f"at most {found['most']} trained"
-    baselines = ", and a label-only baseline of each that ends on the frontier in the region" if found["baselines"] else ""
+    most = "as many as search.time or search.stop allow" if found["most"] is None else f"at most {found['most']} trained"
+    baselines = ", plus a label-only baseline for each member of the frontier in the region" if found["baselines"] else ""
     return f"stages       {most}, {found['shared']} of them shared (teacher and assistants){baselines}"
 
 
 def knowledge(soft_targets: Facts | None) -> list[str]:
-    """What a teacher has to teach besides the labels, and what stands in the way."""
+    """What a teacher says beyond the labels, and warnings about it."""
     if soft_targets is None:
-        return ["soft targets the teacher is not trained yet; a search that has begun shows their entropy here"]
+        return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
     entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in soft_targets["entropy"].items())
     lines = [
         f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(soft_targets['classes']):.2f})"
@@ -281,7 +282,7 @@ def knowledge(soft_targets: Facts | None) -> list[str]:
 
 
 def warned(soft_targets: Facts) -> list[str]:
-    """What a teacher's outputs and accuracies warn of."""
+    """Warnings about a teacher's outputs and accuracies."""
     found = []
     if soft_targets["entropy"]["4"] < SATURATED * log(soft_targets["classes"]):
         found.append(
@@ -300,7 +301,7 @@ def warned(soft_targets: Facts) -> list[str]:
 def _held(data: Facts) -> str:
     size = f"{data['bytes'] / 1e6:,.1f} MB"
     if data["memory"] == "stream":
-        return f"held         streamed from files by workers; decoded they are {size}"
+        return f"held         streamed from files by workers; {size} when decoded"
     return f"held         in memory as {data['dtype']}, {size}"
 
 
@@ -312,7 +313,7 @@ def _first(first: list[Facts]) -> str:
 
 
 def _region(found: Facts, chance: float) -> list[str]:
-    """Where students are looked for."""
+    """Where the search looks for students."""
     if found["region"] == "all":
         return ["region       everywhere (search.region: all)"]
     below = f"fewer than {found['below']['params']:,} params" if "params" in found["below"] else "any size"
@@ -338,7 +339,7 @@ def _span(ends: list[int]) -> str:
 
 def _times(seconds: Facts | None, workers: int) -> list[str]:
     if seconds is None:
-        return ["time         not estimated: the spec asks for CUDA, which this machine does not have"]
+        return ["time         not estimated: the spec needs CUDA, which this machine does not have"]
     parts = ", ".join(
         f"{name} {clock(seconds[key])}"
         for name, key in (("teacher", "teacher"), ("each assistant", "assistant_each"), ("each student", "student_each"))
@@ -347,13 +348,13 @@ def _times(seconds: Facts | None, workers: int) -> list[str]:
     if "total" not in seconds:
         return [f"time         until search.time or search.stop: {parts}"]
     total = f"about {clock(seconds['total'])} of training on {workers} worker{'s' * (workers > 1)} of this machine"
-    return [f"time         {total}, and some 20 s to start: {parts}"]
+    return [f"time         {total}, plus about 20 s to start: {parts}"]
 
 
 def explained(found: Facts) -> str:
     """What `explain` prints."""
     measured = found["measurement"]
-    lines = [f"stage        {found['stage']}", f"of trial     {', '.join(map(str, found['trials'])) or 'none'}"]
+    lines = [f"stage        {found['stage']}", f"trials       {', '.join(map(str, found['trials'])) or 'none'}"]
     for depth, link in enumerate(found["chain"]):
         lines.append(
             f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link['architecture']}: {link['accuracy']:.1%}, "
@@ -366,4 +367,4 @@ def explained(found: Facts) -> str:
     for name in ("loss", "recipe", "environment"):
         if found[name]:
             lines.append(f"{name:12} {found[name]}")
-    return "\n".join([*lines, f"files        {found['files']}", "again        " + found["command"]])
+    return "\n".join([*lines, f"files        {found['files']}", "command      " + found["command"]])

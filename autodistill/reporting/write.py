@@ -23,9 +23,9 @@ MEMBER = (
     *("inside", *MODEL, "label_only", "worse_than_label_only", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
 FIRST = ("trial", "role", "state", "repeats", "retried", *ORIGIN, "frontier", *MEMBER, "rung_epochs", "rung_accuracy")
-INNER = ("soft_targets", "rungs", "n")
+INNER = ("soft_targets", "rungs", "measured")
 SHARES = (0.9, 0.95, 0.97, 0.99)
-"""Of the teacher's accuracy."""
+"""Shares of the teacher's accuracy."""
 HEADLINE = ("stage", "architecture", "params", "accuracy", "compression")
 
 
@@ -48,7 +48,7 @@ def write(
 
 
 def _shown(row: Row) -> Row:
-    """A trial that was stopped stands where it was at its last rung."""
+    """A stopped trial is drawn at the accuracy of its last rung."""
     if row["state"] != "stopped":
         return row
     return row | dict.fromkeys(("accuracy", "low", "high"), row["rung_accuracy"])
@@ -60,7 +60,9 @@ def summary(spec: Spec, found: Sequence[Row], chance: float, improvement: Improv
     return {
         "study": spec.study,
         "failures": [{"count": count, "reason": reason} for count, reason in grouped(found)],
-        "soft_targets": [row["soft_targets"] | {"accuracy": row["accuracy"]} for row in found if row.get("soft_targets")],
+        "soft_targets": [
+            row["soft_targets"].model_dump() | {"accuracy": row["accuracy"]} for row in found if row.get("soft_targets")
+        ],
         "teacher": {key: teacher[key] for key in ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")},
         "trials": counts(found),
         "headline": headline(found),
@@ -80,7 +82,7 @@ def _inside_first(members: list[Row]) -> list[Row]:
 
 
 def headline(found: Sequence[Row]) -> list[dict[str, Any]]:
-    """The smallest student with each of SHARES of the teacher's accuracy; its stage is None where there is none."""
+    """The smallest student with each of SHARES of the teacher's accuracy; its stage is None if there is none."""
     members = frontier(found)
     lines = []
     for share in SHARES:
@@ -104,7 +106,7 @@ def reached(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def counts(found: Sequence[Row]) -> dict[str, int]:
-    """How trials ended; repeats, those kept of an older study and those tried again are not counted."""
+    """How trials ended; repeats, trials kept from an older study, and retried ones are not counted."""
     trials = counted(found)
     return {
         "complete": sum(row["state"] == "complete" for row in trials),
@@ -114,7 +116,7 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
 
 
 def redraw(folder: Folder) -> tuple[Spec, list[Row], float, Improvement]:
-    """Writes everything again from the record and the store. Raises UsageError when there is no study."""
+    """Writes everything again from the record and the store. Raises UsageError if there is no study."""
     with opened(folder) as study:
         spec, found, facts = study.spec, study.rows(Stages(study.store)), study.record.facts()
     chance, improvement = facts["chance"], facts.get("expected_improvement")

@@ -1,8 +1,8 @@
-"""Who does the jobs. One method each: `run(study, after)`; every job's result is in the store.
+"""Runners do the jobs of a study; the result of every job is in the store.
 
 Serial      one process, for a debugger
 RayTune     workers of a local Ray or of a cluster
-Replay      nobody: it reads what a training would come to, on a simulated clock
+Replay      no training: it looks up the results of trainings, on a simulated clock
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Work(Protocol):
-    """What is to be done, job by job: a search, or a plan. `workers` is set by the runner."""
+    """What to do, job by job: a search, or a plan. The runner sets `workers`."""
 
     spec: Spec
     store: Store
@@ -31,11 +31,11 @@ class Work(Protocol):
         ...
 
     def continues(self, job: Job, rung: Rung) -> bool:
-        """Whether a training that reports goes on."""
+        """Whether a training that reports continues."""
         ...
 
     def worked(self, job: Job, seconds: float) -> None:
-        """How long a worker was at work on a job since it last said so."""
+        """Tells how long a worker has worked on a job since the last report."""
         ...
 
     def done(self, job: Job, failure: str | None = None) -> None:
@@ -63,17 +63,17 @@ class Runner(Protocol):
         ...
 
     def begin(self) -> None:
-        """Begins what takes long to start, without waiting for it; once. Ended by `end`."""
+        """Starts, only once, what takes long to start, without waiting for it. `end` ends it."""
         ...
 
     def end(self) -> None:
-        """Ends what was begun."""
+        """Ends what `begin` started."""
         ...
 
     def run(self, work: Work, after: Callable[[], None], say: Callable[[str], None]) -> None:
         """Runs jobs until the work is finished; calls `after` when a job has ended, and `say` with messages for the user.
 
-        Raises StudyError or StoreError when no job could go on.
+        Raises StudyError or StoreError if no job can continue.
         """
         ...
 
@@ -85,7 +85,7 @@ def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
 
         return RayTune(address)
     if address is not None:
-        raise UsageError(f"--address {address} is for --runner ray")
+        raise UsageError(f"--address {address} applies only to --runner ray; remove it, or use --runner ray")
     if runner == "serial":
         from .serial import Serial
 
@@ -96,12 +96,12 @@ def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
 
 
 def check_cpus(spec: Spec, most: float) -> None:
-    """Raises UsageError when one trial needs more processors than `most`, those of the largest machine."""
+    """Raises UsageError if one trial needs more CPUs than `most`, those of the largest machine."""
     asked = spec.resources.cpus
     if asked > most:
-        raise UsageError(f"resources.cpus: {asked:g} is more than this machine has; give {most:g} or less")
+        raise UsageError(f"resources.cpus: {asked:g} is more than one machine has; use {most:g} or less")
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """How many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

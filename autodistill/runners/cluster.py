@@ -1,6 +1,6 @@
-"""Ray Tune on a Ray of our own or on a cluster. The store, not Tune's own state, is what a search resumes from.
+"""Ray Tune on a local Ray that we start, or on a cluster. The store, not Tune's own state, is what a search resumes from.
 
-Imports neither torch nor Tune before they are needed: a Ray starts beside that.
+Imports torch and Tune only when they are needed, because Ray starts in the meantime.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .watch import servers
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else CSV, JSON and TensorBoard files for every trial
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends us at once: everything finished is stored
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends this process at once: everything finished is stored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_STATE_REFRESH_PERIOD": "3600",  # Tune refreshes resources itself, and blocks if the head is dead
@@ -34,18 +34,18 @@ ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "64",  # pending workers; `Jobs.wanted` limits the trials instead
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune restarts a job itself when its node is drained
     "LIBC_FATAL_STDERR_": "1",  # else some versions of glibc print abort messages on the terminal
-    "RAY_preload_python_modules": "autodistill.runners.tune",  # by the processes that Ray starts at once, for actors to come,
-    "RAY_idle_worker_killing_time_threshold_ms": "600000",  # and would end after a second of idling
+    "RAY_preload_python_modules": "autodistill.runners.tune",  # by the processes that Ray starts early, for later actors,
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",  # which would end after idling for a second
 }
 
 
 class RayTune:
-    """`address` None starts a Ray of our own with all cores; else joins a running cluster from one of its nodes."""
+    """`address` None starts a local Ray with all cores; otherwise joins a running cluster from one of its nodes."""
 
     def __init__(self, address: str | None = None) -> None:
         if address and address.startswith("ray://"):
             raise UsageError(
-                f"--address {address}: Tune would run on the head, away from the study; give instead: "
+                f"--address {address}: Tune would run on the head node, away from the study; instead, run: "
                 f"ray job submit --address http://{address.removeprefix('ray://').split(':')[0]}:8265 "
                 "-- autodistill search SPEC --address auto --store SHARED_FOLDER"
             )
@@ -66,7 +66,7 @@ class RayTune:
         return cores() if self.address is None else math.inf  # `fit` checks the nodes of a cluster
 
     def begin(self) -> None:
-        """Starts a Ray of our own beside what the driver has to do before the first job. Does nothing a second time."""
+        """Starts a local Ray while the driver prepares the first job. Does nothing if it is called again."""
         if self.address is None and self._starting is None and not ray.is_initialized():
             self._started, self._over = threading.Event(), threading.Event()
             self._starting = threading.Thread(target=self._start, daemon=True)
@@ -86,13 +86,13 @@ class RayTune:
 
         self._wait()
         self._connect()
-        fit(work, after, say, own=self.address is None and bool(servers()))  # else the caller has joined a cluster before
+        fit(work, after, say, own=self.address is None and bool(servers()))  # otherwise the caller joined a cluster before
 
     def _start(self) -> None:
         """Ray ends with the thread that started it."""
         try:
             self._connect()
-        except Exception:  # said when it is tried again, in the thread that can raise it
+        except Exception:  # raised when it is tried again, in the thread that can report it
             self._owner = False
         finally:
             self._started.set()
@@ -105,7 +105,7 @@ class RayTune:
     def _own(self) -> dict[str, Any]:
         """Arguments of `ray.init` for a local Ray that only this machine and this user can reach."""
         sweep(sessions := private_folder() / "ray")
-        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # servers listen on loopback alone, as Ray has it on macOS
+        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # servers listen only on loopback, as on macOS
         ray_constants.ENABLE_RAY_CLUSTER = False
         return {"num_cpus": cores(), "include_dashboard": False, "_temp_dir": str(sessions)}
 
@@ -132,4 +132,4 @@ class RayTune:
                 **({} if self.address else self._own()),
             )
         except (ConnectionError, RuntimeError) as error:
-            raise StudyError(f"no Ray at {self.address or 'this machine'}: {error}") from error
+            raise StudyError(f"cannot reach Ray at {self.address or 'this machine'}: {error}") from error

@@ -26,7 +26,7 @@ import psutil
 Cause = Literal["crash", "memory", "gone"]
 SAMPLE_SECONDS = 0.25
 CLOCK_SECONDS = 2.0
-"""The time at which a process began moves when the clock of the system is set."""
+"""The start time of a process shifts when the system clock is set."""
 MEMORY = "memory: peak {peak:>9} MB, {available:>9} MB available at that time\n"
 SIGNALS = {
     "Segmentation fault": "SIGSEGV",
@@ -45,7 +45,7 @@ LINES, LONGEST = 6, 600
 
 
 def _host() -> str:
-    """This machine since its last boot; on Linux the container too, since processes are numbered in it."""
+    """This machine since its last boot; on Linux also the container, which has its own process IDs."""
     boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     more = [boot.read_text().strip(), os.readlink(numbers)] if boot.exists() else []
     return " ".join([socket.gethostname(), *more])
@@ -53,7 +53,7 @@ def _host() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """The process that runs a job: `node` is Ray's node ID, `kills` the number of OOM kills by its kernel then."""
+    """The process that runs a job: `node` is Ray's node ID, `kills` the number of OOM kills by its kernel at that time."""
 
     host: str
     pid: int
@@ -70,7 +70,7 @@ class Process:
         return self.host == _host()
 
     def is_alive(self) -> bool:
-        """Only for a process of this machine."""
+        """Only for a process on this machine."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.created) < CLOCK_SECONDS
         except psutil.Error:
@@ -131,9 +131,9 @@ def folder(store: Path) -> Path:
 
 
 def left_behind(store: Path, key: str) -> list[Death]:
-    """The deaths at a job (with the key `*`: at all jobs) that were its own doing, by the marks of processes that are no more.
+    """The deaths that a job (with the key `*`: any job) caused itself, from the marks of processes that are dead.
 
-    Marks of processes that were killed from outside are removed. Of other machines only what says why is taken.
+    Removes marks of processes that were killed from outside. From other machines, takes only marks that tell the cause.
     """
     found = []
     for path in sorted(folder(store).glob(f"{key}.*.log")):
@@ -162,7 +162,7 @@ def last_lines(lines: list[str]) -> str:
 
 
 def memory_kills() -> int:
-    """How often the kernel has killed a process for lack of memory: one of this container or, outside of one, any."""
+    """How often the kernel has killed a process for lack of memory: one of this container or, outside a container, any."""
     group, machine = Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")
     return _counted(group if group.exists() else machine, "oom_kill ")
 

@@ -1,4 +1,4 @@
-"""One process, one job after the other: for a debugger, and what every other runner is compared with."""
+"""One process, one job after another: for a debugger, and the reference for every other runner."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ DOUBT_SECONDS = 30.0
 
 
 class RanOut(RayActorError):  # type: ignore[misc]
-    """Ray's memory monitor killed a worker. Ray's own error is none of an actor, and Tune would end for it."""
+    """Ray's memory monitor killed a worker. Ray's own error is not an actor error, and Tune would end because of it."""
 
 
 _task_failed = RayActorManager._actor_task_failed
@@ -85,13 +85,13 @@ class Jobs(Searcher):  # type: ignore[misc]
         self.work, self.after, self.watch = work, after, watch
         self.attempts = Attempts(work)
         self.running: dict[str, Running] = {}
-        """What workers are at, by the ids of Tune's trials."""
+        """The jobs of busy workers, by the IDs of Tune's trials."""
         self.starting: set[str] = set()
         self.idle: dict[str, float] = {}
-        """Since when workers idle."""
+        """Since when each idle worker has been idle."""
         self.lost: list[Lost] = []
         self.stillborn = 0
-        """Workers in a row that died before they began."""
+        """How many workers in a row died before they began."""
         self.upcoming: Job | None = None
         self.error: BaseException | None = None
         self.over = False
@@ -99,7 +99,7 @@ class Jobs(Searcher):  # type: ignore[misc]
     # How many workers there are
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Tune's question for another trial: one more worker, None for now, or FINISHED."""
+        """Tune asks for another trial: one more worker, None for now, or FINISHED."""
         if self.must_end():
             return str(Searcher.FINISHED)
         if len(self.starting) + len(self.idle) + len(self.running) >= self.wanted():
@@ -119,7 +119,7 @@ class Jobs(Searcher):  # type: ignore[misc]
         return 0 if self.upcoming is None or self.idle else now + max(1, now // 4)
 
     def must_end(self) -> bool:
-        """Whether nothing is left to do; else looks for the next job, unless one is waiting to be taken."""
+        """Whether nothing is left to do; otherwise looks for the next job, unless one is waiting to be taken."""
         self.watch.check()
         with self._guard():
             self.work.workers = max(1, self.watch.view.workers)
@@ -174,12 +174,12 @@ class Jobs(Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.starting.discard(trial_id)
-        self.idle.pop(trial_id, None)  # one that was at a job died: see `died`
+        self.idle.pop(trial_id, None)  # a worker with a job died: see `died`
 
     # Jobs whose worker died
 
     def died(self, trial_id: str, error: BaseException | None) -> None:
-        """Takes note that the worker of a trial is no more. Raises nothing; workers that cannot begin end the search."""
+        """Records that the worker of a trial died. Raises nothing; workers that cannot start end the search."""
         running = self.running.pop(trial_id, None)
         self.stillborn += trial_id in self.starting
         cannot = isinstance(error, RayActorError) and error.actor_init_failed
@@ -222,14 +222,14 @@ class Jobs(Searcher):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Tune would swallow or wrap what is raised here: it is kept, and raised when Tune has ended."""
+        """Keeps an exception until Tune has ended, because Tune would swallow or wrap it."""
         try:
             yield
         except Exception as error:
             self.error = self.error or error
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its searcher for a resumption of its own, which is never used: nothing of ours goes in."""
+        """Empty: Tune pickles its searcher for its own way to resume, which is never used."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
@@ -240,7 +240,7 @@ class Jobs(Searcher):  # type: ignore[misc]
 
 
 def _error_of(trial: Any) -> BaseException | None:
-    """What a trial ended for. Tune's own `get_pickled_error` looks where the file comes to lie later."""
+    """The error that ended a trial. Tune's own `get_pickled_error` looks where the file is moved later."""
     path = trial.pickled_error_file
     return None if path is None else ray.cloudpickle.loads(Path(path).read_bytes())
 
@@ -263,7 +263,7 @@ class Turns(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         take = trial.temporary_state.ray_actor.take  # runs before the next step, which Tune asks for after this
         needed = self.jobs.reported(trial.trial_id, result, lambda job, mark: take.remote(job, mark))
-        if not needed:  # those that are still to come are not needed either, and would take its place
+        if not needed:  # workers that are still starting are not needed either, and would take its place
             for other in list(tune_controller.get_live_trials()):
                 if other.trial_id in self.jobs.starting:
                     tune_controller.stop_trial(other)
@@ -312,7 +312,7 @@ def fit(work: Work, after: Callable[[], None], say: Callable[[str], None], *, ow
 
 
 def _check_room(work: Work, watch: Watch, say: Callable[[str], None]) -> None:
-    """Raises UsageError where this machine has no room for a worker; a cluster may grow."""
+    """Raises UsageError if this machine has no room for a worker; a cluster may grow."""
     resources, view = work.spec.resources, watch.view
     what = f"{resources.cpus:g} CPUs and {float(resources.gpus or 0):g} GPUs"
     if not view.workers and watch.is_own:
@@ -322,7 +322,7 @@ def _check_room(work: Work, watch: Watch, say: Callable[[str], None]) -> None:
 
 
 def _path() -> list[str]:
-    """Where this process finds modules; its own folder by name."""
+    """Where this process finds modules, with the working folder by name."""
     return [entry or os.getcwd() for entry in sys.path]
 
 

@@ -18,7 +18,7 @@ LOOK_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 """How long a cluster may fail to respond; Ray's own clients use the same timeout."""
 PAUSE_SECONDS = 10.0
-"""So long nobody asks only where this process was suspended."""
+"""A longer time between two checks means that this process was suspended."""
 SERVERS = ("raylet", "gcs_server")
 
 
@@ -78,7 +78,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class _Server:
-    """A process of a Ray of our own."""
+    """A process of a local Ray that we started."""
 
     name: str
     process: psutil.Process

@@ -1,4 +1,4 @@
-"""What a worker of Ray runs: one job after the other, as the driver hands them out."""
+"""What a Ray worker runs: one job after another, as the driver hands them out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_ENV_VARS.clear()
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
-    """Does many jobs: a new process would import torch again for each."""
+    """Does many jobs, because a new process for each would import torch again."""
 
     def setup(self, config: dict[str, Any]) -> None:
         sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
@@ -37,11 +37,11 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self.work: Generator[Rung, None, StageFailed | None] | None = None
 
     def take(self, job: str | None, mark: str) -> None:
-        """Called between two steps: ends the job at hand and gives the next one, or None. Nobody asks whether this raised."""
+        """Called between two steps: ends the current job and sets the next one, or None. Nobody checks whether this raised."""
         self.given = job, mark
 
     def step(self) -> dict[str, Any]:
-        """Trains until the job at hand reports or ends."""
+        """Runs the current job until it reports or ends."""
         if self.given is not None:
             self.cleanup()
             (job, mark), self.given = self.given, None
@@ -64,7 +64,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return found | {"worked": time.perf_counter() - started - self.waited}
 
     def _attempt(self, job: Job, mark: str) -> Generator[Rung, None, StageFailed | None]:
-        """What is left behind where it dies is written first; then it waits until it may run beside the others here."""
+        """First writes the mark that stays if the process dies; then waits until the job may run next to the others here."""
         cuda, threads = self.config["cuda"], self.config["threads"]
         with Mark(self.store.root, job.address()[1], mark).held(self.process, errors=True):
             waiting = time.perf_counter()
@@ -76,14 +76,14 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 return failure
 
     def cleanup(self) -> None:
-        """Ends what was stopped at a rung."""
+        """Ends a job that was stopped at a rung."""
         if self.work is not None:
             self.work.close()
         self.work = None
 
 
 def _end_without_cuda(failure: StageFailed) -> None:
-    """Ends this process, as a crash of its job, where CUDA fails for good: after an illegal access, say, nothing more works."""
+    """Ends this process, like a crash of its job, if CUDA fails for good, for example after an illegal memory access."""
     try:
         torch.cuda.synchronize()
     except RuntimeError:

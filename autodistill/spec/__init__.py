@@ -1,4 +1,4 @@
-"""Frozen values, their schemas and keys, and the strict YAML door."""
+"""Frozen values, their schemas and keys, and the strict YAML reader."""
 
 from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, ViT, describe
 from .augmentation import Augmentation, RandAugment

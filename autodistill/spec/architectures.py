@@ -15,7 +15,7 @@ Width = Annotated[int, Field(ge=1, le=65536)]
 Stages = Annotated[int, Field(ge=2, le=4)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 MOST = 65536
-"""The largest number among the arguments of a timm model: no depth, width or side there is larger."""
+"""The largest number allowed in the arguments of a timm model: no depth, width or side needs more."""
 
 
 class MLP(Value):
@@ -31,7 +31,7 @@ class ConvNet(Value):
     """The plain stacks of Mirzadeh et al., AAAI 2020: `depth` convolutions in groups that double the width.
 
     `width` is the number of channels in the first group, `hidden` the units of one fully connected layer before the
-    classifier (0: none). Theirs for CIFAR-10: (2, 16), (4, 16), (6, 16), (8, 16, hidden 64), (10, 32, hidden 128).
+    classifier (0: none). Their networks for CIFAR-10: (2, 16), (4, 16), (6, 16), (8, 16, hidden 64), (10, 32, hidden 128).
     """
 
     version: ClassVar[int] = 1
@@ -44,7 +44,7 @@ class ConvNet(Value):
 class ResNet(Value):
     """He et al., CVPR 2016, section 4.2 (the CIFAR form): 6 * depth + 2 layers.
 
-    Three stages of `depth` basic blocks each with `width`, 2 * `width` and 4 * `width` channels.
+    Three stages of `depth` basic blocks each, with `width`, 2 * `width` and 4 * `width` channels.
     """
 
     version: ClassVar[int] = 1
@@ -54,10 +54,10 @@ class ResNet(Value):
 
 
 class TimmResNet(Value):
-    """He et al., CVPR 2016, table 1, of timm's basic blocks: `depth` in each of `stages` stages of 1, 2, 4, 8 times `width`.
+    """He et al., CVPR 2016, table 1, built from timm's basic blocks: `stages` stages of `depth` blocks each.
 
-    (depth 2, width 64, stem imagenet) is ResNet-18. `stem`: imagenet is a 7x7 convolution and a pooling, which shrink the
-    sides fourfold; small is one 3x3 convolution, which leaves them.
+    The stages have 1, 2, 4, 8 times `width` channels. (depth 2, width 64, stem imagenet) is ResNet-18. `stem`: imagenet is
+    a 7x7 convolution and a pooling layer, which reduce each side fourfold; small is one 3x3 convolution, which does not.
     """
 
     version: ClassVar[int] = 1
@@ -84,9 +84,9 @@ class ViT(Value):
 
 
 class ConvNeXt(Value):
-    """Liu et al., CVPR 2022: `stages` stages of `width` times 1, 2, 4, 8 after a patch stem.
+    """Liu et al., CVPR 2022: a patch stem and `stages` stages with `width` times 1, 2, 4, 8 channels.
 
-    Their blocks are the first of `depth` times 1, 1, 3, 1. (depth 3, width 96, stages 4, patch_size 4) is ConvNeXt-T.
+    The stages have `depth` times 1, 1, 3, 1 blocks. (depth 3, width 96, stages 4, patch_size 4) is ConvNeXt-T.
     """
 
     version: ClassVar[int] = 1
@@ -125,12 +125,12 @@ class Timm(Value):
         large = next((number for number in _numbers(arguments) if abs(number) > MOST), None)
         if large is not None:
             value = str(large) if isinstance(large, int) else f"{large:.60g}"
-            raise ValueError(f"{value} is wrong: give numbers from {-MOST} to {MOST}")
+            raise ValueError(f"{value} is out of range; use numbers from {-MOST} to {MOST}")
         return arguments
 
 
 class Imported(Value):
-    """One's own module: `factory` is "package.module:function", called with `arguments`; takes the data's raw numbers."""
+    """Your own module: `factory` is "package.module:function", called with `arguments`. Its input is the raw data."""
 
     version: ClassVar[int] = 1
     family: Literal["import"] = "import"
@@ -154,7 +154,7 @@ def _numbers(value: JsonValue) -> Iterator[int | float]:
 
 def check_import(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
-        raise ValueError(f"{value!r} is not of the form package.module:function")
+        raise ValueError(f"{value!r} does not have the form package.module:function")
     return value
 
 
@@ -168,7 +168,7 @@ ANY_ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(AnyArchitecture)
 
 
 def describe(architecture: Value) -> str:
-    """One short line, such as `resnet depth=2 width=32`: optional fields stand only where they are not the default."""
+    """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default."""
     known = type(architecture).model_fields
     fields = {name: value for name, value in architecture if name != "family" and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]

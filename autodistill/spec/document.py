@@ -1,4 +1,4 @@
-"""The spec: everything that a study is made from, as a frozen value."""
+"""The spec: everything that defines a study, as a frozen value."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .paths import FilePath
 from .recipe import RECIPE, Recipe
 from .search import Search
 from .task import Import, TaskSpec
-from .value import AsTuple, Seed, Value
+from .value import CURRENCY, NAME, AsTuple, Seed, Value
 
 INIT: TypeAdapter[Any] = TypeAdapter(Literal["random", "from_teacher"])
 GUIDANCE: TypeAdapter[Any] = TypeAdapter(Literal["serial", "dense"])
 
 
 def plain(tree: Any) -> Any:
-    """A tree as YAML would have it, the inverse of `domains.parse`."""
+    """A tree as plain YAML values: the inverse of `domains.parse`."""
     if isinstance(tree, Choice):
         return {"choice": [plain(option) for option in tree.options]}
     if isinstance(tree, Int | Uniform):
@@ -51,11 +51,11 @@ def _tree(adapter: Any, unfold: Callable[[Any], Any] = lambda raw: raw) -> Any:
 
 
 class Teacher(Value):
-    """Trained from labels by `recipe`, or a network from outside, or one of these and then trained on by `recipe`.
+    """Trained from labels with `recipe`, or an existing network, which may be fine-tuned with `recipe`.
 
-    From outside: a `checkpoint` (.safetensors, .pth) with its architecture, or the folder of a stage of another study;
-    a `pretrained` timm model; your own `import`. `ensemble` is several teachers at once: students learn from the mean
-    over them, and sizes are compared with the first.
+    An existing network is a `checkpoint` (.safetensors, .pth) with its architecture, or the folder of a stage of another
+    study; a `pretrained` timm model; or your own `import`, which cannot be fine-tuned. `ensemble` lists several teachers:
+    students learn from their mean, and sizes are compared with the first one.
     """
 
     architecture: Architecture | None = None
@@ -84,24 +84,26 @@ class Teacher(Value):
         )
         if not any(form <= given <= form | extra for form, extra in forms):
             raise ValueError(
-                f"has {', '.join(sorted(given)) or 'nothing'}; give architecture and recipe (it is trained), "
+                f"has {', '.join(sorted(given)) or 'nothing'}; use architecture and recipe (to train it), "
                 "checkpoint and architecture, architecture and pretrained, import, or an ensemble of these"
             )
         if self.pretrained and not isinstance(self.architecture, Timm):
-            raise ValueError("pretrained is of {family: timm, name: ...}, as timm names its models; else give a checkpoint")
+            raise ValueError("pretrained needs {family: timm, name: ...} with a name from timm; otherwise use checkpoint")
         if self.loss.needs_teachers():
-            raise ValueError("the teacher has no teacher of its own: its loss can only have ce")
+            raise ValueError("the teacher has no teacher of its own, so its loss can only have ce")
         if self.ensemble is not None and len(self.ensemble) < 2:
-            raise _wrong("ensemble", None, f"has {len(self.ensemble)} teachers; give two or more, or one without ensemble")
+            raise _wrong(
+                "ensemble", None, f"needs two or more teachers, not {len(self.ensemble)}; add some, or remove ensemble"
+            )
         if any(member.ensemble for member in self.ensemble or ()):
-            raise ValueError("an ensemble within an ensemble; list all teachers in one")
+            raise ValueError("ensembles cannot be nested; list all teachers in one ensemble")
         return self
 
 
 class Student(Value):
     """What is searched: trees whose leaves may be domains.
 
-    `init: from_teacher` begins with the weights of the network above it: every k-th layer, the leading slices.
+    `init: from_teacher` starts from the weights of the network above it: every k-th layer, the leading slice of each.
     """
 
     architecture: _tree(ARCHITECTURE)  # type: ignore[valid-type]
@@ -113,14 +115,14 @@ class Student(Value):
         return {"architecture": self.architecture, "loss": self.loss, "recipe": self.recipe, "init": self.init}
 
     def epochs(self, params: Params) -> int:
-        """How long the student with these parameters is trained."""
+        """For how many epochs the student with these parameters is trained."""
         return int(fill(self.recipe, params, "recipe")["epochs"])
 
 
 class Assistants(Value):
-    """How many assistants stand between teacher and student, and the sizes they come in.
+    """How many assistants there are between teacher and student, and their possible sizes.
 
-    `guidance`, which may be searched: `serial` teaches each network by the one above it, `dense` by all above it.
+    `guidance`, which may be searched: with `serial`, each network learns from the one above it; with `dense`, from all.
     """
 
     at_most: Annotated[int, Field(ge=0, le=100)]
@@ -140,11 +142,11 @@ class Assistants(Value):
             raise _wrong("at_least", self.at_least, f"{self.at_least} is above at_most, which is {self.at_most}; lower it")
         for position, one in enumerate(self.ladder):
             if one in self.ladder[:position]:
-                message = f"{describe(one)} is ladder[{self.ladder.index(one)}] already; keep one of them"
+                message = f"{describe(one)} is already ladder[{self.ladder.index(one)}]; keep only one"
                 raise wrong(one, message, ("ladder", position))
         for name in ("loss", "recipe"):
             if self.at_most and getattr(self, name) is None:
-                raise _wrong(name, None, "is missing; assistants have their own")
+                raise _wrong(name, None, "is missing; assistants need their own")
         if self.loss is not None and not self.loss.needs_teachers():
             raise _wrong("loss", None, "has no term that learns from a teacher; add kd: {weight: 0.9}")
         return self
@@ -161,23 +163,23 @@ def _bytes(value: Any) -> Any:
 def _gpus(value: float) -> float:
     """Ray accepts a fraction of one GPU that is not too small, or whole GPUs."""
     if 0 < value < 0.01 or value > 1 and value != int(value):
-        raise ValueError(f"{value:g} is wrong: give 0, a fraction from 0.01 to 1, or a whole number of GPUs")
+        raise ValueError(f"{value:g} is invalid: use 0, a fraction from 0.01 to 1, or a whole number of GPUs")
     return value
 
 
 class Prices(Value):
-    """Of the resources of one trial: money for an hour in an ISO 4217 `currency`, and the watts that they draw."""
+    """Prices of one trial's resources: the cost per hour in an ISO 4217 `currency`, and the power draw in watts."""
 
     per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    currency: Annotated[str, Field(pattern=CURRENCY)] = "EUR"
     watts: Annotated[float, Field(ge=0, le=1e9)] | None = None
 
 
 class Resources(Value):
-    """Of one trial: `gpus` may be a fraction; a stage runs on CUDA where gpus is above 0. `auto`: 1 where CUDA is.
+    """Resources of one trial: `gpus` may be a fraction; a stage runs on CUDA if it is above 0. `auto`: 1 if there is CUDA.
 
-    `cache_limit` is the most that teachers' outputs may take on the disk: bytes, or a text such as 20 GB. `prices` are for
-    the report: what the search has cost.
+    `cache_limit` is the most disk space that cached teacher logits may take: bytes, or a string such as 20 GB. `prices`
+    are used in the report, to tell what the search cost.
     """
 
     cpus: Annotated[float, Field(ge=0.1, le=1e6)] = 1.0
@@ -188,7 +190,7 @@ class Resources(Value):
 
 
 class Spec(Value):
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    study: Annotated[str, Field(pattern=NAME)]
     seed: Seed = 0
     task: TaskSpec
     teacher: Teacher

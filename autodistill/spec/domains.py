@@ -22,7 +22,7 @@ Faults = list[Any]
 LEAST, NARROW = 1e-15, 1e-9
 """The smallest bound of a range other than 0, and the smallest width of a range, relative to its larger bound."""
 BROKEN: Any = object()
-"""Stands in a tree for a domain that is wrong."""
+"""The placeholder in a tree for an invalid domain."""
 
 
 class _Range(Value):
@@ -32,7 +32,7 @@ class _Range(Value):
     @model_validator(mode="after")
     def _is_not_empty(self) -> Self:
         if self.low > self.high:
-            raise ValueError(f"[{self.low}, {self.high}] is empty: the low end comes first")
+            raise ValueError(f"[{self.low}, {self.high}] is empty; put the smaller number first")
         return self
 
     @model_validator(mode="after")
@@ -40,9 +40,9 @@ class _Range(Value):
         """Samplers divide by the width of the range."""
         tiny = [end for end in (self.low, self.high) if 0 < abs(end) < LEAST]
         if tiny:
-            raise ValueError(f"{tiny[0]:g} is too close to 0 to search; give 0, or at least {LEAST:g}")
+            raise ValueError(f"{tiny[0]:g} is too close to 0 to search; use 0, or at least {LEAST:g}")
         if 0 < self.high - self.low < NARROW * max(abs(self.low), abs(self.high)):
-            raise ValueError(f"[{self.low}, {self.high}] is too narrow to search; give a single value, or a wider range")
+            raise ValueError(f"[{self.low}, {self.high}] is too narrow to search; use a single value, or a wider range")
         return self
 
     def ends(self) -> tuple[Any, ...]:
@@ -74,7 +74,7 @@ class Uniform(_Range):
 
 
 class Log(Uniform):
-    """Uniform in the logarithm."""
+    """Uniform on a logarithmic scale."""
 
     low: Annotated[float, Field(gt=0)]
 
@@ -111,9 +111,9 @@ KINDS = (*RANGES, "choice")
 
 
 def parse(raw: Any) -> Any:
-    """The tree of `raw`, with {int: [1, 3]} and its like turned into domains.
+    """The tree of `raw`, with {int: [1, 3]} and the like turned into domains.
 
-    Raises pydantic's ValidationError, located at each wrong domain.
+    Raises pydantic's ValidationError, located at each invalid domain.
     """
     faults: Faults = []
     tree = _tree(raw, (), faults)
@@ -133,12 +133,12 @@ def _tree(raw: Any, location: Location, faults: Faults) -> Any:
 
 
 def _domain(kind: str, argument: Any, location: Location, faults: Faults) -> Any:
-    """BROKEN where the argument is wrong: what stands beside it is looked at all the same."""
+    """BROKEN if the argument is invalid, so that the values next to it are still checked."""
     try:
         if kind == "choice":
             return _choice(argument, location, faults)
         if not isinstance(argument, list | tuple) or len(argument) != 2:
-            raise wrong(argument, f"{argument!r:.60} is wrong: {kind} takes a list of two numbers, [low, high]")
+            raise wrong(argument, f"{argument!r:.60} is invalid: {kind} takes a list of two numbers, [low, high]")
         return RANGES[kind](low=argument[0], high=argument[1])
     except ValidationError as error:
         faults += _relocated(error, lambda line: (*location, *line["loc"]))
@@ -147,18 +147,18 @@ def _domain(kind: str, argument: Any, location: Location, faults: Faults) -> Any
 
 def _choice(argument: Any, location: Location, faults: Faults) -> Choice:
     if not isinstance(argument, list | tuple) or not argument:
-        raise wrong(argument, f"{argument!r:.60} is wrong: choice takes a list of at least one option")
+        raise wrong(argument, f"{argument!r:.60} is invalid: choice takes a list of at least one option")
     options = [_tree(option, (*location, index), faults) for index, option in enumerate(argument)]
     for index, option in enumerate(options):
         if option is not BROKEN and option in options[:index]:
             raise wrong(
-                option, f"{argument[index]!r:.60} equals option {options.index(option)} of the choice; keep one", (index,)
+                option, f"{argument[index]!r:.60} equals option {options.index(option)} of the choice; keep only one", (index,)
             )
     return Choice(options=tuple(options))
 
 
 def wrong(value: Any, message: str, location: Location = ()) -> ValidationError:
-    """A ValidationError of our own words at `location`."""
+    """A ValidationError with our own message at `location`."""
     error = PydanticCustomError("wrong", "{text}", {"text": message})
     return ValidationError.from_exception_data("", [InitErrorDetails(type=error, loc=location, input=value)])
 
@@ -175,14 +175,14 @@ def _relocated(error: ValidationError, locate: Callable[[Any], Location]) -> Fau
 
 
 def _raise(faults: Faults) -> None:
-    """The first fault of each kind at each place, if there are any."""
+    """Raises the first fault of each kind at each place, if there are any."""
     first = {(fault["loc"], fault["type"].type): fault for fault in reversed(faults)}
     if first:
         raise ValidationError.from_exception_data("", list(reversed(first.values())))
 
 
 def domains(tree: Any, path: str = "") -> dict[str, Domain]:
-    """All domains of a tree by path, those inside options of a choice included."""
+    """All domains of a tree by path, including those inside options of a choice."""
     return dict(_walk(tree, path))
 
 
@@ -202,7 +202,7 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, Domain]]:
 
 
 def reached(tree: Any, params: Params, path: str = "") -> Iterator[str]:
-    """The paths of the domains that `fill` looks at: not those inside an option that is not taken."""
+    """The paths of the domains that `fill` looks at: not those inside an option that is not chosen."""
     if isinstance(tree, Choice):
         yield path
         index = tree.pick(params[path])
@@ -247,7 +247,7 @@ def match(tree: Any, value: Any, path: str = "") -> dict[str, Any] | None:
 
 
 def _match_choice(tree: Choice, value: Any, path: str) -> dict[str, Any] | None:
-    """By the option that says most about `value`: one may be another with a field left out."""
+    """Takes the option that matches most of `value`: an option may be another one minus a field."""
     best, most = None, 0
     for index, option in enumerate(tree.options):
         here = f"{path}{{{index}}}"
@@ -258,7 +258,7 @@ def _match_choice(tree: Choice, value: Any, path: str) -> dict[str, Any] | None:
 
 
 def _count(value: Any) -> int:
-    """Of all values within a value, itself included."""
+    """The number of values within a value, including itself."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(_count, items))
 
@@ -288,7 +288,7 @@ def probes(tree: Any) -> list[dict[str, Any]]:
 
 
 def searchable(raw: Any, adapter: TypeAdapter[Any]) -> Any:
-    """The tree of `raw`, once every end of every domain has passed the schema behind `adapter`."""
+    """The tree of `raw`, after every end of every domain has passed the schema of `adapter`."""
     faults: Faults = []
     tree = _tree(raw, (), faults)
     for params in probes(tree):
@@ -298,7 +298,7 @@ def searchable(raw: Any, adapter: TypeAdapter[Any]) -> Any:
 
 
 def _refused(tree: Any, params: Params, adapter: TypeAdapter[Any]) -> Faults:
-    """What the schema has against one assignment; of a BROKEN domain enough was said."""
+    """The schema's errors for one assignment, except for BROKEN domains, which are reported already."""
     try:
         adapter.validate_python(fill(tree, params))
     except ValidationError as error:
@@ -315,7 +315,7 @@ def _is_of_broken(fault: Any) -> bool:
 
 
 def _origin(tree: Any, params: Params, location: Location, kind: str, path: str = "") -> Location:
-    """Where in the raw tree a place in the filled tree was written: inside which option of which choice."""
+    """The location in the raw tree of a location in the filled tree: inside which option of which choice."""
     if isinstance(tree, Choice):
         index = tree.pick(params[path])
         return ("choice", index, *_origin(tree.options[index], params, location, kind, f"{path}{{{index}}}"))

@@ -1,4 +1,4 @@
-"""The strict door: from a YAML file to a Spec, or to all that is wrong with it at once."""
+"""Strict reading: from a YAML file to a Spec, or to a list of everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
     """Reads a spec; `overrides` are `key.path=value` with the value in YAML.
 
-    Raises SpecError with every problem: its file, line and path, the value and the way out.
+    Raises SpecError with every problem: its file, line and path, the value, and what to do.
     """
     raw, lines = read_yaml(Path(path))
     places = Places(str(path), lines)
@@ -38,7 +38,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
 
 def _anchored(spec: Spec, folder: Path) -> Spec:
-    """Files that a spec names are looked up beside it, then in the working folder; from here on their paths are whole."""
+    """Makes paths absolute: relative to the spec's directory or, if the file is only there, to the working directory."""
     task, teacher, search = spec.task, spec.teacher, spec.search
     task = task.model_copy(update=_places(task, folder))
     if search.incumbent is not None:
@@ -54,7 +54,7 @@ def _teacher(teacher: Teacher, folder: Path) -> Teacher:
 
 
 def _places(task: TaskSpec, folder: Path) -> dict[str, str]:
-    """The paths that a task names, whole. `hfds/NAME` is a folder where there is one, else a name."""
+    """The absolute paths that a task names. `hfds/NAME` is a folder if one exists, otherwise a name."""
     kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
@@ -75,9 +75,9 @@ def parse(raw: Any, places: Places | None = None) -> Spec:
     """A Spec from plain dicts and lists. Raises SpecError."""
     places = places or Places()
     if not isinstance(raw, dict):
-        what = "is empty" if raw is None else f"is not a mapping of keys but {shown(raw)}"
+        what = "is empty" if raw is None else f"{shown(raw)} is not a mapping"
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
-        message = f"{what}; a spec has the keys {', '.join(needed)}"
+        message = f"{what}; a spec needs the keys {', '.join(needed)}"
         raise SpecError([Problem(place=places.of(()), path="", message=message)])
     raw = expanded(raw, places)
     try:
@@ -91,7 +91,7 @@ def _override(raw: Any, override: str, places: Places) -> list[Problem]:
     place = f"--set {override}"
     key, equals, text = override.partition("=")
     if not equals or not KEY.fullmatch(key):
-        return [Problem(place=place, path="", message="is not of the form key.path=value, such as search.trials=8")]
+        return [Problem(place=place, path="", message="does not have the form key.path=value, such as search.trials=8")]
     path = tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", key))
     try:
         value = from_text(text, lambda line: place)[0]
@@ -105,7 +105,7 @@ def _override(raw: Any, override: str, places: Places) -> list[Problem]:
 
 
 def _put(raw: Any, path: tuple[Any, ...], value: Any) -> None:
-    """Raises LookupError saying where `path` leaves the document; missing mappings are made."""
+    """Creates missing mappings. Raises LookupError, which tells where `path` leaves the document."""
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
         if isinstance(raw, dict) and isinstance(part, str):
@@ -120,6 +120,6 @@ def _put(raw: Any, path: tuple[Any, ...], value: Any) -> None:
 def _stray(raw: Any, above: tuple[Any, ...], part: Any) -> str:
     where = dotted(above) or "the spec"
     if isinstance(raw, list):
-        return f"leads nowhere: {where} is a list of {len(raw)}; its items are [0] to [{len(raw) - 1}]"
+        return f"does not exist: {where} is a list of {len(raw)}" + (f"; its items are [0] to [{len(raw) - 1}]" if raw else "")
     kind = "has keys, not positions" if isinstance(raw, dict) else "has no keys"
-    return f"leads nowhere: {where} is {shown(raw)}, which {kind}, so there is no {part!r}"
+    return f"does not exist: {where} is {shown(raw)}, which {kind}, so there is no {part!r}"

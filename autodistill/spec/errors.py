@@ -1,13 +1,13 @@
-"""The errors that a person may see.
+"""The errors that users may see.
 
 AutodistillError            exit code 1
-|-- UsageError              exit code 2: something that was typed or given is wrong (also a ValueError)
-|   |-- SpecError           one or more problems of a spec, each with its place and the way out
+|-- UsageError              exit code 2: invalid input (also a ValueError)
+|   |-- SpecError           one or more problems in a spec, each with its place and what to do
 |   `-- DataError           a data set that cannot be used
-|-- StudyError              a study's folder that cannot be used now
+|-- StudyError              a study directory that cannot be used now
 |-- StoreError              a stored file that is damaged, or a store that cannot be written to
-`-- StageFailed             one stage could not be trained; the search goes on without it
-    `-- OutOfMemory         it needed more memory than was free beside the other jobs
+`-- StageFailed             one stage could not be trained; the search continues without it
+    `-- OutOfMemory         it needed more memory than the other jobs left free
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class OutOfMemory(StageFailed):
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the system refused to write because a disk is full, or a quota or a limit of size is reached."""
+    """Whether the system refused to write because a disk is full, or a quota or a size limit is reached."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def located(place: str) -> Iterator[None]:
-    """Says in a UsageError where in the spec its cause stands."""
+    """Prefixes a UsageError with the place in the spec that caused it."""
     try:
         yield
     except UsageError as error:
@@ -67,7 +67,7 @@ def located(place: str) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong in a spec: `place` is file and line, `path` the keys down to it."""
+    """One problem in a spec: `place` is file and line, `path` the keys down to it."""
 
     place: str
     path: str

@@ -49,8 +49,8 @@ def probe(path: str, arguments: Mapping[str, Any]) -> None:
 @functools.lru_cache
 def _probed(path: str, arguments: str) -> None:
     place, _, name = path.partition(":")
-    paths = [one for one in sys.path if isinstance(one, str)]  # Python itself passes over all others
-    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as output:  # a pipe would wait for its helpers too
+    paths = [one for one in sys.path if isinstance(one, str)]  # Python itself ignores all others
+    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as output:  # a pipe would wait for its children, too
         json.dump([paths, place, name, json.loads(arguments)], given)
         given.seek(0)
         command, silence = [sys.executable, "-c", PROBE], subprocess.DEVNULL
@@ -77,9 +77,9 @@ def _end(code: int) -> str:
 
 
 def import_function(path: str) -> Callable[..., Any]:
-    """What `path`, "package.module:function", names.
+    """The function that `path`, "package.module:function", names.
 
-    Raises UsageError if the module cannot be imported, or has no such name, or what it names cannot be called.
+    Raises UsageError if the module cannot be imported or has no such name, or if the object cannot be called.
     """
     place, _, name = path.partition(":")
     module = _module(path, place)
@@ -89,7 +89,7 @@ def import_function(path: str) -> Callable[..., Any]:
             raise UsageError(f"{path}: {place} ({file}) has no {name!r}{_nearest(name, dir(module))}")
         function = getattr(module, name)
     if not callable(function):
-        raise UsageError(f"{path}: {name} is of type {type(function).__name__}; name a function that can be called")
+        raise UsageError(f"{path}: {name} is of type {type(function).__name__}, which is not callable; name a function")
     return function  # type: ignore[no-any-return]
 
 
@@ -97,7 +97,7 @@ def _module(path: str, place: str) -> ModuleType:
     try:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
-        way = f"install what holds {error.name!r}, or put the folder it lies in on PYTHONPATH"
+        way = f"install the package that provides {error.name!r}, or add its folder to PYTHONPATH"
         raise UsageError(f"{path}: {error}; {way}") from error
     except KeyboardInterrupt:
         raise
@@ -118,12 +118,12 @@ def running(what: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The kind of an error and the first line of its text."""
+    """The type of an error and the first line of its message."""
     return ": ".join([type(error).__name__, *text_of(error).splitlines()[:1]])
 
 
 def text_of(error: BaseException) -> str:
-    """An error's whole text."""
+    """The full message of an error."""
     try:
         return str(error)
     except Exception:  # a user's class may raise here, too
@@ -140,4 +140,4 @@ def shown(value: object) -> str:
 
 def _nearest(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; name a function of it"
+    return f"; did you mean {near[0]!r}?" if near else "; name a function in that module"

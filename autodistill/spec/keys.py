@@ -1,4 +1,4 @@
-"""Which keys a spec knows at a path, for the errors that name the nearest right one."""
+"""Which keys are valid at a path of a spec, for errors that suggest the nearest one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TREES: dict[tuple[str, ...], Any] = {
 
 
 def keys_at(path: tuple[Any, ...], family: Any = None) -> list[str]:
-    """Of all families, or of the one that is named, where the path leads to an architecture."""
+    """The valid keys at a path; for an architecture, those of `family` or, if it is unknown, of all families."""
     kinds: list[Any] = [Spec]
     names = [part for part in path if isinstance(part, str) and part != "choice"]
     for index, name in enumerate(names):

@@ -1,9 +1,9 @@
-"""`like: teacher`: the teacher's own architecture, of which only the amount is searched.
+"""`like: teacher`: the teacher's architecture, of which only the depth and width are searched.
 
     student: {architecture: {like: teacher, depth: [0.25, 1], width: [0.25, 1]}}
 
 becomes a plain tree before the spec is validated: the teacher's family and other fields, with whole numbers from 0.25 to 1
-times its depth and its width (of a vit its heads, each as wide as the teacher's).
+times its depth and its width (for a vit, its number of heads, each as wide as the teacher's).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AT: Path = ("student", "architecture")
 SHARES = ("depth", "width")
 DEFAULT = (0.25, 1)
 STAND_IN = {"family": "mlp", "depth": 1, "width": 1}
-"""For the student of a teacher that is wrong: the teacher's own problems are then reported, once."""
+"""The student's architecture if the teacher's is invalid, so that its problems are reported only once."""
 
 
 class _Wrong(NamedTuple):
@@ -31,9 +31,9 @@ class _Wrong(NamedTuple):
 
 
 def expanded(raw: dict[str, Any], places: Places | None = None) -> dict[str, Any]:
-    """`raw` with the student's `like: teacher` written out; as it is where there is none. `raw` is not changed.
+    """`raw` with the student's `like: teacher` expanded, or `raw` itself if there is none. Does not modify `raw`.
 
-    Raises SpecError with each key and share that is wrong, and where the teacher's depth and width are not known.
+    Raises SpecError for each invalid key or share, and if the teacher's depth and width are unknown.
     """
     given = _at(raw, AT)
     if not isinstance(given, dict) or "like" not in given:
@@ -55,18 +55,18 @@ def _at(raw: Any, path: Path) -> Any:
 def _wrong_keys(given: dict[str, Any]) -> list[_Wrong]:
     known = ("like", *SHARES)
     found = [
-        _Wrong((*AT, key), f"{key!r} is not a key beside like, which takes the teacher's; there are {', '.join(known)}")
+        _Wrong((*AT, key), f"{key!r} cannot be set with like, which copies the teacher's; use only {', '.join(known)}")
         for key in given
         if key not in known
     ]
     if given["like"] != "teacher":
-        found.append(_Wrong((*AT, "like"), f"{shown(given['like'])} is wrong: give teacher, or a family instead of like"))
+        found.append(_Wrong((*AT, "like"), f"{shown(given['like'])} is invalid: use teacher, or a family instead of like"))
     return found
 
 
 def _wrong_shares(given: dict[str, Any]) -> list[_Wrong]:
     return [
-        _Wrong((*AT, key), f"{shown(given[key])} is wrong: give two shares of the teacher's {key}, such as [0.25, 1]")
+        _Wrong((*AT, key), f"{shown(given[key])} is invalid: use two fractions of the teacher's {key}, such as [0.25, 1]")
         for key in SHARES
         if key in given and not _are_shares(given[key])
     ]
@@ -81,9 +81,9 @@ def _are_shares(value: Any) -> bool:
 
 def _wrong_teacher(teacher: Any) -> list[_Wrong]:
     if teacher is None:
-        what = "is like the teacher, which has no architecture in the spec"
+        what = "the teacher has no architecture in the spec"
     elif isinstance(teacher, dict) and teacher.get("family") in ("timm", "import"):
-        what = f"is like the teacher, whose family {teacher['family']} has no depth and width of its own"
+        what = f"the teacher's family {teacher['family']} has no depth and width"
     else:
         return []
     return [_Wrong((*AT, "like"), f"{what}; give the student a family, such as {{family: resnet, depth: 1, width: 8}}")]
@@ -100,7 +100,7 @@ def _tree(given: dict[str, Any], teacher: Any) -> dict[str, Any]:
 
 
 def _range(shares: Any, amount: int) -> dict[str, list[int]]:
-    """Whole numbers within the shares of `amount`, at least one; exact in decimals, so that 0.1 of 30 is 3."""
+    """Whole numbers within these fractions of `amount`, at least 1; exact in decimals, so that 0.1 of 30 is 3."""
     low, high = (Fraction(str(share)) * amount for share in shares)
     first = max(1, math.ceil(low))
     return {"int": [first, max(first, math.floor(high))]}

@@ -1,4 +1,4 @@
-"""Schemas of the loss terms (`losses.TERMS` maps each to its function). A paper's weight is named where it is not 1."""
+"""Schemas of the loss terms (`losses.TERMS` maps each to its function). Docstrings name a paper's weight if it is not 1."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pair(Value):
 
 def _not_empty(layers: tuple[Any, ...]) -> tuple[Any, ...]:
     if not layers:
-        raise ValueError("[] names no layer; leave layers out for the default, or give depths such as [0.5, 1.0]")
+        raise ValueError("[] names no layer; remove layers to use the default, or give depths such as [0.5, 1.0]")
     return layers
 
 
@@ -38,9 +38,9 @@ LayerChoice = Annotated[tuple[Layer, ...], AsTuple, AfterValidator(_not_empty)]
 
 
 class Term(Value):
-    """`weight` multiplies the term; `rest` is 1 minus kd's weight (minus ce's, where kd itself takes the rest).
+    """`weight` multiplies the term; `rest` is 1 minus kd's weight (minus ce's, if kd itself takes the rest).
 
-    `warm_up` is the share of the training over which the weight rises linearly from 0.
+    `warm_up` is the fraction of the training over which the weight rises linearly from 0.
     """
 
     needs_teachers: ClassVar[bool] = True
@@ -50,14 +50,14 @@ class Term(Value):
 
 
 class FeatureTerm(Term):
-    """A term on layers' outputs. `layers` left out: the term's own default."""
+    """A term on layers' outputs. Without `layers`, it uses its own default."""
 
     needs_features: ClassVar[bool] = True
     layers: LayerChoice | None = None
 
 
 class CrossEntropy(Term):
-    """With the labels, smoothed by `label_smoothing` (Szegedy et al. 2016)."""
+    """Cross-entropy with the labels, smoothed by `label_smoothing` (Szegedy et al. 2016)."""
 
     version: ClassVar[int] = 1
     needs_teachers: ClassVar[bool] = False
@@ -67,8 +67,9 @@ class CrossEntropy(Term):
 class SoftTargets(Term):
     """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T).
 
-    `standardized`: each sample's logits to mean 0 and deviation 1 first (Sun et al. 2024; there weight 9, T 2). T is 2 by
-    default, not 4 as often: weight * T^2 of 8 and more cost small students accuracy (reports/LOG.md, benchmarks/ditch.py).
+    `standardized`: first scales each sample's logits to mean 0 and standard deviation 1 (Sun et al. 2024: weight 9, T 2).
+    T is 2 by default, not the usual 4: with weight * T^2 of 8 or more, small students lost accuracy (reports/LOG.md,
+    benchmarks/ditch.py).
     """
 
     version: ClassVar[int] = 1
@@ -77,7 +78,7 @@ class SoftTargets(Term):
 
 
 class Decoupled(Term):
-    """Zhao et al. 2022: KL on target against the rest (`alpha`) and on the classes within the rest (`beta`), apart."""
+    """Zhao et al. 2022: KL of the target against the rest (`alpha`), and separately among the rest (`beta`)."""
 
     version: ClassVar[int] = 1
     alpha: Factor = 1.0
@@ -106,8 +107,8 @@ class Hint(FeatureTerm):
 class Attention(FeatureTerm):
     """`activations`: attention transfer, Zagoruyko and Komodakis 2017 (usual weight 1000).
 
-    `maps` and `relations` are of transformers (Wang et al. 2020, MiniLM): attention maps, and relations between values,
-    these split anew into `relation_heads`. By default every layer of the student.
+    `maps` and `relations` are for transformers (Wang et al. 2020, MiniLM): attention maps, and relations between values,
+    which are split again into `relation_heads`. By default, every layer of the student.
     """
 
     version: ClassVar[int] = 1
@@ -117,7 +118,7 @@ class Attention(FeatureTerm):
     @model_validator(mode="after")
     def _only_relations_have_heads(self) -> Self:
         if self.relation_heads is not None and self.kind != "relations":
-            raise ValueError(f"relation_heads is of relations, not of {self.kind}; leave it out or set kind: relations")
+            raise ValueError(f"relation_heads applies to relations, not {self.kind}; remove it, or set kind: relations")
         return self
 
 
@@ -130,7 +131,7 @@ class Relational(FeatureTerm):
 
 
 class Similarity(FeatureTerm):
-    """Tung and Mori 2019: similarities between the samples of a batch, the last layer by default. There weight 3000."""
+    """Tung and Mori 2019: similarities between the samples of a batch, the last layer by default. Their weight: 3000."""
 
     version: ClassVar[int] = 1
 
@@ -144,8 +145,8 @@ class Cosine(FeatureTerm):
 class LossSpec(Value):
     """A weighted sum of terms.
 
-    `balance: initial` divides each term by its own value on the first batches. `drop_teachers`: each batch every teacher is
-    left out with this probability, one always stays (Son et al. 2021, densely guided distillation).
+    `balance: initial` divides each term by its own value on the first batches. `drop_teachers`: in each batch, each
+    teacher is dropped with this probability, but at least one stays (Son et al. 2021, densely guided distillation).
     """
 
     ce: CrossEntropy | None = None
@@ -167,21 +168,22 @@ class LossSpec(Value):
     def _weights_add_up(self) -> Self:
         terms = self.terms()
         if not terms:
-            raise ValueError("has no term; give at least ce: {weight: 1}")
+            raise ValueError("has no term; add at least ce: {weight: 1}")
         rests = [name for name, term in terms.items() if term.weight == "rest"]
         if len(rests) > 1:
-            raise ValueError(f"weight: rest stands in {' and '.join(rests)}; only one term can take the rest")
+            raise ValueError(f"{' and '.join(rests)} have weight: rest; only one term can")
         if rests and rests[0] not in ("ce", "kd"):
-            raise ValueError(f"weight: rest stands in {rests[0]}; ce and kd alone share 1, so give {rests[0]} a number")
+            raise ValueError(f"{rests[0]} has weight: rest; only ce and kd can have it, so give {rests[0]} a number")
         others = _beside(rests[0], terms) if rests else 0.0
         if others > 1:
-            raise ValueError(f"the other weights can add up to {others:g}, which leaves {rests[0]} less than 0")
+            other = "ce" if rests[0] == "kd" else "kd"
+            raise ValueError(f"the weight of {other} can be {others:g}, which leaves {rests[0]} less than 0; use at most 1")
         if not any(term.weight for term in terms.values()):
-            raise ValueError("all weights are 0; at least one must be above")
+            raise ValueError("all weights are 0; raise at least one")
         return self
 
     def resolved(self) -> LossSpec:
-        """`rest` as a number, terms of weight 0 left out: what a stage holds."""
+        """With `rest` as a number and without terms of weight 0, as a stage holds it."""
         terms = self.terms()
         weights = {name: _rest(name, terms) if term.weight == "rest" else term.weight for name, term in terms.items()}
         kept = {name: terms[name].model_copy(update={"weight": weight}) for name, weight in weights.items() if weight}
@@ -191,7 +193,7 @@ class LossSpec(Value):
         return any(term.needs_teachers for term in self.terms().values())
 
     def named_layers(self) -> tuple[list[str], list[str]]:
-        """The layers that feature terms name: of the student, and of its teachers."""
+        """The layers that feature terms name: the student's, and its teachers'."""
         features = [term for term in self.terms().values() if isinstance(term, FeatureTerm)]
         named = [item for term in features for item in term.layers or () if isinstance(item, Pair)]
         return [pair.student for pair in named], [pair.teacher for pair in named]
@@ -201,11 +203,11 @@ class LossSpec(Value):
 
 
 def _rest(name: str, terms: dict[str, Term]) -> float:
-    return round(max(0.0, 1.0 - _beside(name, terms)), 12)  # 1 - 0.9 is to equal a 0.1 that was written
+    return round(max(0.0, 1.0 - _beside(name, terms)), 12)  # so that 1 - 0.9 equals a 0.1 in the spec
 
 
 def _beside(name: str, terms: dict[str, Term]) -> float:
-    """The weight that shares 1 with the term that takes the rest: weights of other terms may be far above 1."""
+    """The weight that adds up to 1 with the term that takes the rest; those of other terms may be far above 1."""
     other = terms.get("ce" if name == "kd" else "kd")
     return other.weight if other is not None and other.weight != "rest" else 0.0
 

@@ -1,4 +1,4 @@
-"""`optional: true` beside the fields of a searched term: whether the term is there at all is searched too."""
+"""`optional: true` in a searched term: the search also decides whether to use the term at all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .domains import wrong
 
 
 def with_optionals(raw: Any) -> Any:
-    """A loss's raw tree in which {optional: true, ...} has become {choice: [null, {...}]}.
+    """A loss's raw tree with {optional: true, ...} replaced by {choice: [null, {...}]}, also in the options of a choice.
 
-    Options of a choice are looked into. Raises pydantic's ValidationError where `optional` is neither true nor false.
+    Raises pydantic's ValidationError if `optional` is neither true nor false.
     """
     if not isinstance(raw, dict):
         return raw
@@ -29,12 +29,12 @@ def _term(raw: Any, path: tuple[Any, ...]) -> Any:
     if "optional" not in raw:
         return raw
     if not isinstance(raw["optional"], bool):
-        raise wrong(raw["optional"], f"{raw['optional']!r:.60} is wrong: give true or false", (*path, "optional"))
+        raise wrong(raw["optional"], f"{raw['optional']!r:.60} is invalid: use true or false", (*path, "optional"))
     term = {name: item for name, item in raw.items() if name != "optional"}
     return {"choice": [None, term]} if raw["optional"] else term
 
 
 def _options(raw: dict[str, Any]) -> list[Any] | None:
-    """The options of a choice, None where this is something else or is wrong (of which the tree will say so)."""
+    """The options of a choice; None if this is something else, or invalid (which is reported later)."""
     options = raw.get("choice")
     return list(options) if raw.keys() == {"choice"} and isinstance(options, list | tuple) else None

@@ -1,4 +1,4 @@
-"""Networks that come from outside."""
+"""Existing networks: trained elsewhere, or in another study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
 class Normalize(Value):
-    """What a network from outside expects: (x / scale - mean) / std by channel. `scale`: 255 where data are bytes, else 1."""
+    """What an existing network expects: (x / scale - mean) / std by channel. `scale`: by default 255 for bytes, else 1."""
 
     mean: Annotated[tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], AsTuple]
     std: Annotated[tuple[Scale, ...], AsTuple]
@@ -22,7 +22,7 @@ class Normalize(Value):
 
 
 class Incumbent(Value):
-    """A student made by hand: its weights and, unless it is a stage of a study, its architecture."""
+    """The student in use today: its weights and, unless it is a stage of a study, its architecture."""
 
     checkpoint: FilePath
     architecture: Architecture | None = None

@@ -13,11 +13,11 @@ def check_path(value: str) -> str:
     if not value:
         raise ValueError("the path is empty; give a path, or remove this key")
     if "\0" in value:
-        raise ValueError(f"{value!r:.60} is not a valid path: it contains a null character; remove that")
+        raise ValueError(f"{value!r:.60} is not a valid path: it contains a null character; remove it")
     if value.startswith("~") and os.path.expanduser(value) == value:
         user = value[1:].partition("/")[0]
         what = f"there is no user {user!r}" if user else "the home directory is unknown"
-        raise ValueError(f"{value!r:.60} is wrong: {what}; give an absolute path")
+        raise ValueError(f"{value!r:.60} is invalid: {what}; use an absolute path")
     return value
 
 

@@ -1,4 +1,4 @@
-"""From pydantic's errors to problems with a place, the value and the way out."""
+"""From pydantic's errors to problems with a place, the value, and what to do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .domains import KINDS
 from .errors import Problem
 from .keys import keys_at
 from .reading import Lines
+from .value import CURRENCY, NAME
 
 Path = tuple[Any, ...]
 Line = dict[str, Any]
@@ -22,21 +23,24 @@ WAYS = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",
-    "string_type": "a text",
+    "string_type": "a string",
     "bool_type": "true or false",
     "tuple_type": "a list",
-    "dict_type": "keys and values",
+    "dict_type": "a mapping",
     "greater_than": "a number above {gt}",
     "greater_than_equal": "{ge} or more",
     "less_than": "a number below {lt}",
     "less_than_equal": "{le} or less",
     "literal_error": "{expected}",
-    "byte_size": "bytes, or a text such as 20 GB",
-    "byte_size_unit": "bytes, or a text such as 20 GB",
-    "string_pattern_mismatch": "at most 100 letters, digits, '.', '_' and '-', first a letter or a digit",
+    "byte_size": "bytes, or a string such as 20 GB",
+    "byte_size_unit": "bytes, or a string such as 20 GB",
 }
 
 
+PATTERNS = {
+    NAME: "at most 100 letters, digits, '.', '_' and '-', starting with a letter or a digit",
+    CURRENCY: "three capital letters, such as USD",
+}
 RENAMED = {
     "objective": "loss",
     "guard": "label_baselines",
@@ -46,7 +50,7 @@ RENAMED = {
     "normalise": "normalize",
     "standardised": "standardized",
 }
-"""Keys of specs written before the first release; to be removed with it."""
+"""Keys of specs from before the first release; to be removed with that release."""
 
 
 class Places:
@@ -57,7 +61,7 @@ class Places:
         self.overrides: dict[Path, str] = {}
 
     def override(self, path: Path, place: str) -> None:
-        """What was written at `path` and below it counts no more."""
+        """Makes `place` replace everything that was written at `path` or below it."""
         self.lines = {old: line for old, line in self.lines.items() if old[: len(path)] != path}
         self.overrides = {old: other for old, other in self.overrides.items() if old[: len(path)] != path} | {path: place}
 
@@ -75,7 +79,7 @@ class Places:
 
 
 def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]:
-    """All that is wrong, each mistake once."""
+    """Everything that is wrong, each mistake once."""
     found: dict[Path, list[Line]] = {}
     for line in error.errors(include_url=False):
         found.setdefault(_path_in(raw, line["loc"], line["type"]), []).append(dict(line))
@@ -90,7 +94,7 @@ def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]
 
 
 def _is_other_form(path: Path, lines: list[Line], found: dict[Path, list[Line]]) -> bool:
-    """Whether these only say that a mapping, which has errors of its own, is no text and no word."""
+    """Whether these only say that a mapping, which has errors of its own, is not a string or a literal."""
     inner = any(len(other) > len(path) and other[: len(path)] == path for other in found)
     return inner and all(line["type"] in ("string_type", "literal_error") for line in lines)
 
@@ -125,7 +129,7 @@ def _messages(lines: list[Line], raw: Any, path: Path) -> list[str]:
     ways: dict[str, list[str]] = {}
     for line in lines:
         ways.setdefault(shown(line["input"]), []).append(_way(line, raw, path))
-    return [f"{value} is wrong: give {', or '.join(dict.fromkeys(texts))}" for value, texts in ways.items()]
+    return [f"{value} is invalid: use {', or '.join(dict.fromkeys(texts))}" for value, texts in ways.items()]
 
 
 def _special(line: Line, raw: Any, path: Path) -> str | None:
@@ -134,49 +138,51 @@ def _special(line: Line, raw: Any, path: Path) -> str | None:
         return "is missing"
     if kind == "extra_forbidden":
         new = _new_name(path, raw)
-        way = f"it is called {new!r} now" if new else _nearest(path[-1], _keys(path, raw), _absent(path, raw))
+        way = f"it is now called {new!r}" if new else _nearest(path[-1], _keys(path, raw), _absent(path, raw))
         return f"{path[-1]!r} is not a key here; {way}"
     if kind == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in str(line["ctx"]["expected_tags"]).split(",")]
         return f"{shown(value['family'])} is not a known family; {_nearest(value['family'], tags)}"
     if kind == "union_tag_not_found":
-        return "needs a family; give one of mlp, convnet, resnet, timm_resnet, vit, convnext, mobilenet, timm"
+        return "needs a family; use one of mlp, convnet, resnet, timm_resnet, vit, convnext, mobilenet, timm"
     return _about_domains(value, path) if isinstance(value, dict) and value and kind != "string_type" else None
 
 
 def _about_domains(value: dict[str, Any], path: Path) -> str | None:
     key = str(next(iter(value)))
     if path[:1] != ("student",):
-        return f"{shown(value)} is a domain, but only student is searched; give one value" if key in KINDS else None
+        return f"{shown(value)} is a domain, but only student is searched; use a single value" if key in KINDS else None
     if len(value) == 1:
         return f"{key!r} is not a known domain; {_nearest(key, list(KINDS))}"
-    return f"{shown(value)} is wrong: give one value, or one domain such as {{int: [1, 3]}}"
+    return f"{shown(value)} is invalid: use a single value, or one domain such as {{int: [1, 3]}}"
 
 
 def _way(line: Line, raw: Any, path: Path) -> str:
     kind, text = line["type"], line["msg"]
+    if kind == "string_pattern_mismatch":
+        return PATTERNS[line["ctx"]["pattern"]]
     if kind in ("model_type", "model_attributes_type", "dataclass_type"):
-        return f"keys and values; the keys are {', '.join(keys_at(path))}"
+        return f"a mapping; its keys are {', '.join(keys_at(path))}"
     if kind in WAYS:
         return WAYS[kind].format(**{name: _plain(value) for name, value in line.get("ctx", {}).items()})
-    return f"what pydantic takes: {text[:1].lower()}{text[1:]}"
+    return f"a value that pydantic accepts: {text[:1].lower()}{text[1:]}"
 
 
 def _plain(bound: Any) -> Any:
-    """As YAML has it."""
+    """As YAML writes it."""
     return f"{bound:g}" if isinstance(bound, float) else "false" if bound == "False" else bound
 
 
 def shown(value: Any) -> str:
-    """A value as YAML has it, shortened."""
+    """A value as YAML writes it, shortened."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _nearest(word: Any, candidates: Sequence[str], first: Sequence[str] = ()) -> str:
-    """Names the nearest of `first`, else of the `candidates`, else all of these."""
+    """Suggests the nearest of `first`, otherwise the nearest of `candidates`, otherwise all of these."""
     near = _near(word, first, 0.6) or _near(word, candidates)
-    return f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(candidates))}"
+    return f"did you mean {near!r}?" if near else f"use one of {', '.join(sorted(candidates))}"
 
 
 def _near(word: Any, candidates: Sequence[str], cutoff: float = 0.5) -> str | None:
@@ -185,13 +191,13 @@ def _near(word: Any, candidates: Sequence[str], cutoff: float = 0.5) -> str | No
 
 
 def _new_name(path: Path, raw: Any) -> str | None:
-    """What the key at the end of `path` is called now, where it is an old name of a key that can stand there."""
+    """The new name of the key at the end of `path`, if it is the old name of a key that is valid there."""
     new = RENAMED.get(path[-1])
     return new if new in _keys(path, raw) else None
 
 
 def _absent(path: Path, raw: Any) -> list[str]:
-    """The keys that could stand beside `path` and do not."""
+    """The valid keys next to `path` that are not set."""
     there = _at(raw, path[:-1])
     return [key for key in _keys(path, raw) if key not in there]
 

@@ -1,4 +1,4 @@
-"""From a YAML 1.2 text to plain values and the line of each: mappings, lists, texts, numbers, true, false and null."""
+"""Reads YAML 1.2 as plain values (mappings, lists, strings, numbers, true, false, null) with the line of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        message = f"is not UTF-8 text: byte {data[error.start]:#04x}; give a YAML file saved as UTF-8"
+        message = f"is not UTF-8 text: byte {data[error.start]:#04x}; save the file as UTF-8"
         raise SpecError([Problem(place=f"{path}:{line}", path="", message=message)]) from None
     return from_text(text, lambda line: f"{path}:{line}")
 
@@ -55,14 +55,14 @@ def from_text(text: str, place: Callable[[int], str]) -> tuple[Any, Lines]:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
         reader.problems.append((line, f"is not valid YAML: {str(error).splitlines()[0]}"))
     except RecursionError:
-        reader.problems.append((1, f"is nested more than {MAX_DEPTH} deep"))
+        reader.problems.append((1, f"is nested more than {MAX_DEPTH} levels deep"))
     if reader.problems:
         raise SpecError([Problem(place=place(line), path="", message=message) for line, message in reader.problems])
     return raw, reader.lines
 
 
 class _Stop(Exception):
-    """Nothing after this can be read."""
+    """The rest of the document cannot be read."""
 
     def __init__(self, line: int, message: str) -> None:
         self.line, self.message = line, message
@@ -72,19 +72,19 @@ def _composed(text: str) -> Any:
     directive = re.search(r"^%.*", text, re.MULTILINE)
     if directive:
         line = text.count("\n", 0, directive.start()) + 1
-        raise _Stop(line, f"{directive[0]!r} is a directive; leave it out, a spec is YAML 1.2")
+        raise _Stop(line, f"{directive[0]!r} is a directive; remove it, because a spec is always YAML 1.2")
     return YAML(typ="safe", pure=True).compose(io.StringIO(text))
 
 
 def _syntax(error: MarkedYAMLError) -> tuple[int, str]:
     mark = error.problem_mark or error.context_mark
-    begun = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
+    begun = f" that begins on line {error.context_mark.line + 1}" if error.context_mark else ""
     parts = [f"{error.context}{begun}" if error.context else "", error.problem or ""]
     return (mark.line + 1 if mark else 1), f"is not valid YAML: {', '.join(filter(None, parts))}"
 
 
 class _Reader:
-    """Values from nodes, an alias copied each time; notes lines, and what is wrong with keys, tags and numbers."""
+    """Turns nodes into values, copying each alias; records lines, and what is wrong with keys, tags and numbers."""
 
     def __init__(self) -> None:
         self.lines: Lines = {}
@@ -98,9 +98,9 @@ class _Reader:
         line = node.start_mark.line + 1
         self.values += 1
         if self.values > MAX_VALUES:
-            raise _Stop(line, f"unfolds to more than {MAX_VALUES:,} values; are there aliases of aliases?")
+            raise _Stop(line, f"expands to more than {MAX_VALUES:,} values; are there aliases of aliases?")
         if len(path) > MAX_DEPTH:
-            raise _Stop(line, f"is nested more than {MAX_DEPTH} deep")
+            raise _Stop(line, f"is nested more than {MAX_DEPTH} levels deep")
         self.lines.setdefault(path, line)
         if isinstance(node, MappingNode) and node.tag == f"{CORE}map":
             return self._mapping(node, path)
@@ -114,11 +114,11 @@ class _Reader:
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode) or key.tag != f"{CORE}str":
                 self.problems.append(
-                    (line, f"{_shown(key)} is not a key: keys are strings; put it in quotes if it is meant as one")
+                    (line, f"{_shown(key)} is not a valid key: keys are strings; quote it if it is meant as one")
                 )
             elif key.value in found:
                 first = self.lines[*path, key.value]
-                self.problems.append((line, f"key {key.value!r} stands in line {first} already; keep one"))
+                self.problems.append((line, f"key {key.value!r} is already on line {first}; keep only one"))
             else:
                 self.lines[*path, key.value] = line
                 found[key.value] = self.value(item, (*path, key.value))
@@ -127,14 +127,14 @@ class _Reader:
     def _scalar(self, node: Any, line: int) -> Any:
         if not isinstance(node, ScalarNode) or node.tag not in SCALARS:
             tag = str(node.tag).replace(CORE, "!!")
-            self.problems.append((line, f"{_shown(node)} is read as {tag}; leave the tag out, or quote the value"))
+            self.problems.append((line, f"{_shown(node)} has type {tag}; remove the tag, or quote the value"))
             return None
         try:
             node.value.encode()
             return self.constructor.construct_object(node)
-        except Exception:  # half a character, a tag that its text does not fit, thousands of digits
+        except Exception:  # a lone surrogate, a tag that does not fit its text, thousands of digits
             kind = node.tag.removeprefix(CORE)
-            self.problems.append((line, f"{_shown(node)} cannot be read as {kind}; correct it, or quote it as a text"))
+            self.problems.append((line, f"{_shown(node)} cannot be read as {kind}; correct it, or quote it as a string"))
             return None
 
 

@@ -13,13 +13,13 @@ from .value import Count, Value
 class Recipe(Value):
     """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short.
 
-    `outputs_dtype` is how teachers' cached outputs are stored, `outputs_top` how many classes of each sample are kept
-    (the others share what is left of the probability evenly).
-    `views`: how many augmented views each sample has; the teacher's outputs on these are kept and shared. `fresh`: a new
-    view each epoch, which the teacher sees live.
+    `outputs_dtype` is the type of cached teacher logits, `outputs_top` how many classes per sample are kept (the others
+    share the remaining probability evenly).
+    `views`: how many augmented views each sample has; the teacher logits on these are cached and shared. `fresh`: a new
+    view each epoch, on which the teacher runs during the training.
     """
 
-    version: ClassVar[int] = 2  # of the training loop: raise it when its numerics change
+    version: ClassVar[int] = 2  # of the training loop; increment it when its numerics change
     epochs: Count
     batch_size: Count = 64
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 3e-3
@@ -43,7 +43,7 @@ class Recipe(Value):
     @model_validator(mode="after")
     def _no_other_has_momentum(self) -> Self:
         if self.optimizer != "sgd" and self.momentum is not None:
-            raise ValueError(f"momentum is of sgd, not of {self.optimizer}; leave it out or set optimizer: sgd")
+            raise ValueError(f"momentum applies to sgd, not {self.optimizer}; remove it, or set optimizer: sgd")
         return self
 
     @model_validator(mode="before")
@@ -57,7 +57,7 @@ class Recipe(Value):
     def _no_views_without_augmentation(self) -> Self:
         if self.augmentation is None and self.views is not None:
             raise ValueError(
-                f"views: {self.views} is of an augmentation, and there is none; leave views out, or give one, "
+                f"views: {self.views} needs an augmentation, and there is none; remove views, or add one, "
                 "such as augmentation: {flip: true}"
             )
         return self

@@ -1,4 +1,4 @@
-"""What a spec leaves to the machine and to defaults, decided once and written down."""
+"""Decides, once, what a spec leaves to the machine and to defaults, so that it can be recorded."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Tree = dict[str, Any]
 def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     """The spec with every default, the precision, the GPUs and the data's fingerprint filled in.
 
-    `cuda` says whether workers have CUDA. Raises DataError when the spec pins other data.
+    `cuda` says whether workers have CUDA. Raises DataError if the spec pins other data.
     """
     pinned = spec.task.fingerprint
     if pinned not in (None, fingerprint):
-        message = f"the spec pins data {pinned:.12} but these are {fingerprint:.12}; give the same data, or leave it out"
+        message = f"the spec pins data {pinned:.12} but this is {fingerprint:.12}; use the same data, or remove the key"
         raise DataError(f"task.fingerprint: {message}")
     gpus = (1.0 if cuda else 0.0) if spec.resources.gpus == "auto" else spec.resources.gpus
     precision = "bfloat16" if gpus else "float32"
@@ -48,13 +48,13 @@ def _filled(tree: Any, model: type[Value]) -> Any:
 
 
 def _inner(model: type[Value], name: str) -> type[Value]:
-    """The term that `name` stands for in a loss; elsewhere nothing with defaults of its own."""
+    """The term of that name in a loss; elsewhere `Value`, which has no defaults."""
     kinds = getattr(model.model_fields[name].annotation, "__args__", ()) if name in model.model_fields else ()
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Value)), Value)
 
 
 def _precise(recipe: Tree, precision: str) -> Tree:
-    """A recipe with `auto` decided, in each option of a choice."""
+    """A recipe with `precision: auto` decided, in each option of a choice."""
     if recipe.keys() == {"choice"}:
         return {"choice": [_precise(option, precision) for option in recipe["choice"]]}
     given = recipe.get("precision")

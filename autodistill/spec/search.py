@@ -1,4 +1,4 @@
-"""The part of a spec that says how students are searched."""
+"""The part of a spec that says how to search for students."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Params = dict[str, JsonValue]
 Amount = Annotated[int, Field(ge=1, le=10**18)]
 ALL: Literal["all"] = "all"
 MANY = 1_000_000
-"""Trials of a search that only its time or its gain ends."""
+"""The most trials of a search that only `time` or `stop` ends."""
 
 
 class Limits(Value):
@@ -28,9 +28,9 @@ class Limits(Value):
 
 
 class Halving(Value):
-    """Students report their accuracy after the share `first` of their epochs, and whenever `factor` times as many are over.
+    """Students report their accuracy after the fraction `first` of their epochs, and each time `factor` times as many are done.
 
-    At each of these rungs the best `share` goes on, and all that nothing of at most their size beats.
+    At each of these rungs the best `share` continues, and so does each student that none of at most its size beats.
     """
 
     first: Annotated[float, Field(ge=1e-6, lt=1)] = 0.5
@@ -38,13 +38,13 @@ class Halving(Value):
     share: Annotated[float, Field(ge=0.001, lt=1)] = 0.75
 
     def at(self, rung: int) -> float:
-        """The share of the epochs that are over at a rung; the first rung is 0."""
+        """The fraction of the epochs that are done at a rung; the first rung is 0."""
         return self.first * self.factor**rung
 
     def places(self, epochs: int) -> dict[int, int]:
-        """The epochs after which a training of so many stops to report, rising, and which rung each of them is.
+        """The epochs after which a training of that many reports, in increasing order, and the rung of each.
 
-        Of rungs at the same epoch the last one stands. Nine digits of a share count: 0.1 * 3 * 10 epochs are 3, not 4.
+        Of several rungs at the same epoch, the last one counts. Rounds to nine digits: 0.1 * 3 * 10 epochs are 3, not 4.
         """
         found, rung = dict[int, int](), 0
         while (place := max(1, math.ceil(round(self.at(rung) * epochs, 9)))) < epochs:
@@ -54,22 +54,22 @@ class Halving(Value):
 
 
 class Stop(Value):
-    """The search ends when half as many trials again would add an expected share of the hypervolume below `gain`."""
+    """The search ends when half as many more trials are expected to raise the hypervolume by a fraction below `gain`."""
 
     gain: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Search(Value):
-    """`trials`, `time` and `stop` say when a search ends: the first of those given. No trial begins after `time`, such as
-    90s, 30m or 2h; what was begun ends, and so do label-only baselines after it.
+    """`trials`, `time` and `stop` say when a search ends: at the first of those given. No trial starts after `time`, such as
+    90s, 30m or 2h, but running trials finish, and so do the label-only baselines after them.
 
-    `label_baselines` trains each member of the frontier from labels too, at the end: does distillation beat that?
+    `label_baselines` also trains each frontier member from labels, at the end, to show whether distillation beats that.
 
-    `target` turns the search to the smallest student of that validation accuracy. `enqueue` are configurations to try
-    first, by the paths of their parameters; `incumbent` is the student that you use today, to see whether another dominates it.
-    The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
-    `region` is where students are looked for: from that share of the way between the majority class and the teacher on
-    (with a target: closer to that), and smaller than the teacher, the student in use today and the limits; or everywhere.
+    `target` makes the search look for the smallest student with that validation accuracy. `enqueue` lists configurations
+    to try first, by the paths of their parameters; `incumbent` is the student in use today, to see whether another dominates
+    it. The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
+    `region` is where to look for students: at accuracies from that fraction of the way between the majority class and the
+    teacher (with a target: closer to it), and smaller than the teacher, the incumbent and the limits; `all`: everywhere.
     """
 
     trials: Count | None = None
@@ -91,16 +91,14 @@ class Search(Value):
     def _trades_accuracy_for_size(self) -> Self:
         names = self.objectives
         if names[:1] != ("accuracy",) or len(set(names)) != len(names) or len(names) < 2:
-            message = f"{list(names)} is wrong: give accuracy first, then one or more of params, macs, bytes"
+            message = f"{list(names)} is invalid: put accuracy first, then one or more of params, macs, bytes"
             raise wrong(names, message, ("objectives",))
         return self
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
         if self.trials is None and self.time is None and self.stop is None:
-            raise wrong(
-                None, "null: nothing says when the search ends; give search.trials, search.time or search.stop", ("trials",)
-            )
+            raise wrong(None, "null: nothing ends the search; set search.trials, search.time or search.stop", ("trials",))
         return self
 
     def most(self) -> int:
@@ -108,7 +106,7 @@ class Search(Value):
         return MANY if self.trials is None else self.trials
 
     def seconds(self) -> float:
-        """Of `time`."""
+        """`time` in seconds; infinity if it is not given."""
         return math.inf if self.time is None else seconds_of(self.time)
 
     @model_validator(mode="after")
@@ -119,9 +117,9 @@ class Search(Value):
         return self
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """The epochs after which a student's training of so many stops to report: none without halving."""
+        """The epochs after which a student reports if it trains for that many: none without halving."""
         return tuple(self.places(epochs))
 
     def places(self, epochs: int) -> dict[int, int]:
-        """Which rung each of these is: rungs are compared with each other at equal shares of the epochs."""
+        """The rung of each of these epochs: students are compared at equal fractions of their epochs."""
         return self.halving.places(epochs) if self.halving else {}

@@ -18,9 +18,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Split(Value):
-    """Shares of all samples (of `task.samples`, where given, for validation).
+    """Fractions of all samples (for validation: of `task.samples`, if given).
 
-    `test` is not used where a data set has a test split of its own.
+    `test` is not used if a data set has its own test split.
     """
 
     validation: Share = 0.15
@@ -30,12 +30,12 @@ class Split(Value):
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:
         if self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on; lower one of them")
         return self
 
 
 class Task(Value):
-    """What is to be learned: `data` is the fingerprint of training and validation data, never of the test data."""
+    """What to learn: `data` is the fingerprint of training and validation data, never of the test data."""
 
     data: str
     split: Split
@@ -60,7 +60,7 @@ class Keyed(Value):
 
 
 class Checkpoint(Keyed):
-    """A trained network that came from outside: `weights` is the sha256 of its tensors."""
+    """An existing trained network: `weights` is the sha256 of its tensors."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     task: Task
@@ -69,7 +69,7 @@ class Checkpoint(Keyed):
 
 
 class LogitsCacheSpec(Value):
-    """How a teacher's outputs are cached for a stage: of which views of each sample, and with how many digits."""
+    """How teacher logits are cached for a stage: for which views of each sample, and in which precision."""
 
     views: int | None = None
     augmentation: Augmentation | None = None
@@ -82,9 +82,9 @@ class Stage(Keyed):
     """One training: an architecture, a loss, a recipe and the teachers whose outputs it learns from.
 
     teachers=() trains from labels; a teacher that has a teacher makes a chain; several are an ensemble, or dense guidance.
-    `init` is where the first weights come from (None: drawn at random). `until` ends it after so many epochs of its recipe's
-    schedule: a checkpoint on the way to the whole training. `key()` is the sha256 of the canonical form, in which teachers
-    and init stand by their keys (a Merkle tree): equal stages have equal keys.
+    `init` is the source of the initial weights (None: random). `until` ends the training after that many epochs of its
+    recipe's schedule: an intermediate checkpoint. `key()` is the sha256 of the canonical form, in which teachers and init
+    are represented by their keys (a Merkle tree): equal stages have equal keys.
     """
 
     version: ClassVar[int] = 1
@@ -102,9 +102,9 @@ class Stage(Keyed):
     def _is_resolved(self) -> Self:
         assert all(term.weight != "rest" for term in self.loss.terms().values()), "resolve the loss first"
         assert self.recipe.precision != "auto", "resolve the precision first"
-        assert self.until is None or self.until < self.recipe.epochs, "the whole training is no checkpoint on its way"
+        assert self.until is None or self.until < self.recipe.epochs, "until must be less than the epochs of the recipe"
         if self.loss.needs_teachers() != bool(self.teachers):
-            raise ValueError("a term on teachers needs a teacher, and a teacher such a term")
+            raise ValueError("a term that learns from teachers needs a teacher, and a teacher needs such a term")
         return self
 
     @cached_property
@@ -115,9 +115,9 @@ class Stage(Keyed):
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 
     def logits_cache(self) -> LogitsCacheSpec | None:
-        """What it reads of its teachers; None where it has none, or they run within its training.
+        """How the teacher logits that it reads are cached; None if it has no teachers, or if they run during its training.
 
-        They run where a term is on their features, or each epoch sees fresh views.
+        They run if a term uses their features, or if each epoch has fresh views.
         """
         recipe = self.recipe
         if not self.teachers or self.loss.needs_features() or recipe.views == "fresh":
@@ -127,7 +127,7 @@ class Stage(Keyed):
         return plain.model_copy(update=views) if recipe.views else plain
 
     def ancestors(self) -> list[Network]:
-        """All networks that must be there before this one, each once, teachers first."""
+        """All networks that must exist before this one, each once, teachers first."""
         found: dict[str, Network] = {}
         for network in (*self.teachers, *([self.init] if self.init is not None else [])):
             above = network.ancestors() if isinstance(network, Stage) else []
@@ -150,10 +150,10 @@ def label_only(stage: Stage) -> Stage:
 
 
 def canonical(stage: Stage) -> Stage:
-    """Without what has no say in its training, so that equal trainings have equal keys.
+    """The stage without settings that do not affect its training, so that equal trainings have equal keys.
 
-    Teachers are only dropped where there are several; terms are only balanced where there is a teacher; outputs are only
-    stored in some way where they are stored; views beyond the epochs are never shown.
+    `drop_teachers` needs several teachers, and `balance` needs one; the format of cached logits only matters if they are
+    cached; views beyond the number of epochs are never used.
     """
     loss, recipe = stage.loss, stage.recipe
     if len(stage.teachers) < 2:
@@ -169,9 +169,9 @@ def canonical(stage: Stage) -> Stage:
 
 
 def chain(network: Stage | Checkpoint) -> str:
-    """The way from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`.
+    """The chain from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`.
 
-    The teachers of an ensemble are joined by +; at the end stands `(dense)` where one learns from several generations.
+    The teachers of an ensemble are joined by +; `(dense)` at the end means that a network learns from several generations.
     """
     line = [*_above(network), network]
     first = [describe(each.architecture) for each in line if not taught(each)]
@@ -187,7 +187,7 @@ def taught(network: Stage | Checkpoint) -> bool:
 
 
 def _above(network: Stage | Checkpoint) -> list[Stage | Checkpoint]:
-    """Those that it learns from, directly or not, each once, the first teachers first."""
+    """The networks that it learns from, directly or indirectly, each once, the first teachers first."""
     found: dict[str, Stage | Checkpoint] = {}
     for teacher in network.teachers if isinstance(network, Stage) else ():
         found |= {one.key(): one for one in [*_above(teacher), teacher] if one.key() not in found}
@@ -195,7 +195,7 @@ def _above(network: Stage | Checkpoint) -> list[Stage | Checkpoint]:
 
 
 def is_dense(network: Stage | Checkpoint) -> bool:
-    """Whether it learns from an assistant and from that one's teacher too."""
+    """Whether it learns from an assistant and also from that assistant's teacher."""
     teachers = network.teachers if isinstance(network, Stage) else ()
     above = {one.key() for teacher in teachers for one in _above(teacher)}
     return any(teacher.key() in above for teacher in teachers)

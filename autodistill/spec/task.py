@@ -15,11 +15,11 @@ from .value import AsTuple, Value
 Import = Annotated[str, AfterValidator(check_import)]
 DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 TORCH = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
-"""timm's names of those torchvision data sets whose samples are one array."""
+"""timm's names of the torchvision data sets whose samples are in one array."""
 Kind = Literal["import", "npz", "folder", "hfds", "wds", "torch", "known"]
 NAMES = (*DATASETS, *(f"torch/{name}" for name in TORCH))
 PATHS = ("/", "./", "../", "~")
-"""How a path begins that needs no `folder/` before it; nor does `images/`, with the slash at its end."""
+"""Prefixes of paths that do not need `folder/`; paths that end with a slash do not need it either."""
 OF_IMAGES = ("folder", "hfds", "wds")
 PREFIXES: tuple[Kind, ...] = ("folder", "hfds", "wds", "torch")
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -33,7 +33,7 @@ class ImportedData(Value):
 
 
 def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
-    """Of which kind a data set is, and its name or path within that kind."""
+    """The kind of a data set, and its name or path within that kind."""
     if isinstance(dataset, ImportedData):
         return "import", dataset.factory
     if dataset.endswith(".npz"):
@@ -51,7 +51,7 @@ def _check_name(value: str) -> str:
         check_path(name)
         return value
     near = difflib.get_close_matches(value, NAMES, n=1)
-    meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+    meant = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(NAMES)}"
     ways = "a .npz file, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
@@ -59,11 +59,11 @@ def _check_name(value: str) -> str:
 class TaskSpec(Value):
     """Where the data come from and how they are split.
 
-    `samples` takes that many, stratified, for training and validation; `labeled` keeps the labels of that share of the
-    training samples, `unlabeled` is a folder of images without labels. `layout` says what a sample's axes are, `folder`
-    where torchvision's files lie. `image_size` and `channels` say how image files are decoded, `memory` whether they are
-    decoded once or read while training. `fingerprint` pins the data: others are refused; `exact` makes it of the whole
-    of every image file instead of 1,024 of them.
+    `samples` uses that many, stratified, for training and validation; `labeled` keeps the labels of that fraction of the
+    training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `folder` is the
+    folder of torchvision's files. `image_size` and `channels` say how image files are decoded, `memory` whether they are
+    decoded once or read during training. `fingerprint` pins the data: other data is refused; with `exact`, it covers the
+    contents of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -86,22 +86,22 @@ class TaskSpec(Value):
         if kind not in OF_IMAGES:
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
             if given:
-                raise ValueError(f"{given[0]} is for images in files (folder/, hfds/, wds/), not for {name}; leave it out")
+                raise ValueError(f"{given[0]} applies to image files (folder/, hfds/, wds/), not to {name}; remove it")
         if kind != "folder":
             given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
             given += ["memory: stream"] if self.memory == "stream" else []
             if given:
-                raise ValueError(f"{given[0]} is for a folder of images, not for {name}; leave it out{_instead(given[0])}")
+                raise ValueError(f"{given[0]} applies to a folder of images, not to {name}; remove it{_instead(given[0])}")
         elif self.layout not in ("auto", "CHW"):
-            raise ValueError(f"layout {self.layout} is for arrays, not for a folder of images; leave it out")
+            raise ValueError(f"layout {self.layout} applies to arrays, not to a folder of images; remove it")
         return self
 
     @property
     def sides(self) -> tuple[int, int] | None:
-        """Height and width of decoded images, where they are given."""
+        """Height and width of decoded images, if given."""
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
 
 
 def _instead(given: str) -> str:
-    ways = {"unlabeled": " or give x_unlabeled in the data", "memory: stream": " or save the images as files in folders"}
+    ways = {"unlabeled": ", or add x_unlabeled to the data", "memory: stream": ", or save the images as files in folders"}
     return ways.get(given, "")

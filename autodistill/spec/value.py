@@ -1,4 +1,4 @@
-"""Frozen values with one canonical form, from which keys are made."""
+"""Frozen values with one canonical form, from which keys are computed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def seconds_of(text: str) -> float:
 
 
 Duration = Annotated[str, AfterValidator(_as_duration)]
+NAME, CURRENCY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", r"^[A-Z]{3}$"
 
 
 class Value(BaseModel):
     """A frozen, strictly typed value.
 
-    `version` is part of the canonical form where it is not zero: raise it in a subclass when the numerics that the
-    subclass stands for change. `outside_key` names the fields that say how or where, not what.
+    `version` is part of the canonical form if it is not zero: increment it in a subclass when the numerics behind that
+    subclass change. `outside_key` names fields that say how or where something is done, not what.
     """
 
     model_config = ConfigDict(
@@ -70,4 +71,4 @@ def _as_tuple(value: Any) -> Any:
 
 
 AsTuple = BeforeValidator(_as_tuple)
-"""Lets a YAML or JSON list in where a strict field is a tuple."""
+"""Accepts a YAML or JSON list for a strict tuple field."""

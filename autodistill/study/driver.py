@@ -27,10 +27,10 @@ from .space import Space, domains_of
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to go on where a study's folder exists: `fresh` forgets its record, `extend` lets it change or have more trials.
+    """What to do if the study directory exists: `fresh` discards its trials; `extend` allows a changed spec or more trials.
 
-    `older` is the folder of a study whose finished trials a new one begins with, as far as they fit. `until` is asked after
-    each job: a reason ends the search, as soon as the trials that were begun have ended.
+    `older` is the directory of a study whose finished trials a new study starts with, as far as they fit. `until` is called
+    after each job: if it returns a reason, the search ends once the running trials have ended.
     """
 
     store: str | None = None
@@ -42,7 +42,7 @@ class Options:
 
 
 class Listener(Protocol):
-    """Hears how a search proceeds."""
+    """Is notified of the progress of a search."""
 
     def began(self) -> None:
         """All checks have passed; the search begins or continues."""
@@ -67,8 +67,8 @@ def search(
 ) -> Study:
     """Searches the students of `spec` and keeps the study in the directory `out` (`reports/<study>` unless given).
 
-    The same call goes on where an earlier one stopped. Raises UsageError for what was asked wrongly, StudyError or
-    StoreError when the search cannot go on.
+    The same call resumes where an earlier one stopped. Raises UsageError for invalid arguments, StudyError or StoreError if
+    the search cannot continue.
     """
     options, runner = options or Options(), runner_of(runner)
     folder = Folder(out or Path("reports") / spec.study)
@@ -89,12 +89,12 @@ def search(
 
 
 def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Study:
-    """The study, ready to go on. Nothing of an older study is touched before all that could be refused has passed."""
+    """The study, ready to run. An existing study is not changed until all checks have passed."""
     check_cpus(spec, runner.cpus())
     cuda = runner.sees_cuda()
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
-        raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but there is no CUDA here; set it to 0 or auto")
+        raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but CUDA is not available; set it to 0 or auto")
     record, older = _found(folder, spec, options)
     if record is None:  # else there may be nothing to do
         runner.begin()
@@ -117,15 +117,15 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
         record = Record(folder.database, spec, space.domains)
     folder.claim(spec, record)
     if record.facts().get("incumbent") != notes["incumbent"]:
-        notes["drawn"] = None  # its picture is of another one
+        notes["drawn"] = None  # its picture shows another one
     _note(record, **notes)
     return Study(spec, space, store, record, chance=splits.chance)
 
 
 def _found(folder: Folder, spec: Spec, options: Options) -> tuple[Record | None, Older | None]:
-    """The record in the folder or, where there is none of this spec, the older study to begin with.
+    """The record in the study directory or, if there is none for this spec, the older study to start with.
 
-    Raises UsageError when the folder holds a study that may not go on with this spec.
+    Raises UsageError if the directory contains a study that cannot continue with this spec.
     """
     if options.fresh or not folder.exists():
         return None, Older.read(Folder(options.older)) if options.older is not None else None
@@ -142,8 +142,8 @@ def _found(folder: Folder, spec: Spec, options: Options) -> tuple[Record | None,
 def _refuse_from(folder: Folder, asked: str | None, known: str | None) -> None:
     if asked is not None and str(Path(asked).absolute()) != known:
         raise UsageError(
-            f"--from {asked}: {folder.path} holds a study that did not begin with it; leave --from out to continue (with "
-            "--extend where the spec has changed), give another --out, or --fresh to start over"
+            f"--from {asked}: the study in {folder.path} did not start from it; leave out --from to continue (with --extend if "
+            "the spec has changed), give another --out, or --fresh to start over"
         )
 
 
@@ -171,9 +171,9 @@ def _begin(
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
-    """The place of the stages: the folder's own, which is swept, unless --store names a shared one."""
+    """The store of the stages: the study's private one, which is cleaned up, unless --store names a shared one."""
     if asked == "":
-        raise UsageError("--store is empty; name a folder, or leave it out")
+        raise UsageError("--store is empty; name a directory, or leave it out")
     own = Store(folder.path / OWN_STORE)
     before = Store(folder.path / known) if known is not None else None
     store = Store(asked) if asked is not None else before or own
@@ -189,7 +189,7 @@ def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
 
 
 def _place(folder: Folder, store: Store) -> str:
-    """Of a store in the study's folder relative to it, so that the folder can be moved."""
+    """The path of a store, relative if it is inside the study directory, so that the directory can be moved."""
     inside = store.root.is_relative_to(folder.path)
     return str(store.root.relative_to(folder.path) if inside else store.root)
 
@@ -198,13 +198,13 @@ def _refuse_other_teachers(folder: Folder, known: list[str] | None, keys: list[s
     for before, now in zip(known or keys, keys, strict=True):
         if before != now:
             raise UsageError(
-                f"the teacher of {folder.path} was {before:.12}, is {now:.12}: its weights, or the version of what trains "
-                "it, changed; give another --out, or --fresh to start over"
+                f"the teacher of {folder.path} was {before:.12}, is now {now:.12}: its weights or the code that trains it "
+                "changed; give another --out, or --fresh to start over"
             )
 
 
 def _say_what_is_kept(study: Study, listener: Listener) -> None:
-    """Once, at the beginning of a study that goes on from an older one."""
+    """Once, at the beginning of a study that continues from an older one."""
     found = study.record.facts().get("continues")
     if found and all("kept" in trial.facts for trial in study.record.trials):
         listener.say(f"{found['kept']} of {found['of']} finished students of {found['from']} fit this space and are kept")
@@ -220,7 +220,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, liste
     if options.retry_failed:
         marks.forget(study.store.root)
         if not study.retry_failed():
-            listener.say("nothing had failed")
+            listener.say("there are no failed trials to retry")
     if study.finished() and study.record.facts().get("drawn") == study.told():
         listener.say(f"{folder.path} is finished: {study.counted_done()} trials; nothing to do")
         return
@@ -242,7 +242,7 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, liste
 
 
 def _note_model(study: Study) -> None:
-    """What the model says at the end: of each student that was measured, and of more trials."""
+    """Records the model's final estimates for each measured student, and for more trials."""
     sampler = informed(study.spec.search, study.space, study.record.trials, study.region)
     found = sampler.improvement(next_round(study.counted_done(), 1), study.space.feasible)
     study.record.note("expected_improvement", found and found._asdict())
@@ -257,5 +257,5 @@ def _check(study: Study) -> None:
     if lost:
         raise StoreError(
             f"{len(lost)} stages (for example {lost[0][:12]}) are no longer in {study.store.root}: something removed them "
-            "while the search ran. Give the same command again to retrain them"
+            "while the search ran. Run the same command again to retrain them"
         )

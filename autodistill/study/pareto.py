@@ -1,4 +1,4 @@
-"""Rows that no other dominates, and the hypervolume that they enclose; always minimizing.
+"""Nondominated rows and the hypervolume that they enclose; all objectives are minimized.
 
 `costs` is an (n, m) array: n candidates, m >= 1 objectives in any units, smaller is better, +inf allowed. A row
 dominates another if it is nowhere larger and somewhere smaller (Deb 2001, "Multi-Objective Optimization Using
@@ -22,7 +22,7 @@ def nondominated(costs: npt.ArrayLike) -> Mask:
 
 
 def frontier(costs: npt.ArrayLike) -> Indices:
-    """Indices of the nondominated rows, of equal rows the first one only; by the last column, then the others."""
+    """Indices of the nondominated rows (only the first of equal rows), sorted by the last column, then the others."""
     table = _checked(costs)
     mask, _ = _first_of_each(table)
     members = np.flatnonzero(mask)
@@ -42,7 +42,7 @@ def hypervolume(costs: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     if corner.shape != table.shape[1:] or not np.isfinite(corner).all():
         raise ValueError(f"the reference point is {reference!r}; give {table.shape[1]} finite numbers, one per column")
     if np.isneginf(table).any():
-        raise ValueError("the costs have -inf, which no volume can hold; give finite costs or +inf")
+        raise ValueError("the costs contain -inf, so the volume is infinite; give finite costs or +inf")
     return _volume(table[(table < corner).all(axis=1)], corner)
 
 
@@ -52,13 +52,13 @@ def _checked(costs: npt.ArrayLike) -> Floats:
         raise ValueError(f"the costs have shape {table.shape}; give (n, m), one row per candidate, m >= 1 columns")
     if np.isnan(table).any():
         row, column = np.argwhere(np.isnan(table))[0]
-        raise ValueError(f"the costs have NaN in row {row}, column {column}; leave out what was not measured")
+        raise ValueError(f"the costs have NaN in row {row}, column {column}; leave out rows that were not measured")
     return table
 
 
 def _first_of_each(costs: Floats) -> tuple[Mask, Indices]:
     """(n,) mask of the first row of each nondominated cost vector; (n,) index of the first row that equals each row."""
-    order = np.lexsort(costs.T[::-1])  # stable: of equal rows the first comes first
+    order = np.lexsort(costs.T[::-1])  # stable: equal rows keep their order
     table = costs[order]
     new = np.ones(len(table), dtype=np.bool_)
     new[1:] = (table[1:] != table[:-1]).any(axis=1)
@@ -81,7 +81,7 @@ def _sweep(distinct: Floats) -> Indices:
 def _peel(distinct: Floats) -> Indices:
     """Nondominated rows of (n, m), distinct and in lexicographic order. O(n * members * m).
 
-    The first row that is left is dominated by none: take it, and drop all that it dominates.
+    The first remaining row is not dominated: keep it, and drop all rows that it dominates.
     """
     left, members = np.arange(len(distinct)), []
     while len(left):

@@ -9,12 +9,13 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..models.sizes import Sizes, check_inherit, sizes
+from ..models.sizes import check_inherit, sizes
 from ..spec import Checkpoint, LossSpec, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
 from ..spec.architectures import ARCHITECTURE
 from ..spec.document import INIT
 from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
 from ..spec.losses import LOSS
+from ..spec.measurement import Sizes
 from ..spec.recipe import RECIPE
 from ..spec.stage import canonical, taught
 
@@ -50,7 +51,7 @@ class Space:
 
     Every parameter is always proposed (a fixed length suits every sampler); those that do not matter in a branch do not
     reach the stage, so equivalent assignments are one stage. An assistant that is not larger than its student is dropped.
-    `measure` says the sizes of an architecture: by building it, unless a table knows them.
+    `measure` returns the sizes of an architecture: by building it, unless a table contains them.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Space:
         self.ladder = spec.assistants.ladder
         self.domains = domains_of(spec)
         self.closed: set[int] = set()
-        """Rungs of the ladder that may not be proposed any more."""
+        """Ladder sizes that may not be proposed anymore."""
 
     def sizes(self, architecture: Value) -> Sizes:
         return self._measure(architecture)
@@ -96,7 +97,7 @@ class Space:
         return [one for index, one in enumerate(found) if one not in found[:index]]
 
     def _can_begin(self, params: Params) -> bool:
-        """Whether there are weights to begin with, where they are to come from a teacher."""
+        """Whether a teacher has suitable initial weights, if they are to come from a teacher."""
         if fill(self.tree["init"], params, "init") == "random":
             return True
         try:
@@ -131,7 +132,7 @@ class Space:
         """The teachers of a student below a chain of assistants of these ladder indices.
 
         serial: the assistant above it. dense: all larger networks of the chain (Son et al., "Densely Guided Knowledge
-        Distillation using Multiple Teacher Assistants", ICCV 2021); the assistants are taught so too.
+        Distillation using Multiple Teacher Assistants", ICCV 2021); assistants are taught the same way.
         """
         assistants, teachers = self.spec.assistants, self.teachers
         for index in indices:
@@ -155,7 +156,7 @@ class Space:
         )
 
     def source(self, architecture: Any, teachers: tuple[Network, ...]) -> Network:
-        """Where a student's first weights come from: the lowest of its teachers that is large enough, else the first.
+        """Where a student's initial weights come from: the lowest of its teachers that is large enough, else the first.
 
         Raises UsageError when none is.
         """
@@ -167,7 +168,7 @@ class Space:
         return self.teachers[0]
 
     def encode(self, stage: Stage) -> dict[str, Any] | None:
-        """Parameters that decode to `stage`, or None when this space could not have proposed it."""
+        """Parameters that decode to `stage`, or None if this space could not have proposed it."""
         plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
         tree = self.tree | {"loss": _without_lacking(self.tree["loss"], plain["loss"])}
         found = match(_without_rest(tree), plain)
@@ -187,7 +188,7 @@ class Space:
         return self.ladder.index(network.architecture) if network.architecture in self.ladder else None
 
     def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
-        """Distinct architectures of students, and whether these are all; a sample where there are more than `most`."""
+        """Distinct architectures of students, and whether these are all; a sample if there are more than `most`."""
         found, everything = self.candidates(most)
         return [self.architecture(params) for params in found], everything
 
@@ -209,14 +210,14 @@ class Space:
 
 
 def _without_lacking(tree: Any, loss: Mapping[str, Any]) -> Any:
-    """The tree less the terms that a loss lacks: their weight had come to 0, or others had left no rest."""
+    """The tree without the terms that a loss lacks: their weight is 0, or the other weights leave no rest."""
     if not isinstance(tree, dict):
         return tree
     return {name: term for name, term in tree.items() if not isinstance(term, dict) or loss.get(name) is not None}
 
 
 def _without_rest(tree: Any) -> Any:
-    """The tree less the weights that are computed from others: `match` does not compare what is not there."""
+    """The tree without the weights that are computed from others: `match` does not compare missing keys."""
     if isinstance(tree, Choice):
         return Choice(options=tuple(_without_rest(option) for option in tree.options))
     if isinstance(tree, dict):

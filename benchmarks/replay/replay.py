@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autodistill.distill import Job, Rung
+from autodistill.spec.measurement import Measurement, Sizes, SoftTargetEntropy
 from autodistill.study.schedule.scheduler import Study
 
 
@@ -21,14 +22,14 @@ class Answer:
 
     seconds: float
     accuracies: Mapping[int, float] = field(default_factory=dict)
-    measurement: Mapping[str, Any] = field(default_factory=dict)
-    soft_targets: Mapping[str, Any] | None = None
+    measurement: Measurement | None = None
+    soft_targets: SoftTargetEntropy | None = None
     failure: str | None = None
 
 
-def measurement(accuracy: float, sizes: Mapping[str, int], n: int) -> dict[str, Any]:
-    """As a training on `n` validation samples would write it; `sizes` are params, macs and bytes."""
-    return {"accuracy": accuracy, "correct": round(accuracy * n), "n": n, **sizes}
+def measurement(accuracy: float, sizes: Sizes, n: int) -> Measurement:
+    """As a training on `n` validation samples would write it, less its seconds."""
+    return Measurement(accuracy=accuracy, correct=round(accuracy * n), n=n, **sizes._asdict(), seconds=0.0)
 
 
 class Replay:
@@ -88,8 +89,9 @@ class Replay:
 def _record(job: Job, answer: Answer) -> dict[str, Any]:
     if not job.trains:
         return {"teacher": job.network.key()}
+    assert answer.measurement is not None
     found = {
         "network": job.network.model_dump(mode="json"),
-        "measurement": {**answer.measurement, "seconds": answer.seconds},
+        "measurement": answer.measurement.model_dump() | {"seconds": answer.seconds},
     }
-    return found | ({} if answer.soft_targets is None else {"soft_targets": dict(answer.soft_targets)})
+    return found | ({} if answer.soft_targets is None else {"soft_targets": answer.soft_targets.model_dump()})

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodistill.distill import Job
-from autodistill.models.sizes import Sizes
 from autodistill.spec import Spec, Stage, Task, UsageError, Value, parse
+from autodistill.spec.measurement import Measurement, Sizes
 from autodistill.spec.resolve import resolve
 from autodistill.study.space import Space, teacher_stage
 
@@ -114,9 +114,9 @@ class Draw:
     def reference(self) -> Sizes:
         return Sizes(*(FAR * max(size) for size in zip(*(one.sizes for one in self.students.values()), strict=True)))
 
-    def teacher(self) -> dict[str, Any]:
+    def teacher(self) -> Measurement:
         """The measurement of a teacher."""
-        return measurement(self._accuracy, self.reference()._asdict(), TEACHER_SAMPLES)
+        return measurement(self._accuracy, self.reference(), TEACHER_SAMPLES)
 
     def sizes(self, architecture: Value) -> Sizes:
         """Of what is not in the table: beyond the limits."""
@@ -140,7 +140,7 @@ class Draw:
             return Answer(seconds=0.0, measurement=self.teacher())
         one = self.students[self.place(job.network.architecture)]
         accuracies = dict(enumerate(one.accuracies, 1))
-        told = measurement(one.accuracies[-1], one.sizes._asdict(), 10_000)
+        told = measurement(one.accuracies[-1], one.sizes, 10_000)
         return Answer(seconds=one.seconds, accuracies=accuracies, measurement=told)
 
 

@@ -39,7 +39,7 @@ SEEDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """Where a plan is at home: the folder that is locked, where its stages are kept, and where its report goes."""
+    """The paths of a plan: the study directory that is locked, the store of its stages, and the output directory."""
 
     folder: Folder
     store: Path
@@ -47,7 +47,7 @@ class Home:
 
     @classmethod
     def of(cls, spec: Spec, student: str, study: Path | None = None, out: str | None = None, store: str | None = None) -> Home:
-        """`study` is the folder of a search, whose stages are reused; else that of the spec's name, or `out` where given."""
+        """`study` is the directory of a search whose stages are reused; without it, `out` or else reports/<study>."""
         path = study or (Path(out) if out else Path("reports") / spec.study)
         folder, name = Folder(path), "".join(letter if letter.isalnum() or letter in "=.," else "_" for letter in student)
         known: Path | None = None
@@ -60,7 +60,7 @@ class Home:
 
 
 def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
-    """The spec of a YAML file, or of the folder of a search, and that folder. Raises UsageError."""
+    """The spec of a YAML file, or of a study directory, and that directory. Raises UsageError."""
     path = Path(place)
     if not path.is_dir():
         return load(path, overrides), None
@@ -81,8 +81,8 @@ def plan_chain(
     """Compares ways to distill the teacher of `spec` into one student (`student` is a text such as depth=1,width=4), on the
     validation samples, and writes chain.json. Returns what chain.json holds (`results` says what).
 
-    No new round begins once `seconds` of wall time are over. What is stored is not trained again: the same call goes on.
-    Raises UsageError for what was asked wrongly, StudyError where direct distillation itself cannot be trained.
+    No new round begins after `seconds` of wall time. Stored stages are not trained again: the same call resumes. Raises
+    UsageError for invalid arguments, StudyError if direct distillation itself cannot be trained.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: give 1 or more; with one seed, no gain can be tested")
@@ -106,7 +106,7 @@ def plan_chain(
 
 
 def _make(out: Path) -> None:
-    """Raises UsageError where no report can be written there."""
+    """Raises UsageError if no report can be written there."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
@@ -160,7 +160,7 @@ def _run(
 
 
 class _Timed(Measured):
-    """With the time that is left, on all workers."""
+    """Adds the time that is left, on all workers."""
 
     def __init__(self, trainings: Trainings, stages: Stages, first: int, end: float) -> None:
         super().__init__(trainings, stages, first)
@@ -173,14 +173,14 @@ class _Timed(Measured):
 
 
 class _Queue:
-    """Hands batches to a plan, a line for each of which something is left to train."""
+    """Hands batches to a plan, and prints a line for each batch with something left to train."""
 
     def __init__(self, rounds: Iterator[Batch], trainings: Trainings, console: Console, started: float) -> None:
         self.rounds, self.trainings, self.console, self.started = rounds, trainings, console, started
         self.plan: Plan | None = None
 
     def more(self) -> list[Stage]:
-        """The next batch that is not wholly stored or given up."""
+        """The next batch that is not entirely stored or given up."""
         assert self.plan is not None
         for batch in self.rounds:
             stages = [self.trainings.stage(one, seed) for one, seed in batch.wanted]
@@ -190,7 +190,7 @@ class _Queue:
         return []
 
     def _is_begun(self, what: str, left: list[Stage]) -> bool:
-        """Caches above the limit are refused at once, and later end the comparison: what was trained by then counts."""
+        """Caches above the limit are an error in the first batch; in a later one, they end the comparison."""
         assert self.plan is not None
         clock = f"{time.monotonic() - self.started:.0f} s"
         try:
@@ -198,7 +198,7 @@ class _Queue:
         except UsageError as error:
             if not self.plan.total():
                 raise
-            self.console.print(f"{clock:>6}  {what}: not begun: {error}", soft_wrap=True)
+            self.console.print(f"{clock:>6}  {what}: not started: {error}", soft_wrap=True)
             return False
         self.console.print(f"{clock:>6}  {what}: {len(left)} to train", soft_wrap=True)
         return True

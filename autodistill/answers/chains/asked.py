@@ -16,7 +16,7 @@ from ...spec.recipe import Recipe
 
 PLACE = "--student"
 GEOMETRIC = 3
-"""Rungs of a ladder that a spec does not give."""
+"""The number of ladder sizes if a spec gives no ladder."""
 AMOUNTS = ("depth", "width", "heads")
 
 
@@ -30,7 +30,7 @@ def with_student(spec: Spec, text: str) -> Spec:
     lacking = [name for name, domain in inner.items() if name not in given and domain.count() > 1]
     if lacking:
         ways = ", ".join(f"{name} ({_span(inner[name])})" for name in lacking)
-        raise UsageError(f"{PLACE} {text}: one student is planned for, so give {ways} too")
+        raise UsageError(f"{PLACE} {text}: a plan is for exactly one student, so give {ways} too")
     single = {name: domain.ends()[0] for name, domain in inner.items()}
     document = spec.document()
     document["student"]["architecture"] = fill(option, single | {name: given[name] for name in given if name in inner})
@@ -44,7 +44,7 @@ def _given(text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, equals, value = part.strip().partition("=")
         if not equals or not name or name in found:
-            raise UsageError(f"{PLACE} {text}: {part.strip()!r} is wrong; give each field once, such as depth=1,width=4")
+            raise UsageError(f"{PLACE} {text}: {part.strip()!r} is invalid; give each field once, such as depth=1,width=4")
         found[name] = from_text(value, lambda line: f"{PLACE} {text}")[0]
     return found
 
@@ -71,10 +71,10 @@ def _fits(option: dict[str, Any], name: str, value: Any) -> bool:
 def _check(option: dict[str, Any], inner: dict[str, Domain], name: str, value: Any) -> None:
     if name not in inner and (name not in option or isinstance(option[name], dict | tuple)):
         there = ", ".join(dict.fromkeys([*(key for key in option if key != "family"), *inner]))
-        raise UsageError(f"{PLACE} {name}={value}: student.architecture has no field {name!r}; there are {there}")
+        raise UsageError(f"{PLACE} {name}={value}: student.architecture has no field {name!r}; its fields are {there}")
     if name in inner and value not in inner[name]:
         way_out = f"or widen it: --set student.architecture.{name}=..."
-        raise UsageError(f"{PLACE} {name}={value}: is outside its domain; give {_span(inner[name])}, {way_out}")
+        raise UsageError(f"{PLACE} {name}={value}: the value is outside its domain; give {_span(inner[name])}, {way_out}")
     if name not in inner and option[name] != value:
         way_out = f"--set student.architecture.{name}={value} changes that"
         raise UsageError(f"{PLACE} {name}={value}: the spec fixes {name} at {option[name]}; {way_out}")
@@ -90,18 +90,19 @@ def _span(domain: Domain) -> str:
 def assistants_of(
     given: Assistants, student: Any, teacher: Any, learns: Any, recipe: Recipe, params: Callable[[Any], int]
 ) -> Assistants:
-    """The assistants that chains may have, the largest first: the spec's ladder, else one of sizes between the two.
+    """The assistants that chains may have, largest first: the spec's ladder, else sizes between the two networks.
 
-    They learn as the spec's assistants do, else by the student's loss `learns` and `recipe`. Raises UsageError where
+    They use the loss and recipe of the spec's assistants, else the student's loss `learns` and `recipe`. Raises UsageError if
     no assistant is larger than the student.
     """
     own = params(student)
     ladder = given.ladder or geometric(student, teacher, GEOMETRIC, params)
     sizes = sorted((size for size in ladder if params(size) > own), key=lambda size: -params(size))
     if not sizes:
+        small, large = f"{describe(student)} ({own:,} params)", f"{describe(teacher)} ({params(teacher):,} params)"
+        none = f"none is given, and {small} and {large} have no sizes in between or differ in family"
         raise UsageError(
-            f"assistants.ladder: {'no size is larger than' if given.ladder else 'there is none, and no size lies between'} "
-            f"{describe(student)} ({own:,} params) and {describe(teacher)} ({params(teacher):,}), or their families differ; "
+            f"assistants.ladder: {f'no size is larger than {small}' if given.ladder else none}; "
             "list assistants: --set 'assistants={at_most: 0, ladder: [{family: resnet, depth: 1, width: 8}]}'"
         )
     return Assistants.model_validate(
@@ -117,8 +118,8 @@ def assistants_of(
 
 
 def geometric(student: Any, teacher: Any, count: int, params: Callable[[Any], int]) -> Sequence[Any]:
-    """At most `count` architectures in equal ratios of depth and width from the student's to the teacher's; none where
-    their families differ or have no such fields.
+    """At most `count` architectures in equal ratios of depth and width between student and teacher; none if their families
+    differ or have no such fields.
     """
     names = [name for name in AMOUNTS if hasattr(student, name) and hasattr(teacher, name)]
     if type(student) is not type(teacher) or not names:

@@ -1,6 +1,6 @@
-"""Candidates, who of them goes on, and what may be said at the end: pure decisions on accuracies that are paired by seed.
+"""Candidates, which of them continue, and the final verdict: pure decisions on accuracies that are paired by seed.
 
-Rungs are numbered by size, 0 the largest. Accuracies are shares from 0 to 1; all candidates of a seed begin with the same
+Ladder sizes are numbered from the largest, 0. Accuracies are shares from 0 to 1; all candidates of a seed begin with the same
 weights and see the same batches, so their differences are paired.
 """
 
@@ -19,7 +19,7 @@ Accuracies = Mapping["Candidate", Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One way to train the student; of kind `assistant` the training of the last ladder size of its path.
+    """One way to train the student; of kind `assistant`, the training of the last ladder size of its path.
 
     labels   without a teacher
     direct   from the teacher
@@ -54,18 +54,18 @@ def is_clearly_worse(of: Sequence[float], best: Sequence[float]) -> bool:
 
 
 def ranked(found: Accuracies) -> list[Candidate]:
-    """The best mean first; of equals the one that comes first."""
+    """The best mean first; ties keep their order."""
     return sorted(found, key=lambda one: -fmean(found[one]))
 
 
 def going_on(
     found: Accuracies, costs: Callable[[Sequence[Candidate]], Sequence[float]], left: float, reference: Candidate = DIRECT
 ) -> list[Candidate]:
-    """Who is trained with one more seed, the best first; nobody where the time is not enough for two of them.
+    """The candidates that are trained with one more seed, best first; none if there is no time for two of them.
 
-    What is clearly worse than the best is dropped. `costs` are the seconds of each round to come: where they are more than
-    are `left`, the best half stays, and half of these again until the next round fits. The reference always stays, and
-    with it the best chain that was not dropped: it is what is asked about.
+    Candidates that are clearly worse than the best are dropped. `costs` are the seconds of each round to come: if they exceed
+    `left`, the best half stays, and half of these again until the next round fits. The reference always stays, and so does the
+    best chain that was not dropped: the question is about it.
     """
     order = ranked(found)
     best = found[order[0]]
@@ -101,15 +101,15 @@ class Verdict:
 
 
 def judged(gained: Sequence[float]) -> Sequence[float]:
-    """The seeds that a gain is claimed by: not the first, on which paths were chosen, unless there is no other."""
+    """The seeds that a gain is judged by: not the first, on which paths were chosen, unless there is no other."""
     return gained[1:] or gained
 
 
 def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
-    """From the accuracies of all candidates, seed by seed. Only what has every seed of the reference can be the answer.
+    """The verdict on all candidates, seed by seed. Only a candidate with every seed of the reference can be the answer.
 
-    The best of k chains is chosen by the seeds that judge it, so its interval is one of 1 - 0.05 / k (Bonferroni): the
-    chance of naming any chain that does not help stays at 5 %.
+    The best of k chains is chosen by the seeds that judge it, so its interval has the level 1 - 0.05 / k (Bonferroni): the
+    chance of naming a chain that does not help stays at 5 %.
     """
     count = len(found[reference])
     order = ranked({one: values[:count] for one, values in found.items() if len(values) >= count})

@@ -20,18 +20,18 @@ class Batch(NamedTuple):
 
 
 class Known(Protocol):
-    """What is known of trainings so far."""
+    """Results of trainings so far."""
 
     def accuracy(self, one: Candidate, seed: int) -> float | None:
-        """None where it is not there or failed."""
+        """None if it is missing or failed."""
         ...
 
     def cost(self, ones: Sequence[Candidate], seed: int) -> float:
-        """Seconds that these would take with this seed: what they share counts once, what is there not at all."""
+        """Seconds that these would take with this seed; shared stages count once, stored ones not at all."""
         ...
 
     def left(self) -> float:
-        """Seconds of training that there is time for."""
+        """Seconds of training that are left."""
         ...
 
 
@@ -45,7 +45,7 @@ class Ladder(NamedTuple):
 
 
 class Planner:
-    """Asks for trainings batch by batch; `found` says at any time what the candidates came to.
+    """Requests trainings batch by batch; `found` returns the current accuracies of the candidates.
 
     The first seed goes through the ladder: for each size, from the largest, the best of all ways over the best network of
     each larger size is kept (dynamic programming: n (n + 1) / 2 assistants for n sizes, not 2^n - 1). The other seeds go to
@@ -70,11 +70,11 @@ class Planner:
         self.best: dict[int, tuple[int, ...]] = {}
         """The path to the best network of each ladder size."""
         self.is_cut = False
-        """Whether the time ended it."""
+        """Whether it ran out of time."""
 
     def rounds(self) -> Iterator[Batch]:
         first, sizes = self.seeds[0], range(len(self.ladder.sizes))
-        yield self._batch("without assistants, and each assistant below the teacher", self.rivals, first, sizes)
+        yield self._batch("without assistants, and each assistant taught by the teacher", self.rivals, first, sizes)
         yield from self._sweep(first)
         yield from self._chains(first)
         for place, seed in enumerate(self.seeds[1:], 1):
@@ -88,7 +88,7 @@ class Planner:
             yield self._batch(f"seed {place + 1} of {len(self.seeds)}", staying, seed)
 
     def found(self, seeds: int | None = None) -> dict[Candidate, list[float]]:
-        """The accuracies of candidates that have the first so many seeds; without a number, as many as direct has."""
+        """The accuracies of candidates that have the first `seeds` seeds; by default, as many as direct has."""
         count = self.seen(DIRECT) if seeds is None else seeds
         values = {one: self.values(one) for one in self.candidates}
         return {one: accuracies[:count] for one, accuracies in values.items() if len(accuracies) >= count > 0}
@@ -98,7 +98,7 @@ class Planner:
         return {one: values for one in self.candidates if (values := self.values(one))}
 
     def values(self, one: Candidate) -> list[float]:
-        """Its accuracies, seed by seed, until the first that is not there."""
+        """Its accuracies, seed by seed, up to the first missing one."""
         found = []
         for seed in self.seeds:
             accuracy = self.known.accuracy(one, seed)
@@ -117,25 +117,25 @@ class Planner:
         return [self.known.cost(ones, seed) for seed in self.seeds[place:]]
 
     def _sweep(self, seed: int) -> Iterator[Batch]:
-        """The best network of each size, as far as there is time."""
+        """The best network of each size, as far as time allows."""
         for index in range(len(self.ladder.sizes)):
             ways = [(*self.best[above], index) for above in sorted(self.best)]
             self.is_cut = self.is_cut or self.known.left() <= 0
             if ways and not self.is_cut:
-                yield Batch(f"assistant {index + 1} below larger ones", [(assistant(way), seed) for way in ways])
+                yield Batch(f"assistant {index + 1} taught by larger ones", [(assistant(way), seed) for way in ways])
             there = [way for way in ((index,), *ways) if self.known.accuracy(assistant(way), seed) is not None]
             if there:
                 self.best[index] = max(there, key=lambda way: self.known.accuracy(assistant(way), seed) or 0.0)
 
     def _chains(self, seed: int) -> Iterator[Batch]:
-        """The student below each of these, below what the published rules name, and below several at once."""
+        """The student taught by each of these, by the choices of published rules, and by several at once."""
         for index, path in self.best.items():
             self._add(Candidate(kind="chain", path=path), f"best of size {index + 1}")
         self._add_by_rules(seed)
         self.is_cut = self.is_cut or self.known.left() <= 0
         if self.is_cut:
             return
-        yield self._batch("the student below each assistant", [one for one in self.candidates if one.kind == "chain"], seed)
+        yield self._batch("the student taught by each assistant", [one for one in self.candidates if one.kind == "chain"], seed)
         ending = [one for one in self.candidates if one.kind == "chain" and self.known.accuracy(one, seed) is not None]
         if not ending:
             return
@@ -147,7 +147,7 @@ class Planner:
             self.candidates.insert(len(self.rivals), long)
         more = [one for one in self.candidates if one.guidance == "dense" or one.kind == "long"]
         if more:
-            yield self._batch("dense chains, and direct for as long", more, seed)
+            yield self._batch("dense chains, and direct at equal cost", more, seed)
 
     def _add(self, one: Candidate, why: str) -> None:
         self.rules.setdefault(one, []).append(why)

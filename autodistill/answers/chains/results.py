@@ -1,18 +1,18 @@
-"""What a comparison of chains came to, as plain facts: chain.json.
+"""The results of a comparison of chains as plain facts: chain.json.
 
-study, student, architecture     what was planned for
+study, student, architecture     what the plan is for
 settings     values of the student's other searched fields: given, or by default
 teacher      architecture, params, accuracy
-seeds        of each candidate; the first one chose paths, so gains are over the others
-cut          whether the time ended it before all seeds were trained
-candidates   the best mean first; those that were dropped last, each with
+seeds        of each candidate; paths were chosen on the first, so gains are over the others
+cut          whether it ran out of time before all seeds were trained
+candidates   the best mean first; dropped ones last, each with
     name, kind, path (architectures of its assistants), guidance, epochs, why, chain
     accuracy     on the validation samples, over its seeds: n, mean, deviation, accuracies
-    gain         over direct distillation, paired by seed: n, mean, low, high (95 % t interval; None of one seed)
+    gain         over direct distillation, paired by seed: n, mean, low, high (95 % t interval; None for one seed)
     stages       trainings below the teacher
-    seconds      of these, the mean over its seeds: seconds, extra (more than direct), marginal (what nobody else trains)
+    seconds      of these, the mean over its seeds: seconds, extra (more than direct), marginal (not shared with others)
     state        compared, dropped, not trained
-chain        the name of the best chain, answer that of what to do, why (compare.Verdict), gain
+chain        the name of the best chain; answer: the name of the best choice; why (compare.Verdict); gain
 graph        nodes: name, role, params, accuracy; edges: above, below (nodes), gain, chosen
 trained      seconds of all trainings below the teacher that were compared
 seconds      of this run; failures by key
@@ -32,11 +32,11 @@ from .trainings import Measured, Trainings
 
 Facts = dict[str, Any]
 NAMES = {
-    "labels": "no distillation",
+    "labels": "label-only",
     "direct": "direct",
-    "loss": "direct, loss dist",
+    "loss": "direct, dist loss",
     "early": "direct, earlier teacher",
-    "long": "direct, for as long",
+    "long": "direct, equal cost",
 }
 
 
@@ -124,7 +124,7 @@ def _gain(of: list[float], against: list[float]) -> Facts | None:
 
 
 def _trained(planner: Planner, known: Measured) -> float:
-    """Of every training below the teacher that some candidate has, each once."""
+    """Seconds of every training below the teacher that some candidate needs, each once."""
     found: dict[str, float] = {}
     ways = [assistant((*planner.best[above], index)) for index in planner.best for above in planner.best if above < index]
     for one in (*planner.candidates, *ways, *(assistant((index,)) for index in planner.best)):
@@ -137,10 +137,10 @@ def _trained(planner: Planner, known: Measured) -> float:
 
 
 def graph(planner: Planner, known: Measured, best: Candidate | None) -> Facts:
-    """Node 0 is the teacher, the last one the student, between them the best network of each size.
+    """Node 0 is the teacher, the last node is the student, and the best network of each size is in between.
 
-    An edge's gain is over what the teacher itself teaches the lower node: of assistants with the first seed, of the student
-    as in the table.
+    An edge's gain is relative to training the lower node from the teacher itself: with the first seed for assistants, as in
+    the table for the student.
     """
     indices, ladder, trainings = sorted(planner.best), planner.ladder, known.trainings
     places = {index: place for place, index in enumerate(indices, 1)}

@@ -1,6 +1,6 @@
 """Published rules for one assistant: which size of a ladder, from sizes and accuracies alone.
 
-Accuracies are shares from 0 to 1, sizes are parameters. Each function returns an index of the ladder; of equals the first.
+Accuracies are shares from 0 to 1, sizes are parameters. Each function returns an index of the ladder; ties go to the first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 LAMBDA = 0.2
-"""Of MiniDisc's code; one percentage point of accuracy weighs as much as five of size."""
+"""From MiniDisc's code; one percentage point of accuracy weighs as much as five of size."""
 
 
 def middle_accuracy(accuracies: Sequence[float], *, teacher: float, student: float) -> int:

@@ -1,4 +1,4 @@
-"""From candidates to stages, and what a store knows of them."""
+"""From candidates to stages, and their results in a store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Network = Stage | Checkpoint
 class Trainings:
     """The stages of every candidate in a space whose ladder has the largest size first.
 
-    The first seed is the spec's, so that what a search trained is found; the others are none of a confirmation.
+    The first seed is the spec's, so that stages of a search are reused; the others are not used by confirmations.
     """
 
     def __init__(self, space: Space, params: Mapping[str, Any]) -> None:
@@ -39,7 +39,7 @@ class Trainings:
         return [seed, *(seed + 2 * FRESH + index for index in range(count - 1))]
 
     def rivals(self) -> list[Candidate]:
-        """What needs no assistant, but direct distillation itself."""
+        """The candidates without assistants, except direct distillation itself."""
         found = [Candidate(kind="labels")]
         found += [] if self.direct.loss.dist else [Candidate(kind="loss")]
         return found + ([Candidate(kind="early")] if self.early else [])
@@ -50,7 +50,7 @@ class Trainings:
         return self._stages[one, seed]
 
     def below(self, one: Candidate, seed: int) -> list[Stage]:
-        """All that a candidate trains below the teacher, its own stage last. A checkpoint on the teacher's way is free."""
+        """All stages of a candidate below the teacher, its own last. A checkpoint from the teacher's training is free."""
         stage = self.stage(one, seed)
         return [*(above for above in stage.ancestors() if above.key() not in self.fixed), stage]  # type: ignore[list-item]
 
@@ -76,7 +76,7 @@ class Trainings:
 
 
 def _early(teachers: Sequence[Network]) -> tuple[Stage, ...] | None:
-    """Checkpoints on the way of the teachers' own trainings; None where these come from outside, or have one epoch."""
+    """Checkpoints from the teachers' own trainings; None if a teacher comes from outside or has only one epoch."""
     found = [one for one in teachers if isinstance(one, Stage) and one.recipe.epochs > 1]
     if len(found) < len(teachers):
         return None
@@ -84,17 +84,17 @@ def _early(teachers: Sequence[Network]) -> tuple[Stage, ...] | None:
 
 
 class Measured:
-    """What the store knows of the candidates' trainings."""
+    """Results of the candidates' trainings in the store."""
 
     def __init__(self, trainings: Trainings, stages: Stages, first: int) -> None:
         self.trainings, self.stages, self.first = trainings, stages, first
 
     def accuracy(self, one: Candidate, seed: int) -> float | None:
         key = self.trainings.stage(one, seed).key()
-        return float(self.stages.measured(key)["accuracy"]) if self.stages.has(key) else None
+        return self.stages.measured(key).accuracy if self.stages.has(key) else None
 
     def cost(self, ones: Sequence[Candidate], seed: int) -> float:
-        """By what the same trainings of the first seed took."""
+        """Predicted from the same trainings with the first seed."""
         found: dict[str, float] = {}
         for one in ones:
             pairs = zip(self.trainings.below(one, seed), self.trainings.below(one, self.first), strict=True)
@@ -102,7 +102,7 @@ class Measured:
         return sum(found.values())
 
     def seconds(self, one: Candidate, seed: int) -> dict[str, float]:
-        """Of each training below the teacher, by key."""
+        """Seconds of each training below the teacher, by key."""
         return {stage.key(): self._seconds(stage) for stage in self.trainings.below(one, seed)}
 
     def marginal(self, one: Candidate, others: Iterable[Candidate], seed: int) -> float:
@@ -111,14 +111,14 @@ class Measured:
         return sum(seconds for key, seconds in self.seconds(one, seed).items() if key not in shared)
 
     def long(self, chain: Candidate) -> Candidate | None:
-        """Direct distillation for as many epochs as this chain takes time for; None where that is no longer than direct."""
+        """Direct distillation for as many epochs as fit into this chain's time; None if these are no more than direct's."""
         stage = self.trainings.stage(chain, self.first)
         epochs = whole_time(stage, self.stages, self.trainings.fixed)
         return Candidate(kind="long", epochs=epochs) if epochs > stage.recipe.epochs else None
 
     def teacher(self) -> float:
-        """Its accuracy, of several that of the first."""
-        return float(self.stages.measured(self.trainings.space.teachers[0].key())["accuracy"])
+        """The teacher's accuracy; with several teachers, the first one's."""
+        return self.stages.measured(self.trainings.space.teachers[0].key()).accuracy
 
     def _seconds(self, stage: Stage) -> float:
-        return float(self.stages.measured(stage.key())["seconds"]) if self.stages.has(stage.key()) else 0.0
+        return self.stages.measured(stage.key()).seconds if self.stages.has(stage.key()) else 0.0

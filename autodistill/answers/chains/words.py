@@ -1,4 +1,4 @@
-"""A plan for a chain as a table and sentences, for people."""
+"""A plan for a chain as a table and sentences."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Facts = dict[str, Any]
 
 
 def table(found: Facts) -> Table:
-    """All candidates, those compared to the end first, the best of these on top."""
+    """All candidates: first those compared to the end, best first."""
     title = (
-        f"{found['study']}: {found['architecture']} ({found['params']:,} params) below {found['teacher']['architecture']}; "
-        "validation accuracy, gains over direct are paired by seed"
+        f"{found['study']}: {found['architecture']} ({found['params']:,} params) from {found['teacher']['architecture']}; "
+        "validation accuracy; gains over direct are paired by seed"
     )
     made = Table(title=title, title_justify="left")
     made.add_column("candidate", overflow="fold")
     for name in ("accuracy", "gain over direct", "95 % interval", "seconds", "marginal", "stages", "seeds"):
         made.add_column(name, justify="right")
-    made.add_column("why it is here", overflow="fold")
+    made.add_column("reason", overflow="fold")
     for row in found["candidates"]:
         style = "bold" if row["name"] == found["answer"] else "dim" if row["state"] != "compared" else None
         made.add_row(*_cells(row), style=style)
@@ -54,7 +54,7 @@ def lines(found: Facts) -> list[str]:
     row = _row(found, found["chain"])
     if row is not None:
         stages = row["stages"] - 1
-        messages.append(f"it costs     {row['extra']:+.1f} s a seed and {stages} more stage{'s' * (stages != 1)} than direct")
+        messages.append(f"extra cost   {row['extra']:+.1f} s per seed and {stages} more stage{'s' * (stages != 1)} than direct")
     answer = _row(found, found["answer"])
     if answer is not None and found["why"] != "helps":
         messages.append(f"no assistant {_without(answer)}")
@@ -62,10 +62,10 @@ def lines(found: Facts) -> list[str]:
     if found["settings"]:
         messages.append("settings     " + ", ".join(f"{name} {_short(value)}" for name, value in found["settings"].items()))
     if any(row["kind"] == "early" for row in found["candidates"]):
-        messages.append("earlier      checkpoints of the teacher's training count as free; here they were trained again")
+        messages.append("earlier      checkpoints of the teacher's training count as free, although they were retrained here")
     if found["cut"]:
         seeds = f"{found['seeds']} seed{'s' * (found['seeds'] > 1)}"
-        messages.append(f"time         ended after {seeds}; the same command resumes")
+        messages.append(f"time         is up after {seeds}; the same command resumes")
     messages += [f"failed       {key[:8]}: {reason}" for key, reason in found["failures"].items()]
     return messages
 
@@ -92,12 +92,12 @@ def _row(found: Facts, name: str | None) -> Facts | None:
 
 
 def _without(row: Facts) -> str:
-    accuracy = f"{row['name']} has {row['accuracy']['mean']:.1%} in {row['seconds']:.1f} s a seed"
+    accuracy = f"{row['name']} has {row['accuracy']['mean']:.1%} in {row['seconds']:.1f} s per seed"
     gain = row["gain"]
     if row["kind"] == "direct" or gain is None:
         return accuracy
     if gain["low"] is None:
-        return f"{accuracy}, {points(gain['mean'])} points over direct, of one seed"
+        return f"{accuracy}, {points(gain['mean'])} points over direct, with one seed"
     includes_zero = gain["low"] <= 0 <= gain["high"]
     noise = ", not significant" if includes_zero else ""
     return f"{accuracy}, {points(gain['mean'])} points over direct (95 %: {span(gain['low'], gain['high'])}){noise}"

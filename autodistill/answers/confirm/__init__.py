@@ -67,21 +67,21 @@ def confirm(
     force: bool = False,
     console: Console | None = None,
 ) -> Confirmed:
-    """Retrains the frontier of a study, and what may be on the true one, with fresh `seeds`, and their baselines too. Then it
-    opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
+    """Retrains the frontier of a study, students that may be on the true frontier, and their baselines with fresh `seeds`.
+    Then opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
 
-    What is there is reused. Raises StudyError where the split was opened before for other networks, unless `force` is given,
-    which is written down; UsageError where there is nothing to confirm.
+    Stored stages are reused. Raises StudyError if the split was opened before for other networks, unless `force` is given,
+    which is recorded; UsageError if there is nothing to confirm.
     """
     if seeds < 0:
-        raise UsageError(f"--seeds {seeds}: give how many fresh seeds, such as {SEEDS}, or 0 for none")
+        raise UsageError(f"--seeds {seeds}: give the number of fresh seeds, such as {SEEDS}, or 0 for none")
     runner, console = runner_of(runner), console or Console(file=sys.stderr)
     try:
         with folder:
             study = _opened(folder, cuda=runner.sees_cuda())
             wanted = candidates(study.spec, study.rows, study.stages, study.teachers, seeds)
             if not wanted:
-                raise UsageError(f"{folder.path} has no frontier to confirm; search first")
+                raise UsageError(f"{folder.path} has no frontier to confirm; run search first")
             before = _before(folder, study, wanted, force=force, console=console)  # raises before hours of training
             failures = _train(study, wanted, runner, console)
             return _tested(folder, study, wanted, failures, before, seeds=seeds, force=force, console=console)
@@ -97,7 +97,7 @@ def _opened(folder: Folder, *, cuda: bool) -> _Study:
         told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
         looks = study.looks
     if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):
-        raise UsageError(f"the teacher of {folder.path} is another one now; search again with --fresh")
+        raise UsageError(f"the teacher of {folder.path} has changed; search again with --fresh")
     return _Study(
         spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told, ended=known, looks=looks
     )
@@ -118,7 +118,7 @@ def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: 
 
 
 class _Progress:
-    """A line at each tenth of the way."""
+    """Prints a line at each tenth of the trainings."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self.console, self.plan = console, plan
@@ -160,7 +160,7 @@ def _tested(
     force: bool,
     console: Console,
 ) -> Confirmed:
-    """What was found on the test split: read where all of it is known, else the split is opened."""
+    """The results on the test split: read if all are known, otherwise the split is opened."""
     networks = _networks(study, wanted)
     weights = study.weights(networks)
     frozen = {key: one for key, one in networks.items() if weights[key] is not None}
@@ -179,7 +179,7 @@ def _tested(
     with opened(folder) as now:
         now.record.note(LOOKS, len(openings))
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
-    console.print(f"the test split, {len(test):,} samples, was opened for {len(frozen)} frozen networks; now their latency")
+    console.print(f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks; measuring latency")
     facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
     facts |= {"opened": [one.facts() for one in openings], "opening": openings[-1].checksum()}
     facts |= {"trials": study.told, "ended": sorted(study.ended), "own_test": study.splits.own_test}
@@ -188,7 +188,7 @@ def _tested(
 
 
 def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | Checkpoint]:
-    """All that are to be seen on the test split, by their keys."""
+    """All networks that are evaluated on the test split, by their keys."""
     networks = [*study.teachers, *(network for one in wanted for network in (one.searched, *one.stages()))]
     return {one.key(): one for one in networks}
 
@@ -200,7 +200,7 @@ def read(folder: Folder) -> Confirmed | None:
 
 
 def refuse_any_opening(folder: Folder) -> None:
-    """Raises StudyError where the test split was opened before."""
+    """Raises StudyError if the test split was opened before."""
     with opened(folder) as study:
         refuse_opened(folder.path, study.looks)
 
@@ -214,6 +214,6 @@ def confirmed(folder: Folder) -> Confirmed:
 
 
 def went_on(folder: Folder, found: Confirmed) -> int:
-    """How many students were tried since the study was confirmed."""
+    """How many students were tried after the study was confirmed."""
     with opened(folder) as study:
         return found.later(study.record)

@@ -1,4 +1,4 @@
-"""What is confirmed: the frontier, what may be on the true one, and the baselines of each, with fresh seeds."""
+"""What is confirmed: the frontier, students that may be on the true one, and their baselines, with fresh seeds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LIKELY = 0.1
 class Candidate:
     """One student to confirm: as it was searched, with fresh seeds, and its baselines of the same seeds.
 
-    `direct` learns from the teachers themselves, `direct_long` for as many epochs as its chain would have taken time for.
-    Both are empty where it has no assistant; all baselines of one trained from labels are.
+    `direct` learns from the teachers themselves, `direct_long` does so for as many epochs as fit into its chain's time. Both
+    are empty if it has no assistant; all baselines are empty if it was trained from labels.
     """
 
     row: Row
@@ -37,18 +37,18 @@ class Candidate:
 
 
 def candidates(spec: Spec, found: Sequence[Row], stages: Stages, teachers: Sequence[Network], seeds: int) -> list[Candidate]:
-    """The frontier, and what may be on the true one; the smallest first.
+    """The frontier, and students that may be on the true one; smallest first.
 
-    Only those in the region of interest are trained again, with their baselines. Outside it, the network that was searched
-    stands as it is, and so does one that came from a file, which cannot be trained again.
+    Only students in the region of interest are retrained, with their baselines. Networks outside it are used as they were
+    searched, and so are networks from a file, which cannot be retrained.
     """
     rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row["params"], row["accuracy"]))
     return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
 
 
 def _may_be_members(found: Sequence[Row]) -> list[Row]:
-    """Students in the region of interest that are not on the frontier, but are with a probability above LIKELY on that of
-    expected accuracies, by the model of the search: the likeliest first, no more than the frontier has members there.
+    """Students in the region of interest that are not on the frontier, but are on that of expected accuracies with a
+    probability above LIKELY, by the model of the search: likeliest first, at most as many as the frontier has members there.
     """
     members = [row for row in frontier(found) if row["inside"]]
     known = {row["stage"] for row in frontier(found)}

@@ -1,4 +1,4 @@
-"""What one frozen network says of the test samples.
+"""The predictions of one frozen network on the test samples.
 
 Shape suffixes: N samples, K classes.
 """
@@ -23,7 +23,7 @@ from ...store import Store
 
 
 class Verdict(NamedTuple):
-    """Arrays (N,): which class it says, how sure it is of that (the largest probability), and whether that is right."""
+    """Arrays (N,): the predicted class, its probability, and whether the prediction is correct."""
 
     predicted: NDArray[np.int64]
     sure: NDArray[np.float64]
@@ -35,7 +35,7 @@ def judge(store: Store, network: Stage | Checkpoint, test: Samples, device: torc
     logits_NK = evaluate(load_network(store, network, device), test.x, batch_size=batch_for(data), device=device)
     logits_NK = checked_logits(logits_NK, data.classes)
     sure = torch.softmax(logits_NK.double(), 1).amax(1).numpy()
-    predicted = logits_NK.argmax(1).numpy()  # the first of equals, as on the validation samples
+    predicted = logits_NK.argmax(1).numpy()  # ties go to the first class, as on the validation samples
     return Verdict(predicted=predicted, sure=sure, right=predicted == test.y)
 
 
@@ -47,7 +47,7 @@ def accuracy_of(right: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
-    """All that is known about a network on the test samples: beside the teacher, class by class, and group by group."""
+    """All facts about a network on the test samples: compared with the teacher, by class, and by group."""
     classes = [
         part | {"name": str(part["class"]) if test.names is None else test.names[part["class"]]}
         for part in _parts(own, teacher, test.y, "class")
@@ -65,7 +65,7 @@ def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
 
 
 def _parts(own: Verdict, teacher: Verdict, of: NDArray[Any], name: str) -> list[dict[str, Any]]:
-    """Accuracy in each part of the samples, and how far it lies below the teacher's there."""
+    """Accuracy on each part of the samples, and how far it is below the teacher's there."""
     found = []
     for part in np.unique(of):
         rows = of == part
@@ -75,7 +75,7 @@ def _parts(own: Verdict, teacher: Verdict, of: NDArray[Any], name: str) -> list[
 
 
 def digest_of(test: Samples) -> str:
-    """sha256 of the labels and, where they are in memory, of the samples: whether two studies saw the same ones."""
+    """sha256 of the labels and, if they are in memory, of the samples: tells whether two studies use the same ones."""
     found = hashlib.sha256(np.ascontiguousarray(test.y).data)
     if isinstance(test.x, np.ndarray):
         found.update(np.ascontiguousarray(test.x).data)
@@ -83,7 +83,7 @@ def digest_of(test: Samples) -> str:
 
 
 def spread(accuracies: Sequence[float], interval: Any) -> dict[str, Any]:
-    """Mean, deviation and the interval of it over seeds."""
+    """Mean, deviation, and interval over seeds."""
     return {
         "n": len(accuracies),
         "mean": float(np.mean(accuracies)),

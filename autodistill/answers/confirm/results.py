@@ -1,17 +1,17 @@
-"""What was confirmed, as plain facts: confirm.json, and confirm.npz with the right answers of each network.
+"""What was confirmed, as plain facts: confirm.json, and confirm.npz with the correct predictions of each network.
 
 opened       when the sealed test split was opened, after how many trials, for how many networks, whether that was forced
 opening      the checksum of the last of these in opened.json; `answers` is the sha256 of confirm.npz, `checksum` of the rest
-trials       told when this was confirmed, and `ended`: their stages, by the beginnings of their keys
+trials       how many had ended when this was confirmed; `ended`: their stages, by the beginnings of their keys
 teacher      the teacher's facts, as a member's
-members      of the frontier and close to it, the smallest first, each with
+members      of the frontier and close to it, smallest first, each with
     stage, role, on_frontier, architecture, chain, params, macs, bytes, bytes_float16
     chosen       the key of one frozen weight file: the best of its seeds on the validation samples; `weights` is its sha256
     networks     key, seed, kind (searched, fresh) and validation accuracy of all files
     validation   of the chosen file: accuracy, correct, n, low, high
     test         of the chosen file: the same, by_class (and its name), worst_drop, by_group, calibration_error, agreement
     seeds        over fresh seeds, test accuracy: n, mean, deviation, low, high
-    baselines        label_only, direct, direct_long (None where there is none): the same of mean - baseline, paired by seed
+    baselines        label_only, direct, direct_long (None if there is none): the same of mean - baseline, paired by seed
     latency      one and batched: batch, p50_ms, p95_ms
 """
 
@@ -47,13 +47,13 @@ Right = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """`right` (N,) says of each network, by its key, which test samples it is right on."""
+    """`right` gives, for the key of each network, a mask (N,) of the test samples that it predicts correctly."""
 
     facts: Mapping[str, Any]
     right: Mapping[str, Right]
 
     def later(self, record: Record) -> int:
-        """How many trials of the study have ended since, of students that had not been tried before."""
+        """How many trials of students that had not been tried before have ended since."""
         return len(ended(record) - set(self.facts["ended"]))
 
     @property
@@ -71,10 +71,10 @@ def ended(record: Record) -> set[str]:
 
 
 def read(study: Opened) -> Confirmed | None:
-    """What was confirmed of a study; None where nothing was.
+    """The confirmation of a study; None if there is none.
 
-    Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a network
-    that is claimed, each where it is not as it was written.
+    Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a claimed
+    network, if one of them has changed since it was written.
     """
     found = unverified(study.path, study.looks)
     if found is not None:
@@ -93,8 +93,8 @@ def unverified(folder: Path, looks: int) -> Confirmed | None:
     except UNREADABLE as error:
         raise Damaged(f"{folder / FACTS} is damaged ({error})", way_out) from error
     if facts["opening"] != openings[-1].checksum():
-        what = f"{folder / FACTS} is of an earlier opening: the last one, of {openings[-1].when}, has no result"
-        raise Damaged(what, f"make it again: {_again(folder, openings)}")
+        what = f"{folder / FACTS} belongs to an earlier opening: the last one, on {openings[-1].when}, has no result"
+        raise Damaged(what, f"create it again: {_again(folder, openings)}")
     try:
         right = _right(folder, facts["answers"])
     except UNREADABLE as error:
@@ -131,7 +131,7 @@ def _right(folder: Path, checksum: str) -> dict[str, Right]:
 
 
 def verify(found: Confirmed, store: Store) -> None:
-    """A claim is about one weight file. Raises unless each network still has the weights that were confirmed."""
+    """Raises unless each network still has the confirmed weights: a claim is about one weight file."""
     for one in (*found.members, found.teacher):
         store.verify("stages", one["chosen"])
         if store.manifest("stages", one["chosen"])["files"][WEIGHTS] != one["weights"]:
@@ -144,10 +144,10 @@ def verify(found: Confirmed, store: Store) -> None:
 def opened_for(folder: Path, looks: int) -> list[Opening]:
     """All openings of the test split, at least `looks` of them.
 
-    Raises StudyError for a ledger that is damaged, or lacks that of confirm.json, or some.
+    Raises StudyError if the ledger is damaged or lacks openings, such as that of confirm.json.
     """
     found = openings(folder, looks)
-    with contextlib.suppress(*UNREADABLE):  # who reads confirm.json itself says so
+    with contextlib.suppress(*UNREADABLE):  # reading confirm.json itself reports these
         if _facts(folder)["opening"] not in [one.checksum() for one in found]:
             raise lost(folder, f"does not list the opening that {FACTS} refers to")
     return found

@@ -1,4 +1,4 @@
-"""From what was seen on the test split to plain facts (results.py says which)."""
+"""From results on the test split to plain facts (results.py lists them)."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Writer:
         measured = self.stages.measured(key)
         return {
             "architecture": describe(network.architecture),
-            **{name: measured[name] for name in SIZES},
+            **{name: getattr(measured, name) for name in SIZES},
             "bytes_float16": bytes_float16(load_network(self.stages.store, network, torch.device("cpu"))),
-            "seconds": measured["seconds"],
+            "seconds": measured.seconds,
             "chosen": key,
             "weights": self.stages.store.manifest("stages", key)["files"][WEIGHTS],
             "validation": self._on_validation(network),
@@ -84,11 +84,14 @@ class Writer:
 
     def _on_validation(self, network: Stage | Checkpoint) -> dict[str, Any]:
         measured = self.stages.measured(network.key())
-        interval = wilson(measured["correct"], measured["n"])
-        return {name: measured[name] for name in ("accuracy", "correct", "n")} | {"low": interval.low, "high": interval.high}
+        interval = wilson(measured.correct, measured.n)
+        return {name: getattr(measured, name) for name in ("accuracy", "correct", "n")} | {
+            "low": interval.low,
+            "high": interval.high,
+        }
 
     def _accuracies(self, network: Stage | Checkpoint) -> dict[str, float]:
-        validation = self.stages.measured(network.key())["accuracy"]
+        validation = self.stages.measured(network.key()).accuracy
         return {"validation": validation, "test": accuracy_of(self.verdicts[network.key()].right)["accuracy"]}
 
     def _over_seeds(self, networks: Sequence[Stage | Checkpoint]) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Augmented views of samples, each fixed by (seed, sample, view).
 
 "Consistent teaching" (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022): the
-teacher and the student see the same view, so what a teacher says of k views can be kept and shared by many students.
+teacher and the student see the same view, so the teacher's outputs on k views can be cached and shared by many students.
 
 Suffixes of shapes: N samples, B batch, C channels, H height, W width; `rows_B` are indices of samples.
 """
@@ -22,9 +22,9 @@ __all__ = ["Seen", "Table", "Views", "check"]
 
 
 class Seen(NamedTuple):
-    """x_B (B, *sample), of the type it was fetched in; with mixup float32, the other sample's row and x's own share.
+    """x_B (B, *sample) in its original dtype; with mixup float32, plus the row of the other sample and the share of x's own.
 
-    The target of x is share_B of its own sample's and 1 - share_B of partner_B's.
+    The target of x is share_B times that of its own sample plus 1 - share_B times that of partner_B.
     """
 
     x_B: Tensor
@@ -33,10 +33,10 @@ class Seen(NamedTuple):
 
 
 class Views:
-    """The augmented views of a data set. `shape` is a sample's, `fill` the mean of each channel, in the data's numbers;
-    `labeled` of its samples, the first ones, have labels (None: all).
+    """The augmented views of a data set. `shape` is the shape of a sample, `fill` the mean of each channel in the data's units;
+    the first `labeled` samples have labels (None: all).
 
-    The order: crop, flip, RandAugment, cutout, mixup. Raises UsageError for an augmentation that does not suit the shape.
+    The order is crop, flip, RandAugment, cutout, mixup. Raises UsageError for an augmentation that does not fit the shape.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Views:
         self._current: tuple[int, Table] | None = None
 
     def batch(self, fetch: Callable[[Tensor], Tensor], rows_B: Tensor, view: int) -> Seen:
-        """View `view` of the samples in `rows_B`; `fetch(rows)` gives samples as they are, uint8 or float32."""
+        """View `view` of the samples in `rows_B`; `fetch(rows)` returns the unchanged samples, uint8 or float32."""
         table = self.table(view)
         if table.partner_N is None or table.share_N is None:
             return Seen(self._changed(fetch(rows_B), table.of(rows_B)), None, None)
@@ -68,7 +68,7 @@ class Views:
         return Seen(mixed(own_B, other_B, share_B), partner_B, share_B)
 
     def table(self, view: int) -> Table:
-        """What view `view` does to each sample, on the device; kept until another view is asked for."""
+        """What view `view` does to each sample, on the device; kept until another view is requested."""
         if self._current is None or self._current[0] != view:
             table = draw(
                 self.augmentation,
@@ -82,7 +82,7 @@ class Views:
         return self._current[1]
 
     def _changed(self, x_B: Tensor, table: Table) -> Tensor:
-        """Samples of the type they came in, each changed by its own row of the table."""
+        """Samples in their original dtype, each changed by its own row of the table."""
         if table.offset_N2 is not None:
             x_B = cropped(x_B, table.offset_N2, self.augmentation.crop)
         if table.flip_N is not None:
@@ -95,16 +95,16 @@ class Views:
 
 
 def check(augmentation: Augmentation, shape: tuple[int, ...]) -> None:
-    """Raises UsageError for an augmentation that does not suit samples of `shape`."""
+    """Raises UsageError for an augmentation that does not fit samples of `shape`."""
     names = augmentation.of_images()
     if names and len(shape) != 3:
         raise UsageError(
             f"augmentation.{names[0]}: takes images of shape (C, H, W), not samples of shape {shape}; "
-            "leave it out (mixup takes any shape)"
+            "remove it (mixup takes any shape)"
         )
     for name in ("crop", "cutout"):
         side, least = getattr(augmentation, name), min(shape[1:], default=0)
         if side and side >= least:
             raise UsageError(
-                f"augmentation.{name}: {side} can leave nothing of samples of shape {shape}; give at most {least - 1}"
+                f"augmentation.{name}: {side} can leave nothing of samples of shape {shape}; use at most {least - 1}"
             )

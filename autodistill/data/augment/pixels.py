@@ -1,8 +1,8 @@
-"""What augmentation does to pixels, a batch at once and each sample by its own numbers.
+"""Applies augmentation to pixels, a whole batch at once, each sample with its own parameters.
 
-Images keep their type and range: uint8 is rounded back, and brightness, contrast and solarize stay between the least and
-the greatest number of a sample, once it is moved, whatever units the data come in. One sample's pixels never depend on
-the others of its batch.
+Images keep their dtype and range: uint8 is rounded back, and brightness, contrast and solarize stay between the smallest
+and the largest number of a sample, once it is moved, whatever units the data have. One sample's pixels never depend on
+the others in its batch.
 
 Suffixes of shapes: B batch, C channels, H height, W width, O operations; `_B2` holds y and x, `_B23` the two rows of
 an affine map from where a pixel is to where it comes from, about the center, in pixels.
@@ -27,12 +27,12 @@ def cropped(x_BCHW: Tensor, offset_B2: Tensor, padding: int) -> Tensor:
 
 
 def flipped(x_BCHW: Tensor, flip_B: Tensor) -> Tensor:
-    """Left to right where `flip_B` says so."""
+    """Flips left to right where `flip_B` is true."""
     return torch.where(_wide(flip_B), x_BCHW.flip(3), x_BCHW)
 
 
 def cut_out(x_BCHW: Tensor, center_B2: Tensor, side: int, fill_C11: Tensor) -> Tensor:
-    """DeVries and Taylor 2017: a square about `center_B2` set to `fill_C11`, cut off at the edges of the image."""
+    """DeVries and Taylor 2017: a square about `center_B2` set to `fill_C11`, clipped at the edges of the image."""
     height, width = x_BCHW.shape[2:]
     first_B2 = center_B2 - side // 2
     in_BH = _between(torch.arange(height, device=x_BCHW.device), first_B2[:, 0], side)
@@ -48,7 +48,7 @@ def mixed(own_B: Tensor, other_B: Tensor, share_B: Tensor) -> Tensor:
 
 
 def randomly_augmented(x_BCHW: Tensor, tones: tuple[Tensor, Tensor], matrix_B23: Tensor, fill_C11: Tensor) -> Tensor:
-    """RandAugment (Cubuk et al. 2020): the moves of a sample as one resampling, then its tones in their order."""
+    """RandAugment (Cubuk et al. 2020): the moves of a sample as one resampling, then its tone operations in order."""
     operation_BO, strength_BO = tones
     moves_B = ((operation_BO >= MOVES[0]) & (operation_BO <= MOVES[-1])).any(1)
     x_BCHW, dtype = x_BCHW.float(), x_BCHW.dtype
@@ -57,7 +57,7 @@ def randomly_augmented(x_BCHW: Tensor, tones: tuple[Tensor, Tensor], matrix_B23:
 
 
 def moved(x_BCHW: Tensor, matrix_B23: Tensor, fill_C11: Tensor) -> Tensor:
-    """Floats mapped by `matrix_B23` about the center, bilinear; `fill_C11` comes in from outside."""
+    """Floats mapped by `matrix_B23` about the center, bilinear; outside of the image is `fill_C11`."""
     height, width = x_BCHW.shape[2:]
     y_H1 = (torch.arange(height, device=x_BCHW.device) - (height - 1) / 2)[:, None]
     x_1W = (torch.arange(width, device=x_BCHW.device) - (width - 1) / 2)[None, :]
@@ -68,7 +68,7 @@ def moved(x_BCHW: Tensor, matrix_B23: Tensor, fill_C11: Tensor) -> Tensor:
 
 
 def toned(x_BCHW: Tensor, operation_BO: Tensor, strength_BO: Tensor) -> Tensor:
-    """Brightness, contrast and solarize, one after the other, within each sample's own range [low, high].
+    """Brightness, contrast and solarize, one after another, within each sample's own range [low, high].
 
     brightness: low + (1 + s) (x - low); contrast: mean + (1 + s) (x - mean); solarize: low + high - x where x is
     above high - |s| (high - low).
@@ -87,7 +87,7 @@ def toned(x_BCHW: Tensor, operation_BO: Tensor, strength_BO: Tensor) -> Tensor:
 
 
 def _mean(x_BCHW: Tensor) -> Tensor:
-    """In double precision: the order of the sum, which can depend on the batch, leaves no trace in float32."""
+    """In double precision, so that the order of the sum, which can depend on the batch, does not affect the float32 result."""
     return (x_BCHW.sum((1, 2, 3), True, dtype=torch.float64) / x_BCHW[0].numel()).float()
 
 

@@ -1,7 +1,7 @@
 """What a view does to each sample: drawn on the CPU for all samples at once.
 
-Each option has a generator of (seed, view, option) alone: neither the batch, its order, the device nor another option has
-a say. So two trainings that differ in one option share all that the others do.
+Each option has its own generator, which depends only on (seed, view, option), not on the batch, its order, the device or
+another option. So two trainings that differ in one option share what all other options do.
 
 Suffixes of shapes: N samples, O operations of RandAugment.
 """
@@ -30,20 +30,20 @@ LARGEST = {
     "contrast": 0.9,
     "solarize": 1.0,  # of the sample's range, from above
 }
-"""RandAugment's operations and how strong each is at magnitude 10, either way."""
+"""RandAugment's operations and the strength of each at magnitude 10, in either direction."""
 CODE = {name: code for code, name in enumerate(LARGEST)}
 MOVES = range(CODE["rotate"], CODE["translate_y"] + 1)
 Array = NDArray[Any]
 
 
 class Table(NamedTuple):
-    """What one view does to each sample; None where the option is off."""
+    """What one view does to each sample; None if the option is off."""
 
     offset_N2: Tensor | None  # of the crop, y and x
     flip_N: Tensor | None
     operation_NO: Tensor | None  # see CODE
     strength_NO: Tensor | None  # of the operation, signed
-    matrix_N23: Tensor | None  # of all that moves pixels: from where a pixel is to where it comes from
+    matrix_N23: Tensor | None  # all moves of pixels: maps where a pixel is to where it comes from
     center_N2: Tensor | None  # of the square cut out, y and x
     partner_N: Tensor | None
     share_N: Tensor | None
@@ -77,7 +77,7 @@ def draw(
 def _operations(
     random: RandAugment, generator: np.random.Generator, samples: int, shape: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:
-    """Operations with replacement, all at one magnitude, each with a sign of its own; and the moves among them as one."""
+    """Operations drawn with replacement, at one magnitude, each with its own sign; and the moves among them as one map."""
     size = (samples, random.operations)
     operation_NO = generator.integers(0, len(LARGEST), size)
     sign_NO = generator.choice([-1.0, 1.0], size)
@@ -97,9 +97,9 @@ def composed(operation_NO: Array, strength_NO: Array, height: int, width: int) -
 
 
 def _mixes(alpha: float, generator: np.random.Generator, samples: int, labeled: int | None) -> tuple[Array, Array]:
-    """A permutation, so that each sample is one other's partner, and shares of at least a half: max(l, 1 - l), l ~ Beta.
+    """A permutation, so that each sample is the partner of one other, and shares of at least one half: max(l, 1 - l), l ~ Beta.
 
-    Those with labels are mixed among themselves: a mixture with an unknown label has none.
+    Samples with labels are mixed only with each other: a mixture with an unknown label has no label.
     """
     count = samples if labeled is None else labeled
     partner_N = np.concatenate([generator.permutation(count), count + generator.permutation(samples - count)])

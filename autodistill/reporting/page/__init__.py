@@ -1,4 +1,4 @@
-"""The page that a person decides by, and several studies on one page."""
+"""The report page of a study, and the comparison of several studies on one page."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PAGE = "report.html"
 
 
 def write_page(folder: Path | str, wanted: Wanted | None = None) -> Facts:
-    """Writes report.html into a study's folder and, where a Chromium is installed, report.pdf. Returns its answer and the
-    paths of both (`pdf` None without a Chromium).
+    """Writes report.html into a study directory and, if a Chromium is installed, report.pdf. Returns its answer and the paths
+    of both (`pdf` is None without a Chromium).
 
-    Raises UsageError where there is no study or `wanted` cannot be answered, StudyError for a damaged one.
+    Raises UsageError if there is no study or `wanted` cannot be answered, StudyError for a damaged study.
     """
     study = read_study(folder)
     found = facts(study, wanted or Wanted())
@@ -72,7 +72,7 @@ def facts(study: Study, wanted: Wanted) -> Facts:
 
 
 def _choices(rows: Sequence[Facts]) -> list[Facts]:
-    """Members of the frontier in the region of interest, or all where there are none."""
+    """Members of the frontier in the region of interest, or all if there are none."""
     members = [one for one in rows if one["on_frontier"]]
     return [one for one in members if one["inside"]] or members
 
@@ -80,14 +80,14 @@ def _choices(rows: Sequence[Facts]) -> list[Facts]:
 def _caption(study: Study) -> str:
     if study.confirmed is None:
         return (
-            f"The frontier on {study.n:,} validation samples, the smallest first; last, the teacher. Intervals are of 95 %, "
-            "over samples; gains are over the same student trained from labels with the same seed."
+            f"The frontier on {study.n:,} validation samples, smallest first; the teacher is last. Intervals are 95 % "
+            "intervals over samples; gains are over the label-only baseline with the same seed."
         )
     known = study.confirmed.facts
     return (
-        f"{known['test']['n']:,} test samples, {study.n:,} validation samples; last, the teacher. Accuracies are of one frozen "
-        f"weight file each, intervals of 95 % over samples; gains are means over {known['seeds']} fresh seeds, paired by seed, "
-        "with their interval over seeds."
+        f"{known['test']['n']:,} test samples, {study.n:,} validation samples; the teacher is last. Accuracies are of one "
+        f"frozen weight file each, with 95 % intervals over samples; gains are means over {known['seeds']} fresh seeds, "
+        "paired by seed, with 95 % intervals over seeds."
     )
 
 
@@ -95,7 +95,7 @@ def _significance(rows: Sequence[Facts]) -> str:
     """How many gains over label-only baselines are significant."""
     verdicts = [one["gains"]["label_only"]["verdict"] for one in rows if one["gains"].get("label_only")]
     if not verdicts:
-        return "no finalist has a label-only baseline to be compared with"
+        return "no finalist has a label-only baseline to compare with"
     counts = {name: verdicts.count(name) for name in ("gain", "loss", "not_significant", "unknown")}
     text = f"of {len(verdicts)} finalists with a label-only baseline, {counts['gain']} gain significantly, "
     text += f"{counts['loss']} lose, {counts['not_significant']} are not significantly different"
@@ -103,7 +103,7 @@ def _significance(rows: Sequence[Facts]) -> str:
 
 
 def _course(course: Sequence[Facts]) -> str:
-    """In words, for those who do not see the picture."""
+    """The course in words, for readers who cannot see the picture."""
     if not course:
         return "No trial has ended yet."
     last = course[-1]

@@ -1,4 +1,4 @@
-"""The answer in one sentence, computed: a claim after `confirm`, and before it what the validation samples say."""
+"""The answer in one computed sentence: a claim after `confirm`; before it, what the validation samples say."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Facts = dict[str, Any]
 
 
 def answer(study: Study, wanted: Wanted) -> Facts:
-    """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's accuracy kept; None where
-    unknown), further `lines`, the openings of the test split that were `forced`, and what is said of
-    students that were tried `later`.
+    """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's accuracy kept; None if
+    unknown), further `lines`, the number of `forced` openings of the test split, and a message about students that were tried
+    `later`.
 
-    Without a target in `wanted` the spec's search.target stands. Raises UsageError for a latency before `confirm`.
+    Without a target in `wanted`, the spec's search.target applies. Raises UsageError for a latency before `confirm`.
     """
     if (
         wanted.accuracy is None
@@ -47,7 +47,7 @@ def _claimed(study: Study, wanted: Wanted) -> Facts:
         "stage": row and row["stage"],
         "chosen": row and row["chosen"],
         "confidence": wanted.confidence,
-        "target": wanted.resolved(teacher).accuracy,
+        "target": wanted.resolved(teacher["params"]).accuracy,
         "lines": [_split(line) for line in lines(found)[1:] if not line.startswith("warning")],
         "forced": found["forced"],
         "later": later(study.later),
@@ -100,9 +100,9 @@ def _target(study: Study, wanted: Wanted) -> float | None:
 
 
 def _one(able: list[Row], target: float | None, n: int) -> tuple[Row | None, str]:
-    """The smallest row with the target or, without one, within one standard error of the best; and in words which that is."""
+    """The smallest row that meets the target or, without one, is within one standard error of the best; and its description."""
     if not able:
-        return None, "no student of the frontier is within the limits"
+        return None, "no student on the frontier is within the limits"
     if target is not None:
         found = next((row for row in able if row["accuracy"] >= target), None)
         best = max(row["accuracy"] for row in able)

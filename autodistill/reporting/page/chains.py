@@ -1,4 +1,4 @@
-"""Where the boxes and arrows of a chain's picture stand: numbers only, the template draws them."""
+"""The positions of the boxes and arrows of a chain's picture; the template draws them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .words import points
 
 Facts = dict[str, Any]
 WIDTH, BOX, GAP, EDGE = 340, 62, 46, 1
-"""Of the picture, a box's height, the room for an arrow between two, and a border; in pixels."""
+"""Width of the picture, height of a box, gap for an arrow between two boxes, and border; in pixels."""
 LETTERS = 40
-"""Of an architecture that fit into a box; the whole of it stands in the description and the table."""
+"""Characters of an architecture that fit into a box; the description and the table show all of it."""
 
 
 def picture(one: Facts, teacher: str) -> Facts:
-    """The chain of a finalist, its teacher on top. `label` is the same in words, for those who do not see it."""
+    """The chain of a finalist, its teacher on top. `label` says the same in words, for readers who cannot see it."""
     links = one["links"]
     boxes = [_box(link, place, len(links), teacher) for place, link in enumerate(links)]
     arrows = [
@@ -39,8 +39,8 @@ def _box(link: Facts, place: int, count: int, teacher: str) -> Facts:
 
 
 def _gain(one: Facts) -> Facts:
-    """Beside the last arrow: what the assistants gave or, without any, what learning from the teacher gave."""
-    for name, over in (("direct", "over direct"), ("label_only", "over labels")):
+    """The text beside the last arrow: the gain from the assistants or, without any, from learning from the teacher."""
+    for name, over in (("direct", "over direct"), ("label_only", "over label-only")):
         gain = one["gains"].get(name)
         if gain is not None:
             noise = {"not_significant": " (not significant)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")

@@ -23,14 +23,14 @@ PAGE = "compare.html"
 
 
 def compare(folders: Sequence[Path | str], to: Path | str) -> Facts:
-    """Writes compare.html into `to`: the frontiers of these studies over each other, and one table.
+    """Writes compare.html into `to`: the frontiers of these studies in one figure, and one table.
 
-    Raises UsageError for fewer than two studies, one named twice, or studies of other data: accuracies over other samples do
-    not compare.
+    Raises UsageError for fewer than two studies, one named twice, or studies of different data: accuracies on different
+    samples are not comparable.
     """
     paths = [Path(folder).absolute() for folder in folders]
     if len(paths) < 2:
-        raise UsageError(f"compare needs two studies or more, got {len(paths)}; name the --out of each search")
+        raise UsageError(f"compare needs two studies or more, got {len(paths)}; give the --out of each search")
     twice = [str(path) for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise UsageError(f"{twice[0]} is named twice; name each study once")
@@ -50,7 +50,7 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> Facts:
 
 
 def _task(study: Study) -> Facts:
-    """What decides which samples accuracies are of."""
+    """What decides which samples the accuracies are measured on."""
     network = study.stages.network(study.teacher["stage"])
     task = network.task
     assert isinstance(network, Stage) or network.kind == "checkpoint"
@@ -68,8 +68,8 @@ def _refuse_other_data(studies: Sequence[Study]) -> None:
         for name, what in (("data", "the fingerprint of its data"), ("split", "task.split"), ("samples", "task.samples")):
             if other[name] != first[name]:
                 raise UsageError(
-                    f"{study.path} and {studies[0].path} are not of the same samples: {what} is {_short(other[name])}, not "
-                    f"{_short(first[name])}. Accuracies over other samples do not compare; name studies of one task"
+                    f"{study.path} and {studies[0].path} do not use the same samples: {what} is {_short(other[name])}, not "
+                    f"{_short(first[name])}. Accuracies on different samples are not comparable; give studies of one task"
                 )
 
 
@@ -78,8 +78,8 @@ def _short(value: Any) -> str:
 
 
 def facts(studies: Sequence[Study]) -> Facts:
-    """All that compare.html shows: test accuracies where every study is confirmed on the same samples, latencies where all
-    were measured on one kind of device with as many threads.
+    """All that compare.html shows: test accuracies if every study is confirmed on the same samples, latencies if all were
+    measured on the same kind of device with the same number of threads.
     """
     names = _names(studies)
     tests = {None if one.confirmed is None else one.confirmed.facts["test"]["digest"] for one in studies}
@@ -88,7 +88,7 @@ def facts(studies: Sequence[Study]) -> Facts:
     opened = [[] if one.confirmed is None else one.confirmed.facts["opened"] for one in studies]
     devices = {None if one.confirmed is None else tuple(one.confirmed.facts["device"].values()) for one in studies}
     timed = tested and len(devices) == 1
-    if not tested:  # a file chosen among seeds would stand beside one that was searched
+    if not tested:  # else a file chosen among seeds would be compared with one that was searched
         studies = [replace_fields(one, confirmed=None) for one in studies]
     rows = [
         {**one, "study": name, "place": place, "latency": one["latency"] if timed else None}
@@ -110,7 +110,7 @@ def facts(studies: Sequence[Study]) -> Facts:
 
 
 def _names(studies: Sequence[Study]) -> list[str]:
-    """The studies' names; with their folders where two have the same."""
+    """The studies' names; with their directories if two have the same name."""
     counts = Counter(one.spec.study for one in studies)
     return [one.spec.study if counts[one.spec.study] == 1 else f"{one.spec.study} ({one.path.name})" for one in studies]
 

@@ -1,7 +1,7 @@
-"""The pictures that a person can ask: plain plotly figures, with colors by the name of a CSS variable.
+"""The interactive figures: plain plotly figures, whose colors are names of CSS variables.
 
-A trace's `meta` holds its x by axis (params, macs, bytes, latency_ms; and y, where that depends on the axis), the `split` its
-accuracies are of, and its `color`: page.js puts in what is asked for. All text is escaped, since plotly reads tags in it.
+A trace's `meta` holds its x by axis (params, macs, bytes, latency_ms; and y, if that depends on the axis), the `split` of its
+accuracies, and its `color`: page.js inserts the selected ones. All text is escaped, because plotly interprets tags in it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COLORS = {
 def spot(
     row: Mapping[str, Any], *, role: str, kind: str, seen: Mapping[str, Any], latency: float | None = None, note: str = ""
 ) -> Facts:
-    """One mark: a network, and its accuracy with its interval as `seen` on one split. `kind` is frontier, dominated, stopped,
+    """One mark: a network, with its accuracy and interval as `seen` on one split. `kind` is frontier, dominated, stopped,
     teacher, incumbent or baseline.
     """
     sizes = {name: max(1, row[name]) for name in ("params", "macs", "bytes")}
@@ -64,7 +64,7 @@ def _text(row: Mapping[str, Any], role: str, seen: Mapping[str, Any], latency: f
     interval = "" if seen.get("low") is None else f" ({100 * seen['low']:.1f} to {100 * seen['high']:.1f})"
     lines.append(f"{100 * seen['accuracy']:.1f} %{interval}")
     lines.append(f"{row['params']:,} params, {row['macs']:,} MACs, {row['bytes']:,} bytes")
-    lines += [f"{latency:.3g} ms a sample"] if latency is not None else []
+    lines += [f"{latency:.3g} ms per sample"] if latency is not None else []
     chain = str(row.get("chain", ""))
     lines += [f"chain: {escape(chain)}"] if " > " in chain else []
     return "<br>".join(lines)
@@ -81,7 +81,7 @@ def trace(
     intervals: bool = True,
     **options: Any,
 ) -> Facts | None:
-    """Marks of one kind, with their intervals where these are known; None where there are none."""
+    """Marks of one kind, with their intervals if these are known; None if there are no marks."""
     if not spots:
         return None
     xs = {axis: [one[axis] for one in spots] for axis in AXES}
@@ -108,7 +108,7 @@ def trace(
 
 
 def line(spots: Sequence[Facts], *, name: str, split: str, color: str, dash: str = "solid") -> Facts | None:
-    """The best accuracy at no more than a size, on each axis for itself."""
+    """The best accuracy up to each size, separately for each axis."""
     found: dict[str, list[Facts]] = {}
     for axis in AXES:
         known = [one for one in spots if one[axis] is not None]
@@ -138,8 +138,8 @@ def level(value: float, text: str, *, split: str, color: str, dash: str) -> Fact
 def figure(traces: Sequence[Facts | None], levels: Sequence[Facts], near: float | None = None) -> Facts:
     """A figure as plotly.js takes it, checked by plotly; `levels`, `axes` and `near` are for page.js.
 
-    `near` is the accuracy (0 to 1) at which the picture begins when it shows what is near the teacher: NEAR of the first level
-    unless given; then the picture begins with it.
+    `near` is the accuracy (0 to 1) at which the figure starts when it shows the part near the teacher: NEAR times the first
+    level by default. If `near` is given, the figure shows that part at first.
     """
     import plotly.graph_objects as go
 

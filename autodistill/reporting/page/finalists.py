@@ -1,4 +1,4 @@
-"""The finalists, each with its numbers, its chain, and whether what it learned from has paid."""
+"""The finalists, each with its numbers, its chain, and whether its assistants paid for themselves."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Facts = dict[str, Any]
 BASELINES = {
     "label_only": "the same student trained from labels",
     "direct": "the same student without assistants",
-    "direct_long": "the same without assistants, for as long as the whole chain took",
+    "direct_long": "the same student without assistants, trained for as long as the whole chain",
 }
 NARROW = 1e-9
-"""An interval this narrow comes of values that happen to be alike."""
+"""An interval this narrow comes from values that happen to be equal."""
 Z = 1.959963984540054
 """The normal quantile of a two-sided 95 % interval."""
 
 
 def finalists(study: Study) -> list[Facts]:
-    """The smallest first: after `confirm` all that it confirmed, before it the frontier on validation."""
+    """Smallest first: after `confirm`, all confirmed students; before it, the frontier on validation."""
     if study.confirmed is None:
         found = [_searched(study, row) for row in study.members]
     else:
@@ -81,8 +81,8 @@ def _over(baseline: Mapping[str, Any] | None) -> Facts | None:
 
 
 def difference(own: float, other: float, n: int) -> Facts:
-    """Of two accuracies on n samples each, with its 95 % interval as if the samples were not the same ones, which is wider
-    than need be: sqrt(p (1 - p) / n + q (1 - q) / n) is its deviation.
+    """The difference of two accuracies on n samples each, with a 95 % interval as if the samples were independent, which is
+    wider than necessary: its deviation is sqrt(p (1 - p) / n + q (1 - q) / n).
     """
     reach = Z * math.sqrt((own * (1 - own) + other * (1 - other)) / n)
     low, high = own - other - reach, own - other + reach
@@ -98,8 +98,8 @@ def difference(own: float, other: float, n: int) -> Facts:
 
 
 def verdict(low: float | None, high: float | None) -> str:
-    """`gain` or `loss` where the interval excludes 0, else `not_significant`; `unknown` without an interval, or with one
-    of no width, as of two seeds that happen to be alike.
+    """`gain` or `loss` if the interval excludes 0, else `not_significant`; `unknown` without an interval, or with one of no
+    width, as for two seeds with equal results.
     """
     if low is None or high is None or high - low < NARROW:
         return "unknown"
@@ -109,8 +109,8 @@ def verdict(low: float | None, high: float | None) -> str:
 def paid(one: Facts) -> Facts:
     """Whether a finalist's assistants paid for themselves: `yes` only if they beat both direct baselines significantly.
 
-    The baseline that was trained for as long as the whole chain has had equal time. `none` where there is no assistant,
-    `unknown` before `confirm` or with fewer than two seeds.
+    The baseline that was trained for as long as the whole chain has had equal time. `none` without an assistant, `unknown`
+    before `confirm` or with fewer than two seeds.
     """
     if one["chain"].count(" > ") < 2:
         return {"verdict": "none", "against": []}
@@ -135,13 +135,13 @@ def _link(study: Study, network: Stage | Checkpoint) -> Facts:
     teachers = [one.key() for one in network.teachers] if isinstance(network, Stage) else []
     names = ("params", "accuracy", "seconds")
     return {"stage": network.key(), "architecture": describe(network.architecture), "teachers": teachers} | {
-        name: measured[name] for name in names
+        name: getattr(measured, name) for name in names
     }
 
 
 def rules(found: Sequence[Facts], teacher: Facts) -> list[Facts]:
-    """The decision rule: from which accuracy on which student is the smallest. `at_least` is the lower end of its 95 %
-    interval, so that each step holds by itself; a student that offers no more than a smaller one is left out.
+    """The decision rule: the smallest student for each required accuracy. `at_least` is the lower end of its 95 % interval, so
+    that each step holds by itself; a student that offers no more than a smaller one is left out.
     """
     steps: list[Facts] = []
     best = -math.inf

@@ -1,4 +1,4 @@
-"""How far a search can be trusted: its course, what mattered, where it ran into an edge."""
+"""How far a search can be trusted: its course, what mattered, and where it reached an edge of the space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...study.space import domains_of
 from .study import Study
 
 NEAR = 0.02
-"""So close to the end of a range, as a share of it, a number that is not whole counts as being there."""
+"""A non-integer this close to the end of a range, as a share of the range, counts as being at the end."""
 ENOUGH = 10
 """Trials for each parameter below which importances mean little."""
 
@@ -62,7 +62,7 @@ def _undominated(rows: list[Row]) -> list[Row]:
 
 def importance(study: Study) -> dict[str, Any] | None:
     """How much of the validation accuracy each parameter explains: fANOVA (Hutter et al., ICML 2014) over the whole space,
-    PED-ANOVA (Watanabe et al., IJCAI 2023) among the best. None where trials do not differ.
+    PED-ANOVA (Watanabe et al., IJCAI 2023) among the best. None if trials do not differ.
     """
     import optuna
 
@@ -84,7 +84,7 @@ def importance(study: Study) -> dict[str, Any] | None:
 
 
 def edges(spec: Spec, members: list[Row]) -> list[dict[str, Any]]:
-    """Ends of the searched ranges that members of the frontier stand at: beyond them may lie better students."""
+    """Ends of the searched ranges that members of the frontier are at: better students may be beyond them."""
     found = []
     for path, domain in domains_of(spec).items():
         if isinstance(domain, Choice) or domain.low == domain.high or path.startswith("assistants."):
@@ -98,7 +98,7 @@ def edges(spec: Spec, members: list[Row]) -> list[dict[str, Any]]:
 
 
 def _matters(path: str, row: Row) -> bool:
-    """Whether a row has a parameter and its network depends on it: every one is proposed, in branches not taken too."""
+    """Whether a row has a parameter and its network depends on it: parameters of branches not taken are proposed, too."""
     if row.get(f"{PARAM}{path}") is None:
         return False
     if row["role"] == "label-only" and path.startswith("loss.") and not path.endswith(".weight"):

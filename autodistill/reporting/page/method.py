@@ -59,7 +59,7 @@ def _seconds(study: Study) -> Facts:
 
 
 def _total(stages: Stages, keys: set[str]) -> float:
-    return sum(float(stages.measured(key)["seconds"]) for key in sorted(keys) if stages.has(key))
+    return sum(stages.measured(key).seconds for key in sorted(keys) if stages.has(key))
 
 
 def _fresh(study: Study) -> set[str]:
@@ -72,7 +72,7 @@ def _fresh(study: Study) -> set[str]:
 
 
 def _environments(study: Study) -> list[Facts]:
-    """Versions and devices that stages were trained with, and how many of the rows' on each."""
+    """Versions and devices that stages were trained with, and how many of the rows' stages each."""
     found: dict[str, Facts] = {}
     for row in study.rows:
         if row["state"] == "complete":
@@ -84,7 +84,7 @@ def _environments(study: Study) -> list[Facts]:
 
 
 def cost(spec: Spec, seconds: float) -> Facts | None:
-    """What these seconds of one trial's resources cost, by the prices of the spec; None where it has none."""
+    """What these seconds of one trial's resources cost, by the prices in the spec; None if it has none."""
     prices, hours = spec.resources.prices, seconds / 3600
     if prices is None or (prices.per_hour is None and prices.watts is None):
         return None

@@ -1,4 +1,4 @@
-"""report.pdf, printed from report.html by a Chromium where one is installed."""
+"""report.pdf, printed from report.html by a Chromium if one is installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def chromium() -> str | None:
 
 
 def print_pdf(page: Path) -> Path | None:
-    """Prints `page` to a .pdf beside it; None where no Chromium is installed. Raises StudyError where printing fails."""
+    """Prints `page` to a .pdf beside it; None if no Chromium is installed. Raises StudyError if printing fails."""
     browser, target = chromium(), page.with_suffix(".pdf")
     if browser is None:
         return None

@@ -1,4 +1,4 @@
-"""What the two pictures of a study show."""
+"""The contents of the two figures of a study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = {"dominated": "dominated, validation", "stopped": "stopped early", "outs
 
 
 def frontier_figure(study: Study, target: float | None) -> Facts:
-    """Accuracy against size: the frontier on validation and, once confirmed, on test, all that was tried, and baselines."""
+    """Accuracy against size: the frontier on validation and, once confirmed, on test, all trials, and baselines."""
     traces = _on_validation(study)
     teacher = study.teacher
     levels = [level(teacher["accuracy"], "teacher, validation", split="validation", color="--teacher", dash="dot")]
@@ -47,7 +47,7 @@ def _on_validation(study: Study) -> list[Facts | None]:
     return [
         *crowd,
         line(able, name="frontier, validation", split=split, color="--student"),
-        _baselines(baselines, "same student from labels, validation", split),
+        _baselines(baselines, "label-only baselines, validation", split),
         *_members(spots, split, ""),
         _role([one for one in spots if one["kind"] == "incumbent"], "incumbent", "incumbent", split),
         _role([one for one in spots if one["kind"] == "teacher"], "teacher", "teacher, validation", split),
@@ -59,7 +59,7 @@ def _kind(row: Mapping[str, Any]) -> str:
 
 
 def _latencies(study: Study) -> dict[str, float]:
-    """Milliseconds of what was confirmed, by the stage that was searched."""
+    """Milliseconds of confirmed students, by the stage that was searched."""
     if study.confirmed is None:
         return {}
     known = [study.confirmed.teacher, *study.confirmed.members]
@@ -72,7 +72,7 @@ def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
 
 
 def _baseline(row: Mapping[str, Any], latency: float | None) -> Facts:
-    """Trained from labels it is the same network, and as fast."""
+    """Trained from labels, it is the same network and equally fast."""
     seen = {"accuracy": row["label_only"]}
     return spot(
         {**row, "chain": ""}, role="the same student trained from labels", kind="label_only", seen=seen, latency=latency
@@ -80,7 +80,7 @@ def _baseline(row: Mapping[str, Any], latency: float | None) -> Facts:
 
 
 def _baselines(baselines: Sequence[Facts], name: str, split: str) -> Facts | None:
-    """Without intervals: the bars of the picture are over samples, of one network each."""
+    """Without intervals: the bars in the figure are intervals over samples for one network each."""
     return trace(baselines, intervals=False, name=name, split=split, color="--labels", symbol="square-open", size=9)
 
 
@@ -118,7 +118,7 @@ def _on_test(study: Study) -> list[Facts | None]:
     return [
         trace(near, name="close to the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
         line(on_it, name="frontier, test", split="test", color="--tested", dash="dash"),
-        _baselines(baselines, "same student from labels, test (mean over seeds)", "test"),
+        _baselines(baselines, "label-only baselines, test (mean over seeds)", "test"),
         trace(on_it, name="chosen weights, test", split="test", color="--tested", symbol="diamond", size=11),
         trace(
             [_tested(teacher, "teacher", "")],

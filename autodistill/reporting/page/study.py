@@ -1,4 +1,4 @@
-"""A study as a page needs it: read once, with nothing of it left open."""
+"""A study as a page needs it: read once, with nothing left open."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """`ended` is in the order in which students' trials ended, as far as the record knows; `trials` are Optuna's own.
+    """`ended` is in the order in which students' trials ended, according to the record; `trials` are Optuna's own.
 
-    `stopped` has the seconds of older trials that were stopped, by stage; `later` counts students tried since the confirmation.
+    `stopped` has the seconds of older trials that were stopped, by stage; `later` counts students tried after the confirmation.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class Study:
 
     @property
     def members(self) -> list[Row]:
-        """The frontier's rows, the smallest first."""
+        """The frontier's rows, smallest first."""
         return frontier(self.rows)
 
     @property
@@ -69,11 +69,11 @@ class Study:
     @property
     def n(self) -> int:
         """Validation samples."""
-        return int(self.stages.measured(self.teacher["stage"])["n"])
+        return self.stages.measured(self.teacher["stage"]).n
 
 
 def read_study(path: Path | str) -> Study:
-    """Raises UsageError where there is no study, or none that has trained anything yet."""
+    """Raises UsageError if there is no study, or if it has trained nothing yet."""
     folder = Folder(path)
     with opened(folder) as study:
         spec, record, stages = study.spec, study.record, Stages(study.store)
@@ -98,7 +98,7 @@ def read_study(path: Path | str) -> Study:
 
 
 def _in_order(trials: Sequence[FrozenTrial], facts: Sequence[dict[str, Any]]) -> list[Ended]:
-    pairs = zip(trials, facts, strict=False)  # a search that runs may have begun another one since
+    pairs = zip(trials, facts, strict=False)  # a running search may have started another one since
     done = [(trial, known) for trial, known in pairs if trial.state.is_finished() and "assistant" not in known]
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     done.sort(key=lambda one: (one[0].datetime_complete or datetime.max, one[0].number))

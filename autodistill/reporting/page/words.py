@@ -1,4 +1,4 @@
-"""Numbers as the page says them."""
+"""How the page formats numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clock(seconds: float) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Two digits and, where that says more, minutes and seconds too."""
+    """Two digits and, below ten hours, minutes and seconds too."""
     if seconds >= 36000:
         return f"{seconds / 3600:,.0f} hours"
     return f"{seconds / 3600:.2g} hours ({clock(seconds)})"

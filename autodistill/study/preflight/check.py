@@ -16,6 +16,7 @@ from ...models.sizes import evaluate
 from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
 from ...spec.imports import reason
+from ...spec.measurement import Measurement
 from ...spec.search import ALL
 from ...store import Store
 from ..record.region import region_of
@@ -27,7 +28,7 @@ TIMED = 5
 IN_TRAINING = 4
 """Memory of a training as a multiple of the weights: weights, gradients and AdamW's two moments."""
 GUARDED = 0.3
-"""The share of trials that end on a frontier, roughly: these have baselines."""
+"""The approximate share of trials that end on the frontier: these get baselines."""
 
 
 def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _too_large(space: Space) -> str | None:
 
 
 def _soft_targets(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:
-    """What a teacher has to teach: known of one from outside, and of one that this study has trained already."""
+    """Facts about a teacher's soft targets; known if it came from outside or if this study has already trained it."""
     for store in (scratch, Store(Path("reports") / spec.study / "store")):
         if store.has("stages", teacher.key()):
             manifest = store.manifest("stages", teacher.key())
@@ -72,14 +73,15 @@ def _soft_targets(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> di
 
 
 def _region(space: Space, splits: Splits, soft_targets: dict[str, Any] | None, incumbent: Checkpoint | None) -> dict[str, Any]:
-    """The region of interest; its accuracy is None as long as it depends on a teacher that is not trained yet."""
-    search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)._asdict()
+    """The region of interest; its accuracy is None while it depends on a teacher that is not trained yet."""
+    search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)
+    accuracy, n = (soft_targets["accuracy"] if soft_targets else 1.0), len(splits.validation)
     known = soft_targets is not None or search.target is not None or search.region == ALL
     region = region_of(
         search,
         chance=splits.chance,
-        teacher=teacher | {"accuracy": soft_targets["accuracy"] if soft_targets else 1.0, "n": len(splits.validation)},
-        incumbent=space.sizes(incumbent.architecture)._asdict() if incumbent else None,
+        teacher=Measurement(accuracy=accuracy, correct=round(accuracy * n), n=n, **teacher._asdict(), seconds=0.0),
+        incumbent=space.sizes(incumbent.architecture) if incumbent else None,
     )
     return {
         "region": search.region,
@@ -90,7 +92,7 @@ def _region(space: Space, splits: Splits, soft_targets: dict[str, Any] | None, i
 
 
 def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[str, float]:
-    """Seconds of training in all, from a few timed steps of the teachers, the ladder and some students."""
+    """Total seconds of training, from a few timed steps of the teachers, the ladder, and some students."""
     architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
     architectures.sort(key=lambda one: space.sizes(one).macs)
     picked = architectures[:: max(1, len(architectures) // TIMED)][: TIMED + 1]
@@ -113,7 +115,7 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
 
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
-    """Of the teachers within one student's training: nothing where their outputs are always cached."""
+    """Seconds that the teachers run during one student's training; 0 if their outputs are always cached."""
     if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("loss")):
         return 0.0
     data = open_data(store, space.task.data)
@@ -135,7 +137,7 @@ def _steps(splits: Splits, recipe: Recipe) -> int:
 
 
 def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, recipe: Recipe | None) -> float:
-    """Of training an architecture from labels: a cached teacher costs next to nothing on top."""
+    """Seconds of training an architecture from labels; a cached teacher adds almost nothing."""
     import torch
 
     if recipe is None:
@@ -145,5 +147,5 @@ def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, reci
     device = torch.device("cuda" if space.spec.resources.gpus else "cpu")
     try:
         return time_steps(store, stage, device) * _steps(splits, recipe)
-    except Exception as error:  # whatever the layers say, such as that they need more than one sample a batch
-        raise UsageError(f"{describe(architecture)} cannot be trained by its recipe: {reason(error)}") from error
+    except Exception as error:  # any error of the layers, such as needing more than one sample per batch
+        raise UsageError(f"{describe(architecture)} cannot be trained with its recipe: {reason(error)}") from error

@@ -15,9 +15,9 @@ from ..space import Space
 
 
 def check_edges(space: Space) -> None:
-    """Looks at every end of the space, below every teacher and every ladder size.
+    """Checks the ends of all domains against every teacher and every ladder size.
 
-    Raises UsageError, with both shapes, where a term cannot compare two networks or weights cannot be copied, or where an
+    Raises UsageError, with both shapes, if a term cannot compare two networks or weights cannot be copied, or if an
     augmentation does not suit the samples.
     """
     _check_augmentations(space)

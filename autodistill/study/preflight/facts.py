@@ -1,4 +1,4 @@
-"""What a space holds and what it would cost, known before anything is trained."""
+"""What a space contains and what it would cost, known before anything is trained."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from ...data import Splits, memory_bytes
 from ...metrics.intervals import wilson
-from ...models.sizes import Sizes
 from ...spec import Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Value, describe, located
 from ...spec.domains import domains
+from ...spec.measurement import Sizes
 from ..sampling.first import configurations
 from ..schedule.caches import bytes_a_sample, check_limit
 from ..space import Space
 from .edges import check_edges
 
 HEAVY = 8.0
-"""From this weight * T^2 of kd on, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
+"""At this weight * T^2 of kd and above, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
 ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
-"""What of a recipe says how teachers' outputs are stored."""
+"""The recipe keys that decide how teacher logits are stored."""
 
 
 def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> dict[str, Any]:
-    """Sizes, splits, stages and caches, and what is tried first (where there is an incumbent, around that too).
+    """Sizes, splits, stages, caches, and what is tried first (including the neighbors of the incumbent, if any).
 
-    Raises UsageError when an architecture cannot be built on these data, the limits leave no student, an assistant is not
-    smaller than the teacher, the caches are too large, or the space does not hold what is to be tried first.
+    Raises UsageError if an architecture cannot be built for this data, the limits leave no student, an assistant is not
+    smaller than the teacher, the caches are too large, or the space does not contain a listed configuration.
     """
     with located("teacher.architecture"):
         for teacher in space.teachers:
@@ -73,8 +73,8 @@ def _cautions(space: Space) -> list[str]:
     if pull < HEAVY:
         return []
     return [
-        f"kd pulls with weight * temperature^2 of {pull:g} or more everywhere in this space; from {HEAVY:g} on, small students "
-        "lost accuracy by it: let the temperature go down to 1, or the weight to 0.1"
+        f"kd has weight * temperature^2 of at least {pull:g} everywhere in this space; at {HEAVY:g} and above, small students "
+        "lost accuracy: extend the temperature down to 1, or the weight down to 0.1"
     ]
 
 
@@ -91,7 +91,7 @@ def _nothing_left(space: Space, found: list[Sizes]) -> str:
     limits = space.spec.search.limits.model_dump(exclude_none=True)
     least = {name: min(getattr(size, name) for size in found) for name in limits}
     binding = [f"{name} {limits[name]:,} (the smallest student has {least[name]:,})" for name in limits]
-    return f"search.limits leave no student: {', '.join(binding)}; raise the limits or lower the ends of the space"
+    return f"search.limits leave no student: {', '.join(binding)}; raise the limits or allow smaller students"
 
 
 def _range(allowed: list[Sizes], name: str) -> list[int]:
@@ -100,7 +100,7 @@ def _range(allowed: list[Sizes], name: str) -> list[int]:
 
 
 def _check_ladder(space: Space) -> None:
-    """An assistant stands between teacher and student: it must be smaller than the teacher."""
+    """An assistant must be smaller than the teacher."""
     teacher = max(space.sizes(teacher.architecture).params for teacher in space.teachers)
     if not (space.spec.assistants.at_most and teacher):  # your own module may hold its weights elsewhere
         return
@@ -109,8 +109,8 @@ def _check_ladder(space: Space) -> None:
             size = space.sizes(one).params
         if size >= teacher:
             raise UsageError(
-                f"assistants.ladder[{position}]: {describe(one)} has {size:,} params, not fewer than the teacher's "
-                f"{teacher:,}; an assistant stands in between"
+                f"assistants.ladder[{position}]: {describe(one)} has {size:,} params, but the teacher has "
+                f"{teacher:,}; an assistant must be smaller than the teacher"
             )
 
 
@@ -156,7 +156,7 @@ def _data(splits: Splits) -> dict[str, Any]:
 
 
 def cache_bytes(space: Space, splits: Splits) -> int:
-    """The most that teachers' outputs can take: logits on the training data. Raises UsageError above the limit."""
+    """The maximum size of the cached teacher logits on the training data. Raises UsageError above the limit."""
     assistants, recipes = space.spec.assistants, space.ends("recipe")
     found = _cached(recipes, space.ends("loss"), splits.classes) * _ways(space)
     if assistants.recipe is not None and assistants.loss is not None and not _as_one(assistants.recipe, recipes):
@@ -165,25 +165,25 @@ def cache_bytes(space: Space, splits: Splits) -> int:
     check_limit(
         space.spec,
         found,
-        "fewer views, ladder sizes, assistants or samples, outputs_dtype: float16, outputs_top, or views: fresh",
+        "fewer views, ladder sizes, assistants, or samples, outputs_dtype: float16, outputs_top, or views: fresh",
     )
     return found
 
 
 def _cached(recipes: list[Recipe], losses: list[LossSpec], classes: int) -> int:
-    """Bytes of one teacher's outputs on one sample, at most: nothing where teachers always run within the training."""
+    """Maximum bytes of one teacher's logits for one sample; 0 if teachers always run during the training."""
     if all(one.needs_features() or not one.needs_teachers() for one in losses):
         return 0
     return max(_bytes_a_sample(one, classes) for one in recipes)
 
 
 def _as_one(recipe: Recipe, others: list[Recipe]) -> bool:
-    """Whether a recipe asks for what another does."""
+    """Whether a recipe needs the same cached logits as another."""
     return any(all(getattr(one, name) == getattr(recipe, name) for name in ASKED) for one in others)
 
 
 def _ways(space: Space) -> int:
-    """In how many ways students may ask for a teacher's outputs: no more than there are trials."""
+    """How many different caches of a teacher students may need: at most the number of trials."""
     found = domains(space.spec.student.recipe)
     counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in ASKED)]
     return int(min(space.spec.search.most(), math.prod(counts)))

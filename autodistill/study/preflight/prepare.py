@@ -27,7 +27,7 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
 
 
 def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
-    """The space of a resolved spec; puts the data, and a teacher from outside, into the store."""
+    """The space of a resolved spec; puts the data, and teachers from outside, into the store."""
     save_data(store, splits)
     members = spec.teacher.members()
     teachers = tuple(_teacher(spec, member, spec.seed + index, splits, store) for index, member in enumerate(members))
@@ -83,7 +83,7 @@ def _device(spec: Spec) -> torch.device:
 
 
 def _normalized(found: Weights, given: Normalize | None, splits: Splits) -> Weights:
-    """With what the spec says of the numbers that the network expects, in the data's own units."""
+    """Adds the input normalization that the network expects, from the spec, in the units of the data."""
     byte = splits.train.x.dtype == "uint8"
     if given is not None:
         found = found._replace(mean=given.mean, std=given.std, scale=given.scale)

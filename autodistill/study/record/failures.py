@@ -1,4 +1,4 @@
-"""When a search cannot go on: too many failed trials, or a teacher that knows nothing."""
+"""When a search cannot go on: too many failed trials, or a teacher that is no better than guessing."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FEW = 3
 
 
 def refuse_ignorant(stages: Stages, teacher: Stage | Checkpoint, chance: float) -> None:
-    """Raises StudyError if a teacher knows no more than the majority class."""
+    """Raises StudyError if a teacher is no better than guessing the majority class."""
     found = stages.measured(teacher.key())
-    if wilson(found["correct"], found["n"]).low <= chance:
+    if wilson(found.correct, found.n).low <= chance:
         raise StudyError(
-            f"the teacher {describe(teacher.architecture)} has {found['accuracy']:.1%} validation accuracy, no "
+            f"the teacher {describe(teacher.architecture)} has {found.accuracy:.1%} validation accuracy, no "
             f"better than guessing the majority class ({chance:.1%}); train it longer, change its learning rate, or check "
             "that the checkpoint belongs to this architecture and these labels"
         )
@@ -32,7 +32,7 @@ def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Seque
         count, reason = grouped(rows())[0]
         raise StudyError(
             f"{failed} of {done} finished trials failed, more than search.tolerate_failures ({limit:g}) allows. The most "
-            f"common reason ({count} of them): {reason}. Fix it, then give the same command with --retry-failed, or raise "
+            f"common reason ({count} of them): {reason}. Fix it, then run the same command with --retry-failed, or raise "
             "search.tolerate_failures"
         )
 

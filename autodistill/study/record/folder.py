@@ -1,4 +1,4 @@
-"""The folder of a study: what is in it, whose it is, and whether a spec may go on there."""
+"""The study directory: its files, the study it belongs to, and whether a spec may continue there."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
 OWN_STORE = "store"
-"""Where a study keeps its stages, unless it shares them: it removes there what was cut off."""
+"""Where a study keeps its stages, unless it shares them; leftovers of a killed run are removed there."""
 LOOKS = "looks"
-"""The fact that a record has of how often the test split was opened, so that nobody takes all that tells of it away unseen."""
-ENDS = ("-wal", "-shm", "-journal")
-"""Of files that SQLite may leave beside a database."""
+"""The fact in the record that counts the openings of the test split, so that a removed opened.json is detected."""
+SUFFIXES = ("-wal", "-shm", "-journal")
+"""Suffixes of files that SQLite may leave beside a database."""
 PLACES = ("dataset", "unlabeled", "folder", "memory")
-"""Where the data of a task are: keys that may change."""
+"""Keys of a task that say where the data is; they may change."""
 ENDS = ("search.trials", "search.time", "search.stop")
-"""What says when a search ends: more of it needs no new study."""
+"""Keys that say when a search ends; increasing them needs no new study."""
 CHANGEABLE = ("student.", "assistants.", "search.")
-"""Where a spec may differ from that of an older study for this to be continued."""
+"""Prefixes of the keys that may change when a study continues in a changed space."""
 
 
 class Folder:
-    """`reports/<study>/`: spec.yaml, study.db, stages/, tables and pictures. Locked while a search runs in it."""
+    """`reports/<study>/`: spec.yaml, study.db, store/, tables and pictures. Locked while a search runs in it."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -63,23 +63,23 @@ class Folder:
             self._lock.close()
 
     def exists(self) -> bool:
-        """Whether a study is here. Raises UsageError for a record without its spec."""
-        decided = os.path.exists(self.next_spec)  # a kill left the rest to be done: see _finish
+        """Whether the directory contains a study. Raises UsageError for a record without its spec."""
+        decided = os.path.exists(self.next_spec)  # a kill interrupted the rest: see _finish
         there = os.path.exists(self.database) or decided  # Path.exists raises if the name is too long
         if there and not decided and not self.spec.exists():
             raise UsageError(f"{self.path} has study.db but no spec.yaml; give another --out, or --fresh to start over")
         return there
 
     def read(self) -> Spec:
-        """The resolved spec of the study. Raises UsageError when there is no study here."""
+        """The resolved spec of the study. Raises UsageError if there is none."""
         if not self.exists():
-            raise UsageError(f"{self.path} holds no study (no spec.yaml with study.db); name the --out of a search")
+            raise UsageError(f"{self.path} contains no study (spec.yaml and study.db); give the --out of a search")
         return load(self.spec)
 
     def changes(self, spec: Spec, *, extend: bool) -> bool:
         """Whether `spec` changes the space or the search of the study here, beyond more trials.
 
-        Raises UsageError, with the ways out, when the study here is another's than `spec`, or may not be changed.
+        Raises UsageError, with possible solutions, if the study does not belong to `spec` or may not be changed.
         """
         return _changes(self.read(), spec, self.path, extend)
 
@@ -117,34 +117,34 @@ class Folder:
             record.note("specs", [mine])
 
     def become(self, spec: Spec) -> None:
-        """Puts the record in `draft`, and `spec`, in the place of what is here: at once, wherever it may be killed."""
-        replace(self.next_spec, dump(spec.document()).encode())  # from here on it is decided
+        """Replaces the study by the record in `draft` and by `spec`, atomically, even if the process is killed."""
+        replace(self.next_spec, dump(spec.document()).encode())  # from here on it is committed
         self._finish()
 
     def _finish(self) -> None:
-        """Ends what a kill cut off; a draft that was not decided on is removed."""
+        """Completes what a kill interrupted; removes a draft that was not committed."""
         if self.next_spec.exists():
             if self.draft.exists():
-                for end in ENDS:
+                for end in SUFFIXES:
                     self.database.with_name(self.database.name + end).unlink(missing_ok=True)
                 os.replace(self.draft, self.database)
             os.replace(self.next_spec, self.spec)
-        for end in ("", *ENDS):
+        for end in ("", *SUFFIXES):
             self.draft.with_name(self.draft.name + end).unlink(missing_ok=True)
 
     def clear_answers(self) -> None:
-        """Removes tables, pictures and what was confirmed. Stages stay: their keys say what they are."""
+        """Removes tables, pictures, and the confirmation. Stages stay, because their keys identify them."""
         for name in (*DRAWN, *CONFIRMED):
             (self.path / name).unlink(missing_ok=True)
 
 
 def refuse_anothers(folder: Folder, store: Path) -> None:
-    """Raises UsageError where the study in `folder` would keep its stages in the own store of another study."""
+    """Raises UsageError if the study in `folder` would keep its stages in the private store of another study."""
     real, home = Path(os.path.realpath(store)), os.path.realpath(folder.path)
     if real.name == OWN_STORE and str(real.parent) != home and Folder(real.parent).exists():
         raise UsageError(
-            f"--store {store} is the own store of the study {real.parent}, which sweeps it; give a folder that belongs to "
-            "none, to both studies"
+            f"--store {store} is the private store of the study {real.parent}, which cleans it up; to share stages, give both "
+            "studies a directory that belongs to neither"
         )
 
 
@@ -173,7 +173,7 @@ def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
     if not changed:
         return False
     if list(changed) == ["task.fingerprint"]:
-        raise UsageError(f"{path} holds a study of other data: these changed; give another --out, or --fresh to start over")
+        raise UsageError(f"{path} contains a study of other data: the data changed; give another --out, or --fresh")
     ends_only = all(key.startswith(ENDS) for key in changed)
     grew = ends_only and new.search.most() >= old.search.most()
     continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
@@ -181,12 +181,12 @@ def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
         return continues
     what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
     ways = "--extend to continue, " if grew else ""
-    ways = "--extend to continue from those of its trials that still fit, " if continues else ways
-    raise UsageError(f"{path} holds a study of another spec ({what}); give {ways}another --out, or --fresh to start over")
+    ways = "--extend to continue with the trials that still fit, " if continues else ways
+    raise UsageError(f"{path} contains a study of another spec ({what}); give {ways}another --out, or --fresh to start over")
 
 
 def comparable(spec: Spec) -> dict[str, Any]:
-    """All but what says how and where, not what."""
+    """The spec without the keys that only say where and how things run."""
     document = spec.document()
     document["resources"] = {}
     document["search"].pop("tolerate_failures", None)
@@ -196,12 +196,12 @@ def comparable(spec: Spec) -> dict[str, Any]:
 
 
 def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
-    """What a record says of a spec, as this version would say it: a key that is new since has its default."""
+    """A recorded spec in the form of this version: keys that were added since have their defaults."""
     task = spec.document()["task"]
     places = {key: task[key] for key in PLACES if key in task}
     try:
         return comparable(parse(known | {"task": places | known["task"]}))
-    except (UsageError, KeyError, TypeError):  # of a version that knew other keys
+    except (UsageError, KeyError, TypeError):  # from a version with other keys
         return known
 
 

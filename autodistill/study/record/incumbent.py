@@ -13,10 +13,10 @@ SHOWN = ("stage", "architecture", *SIZES, "accuracy", "low", "high", "of_teacher
 
 
 def dominated(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
-    """The incumbent and the members of the frontier that dominate it, the smallest first; None where there is no incumbent.
+    """The incumbent and the members of the frontier that dominate it, smallest first; None if there is no incumbent.
 
-    A member dominates that is at least as accurate and at most as large, and better in one of these. `apart`: whether its
-    95 % interval lies above that of the incumbent. Both are of the same validation samples.
+    A member dominates it if it is at least as accurate and at most as large, and better in one of the two. `apart`: whether
+    its 95 % interval lies above that of the incumbent. Both are measured on the same validation samples.
     """
     incumbent = next((row for row in found if row["role"] == "incumbent"), None)
     if incumbent is None:

@@ -48,19 +48,19 @@ class Opening:
         return digest(asdict(self))
 
     def facts(self) -> dict[str, Any]:
-        """What confirm.json says of it."""
+        """What confirm.json records about it."""
         return {"when": self.when, "trials": self.trials, "forced": self.forced, "networks": len(self.networks)}
 
 
 def openings(folder: Path, looks: int = 0) -> list[Opening]:
-    """All of them, the first one first; none where the test split was never opened.
+    """All openings, oldest first; empty if the test split was never opened.
 
-    Raises StudyError for a file that was damaged or changed, for one that is gone though confirm.json is there, and where
-    there are fewer than the record knows of, which are `looks`.
+    Raises StudyError if the file was damaged or edited, if it is missing although confirm.json exists, or if it lists fewer
+    openings than the `looks` that the record counts.
     """
     found = _read(folder)
     if len(found) < looks:
-        raise lost(folder, f"lists {len(found)} of the {looks} openings that the record of the study knows of")
+        raise lost(folder, f"lists {len(found)} of the {looks} openings that study.db has recorded")
     return found
 
 
@@ -107,9 +107,10 @@ def is_another(found: Sequence[Opening], networks: Networks | None, test: str | 
 
 
 def inherit(folder: Path, older: Path, looks: int) -> None:
-    """What a study has seen of the test split is known to the one that begins with it, beside what that saw before.
+    """Copies the openings of an older study into the ledger of the study that starts from it.
 
-    `looks` is how often the older one opened it, by its record. What is known already, after a kill, is not added again.
+    `looks` is how many openings the older study has recorded. Openings that are already there, after a kill, are not added
+    again.
     """
     if folder == older or not (theirs := openings(older, looks)):
         return

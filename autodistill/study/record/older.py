@@ -1,9 +1,9 @@
-"""A study that goes on from an older one: finished trials that still fit are kept as knowledge.
+"""A study that continues from an older one: finished trials that still fit are kept.
 
-A trial fits when its stage, trained by the same teachers on the same data, is one that the new space could propose. It is
-written into the new record as a complete trial with the fact `kept`, its number in the older study, and is none of the
-trials that the new one was asked for. Failed trials are forgotten, and so are those stopped at a rung: those were judged
-beside trials that may no longer be there.
+A trial fits if its stage, trained by the same teachers on the same data, is one that the new space could propose. It is
+written into the new record as a complete trial with the fact `kept`, its number in the older study, and does not count toward
+the trials of the new study. Failed trials are dropped, and so are trials that were stopped at a rung: they were compared with
+trials that may no longer be there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...spec import Spec, Stage, UsageError, label_only
+from ...spec.measurement import StageFacts
 from ...store import Store
 from ..space import Network, Space
 from .folder import LOOKS, Folder
@@ -23,7 +24,7 @@ from .rows import network_of
 SAME = ("stage", "architecture", "chain", "above", "params", "macs", "bytes")
 """Facts of a trial that its stage alone decides."""
 QUESTION = "question"
-"""The fact that a record has of a question asked within a time: the spec that is searched for it, and the search before."""
+"""The fact in the record about a question of `smallest --within`: the spec searched for it, and the search before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Older:
 
     @classmethod
     def read(cls, folder: Folder) -> Older:
-        """Raises UsageError when there is no study in the folder."""
+        """Raises UsageError if there is no study in the directory."""
         with opened(folder) as study:
             return cls(path=folder.path, spec=study.spec, facts=study.record.facts(), trials=study.record.trials)
 
@@ -45,7 +46,7 @@ class Older:
         return Store(self.path / self.facts["store"])
 
     def refuse_other_teachers(self, keys: list[str]) -> None:
-        """Raises UsageError when it is of other teachers or data, so that nothing of it could fit."""
+        """Raises UsageError if it has other teachers or data, so that no trial could fit."""
         if self.facts.get("teachers") != keys:
             raise UsageError(f"--from {self.path} is a study of another teacher or of other data; leave it out")
 
@@ -61,7 +62,7 @@ class Older:
         return list(found.values())
 
     def stopped(self) -> dict[str, float]:
-        """Seconds of the trainings that were stopped, by stage: a new study forgets them, not what they took."""
+        """Seconds of stopped trainings, by stage: a new study drops these trials but still counts their time."""
         found: dict[str, float] = dict(self.facts.get("stopped", {}))
         for trial in self.trials:
             if trial.state == "stopped":
@@ -70,13 +71,13 @@ class Older:
         return found
 
     def kept(self, space: Space) -> list[tuple[dict[str, Any], Trial, Stage]]:
-        """Of these the ones that fit, with their parameters in the space."""
+        """The finished trials that fit, with their parameters in the space."""
         found = [(space.encode(stage), trial, stage) for trial, stage in self.finished()]
         return [(params, trial, stage) for params, trial, stage in found if params is not None]
 
 
 def begin(record: Record, older: Older, space: Space, store: Store) -> None:
-    """Fills the empty record of a study in `space` with what fits of an older one, and its `store` with the stages."""
+    """Copies the trials of an older study that fit `space` into an empty record, and their stages into `store`."""
     kept = older.kept(space)
     source = older.store()
     for network in _needed(space, [stage for _, _, stage in kept], source):
@@ -90,19 +91,19 @@ def begin(record: Record, older: Older, space: Space, store: Store) -> None:
 
 
 def _needed(space: Space, stages: list[Stage], source: Store) -> list[Network]:
-    """The teachers, the stages, all above them and their baselines, as far as they are stored, each once."""
+    """The teachers, the stages, all above them, and their baselines, as far as they are stored, each once."""
     all_of = [one for stage in stages for one in (*stage.ancestors(), stage, label_only(stage))]
     found = {one.key(): one for one in (*space.teachers, *all_of)}
     return [one for key, one in found.items() if source.has("stages", key)]
 
 
 def _facts(older: Older, space: Space, trial: Trial, stage: Stage) -> dict[str, Any]:
-    """Rungs are knowledge only where they lie at the same epochs."""
+    """Rungs are kept only if they lie at the same epochs."""
     role = "student" if stage.teachers or stage.init else "label-only"
     rungs = {"rungs"} & trial.facts.keys() if older.spec.search.halving == space.spec.search.halving else set()
     return {name: trial.facts[name] for name in (*SAME, *rungs)} | {"role": role, "kept": trial.number}
 
 
 def _values(space: Space, store: Store, stage: Stage) -> list[float]:
-    measured = store.manifest("stages", stage.key())["measurement"]
-    return [float(measured[name]) for name in space.spec.search.objectives]
+    measured = StageFacts.of(store.manifest("stages", stage.key())).measurement
+    return [float(getattr(measured, name)) for name in space.spec.search.objectives]

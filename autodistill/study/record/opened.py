@@ -23,11 +23,11 @@ class Opened:
 
     @property
     def looks(self) -> int:
-        """How often the test split was opened, as far as the record knows."""
+        """How often the test split was opened, according to the record."""
         return int(self.record.facts().get(LOOKS, 0))
 
     def rows(self, stages: Stages) -> list[Row]:
-        """Raises UsageError where no teacher is trained yet."""
+        """Raises UsageError if no teacher is trained yet."""
         found = rows(self.spec, stages, self.record, self.record.facts()["chance"])
         if not found:
             spec = self.path / "spec.yaml"
@@ -37,7 +37,7 @@ class Opened:
 
 @contextlib.contextmanager
 def opened(folder: Folder) -> Iterator[Opened]:
-    """The study in a folder, with its record open.
+    """The study in a directory, with its record open.
 
     Raises UsageError if there is none, StudyError if it is damaged or its spec.yaml was changed.
     """

@@ -1,6 +1,6 @@
 """The record of trials: Optuna's own study in SQLite.
 
-A trial enters it whole, in one transaction, already with its parameters: a kill loses no proposal.
+A trial is written with its parameters in one transaction, so a kill loses no proposal.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sqlalchemy.pool import StaticPool
 
 from ...spec import Spec, StudyError
 from ...spec.domains import Choice, Domain, Int, Log
+from ...spec.measurement import Sizes
 from ...spec.search import Search
 
 State = Literal["running", "complete", "stopped", "failed"]
@@ -36,7 +37,7 @@ STATES: dict[State, TrialState] = {
 }
 NAMES: dict[TrialState, State] = {state: name for name, state in STATES.items()}
 FACTS = "facts"
-"""What is known of a trial when it begins is one user attribute: each costs Optuna's storage half a millisecond."""
+"""Facts known when a trial begins share one user attribute: each attribute costs Optuna's storage half a millisecond."""
 SEAL = "checksum"
 """The study attribute with a checksum of all others and of the trials. It is removed before writing, set by `close`."""
 ANEW = "restore a copy, give another --out, or start over with --fresh, which keeps the finished stages"
@@ -44,10 +45,10 @@ MEND = "fix that, then run the same command again"
 BROKEN = (sqlite3.Error, SQLAlchemyError, OptunaError, KeyError)
 """What writing to a damaged file raises: KeyError if a trial is no longer in it."""
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
-"""What SQLite calls a full disk: of the database, and of the index that it keeps beside it."""
+"""SQLite's error names for a full disk: for the database, and for the index file beside it."""
 CLOSED = ("SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
-"""What SQLite says of a file that may well be whole, but that it cannot open now: how the names of its errors begin."""
-OPEN = "end what else uses it, or make it and its folder readable and writable, then run the same command again"
+"""Prefixes of SQLite's error names for a file that may be intact but cannot be opened now."""
+OPEN = "end other programs that use it, or make it and its directory readable and writable, then run the same command again"
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -68,8 +69,8 @@ def distribution(domain: Domain) -> BaseDistribution:
 class Trial:
     """A trial as the driver sees it; `facts` are kept as Optuna's user attributes (stage, role, architecture, reason, ...).
 
-    `sampled` is what the sampler wants kept.
-    `retried` is the number of the trial that tried the same again (whose fact `retries` says so).
+    `sampled` is what the sampler stores with the trial. `retried` is the number of the trial that retried it (whose fact
+    `retries` points back).
     """
 
     number: int
@@ -80,17 +81,22 @@ class Trial:
     sampled: dict[str, Any] = field(default_factory=dict)
     retried: int | None = None
 
-    def measured(self) -> dict[str, Any]:
-        """Accuracy and sizes of a complete trial."""
+    @property
+    def accuracy(self) -> float:
+        """Of a complete trial."""
         assert self.values is not None
-        return self.facts | {"accuracy": self.values[0]}
+        return self.values[0]
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(*(self.facts[name] for name in Sizes._fields))
 
 
 class _Connection(sqlite3.Connection):
-    """Lets several calls of Optuna's storage, which commits in each, be one transaction, and writes ahead of the file.
+    """Combines several calls of Optuna's storage, which commits in each, into one transaction, and uses a write-ahead log.
 
-    With WAL and NORMAL a transaction waits for no disk, and a killed process loses none. What is only read stays as it
-    is; once closed all is in one file again, unless others read it just then.
+    With WAL and NORMAL, a transaction does not wait for the disk, and a killed process loses none. A file that is only read
+    stays unchanged; after closing, everything is in one file again, unless another process is reading it.
     """
 
     _held = _ahead = False
@@ -139,7 +145,7 @@ def _unless_locked() -> Iterator[None]:
 
 
 class Record:
-    """The Optuna study of a spec, in memory only without a `database`. `domains` may be left out where nothing is proposed.
+    """The Optuna study of a spec, in memory without a `database`. `domains` may be left out if nothing is proposed.
 
     An existing file must contain the study: a new study is written to another file, which is renamed when it is complete.
     Raises StudyError for a file that cannot be read or written.
@@ -188,14 +194,15 @@ class Record:
         except kinds as error:
             cause = _cause(error)
             if getattr(cause, "sqlite_errorname", None) in FULL:
-                raise StudyError(f"no space left for {self.database}; free some, then run the same command again") from error
+                full = f"no space left for {self.database}; free some space, then run the same command again"
+                raise StudyError(full) from error
             message = (str(cause).splitlines() or [type(cause).__name__])[0]
             if way_out == ANEW and (getattr(cause, "sqlite_errorname", None) or "").startswith(CLOSED):
                 raise StudyError(f"{self.database} cannot be opened ({message}); {OPEN}") from error
             raise StudyError(f"{self.database} {what} ({message}); {way_out}") from error
 
     def facts(self) -> dict[str, Any]:
-        """Of the study as a whole."""
+        """Facts about the study as a whole."""
         return self._facts
 
     def note(self, key: str, value: Any) -> None:
@@ -212,7 +219,7 @@ class Record:
         values: Sequence[float] | None = None,
         sampled: dict[str, Any] | None = None,
     ) -> Trial:
-        """Writes a trial in one transaction: running, or complete where it has values."""
+        """Writes a trial in one transaction: running, or complete if it has values."""
         state = TrialState.RUNNING if values is None else TrialState.COMPLETE
         frozen = create_trial(
             state=state,
@@ -246,7 +253,7 @@ class Record:
         *,
         stopped: bool = False,
     ) -> None:
-        """Ends a running trial: complete with its values in natural units; without, stopped at a rung or failed."""
+        """Ends a running trial: complete if it has values (in natural units), else stopped at a rung or failed."""
         state = TrialState.COMPLETE if values is not None else TrialState.PRUNED if stopped else TrialState.FAIL
         number = self._ids[trial.number]
         with self._whole():
@@ -338,7 +345,7 @@ def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> bool
 
 
 def _digest(facts: Mapping[str, Any], found: Sequence[FrozenTrial]) -> str:
-    """sha256 of all that a study holds but its seal."""
+    """sha256 of everything in a study except its seal."""
     trials = [
         [one.number, one.state.name, one.values, one.params, one.user_attrs, one.system_attrs]
         + [one.datetime_start, one.datetime_complete]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...metrics.intervals import kendall, wilson
 from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
+from ...spec.measurement import Measurement, StageFacts
 from ...store import Store
 from .. import pareto
 from .record import Record, Trial
@@ -19,7 +20,7 @@ from .region import SIZES, Region, region_of
 Row = dict[str, Any]
 PARAM = "param."
 MODEL = ("expected", "expected_deviation", "frontier_probability")
-"""What the model says of a network that was measured: `ehvi.Posterior`."""
+"""What the model estimates for a measured network: `ehvi.Posterior`."""
 ORIGIN = ("enqueued", "kept")
 """Where a trial comes from, unless a sampler proposed it."""
 
@@ -30,12 +31,12 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 class Stages:
-    """What a store says of its networks, each read once: it never changes, though it may be removed."""
+    """What a store records about its networks. Each is read once, because it never changes, though it may be removed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._networks: dict[str, Stage | Checkpoint] = {}
-        self._measured: dict[str, dict[str, Any]] = {}
+        self._facts: dict[str, StageFacts] = {}
         self._rows: dict[str, Row] = {}
 
     def has(self, key: str) -> bool:
@@ -46,18 +47,17 @@ class Stages:
             self._networks[key] = network_of(self.store, key)
         return self._networks[key]
 
-    def measured(self, key: str) -> dict[str, Any]:
-        """The measurement of a stored network, its `rungs` and, of one from labels, facts about its `soft_targets`."""
-        if key not in self._measured:
-            manifest = self.store.manifest("stages", key)
-            self._measured[key] = manifest["measurement"] | {
-                "rungs": manifest.get("rungs", []),
-                "soft_targets": manifest.get("soft_targets"),
-            }
-        return self._measured[key]
+    def facts(self, key: str) -> StageFacts:
+        """The measured facts of a stored network."""
+        if key not in self._facts:
+            self._facts[key] = StageFacts.of(self.store.manifest("stages", key))
+        return self._facts[key]
+
+    def measured(self, key: str) -> Measurement:
+        return self.facts(key).measurement
 
     def values(self, key: str, objectives: Sequence[str]) -> list[float]:
-        return [float(self.measured(key)[name]) for name in objectives]
+        return [float(getattr(self.measured(key), name)) for name in objectives]
 
     def row(self, key: str, *, role: str) -> Row:
         """The row of a stored network; seconds_chain counts every stage above it too."""
@@ -69,8 +69,8 @@ class Stages:
         network = self.network(key)
         above = network.ancestors() if isinstance(network, Stage) else []
         measured = self.measured(key)
-        seconds = [self.measured(one.key())["seconds"] for one in above]
-        interval = wilson(measured["correct"], measured["n"])
+        seconds = [self.measured(one.key()).seconds for one in above]
+        interval = wilson(measured.correct, measured.n)
         return {
             "trial": None,
             "role": None,
@@ -78,13 +78,13 @@ class Stages:
             "stage": key,
             "architecture": describe(network.architecture),
             "chain": chain(network),
-            **{name: measured[name] for name in SIZES},
-            "accuracy": measured["accuracy"],
+            **{name: getattr(measured, name) for name in SIZES},
+            "accuracy": measured.accuracy,
             "low": interval.low,
             "high": interval.high,
-            "n": measured["n"],
-            "seconds": measured["seconds"],
-            "seconds_chain": measured["seconds"] + sum(seconds),
+            "measured": measured,
+            "seconds": measured.seconds,
+            "seconds_chain": measured.seconds + sum(seconds),
             "reason": None,
             "frontier": False,
             "label_only": None,
@@ -97,14 +97,14 @@ class Stages:
 
 
 def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]:
-    """One row for each teacher, the incumbent, each assistant, each trial, in this order; the frontier's marked.
+    """One row for each teacher, the incumbent, each assistant, and each trial, in this order; the frontier is marked.
 
-    Shares and compressions are against the first teacher; `chance` is the share of the majority class.
+    Shares and compressions are relative to the first teacher; `chance` is the share of the majority class.
     """
     keys = record.facts().get("teachers", [])
     if not keys or not all(map(stages.has, keys)):
         return []
-    teachers = [stages.row(key, role="teacher") | {"soft_targets": stages.measured(key)["soft_targets"]} for key in keys]
+    teachers = [stages.row(key, role="teacher") | {"soft_targets": stages.facts(key).soft_targets} for key in keys]
     incumbent = [key for key in [record.facts().get("incumbent")] if key is not None and stages.has(key)]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
     found = [*teachers, *(stages.row(key, role="incumbent") for key in incumbent)]
@@ -113,7 +113,7 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]
     region, believed = region_among(spec, found, chance), facts.get("posterior") or {}
     for row in found:
         _relate(row, teachers[0])
-        row["inside"] = row["state"] == "complete" and region.holds(row)
+        row["inside"] = row["state"] == "complete" and region.holds(row["accuracy"], stages.measured(row["stage"]))
         row |= dict(zip(MODEL, believed.get(row["stage"], ()), strict=False))
     failed = facts.get("failed", {})
     for index in _members(found, spec):
@@ -123,14 +123,14 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]
 
 
 def _against_labels(stages: Stages, row: Row, failed: Mapping[str, str]) -> Row:
-    """The accuracy of a distilled network's baseline that was trained from labels, and whether that is better."""
+    """The accuracy of a distilled network's label-only baseline, and whether the baseline is better."""
     network = stages.network(row["stage"])
     key = label_only(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
         return {}
     if not stages.has(key):
         return {"reason": f"its label-only baseline failed: {failed[key]}"} if key in failed else {}
-    accuracy = stages.measured(key)["accuracy"]
+    accuracy = stages.measured(key).accuracy
     return {"label_only": accuracy, "worse_than_label_only": row["accuracy"] < accuracy}
 
 
@@ -144,7 +144,7 @@ def _of_trial(stages: Stages, trial: Trial) -> Row:
 
 
 def _last_rung(trial: Trial) -> Row:
-    """What a trial had come to at the last rung that it reached, and at all of them."""
+    """A trial's accuracy at the last rung that it reached, and at all rungs."""
     passed = trial.facts.get("rungs", [])
     if not passed:
         return {}
@@ -156,7 +156,7 @@ def _unmeasured(trial: Trial) -> Row:
     names = ("accuracy", "low", "high", "seconds", "seconds_chain", "label_only", "worse_than_label_only", *MODEL)
     empty = dict.fromkeys(names) | {"inside": False}
     known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
-    lost = "its stage, or one above it, is no longer stored; the search makes it again"
+    lost = "its stage, or one above it, is no longer stored; the search trains it again"
     state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
     spent = {"seconds": trial.facts.get("seconds")}
     return {"trial": trial.number, "state": state, **known, **empty, **spent, "reason": reason, "frontier": False}
@@ -171,9 +171,9 @@ def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]
 
 
 def concordance(spec: Spec, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Kendall's tau of the accuracies at each rung with those at full length, among complete trials, each stage once.
+    """Kendall's tau between the accuracies at each rung and at full length, over complete trials, each stage once.
 
-    `share_of_epochs` are over at the rung, however many these are.
+    `share_of_epochs` is the share of the epochs that is over at the rung.
     """
     halving = spec.search.halving
     if not halving:
@@ -188,7 +188,7 @@ def concordance(spec: Spec, found: Sequence[Mapping[str, Any]]) -> list[dict[str
 
 
 def passed(spec: Spec, params: Mapping[str, Any], rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Which rungs a trial passed, and its accuracy there, of its epochs and accuracies; not those at other shares."""
+    """The rungs that a trial passed, and its accuracy there, from pairs of epochs and accuracies; skips other epochs."""
     places = spec.search.places(spec.student.epochs(params))
     return [(places[epochs], accuracy) for epochs, accuracy in rungs if epochs in places]
 
@@ -205,7 +205,7 @@ def costs(found: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> NDAr
 
 
 def _members(found: Sequence[Row], spec: Spec) -> list[int]:
-    """Positions of the frontier's rows, the smallest first: of what was searched, an assistant only within the limits."""
+    """Positions of the frontier's rows, smallest first; only rows that were searched and are within the limits count."""
     able = [index for index, row in enumerate(found) if row["state"] == "complete" and may_be_member(row, spec)]
     chosen = pareto.frontier(costs([found[index] for index in able], spec.search.objectives))
     return sorted((able[index] for index in chosen), key=lambda index: found[index]["params"])
@@ -218,14 +218,14 @@ def may_be_member(row: Row, spec: Spec) -> bool:
 
 
 def frontier(found: Sequence[Row]) -> list[Row]:
-    """The frontier's rows, the smallest first."""
+    """The frontier's rows, smallest first."""
     return sorted((row for row in found if row["frontier"]), key=lambda row: (row["params"], row["accuracy"]))
 
 
 def region_among(spec: Spec, found: Sequence[Row], chance: float) -> Region:
     """The region of interest of a study, from its rows."""
-    teacher = next(row for row in found if row["role"] == "teacher")
-    incumbent = next((row for row in found if row["role"] == "incumbent"), None)
+    teacher = next(row["measured"] for row in found if row["role"] == "teacher")
+    incumbent = next((row["measured"] for row in found if row["role"] == "incumbent"), None)
     return region_of(spec.search, chance=chance, teacher=teacher, incumbent=incumbent)
 
 
@@ -242,5 +242,5 @@ def hypervolume(spec: Spec, found: Sequence[Row], region: Region) -> dict[str, A
 
 
 def counted(rows: Sequence[Row]) -> list[Row]:
-    """The trials that count: no repeats, none kept of an older study, none that was tried again later."""
+    """The trials that count: no repeats, none kept from an older study, none that was retried later."""
     return [row for row in rows if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]

@@ -1,4 +1,4 @@
-"""Students that could be asked for next, their exact sizes, and both as numbers for a model."""
+"""Students that could be proposed next, with their exact sizes, encoded as features for a model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.sizes import Sizes
 from ...spec.domains import Choice, Domain, Int, Log, reached
+from ...spec.measurement import Sizes
 from ..space import COUNT, GUIDANCE, Space, draw, product
 
 Floats = NDArray[np.float64]
 Params = Mapping[str, Any]
 FEW, FIRST, MORE, MOST = 1000, 64, 8, 1000
-"""All of a space of at most FEW students are candidates; else all of at most FEW architectures, or a sample of them:
-FIRST, and MORE at each further proposal, up to MOST."""
+"""If a space has at most FEW students, all are candidates. Otherwise all of at most FEW architectures, or a sample of them:
+FIRST, and MORE with each further proposal, up to MOST."""
 CROSSED, NEAR, TRIES = 400, 20, 3000
 INACTIVE = 0.5
 
@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
 
 
 class Candidates:
-    """Draws candidates of a space, the same for the same seed and number of proposals."""
+    """Draws candidates of a space, determined by the seed and the number of proposals."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space, self.seed = space, seed
@@ -46,7 +46,7 @@ class Candidates:
         self.low, self.high = self._range()
 
     def _grow(self, wanted: int) -> None:
-        """Until `wanted` that are small enough are in the pool; all architectures where they are few."""
+        """Fills the pool with `wanted` architectures within the limits, or with all if they are few."""
         if self._few and not self._tries:
             self._tries = 1
             for params in product(self.inner):
@@ -62,17 +62,17 @@ class Candidates:
             self._pool[key] = found
 
     def sized(self, params: dict[str, Any]) -> Candidate | None:
-        """With its sizes, or None where it is above the limits."""
+        """The candidate with its sizes, or None if it is above the limits."""
         architecture = self.space.architecture(params)
         return Candidate(params, self.space.sizes(architecture)) if self.space.within_limits(architecture) else None
 
     def _range(self) -> tuple[Floats, Floats]:
-        """Ends (2,) of log params and log MACs over the pool."""
+        """Minima and maxima (2,) of log params and log MACs over the pool."""
         table = np.array([_logs(one.sizes) for one in self._pool.values()] or [(0.0, 0.0)])
         return table.min(axis=0), table.max(axis=0)
 
     def active(self, params: Params, sizes: Sizes) -> dict[str, Any]:
-        """The parameters that matter: not those of an option not taken, of a term without weight, of no assistant."""
+        """The parameters that matter: without those of options not taken, terms with weight 0, and absent assistants."""
         chosen = {path: params[path] for path in reached(self.space.tree, params) if path in params}
         off = [path.removesuffix("weight") for path, value in chosen.items() if path.endswith(".weight") and value == 0]
         found = {path: v for path, v in chosen.items() if path.endswith(".weight") or not path.startswith(tuple(off))}
@@ -85,7 +85,7 @@ class Candidates:
         return found | ({GUIDANCE: params[GUIDANCE]} if GUIDANCE in params and len(indices) > 1 else {})
 
     def encode(self, params: Params, sizes: Sizes) -> Floats:
-        """A row (d,): parameters in [0, 1], those that do not matter alike, then log params and log MACs."""
+        """A row (d,): parameters in [0, 1], a constant for those that do not matter, then log params and log MACs."""
         active = self.active(params, sizes)
         row = [scale(active[path]) if path in active else INACTIVE for path, scale in self.columns]
         share = (np.array(_logs(sizes)) - self.low) / np.maximum(self.high - self.low, 1e-9)
@@ -115,7 +115,7 @@ class Candidates:
         return pool * max(1, CROSSED // max(1, len(pool)))
 
     def _rest(self, rng: random.Random, members: Sequence[Params]) -> dict[str, Any]:
-        """What is no architecture: drawn, or half the time taken from a member of the frontier."""
+        """Parameters outside the architecture: drawn, or half the time taken from a member of the frontier."""
         if not members or rng.random() < 0.5:
             return {path: draw(domain, rng) for path, domain in self.rest.items()}
         member = rng.choice(members)
@@ -144,7 +144,7 @@ def _count(found: Mapping[str, Domain]) -> float:
 
 
 def _columns(path: str, domain: Domain) -> Iterator[tuple[str, Callable[[Any], float]]]:
-    """Numbers on a scale, logarithmic where they span a factor of two or more; other choices one column for each option."""
+    """Numbers get one scale, logarithmic if they span a factor of two or more; other choices get one column per option."""
     values = domain.values() if isinstance(domain, Choice) else domain.ends()
     if all(type(value) in (int, float) for value in values) and not (isinstance(domain, Choice) and not domain.plain):
         low, high = float(min(values)), float(max(values))
@@ -177,7 +177,7 @@ def _steps(domain: Domain, value: Any, rng: random.Random) -> list[Any]:
 
 
 def _moved(domain: Domain, value: Any, rng: random.Random) -> Any:
-    """A value a tenth of the domain away, or now and then anywhere."""
+    """A value about a tenth of the domain away, or occasionally anywhere."""
     if isinstance(domain, Choice) or rng.random() < 0.1:
         return value if rng.random() < 0.7 else draw(domain, rng)
     low, high = domain.ends()

@@ -20,10 +20,10 @@ Floats = npt.NDArray[np.float64]
 
 NODES, FAR = 12, 5.3
 BEYOND = 0.05
-"""As long as no student has reached the target, even the largest candidate saves so much (log10)."""
+"""While no student has reached the target, even the largest candidate counts as saving this much (log10)."""
 MOST_TRIALS, DRAWS = 100, 200
 NARROW = 0.5
-"""The least deviation of warped accuracies about what is expected of them."""
+"""The smallest deviation of warped accuracies around their prior mean."""
 NEAREST, LEAST, UNSURE = 5, 0.1, 0.5
 """An end is predicted from the NEAREST other trainings. Its warped deviation is at least LEAST; from one training, UNSURE."""
 
@@ -100,9 +100,9 @@ def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, known: Prio
 class Prior(NamedTuple):
     """What is known before any training.
 
-    Accuracies are measured on so many `samples`. Warped, they are expected to `rise` (d,) by so much over the range of each
-    feature, give or take `slopes` (d,) deviations of all warped accuracies. `scales` (d,) are relative length scales: along a
-    feature with a larger one, accuracies are expected to change less.
+    Accuracies are measured on `samples` samples. `rise` (d,) is how much warped accuracies are expected to rise over the range
+    of each feature, plus or minus `slopes` (d,) deviations of all warped accuracies. `scales` (d,) are relative length scales:
+    along a feature with a larger one, accuracies are expected to change less.
     """
 
     samples: int
@@ -111,14 +111,14 @@ class Prior(NamedTuple):
     scales: Floats
 
     def mean(self, x: Floats) -> Floats:
-        """(n,) warped accuracies, but for a constant."""
+        """(n,) warped accuracies, up to a constant."""
         return np.asarray(x @ self.rise)
 
     def logs(self) -> tuple[Floats, Floats]:
         """Means and deviations (d + 2,) of `Hyper`: length scales grow with the root of d (Hvarfner et al., ICML 2024).
 
-        They keep a model of three trials from taking all for noise, or none. Students are compared on the same samples, which
-        takes from the noise, and each has one seed, which adds to it.
+        They keep a model of three trials from explaining everything as noise, or nothing. Students are compared on the same
+        samples, which reduces the noise, and each has one seed, which adds to it.
         """
         d = len(self.scales)
         mean = np.append(np.log(1.2 * d) / 2 + np.log(self.scales), [-0.2, 0.0])
@@ -139,7 +139,7 @@ class Model:
 
     @classmethod
     def fit(cls, x: Floats, z: Floats, prior: Prior) -> Self:
-        """With hyperparameters found from x and z alone, always from the same start: no fit depends on an earlier one."""
+        """Fits hyperparameters from x and z alone, always from the same start: no fit depends on an earlier one."""
         left = z - prior.mean(x)
         center, spread = float(left.mean()), max(float(left.std()), NARROW)
         hyper = fitted(x, (left - center) / spread, sampling_error(z, prior.samples) / spread, prior)
@@ -156,15 +156,15 @@ class Model:
         return cls(x=x, root=root, alpha=alpha, hyper=hyper, center=center, spread=spread, prior=prior)
 
     def knowing(self, x: Floats, z: Floats, doubt: Floats) -> Self:
-        """The same hyperparameters on other data; `doubt` (n,) are deviations of what was not measured but predicted."""
+        """The same hyperparameters on other data; `doubt` (n,) are the deviations of predicted values."""
         return self._of(x, z, doubt, hyper=self.hyper, center=self.center, spread=self.spread, prior=self.prior)
 
     def noise(self, z: Floats) -> Floats:
-        """Deviations of the noise of warped accuracies (n,): of samples and seeds."""
+        """Deviations (n,) of the noise in warped accuracies, from samples and seeds."""
         return np.asarray(np.exp(self.hyper.noise) * sampling_error(z, self.prior.samples))
 
     def at(self, x: Floats) -> Belief:
-        """What is believed of candidates x (m, d)."""
+        """The posterior of candidates x (m, d)."""
         from scipy.linalg import solve_triangular
 
         k = self._between(self.x, x)
@@ -197,7 +197,7 @@ class Belief:
         return self.model.spread**2 * np.asarray(self.model._between(x, x) - solved.T @ solved)
 
     def believe(self, one: int) -> None:
-        """As if candidate `one` had come out at its mean (Ginsbourger et al. 2010, the kriging believer)."""
+        """Updates as if candidate `one` had been measured at its mean (Ginsbourger et al. 2010, the kriging believer)."""
         between = self.model._between(self.x, self.x[one : one + 1])[:, 0] - self.solved.T @ self.solved[:, one]
         noise = self.model.noise(self.mean[one : one + 1])[0] / self.model.spread
         row = between / np.sqrt(max(self.variance[one], 0) + noise**2 + 1e-8)
@@ -206,7 +206,7 @@ class Belief:
 
 
 def fitted(x: Floats, y: Floats, errors: Floats, known: Prior) -> Hyper:
-    """Hyperparameters of the largest posterior density, found from the prior's mean; `errors` (n,) are those of sampling."""
+    """Hyperparameters with the largest posterior density, starting at the prior's mean; `errors` (n,) are sampling errors."""
     from scipy.optimize import minimize
 
     start, deviation = known.logs()
@@ -223,8 +223,8 @@ def _quadrature() -> tuple[Floats, Floats]:
 
 
 class Goal(NamedTuple):
-    """What is to be gained: accuracy above a floor at sizes below a reference (log10); with `target`, the smallest that
-    reaches it (a share), of sizes from which on none is wanted."""
+    """The goal of a search: accuracy above a floor at sizes below a reference (log10); with `target` (an accuracy), the
+    smallest student that reaches it."""
 
     floor: float
     reference: float
@@ -299,7 +299,7 @@ def expected_saving(sizes: Floats, mean: Floats, deviation: Floats, smallest: fl
 
 
 def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
-    """(m,) what each candidate promises; with a target that can save nothing more, the gain of hypervolume."""
+    """(m,) the value of each candidate: its expected saving for a target, else its expected hypervolume improvement."""
     if goal.target is not None:
         reached = steps.sizes[steps.heights >= goal.target]
         smallest = float(reached.min()) if len(reached) else float(sizes.max()) + BEYOND
@@ -310,9 +310,9 @@ def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
 
 
 class Improvement(NamedTuple):
-    """The hypervolume that `trials` more trials would add, as shares of what is there: the mean and an 80 % band.
+    """The hypervolume that `trials` more trials would add, as shares of the current one: the mean and an 80 % band.
 
-    `trials` are those that were looked at, which may be fewer than were asked about.
+    `trials` is the number that was simulated, which may be lower than the number requested.
     """
 
     trials: int
@@ -329,11 +329,11 @@ class Students(NamedTuple):
 
 
 def improvement(model: Model, known: Students, new: Students, goal: Goal, trials: int) -> Improvement | None:
-    """What more time would buy; None where nothing that is `known` is above the floor.
+    """The expected gain of more trials; None if no `known` student is above the floor.
 
-    Candidates, `new`, are chosen one by one as a search would, each believed to come out at its mean (Ginsbourger et al.
-    2010), `trials` of them but no more than MOST_TRIALS; then come joint draws of the expected accuracies of all students
-    (Daulton et al., NeurIPS 2020). Luck with seeds and samples is no gain.
+    At most `trials`, and at most MOST_TRIALS, of the `new` candidates are chosen one by one as a search would, each assumed to
+    be measured at its mean (Ginsbourger et al. 2010); then the expected accuracies of all students are drawn jointly (Daulton
+    et al., NeurIPS 2020). Luck with seeds and samples does not count as a gain.
     """
     belief, chosen = model.at(new.x), list[int]()
     ahead = Steps.of(known.sizes, unwarp(model.at(known.x).mean), goal.floor)
@@ -362,7 +362,7 @@ def _draws(belief: Belief) -> Floats:
 
 
 class Posterior(NamedTuple):
-    """What a model says of a student that was measured: the mean and deviation of its expected accuracy (over seeds and
+    """What a model estimates for a measured student: the mean and deviation of its expected accuracy (over seeds and
     validation samples), and the probability that it is on the frontier of expected accuracies."""
 
     mean: float
@@ -371,7 +371,7 @@ class Posterior(NamedTuple):
 
 
 def posterior(belief: Belief, sizes: Floats, goal: Goal) -> list[Posterior]:
-    """Of candidates (m,) with log sizes: the frontier is counted in DRAWS joint draws of their accuracies without noise."""
+    """The posterior of candidates (m,) with log sizes; frontiers are counted in DRAWS joint draws of noiseless accuracies."""
     draws = _draws(belief)
     order = np.argsort(sizes, kind="stable")
     counts = np.zeros(len(sizes))

@@ -1,7 +1,7 @@
-"""The sampler `ehvi`: proposes the student with the largest expected gain of hypervolume, its size being known.
+"""The sampler `ehvi`: proposes the student with the largest expected hypervolume improvement; its size is known.
 
-Nothing is kept from one model to the next, so a proposal depends on the seed, on the number of proposals so far and on
-what is known of the trials: a resumed study proposes what the uninterrupted one would have.
+No state is kept between models, so a proposal depends only on the seed, the number of proposals so far, and the known trials:
+a resumed study proposes what the uninterrupted one would have proposed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ...metrics.intervals import unwarp, warp
-from ...models.sizes import Sizes
 from ...spec import UsageError
+from ...spec.measurement import Sizes
 from ...spec.search import Search
 from ..record.record import Trial
 from ..record.region import Region
@@ -43,27 +43,27 @@ Floats = NDArray[np.float64]
 Feasible = Callable[[Mapping[str, Any]], bool]
 
 START = 1
-"""Until so many trials have ended, proposals are spread over log size."""
+"""Until this many trials have ended, proposals are spread over log size."""
 ENOUGH = 4
-"""Trials from which on it is said what more of them would add."""
+"""The number of trials from which the gain of more trials is estimated."""
 WINDOW = 160
-"""A model knows at most so many trials: half of them the most recent, half those nearest to the frontier."""
+"""A model uses at most this many trials: half are the most recent, half are the nearest to the frontier."""
 PENDING = 300
 SHARE = 10
-"""Where many workers wait, one model makes one proposal for every SHARE running trials."""
+"""With many workers, one model makes one proposal for every SHARE running trials."""
 SLOPE = 1.0
 """Deviation of the accuracy's trend over the range of log params before any data, in deviations of the warped accuracy."""
 SMOOTHER = 3.0
-"""Losses, recipes and assistants are expected to matter less than the architecture: so many times its length scale."""
+"""Losses, recipes, and assistants are expected to matter less than the architecture: their length scales are larger."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 INSIDE, RISK = 3, 1 / 6
 """Once INSIDE students are in the region, at most this share of further trials is expected to end outside."""
 
 
 class EhviSampler:
-    """Knows all trials, and proposes. With several sizes as objectives they take turns.
+    """Proposes students, given all trials. If several sizes are objectives, they take turns.
 
-    `region` is asked for when a proposal is due: it depends on the teacher, which a search trains first.
+    `region` is called when a proposal is due: it depends on the teacher, which a search trains first.
     """
 
     def __init__(self, search: Search, space: Space, region: Callable[[], Region]) -> None:
@@ -84,7 +84,7 @@ class EhviSampler:
         place, sizes = len(self._trials), _sizes(trial)
         self._trials.append(trial)
         self._stages.add(trial.facts["stage"])
-        self._stopped.pop(trial.facts["stage"], None)  # it goes on
+        self._stopped.pop(trial.facts["stage"], None)  # it continues
         self._rows.append(self.candidates.encode(trial.params, sizes))
         self._sizes.append(tuple(math.log10(max(size, 1)) for size in sizes))
         if trial.values is not None:
@@ -102,9 +102,9 @@ class EhviSampler:
             self._stopped[trial.facts["stage"]] = place
 
     def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Where no student is left that was not tried, those that were stopped go on, then one comes again.
+        """If every student was tried, stopped ones continue; after that, one is repeated.
 
-        Raises UsageError where none is feasible.
+        Raises UsageError if none is feasible.
         """
         for one in self._ahead:
             if self._is_new(one.params, feasible):
@@ -117,7 +117,7 @@ class EhviSampler:
         return feasible(params) and self.space.decode(params).key() not in self._stages
 
     def _again(self, feasible: Feasible) -> dict[str, Any]:
-        """Of a space in which all was tried, or as good as all; a stopped one that may come near to the frontier first."""
+        """A proposal for a space in which (almost) all was tried: first the stopped ones, nearest to the frontier first."""
         stopped = self._places_stopped()
         places, predicted, _ = self._predicted(stopped)
         short = dict(zip(places, self._heights(self._steps(), places) - predicted, strict=True))
@@ -127,10 +127,10 @@ class EhviSampler:
         for one in self.candidates.draw(self.asked, ()):
             if feasible(one.params):
                 return one.params
-        raise UsageError("search.limits: all students that were drawn are too large; raise the limits or lower the ends")
+        raise UsageError("search.limits: all sampled students are too large; raise the limits or allow smaller students")
 
     def posterior(self) -> dict[str, Posterior]:
-        """By the stage's key, what the model says of each complete trial; empty where too little is known to say."""
+        """The model's posterior of each complete trial, by the key of its stage; empty if too few trials are known."""
         if len(self._known) < ENOUGH:
             return {}
         students = self._students()
@@ -138,13 +138,13 @@ class EhviSampler:
         return {self._trials[place].facts["stage"]: one for place, one in zip(self._known, found, strict=True)}
 
     def _students(self) -> Students:
-        """Those that were measured."""
+        """The measured students."""
         return Students(np.array([self._rows[place] for place in self._known]), self._table(self._known)[:, 0])
 
     def improvement(self, trials: int, feasible: Feasible) -> Improvement | None:
-        """What so many more trials would add; None where too little is known to say, or nothing is left to try.
+        """What `trials` more trials would add; None if too few trials are known or nothing is left to try.
 
-        At most `ehvi.MOST_TRIALS` are looked at.
+        At most `ehvi.MOST_TRIALS` are simulated.
         """
         if len(self._known) < ENOUGH:
             return None
@@ -168,7 +168,7 @@ class EhviSampler:
         return self.candidates.draw(self.asked, [self._trials[index].params for index in self._front()])
 
     def _planned(self) -> Iterator[Candidate]:
-        """The best candidates, the best first, until as many were taken as one model is good for."""
+        """The best candidates, best first, as many as one model may propose."""
         found = self._draw()
         if not found:
             return iter(())
@@ -177,7 +177,7 @@ class EhviSampler:
         return self._best(found, self.asked + 1 + len(self._running) // SHARE)
 
     def _spread(self, found: Sequence[Candidate]) -> Iterator[Candidate]:
-        """By log size, each where the others are not: the golden ratio's multiples."""
+        """Spread over log size by multiples of the golden ratio."""
         sizes, until = self._logs([one.sizes for one in found]), self.asked + 1
         share = (np.random.default_rng(self.search.seed % 2**32).random() + self.asked * GOLDEN) % 1
         away = np.abs(sizes - sizes.min() - share * (sizes.max() - sizes.min()))
@@ -203,16 +203,16 @@ class EhviSampler:
                 spare += RISK - risk[best]
 
     def _spare_risk(self, model: Model, region: Region) -> float:
-        """How probable it may be that the next trial ends outside the region, so that a share of RISK is expected to.
+        """The allowed probability that the next trial ends outside the region, so that a share of RISK is expected to.
 
-        Trials count from the one that was the third inside; before it there is no limit.
+        Trials count after the third one inside; before it, there is no limit.
         """
-        inside = [place for place in self._known if region.holds(self._trials[place].measured())]
+        inside = [place for place in self._known if region.holds((one := self._trials[place]).accuracy, one.sizes)]
         if region.everything or len(inside) < INSIDE:
             return math.inf
         places = [place for place in range(inside[INSIDE - 1] + 1, len(self._trials)) if _was_proposed(self._trials[place])]
         later = [self._trials[place] for place in places]
-        spent = float(sum(trial.values is not None and not region.holds(trial.measured()) for trial in later))
+        spent = float(sum(trial.values is not None and not region.holds(trial.accuracy, trial.sizes) for trial in later))
         stopped = [place for place in places if self._trials[place].state == "stopped"]
         _, predicted, _ = self._predicted(stopped)
         spent += len(stopped) - float((predicted >= warp(region.floor)).sum())
@@ -222,14 +222,14 @@ class EhviSampler:
         return RISK * (len(later) + 1) - spent
 
     def _inside(self, belief: Belief, model: Model, region: Region) -> Floats:
-        """(m,) the probabilities that candidates measure at least the region's floor."""
+        """(m,) the probabilities that the measured accuracies of candidates reach the region's floor."""
         deviation = np.hypot(belief.deviation(), model.noise(belief.mean))
         return np.asarray(ndtr((belief.mean - warp(region.floor)) / deviation))
 
     # What is known
 
     def size(self) -> str:
-        """The size that is looked at: with several they take turns."""
+        """The current size objective: if there are several, they take turns."""
         names = self.search.objectives[1:]
         return names[self.asked % len(names)]
 
@@ -264,10 +264,10 @@ class EhviSampler:
         return Prior(samples=region.samples, rise=rise, slopes=slopes, scales=scales)
 
     def _model(self) -> tuple[Model, Steps]:
-        """A model of what has ended, and running trials at what it predicts of them; and the frontier that is to be moved.
+        """A model of ended trials, with running trials at their predicted means, and the frontier to improve.
 
-        That is of expected accuracies: another student beside one that was unlucky is no gain, and luck is not to be beaten.
-        With a target it is the measured one, since the target is one of measured accuracies.
+        The frontier is one of expected accuracies, so that neither good nor bad luck of a student counts. With a target, it is
+        one of measured accuracies, as the target is.
         """
         steps = self._steps()
         places = self._window(steps)
@@ -290,17 +290,17 @@ class EhviSampler:
         return model, steps
 
     def _hints(self, steps: Steps) -> tuple[list[int], Floats, Floats]:
-        """The latest stopped trials, what they would have come to, and how far that may be off: nobody stops what would have
-        moved the frontier."""
+        """The latest stopped trials, their predicted final accuracies, and the deviations of these. A prediction is at most the
+        frontier: a trial that would have improved it is not stopped."""
         places, found, doubt = self._predicted(self._places_stopped()[-PENDING:])
         return places, np.minimum(found, self._heights(steps, places)), doubt
 
     def _places_stopped(self) -> list[int]:
-        """In the order asked, each stage once, none that was asked for again."""
+        """In the order proposed, each stage once, without those that were proposed again."""
         return sorted(self._stopped.values())
 
     def _predicted(self, stopped: Sequence[int]) -> tuple[list[int], Floats, Floats]:
-        """Of those of which it is known, warped: what they would have come to, and the deviation of that."""
+        """The stopped trials that can be predicted, their final accuracies, warped, and the deviations of these."""
         ended: dict[int, list[tuple[float, float]]] = {}
         for trial in (self._trials[place] for place in self._known[-PENDING:]):
             for rung, accuracy in self._passed(trial):
@@ -327,7 +327,7 @@ class EhviSampler:
 
 
 def informed(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> EhviSampler:
-    """A sampler for accuracy and params that knows these trials, whoever proposed them."""
+    """A sampler for accuracy and params that knows these trials, regardless of who proposed them."""
     plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
     sampler = EhviSampler(plain, space, lambda: region)
     for trial in trials:
@@ -336,9 +336,9 @@ def informed(search: Search, space: Space, trials: Sequence[Trial], region: Regi
 
 
 def smaller(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> float | None:
-    """The largest probability that a student which was not tried reaches the target at fewer params than all that do.
+    """The largest probability that an untried student reaches the target with fewer params than all that have reached it.
 
-    Of a study of accuracy and params; None while none has reached it.
+    For a study of accuracy and params; None while no student has reached it.
     """
     assert search.target is not None
     reached = [trial.facts["params"] for trial in trials if trial.values is not None and trial.values[0] >= search.target]

@@ -1,7 +1,7 @@
-"""What is tried before the sampler is asked: what a spec lists, the neighbors of the student in use, sensible defaults.
+"""What is tried before the sampler proposes: configurations that the spec lists, neighbors of the incumbent, defaults.
 
-A configuration is a value for each parameter of the space, by path. What is left out gets the published value where its
-domain holds that, else the middle of the domain.
+A configuration is a value for each parameter of the space, by path. A parameter that is left out gets the published value if
+its domain contains that, else the middle of the domain.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PUBLISHED: dict[str, float] = {
     "similarity.weight": 3000.0,
     "cosine.weight": 1.0,
 }
-"""Weights of the papers, but of kd: 0.9 at T 4 cost small students accuracy (reports/LOG.md)."""
+"""Weights from the papers, except for kd: 0.9 at T 4 cost small students accuracy (reports/LOG.md)."""
 TEMPERATURES = {"kd.temperature": 2.0, "dkd.temperature": 4.0, "dist.temperature": 1.0}
-"""Of these the nearest in the domain: unlike a weight, a temperature means the same for all models and data."""
+"""The nearest value in the domain is used: unlike a weight, a temperature means the same for all models and data."""
 PRESENT = ("ce", "kd", "dkd", "dist")
-"""Optional terms that a default has: those on features hurt as often as they help."""
+"""Optional terms that defaults include: terms on features hurt as often as they help."""
 NEIGHBORS = 5
 NEAREST = 3
 STEP = 0.25
@@ -50,24 +50,24 @@ class First(NamedTuple):
 
 
 def configurations(space: Space, incumbent: Checkpoint | None = None) -> list[First]:
-    """What a spec asks for first, in order: each student once, whatever the number of trials.
+    """The configurations to try first, in order: each student once, whatever the number of trials.
 
-    Raises UsageError, with the place in the spec, for a listed one that the space does not hold.
+    Raises UsageError, with the place in the spec, for a listed one that the space does not contain.
     """
     found: dict[str, First] = {}
     for one in _listed(space):
         earlier = found.setdefault(space.decode(one.params).key(), one)
         if earlier is not one:
-            raise UsageError(f"{one.name}: is the same student as {earlier.name}; keep one of them")
+            raise UsageError(f"{one.name}: this is the same student as {earlier.name}; keep one of them")
     for one in _named("search.incumbent", _around(space, incumbent) if incumbent else ()):
         found.setdefault(space.decode(one.params).key(), one)
     return list(found.values())
 
 
 def defaults(space: Space, sizes: Sequence[float] | None) -> list[First]:
-    """Students of about so many params, all else by default; without `sizes` of the middle, the smallest and the largest."""
+    """Default students of about these params; if `sizes` is None, one in the middle, the smallest, and the largest."""
     sized = _sized(space)
-    if not sized:  # of a large space only a sample is looked at
+    if not sized:  # only a sample of a large space is checked
         return []
     if sizes is None:
         chosen = [_middle(space), sized[0][1], sized[-1][1]]
@@ -81,13 +81,13 @@ def _named(name: str, found: Sequence[Params]) -> list[First]:
 
 
 class Queue:
-    """Those of the configurations that have not been asked for yet, as JSON has them."""
+    """The configurations, as JSON has them, that have not been proposed yet."""
 
     def __init__(self, first: Sequence[Sequence[Any]], asked: Container[Any]) -> None:
         self._left = [First(*one) for one in first if one[0] not in asked]
 
     def next(self, space: Space, known: Container[str]) -> First | None:
-        """The first that may be proposed now and whose stage's key is not `known`; it is in the queue no more."""
+        """The first that is feasible and whose stage's key is not `known`; it is removed from the queue."""
         while self._left:
             one = self._left.pop(0)
             if space.feasible(one.params) and space.decode(one.params).key() not in known:
@@ -111,7 +111,7 @@ def _checked(space: Space, place: str, path: str, value: Any) -> tuple[str, Any]
     known = path if path in space.domains else path.removeprefix("student.")
     if known not in space.domains:
         near = difflib.get_close_matches(known, space.domains, n=1, cutoff=0.5)
-        there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(space.domains)}"
+        there = f"did you mean {near[0]!r}?" if near else f"the parameters are {', '.join(space.domains)}"
         raise UsageError(f"{place}.{path}: {path!r} is not a parameter of this space; {there}")
     domain = space.domains[known]
     found = [option for option in domain.values() if _same(option, value)] if isinstance(domain, Choice) else []
@@ -131,20 +131,20 @@ def _same(option: Any, value: Any) -> bool:
 
 
 def _check_allowed(space: Space, params: Params) -> None:
-    """Raises UsageError where the space would never propose this."""
+    """Raises UsageError if the space would never propose this."""
     architecture = space.architecture(params)
     limits, size = space.spec.search.limits.model_dump(exclude_none=True), space.sizes(architecture)._asdict()
     for name, limit in limits.items():
         if size[name] > limit:
             raise UsageError(
-                f"{describe(architecture)} has {size[name]:,} {name}, above search.limits.{name}, which is {limit:,}; "
-                "choose a smaller one or raise the limit"
+                f"{describe(architecture)} has {size[name]:,} {name}, more than search.limits.{name} ({limit:,}); "
+                "choose a smaller student or raise the limit"
             )
     least = space.spec.assistants.at_least
     if len(space.ladder_indices(params)) < least:
         raise UsageError(
-            f"only {len(space.ladder_indices(params))} of its assistants are larger than {describe(architecture)}, and "
-            f"assistants.at_least is {least}; choose others, or a smaller student"
+            f"only {len(space.ladder_indices(params))} of its assistants are larger than {describe(architecture)}, but "
+            f"assistants.at_least is {least}; choose other assistants or a smaller student"
         )
     space.decode(params)
 
@@ -162,7 +162,7 @@ def completed(space: Space, given: Mapping[str, Any]) -> Params:
 
 
 def default(path: str, domain: Domain) -> Any:
-    """The published value of a parameter, else the middle of its domain: geometric where it is logarithmic or whole."""
+    """The published value of a parameter, else the middle of its domain (geometric if logarithmic or an integer)."""
     name = ".".join(OPTION.sub("", path).split(".")[-2:])
     if isinstance(domain, Choice):
         return _option(name, domain)
@@ -176,7 +176,7 @@ def default(path: str, domain: Domain) -> Any:
 
 
 def _option(name: str, domain: Choice) -> Any:
-    """Of numbers the one nearest to the published, else the middle one; of terms one with kd; else the first."""
+    """For numbers, the one nearest to the published value, else the middle one; for terms, one with kd; else the first."""
     values = domain.values()
     if domain.plain and all(type(value) in (int, float) for value in values):
         wanted = TEMPERATURES.get(name, PUBLISHED.get(name))
@@ -189,7 +189,7 @@ def _option(name: str, domain: Choice) -> Any:
 
 
 def _assistants(space: Space, params: Params, given: Mapping[str, Any]) -> Params:
-    """As few as may be, unless some are given; those that divide the way from student to teacher most evenly."""
+    """As few as allowed, unless some are given; those that divide the range from student to teacher most evenly."""
     if COUNT not in space.domains:
         return {}
     places = range(1, space.spec.assistants.at_most + 1)
@@ -224,22 +224,22 @@ def _sized(space: Space) -> list[tuple[float, Params]]:
 
 
 def _middle(space: Space) -> Params:
-    """An architecture in the middle: of the tenth (3 at least) nearest to it, the most even one.
+    """An architecture of middle size: the most balanced one among the nearest tenth (at least 3).
 
-    Deep and narrow, or shallow and wide, may be of the same size; even is what lies nearest to each domain's own middle.
+    A deep and narrow one and a shallow and wide one may have the same size; balanced means near the middle of each domain.
     """
     sized = _sized(space)
     return _near(space, (sized[0][0] + sized[-1][0]) / 2, max(3, len(sized) // 10)) if sized else {}
 
 
 def _near(space: Space, size: float, among: int = 3) -> Params:
-    """Of so many architectures nearest to a size (the logarithm of params), the most even one."""
+    """The most balanced one of the `among` architectures nearest to a size (the logarithm of params)."""
     nearest = sorted(_sized(space), key=lambda pair: abs(pair[0] - size))[:among]
     return min((params for _, params in nearest), key=lambda params: _unevenness(space, params))
 
 
 def _unevenness(space: Space, params: Params) -> float:
-    """How far, in all, parameters are from the middles of their domains: in logarithms, or 1 for another option."""
+    """The total distance of parameters from the middles of their domains: in logarithms, or 1 for another option."""
     pairs = [(value, default(path, space.domains[path])) for path, value in params.items()]
     numbers = [not isinstance(middle, bool) and isinstance(middle, int | float) and middle > 0 for _, middle in pairs]
     return sum(
@@ -256,7 +256,7 @@ def _feasible(space: Space, architectures: Sequence[Params]) -> list[Params]:
 
 
 def _around(space: Space, incumbent: Checkpoint) -> list[Params]:
-    """Its architecture and, one step smaller or larger in one parameter, its neighbors; else the nearest by log params."""
+    """Its architecture and its neighbors, one step away in one parameter; outside the space, the nearest by log params."""
     found = match(space.tree["architecture"], incumbent.architecture.model_dump(mode="json"), "architecture")
     if found is None or space.architecture(completed(space, found)) != incumbent.architecture:
         size = _log(space, incumbent.architecture)

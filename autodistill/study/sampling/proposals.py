@@ -1,7 +1,7 @@
 """What to try next: by our own sampler, or by one of Optuna's.
 
-Optuna's draw in a scratch study in memory that mirrors the record, so a proposal outside the limits never becomes a trial.
-Every sampler is seeded anew by (search.seed, proposals so far): a resumed study proposes what it would have proposed.
+Optuna's samplers draw in a scratch study in memory that mirrors the record, so a proposal outside the limits never becomes a
+trial. Every sampler is reseeded with (search.seed, proposals so far): a resumed study proposes what it would have proposed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from ..space import Space
 
 STUBBORN, TRIES = 50, 2000
 MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
-"""Trials that a sampler knows at once: the frontier's members and the most recent. With twice as many entries in the scratch
-study (each proposal is one too) TPE takes 20 ms and NSGA-II 16 for a proposal of six parameters, on one core; the GP
-always takes some 300."""
+"""How many trials a sampler knows at once: the members of the frontier and the most recent ones. With twice as many entries in
+the scratch study (each proposal is one, too), TPE takes 20 ms and NSGA-II 16 ms for a proposal of six parameters on one core;
+the GP always takes about 300 ms."""
 Feasible = Callable[[Mapping[str, Any]], bool]
 
 
@@ -45,7 +45,7 @@ class Proposals:
     """Draws parameters of the next student, knowing all trials so far. `auto` is `ehvi`, the best by measurement."""
 
     def __init__(self, search: Search, space: Space, trials: Sequence[Trial], *, region: Callable[[], Region]) -> None:
-        from .ehvi_sampler import EhviSampler  # with all that it takes to know sizes
+        from .ehvi_sampler import EhviSampler  # imports everything that computes sizes
 
         own = search.sampler in ("auto", "ehvi")
         self._sampler = EhviSampler(search, space, region) if own else Optunas(search, space.domains)
@@ -61,15 +61,15 @@ class Proposals:
         self._sampler.ended(trial)
 
     def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The next parameters that are feasible, and what the sampler wants kept with them.
+        """The next parameters that are feasible, and what the sampler stores with them.
 
-        Raises UsageError when the sampler finds none.
+        Raises UsageError if the sampler finds none.
         """
         return self._sampler.propose(feasible)
 
 
 class Optunas:
-    """One of Optuna's samplers, which know as many trials as they can think about in time."""
+    """One of Optuna's samplers, limited to as many trials as it can handle quickly."""
 
     def __init__(self, search: Search, domains: Mapping[str, Domain]) -> None:
         self.search = search
@@ -94,7 +94,7 @@ class Optunas:
             self._begin(first)
         self._scratch.sampler = sampler_of(self.search.sampler, _mixed(self.search.seed, self.asked))
         for attempt in range(TRIES):
-            if attempt == STUBBORN:  # it does not learn from what is refused
+            if attempt == STUBBORN:  # it does not learn from rejected proposals
                 self._begin(first)
                 self._scratch.sampler = sampler_of("random", _mixed(self.search.seed, self.asked))
             trial = self._scratch.ask(self.distributions)
@@ -102,7 +102,8 @@ class Optunas:
             self._scratch.tell(trial.number, state=TrialState.FAIL)
             if feasible(trial.params):
                 return dict(trial.params), sampled
-        raise UsageError(f"search.limits: {TRIES} proposals in a row were too large; raise the limits or lower the ends")
+        what = f"{TRIES} proposals in a row were too large"
+        raise UsageError(f"search.limits: {what}; raise the limits or allow smaller students")
 
     def _begin(self, first: int) -> None:
         """A scratch study of the trials from place `first` on, and of the frontier among those before."""

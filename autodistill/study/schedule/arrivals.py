@@ -1,4 +1,4 @@
-"""Results that a worker has stored, but that are not to be seen yet."""
+"""Results that a worker has stored, but that are not visible yet."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Arrivals:
         self._until: dict[Address, tuple[Job, float]] = {}
 
     def __bool__(self) -> bool:
-        """Whether any is waited for."""
+        """Whether any result is awaited."""
         return bool(self._until)
 
     def wait_for(self, job: Job) -> None:
         self._until[job.address()] = (job, self.clock() + SECONDS)
 
     def seen(self) -> Iterator[Job]:
-        """The jobs whose results are there by now, each once. Raises StudyError where one has not come for long."""
+        """The jobs whose results are visible now, each once. Raises StudyError if one stays invisible for too long."""
         for address, (job, until) in list(self._until.items()):
             if self.store.has(*address):
                 del self._until[address]

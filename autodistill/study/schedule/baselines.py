@@ -1,4 +1,4 @@
-"""The same student, trained otherwise: with another seed, without its assistants, for longer. Nothing is trained here."""
+"""The same student, trained differently: with another seed, without its assistants, for longer. Nothing is trained here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...spec.stage import canonical
 from ..record.rows import Stages
 
 FRESH = 10_000
-"""The first fresh seed is so far from the spec's; a plan for a chain has others, so that what it chose is confirmed afresh."""
+"""The offset of the first fresh seed. A plan for a chain uses other seeds, so that its choice is confirmed with new ones."""
 Network = Stage | Checkpoint
 
 
@@ -24,7 +24,7 @@ def with_seed(network: Any, seed: int, fixed: Collection[str]) -> Any:
 
 
 def direct_of(stage: Stage, teachers: Sequence[Network]) -> Stage:
-    """The same student with these teachers alone. First weights that came from a teacher come from the one in its place."""
+    """The same student with only these teachers. Initial weights that came from a teacher come from its replacement."""
     places = [teacher.key() for teacher in stage.teachers]
     takes = stage.init is not None and stage.init.key() in places and len(places) == len(teachers)
     init = teachers[places.index(stage.init.key())] if stage.init is not None and takes else stage.init
@@ -39,6 +39,6 @@ def longer(stage: Stage, epochs: int, loss: LossSpec | None = None) -> Stage:
 def whole_time(stage: Stage, stages: Stages, fixed: Collection[str]) -> int:
     """Epochs of the student that take as long as its whole chain below the teachers took to train."""
     above = [one for one in stage.ancestors() if one.key() not in fixed]
-    own = max(stages.measured(stage.key())["seconds"], 1e-9)
-    spent = own + sum(stages.measured(one.key())["seconds"] for one in above)
+    own = max(stages.measured(stage.key()).seconds, 1e-9)
+    spent = own + sum(stages.measured(one.key()).seconds for one in above)
     return max(stage.recipe.epochs, int(round(stage.recipe.epochs * spent / own)))

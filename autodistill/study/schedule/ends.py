@@ -1,4 +1,4 @@
-"""When a search is over: its time, or too little left to gain. The number of trials is the study's own count."""
+"""When a search ends: its time is up, or too little is left to gain. The study itself counts the trials."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FIRST, STEP = 8, 1.15
 
 
 class Ends:
-    """Of one study. `elapsed` gives the seconds that it has been searched for, earlier runs included."""
+    """The end of one study's search. `elapsed` gives the seconds of searching, earlier runs included."""
 
     def __init__(self, search: Search, space: Space, record: Record, elapsed: Callable[[], float]) -> None:
         self.search, self.space, self.record, self.elapsed = search, space, record, elapsed
         self.before = float(record.facts().get(ELAPSED, 0.0))
-        """Seconds that earlier runs searched for, until they last asked for a trial."""
+        """Seconds of searching in earlier runs, until their last proposal."""
         self._due = FIRST
 
     def known(self) -> str | None:
@@ -33,7 +33,7 @@ class Ends:
         return found["reason"] if found and found["limits"] == self._limits() else None
 
     def over(self, done: int, workers: int, region: Region) -> str | None:
-        """Why no further trial begins, after `done` trials; None to go on."""
+        """Why no further trial begins, after `done` trials; None to continue."""
         reason = self._time() or self._gain(done, workers, region)
         if reason is not None:
             self.record.note(OVER, {"limits": self._limits(), "reason": reason})
@@ -49,13 +49,13 @@ class Ends:
         self.record.note(ELAPSED, elapsed)
         if elapsed < self.search.seconds():
             return None
-        return f"search.time ({self.search.time}) is over"
+        return f"search.time ({self.search.time}) is up"
 
     def _gain(self, done: int, workers: int, region: Region) -> str | None:
         if self.search.stop is None or done < self._due:
             return None
         self._due = math.ceil(STEP * done)
-        if sum(trial.values is not None and region.holds(trial.measured()) for trial in self.record.trials) < INSIDE:
+        if sum(trial.values is not None and region.holds(trial.accuracy, trial.sizes) for trial in self.record.trials) < INSIDE:
             return None
         sampler = informed(self.search, self.space, self.record.trials, region)
         found = sampler.improvement(next_round(done, workers), self.space.feasible)

@@ -1,7 +1,7 @@
 """Which students continue after a rung: a pure decision, the same for every runner.
 
 A trial is never compared with another by accuracy alone: candidates are ordered by nondominated rank of their costs (n, m),
-smaller is better, accuracy at the rung first and sizes after it. Within a rank those come first that spread most evenly.
+smaller is better, accuracy at the rung first and sizes after it. Within a rank, those that spread most evenly come first.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Indices = npt.NDArray[np.intp]
 
 
 def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
-    """Whether the last row of all that reached the rung, costs (n, m), is in the best `share` of them (one at least goes on).
+    """Whether the last of the rows that reached the rung, costs (n, m), is in the best `share` of them (at least one).
 
-    Always for a row that nothing of at most its size beats in accuracy by more than `margin`: it may end on the frontier.
-    Asynchronous successive halving (Li et al., MLSys 2020) by the order of MO-ASHA (Schmucker et al., arXiv:2106.12639). Of
-    equal rows the last comes last of its rank. The order of the other rows has no say. `ranks` are theirs, where they are
+    Always True for a row that no row of at most its size beats in accuracy by more than `margin`: it may end on the frontier.
+    Asynchronous successive halving (Li et al., MLSys 2020) in the order of MO-ASHA (Schmucker et al., arXiv:2106.12639). Of
+    equal rows, the last one is last in its rank. The order of the other rows does not matter. `ranks` are their ranks, if
     known.
     """
     table = np.asarray(costs, dtype=np.float64)
@@ -34,7 +34,7 @@ def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = Non
     if before >= most or before + len(front) <= most:
         return before < most
     if (front[:-1] == front[-1]).all(axis=1).any():
-        return False  # the last of a front that does not go on whole
+        return False  # the last of a front that does not continue as a whole
     distinct = np.unique(front, axis=0)
     chosen = net(distinct, most - before)
     return bool((distinct[chosen] == front[-1]).all(axis=1).any())
@@ -57,10 +57,10 @@ def ranks_of(costs: npt.ArrayLike) -> Indices:
 
 
 def net(costs: npt.ArrayLike, most: int | None = None) -> Indices:
-    """The first `most` rows of distinct costs (n, m), so ordered that each is the farthest from all before it: an epsilon-net.
+    """The first `most` rows of distinct costs (n, m), ordered so that each is the farthest from all before it: an epsilon-net.
 
-    Salinas et al., "A multi-objective perspective on jointly tuning hardware and hyperparameters", arXiv:2106.05680. The
-    first is the best of the first column; distances are between ranks within a column, so that units have no say.
+    Salinas et al., "A multi-objective perspective on jointly tuning hardware and hyperparameters", arXiv:2106.05680. The first
+    is the best of the first column; distances are between ranks within a column, so units do not matter.
     """
     table = np.asarray(costs, dtype=np.float64)
     most = len(table) if most is None else min(most, len(table))
@@ -78,13 +78,13 @@ def net(costs: npt.ArrayLike, most: int | None = None) -> Indices:
 
 
 class Reached:
-    """All that reached one rung, with the ranks kept up to date: a decision looks at a few thousand rows in a millisecond."""
+    """All rows that reached one rung, with up-to-date ranks: a decision over a few thousand rows takes a millisecond."""
 
     def __init__(self, columns: int) -> None:
         self._costs, self._ranks, self._count = _table(16, columns), np.empty(16, dtype=np.intp), 0
 
     def enter(self, row: npt.ArrayLike) -> None:
-        """Another one, with costs (m,)."""
+        """Adds a row with costs (m,)."""
         if self._count == len(self._costs):
             costs, self._costs = self._costs, _table(2 * self._count, self._costs.shape[1])
             self._costs[: self._count] = costs
@@ -94,17 +94,17 @@ class Reached:
         _rank_last(self._costs[: self._count], self._ranks[: self._count])
 
     def last_goes_on(self, share: float, margin: float = 0.0) -> bool:
-        """Whether the one that was entered last goes on."""
+        """Whether the row that was entered last continues."""
         return continues(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
 
 
 def _table(rows: int, columns: int) -> Floats:
-    """With each column in one piece: columns are what is compared."""
+    """With contiguous columns, because columns are compared."""
     return np.empty((rows, columns), order="F")
 
 
 def _rank_last(costs: Floats, ranks: Indices) -> None:
-    """Gives the last row its rank. Those that it dominates may fall by one, and those that they dominate in turn."""
+    """Ranks the last row. Rows that it dominates may fall by one rank, and so may the rows that these dominate."""
     row, others = costs[-1], costs[:-1]
     no_worse, no_better = _each(others <= row), _each(others >= row)
     rank = ranks[-1] = int(ranks[:-1][no_worse & ~no_better].max(initial=-1)) + 1
@@ -118,7 +118,7 @@ def _rank_last(costs: Floats, ranks: Indices) -> None:
 
 
 def _each(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(n,) whether all columns of a row hold: faster than `all` where there are few columns of many rows."""
+    """(n,) whether all columns of a row hold: faster than `all` for many rows with few columns."""
     return np.asarray(np.logical_and.reduce(found.T))
 
 

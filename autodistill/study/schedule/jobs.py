@@ -1,6 +1,6 @@
 """Which jobs are wanted, what each waits for, and which is the next.
 
-Every change costs only what it touches: with a thousand workers nothing may look at all trials, or at all jobs.
+A change costs only as much as it touches: with a thousand workers, nothing may iterate over all trials or all jobs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Address = tuple[Kind, str]
 
 
 def chain_of(stage: Network) -> list[Network]:
-    """All networks that must be there before this one, teachers first, and itself."""
+    """All networks that must exist before this one, teachers first, and the network itself."""
     return [*(stage.ancestors() if isinstance(stage, Stage) else []), stage]
 
 
@@ -30,7 +30,7 @@ def needs(stage: Network) -> Iterator[Job]:
 
 
 def outputs_of(network: Network) -> list[Job]:
-    """The jobs that compute what a stage's teachers say, unless they run within its training."""
+    """The jobs that compute the logits of a stage's teachers, unless these run during its training."""
     cache = network.logits_cache() if isinstance(network, Stage) else None
     return [] if cache is None else [Job(network=one, cache=cache) for one in network.teachers]  # type: ignore[union-attr]
 
@@ -45,7 +45,7 @@ def _waits_for(job: Job) -> list[Job]:
 class _Node:
     """A job that is not done. `own` and `above` count the wanted stages whose own training it is, or that it unblocks.
 
-    `order` is that of its latest entry among the ready ones.
+    `order` is that of its latest entry in the queue of ready jobs.
     """
 
     job: Job
@@ -75,8 +75,8 @@ class _Node:
 class Jobs:
     """The jobs that some stage needs; `is_done` tells whether a result is stored, `seconds` how long a job will take.
 
-    First come those wanted first (the teachers), then what unblocks most stages, then students in the order in which they
-    were wanted or, once told so, the longest first.
+    The order: jobs wanted first (the teachers), then jobs that unblock the most stages, then students in the order in which
+    they were wanted or, after `longest_first`, the longest first.
     """
 
     def __init__(self, is_done: Callable[[Job], bool], seconds: Callable[[Job], float]) -> None:
@@ -91,7 +91,7 @@ class Jobs:
     # What is wanted
 
     def want(self, stage: Network, *, first: bool = False) -> None:
-        """Adds what is not done of all that `stage` needs."""
+        """Adds the jobs that `stage` needs and that are not done."""
         nodes = [self._nodes.get(job.address()) or self._add(job) for job in self._missing(stage)]
         self._wanted.setdefault(stage.key(), []).append(nodes)
         for node in nodes:
@@ -100,7 +100,7 @@ class Jobs:
             self._offer(node)
 
     def drop(self, stage: Network) -> None:
-        """Takes back that a stage is wanted."""
+        """Withdraws a wanted stage."""
         for node in self._wanted[stage.key()].pop():
             node.count(stage, -1)
             if not node.is_wanted() and not node.runs:
@@ -109,7 +109,7 @@ class Jobs:
             del self._wanted[stage.key()]
 
     def _missing(self, stage: Network) -> Iterator[Job]:
-        """What is not done, each after those it waits for. A stored network needs no outputs of its teachers any more."""
+        """Jobs that are not done, each after those it waits for. A stored network no longer needs its teachers' logits."""
         for network in chain_of(stage):
             training = Job(network=network)
             if not self.is_done(training):
@@ -128,11 +128,11 @@ class Jobs:
     # What is next
 
     def pop(self, *, only_first: bool = False) -> Job | None:
-        """Takes the next job that can start, which counts as running; with `only_first` only of stages wanted first."""
+        """Takes the next job that can start and marks it as running; with `only_first`, only of stages wanted first."""
         while self._ready:
             order, _, node = self._ready[0]
             if self._nodes.get(node.address) is not node or not node.is_ready() or order != node.order:
-                heapq.heappop(self._ready)  # it runs, was offered again, or is wanted no more
+                heapq.heappop(self._ready)  # it runs, was offered again, or is no longer wanted
             elif only_first and not node.first:
                 return None
             else:
@@ -143,7 +143,7 @@ class Jobs:
         return None
 
     def ended(self, job: Job, *, done: bool) -> None:
-        """A running job is over: `done` where its result is stored; else it is ready again, if it is wanted still."""
+        """A running job ended: `done` if its result is stored; otherwise it is ready again if it is still wanted."""
         address = job.address()
         self.running.pop(address, None)
         node = self._nodes.get(address)
@@ -159,7 +159,7 @@ class Jobs:
             self._offer(dependent)
 
     def longest_first(self) -> None:
-        """From now on: nothing more will be wanted, so what takes long must not be begun last."""
+        """Changes the order: nothing more will be wanted, so long jobs must not start last."""
         if not self._longest:
             self._longest = True
             for node in self._nodes.values():
@@ -175,7 +175,7 @@ class Jobs:
             return (0, 0) if node.first else (1, -node.above)
         return (2, -self._seconds(node.job) if self._longest else 0)
 
-    # What is asked about
+    # Questions
 
     def unblocks(self, job: Job) -> bool:
         """Whether stages other than its own wait for it."""
@@ -191,7 +191,7 @@ class Jobs:
         return job.trains and job.address() in self._nodes and not self.unblocks(job)
 
     def pending(self) -> list[Job]:
-        """All that are wanted and not done, running or not."""
+        """All jobs that are wanted and not done, running or not."""
         return [node.job for node in self._nodes.values() if node.is_wanted()]
 
     def all_done(self) -> bool:

@@ -1,4 +1,4 @@
-"""Stages that are wanted for their own sake: what a confirmation trains, or a comparison of chains."""
+"""Stages that are requested directly, by a confirmation or a comparison of chains."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ More = Callable[[], Sequence[Stage]]
 class Plan:
     """Work for a runner: it ends when all `stages` are stored or have failed, and `more` wants nothing else.
 
-    `more` is asked whenever nothing is left to do. `failures` gives the reason by key; what learns from a network that failed
-    is not tried. Raises UsageError for the `stages`, before any of them is trained, as `check_caches` does.
+    `more` is called whenever nothing is left to do. `failures` gives the reasons by key; stages that learn from a failed
+    network are not tried. Raises UsageError as `check_caches` does, before any of the `stages` is trained.
     """
 
     def __init__(self, spec: Spec, store: Store, splits: Splits, stages: Sequence[Stage], more: More | None = None) -> None:
@@ -33,18 +33,18 @@ class Plan:
         self._arrivals = Arrivals(store, time.monotonic)
         self._wanted: dict[str, Stage] = {}
         self._open: dict[str, Stage] = {}
-        """Of the wanted ones those that were not given up."""
+        """The wanted stages that have not been given up."""
         self._jobs = Jobs(self._is_done, self._work)
         self.check_caches(stages)
         self._want(stages)
 
     def check_caches(self, stages: Sequence[Stage]) -> None:
-        """Raises UsageError where what these stages learn from takes more than resources.cache_limit."""
+        """Raises UsageError if the logits that these stages learn from take more than resources.cache_limit."""
         found = wanted_bytes(stages, self.store, self.splits.classes, self.splits.rows)
-        check_limit(self.spec, found, "--seeds with a smaller number")
+        check_limit(self.spec, found, "fewer --seeds")
 
     def begin(self) -> None:
-        """Asks for `more` where nothing is wanted so far, or all of it is there."""
+        """Calls `more` if nothing is wanted yet or everything wanted is stored."""
         if self._jobs.all_done():
             self._want(self._more())
 
@@ -90,7 +90,7 @@ class Plan:
         self._jobs.ended(job, done=False)
 
     def awaits(self) -> bool:
-        """Whether the result of a job that is done is not to be seen yet."""
+        """Whether the result of a finished job is not visible yet."""
         return bool(self._arrivals)
 
     def finished(self) -> bool:
@@ -118,7 +118,7 @@ class Plan:
                 self._jobs.drop(self._open.pop(key))
 
     def _lost(self, job: Job) -> set[str]:
-        """The keys of what cannot be trained without this job: itself, or what would have read a teacher's outputs."""
+        """The keys of networks that cannot be trained without this job: its own, or those that need a teacher's logits."""
         if job.trains:
             return {job.network.key()}
         networks = {network.key(): network for stage in self._open.values() for network in chain_of(stage)}

@@ -1,4 +1,4 @@
-"""What trainings came to at their rungs, and who goes on there."""
+"""The accuracies of trainings at their rungs, and which trainings continue."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ FEWEST, CERTAIN = 4, 0.95
 
 
 class Rungs:
-    """Of one study, by the key of the stage. A rung is the same share of the epochs, however many `of` these there are.
+    """The rungs of one study, by the key of the stage. A rung is a share of the epochs, whatever their number `of` is.
 
-    `region` is asked for when a training reports, not before.
+    `region` is called when a training reports, not before.
     """
 
     def __init__(self, search: Search, region: Callable[[], Region]) -> None:
         self.search, self.region = search, region
         self._complete: set[str] = set()
         self._ended: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
-        """By rung, the accuracies there and at full length of trainings that went on to the end."""
+        """By rung, the accuracies there and at full length of trainings that continued to the end."""
         self._reached = defaultdict[int, Reached](lambda: Reached(len(search.objectives)))
         self._passed: dict[str, list[tuple[int, float]]] = {}
 
@@ -36,24 +36,24 @@ class Rungs:
         return self._passed.get(key, [])
 
     def enter(self, key: str, sizes: Mapping[str, Any], of: int, passed: Sequence[tuple[int, float]]) -> None:
-        """What was decided on before. What is known already stays; what is no rung here, with other shares, is left out."""
+        """Adds earlier decisions. Known ones stay; epochs that are not rungs of this study are left out."""
         places = self.search.places(of)
         for epochs, accuracy in passed:
             if epochs in places and not self._has(key, epochs):
                 self._enter(key, sizes, places[epochs], epochs, accuracy)
 
     def completed(self, key: str, of: int, accuracy: float) -> None:
-        """A training came to its end: what its rungs have predicted."""
+        """A training ended: records its final accuracy for each of its rungs."""
         places = self.search.places(of)
         for epochs, before in self.passed(key) if key not in self._complete else ():
             self._ended[places[epochs]].append((before, accuracy))
         self._complete.add(key)
 
     def continues(self, key: str, sizes: Mapping[str, Any], of: int, epochs: int, accuracy: float) -> bool:
-        """Takes note, and decides. A training that was asked for again goes on where it was stopped.
+        """Records the result and decides. A training that was proposed again continues where it was stopped.
 
-        One that will not reach the region of interest ends, however small; else `halving.continues` decides, which counts
-        accuracies within one standard error as alike.
+        A training that will not reach the region of interest ends, however small; otherwise `halving.continues` decides, which
+        treats accuracies within one standard error as equal.
         """
         assert self.search.halving, "without halving no training reports"
         if self._has(key, epochs):

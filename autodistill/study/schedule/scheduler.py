@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 TRIES = 3
 SEEN = 100
-"""So many stages that an earlier run stored say how long trainings take."""
+"""How many stages of earlier runs are used to estimate how long trainings take."""
 
 
 class Study:
-    """The driver's view of a search: asks for students, hands out ready jobs, tells what came of them.
+    """The driver's view of a search: asks for students, hands out ready jobs, records their results.
 
     `clock` gives seconds; a simulated runner has its own.
     """
@@ -51,10 +51,10 @@ class Study:
         self.trained: list[str] = []
         self.ended: str | None = None
         self.ends: float | None = None
-        """When, by the clock, it will be ended, if somebody will."""
+        """The time, by the clock, at which the search will be ended, if any."""
         self._spent = Spent(lambda: self.clock())
         self._share = [0.0, 0]
-        """Of how much of their length students were trained in this run: the sum of shares, and how many."""
+        """The share of their full length that students were trained in this run: the sum of shares, and how many."""
         self._times = Times()
         self._done: set[Address] = set()
         self._arrivals = Arrivals(store, lambda: self.clock())
@@ -62,7 +62,7 @@ class Study:
         """How often jobs were restarted in this run, by cause. Restarts do not count as failures."""
         self._tries: dict[Address, int] = {}
         self._others: dict[str, Stage] = {}
-        """Wanted by no open trial: stages that were lost, and baselines."""
+        """Stages wanted by no open trial: lost ones, and baselines."""
         self._baselines: dict[str, Stage] | None = None
         self.stages, self.jobs = Stages(store), Jobs(self._is_done, self.seconds)
         self.rungs = Rungs(spec.search, lambda: self.region)
@@ -125,14 +125,14 @@ class Study:
                 return None
 
     def _with_rungs(self, job: Job) -> Job:
-        """Students report at rungs; what others learn from is never stopped."""
+        """Students report at rungs; networks that others learn from are never stopped."""
         if not self.jobs.is_student(job) or not self.trials.open_of(job.network.key()):
             return job
         assert isinstance(job.network, Stage)
         return replace(job, rungs=self.spec.search.rungs(job.network.recipe.epochs))
 
     def continues(self, job: Job, rung: Rung) -> bool:
-        """Takes note of what a training has come to, and says whether it goes on. If not, its trials are told so."""
+        """Records a training's result at a rung and decides whether it continues. If not, its trials are ended."""
         with self._controls():
             if self._is_done(job):  # another study stored it meanwhile
                 return True
@@ -149,14 +149,14 @@ class Study:
         return False
 
     def worked(self, job: Job, seconds: float) -> None:
-        """How long a worker was at work on a job since it last said so; else all time since it was handed out counts."""
+        """Records how long a worker worked on a job since its last report; without reports, all time since handout counts."""
         self._spent.worked(job, seconds)
 
     def done(self, job: Job, failure: str | None = None) -> None:
-        """Takes note of a job's end; `failure` is the reason why its result is not in the store."""
+        """Records the end of a job; `failure` is the reason why its result is not in the store."""
         with self._controls():
             self._spent.end(job)
-            if failure is not None and not self._is_done(job):  # a worker may die after it stored what it was asked for
+            if failure is not None and not self._is_done(job):  # a worker may die after it stored the result
                 self._fail(job, failure)
                 return
             if self._is_done(job):
@@ -179,7 +179,7 @@ class Study:
         return self._all_told() and not self._wants_baselines() and self.jobs.all_done()
 
     def retry_failed(self) -> int:
-        """Asks for every failed trial, and every baseline that failed, again; returns how many there were."""
+        """Retries every failed trial and every failed baseline; returns how many there were."""
         found = self.trials.retry_failed()
         self._want_lost()
         return found
@@ -199,14 +199,14 @@ class Study:
         if not job.trains:
             return
         key = job.network.key()
-        self._saw(job, None, self.stages.measured(key)["seconds"])
+        self._saw(job, None, self.stages.measured(key).seconds)
         if key in self.teachers:
             self._absent.discard(key)
             refuse_ignorant(self.stages, job.network, self.chance)
         self.trials.stored(job.network)
 
     def _fail(self, job: Job, reason: str) -> None:
-        """Outputs of a network that could be trained are tried again; without a teacher there is no search."""
+        """The logits of a trained network are computed again; if a teacher fails, the search fails."""
         address, network = job.address(), job.network
         self._tries[address] = self._tries.get(address, 0) + 1
         self.jobs.ended(job, done=False)
@@ -253,9 +253,9 @@ class Study:
         return self.ended is None
 
     def _has_room(self) -> bool:
-        """Whether another trial may be open: one for each worker, and more where they wait for an assistant's training.
+        """Whether another trial may be open: one for each worker, and more while workers wait for an assistant's training.
 
-        For outputs, which take less time, workers wait: a trial proposed before the first results are known is wasted.
+        Workers wait for logits, which take less time: a trial proposed before the first results are known is wasted.
         """
         count = len(self.trials.open)
         return count < self.workers or (count < self.workers + len(self.space.ladder) and self.jobs.train_for_others())
@@ -269,19 +269,19 @@ class Study:
         except UsageError:
             if not self.space.closed:
                 raise
-            self.ended = "no student is left to propose: its assistants need ladder sizes that failed"
+            self.ended = "no student is left to propose: the assistants need ladder sizes that failed"
 
     def _aim(self) -> None:
-        """What is tried first: sensible defaults where students are predicted to reach the region."""
+        """Queues default students of the sizes at which students are predicted to reach the region."""
         teacher = self.stages.measured(self.space.teachers[0].key())
         sizes = None if self.region.everything else edges(self.region, teacher)
         self.record.note("edges", defaults(self.space, sizes))
         self.trials.first = self.trials.queue()
 
-    # What is wanted besides
+    # Other wanted stages
 
     def _want_lost(self) -> None:
-        """Stages of complete trials that are no longer stored, with what is above them: they are made again."""
+        """Retrains stages of complete trials that are no longer stored, and the stages above them."""
         for trial in self.record.trials:
             keys = (*trial.facts["above"], trial.facts["stage"])
             if trial.state == "complete" and not all(self.store.has("stages", key) for key in keys):
@@ -293,9 +293,9 @@ class Study:
             self.jobs.want(stage)
 
     def _wants_baselines(self) -> bool:
-        """At the end, what tells a person whether distillation paid: the frontier's members in the region, from labels.
+        """At the end, requests the label-only baselines of the frontier's members in the region, once.
 
-        Whether there are any that were not wanted before.
+        Returns whether any of them is left to train.
         """
         if self._baselines is not None or not self._all_told() or not self.jobs.all_done():
             return False
@@ -310,7 +310,7 @@ class Study:
     # Times
 
     def seconds(self, job: Job) -> float:
-        """Predicted, of a training's whole length; before anything was measured in units of its own."""
+        """The predicted seconds of a whole training; in arbitrary units before anything was measured."""
         if not isinstance(job.network, Stage) or not job.trains:
             return 0.0
         work = self._work(job.network)
@@ -332,15 +332,15 @@ class Study:
             self._share[1] += 1
 
     def _look_back(self) -> None:
-        """How long trainings took in an earlier run."""
+        """Reads how long trainings took in earlier runs."""
         keys = [trial.facts["stage"] for trial in self.record.trials if trial.state == "complete"][-SEEN:]
         for key in [*self.teachers, *keys]:
             network = network_of(self.store, key) if self.store.has("stages", key) else None
             if isinstance(network, Stage):
-                self._saw(Job(network=network), None, self.stages.measured(key)["seconds"])
+                self._saw(Job(network=network), None, self.stages.measured(key).seconds)
 
     def seconds_left(self) -> float | None:
-        """Until the last trial ends, if all goes on as before; None while nothing can be said."""
+        """Estimated seconds until the last trial ends; None while there is no estimate."""
         told, trials = self.trials.counted_done - self._told_before, self.spec.search.trials
         asked_all = self._asked_all()
         if not self._times.any() or (not asked_all and told <= 0):
@@ -354,7 +354,7 @@ class Study:
         return left if math.isfinite(left) else None
 
     def _still(self, job: Job) -> float:
-        """What is left of a job; of one that may be stopped, the share that others came to."""
+        """Seconds left of a job; a student that may be stopped counts with the mean share of the others."""
         share = self._share[0] / self._share[1] if self.jobs.is_student(job) and self._share[1] else 1.0
         return max(0.0, share * self.seconds(job) - self._spent.since(job))
 
@@ -380,7 +380,7 @@ class Study:
         return self.trials.counted_done
 
     def reused(self) -> int:
-        """How often a network was needed and already there: the teachers once, then every trial's assistants and itself."""
+        """How often a network was needed and already stored: the teachers once, then every trial's assistants and itself."""
         baselines = self._baselines or {}
         return max(0, len(self.teachers) + self.trials.uses - sum(key not in baselines for key in self.trained))
 

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: what workers did, second by second, and what the controller took."""
+"""Where the time of a run goes: the seconds of the workers by kind of job, and those of the controller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS: tuple[Kind, ...] = ("teachers", "outputs", "assistants", "students", "bas
 
 
 class Spent:
-    """Seconds of workers by kind of job, by a `clock`; of the controller by the process's own."""
+    """Seconds of workers by kind of job, measured by `clock`; seconds of the controller, measured by the process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -59,10 +59,11 @@ class Spent:
         return sum(self._ended[kind] for kind in kinds)
 
     def facts(self, workers: int) -> dict[str, Any]:
-        """Seconds of wall time. `idle` is what is left of all workers' from the first job's begin to the last one's end.
+        """Seconds of wall time. `idle` is the unused time of all workers from the start of the first job to the end of the
+        last.
 
-        `useful` is the share of it that was spent at work from the teachers' end until the last job was handed out; None
-        where it was over at once.
+        `useful` is the share of worker time spent on jobs between the end of the teachers' training and the handout of the
+        last job; None if that period is empty.
         """
         first, last = self._span or (0.0, 0.0)
         until = self._last_begin
@@ -78,5 +79,5 @@ class Spent:
 
 
 def _until(now: float, begun: float, ended: float, worked: float) -> float:
-    """Seconds of work on a job until then: what was no work of it lay at its beginning, before the worker had it."""
+    """Seconds of work on a job until `now`; time without work counts as before the work, when no worker had the job."""
     return worked if ended <= now else max(0.0, now - (ended - worked))

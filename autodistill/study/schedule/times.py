@@ -10,7 +10,7 @@ from ...spec import Stage, digest
 class Work(NamedTuple):
     """What the seconds of a training depend on: epochs, batch size, and `macs` of a sample's forward and backward pass.
 
-    `kind` is equal where architecture, batch size and teachers that run along are.
+    `kind` is equal if architecture, batch size, and the teachers that run during the training are.
     """
 
     kind: str
@@ -22,7 +22,7 @@ class Work(NamedTuple):
 def work_of(stage: Stage, macs: int, above: int) -> Work:
     """`macs` are the stage's own forward pass, `above` those of its teachers; a backward pass takes twice as many.
 
-    Teachers count where they run within the training.
+    Teachers count if they run during the training.
     """
     live = above if stage.teachers and stage.logits_cache() is None else 0
     kind = digest([stage.architecture.identity(), stage.recipe.batch_size, live])
@@ -30,10 +30,10 @@ def work_of(stage: Stage, macs: int, above: int) -> Work:
 
 
 class Times:
-    """Seconds of trainings, from what was seen: of the same kind where there was one, else by least squares.
+    """Seconds of trainings, predicted from the same kind if it was seen, else by least squares.
 
-    seconds = epochs * samples * (a / batch + b * macs): a is what a step costs whatever it computes. All trainings of a
-    study see the same samples, so their number is within a and b.
+    seconds = epochs * samples * (a / batch + b * macs): a is the fixed cost of a step. All trainings of a study see the same
+    samples, so their number is part of a and b.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Times:
         self._sums = [0.0] * 5
 
     def saw(self, work: Work, seconds: float) -> None:
-        """A training, or its part of so many epochs, that took `seconds`."""
+        """Records that a training, or a part of it, took `seconds`."""
         each = seconds / work.epochs
         total, count = self._kinds.get(work.kind, (0.0, 0))
         self._kinds[work.kind] = (total + each, count + 1)

@@ -1,4 +1,4 @@
-"""The trials of a study: asked, told, repeated, tried again. What is needed at every step is never looked up among all."""
+"""The trials of a study: proposed, ended, repeated, retried. No step searches through all trials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPEATS = 20
 
 
 class Trials:
-    """The record and the sampler's knowledge, kept alike; what open trials need is wanted of `jobs`."""
+    """Keeps the record and the sampler in sync; requests from `jobs` what open trials need."""
 
     def __init__(self, record: Record, proposals: Proposals, space: Space, *, stages: Stages, jobs: Jobs, rungs: Rungs) -> None:
         self.record, self.proposals, self.space = record, proposals, space
@@ -42,7 +42,7 @@ class Trials:
             self._remember(trial)
 
     def begin(self) -> None:
-        """Goes on with the trials that an earlier run left open."""
+        """Continues the trials that an earlier run left open."""
         stages = {trial.number: self.space.decode(trial.params) for trial in self.open.values()}
         for number, stage in stages.items():
             self._want(self.open[number], stage)
@@ -50,13 +50,13 @@ class Trials:
             self._settle(number, stage)
 
     def queue(self) -> Queue:
-        """What is tried first and has not been asked for yet."""
+        """The configurations to try first that have not been proposed yet."""
         facts = self.record.facts()
         asked = {trial.facts.get("enqueued") for trial in self.record.trials}
         return Queue([*facts.get("first", ()), *facts.get("edges", ())], asked)
 
     def of(self, key: str) -> list[Trial]:
-        """The trials of a stage, in the order asked."""
+        """The trials of a stage, in the order proposed."""
         return self._of.get(key, [])
 
     def open_of(self, key: str) -> list[Trial]:
@@ -65,7 +65,7 @@ class Trials:
     # Asking
 
     def ask(self) -> None:
-        """What is to be tried first, then what the sampler proposes. Raises UsageError when no student is left."""
+        """Proposes what is to be tried first, then what the sampler proposes. Raises UsageError if no student is left."""
         first = self.first.next(self.space, self._of)
         params, sampled = (first.params, {}) if first else self.proposals.propose(self.space.feasible)
         self.add(params, {"enqueued": first.name} if first else {}, sampled)
@@ -81,7 +81,7 @@ class Trials:
         self._open(trial, stage)
 
     def _is_repeat(self, stage: Stage) -> bool:
-        """Whether its training brings nothing new; one that was stopped at a rung goes on from there, which does."""
+        """Whether its training adds nothing new. A stage that was stopped at a rung is no repeat: it continues from there."""
         return self._is_open_or_complete(stage.key()) or (bool(self.of(stage.key())) and self.is_doomed(stage))
 
     def _is_open_or_complete(self, key: str) -> bool:
@@ -90,10 +90,10 @@ class Trials:
     def repeats_only(self) -> str | None:
         if self._repeated < REPEATS:
             return None
-        return f"{REPEATS} proposals in a row repeated finished stages: the space holds nothing new for this sampler"
+        return f"{REPEATS} proposals in a row repeated finished stages: this sampler finds nothing new in the space"
 
     def retry_failed(self) -> int:
-        """Asks for every failed trial again; returns how many there were, or how many networks had failed."""
+        """Retries every failed trial; returns how many there were, or how many networks had failed."""
         failed = [trial for trial in self.record.trials if trial.state == "failed" and trial.retried is None]
         cleared = len(self.failures)
         self.failures.clear()
@@ -129,7 +129,7 @@ class Trials:
             self._waiting[network.key()][trial.number] = None
 
     def _settle(self, number: int, stage: Stage) -> None:
-        """Tells an open trial whose stage is stored or can no longer be, and all others of that stage."""
+        """Ends an open trial, and all others of its stage, if the stage is stored or can no longer be trained."""
         for network in chain_of(stage):
             if number not in self.open:
                 return
@@ -139,7 +139,7 @@ class Trials:
                 self.stored(network)
 
     def stored(self, network: Network) -> None:
-        """Tells the open trials of a network; enters it if it is an assistant that could be a student."""
+        """Ends the open trials of a stored network; enters it as a trial if it is an assistant that could be a student."""
         key = network.key()
         if not isinstance(network, Stage):
             return
@@ -151,12 +151,12 @@ class Trials:
             self._enter_assistant(network)
 
     def stopped(self, key: str, seconds: float) -> None:
-        """Tells the open trials of a stage that it was stopped at a rung, after so many seconds of training."""
+        """Ends the open trials of a stage that was stopped at a rung, after `seconds` of training."""
         for trial in self.open_of(key):
             self._tell(trial, None, {"seconds": seconds}, stopped=True)
 
     def failed(self, network: Network, reason: str) -> None:
-        """Tells all trials that need a network that it could not be trained."""
+        """Ends all trials that need a network that could not be trained."""
         self.failures[network.key()] = reason
         self.record.note("failed", self.failures)
         for number in sorted(self._waiting.get(network.key(), ())):
@@ -166,12 +166,12 @@ class Trials:
         return bool(self.failures) and any(network.key() in self.failures for network in chain_of(stage))
 
     def _note_passed(self, stage: Stage) -> None:
-        """The rungs of a stage count, whoever trained it: another study, or this one before it was killed."""
-        found = [(epochs, accuracy) for epochs, accuracy, _ in self.stages.measured(stage.key())["rungs"]]
+        """The rungs of a stage count, no matter which study trained it: another one, or this one before it was killed."""
+        found = [(epochs, accuracy) for epochs, accuracy, _ in self.stages.facts(stage.key()).rungs]
         self.rungs.enter(stage.key(), self.of(stage.key())[-1].facts, stage.recipe.epochs, found)
 
     def _enter_assistant(self, network: Stage) -> None:
-        """An assistant that this space could have proposed is knowledge for the sampler."""
+        """Adds an assistant that this space could have proposed as information for the sampler."""
         params = None if self._is_open_or_complete(network.key()) else self.space.encode(network)
         if params is not None:
             facts = self._facts(network) | {"assistant": True, "role": "assistant"}
@@ -204,7 +204,7 @@ class Trials:
             if network.key() in self.failures and network.architecture in self.space.ladder:
                 self.space.closed.add(self.space.ladder.index(network.architecture))
 
-    # What is kept at hand
+    # Lookup tables
 
     def _enter(self, trial: Trial) -> None:
         self._of[trial.facts["stage"]].append(trial)
@@ -217,7 +217,7 @@ class Trials:
             self._count_end(trial)
 
     def _remember(self, trial: Trial) -> None:
-        """What an earlier run found out."""
+        """Restores what an earlier run recorded."""
         if "rungs" in trial.facts:
             of = self.space.spec.student.epochs(trial.params)
             self.rungs.enter(trial.facts["stage"], trial.facts, of, trial.facts["rungs"])
@@ -244,12 +244,12 @@ class Trials:
             self.uses += 1 + sum(key not in self.teachers for key in trial.facts["above"])
 
     def _uncount(self, trial: Trial) -> None:
-        """One that is tried again."""
+        """Removes a trial that is retried from the counts."""
         self.counted -= counts(trial)
         self.counted_done -= counts(trial)
         self.counted_failed -= counts(trial) and trial.state == "failed"
 
 
 def counts(trial: Trial) -> bool:
-    """Whether a trial uses up one of the number asked for: no repeat, no assistant, none kept, not tried again later."""
+    """Whether a trial counts toward search.trials: not a repeat, an assistant, kept from an older study, or retried later."""
     return trial.retried is None and not {"repeats", "assistant", "kept"} & trial.facts.keys()

@@ -33,7 +33,7 @@
 
   const range = (figure, state) => (state.range === "near" ? { range: [figure.near, 100.5] } : { autorange: true });
 
-  // A page of A4 is laid out without telling anybody its width: 186 mm at 96 dots an inch.
+  // Browsers do not report the width of a printed A4 page: 186 mm at 96 dots per inch.
   const paper = (box) => (root.classList.contains("printing") ? { width: 700, height: box.classList.contains("low") ? 256 : 480 } : {});
 
   function layout({ box, figure, state }, shown) {
@@ -111,7 +111,7 @@
     rows.sort((a, b) => {
       const [one, other] = [value(a, column), value(b, column)];
       const order = compared(one, other);
-      if (Number.isNaN(order)) return one === "" ? 1 : -1; // what is not known stands last, whichever way
+      if (Number.isNaN(order)) return one === "" ? 1 : -1; // unknown values are last in both directions
       return down ? -order : order;
     });
     table.tBodies[0].append(...rows);

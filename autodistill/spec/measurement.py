@@ -1,0 +1,80 @@
+"""What is measured of a trained network, and written into the manifest of its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from .value import Value
+
+
+class Sized(Protocol):
+    """Anything that has the sizes of a network."""
+
+    @property
+    def params(self) -> int: ...
+
+    @property
+    def macs(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+
+class Sizes(NamedTuple):
+    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors."""
+
+    params: int
+    macs: int
+    bytes: int
+
+
+class Measurement(Value):
+    """Validation accuracy (`correct` of `n` samples, 0 to 1), exact sizes, and `seconds` of training (0 of one from a file)."""
+
+    accuracy: float
+    correct: int
+    n: int
+    params: int
+    macs: int
+    bytes: int
+    seconds: float
+
+
+class SoftTargetEntropy(Value):
+    """How much a teacher's outputs say beyond the label (Hinton, Vinyals and Dean 2015), on training samples.
+
+    `entropy` is the mean entropy in nats of softmax(logits / T) by temperature; log(classes) is the largest possible.
+    """
+
+    entropy: dict[str, float]
+    classes: int
+    train_accuracy: float
+
+
+class Rung(NamedTuple):
+    """What a training reports after a number of epochs: validation accuracy and seconds of training so far."""
+
+    epochs: int
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """The measured facts of a stored network. Only one trained from labels, or from a file, has `soft_targets`."""
+
+    measurement: Measurement
+    rungs: tuple[Rung, ...]
+    soft_targets: SoftTargetEntropy | None
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> StageFacts:
+        """From the manifest of a stage."""
+        soft = manifest.get("soft_targets")
+        return cls(
+            measurement=Measurement(**manifest["measurement"]),
+            rungs=tuple(Rung(*one) for one in manifest.get("rungs", ())),
+            soft_targets=None if soft is None else SoftTargetEntropy(**soft),
+        )
