@@ -34,7 +34,7 @@ def main() -> None:
 def compare(folder: Folder, given: argparse.Namespace) -> None:
     with opened(folder) as study:
         store, stages = study.store, Stages(study.store)
-        networks = [stages.network(row["stage"]) for row in frontier(study.rows(stages))]
+        networks = [stages.network(row.stage) for row in frontier(study.rows(stages))]
     taught = [one for one in networks if isinstance(one, Stage) and one.teachers]
     chosen = taught[:: max(1, len(taught) // given.members)][: given.members]
     arms = [[one.model_copy(update={"seed": seed}) for seed in range(1, given.seeds + 1)] for one in chosen]

@@ -369,7 +369,7 @@ def test_a_plan_from_a_finished_study_reuses_what_it_trained(
     assert found["out"] == str(tmp_path / "study" / "chain-depth1-width4")
     for key, content in before.items():
         assert (stages / key / "stage.json").read_bytes() == content
-    accuracies = {row["accuracy"] for row in study.rows() if row["chain"].count(" > ") == 1 and row["role"] == "student"}
+    accuracies = {row.accuracy for row in study.rows() if row.chain.count(" > ") == 1 and row.role == "student"}
     [direct] = [row for row in found["candidates"] if row["kind"] == "direct"]
     assert set(direct["accuracy"]["accuracies"]) <= accuracies
     assert found["why"] == "unknown" and "too few seeds" in found["sentence"]

@@ -122,8 +122,8 @@ def test_the_command_that_explain_gives_makes_the_same_weights(
     tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], role: str
 ) -> None:
     study = search(tiny(search={"trials": 8, "limits": {"params": 400}}), out=tmp_path / "out", runner="serial")
-    rows = [row for row in study.rows() if row["role"] == role and (role != "student" or row["chain"].count(">") == 2)]
-    key = rows[0]["stage"]
+    rows = [row for row in study.rows() if row.role == role and (role != "student" or row.chain.count(">") == 2)]
+    key = rows[0].stage
     code, found, _ = call(capsys, "explain", str(tmp_path / "out"), key[:10])
     assert code == 0 and found["stage"] == key and found["chain"][-1]["stage"] == key
     words = shlex.split(found["command"])

@@ -45,7 +45,7 @@ def test_every_member_and_teacher_is_in_one_table(two: tuple[Path, Path]) -> Non
     studies = [read_study(path) for path in two]
     found = facts(studies)
     assert [one["name"] for one in found["studies"]] == ["tiny (one)", "tiny (two)"], "equal names get their folders"
-    expected = sorted(row["stage"] for study in studies for row in (*study.members, study.teacher))
+    expected = sorted(row.stage for study in studies for row in (*study.members, study.teacher))
     assert sorted(one["stage"] for one in found["rows"]) == expected
     params = [one["params"] for one in found["rows"]]
     assert params == sorted(params) and not found["tested"]

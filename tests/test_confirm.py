@@ -33,18 +33,20 @@ from autodistill.reporting.page.study import read_study
 from autodistill.reporting.progress import Progress
 from autodistill.reporting.terminal import confirmed_table
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, label_only
+from autodistill.spec.measurement import Sizes
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.folder import Folder
 from autodistill.study.record.record import Record
-from autodistill.study.record.rows import Stages, frontier, network_of
+from autodistill.study.record.rows import Expected, Stages, TrialRow, frontier, network_of
 from autodistill.study.schedule.baselines import FRESH, direct_of, with_seed
 from autodistill.study.schedule.caches import wanted_bytes
 from autodistill.study.schedule.jobs import chain_of, outputs_of
 from autodistill.study.schedule.plan import Plan
 
 from .conftest import blobs
+from .rows import trial_row
 
 
 @pytest.fixture(autouse=True)
@@ -270,16 +272,19 @@ def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: F
     found = json.loads((searched.path / "frontier.json").read_text())
     teacher = network_of(store, found["teacher"]["stage"])
     key = found["frontier"][-1]["stage"]
-    base = {"role": "student", "state": "complete", "accuracy": 0.9, "stage": key}
-    columns = ("stage", "frontier", "inside", "frontier_probability")
+
+    def row(params: int, stage: str, frontier: bool, inside: bool, likely: float | None) -> TrialRow:
+        expected = None if likely is None else Expected(0.9, 0.01, likely)
+        sizes = Sizes(params, params, params)
+        return trial_row(stage=stage, sizes=sizes, frontier=frontier, inside=inside, expected=expected)
+
     others = [(key, True, True, 1.0), ("a", False, True, 0.05), ("b", False, True, None), ("c", False, False, 0.9)]
-    rows = [base | {"params": 100 + place} | dict(zip(columns, one, strict=True)) for place, one in enumerate(others)]
-    assert [one.row["params"] for one in candidates(spec, rows, Stages(store), [teacher], seeds=1)] == [100]
-    likely = base | {"params": 99, "stage": found["frontier"][0]["stage"], "frontier": False, "inside": True}
-    outside = base | {"params": 50, "stage": found["frontier"][0]["stage"], "frontier": True, "inside": False}
-    for extra, fresh in ((likely | {"frontier_probability": 0.11}, 1), (outside | {"frontier_probability": None}, 0)):
+    rows = [row(100 + place, *one) for place, one in enumerate(others)]
+    assert [one.row.params for one in candidates(spec, rows, Stages(store), [teacher], seeds=1)] == [100]
+    smallest = found["frontier"][0]["stage"]
+    for extra, fresh in ((row(99, smallest, False, True, 0.11), 1), (row(50, smallest, True, False, None), 0)):
         wanted = candidates(spec, [*rows, extra], Stages(store), [teacher], seeds=1)
-        assert [one.row["params"] for one in wanted] == [extra["params"], 100]
+        assert [one.row.params for one in wanted] == [extra.params, 100]
         assert len(wanted[0].fresh) == fresh and len(wanted[1].fresh) == 1
 
 

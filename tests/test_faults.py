@@ -284,7 +284,7 @@ def test_a_retry_of_what_failed_is_given_a_fresh_start(tiny: Callable[..., Spec]
     recipe = {"epochs": 1, "batch_size": 32, "learning_rate": {"choice": [0.01, 1000]}} | EXPLODES
     spec = tiny(student__recipe=recipe, search__trials=6, search__sampler="random", search__tolerate_failures=1.0)
     study = search(spec, out=tmp_path / "out", runner="serial")
-    keys = [row["stage"] for row in study.rows() if row["state"] == "failed"]
+    keys = [row.stage for row in study.rows() if row.state == "failed"]
     for key in keys:
         mark = Mark(study.store.root, key, "one")
         mark.path.write_text("{}\n\nFatal Python error: Aborted\n")

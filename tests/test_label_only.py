@@ -46,18 +46,18 @@ def with_baselines(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_every_member_of_the_frontier_has_its_baseline(with_baselines: Any) -> None:
     study, out = with_baselines
-    members = [row for row in study.rows() if row["frontier"]]
+    members = [row for row in study.rows() if row.frontier]
     assert members
     for row in members:
-        network = network_of(study.store, row["stage"])
+        network = network_of(study.store, row.stage)
         measured = study.store.manifest("stages", label_only(network).key())["measurement"]  # type: ignore[arg-type]
-        assert row["label_only"] == measured["accuracy"]
-        assert row["worse_than_label_only"] == (row["accuracy"] < measured["accuracy"])
+        assert row.label_only == measured["accuracy"]
+        assert row.worse_than_label_only == (row.accuracy < measured["accuracy"])
 
 
 def test_a_student_worse_than_label_only_is_marked_everywhere(with_baselines: Any) -> None:
     study, out = with_baselines
-    worse = [row["stage"] for row in study.rows() if row["worse_than_label_only"]]
+    worse = [row.stage for row in study.rows() if row.worse_than_label_only]
     assert worse
     found = json.loads((out / "frontier.json").read_text())
     assert [row["stage"] for row in found["frontier"] if row["worse_than_label_only"]] == worse
@@ -73,13 +73,13 @@ def test_a_student_worse_than_label_only_is_marked_everywhere(with_baselines: An
 
 def test_baselines_are_no_trials(with_baselines: Any) -> None:
     study, _ = with_baselines
-    assert len([row for row in study.rows() if row["trial"] is not None]) == 4
+    assert len([row for row in study.rows() if row.origin is not None]) == 4
     assert study.finished() and study.next() is None
 
 
 def test_without_label_baselines_none_is_trained(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     study = search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
-    assert all(row["label_only"] is None for row in study.rows())
+    assert all(row.label_only is None for row in study.rows())
 
 
 def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,18 +100,16 @@ def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Pa
     soft = {"kd": {"weight": 1.0, "temperature": 2.0}}
     spec = tiny(search__trials=2, search__label_baselines=True, student__loss=soft)
     study = search(spec, out=tmp_path / "out", runner="serial")
-    assert study.finished() and all(row["state"] == "complete" for row in study.rows())
-    members = [row for row in study.rows() if row["frontier"]]
-    assert all(
-        row["worse_than_label_only"] is None and "its label-only baseline failed: no" in row["reason"] for row in members
-    )
+    assert study.finished() and all(row.state == "complete" for row in study.rows())
+    members = [row for row in study.rows() if row.frontier]
+    assert all(row.worse_than_label_only is None and "its label-only baseline failed: no" in row.reason for row in members)
     assert any(
         "its label-only baseline failed" in line for line in remarks(json.loads((tmp_path / "out/frontier.json").read_text()))
     )
     assert study.retry_failed() == len(members)
     monkeypatch.setattr(loop, "training", original)
     again = search(spec, out=tmp_path / "out", runner="serial", options=Options(retry_failed=True))
-    assert all(row["label_only"] is not None for row in again.rows() if row["frontier"])
+    assert all(row.label_only is not None for row in again.rows() if row.frontier)
 
 
 # Dark knowledge
@@ -238,9 +236,9 @@ def test_similarity_takes_any_two_families(tiny: Callable[..., Spec], tmp_path: 
         search={"trials": 1, "label_baselines": False},
     )
     study = search(spec, out=tmp_path / "out", runner="serial")
-    (row,) = [row for row in study.rows() if row["role"] == "student"]
-    assert row["state"] == "complete"
-    scales = study.store.manifest("stages", row["stage"])["scales"]
+    (row,) = [row for row in study.rows() if row.role == "student"]
+    assert row.state == "complete"
+    scales = study.store.manifest("stages", row.stage)["scales"]
     assert set(scales) == {"ce", "similarity"} and scales["ce"] == pytest.approx(1 / np.log(10), rel=0.5)
 
 

@@ -30,7 +30,10 @@ from autodistill.reporting.page.words import floor_percent, points
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.record.folder import Folder
+from autodistill.study.record.rows import TrialRow
 from autodistill.study.space import domains_of
+
+from .rows import origin, trial_row
 
 pytestmark = pytest.mark.xdist_group("page")
 
@@ -46,19 +49,19 @@ def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
 
 def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
     study = read_study(raw)
-    best = max(row["accuracy"] for row in study.members)
+    best = max(row.accuracy for row in study.members)
     error = math.sqrt(best * (1 - best) / study.n)
-    [first, *_] = [row for row in study.members if row["accuracy"] >= best - error]
+    [first, *_] = [row for row in study.members if row.accuracy >= best - error]
     found = answer(study, Wanted())
-    assert found["stage"] == first["stage"] and f"{first['params']:,} params" in found["sentence"]
-    assert found["saves"]["smaller"] == pytest.approx(study.teacher["params"] / first["params"])
+    assert found["stage"] == first.stage and f"{first.params:,} params" in found["sentence"]
+    assert found["saves"]["smaller"] == pytest.approx(study.teacher.params / first.params)
 
 
 def test_before_confirm_a_target_is_looked_up_on_validation(raw: Path) -> None:
     study = read_study(raw)
-    target = study.members[0]["accuracy"]
-    assert answer(study, Wanted(accuracy=target))["stage"] == study.members[0]["stage"]
-    assert answer(study, Wanted(retain=target / study.teacher["accuracy"] - 1e-9))["stage"] == study.members[0]["stage"]
+    target = study.members[0].accuracy
+    assert answer(study, Wanted(accuracy=target))["stage"] == study.members[0].stage
+    assert answer(study, Wanted(retain=target / study.teacher.accuracy - 1e-9))["stage"] == study.members[0].stage
     missed = answer(study, Wanted(accuracy=0.9999))
     assert not missed["meets"] and "no student has 100.0%" in missed["sentence"]
     assert "within the limits" in answer(study, Wanted(params=1))["sentence"]
@@ -178,7 +181,7 @@ def test_the_order_of_trials_is_that_of_their_ends(raw: Path) -> None:
     study = read_study(raw)
     ends = {one.number: one.datetime_complete for one in study.trials if "assistant" not in one.user_attrs["facts"]}
     assert [one.number for one in study.ended] == sorted(ends, key=lambda number: (ends[number], number))
-    assert len(ends) == sum(row["trial"] is not None for row in study.rows)
+    assert len(ends) == sum(row.origin is not None for row in study.rows)
 
 
 def trial(width: int, temperature: float) -> Any:
@@ -229,8 +232,8 @@ def test_an_edge_counts_only_where_its_branch_was_taken(tiny: Callable[..., Spec
     assert [(one["count"], one["of"]) for one in edges(spec, rows)] == [(1, 1)]
 
 
-def _params(role: str, **values: Any) -> dict[str, Any]:
-    return {"role": role} | {f"param.{path}": value for path, value in values.items()}
+def _params(role: str, **values: Any) -> TrialRow:
+    return trial_row(role=role, origin=origin(values))
 
 
 def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., Spec], raw: Path) -> None:
@@ -261,12 +264,13 @@ def test_hours_hold_what_was_stopped(raw: Path) -> None:
     """A stage that was stopped twice went on in between: its longest time counts, and none once it is stored."""
     study = read_study(raw)
     before = method(study)["seconds"]["search"]
-    row = next(row for row in study.rows if row["trial"] is not None and row["state"] == "complete")
-    stops = [row | {"state": "stopped", "stage": "f" * 64, "seconds": seconds} for seconds in (3.0, 5.0)]
-    stops.append(row | {"state": "stopped", "seconds": 7.0})
+    row = next(row for row in study.rows if row.origin is not None and row.state == "complete")
+    stopped = dataclasses.replace(row, state="stopped", measured=None)
+    stops = [dataclasses.replace(stopped, stage="f" * 64, seconds=seconds) for seconds in (3.0, 5.0)]
+    stops.append(dataclasses.replace(stopped, seconds=7.0))
     after = dataclasses.replace(study, rows=[*study.rows, *stops])
     assert method(after)["seconds"]["search"] == pytest.approx(before + 5)
-    older = dataclasses.replace(after, stopped={"e" * 64: 11.0, row["stage"]: 13.0})
+    older = dataclasses.replace(after, stopped={"e" * 64: 11.0, row.stage: 13.0})
     assert method(older)["seconds"]["search"] == pytest.approx(before + 5 + 11), "of trials that a changed space forgot"
 
 
@@ -286,7 +290,7 @@ def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int,
 def test_a_chain_is_drawn_from_the_teacher_down(confirmed: Path) -> None:
     study = read_study(confirmed)
     for one in finalists(study):
-        drawn = picture(one, study.teacher["stage"])
+        drawn = picture(one, study.teacher.stage)
         roles = [box["role"] for box in drawn["boxes"]]
         assert roles[-1] == "student" and len(drawn["arrows"]) == len(roles) - 1
         network = study.stages.network(one["stage"])

@@ -198,8 +198,8 @@ def test_before_any_trial_has_ended_there_is_a_page_too(browser: Browser, raw: P
 
 
 def hostile(study: Study) -> Study:
-    rows = [row | {"architecture": EVIL, "chain": f"{EVIL} > {EVIL}", "reason": EVIL} for row in study.rows]
-    rows[-1] |= {"state": "failed", "frontier": False, "accuracy": None}
+    rows = [dataclasses.replace(row, architecture=EVIL, chain=f"{EVIL} > {EVIL}", reason=EVIL) for row in study.rows]
+    rows[-1] = dataclasses.replace(rows[-1], state="failed", frontier=False, measured=None)
     return dataclasses.replace(study, rows=rows, spec=study.spec.model_copy(update={"study": EVIL}))
 
 

@@ -7,25 +7,27 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.reporting import picture
-from autodistill.reporting.picture import draw, short, size_ticks
+from autodistill.reporting.picture import Point, draw, short, size_ticks
+
+from .rows import origin, trial_row
 
 
 def row(
     role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1", worse=False,
     inside=True,
 ):  # fmt: skip
+    """A mark as those of a study are made."""
     low, high = max(accuracy - 0.04, 0.0), min(accuracy + 0.04, 1.0)
-    sizes = {"params": params, "macs": 60 * params, "bytes": 4 * params}
-    return {
-        "role": role, "accuracy": accuracy, "low": low, "high": high, "frontier": frontier, "inside": inside,
-        "architecture": architecture, "state": state, "worse_than_label_only": worse, **sizes,
-    }  # fmt: skip
+    kind = role if role in ("teacher", "incumbent") else "stopped" if state == "stopped" else "dominated"
+    kind = ("frontier" if inside else "outside") if frontier else kind
+    return Point(params, 100 * accuracy, 100 * low, 100 * high, role, kind, architecture, worse)
 
 
 TEACHER = row("teacher", 696_000, 0.989, architecture="resnet depth=2 width=32")
@@ -68,7 +70,7 @@ REGIMES = {
 
 def figure(rows, size="params", floor=None):
     with matplotlib.style.context(picture.STYLE, after_reset=True):
-        drawn = picture._figure([picture._point(item, size, 0) for item in rows], "title", size, floor)
+        drawn = picture._figure(rows, "title", size, floor)
         drawn.draw_without_rendering()
         return drawn
 
@@ -115,8 +117,8 @@ def test_labels_are_inside_the_axes_and_apart(name):
 
 def test_labels_leave_the_frontier_and_the_teacher_free():
     axes = figure(study(24)).axes[0]
-    members = [item for item in study(24) if item["frontier"] or item["role"] == "teacher"]
-    shown = [(item["params"], 100 * item["accuracy"]) for item in members]
+    members = [item for item in study(24) if item.kind in ("frontier", "teacher")]
+    shown = [(item.size, item.accuracy) for item in members]
     for text in axes.texts:
         box = matplotlib.text.Text.get_window_extent(text)
         assert not any(box.contains(*spot) for spot in axes.transData.transform(shown))
@@ -145,7 +147,7 @@ def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
     code = (
         "import sys; from pathlib import Path; from autodistill.reporting import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
-        f"picture.draw([{TEACHER!r}], title='one', target=Path(sys.argv[1]))\n"
+        f"picture.draw([picture.{TEACHER!r}], title='one', target=Path(sys.argv[1]))\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "MPLBACKEND": "svg"}
@@ -165,7 +167,7 @@ def test_any_text_is_drawn_as_it_is(text, tmp_path):
 
 
 def test_no_text_is_read_as_mathematics():
-    drawn = figure([row(frontier=True, architecture="$x$"), TEACHER | {"architecture": "$y$"}])
+    drawn = figure([row(frontier=True, architecture="$x$"), TEACHER._replace(architecture="$y$")])
     assert not any(text.get_parse_math() for text in texts(drawn))
     assert any("$x$" in text.get_text() for text in texts(drawn))
 
@@ -214,9 +216,9 @@ EVERYTHING = [
         row(role, 100 * 3**index, 0.5 + index / 10, frontier=True)
         for index, role in enumerate(("student", "assistant", "label-only"))
     ),
-    row(params=400, accuracy=0.2) | {"state": "stopped"},
+    row(params=400, accuracy=0.2, state="stopped"),
     row(params=500, accuracy=0.1),
-    row(params=3000, accuracy=0.9, frontier=True) | {"worse_than_label_only": True},
+    row(params=3000, accuracy=0.9, frontier=True, worse=True),
     row("incumbent", 800, 0.4),
     TEACHER,
 ]
@@ -236,7 +238,25 @@ def test_no_text_leaves_the_page_or_touches_another(rows):
 @pytest.mark.parametrize("size", ["params", "macs", "bytes"])
 def test_each_size_has_its_own_axis(size):
     label = {"params": "1k params", "macs": "60k MACs", "bytes": "4k bytes"}[size]
-    assert any(label in text.get_text() for text in texts(figure([row(frontier=True)], size)))
+    points = [Point.of(trial_row(frontier=True, inside=True), size)]
+    assert any(label in text.get_text() for text in texts(figure(points, size)))
+
+
+def test_a_row_becomes_a_mark_of_its_kind():
+    stopped = trial_row(state="stopped", measured=None, origin=origin(rungs=[(1, 0.2), (2, 0.3)]))
+    kinds = {
+        "dominated": trial_row(),
+        "frontier": trial_row(frontier=True, inside=True, label_only=0.9),
+        "outside": trial_row(frontier=True),
+        "teacher": trial_row(role="teacher"),
+        "incumbent": trial_row(role="incumbent", inside=True),
+        "stopped": stopped,
+    }
+    points = {kind: Point.of(one, "params") for kind, one in kinds.items()}
+    assert {kind: point.kind for kind, point in points.items()} == {kind: kind for kind in kinds}
+    assert [kind for kind, point in points.items() if point.worse] == ["frontier"]
+    assert points["stopped"][:4] == (1000.0, 30.0, 30.0, 30.0)
+    assert points["dominated"].accuracy == 80 and points["dominated"].low < 80 < points["dominated"].high
 
 
 @settings(deadline=None)
@@ -258,16 +278,15 @@ def test_sizes_are_short():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"role": "judge"}, "row 1: role is 'judge'; give one of student, assistant, label-only, incumbent, teacher"),
-        ({"params": 0}, "row 1: params is 0; a logarithmic axis needs a number above 0"),
-        ({"params": None}, "row 1: params is None"),
-        ({"accuracy": 98.9}, "row 1: accuracy, low and high are .*98.9.* shares from 0 to 1"),
-        ({"low": float("nan")}, "row 1: accuracy, low and high are .*nan"),
+        ({"role": "judge"}, "point 1: role is 'judge'; give one of student, assistant, label-only, incumbent, teacher"),
+        ({"size": 0}, "point 1: params is 0; a logarithmic axis needs a number above 0"),
+        ({"accuracy": 198.9}, "point 1: accuracy, low and high are .*198.9.* percentages from 0 to 100"),
+        ({"low": float("nan")}, "point 1: accuracy, low and high are .*nan"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        draw([TEACHER, row() | change], title="wrong", target=tmp_path / "frontier")
+        draw([TEACHER, row()._replace(**change)], title="wrong", target=tmp_path / "frontier")
     assert not list(tmp_path.iterdir())
 
 

@@ -233,11 +233,11 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
 
 def test_only_members_inside_are_compared_with_labels(searched: tuple[Study, Path]) -> None:
     study, _ = searched
-    members = [row for row in study.rows() if row["frontier"]]
-    inside, others = ([row for row in members if row["inside"] == wanted] for wanted in (True, False))
+    members = [row for row in study.rows() if row.frontier]
+    inside, others = ([row for row in members if row.inside == wanted] for wanted in (True, False))
     assert inside and others
-    assert all(row["label_only"] is not None for row in inside if row["role"] != "label-only")
-    assert all(row["label_only"] is None for row in others)
+    assert all(row.label_only is not None for row in inside if row.role != "label-only")
+    assert all(row.label_only is None for row in others)
 
 
 def test_the_region_comes_first_in_tables_and_the_rest_is_folded(searched: tuple[Study, Path]) -> None:
@@ -261,9 +261,9 @@ def test_the_headline_is_the_smallest_student_at_shares_of_the_teacher(searched:
 
 
 def test_measured_students_have_an_expected_accuracy(searched: tuple[Study, Path]) -> None:
-    rows = [row for row in searched[0].rows() if row["trial"] is not None and row["state"] == "complete"]
-    assert rows and all(0 < row["expected"] < 1 and row["expected_deviation"] > 0 for row in rows)
-    assert all(0 <= row["frontier_probability"] <= 1 for row in rows)
+    rows = [row for row in searched[0].rows() if row.origin is not None and row.state == "complete"]
+    assert rows and all(0 < row.expected.mean < 1 and row.expected.deviation > 0 for row in rows)
+    assert all(0 <= row.expected.on_frontier <= 1 for row in rows)
 
 
 # When a search ends

@@ -51,7 +51,7 @@ class TestContract:
         study = search(spec, out=tmp_path / "out", runner=runner)
         found = counts(study.rows())
         assert found["failed"] > 0 < found["complete"] and sum(found.values()) == 10
-        reasons = {row["reason"] for row in study.rows() if row["state"] == "failed"}
+        reasons = {row.reason for row in study.rows() if row.state == "failed"}
         assert all("lower the learning rate" in reason for reason in reasons)
 
 
@@ -76,11 +76,11 @@ class TestContractAtLength:
         recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
         search_ = {"trials": 12, "sampler": "random", "label_baselines": False, "halving": halving}
         study = search(tiny(search=search_, student__recipe=recipe), out=tmp_path / "out", runner=runner)
-        stopped = [row for row in study.rows() if row["state"] == "stopped"]
+        stopped = [row for row in study.rows() if row.state == "stopped"]
         assert stopped and counts(study.rows())["failed"] == 0
-        assert {row["rung_epochs"] for row in stopped} <= {2, 4}
-        assert all((study.store.root / "partial" / row["stage"]).is_file() for row in stopped)
-        assert not {row["stage"] for row in stopped} & set(study.store.keys("stages"))
+        assert {row.origin.rungs[-1][0] for row in stopped} <= {2, 4}
+        assert all((study.store.root / "partial" / row.stage).is_file() for row in stopped)
+        assert not {row.stage for row in stopped} & set(study.store.keys("stages"))
 
     def test_twelve_trials_on_one_assistant_train_it_once(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
@@ -145,7 +145,7 @@ def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
         Study.next = original  # type: ignore[method-assign]
     found = counts(study.rows())
     assert killed and sum(found.values()) == 6 and found["failed"] <= 2
-    assert {row["reason"] for row in study.rows() if row["state"] == "failed"} <= {
+    assert {row.reason for row in study.rows() if row.state == "failed"} <= {
         "the worker process died: killed, out of memory, or a crash in native code"
     }
 

@@ -279,7 +279,7 @@ def test_recipes_are_searched_like_anything_else(tiny: Callable[..., Spec], tmp_
 def test_no_distillation_can_be_an_option_of_its_own(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     options = [{"ce": {"weight": 1.0}}, {"ce": {"weight": "rest"}, "kd": {"weight": {"uniform": [0, 1]}, "temperature": 4.0}}]
     study = search(tiny(student__loss={"choice": options}, search__trials=10), out=tmp_path / "out", runner="serial")
-    assert {"student", "label-only"} <= {row["role"] for row in study.rows()}
+    assert {"student", "label-only"} <= {row.role for row in study.rows()}
 
 
 def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path) -> None:
@@ -288,16 +288,16 @@ def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path
 
     study = search(tiny(), out=tmp_path / "out", runner="serial")
     before = study.rows()
-    student = next(row for row in before if row["role"] == "student")
-    assistant = next(row for row in before if row["role"] == "assistant")
+    student = next(row for row in before if row.role == "student")
+    assistant = next(row for row in before if row.role == "assistant")
     for row in (student, assistant):
-        shutil.rmtree(study.store.folder("stages", row["stage"]))
+        shutil.rmtree(study.store.folder("stages", row.stage))
     _, found, _, _ = redraw(Folder(tmp_path / "out"))
-    assert "lost" in {row["state"] for row in found}
+    assert "lost" in {row.state for row in found}
     again = search(tiny(), out=tmp_path / "out", runner="serial")
-    assert set(again.trained) == {student["stage"], assistant["stage"]}
-    told = [(row["stage"], row["accuracy"], row["state"]) for row in before]
-    assert [(row["stage"], row["accuracy"], row["state"]) for row in again.rows()] == told
+    assert set(again.trained) == {student.stage, assistant.stage}
+    told = [(row.stage, row.measured and row.measured.accuracy, row.state) for row in before]
+    assert [(row.stage, row.measured and row.measured.accuracy, row.state) for row in again.rows()] == told
 
 
 def test_a_record_without_its_spec_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def test_a_failed_student_is_one_failed_trial_with_its_reason(study: Callable[..
     fail(one, first)
     rows = one.rows()
     assert counts(rows) == {"complete": 5, "stopped": 0, "failed": 1}
-    assert [row["reason"] for row in rows if row["state"] == "failed"] == ["the loss became nan"]
+    assert [row.reason for row in rows if row.state == "failed"] == ["the loss became nan"]
     assert study().finished()
 
 
@@ -377,9 +378,9 @@ def test_the_frontier_is_whole_and_consistent(study: Callable[..., Study]) -> No
     assert [row["params"] for row in members] == sorted({row["params"] for row in members})
     assert [row["accuracy"] for row in members] == sorted({row["accuracy"] for row in members})
     for row in one.rows():
-        if row["role"] == "teacher" or row["accuracy"] is None:
+        if row.role == "teacher" or not row.is_complete:
             continue
-        assert any(m["params"] <= row["params"] and m["accuracy"] >= row["accuracy"] for m in members)
+        assert any(m["params"] <= row.params and m["accuracy"] >= row.accuracy for m in members)
     assert all(row["low"] <= row["accuracy"] <= row["high"] for row in members)
     assert found["hypervolume"]["reference"] == {"accuracy": one.chance, "params": found["teacher"]["params"]}
     assert found["hypervolume"]["value"] > 0
@@ -388,9 +389,9 @@ def test_the_frontier_is_whole_and_consistent(study: Callable[..., Study]) -> No
 def test_an_assistant_above_the_limits_is_no_member(study: Callable[..., Study]) -> None:
     one = study(search={"trials": 6, "limits": {"params": 100}}, assistants__at_least=1)
     run(one)
-    roles = {row["role"]: row for row in one.rows()}
-    assert roles["assistant"]["params"] > 100
-    assert all(row["params"] <= 100 for row in one.rows() if row["frontier"])
+    roles = {row.role: row for row in one.rows()}
+    assert roles["assistant"].params > 100
+    assert all(row.params <= 100 for row in one.rows() if row.frontier)
 
 
 def test_a_kill_right_after_a_job_was_handed_out_loses_no_proposal(tiny: Callable[..., Spec], folder: Path) -> None:
@@ -448,13 +449,13 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
     stopped = reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))
     keys = {job.network.key() for job in stopped}
     rows = one.rows()
-    found = [row for row in rows if row["state"] == "stopped"]
-    assert found and {row["stage"] for row in found} == keys and counts(rows)["stopped"] == len(keys)
-    assert not any(row["frontier"] for row in found) and one.finished()
+    found = [row for row in rows if row.state == "stopped"]
+    assert found and {row.stage for row in found} == keys and counts(rows)["stopped"] == len(keys)
+    assert not any(row.frontier for row in found) and one.finished()
     for row in found:
-        passed = one.record.trials[row["trial"]].facts["rungs"]
-        assert [row["rung_epochs"], row["rung_accuracy"]] == passed[-1] and row["accuracy"] is None
-        assert row["seconds"] == row["rung_epochs"], "as it was reported"
+        passed = one.record.trials[row.origin.trial].facts["rungs"]
+        assert list(row.origin.rungs[-1]) == passed[-1] and not row.is_complete
+        assert row.seconds == row.origin.rungs[-1][0], "as it was reported"
     assert told(study(**changes)) == told(one)
 
 
@@ -505,8 +506,8 @@ def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]
     reporting(one, lambda job, epochs: one.space.sizes(job.network.architecture).params * 1e-6)
     rows = one.rows()
     found = summary(one.spec, rows, one.chance)["rungs"]
-    complete = [row for row in rows if row["state"] == "complete" and row["role"] not in ("teacher", "assistant")]
-    pairs = {row["stage"]: (row["rung_accuracy"], row["accuracy"]) for row in complete}.values()
+    complete = [row for row in rows if row.state == "complete" and row.role not in ("teacher", "assistant")]
+    pairs = {row.stage: (row.origin.rungs[-1][1], row.accuracy) for row in complete}.values()
     assert [(rung["share_of_epochs"], rung["n"]) for rung in found] == [(0.3, len(pairs)), (0.6, len(pairs))]
     assert found[1]["tau"] == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
     low = summary(one.spec, rows, one.chance) | {"rungs": [{"share_of_epochs": 0.3, "n": 8, "tau": 0.3}]}
@@ -519,16 +520,18 @@ def test_a_rung_of_searched_lengths_is_one_share(study: Callable[..., Study]) ->
     halving = {"first": 0.25, "factor": 2, "share": 0.999}
     one = study(search={"trials": 12, "sampler": "random", "halving": halving}, student__recipe=recipe)
     reporting(one, lambda job, epochs: 0.5)
-    rows = [row for row in one.rows() if row["state"] == "complete" and "rungs" in row]
-    assert {(row["param.recipe.epochs"], *(epochs for epochs, _ in row["rungs"])) for row in rows} == {
+    rows = [row for row in one.rows() if row.is_complete and row.origin and row.origin.rungs]
+    assert {(row.origin.params["recipe.epochs"], *(epochs for epochs, _ in row.origin.rungs)) for row in rows} == {
         (2, 1),
         (6, 2, 3),
         (10, 3, 5),
     }
+    told = []
     for row in rows:
-        half = row["param.recipe.epochs"] // 2
-        row["rungs"] = [(epochs, row["accuracy"] if epochs == half else -row["accuracy"]) for epochs, _ in row["rungs"]]
-    found = {rung["share_of_epochs"]: rung["tau"] for rung in concordance(one.spec, rows)}
+        half = row.origin.params["recipe.epochs"] // 2
+        rungs = tuple((epochs, row.accuracy if epochs == half else -row.accuracy) for epochs, _ in row.origin.rungs)
+        told.append(replace(row, origin=replace(row.origin, rungs=rungs)))
+    found = {rung.share_of_epochs: rung.tau for rung in concordance(one.spec, told)}
     assert found == {0.25: pytest.approx(-1), 0.5: pytest.approx(1)}
 
 

@@ -123,8 +123,8 @@ def test_listed_configurations_are_the_first_trials_in_order(tiny: Callable[...,
     assert trials[1].facts["role"] == "label-only" and trials[1].params["architecture.depth"] == 2
     assert trials[2].params["assistants.count"] == 1 and trials[2].params["assistants.1"] == 1
     assert study.counted_done() == 8 and study.finished()
-    rows = [row for row in study.rows() if row["trial"] is not None]
-    assert [row["enqueued"] for row in rows] == [*names, None, None]
+    rows = [row for row in study.rows() if row.origin is not None]
+    assert [row.origin.enqueued for row in rows] == [*names, None, None]
 
 
 def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
@@ -221,10 +221,10 @@ def test_inside_a_choice_the_option_is_understood(space: Callable[..., Space]) -
 def test_a_row_of_the_table_can_be_listed(tiny: Callable[..., Spec], run: Callable[..., Study], tmp_path: Path) -> None:
     """The columns of trials.csv without `param.` are the paths."""
     study = run(tiny(), "one")
-    row = next(row for row in reversed(study.rows()) if row["trial"] is not None)
-    listed = {path.removeprefix("param."): value for path, value in row.items() if path.startswith("param.")}
+    row = next(row for row in reversed(study.rows()) if row.origin is not None)
+    listed = {path.removeprefix("param."): value for path, value in row.columns().items() if path.startswith("param.")}
     other = run(tiny(search__enqueue=[listed], search__seed=7), "two", store=str(tmp_path / "shared"))
-    assert asked(other)[0].facts["stage"] == row["stage"]
+    assert asked(other)[0].facts["stage"] == row.stage
 
 
 # One's own student
@@ -252,14 +252,14 @@ def test_ones_own_student_is_shown_and_its_neighborhood_tried(
 ) -> None:
     like = made_by_hand(8)
     study = run(tiny(search__incumbent=like, search__trials=8, student__architecture=WIDE))
-    own = [row for row in study.rows() if row["role"] == "incumbent"]
-    assert len(own) == 1 and own[0]["architecture"] == "mlp depth=1 width=8" and not own[0]["frontier"]
+    own = [row for row in study.rows() if row.role == "incumbent"]
+    assert len(own) == 1 and own[0].architecture == "mlp depth=1 width=8" and not own[0].frontier
     source = json.loads((Path(like["checkpoint"]) / "stage.json").read_text())
-    assert own[0]["accuracy"] == source["measurement"]["accuracy"]
+    assert own[0].accuracy == source["measurement"]["accuracy"]
     around = [t for t in asked(study) if str(t.facts.get("enqueued")).startswith("search.incumbent")]
     shapes = [(t.params["architecture.depth"], t.params["architecture.width"]) for t in around]
     assert shapes == [(1, 8), (1, 6), (2, 8), (1, 10)]
-    assert all(t.facts["stage"] != own[0]["stage"] for t in study.record.trials)  # never told
+    assert all(t.facts["stage"] != own[0].stage for t in study.record.trials)  # never told
     with (tmp_path / "out" / "trials.csv").open() as file:
         assert [row["role"] for row in csv.DictReader(file)][:2] == ["teacher", "incumbent"]
     assert "incumbent" in (tmp_path / "out" / "frontier.svg").read_text()
@@ -366,7 +366,7 @@ def test_finished_students_that_fit_are_kept(tiny: Callable[..., Spec], run: Cal
     for trial in kept(new):
         assert old.record.trials[trial.facts["kept"]].facts["stage"] == trial.facts["stage"]
         assert new.space.decode(trial.params).key() == trial.facts["stage"]
-    assert {row["stage"] for row in new.rows() if row.get("kept") is not None} == set(fit)
+    assert {row.stage for row in new.rows() if row.origin and row.origin.kept is not None} == set(fit)
     again = run(spec) if way == "extend" else run(spec, "new", older=str(old.store.root.parent))
     assert again.trained == [] and len(again.record.trials) == len(new.record.trials)
 

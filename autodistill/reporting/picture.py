@@ -7,7 +7,7 @@ global state is used or left changed (no pyplot, no backend).
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..study.record.folder import replace
+from ..study.record.rows import TrialRow
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,52 +54,61 @@ STYLE = {
 
 
 class Point(NamedTuple):
-    """`size` in the unit of the x axis; accuracy and its interval in percent."""
+    """A mark: `size` in the unit of the x axis; accuracy and its interval in percent.
+
+    `kind`: teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated or stopped.
+    """
 
     size: float
     accuracy: float
     low: float
     high: float
     role: str
-    kind: str  # teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated or stopped
+    kind: str
     architecture: str
-    worse: bool  # than the same student trained from labels
+    worse: bool = False  # than its label-only baseline
+
+    @classmethod
+    def of(cls, row: TrialRow, size: str) -> Point:
+        """A complete row, or a stopped one at the accuracy of its last rung. `size`: params, macs or bytes, at least 1."""
+        if row.is_complete:
+            shares = (row.accuracy, *row.interval)
+        else:
+            assert row.origin is not None
+            shares = (row.origin.rungs[-1][1],) * 3
+        special = row.role in ("incumbent", "teacher")
+        kind: str = row.role if special else "stopped" if row.state == "stopped" else "dominated"
+        kind = ("frontier" if row.inside else "outside") if row.frontier else kind
+        amount, worse = max(1, getattr(row.sizes, size)), bool(row.worse_than_label_only)
+        accuracy, low, high = (100 * share for share in shares)
+        return cls(float(amount), accuracy, low, high, row.role, kind, row.architecture, worse)
 
 
-def draw(
-    rows: Iterable[Mapping[str, Any]], *, title: str, size: str = "params", floor: float | None = None, target: Path
-) -> None:
+def draw(points: Sequence[Point], *, title: str, size: str = "params", floor: float | None = None, target: Path) -> None:
     """Writes target.png (1600 x 900) and target.svg, each whole or not at all.
 
-    A row has `role` (student, assistant, label-only, incumbent, teacher), `params`, `macs` or `bytes` (which one is `size`),
-    `accuracy`, `low` and `high` from 0 to 1, `frontier` and `inside` (bool: in the region of interest), `architecture` (text),
-    `state` (complete, stopped), and `worse_than_label_only` (bool or None: not known). A line is drawn at the accuracy `floor`,
-    where the region begins. Raises ValueError.
+    `size` names the unit of the points: params, macs or bytes. A line is drawn at the accuracy `floor`, at which the region of
+    interest begins. Raises ValueError for a point that cannot be drawn.
     """
     from matplotlib import style
 
     if size not in SIZES:
         raise ValueError(f"size is {size!r}; choose one of {', '.join(SIZES)}")
-    points = [_point(row, size, number) for number, row in enumerate(rows)]
+    for number, point in enumerate(points):
+        _check(point, size, number)
     with style.context(STYLE, after_reset=True):
         figure = _figure(points, title, size, floor)
         for kind in ("png", "svg"):
             replace(target.with_suffix(f".{kind}"), _render(figure, kind))
 
 
-def _point(row: Mapping[str, Any], size: str, number: int) -> Point:
-    role, amount, shares = row["role"], row[size], [float(row[name]) for name in ("accuracy", "low", "high")]
-    if role not in (*MARKS, "incumbent", "teacher"):
-        raise ValueError(f"row {number}: role is {role!r}; give one of {', '.join(MARKS)}, incumbent, teacher")
-    if amount is None or not 0 < amount < float("inf"):
-        raise ValueError(f"row {number}: {size} is {amount!r}; a logarithmic axis needs a number above 0")
-    if not all(0 <= share <= 1 for share in shares):
-        raise ValueError(f"row {number}: accuracy, low and high are {shares}; give shares from 0 to 1")
-    kind = "stopped" if row["state"] == "stopped" else "dominated"
-    on_frontier = row["frontier"] and row["inside"]
-    kind = role if role in ("incumbent", "teacher") else "frontier" if on_frontier else "outside" if row["frontier"] else kind
-    accuracy, low, high = (100 * share for share in shares)
-    return Point(float(amount), accuracy, low, high, role, kind, str(row["architecture"]), bool(row["worse_than_label_only"]))
+def _check(point: Point, size: str, number: int) -> None:
+    if point.role not in (*MARKS, "incumbent", "teacher"):
+        raise ValueError(f"point {number}: role is {point.role!r}; give one of {', '.join(MARKS)}, incumbent, teacher")
+    if not 0 < point.size < float("inf"):
+        raise ValueError(f"point {number}: {size} is {point.size!r}; a logarithmic axis needs a number above 0")
+    if not all(0 <= value <= 100 for value in point[1:4]):
+        raise ValueError(f"point {number}: accuracy, low and high are {list(point[1:4])}; give percentages from 0 to 100")
 
 
 def _render(figure: Any, kind: str) -> bytes:

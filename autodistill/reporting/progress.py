@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..study.record.folder import Folder
-from ..study.record.rows import Row
+from ..study.record.rows import TrialRow
 from ..study.schedule.scheduler import Study
 from .terminal import clock
 from .write import write
@@ -69,7 +69,7 @@ class Progress:
         if picture:
             self._next_pictures = ended + max(PICTURE_SECONDS, PATIENCE * (ended - started))
 
-    def update(self, study: Study, found: list[Row]) -> None:
+    def update(self, study: Study, found: list[TrialRow]) -> None:
         of = study.spec.search.trials
         done = study.counted_done() if of is None else f"{study.counted_done()}/{of}"
         self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
@@ -89,10 +89,10 @@ class Progress:
         return Text(f"{elapsed}  " + "; ".join(parts) + self.left)
 
 
-def _best(found: list[Row]) -> str:
-    members = [row for row in found if row["frontier"]]
+def _best(found: list[TrialRow]) -> str:
+    members = [row for row in found if row.frontier]
     if not members:
-        teacher = [row for row in found if row["role"] == "teacher"]
-        return f"teacher {teacher[0]['accuracy']:.1%}" if teacher else ""
-    best = max(members, key=lambda row: row["accuracy"])
-    return f"best {best['accuracy']:.1%} with {best['params']:,} params"
+        teacher = [row for row in found if row.role == "teacher"]
+        return f"teacher {teacher[0].accuracy:.1%}" if teacher else ""
+    best = max(members, key=lambda row: row.accuracy)
+    return f"best {best.accuracy:.1%} with {best.params:,} params"

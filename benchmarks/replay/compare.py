@@ -18,7 +18,7 @@ from autodistill.spec.search import Search
 from autodistill.study.record.folder import replace
 from autodistill.study.record.record import Record
 from autodistill.study.record.region import region_of
-from autodistill.study.record.rows import hypervolume
+from autodistill.study.record.rows import volume
 from autodistill.study.schedule.scheduler import Study
 
 from .curves import draw
@@ -157,8 +157,7 @@ class Score:
         return self.volume(students) / self.best, smallest, math.isfinite(smallest) and smallest == self.smallest
 
     def volume(self, students: Points) -> float:
-        rows = [{"role": "student", "state": "complete", "params": params, "accuracy": each} for params, each in students]
-        return float(hypervolume(self.spec, rows, self.region)["value"])
+        return volume([(accuracy, params) for params, accuracy in students], self.region)
 
     def reaching(self, students: Points) -> float:
         """Params of the smallest that reaches the target, inf where none does."""

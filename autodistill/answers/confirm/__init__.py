@@ -17,7 +17,7 @@ from ...study.preflight.prepare import load_data, space_of
 from ...study.record.folder import LOOKS, Folder
 from ...study.record.ledger import Networks, is_another
 from ...study.record.opened import opened
-from ...study.record.rows import Row, Stages, rows
+from ...study.record.rows import Stages, TrialRow, rows
 from ...study.schedule.plan import Plan
 from .candidates import Candidate, candidates
 from .judge import digest_of, judge
@@ -48,7 +48,7 @@ class _Study:
     splits: Splits
     stages: Stages
     teachers: Sequence[Stage | Checkpoint]
-    rows: Sequence[Row]
+    rows: Sequence[TrialRow]
     told: int
     ended: set[str]
     looks: int

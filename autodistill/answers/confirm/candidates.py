@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...spec import Checkpoint, Spec, Stage, label_only
-from ...study.record.rows import Row, Stages, frontier
+from ...study.record.rows import Stages, TrialRow, frontier
 from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
 
 Network = Stage | Checkpoint
@@ -22,7 +22,7 @@ class Candidate:
     are empty if it has no assistant; all baselines are empty if it was trained from labels.
     """
 
-    row: Row
+    row: TrialRow
     searched: Network
     fresh: list[Stage] = field(default_factory=list)
     label_only: list[Stage] = field(default_factory=list)
@@ -36,34 +36,36 @@ class Candidate:
         return [*self.fresh, *(stage for stages in self.baselines().values() for stage in stages)]
 
 
-def candidates(spec: Spec, found: Sequence[Row], stages: Stages, teachers: Sequence[Network], seeds: int) -> list[Candidate]:
+def candidates(
+    spec: Spec, found: Sequence[TrialRow], stages: Stages, teachers: Sequence[Network], seeds: int
+) -> list[Candidate]:
     """The frontier, and students that may be on the true one; smallest first.
 
     Only students in the region of interest are retrained, with their baselines. Networks outside it are used as they were
     searched, and so are networks from a file, which cannot be retrained.
     """
-    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row["params"], row["accuracy"]))
+    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row.params, row.accuracy))
     return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
 
 
-def _may_be_members(found: Sequence[Row]) -> list[Row]:
+def _may_be_members(found: Sequence[TrialRow]) -> list[TrialRow]:
     """Students in the region of interest that are not on the frontier, but are on that of expected accuracies with a
     probability above LIKELY, by the model of the search: likeliest first, at most as many as the frontier has members there.
     """
-    members = [row for row in frontier(found) if row["inside"]]
-    known = {row["stage"] for row in frontier(found)}
+    members = [row for row in frontier(found) if row.inside]
+    known = {row.stage for row in frontier(found)}
     near = {
-        row["stage"]: row
+        row.stage: (row, row.expected.on_frontier)
         for row in found
-        if row["inside"] and row["stage"] not in known and (row["frontier_probability"] or 0.0) > LIKELY
-        if row["role"] not in ("teacher", "incumbent")
+        if row.inside and row.stage not in known and row.expected is not None and row.expected.on_frontier > LIKELY
+        if row.role not in ("teacher", "incumbent")
     }
-    return sorted(near.values(), key=lambda row: (-row["frontier_probability"], row["params"]))[: len(members)]
+    return [row for row, _ in sorted(near.values(), key=lambda one: (-one[1], one[0].params))][: len(members)]
 
 
-def _candidate(spec: Spec, row: Row, stages: Stages, teachers: Sequence[Network], seeds: int) -> Candidate:
-    searched = stages.network(row["stage"])
-    if isinstance(searched, Checkpoint) or not row["inside"]:
+def _candidate(spec: Spec, row: TrialRow, stages: Stages, teachers: Sequence[Network], seeds: int) -> Candidate:
+    searched = stages.network(row.stage)
+    if isinstance(searched, Checkpoint) or not row.inside:
         return Candidate(row=row, searched=searched)
     fixed = {teacher.key() for teacher in teachers}
     fresh = [with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]

@@ -54,10 +54,10 @@ class Writer:
         fresh = [network for network, kind in files if kind == "fresh"]
         return {
             "stage": one.searched.key(),
-            "role": one.row["role"],
-            "on_frontier": bool(one.row["frontier"]),
-            "chain": one.row["chain"],
-            "seconds_chain": one.row["seconds_chain"],
+            "role": one.row.role,
+            "on_frontier": one.row.frontier,
+            "chain": one.row.chain,
+            "seconds_chain": one.row.seconds_chain,
             **self._described(chosen),
             "networks": [
                 {"key": network.key(), "kind": kind, "seed": getattr(network, "seed", None), **self._accuracies(network)}

@@ -45,7 +45,7 @@ def write_page(folder: Path | str, wanted: Wanted | None = None) -> Facts:
 def facts(study: Study, wanted: Wanted) -> Facts:
     """All that page.html shows, as plain facts."""
     answered, teacher = answer(study, wanted), the_teacher(study)
-    rows = [one | {"picture": picture(one, study.teacher["stage"])} for one in finalists(study)]
+    rows = [one | {"picture": picture(one, study.teacher.stage)} for one in finalists(study)]
     found = health(study)
     still = study.path / "frontier.svg"
     return {

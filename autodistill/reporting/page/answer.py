@@ -7,7 +7,7 @@ from typing import Any
 
 from ...answers import Wanted, later, lines, sentence, smallest
 from ...spec import UsageError
-from ...study.record.rows import Row
+from ...study.record.rows import TrialRow
 from .study import Study
 
 Facts = dict[str, Any]
@@ -68,18 +68,17 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
     target = _target(study, wanted)
     row, how = _one(able, target, study.n) if study.members else (None, "no student is on the frontier yet")
     teacher = study.teacher
-    saves = row and {
-        "smaller": teacher["params"] / max(1, row["params"]),
-        "faster": None,
-        "kept": row["accuracy"] / max(teacher["accuracy"], 1e-12),
-    }
+    saves = None
+    if row is not None:
+        kept = row.accuracy / max(teacher.accuracy, 1e-12)
+        saves = {"smaller": teacher.params / max(1, row.params), "faster": None, "kept": kept}
     return {
         "is_claim": False,
         "meets": row is not None,
         "sentence": _sentence(study, row, how, saves),
         "saves": saves,
-        "stage": row and row["stage"],
-        "chosen": row and row["stage"],
+        "stage": row and row.stage,
+        "chosen": row and row.stage,
         "confidence": None,
         "target": target,
         "lines": [],
@@ -88,38 +87,38 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
     }
 
 
-def _within(row: Row, wanted: Wanted) -> bool:
+def _within(row: TrialRow, wanted: Wanted) -> bool:
     limits = (("params", wanted.params), ("bytes", wanted.bytes))
-    return all(limit is None or row[name] <= limit for name, limit in limits)
+    return all(limit is None or getattr(row.sizes, name) <= limit for name, limit in limits)
 
 
 def _target(study: Study, wanted: Wanted) -> float | None:
     if wanted.retain is not None:
-        return float(wanted.retain * study.teacher["accuracy"])
+        return wanted.retain * study.teacher.accuracy
     return wanted.accuracy if wanted.accuracy is not None else study.spec.search.target
 
 
-def _one(able: list[Row], target: float | None, n: int) -> tuple[Row | None, str]:
+def _one(able: list[TrialRow], target: float | None, n: int) -> tuple[TrialRow | None, str]:
     """The smallest row that meets the target or, without one, is within one standard error of the best; and its description."""
     if not able:
         return None, "no student on the frontier is within the limits"
     if target is not None:
-        found = next((row for row in able if row["accuracy"] >= target), None)
-        best = max(row["accuracy"] for row in able)
+        found = next((row for row in able if row.accuracy >= target), None)
+        best = max(row.accuracy for row in able)
         missing = f"no student has {target:.1%} validation accuracy; the best has {best:.1%}"
         return found, missing if found is None else f"the smallest student with at least {target:.1%} accuracy"
-    best = max(row["accuracy"] for row in able)
+    best = max(row.accuracy for row in able)
     error = math.sqrt(best * (1 - best) / n)
-    return next(row for row in able if row["accuracy"] >= best - error), (
+    return next(row for row in able if row.accuracy >= best - error), (
         f"the smallest student within one standard error of the best ({best:.1%})"
     )
 
 
-def _sentence(study: Study, row: Row | None, how: str, saves: Facts | None) -> str:
+def _sentence(study: Study, row: TrialRow | None, how: str, saves: Facts | None) -> str:
     if row is None or saves is None:
         return f"On the {study.n:,} validation samples {how}."
     return (
-        f"On the {study.n:,} validation samples, {how} is {row['architecture']} with {row['params']:,} params. It has "
-        f"{row['accuracy']:.1%} accuracy, is {saves['smaller']:.1f} times smaller than the teacher, and keeps "
+        f"On the {study.n:,} validation samples, {how} is {row.architecture} with {row.params:,} params. It has "
+        f"{row.accuracy:.1%} accuracy, is {saves['smaller']:.1f} times smaller than the teacher, and keeps "
         f"{saves['kept']:.1%} of its accuracy."
     )

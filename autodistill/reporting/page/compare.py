@@ -51,7 +51,7 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> Facts:
 
 def _task(study: Study) -> Facts:
     """What decides which samples the accuracies are measured on."""
-    network = study.stages.network(study.teacher["stage"])
+    network = study.stages.network(study.teacher.stage)
     task = network.task
     assert isinstance(network, Stage) or network.kind == "checkpoint"
     return {
@@ -120,15 +120,15 @@ def _frontier(study: Study) -> list[Facts]:
 
 
 def _described(name: str, study: Study) -> Facts:
-    best = max(study.members, key=lambda row: float(row["accuracy"]), default=None)
+    best = max(study.members, key=lambda row: row.accuracy, default=None)
     return {
         "name": name,
         "folder": str(study.path),
         "trials": study.summary["trials"],
         "hypervolume": study.summary["hypervolume"]["value"],
         "reference": study.summary["hypervolume"]["reference"]["params"],
-        "best": best and {key: best[key] for key in ("architecture", "params", "accuracy")},
-        "teacher": {key: study.teacher[key] for key in ("architecture", "params", "accuracy")},
+        "best": best and {key: getattr(best, key) for key in ("architecture", "params", "accuracy")},
+        "teacher": {key: getattr(study.teacher, key) for key in ("architecture", "params", "accuracy")},
     }
 
 

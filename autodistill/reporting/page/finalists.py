@@ -8,7 +8,7 @@ from typing import Any
 
 from ...spec import Checkpoint, Stage, describe
 from ...study.record.region import SIZES
-from ...study.record.rows import Row
+from ...study.record.rows import TrialRow
 from .study import Study
 
 Facts = dict[str, Any]
@@ -29,7 +29,7 @@ def finalists(study: Study) -> list[Facts]:
         found = [_searched(study, row) for row in study.members]
     else:
         found = [_confirmed(study, member) for member in study.confirmed.members]
-    inside = {row["stage"] for row in study.rows if row["inside"]}
+    inside = {row.stage for row in study.rows if row.inside}
     return [one | {"links": links(study, one["stage"]), "paid": paid(one), "inside": one["stage"] in inside} for one in found]
 
 
@@ -45,20 +45,21 @@ def the_teacher(study: Study) -> Facts:
         "seeds": None,
         "baselines": dict.fromkeys(BASELINES),
     }
-    return _confirmed(study, {**known, "seconds_chain": study.teacher["seconds_chain"], **member})
+    return _confirmed(study, {**known, "seconds_chain": study.teacher.seconds_chain, **member})
 
 
-def _searched(study: Study, row: Row) -> Facts:
+def _searched(study: Study, row: TrialRow) -> Facts:
     unknown = dict.fromkeys(("bytes_float16", "test", "seeds", "latency"))
     n = study.n
-    gain = None if row["label_only"] is None else difference(row["accuracy"], row["label_only"], n)
+    gain = None if row.label_only is None else difference(row.accuracy, row.label_only, n)
     return {
-        **{name: row[name] for name in ("stage", "role", "architecture", "chain", *SIZES, "seconds_chain")},
+        **{name: getattr(row, name) for name in ("stage", "role", "architecture", "chain", "seconds_chain")},
+        **row.sizes._asdict(),
         **unknown,
-        "chosen": row["stage"],
-        "on_frontier": bool(row["frontier"]),
-        "smaller": study.teacher["params"] / max(1, row["params"]),
-        "validation": {name: row[name] for name in ("accuracy", "low", "high")} | {"n": n},
+        "chosen": row.stage,
+        "on_frontier": row.frontier,
+        "smaller": study.teacher.params / max(1, row.params),
+        "validation": {"accuracy": row.accuracy, **row.interval._asdict(), "n": n},
         "gains": {"label_only": gain, "direct": None, "direct_long": None},
     }
 
@@ -67,7 +68,7 @@ def _confirmed(study: Study, member: Mapping[str, Any]) -> Facts:
     names = ("stage", "role", "architecture", "chain", *SIZES, "bytes_float16", "chosen", "on_frontier")
     return {
         **{name: member[name] for name in (*names, "validation", "test", "seeds", "latency", "seconds_chain")},
-        "smaller": study.teacher["params"] / max(1, member["params"]),
+        "smaller": study.teacher.params / max(1, member["params"]),
         "gains": {name: _over(baseline) for name, baseline in member["baselines"].items()},
     }
 

@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 from ...spec import Spec
 from ...spec.domains import Choice, Domain, Log
 from ...study import pareto
-from ...study.record.rows import PARAM, Row, costs, hypervolume
+from ...study.record.rows import Origin, TrialRow, costs, hypervolume
 from ...study.space import domains_of
 from .study import Study
 
@@ -39,24 +39,25 @@ def health(study: Study) -> dict[str, Any]:
 
 def course(study: Study) -> list[dict[str, Any]]:
     """The hypervolume after each trial that ended: of all complete students so far, and of the assistants above them."""
-    rows = {row["stage"]: row for row in study.able}
+    rows = {row.stage: row for row in study.able}
     seen: set[str] = set()
-    kept: list[Row] = []
+    kept: list[TrialRow] = []
     points: list[dict[str, Any]] = []
     value, region = 0.0, study.region
     for ended in study.ended:
         keys = [key for key in (*ended.above, ended.stage) if key in rows and key not in seen]
         new = [rows[key] for key in keys if key is not None]
-        seen.update(row["stage"] for row in new)
+        seen.update(row.stage for row in new)
         if new:
             kept = _undominated([*kept, *new])
-            value = hypervolume(study.spec, kept, region)["value"]
+            value = hypervolume(study.spec, kept, region)
         points.append({"trials": len(points) + 1, "seconds": ended.seconds, "value": value})
     return points
 
 
-def _undominated(rows: list[Row]) -> list[Row]:
-    mask = pareto.nondominated(costs(rows, ("accuracy", "params")))
+def _undominated(rows: list[TrialRow]) -> list[TrialRow]:
+    names = ("accuracy", "params")
+    mask = pareto.nondominated(costs([row.values(names) for row in rows], names))
     return [row for row, keep in zip(rows, mask, strict=True) if keep]
 
 
@@ -83,13 +84,13 @@ def importance(study: Study) -> dict[str, Any] | None:
     return {"trials": len(done), "parameters": rows, "few": len(done) < ENOUGH * len(rows)}
 
 
-def edges(spec: Spec, members: list[Row]) -> list[dict[str, Any]]:
+def edges(spec: Spec, members: list[TrialRow]) -> list[dict[str, Any]]:
     """Ends of the searched ranges that members of the frontier are at: better students may be beyond them."""
     found = []
     for path, domain in domains_of(spec).items():
         if isinstance(domain, Choice) or domain.low == domain.high or path.startswith("assistants."):
             continue
-        values = [row[f"{PARAM}{path}"] for row in members if _matters(path, row)]
+        values = [row.origin.params[path] for row in members if row.origin is not None and _matters(path, row.role, row.origin)]
         for end, name in ((domain.low, "low"), (domain.high, "high")):
             count = sum(_is_at(value, end, domain) for value in values)
             if count:
@@ -97,14 +98,14 @@ def edges(spec: Spec, members: list[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _matters(path: str, row: Row) -> bool:
-    """Whether a row has a parameter and its network depends on it: parameters of branches not taken are proposed, too."""
-    if row.get(f"{PARAM}{path}") is None:
+def _matters(path: str, role: str, trial: Origin) -> bool:
+    """Whether a trial has a parameter and its network depends on it: parameters of branches not taken are proposed, too."""
+    if trial.params.get(path) is None:
         return False
-    if row["role"] == "label-only" and path.startswith("loss.") and not path.endswith(".weight"):
+    if role == "label-only" and path.startswith("loss.") and not path.endswith(".weight"):
         return False
     options = re.finditer(r"\{(\d+)\}", path)
-    return all(row.get(f"{PARAM}{path[: one.start()]}") == int(one[1]) for one in options)
+    return all(trial.params.get(path[: one.start()]) == int(one[1]) for one in options)
 
 
 def _is_at(value: float, end: float, domain: Domain) -> bool:

@@ -27,7 +27,7 @@ def method(study: Study) -> Facts:
         "seeds": {"study": spec.seed, "split": spec.task.split.seed, "search": spec.search.seed, "fresh": facts.get("seeds")},
         "opened": facts.get("opened", []),
         "compared": {
-            "validation": len({row["stage"] for row in study.rows if row["state"] == "complete"}),
+            "validation": len({row.stage for row in study.rows if row.is_complete}),
             "test": len(confirmed.right) if confirmed else 0,
             "confirmed": len(confirmed.members) if confirmed else 0,
         },
@@ -46,12 +46,12 @@ def _seconds(study: Study) -> Facts:
     searched: set[str] = set()
     stopped = dict(study.stopped)
     for row in study.rows:
-        if row["state"] == "stopped":
-            stopped[row["stage"]] = max(row["seconds"] or 0.0, stopped.get(row["stage"], 0.0))
-        if row["state"] == "complete":
-            network = stages.network(row["stage"])
+        if row.state == "stopped":
+            stopped[row.stage] = max(row.seconds or 0.0, stopped.get(row.stage, 0.0))
+        if row.is_complete:
+            network = stages.network(row.stage)
             searched |= {network.key(), *(one.key() for one in network.ancestors())} if isinstance(network, Stage) else set()
-            searched |= {label_only(network).key()} if isinstance(network, Stage) and row["frontier"] else set()
+            searched |= {label_only(network).key()} if isinstance(network, Stage) and row.frontier else set()
     return {
         "search": _total(stages, searched) + sum(seconds for key, seconds in stopped.items() if key not in searched),
         "confirm": _total(stages, _fresh(study) - searched) if study.confirmed is not None else 0.0,
@@ -65,7 +65,7 @@ def _total(stages: Stages, keys: set[str]) -> float:
 def _fresh(study: Study) -> set[str]:
     """The stages that `confirm` trained, their assistants included."""
     assert study.confirmed is not None
-    teachers = [study.stages.network(row["stage"]) for row in study.rows if row["role"] == "teacher"]
+    teachers = [study.stages.network(row.stage) for row in study.rows if row.role == "teacher"]
     wanted = candidates(study.spec, study.rows, study.stages, teachers, study.confirmed.facts["seeds"])
     trained = [stage for one in wanted for stage in one.stages()]
     return {one.key() for stage in trained for one in (stage, *stage.ancestors())}
@@ -75,8 +75,8 @@ def _environments(study: Study) -> list[Facts]:
     """Versions and devices that stages were trained with, and how many of the rows' stages each."""
     found: dict[str, Facts] = {}
     for row in study.rows:
-        if row["state"] == "complete":
-            known = study.stages.store.manifest("stages", row["stage"]).get("environment")
+        if row.is_complete:
+            known = study.stages.store.manifest("stages", row.stage).get("environment")
             if known:
                 one = found.setdefault(repr(sorted(known.items())), {**known, "stages": 0})
                 one["stages"] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...study.record.rows import TrialRow
 from .figure import COLORS, MARKS, figure, level, line, spot, trace
 from .study import Study
 
@@ -17,7 +18,7 @@ def frontier_figure(study: Study, target: float | None) -> Facts:
     """Accuracy against size: the frontier on validation and, once confirmed, on test, all trials, and baselines."""
     traces = _on_validation(study)
     teacher = study.teacher
-    levels = [level(teacher["accuracy"], "teacher, validation", split="validation", color="--teacher", dash="dot")]
+    levels = [level(teacher.accuracy, "teacher, validation", split="validation", color="--teacher", dash="dot")]
     if study.confirmed is not None:
         traces += _on_test(study)
         share = study.confirmed.teacher["test"]["accuracy"]
@@ -32,18 +33,17 @@ def _on_validation(study: Study) -> list[Facts | None]:
     latency = _latencies(study)
     spots = []
     for row in study.rows:
-        kind = (
-            row["role"] if row["role"] in ("teacher", "incumbent") else "stopped" if row["state"] == "stopped" else _kind(row)
-        )
-        accuracy = row["rung_accuracy"] if kind == "stopped" else row["accuracy"]
-        if accuracy is not None:
-            seen = {"accuracy": accuracy, "low": row["low"], "high": row["high"]}
+        cells, kind = row.columns(), row.role if row.role in ("teacher", "incumbent") else _kind(row)
+        if kind == "stopped":
+            cells["accuracy"] = cells["rung_accuracy"]
+        if cells["accuracy"] is not None:
             note = "stopped at a rung" if kind == "stopped" else ""
-            spots.append(spot(row, role=row["role"], kind=kind, seen=seen, latency=latency.get(row["stage"]), note=note))
-    able = [spot(row, role="", kind="", seen=row, latency=latency.get(row["stage"])) for row in study.able]
+            spots.append(spot(cells, role=row.role, kind=kind, seen=cells, latency=latency.get(row.stage), note=note))
+    cells_of = [row.columns() for row in study.able]
+    able = [spot(cells, role="", kind="", seen=cells, latency=latency.get(cells["stage"])) for cells in cells_of]
     split = "validation"
     crowd = [_crowd(spots, kind) for kind in CROWD]
-    baselines = [_baseline(row, latency.get(row["stage"])) for row in study.members if row["label_only"] is not None]
+    baselines = [_baseline(row, latency.get(row.stage)) for row in study.members if row.label_only is not None]
     return [
         *crowd,
         line(able, name="frontier, validation", split=split, color="--student"),
@@ -54,8 +54,10 @@ def _on_validation(study: Study) -> list[Facts | None]:
     ]
 
 
-def _kind(row: Mapping[str, Any]) -> str:
-    return "dominated" if not row["frontier"] else "frontier" if row["inside"] else "outside"
+def _kind(row: TrialRow) -> str:
+    if row.state == "stopped":
+        return "stopped"
+    return "dominated" if not row.frontier else "frontier" if row.inside else "outside"
 
 
 def _latencies(study: Study) -> dict[str, float]:
@@ -71,11 +73,15 @@ def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
     return trace(chosen, name=NAMES[kind], split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
 
 
-def _baseline(row: Mapping[str, Any], latency: float | None) -> Facts:
+def _baseline(row: TrialRow, latency: float | None) -> Facts:
     """Trained from labels, it is the same network and equally fast."""
-    seen = {"accuracy": row["label_only"]}
+    seen = {"accuracy": row.label_only}
     return spot(
-        {**row, "chain": ""}, role="the same student trained from labels", kind="label_only", seen=seen, latency=latency
+        row.columns() | {"chain": ""},
+        role="the same student trained from labels",
+        kind="label_only",
+        seen=seen,
+        latency=latency,
     )
 
 

@@ -16,7 +16,7 @@ from ...spec import Spec
 from ...study.record.folder import Folder
 from ...study.record.opened import opened
 from ...study.record.region import Region
-from ...study.record.rows import Row, Stages, frontier, may_be_member, region_among
+from ...study.record.rows import Stages, TrialRow, frontier, may_be_member, region_among
 from ..write import summary
 
 
@@ -38,7 +38,7 @@ class Study:
 
     path: Path
     spec: Spec
-    rows: Sequence[Row]
+    rows: Sequence[TrialRow]
     chance: float
     stages: Stages
     summary: dict[str, Any]
@@ -49,18 +49,18 @@ class Study:
     later: int
 
     @property
-    def teacher(self) -> Row:
-        return next(row for row in self.rows if row["role"] == "teacher")
+    def teacher(self) -> TrialRow:
+        return next(row for row in self.rows if row.role == "teacher")
 
     @property
-    def members(self) -> list[Row]:
+    def members(self) -> list[TrialRow]:
         """The frontier's rows, smallest first."""
         return frontier(self.rows)
 
     @property
-    def able(self) -> list[Row]:
+    def able(self) -> list[TrialRow]:
         """Complete rows that may be members of a frontier: searched, and within the limits."""
-        return [row for row in self.rows if row["state"] == "complete" and may_be_member(row, self.spec)]
+        return [row for row in self.rows if may_be_member(row, self.spec)]
 
     @property
     def region(self) -> Region:
@@ -69,7 +69,7 @@ class Study:
     @property
     def n(self) -> int:
         """Validation samples."""
-        return self.stages.measured(self.teacher["stage"]).n
+        return self.stages.measured(self.teacher.stage).n
 
 
 def read_study(path: Path | str) -> Study:

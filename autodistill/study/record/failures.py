@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ...metrics.intervals import wilson
 from ...spec import Checkpoint, Stage, StudyError, describe
 from ...spec.search import Search
-from .rows import Row, Stages, counted
+from .rows import Stages, TrialRow, counted
 
 FEW = 3
 """With fewer failed trials, their fraction is not checked."""
@@ -25,7 +25,7 @@ def refuse_ignorant(stages: Stages, teacher: Stage | Checkpoint, chance: float) 
         )
 
 
-def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Sequence[Row]]) -> None:
+def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Sequence[TrialRow]]) -> None:
     """Raises StudyError if so many trials failed that it is pointless to continue."""
     limit = search.tolerate_failures
     if failed >= FEW and failed > limit * done:
@@ -37,18 +37,18 @@ def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Seque
         )
 
 
-def grouped(rows: Sequence[Row]) -> list[tuple[int, str]]:
+def grouped(rows: Sequence[TrialRow]) -> list[tuple[int, str]]:
     """(count, reason) for each group of failed trials, the largest group first; the reason is that of the first trial.
 
     Reasons that differ only in numbers, network names and paths form one group.
     """
     groups: dict[str, list[str]] = {}
     for row in counted(rows):
-        if row["state"] == "failed":
-            groups.setdefault(_kind(row), []).append(str(row["reason"]))
+        if row.state == "failed":
+            groups.setdefault(_kind(row), []).append(str(row.reason))
     return sorted(((len(reasons), reasons[0]) for reasons in groups.values()), key=lambda one: -one[0])
 
 
-def _kind(row: Row) -> str:
-    reason = str(row["reason"]).replace(str(row["architecture"]), "")
+def _kind(row: TrialRow) -> str:
+    reason = str(row.reason).replace(row.architecture, "")
     return re.sub(r"\S*[\d/]\S*", "#", reason)

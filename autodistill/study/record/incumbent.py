@@ -7,26 +7,32 @@ from typing import Any
 
 from ...spec import Spec
 from .region import SIZES
-from .rows import Row, costs, frontier
+from .rows import TrialRow, costs, frontier
 
 SHOWN = ("stage", "architecture", *SIZES, "accuracy", "low", "high", "of_teacher", "compression", "seconds")
 
 
-def dominated(spec: Spec, found: Sequence[Row]) -> dict[str, Any] | None:
+def dominated(spec: Spec, found: Sequence[TrialRow]) -> dict[str, Any] | None:
     """The incumbent and the members of the frontier that dominate it, smallest first; None if there is no incumbent.
 
     A member dominates it if it is at least as accurate and at most as large, and better in one of the two. `apart`: whether
     its 95 % interval lies above that of the incumbent. Both are measured on the same validation samples.
     """
-    incumbent = next((row for row in found if row["role"] == "incumbent"), None)
+    incumbent = next((row for row in found if row.role == "incumbent"), None)
     if incumbent is None:
         return None
     members = frontier(found)
-    table = costs([incumbent, *members], spec.search.objectives)
+    names = spec.search.objectives
+    table = costs([row.values(names) for row in (incumbent, *members)], names)
     better = (table[1:] <= table[0]).all(axis=1) & (table[1:] < table[0]).any(axis=1)
     by = [
-        {name: row[name] for name in SHOWN} | {"apart": row["low"] > incumbent["high"]}
+        _shown(row) | {"apart": row.interval.low > incumbent.interval.high}
         for row, is_better in zip(members, better, strict=True)
         if is_better
     ]
-    return {name: incumbent[name] for name in SHOWN} | {"dominated_by": by}
+    return _shown(incumbent) | {"dominated_by": by}
+
+
+def _shown(row: TrialRow) -> dict[str, Any]:
+    cells = row.columns()
+    return {name: cells[name] for name in SHOWN}

@@ -11,7 +11,7 @@ from ...spec import Spec, StudyError, UsageError
 from ...store import Store
 from .folder import LOOKS, Folder
 from .record import ANEW, Record
-from .rows import Row, Stages, rows
+from .rows import Stages, TrialRow, rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Opened:
         """How often the test split was opened, according to the record."""
         return int(self.record.facts().get(LOOKS, 0))
 
-    def rows(self, stages: Stages) -> list[Row]:
+    def rows(self, stages: Stages) -> list[TrialRow]:
         """Raises UsageError if no teacher is trained yet."""
         found = rows(self.spec, stages, self.record, self.record.facts()["chance"])
         if not found:

@@ -1,28 +1,127 @@
-"""What a study has found, as plain rows: from the record and the store, without torch."""
+"""What a study has found, a row for each network and trial: from the record and the store, without torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics.intervals import kendall, wilson
+from ...metrics.intervals import Interval, kendall, wilson
 from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
-from ...spec.measurement import Measurement, StageFacts
+from ...spec.measurement import Measurement, Sizes, SoftTargetEntropy, StageFacts
 from ...store import Store
 from .. import pareto
 from .record import Record, Trial
-from .region import SIZES, Region, region_of
+from .region import Region, region_of
 
-Row = dict[str, Any]
-PARAM = "param."
-MODEL = ("expected", "expected_deviation", "frontier_probability")
-"""What the model estimates for a measured network: `ehvi.Posterior`."""
-ORIGIN = ("enqueued", "kept")
-"""Where a trial comes from, unless a sampler proposed it."""
+Role = Literal["teacher", "incumbent", "assistant", "student", "label-only"]
+State = Literal["running", "complete", "stopped", "failed", "lost"]
+
+
+class Expected(NamedTuple):
+    """What the sampler's model says of a measured student, as the record keeps it (`ehvi.Posterior`)."""
+
+    mean: float
+    deviation: float
+    on_frontier: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The trial behind a row: its number and parameters, whether it `repeats` a finished stage, the trial that `retried` it,
+    what `enqueued` it (None: the sampler proposed it), the number of the trial of an older study that was `kept` as it, and
+    the accuracies at the rungs that it passed, by epochs.
+    """
+
+    trial: int
+    params: Mapping[str, Any]
+    repeats: bool
+    retried: int | None
+    enqueued: str | None
+    kept: int | None
+    rungs: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """A network of a study: a teacher, the incumbent, an assistant, or the student of a trial (which has an `origin`).
+
+    Only a complete one is `measured`. `seconds` are those of its own training; `seconds_chain` counts every stage above it
+    too. `of_teacher` and `compression` compare it with the first teacher. `inside`: in the region of interest. `label_only` is
+    the accuracy of the label-only baseline of a member of the frontier in that region.
+    """
+
+    role: Role
+    state: State
+    stage: str
+    architecture: str
+    chain: str
+    sizes: Sizes
+    measured: Measurement | None = None
+    soft_targets: SoftTargetEntropy | None = None
+    seconds: float | None = None
+    seconds_chain: float | None = None
+    reason: str | None = None
+    origin: Origin | None = None
+    of_teacher: float | None = None
+    compression: float = 1.0
+    frontier: bool = False
+    inside: bool = False
+    expected: Expected | None = None
+    label_only: float | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.measured is not None
+
+    @property
+    def accuracy(self) -> float:
+        """On the validation samples, 0 to 1; only of a complete row."""
+        assert self.measured is not None, "only a complete row is measured"
+        return self.measured.accuracy
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % Wilson interval of the accuracy; only of a complete row."""
+        assert self.measured is not None, "only a complete row is measured"
+        return wilson(self.measured.correct, self.measured.n)
+
+    @property
+    def params(self) -> int:
+        return self.sizes.params
+
+    @property
+    def worse_than_label_only(self) -> bool | None:
+        return None if self.label_only is None else self.accuracy < self.label_only
+
+    def values(self, objectives: Sequence[str]) -> list[float]:
+        """In natural units; only of a complete row."""
+        return [self.accuracy if name == "accuracy" else float(getattr(self.sizes, name)) for name in objectives]
+
+    def columns(self) -> dict[str, Any]:
+        """The cells of a table, by column; what is not known is None."""
+        one, interval = self.origin, self.interval if self.is_complete else None
+        return {
+            **{name: one and getattr(one, name) for name in ("trial", "repeats", "retried", "enqueued", "kept")},
+            **{name: getattr(self, name) for name in ("role", "state", "frontier", "stage", "architecture", "chain", "reason")},
+            **self.sizes._asdict(),
+            "accuracy": self.accuracy if self.is_complete else None,
+            "low": interval and interval.low,
+            "high": interval and interval.high,
+            **{name: getattr(self, name) for name in ("of_teacher", "compression", "inside", "seconds", "seconds_chain")},
+            "expected": self.expected and self.expected.mean,
+            "expected_deviation": self.expected and self.expected.deviation,
+            "frontier_probability": self.expected and self.expected.on_frontier,
+            "label_only": self.label_only,
+            "worse_than_label_only": self.worse_than_label_only,
+            "rung_epochs": one.rungs[-1][0] if one and one.rungs else None,
+            "rung_accuracy": one.rungs[-1][1] if one and one.rungs else None,
+            **{f"param.{path}": value for path, value in (one.params if one else {}).items()},
+        }
 
 
 def network_of(store: Store, key: str) -> Stage | Checkpoint:
@@ -31,13 +130,12 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 class Stages:
-    """What a store records about its networks. Each is read once, because it never changes, though it may be removed."""
+    """What a store says of its networks, each read once: it never changes, though it may be removed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._networks: dict[str, Stage | Checkpoint] = {}
         self._facts: dict[str, StageFacts] = {}
-        self._rows: dict[str, Row] = {}
 
     def has(self, key: str) -> bool:
         return self.store.has("stages", key)
@@ -59,188 +157,178 @@ class Stages:
     def values(self, key: str, objectives: Sequence[str]) -> list[float]:
         return [float(getattr(self.measured(key), name)) for name in objectives]
 
-    def row(self, key: str, *, role: str) -> Row:
-        """The row of a stored network; seconds_chain counts every stage above it too."""
-        if key not in self._rows:
-            self._rows[key] = self._row(key)
-        return self._rows[key] | {"role": role}
-
-    def _row(self, key: str) -> Row:
-        network = self.network(key)
+    def row(self, key: str, *, role: Role) -> TrialRow:
+        """The row of a stored network."""
+        network, facts = self.network(key), self.facts(key)
         above = network.ancestors() if isinstance(network, Stage) else []
-        measured = self.measured(key)
-        seconds = [self.measured(one.key()).seconds for one in above]
-        interval = wilson(measured.correct, measured.n)
-        return {
-            "trial": None,
-            "role": None,
-            "state": "complete",
-            "stage": key,
-            "architecture": describe(network.architecture),
-            "chain": chain(network),
-            **{name: getattr(measured, name) for name in SIZES},
-            "accuracy": measured.accuracy,
-            "low": interval.low,
-            "high": interval.high,
-            "measured": measured,
-            "seconds": measured.seconds,
-            "seconds_chain": measured.seconds + sum(seconds),
-            "reason": None,
-            "frontier": False,
-            "label_only": None,
-            "worse_than_label_only": None,
-            "inside": False,
-            "expected": None,
-            "expected_deviation": None,
-            "frontier_probability": None,
-        }
+        found = facts.measurement
+        return TrialRow(
+            role=role,
+            state="complete",
+            stage=key,
+            architecture=describe(network.architecture),
+            chain=chain(network),
+            sizes=Sizes(found.params, found.macs, found.bytes),
+            measured=found,
+            soft_targets=facts.soft_targets if role == "teacher" else None,
+            seconds=found.seconds,
+            seconds_chain=found.seconds + sum(self.measured(one.key()).seconds for one in above),
+        )
 
 
-def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Row]:
-    """One row for each teacher, the incumbent, each assistant, and each trial, in this order; the frontier is marked.
+def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[TrialRow]:
+    """One row for each teacher, the incumbent, each assistant, and each trial, in this order; the frontier's are marked.
 
-    Shares and compressions are relative to the first teacher; `chance` is the share of the majority class.
+    `of_teacher` and `compression` are relative to the first teacher; `chance` is the share of the majority class.
     """
-    keys = record.facts().get("teachers", [])
+    facts = record.facts()
+    keys = facts.get("teachers", [])
     if not keys or not all(map(stages.has, keys)):
         return []
-    teachers = [stages.row(key, role="teacher") | {"soft_targets": stages.facts(key).soft_targets} for key in keys]
-    incumbent = [key for key in [record.facts().get("incumbent")] if key is not None and stages.has(key)]
     trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [*teachers, *(stages.row(key, role="incumbent") for key in incumbent)]
+    found = [stages.row(key, role="teacher") for key in keys]
+    incumbent = facts.get("incumbent")
+    found += [stages.row(incumbent, role="incumbent")] if incumbent is not None and stages.has(incumbent) else []
     found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
-    facts = record.facts()
     region, believed = region_among(spec, found, chance), facts.get("posterior") or {}
-    for row in found:
-        _relate(row, teachers[0])
-        row["inside"] = row["state"] == "complete" and region.holds(row["accuracy"], stages.measured(row["stage"]))
-        row |= dict(zip(MODEL, believed.get(row["stage"], ()), strict=False))
-    failed = facts.get("failed", {})
+    found = [_related(row, found[0], region, believed.get(row.stage)) for row in found]
     for index in _members(found, spec):
-        found[index]["frontier"] = True
-        found[index] |= _against_labels(stages, found[index], failed)
+        found[index] = _with_baseline(stages, replace(found[index], frontier=True), facts.get("failed", {}))
     return found
 
 
-def _against_labels(stages: Stages, row: Row, failed: Mapping[str, str]) -> Row:
-    """The accuracy of a distilled network's label-only baseline, and whether the baseline is better."""
-    network = stages.network(row["stage"])
+def _related(row: TrialRow, teacher: TrialRow, region: Region, believed: Sequence[float] | None) -> TrialRow:
+    """A row beside the teacher, the region of interest, and what the sampler's model says of it."""
+    return replace(
+        row,
+        of_teacher=row.accuracy / max(teacher.accuracy, 1e-12) if row.is_complete else None,
+        compression=teacher.params / max(row.params, 1),
+        inside=row.is_complete and region.holds(row.accuracy, row.sizes),
+        expected=Expected(*believed) if believed and row.is_complete else None,
+    )
+
+
+def _with_baseline(stages: Stages, row: TrialRow, failed: Mapping[str, str]) -> TrialRow:
+    """A distilled member with the accuracy of its label-only baseline, or the reason why it has none."""
+    network = stages.network(row.stage)
     key = label_only(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
-        return {}
+        return row
     if not stages.has(key):
-        return {"reason": f"its label-only baseline failed: {failed[key]}"} if key in failed else {}
-    accuracy = stages.measured(key).accuracy
-    return {"label_only": accuracy, "worse_than_label_only": row["accuracy"] < accuracy}
+        return replace(row, reason=f"its label-only baseline failed: {failed[key]}") if key in failed else row
+    return replace(row, label_only=stages.measured(key).accuracy)
 
 
-def _of_trial(stages: Stages, trial: Trial) -> Row:
+def _of_trial(stages: Stages, trial: Trial) -> TrialRow:
     facts = trial.facts
     there = trial.state == "complete" and all(map(stages.has, (*facts["above"], facts["stage"])))
     row = stages.row(facts["stage"], role=facts["role"]) if there else _unmeasured(trial)
-    searched = {f"{PARAM}{path}": value for path, value in trial.params.items()}
-    origin = {"repeats": "repeats" in facts, "retried": trial.retried, **{name: facts.get(name) for name in ORIGIN}}
-    return row | {"trial": trial.number} | origin | _last_rung(trial) | searched
+    origin = Origin(
+        trial=trial.number,
+        params=trial.params,
+        repeats="repeats" in facts,
+        retried=trial.retried,
+        enqueued=facts.get("enqueued"),
+        kept=facts.get("kept"),
+        rungs=tuple((epochs, accuracy) for epochs, accuracy in facts.get("rungs", [])),
+    )
+    return replace(row, origin=origin)
 
 
-def _last_rung(trial: Trial) -> Row:
-    """A trial's accuracy at the last rung that it reached, and at all rungs."""
-    passed = trial.facts.get("rungs", [])
-    if not passed:
-        return {}
-    epochs, accuracy = passed[-1]
-    return {"rung_epochs": epochs, "rung_accuracy": accuracy, "rungs": passed}
+def _unmeasured(trial: Trial) -> TrialRow:
+    lost = "its stage, or one above it, is no longer stored; the search makes it again"
+    state: State = "lost" if trial.state == "complete" else trial.state
+    return TrialRow(
+        state=state,
+        **{name: trial.facts[name] for name in ("role", "stage", "architecture", "chain")},
+        sizes=trial.sizes,
+        seconds=trial.facts.get("seconds"),
+        reason=lost if state == "lost" else trial.facts.get("reason"),
+    )
 
 
-def _unmeasured(trial: Trial) -> Row:
-    names = ("accuracy", "low", "high", "seconds", "seconds_chain", "label_only", "worse_than_label_only", *MODEL)
-    empty = dict.fromkeys(names) | {"inside": False}
-    known = {name: trial.facts[name] for name in ("role", "stage", "architecture", "chain", *SIZES)}
-    lost = "its stage, or one above it, is no longer stored; the search trains it again"
-    state, reason = ("lost", lost) if trial.state == "complete" else (trial.state, trial.facts.get("reason"))
-    spent = {"seconds": trial.facts.get("seconds")}
-    return {"trial": trial.number, "state": state, **known, **empty, **spent, "reason": reason, "frontier": False}
-
-
-def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[Row]:
+def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[TrialRow]:
     """Stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
     above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
-    own = {trial.facts["stage"] for trial in trials if trial.state == "complete"} | set(teachers)
-    there = [key for key in above if key not in own and stages.has(key)]
+    known = {trial.facts["stage"] for trial in trials if trial.state == "complete"} | set(teachers)
+    there = [key for key in above if key not in known and stages.has(key)]
     return [stages.row(key, role="assistant") for key in there if isinstance(stages.network(key), Stage)]
 
 
-def concordance(spec: Spec, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Kendall's tau between the accuracies at each rung and at full length, over complete trials, each stage once.
+class Concordance(NamedTuple):
+    """Kendall's tau (None: undefined) of the accuracies at a rung and at full length, over `n` complete trials; the rung is
+    after a share of the epochs."""
 
-    `share_of_epochs` is the share of the epochs that is over at the rung.
-    """
+    share_of_epochs: float
+    n: int
+    tau: float | None
+
+
+def concordance(spec: Spec, found: Sequence[TrialRow]) -> list[Concordance]:
+    """For each rung, over complete trials, each stage once."""
     halving = spec.search.halving
     if not halving:
         return []
-    complete = {row["stage"]: row for row in found if row["state"] == "complete" and row.get("rungs")}
+    complete = {row.stage: row for row in found if row.is_complete and row.origin and row.origin.rungs}
     pairs: dict[int, list[tuple[float, float]]] = {}
     for row in complete.values():
-        params = {name.removeprefix(PARAM): value for name, value in row.items() if name.startswith(PARAM)}
-        for rung, accuracy in passed(spec, params, row["rungs"]):
-            pairs.setdefault(rung, []).append((accuracy, row["accuracy"]))
-    return [{"share_of_epochs": halving.at(rung), "n": len(pairs[rung]), "tau": kendall(pairs[rung])} for rung in sorted(pairs)]
+        assert row.origin is not None
+        for rung, accuracy in passed(spec, row.origin.params, row.origin.rungs):
+            pairs.setdefault(rung, []).append((accuracy, row.accuracy))
+    return [Concordance(halving.at(rung), len(pairs[rung]), kendall(pairs[rung])) for rung in sorted(pairs)]
 
 
 def passed(spec: Spec, params: Mapping[str, Any], rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    """The rungs that a trial passed, and its accuracy there, from pairs of epochs and accuracies; skips other epochs."""
+    """Which rungs a trial passed, and its accuracies there. Reports at other shares of the epochs are left out."""
     places = spec.search.places(spec.student.epochs(params))
     return [(places[epochs], accuracy) for epochs, accuracy in rungs if epochs in places]
 
 
-def _relate(row: Row, teacher: Row) -> None:
-    row["of_teacher"] = None if row["accuracy"] is None else row["accuracy"] / max(teacher["accuracy"], 1e-12)
-    row["compression"] = teacher["params"] / max(row["params"], 1)
+def costs(values: Sequence[Sequence[float]], objectives: Sequence[str]) -> NDArray[np.float64]:
+    """(n, m) costs, smaller is better, of values in natural units: the only place where anything is negated."""
+    signs = np.array([-1.0 if name == "accuracy" else 1.0 for name in objectives])
+    table: NDArray[np.float64] = np.array(values, dtype=np.float64).reshape(len(values), len(objectives)) * signs
+    return table
 
 
-def costs(found: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> NDArray[np.float64]:
-    """(n, m) costs, smaller is better: the only place where anything is negated."""
-    columns = [[-row[name] if name == "accuracy" else row[name] for row in found] for name in objectives]
-    return np.array(columns, dtype=np.float64).reshape(len(objectives), len(found)).T
+def _members(found: Sequence[TrialRow], spec: Spec) -> list[int]:
+    """Positions of the frontier's rows: of what was searched, an assistant only within the limits."""
+    able, names = [index for index, row in enumerate(found) if may_be_member(row, spec)], spec.search.objectives
+    return [able[index] for index in pareto.frontier(costs([found[index].values(names) for index in able], names))]
 
 
-def _members(found: Sequence[Row], spec: Spec) -> list[int]:
-    """Positions of the frontier's rows, smallest first; only rows that were searched and are within the limits count."""
-    able = [index for index, row in enumerate(found) if row["state"] == "complete" and may_be_member(row, spec)]
-    chosen = pareto.frontier(costs([found[index] for index in able], spec.search.objectives))
-    return sorted((able[index] for index in chosen), key=lambda index: found[index]["params"])
-
-
-def may_be_member(row: Row, spec: Spec) -> bool:
-    """Whether a complete row was searched and is within the limits."""
+def may_be_member(row: TrialRow, spec: Spec) -> bool:
+    """Whether a row is complete, was searched, and is within the limits."""
     limits = spec.search.limits.model_dump(exclude_none=True)
-    return row["role"] not in ("teacher", "incumbent") and all(row[name] <= limit for name, limit in limits.items())
+    searched = row.is_complete and row.role not in ("teacher", "incumbent")
+    return searched and all(getattr(row.sizes, name) <= limit for name, limit in limits.items())
 
 
-def frontier(found: Sequence[Row]) -> list[Row]:
+def frontier(found: Sequence[TrialRow]) -> list[TrialRow]:
     """The frontier's rows, smallest first."""
-    return sorted((row for row in found if row["frontier"]), key=lambda row: (row["params"], row["accuracy"]))
+    return sorted((row for row in found if row.frontier), key=lambda row: (row.params, row.accuracy))
 
 
-def region_among(spec: Spec, found: Sequence[Row], chance: float) -> Region:
+def region_among(spec: Spec, found: Sequence[TrialRow], chance: float) -> Region:
     """The region of interest of a study, from its rows."""
-    teacher = next(row["measured"] for row in found if row["role"] == "teacher")
-    incumbent = next((row["measured"] for row in found if row["role"] == "incumbent"), None)
+    teacher = next(row.measured for row in found if row.role == "teacher" and row.measured)
+    incumbent = next((row.sizes for row in found if row.role == "incumbent"), None)
     return region_of(spec.search, chance=chance, teacher=teacher, incumbent=incumbent)
 
 
-def hypervolume(spec: Spec, found: Sequence[Row], region: Region) -> dict[str, Any]:
-    """Of validation accuracy and log10 of params, inside the region, whatever the spec's objectives."""
-    able = [row for row in found if row["state"] == "complete" and may_be_member(row, spec)]
-    points = costs(
-        [{"accuracy": row["accuracy"], "params": math.log10(max(row["params"], 1))} for row in able],
-        ("accuracy", "params"),
-    )
-    reference = costs([{"accuracy": region.floor, "params": region.reference("params")}], ("accuracy", "params"))
-    value = pareto.hypervolume(points, reference[0])
-    return {"value": value, "reference": {"accuracy": region.floor, "params": region.below.get("params")}}
+def hypervolume(spec: Spec, found: Sequence[TrialRow], region: Region) -> float:
+    """Of validation accuracy and log10 of params, inside the region, whatever the spec's objectives are."""
+    return volume([(row.accuracy, row.params) for row in found if may_be_member(row, spec)], region)
 
 
-def counted(rows: Sequence[Row]) -> list[Row]:
+def volume(points: Sequence[tuple[float, float]], region: Region) -> float:
+    """The same, of networks with these accuracies and params."""
+    ends = [(accuracy, math.log10(max(params, 1))) for accuracy, params in points]
+    *table, reference = costs([*ends, (region.floor, region.reference("params"))], ("accuracy", "params"))
+    return pareto.hypervolume(np.reshape(table, (-1, 2)), reference)
+
+
+def counted(rows: Sequence[TrialRow]) -> list[TrialRow]:
     """The trials that count: no repeats, none kept from an older study, none that was retried later."""
-    return [row for row in rows if row["trial"] is not None and not row["repeats"] and row["retried"] is row["kept"] is None]
+    known = [(row, row.origin) for row in rows if row.origin is not None]
+    return [row for row, one in known if not one.repeats and one.retried is one.kept is None]

@@ -111,7 +111,7 @@ class Optunas:
         self._places: dict[int, int] = {}
         self._first, names = first, self.search.objectives
         old = [trial for trial in self._trials[:first] if trial.values is not None]
-        table = costs([dict(zip(names, trial.values or (), strict=True)) for trial in old], names)
+        table = costs([trial.values or () for trial in old], names)
         kept = [old[place] for place in nondominated(table).nonzero()[0]]
         for trial in [*kept, *self._trials[first:]]:
             self._mirror(trial)

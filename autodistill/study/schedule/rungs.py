@@ -71,8 +71,8 @@ class Rungs:
     def _enter(self, key: str, sizes: Mapping[str, Any], rung: int, epochs: int, accuracy: float) -> None:
         names = self.search.objectives
         self._passed.setdefault(key, []).append((epochs, accuracy))
-        row: dict[str, Any] = {name: accuracy if name == "accuracy" else sizes[name] for name in names}
-        self._reached[rung].enter(costs([row], names)[0])
+        values = [accuracy if name == "accuracy" else float(sizes[name]) for name in names]
+        self._reached[rung].enter(costs([values], names)[0])
 
 
 def is_hopeless(accuracy: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:

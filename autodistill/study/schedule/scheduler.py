@@ -17,7 +17,7 @@ from ...store import Store
 from ..record.failures import refuse_ignorant, refuse_many
 from ..record.record import Record
 from ..record.region import Region, edges, region_of
-from ..record.rows import Row, Stages, frontier, network_of, rows
+from ..record.rows import Stages, TrialRow, frontier, network_of, rows
 from ..sampling.first import defaults
 from ..sampling.proposals import Proposals
 from ..space import Space
@@ -299,8 +299,8 @@ class Study:
         """
         if self._baselines is not None or not self._all_told() or not self.jobs.all_done():
             return False
-        members = [row for row in frontier(self.rows()) if row["inside"]] if self.spec.search.label_baselines else []
-        networks = [network_of(self.store, row["stage"]) for row in members]
+        members = [row for row in frontier(self.rows()) if row.inside] if self.spec.search.label_baselines else []
+        networks = [network_of(self.store, row.stage) for row in members]
         baselines = [label_only(one) for one in networks if isinstance(one, Stage) and (one.teachers or one.init)]
         self._baselines = {stage.key(): stage for stage in baselines}
         for stage in baselines:
@@ -388,12 +388,12 @@ class Study:
         """Whether all trials have ended and only baselines are trained."""
         return self._baselines is not None
 
-    def rows(self) -> list[Row]:
-        """The teacher, assistants and trials as plain rows."""
+    def rows(self) -> list[TrialRow]:
+        """The teacher, the incumbent, assistants and trials."""
         return rows(self.spec, self.stages, self.record, self.chance)
 
     def frontier(self) -> pandas.DataFrame:
         """The Pareto frontier, the smallest student first."""
         import pandas
 
-        return pandas.DataFrame(frontier(self.rows()))
+        return pandas.DataFrame([row.columns() for row in frontier(self.rows())])
