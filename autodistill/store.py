@@ -1,14 +1,14 @@
 """Content-addressed folders, created once.
 
     <root>/<kind>/<key>/<attempt>/...      the files of one attempt
-    <root>/<kind>/<key>/manifest.json        written last: which attempt won, the sha256 of each file, and what was measured
+    <root>/<kind>/<key>/<manifest>         written last: which attempt won, the sha256 of each file, and what was measured
 
     <root>/partial/<key>                   the state from which a stage in training resumes
 
 A folder counts only if its manifest exists, so anything may be killed at any time. No folder is renamed. If two attempts
 race for one key, the first manifest wins and the other attempt is removed (on a file system without hard links, the second
-manifest may win; both describe a complete attempt). Kinds are `stages` (whose manifest is called stage.json),
-`outputs` and `data`. A partial only saves time: a damaged one is ignored. Keys are sha256 in
+manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs` and `data`; their manifests are called
+stage.json, outputs.json and data.json. A partial only saves time: a damaged one is ignored. Keys are sha256 in
 hexadecimal: anything with another name, and anything that is not a folder, is not part of the store and is left alone.
 """
 

@@ -28,7 +28,7 @@ RECIPES = {
     "8 epochs, learning rate 3 times": SHORT.model_copy(update={"learning_rate": 9e-3}),
     "24 epochs": LONG,
 }
-OBJECTIVES: dict[str, dict[str, Any]] = {
+LOSSES: dict[str, dict[str, Any]] = {
     f"T {temperature:g}, weight {weight}": {
         "ce": {"weight": round(1 - weight, 2)},
         "kd": {"weight": weight, "temperature": temperature},
@@ -55,16 +55,16 @@ def main() -> None:
     taught = {
         (*place, name): [stage(STUDENTS[place[0]], RECIPES[place[1]], one, seed, teacher) for seed in seeds]
         for place in labels
-        for name, one in OBJECTIVES.items()
+        for name, one in LOSSES.items()
     }
     train_all(store, [one for stages in (*labels.values(), *taught.values()) for one in stages], given.workers)
     print(f"teacher: {accuracies(store, [teacher])[0]:.2f} %")
-    print(f"| student | params | recipe | from labels | {' | '.join(OBJECTIVES)} |")
-    print("|" + "---|" * (4 + len(OBJECTIVES)))
+    print(f"| student | params | recipe | from labels | {' | '.join(LOSSES)} |")
+    print("|" + "---|" * (4 + len(LOSSES)))
     for (student, recipe), stages in labels.items():
         found = accuracies(store, stages)
         params = store.manifest("stages", stages[0].key())["measurement"]["params"]
-        cells = [difference(accuracies(store, taught[student, recipe, name]), found) for name in OBJECTIVES]
+        cells = [difference(accuracies(store, taught[student, recipe, name]), found) for name in LOSSES]
         print(f"| {student} | {params} | {recipe} | {sum(found) / len(found):.2f} | {' | '.join(cells)} |")
 
 

@@ -296,11 +296,11 @@ def ended(
 
 
 def stored(out: Path) -> dict[str, str]:
-    """sha256 of every file of the complete stages, by name; only of files that the stage's record names."""
+    """sha256 of every file of the complete stages, by name; only of files that the manifest names."""
     found = {}
-    for record in (out / "store" / "stages").glob("*/stage.json"):
-        attempt = record.parent / json.loads(record.read_bytes())["attempt"]
-        for path in (record, *attempt.iterdir()):
+    for manifest in (out / "store" / "stages").glob("*/stage.json"):
+        attempt = manifest.parent / json.loads(manifest.read_bytes())["attempt"]
+        for path in (manifest, *attempt.iterdir()):
             found[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 

@@ -46,7 +46,7 @@ def main() -> None:
         if share < 1:
             arms[share, "kd, teacher of these labels"] = [stage(task, STUDENT, KD, seed, teachers[share]) for seed in seeds]
     train_all(store, [one for stages in arms.values() for one in stages], given.workers)
-    print("| share of labels | | n | accuracy | deviation | difference to from labels (95 %) |\n|---|---|---|---|---|---|")
+    print("| share of labels | | n | accuracy | deviation | difference to label-only (95 %) |\n|---|---|---|---|---|---|")
     for (share, name), stages in arms.items():
         found = accuracies(store, stages)
         gain = difference(found, accuracies(store, arms[share, "label-only"])) if name != "label-only" else ""

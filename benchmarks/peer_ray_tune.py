@@ -13,7 +13,7 @@ accuracy on, below the teacher's log10 params), and that above the majority clas
 running frontier reaches the peer's final value in the region, and what the process takes after its last trial. `together` is
 the region's hypervolume of the frontier of all networks that any of these searches found: about as much as there is to find.
 
---old CHECKOUT adds the search of an older checkout of this repository, `--everywhere` one with search.region: all, `--longer`
+`--everywhere` adds a search with search.region: all, `--longer`
 one with four times the trials, in case the peer's value is not reached in as many as the peer has. `--peer FILE` takes the
 peer's runs from an earlier result of this script, of the same machine, as far as it has them.
 If --out exists, its runs are kept, and only the seeds that it does not have are run.
@@ -217,11 +217,11 @@ def as_params(config: dict[str, Any]) -> dict[str, Any]:
 # Both, in turn
 
 
-def timed(command: list[str], root: Path = ROOT) -> tuple[float, str]:
+def timed(command: list[str]) -> tuple[float, str]:
     """Seconds from a process's start to its end, and what it printed."""
     started = time.perf_counter()
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=root)  # -m looks in there first
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)  # -m looks in there first
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return time.perf_counter() - started, done.stdout
@@ -241,7 +241,7 @@ def peer_points(case: str, seed: int, teacher: str, splits: Splits, folder: Path
 
 
 def our_points(
-    case: str, seed: int, store: Store, splits: Splits, folder: Path, more: list[str], root: Path = ROOT
+    case: str, seed: int, store: Store, splits: Splits, folder: Path, more: list[str]
 ) -> tuple[float, list[dict[str, Any]], dict[str, Any]]:
     """Points with the seconds after the start at which each was known; those of an assistant, its trial's."""
     words = [word for one in [*settings_of(case, seed), *more] for word in ("--set", one)]
@@ -258,7 +258,7 @@ def our_points(
         str(folder),
     ]
     began = datetime.now()
-    seconds, text = timed([*own, "--json"], root)
+    seconds, text = timed([*own, "--json"])
     said, test, points = json.loads(text), splits.test.unseal(), list[dict[str, Any]]()
     table, (at, params_of) = pd.read_csv(folder / "trials.csv"), ends(folder, began)
     for row in table[(table.state == "complete") & (table.role != "teacher")].to_dict("records"):
@@ -356,14 +356,13 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
         "params": space.sizes(stage.architecture).params,
     }
     found: dict[str, Any] = {"seed": seed, "teacher": teacher}
-    arms: dict[str, tuple[list[str], Path]] = {"ours": ([], ROOT)}
-    arms |= {"everywhere": (["search.region=all"], ROOT)} if given.everywhere else {}
-    arms |= {"longer": ([f"search.trials={4 * spec.search.most()}"], ROOT)} if given.longer else {}
-    arms |= {"old": ([], given.old)} if given.old else {}
-    for name, (more, root) in arms.items():
+    arms: dict[str, list[str]] = {"ours": []}
+    arms |= {"everywhere": ["search.region=all"]} if given.everywhere else {}
+    arms |= {"longer": [f"search.trials={4 * spec.search.most()}"]} if given.longer else {}
+    for name, more in arms.items():
         alone = Store(folder / f"store-{name}-{seed}")
         shutil.copytree(store.root, alone.root)
-        seconds, points, facts = our_points(case, seed, alone, splits, folder / f"{name}-{seed}", more, root)
+        seconds, points, facts = our_points(case, seed, alone, splits, folder / f"{name}-{seed}", more)
         found[name] = {"seconds": seconds, "points": points} | facts
     known = next((run for run in given.peer if run["seed"] == seed), None)
     if known is not None:
@@ -391,9 +390,20 @@ def earlier(path: str) -> list[dict[str, Any]]:
     return json.loads(Path(path).read_text())["runs"]  # type: ignore[no-any-return]
 
 
+def kept(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """The runs that --out has already. Ends the process if they are of another case or have other arms."""
+    if not given.out.exists():
+        return []
+    found, runs = json.loads(given.out.read_text()), earlier(str(given.out))
+    arms = {"everywhere": given.everywhere, "longer": given.longer}
+    if found["case"] != given.case or any((name in run) != wanted for run in runs for name, wanted in arms.items()):
+        sys.exit(f"{given.out} has runs of {found['case']} or with other options; give another --out")
+    return runs
+
+
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {"n": len(runs), "together": spread([run["together"]["region"] for run in runs])}
-    names = [name for name in ("ours", "longer", "everywhere", "old", "peer") if name in runs[0]]
+    names = [name for name in ("ours", "longer", "everywhere", "peer") if name in runs[0]]
     for name in names:
         here = [run[name] for run in runs]
         found[name] = {"seconds": spread([one["seconds"] for one in here])}
@@ -429,7 +439,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, default="digits")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--old", type=lambda text: Path(text).absolute(), metavar="CHECKOUT")
     parser.add_argument("--everywhere", action="store_true")
     parser.add_argument("--longer", action="store_true")
     parser.add_argument("--peer", type=earlier, default=[], metavar="FILE")
@@ -441,11 +450,13 @@ def main() -> None:
     if given.only_peer:
         return run_peer(given.case, int(given.only_peer[0]), *given.only_peer[1:])
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "torch": torch.__version__}
-    runs = earlier(str(given.out)) if given.out.exists() else []
+    runs = kept(given)
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(len(runs), given.seeds):
             runs.append(one_seed(given.case, seed, Path(folder), given))
-            given.out.write_text(json.dumps({"summary": summary(runs), "machine": machine, "runs": runs}, indent=1))
+            given.out.write_text(
+                json.dumps({"case": given.case, "summary": summary(runs), "machine": machine, "runs": runs}, indent=1)
+            )
     print(json.dumps(summary(runs), indent=1))
 
 

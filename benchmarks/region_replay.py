@@ -54,7 +54,7 @@ def scored(table: Path, runs: list[list[tuple[int, float | None]]], chance: floa
     found, asked, lines = Table.read(table), Asked(strategies=(), chance=chance), []
     for seed, run in enumerate(runs):
         drawn = found.draw(seed)
-        score = Score(drawn, drawn.spec({"trials": 1}), asked)
+        score = Score(drawn, asked)
         complete = [[(size, value) for size, value in run[:end] if value is not None] for end in range(1, len(run) + 1)]
         lines.append([score(students)[0] for students in complete])
     return lines

@@ -61,7 +61,7 @@ def networks(which: str, widths: range, depths: range) -> Iterator[tuple[str, Ne
     torch.manual_seed(0)
     for shape in SHAPES:
         for width in widths:
-            if which == "incumbent":
+            if which == "own":
                 for last in (False, True):
                     yield f"functional, last={last}, {width} {shape}", Network(Functional(shape[0], width, last)), shape
                 plain = [nn.Conv2d(shape[0], width, 3, padding=1), nn.ReLU(), Scaled(width, 8, 1, stride=2), nn.ReLU()]

@@ -93,7 +93,7 @@ def test_the_score_is_the_hypervolume_in_the_region_of_interest(table: Callable[
     """From 90 % of the way between 0.11 and the teacher's 0.21 to all sizes below twice the largest."""
     drawn = Table.read(table()).draw(0, 0.21)
     asked = Asked(strategies=(), chance=0.11, trials=5, teacher=0.21)
-    found = Score(drawn, drawn.spec({"trials": 5}), asked)
+    found = Score(drawn, asked)
     points = [(100, 0.5), (50, 0.4), (60, 0.3), (10**6, 0.9)]
     rectangles = 0.2 * math.log10(2 * 1024 / 50) + 0.1 * math.log10(2 * 1024 / 100)
     assert found.volume(points) == pytest.approx(rectangles) and found.volume([]) == 0

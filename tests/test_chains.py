@@ -134,7 +134,7 @@ def test_differences_that_are_all_alike_say_nothing_of_the_noise_and_drop_nobody
 # What may be said
 
 
-def test_the_verdict_says_no_assistant_within_the_noise() -> None:
+def test_the_verdict_says_no_assistant_if_the_gain_is_not_significant() -> None:
     direct = [0.9, 0.9, 0.9, 0.9, 0.9]
     noisy, sure = [0.99, 0.95, 0.85, 0.95, 0.9], [0.5, 0.95, 0.951, 0.949, 0.95]
     found = verdict({DIRECT: direct, chain(0): noisy})
@@ -455,7 +455,7 @@ def _fails() -> Any:
     return "out of luck"
 
 
-def test_a_student_label_only_alone_and_ladders_that_are_too_small_are_refused(
+def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
     tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="student.loss has no term that learns from a teacher"):

@@ -40,7 +40,7 @@ from autodistill.spec import (
 from autodistill.store import Store
 
 CPU = torch.device("cpu")
-ASKED = LogitsCacheSpec()
+CACHE = LogitsCacheSpec()
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.01, precision="float32")
 LABELS = LossSpec(ce=CrossEntropy(weight=1.0))
 KD = LossSpec(ce=CrossEntropy(weight=0.1), kd=SoftTargets(weight=0.9, temperature=4.0))
@@ -63,7 +63,7 @@ class House:
     def trained_teacher(self) -> Stage:
         teacher = self.stage(MLP(depth=1, width=64))
         train(self.store, teacher, CPU)
-        make_outputs(self.store, teacher, ASKED, CPU)
+        make_outputs(self.store, teacher, CACHE, CPU)
         return teacher
 
     def run(self, stage: Stage) -> Run:
@@ -124,7 +124,7 @@ def test_three_steps_have_the_losses_they_had(house: House, architecture: Any, r
     assert found == pytest.approx(losses, rel=1e-4)
 
 
-def test_baselines_share_initialization_and_batches(house: House) -> None:
+def test_stages_that_differ_only_in_their_loss_share_initialization_and_batches(house: House) -> None:
     teacher = house.trained_teacher()
     baselines = [house.run(house.stage()), house.run(house.stage(loss=KD, teachers=(teacher,)))]
     states = [baseline.network.state_dict() for baseline in baselines]
@@ -174,7 +174,7 @@ def test_stored_outputs_are_the_teachers_logits(house: House) -> None:
     teacher = house.trained_teacher()
     data = open_data(house.store, house.task.data)
     live = evaluate(load_network(house.store, teacher, CPU), data.train_x, batch_size=77, device=CPU)
-    said = open_outputs(house.store, teacher, ASKED).logits[0]
+    said = open_outputs(house.store, teacher, CACHE).logits[0]
     np.testing.assert_allclose(said, live - live.amax(1, keepdim=True), rtol=1e-5, atol=1e-5)
 
 
@@ -184,7 +184,7 @@ def test_a_chain_trains_through_its_assistant(house: House) -> None:
     student = house.stage(MLP(depth=1, width=4), KD, teachers=(assistant,))
     for stage in (assistant, student):
         train(house.store, stage, CPU)
-        make_outputs(house.store, stage, ASKED, CPU)
+        make_outputs(house.store, stage, CACHE, CPU)
     assert [network.key() for network in student.ancestors()] == [teacher.key(), assistant.key()]
 
 
@@ -266,7 +266,7 @@ import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    perform(Job(network=teacher, cache=ASKED if kind == "outputs" else None), house.store, cuda=False, threads=1)
+    perform(Job(network=teacher, cache=CACHE if kind == "outputs" else None), house.store, cuda=False, threads=1)
 except BaseException as error:
     print(type(error).__name__, error)
 """
@@ -311,8 +311,8 @@ def test_a_job_survives_its_own_text(house: House) -> None:
     job = Job(network=house.stage(loss=KD, teachers=(teacher,)))
     again = Job.load(job.dump())
     assert again == job and again.address() == job.address()
-    outputs = Job(network=teacher, cache=ASKED)
-    assert Job.load(outputs.dump()) == outputs and outputs.address() == ("outputs", outputs_key(teacher, ASKED))
+    outputs = Job(network=teacher, cache=CACHE)
+    assert Job.load(outputs.dump()) == outputs and outputs.address() == ("outputs", outputs_key(teacher, CACHE))
 
 
 @pytest.mark.gpu
@@ -323,7 +323,7 @@ def test_a_chain_trains_on_cuda_in_bfloat16(house: House) -> None:
     teacher = house.stage(ResNet(depth=1, width=16), recipe=recipe)
     for stage in (teacher, house.stage(ResNet(depth=1, width=4), KD, teachers=(teacher,), recipe=recipe)):
         perform(Job(network=stage), house.store, cuda=True, threads=1)
-        make_outputs(house.store, stage, ASKED, device)
+        make_outputs(house.store, stage, CACHE, device)
         record = house.store.manifest("stages", stage.key())
         assert record["measurement"]["accuracy"] > 0.5 and record["environment"]["device"].startswith("cuda")
 

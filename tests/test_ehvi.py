@@ -167,7 +167,7 @@ def test_the_deviation_of_a_model_is_that_of_its_draws() -> None:
     assert np.sqrt(np.diag(belief.covariance(range(6)))) == pytest.approx(belief.deviation(), abs=1e-5)
 
 
-def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() -> None:
+def test_the_improvement_of_more_trials_is_small_where_all_is_known_and_large_where_nothing_is() -> None:
     x, sizes = np.linspace(0, 1, 12)[:, None], np.linspace(2, 4, 12)
     accuracy = 0.2 + 0.7 * x[:, 0]
     goal = Goal(CHANCE, REFERENCE)
@@ -182,7 +182,7 @@ def test_the_outlook_is_small_where_all_is_known_and_large_where_nothing_is() ->
 
 
 @pytest.mark.parametrize(("asked", "candidates", "looked"), [(6, 12, 6), (60, 12, 12), (500, 300, ehvi.MOST_TRIALS)])
-def test_the_outlook_says_how_many_trials_it_looked_at(asked: int, candidates: int, looked: int) -> None:
+def test_the_improvement_says_how_many_trials_it_looked_at(asked: int, candidates: int, looked: int) -> None:
     x, sizes = np.linspace(0, 1, candidates)[:, None], np.linspace(2, 4, candidates)
     model = Model.fit(x[:3], ehvi.warp([0.4, 0.5, 0.6]), flat(np.ones(1), SAMPLES))
     found = ehvi.improvement(
@@ -191,7 +191,7 @@ def test_the_outlook_says_how_many_trials_it_looked_at(asked: int, candidates: i
     assert found is not None and found.trials == looked
 
 
-def test_without_anything_below_the_reference_there_is_no_outlook() -> None:
+def test_without_anything_below_the_reference_there_is_no_improvement() -> None:
     x = np.linspace(0, 1, 5)[:, None]
     model = Model.fit(x[:3], ehvi.warp([0.5, 0.6, 0.7]), flat(np.ones(1), SAMPLES))
     known = Students(x[:3], np.full(3, REFERENCE + 1))
@@ -296,7 +296,7 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 8])
-def test_a_search_by_gain_finds_more_than_random(workers: int) -> None:
+def test_a_search_by_ehvi_finds_more_than_random(workers: int) -> None:
     """The median of seven seeds lacks less than three quarters of what the median of random searches lacks."""
     asked = Asked(strategies=("ehvi", "random"), seeds=7, trials=20, chance=0.1, workers=workers)
     found = bench(Table.read(DIGITS), asked)["strategies"]

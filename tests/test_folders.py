@@ -100,7 +100,7 @@ def test_images_are_resized_by_the_shorter_side_and_cut_to_the_center(tmp_path: 
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "RGB"])
-def test_every_mode_becomes_rgb_or_grey(tmp_path: Path, mode: str) -> None:
+def test_every_mode_becomes_rgb_or_gray(tmp_path: Path, mode: str) -> None:
     path = str(write(tmp_path / "a.png", pixels(0), mode))
     expected = np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
     assert (read_image(path, (8, 8), 3) == expected).all()

@@ -181,7 +181,7 @@ def test_a_student_may_begin_with_its_teachers_weights(space: Callable[..., Spac
     assert torch.equal(dict(network.named_parameters())["body.1.weight"], dict(source.named_parameters())["body.1.weight"][:3])
 
 
-def test_label_only_the_weights_come_from_the_teacher_all_the_same(space: Callable[..., Space]) -> None:
+def test_from_labels_the_weights_come_from_the_teacher_all_the_same(space: Callable[..., Space]) -> None:
     made = space(student__init="from_teacher")
     stage = made.decode(PARAMS | {"loss.kd.weight": 0.0})
     assert not stage.teachers and stage.init is not None and stage.init.key() == made.teachers[0].key()

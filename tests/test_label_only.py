@@ -112,7 +112,7 @@ def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Pa
     assert all(row.label_only is not None for row in again.rows() if row.frontier)
 
 
-# Dark knowledge
+# Soft targets
 
 
 def soft_targets(**changes: Any) -> dict[str, Any]:

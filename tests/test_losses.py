@@ -1,4 +1,4 @@
-"""A spec as one loss: weights, warm-up, balance, several teachers, features and projections."""
+"""A LossSpec as one loss: weights, warm-up, balance, several teachers, features and projections."""
 
 from __future__ import annotations
 

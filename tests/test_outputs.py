@@ -21,7 +21,7 @@ from autodistill.models.sizes import entropy
 from autodistill.spec import Augmentation, CrossEntropy, Hint, LogitsCacheSpec, LossSpec, ResNet, Stage, Timm
 from autodistill.study.schedule.jobs import needs, outputs_of
 
-from .test_distill import ASKED, CPU, KD, RECIPE, House, house, one_thread
+from .test_distill import CACHE, CPU, KD, RECIPE, House, house, one_thread
 
 __all__ = ["house", "one_thread"]
 FLIP = Augmentation(flip=True, crop=1)
@@ -114,8 +114,8 @@ def test_the_largest_keep_their_probabilities_and_the_others_share_the_rest(seed
 
 def test_top_of_all_classes_is_no_compression(house: House, teacher: Stage) -> None:
     make_outputs(house.store, teacher, LogitsCacheSpec(top=10), CPU)
-    make_outputs(house.store, teacher, ASKED, CPU)
-    whole, plain = (open_outputs(house.store, teacher, asked) for asked in (LogitsCacheSpec(top=10), ASKED))
+    make_outputs(house.store, teacher, CACHE, CPU)
+    whole, plain = (open_outputs(house.store, teacher, asked) for asked in (LogitsCacheSpec(top=10), CACHE))
     assert whole.index is None and np.array_equal(whole.logits, plain.logits)
 
 
@@ -140,7 +140,7 @@ def test_entropies_in_closed_form() -> None:
     assert float(entropy(sure, 100.0)) == pytest.approx(0.5822, abs=1e-3), "p = 1 / (1 + 1/e)"
 
 
-def test_a_stage_label_only_knows_what_it_would_teach(house: House, teacher: Stage) -> None:
+def test_a_stage_from_labels_knows_what_it_would_teach(house: House, teacher: Stage) -> None:
     soft_targets = house.store.manifest("stages", teacher.key())["soft_targets"]
     assert soft_targets["entropy"]["1"] < soft_targets["entropy"]["4"] < soft_targets["entropy"]["8"] <= np.log(10)
     assert 0.3 < soft_targets["train_accuracy"] <= 1 and soft_targets["classes"] == 10
@@ -204,7 +204,7 @@ def test_an_outputs_job_has_its_own_address(house: House, teacher: Stage) -> Non
     asked = LogitsCacheSpec(views=2, augmentation=FLIP, seed=0, dtype="float16", top=3)
     job = Job(network=teacher, cache=asked)
     assert Job.load(job.dump()) == job and not job.trains
-    assert job.address() == ("outputs", outputs_key(teacher, asked)) != Job(network=teacher, cache=ASKED).address()
+    assert job.address() == ("outputs", outputs_key(teacher, asked)) != Job(network=teacher, cache=CACHE).address()
 
 
 def test_projections_train_with_the_student_but_are_not_of_it(house: House, teacher: Stage) -> None:

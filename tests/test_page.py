@@ -133,7 +133,7 @@ def test_a_difference_and_its_interval_in_closed_form() -> None:
         (None, None, "unknown"),
     ],
 )
-def test_a_gain_counts_only_beyond_the_noise(low: float | None, high: float | None, said: str) -> None:
+def test_a_gain_counts_only_if_significant(low: float | None, high: float | None, said: str) -> None:
     assert verdict(low, high) == said
 
 

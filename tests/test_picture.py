@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from autodistill.reporting import picture
 from autodistill.reporting.picture import Point, draw, short, size_ticks
+from autodistill.spec.measurement import Measurement, Sizes
 
 from .rows import origin, trial_row
 
@@ -23,11 +24,12 @@ def row(
     role="student", params=1000, accuracy=0.8, *, frontier=False, state="complete", architecture="mlp depth=1", worse=False,
     inside=True,
 ):  # fmt: skip
-    """A mark as those of a study are made."""
-    low, high = max(accuracy - 0.04, 0.0), min(accuracy + 0.04, 1.0)
-    kind = role if role in ("teacher", "incumbent") else "stopped" if state == "stopped" else "dominated"
-    kind = ("frontier" if inside else "outside") if frontier else kind
-    return Point(params, 100 * accuracy, 100 * low, 100 * high, role, kind, architecture, worse)
+    """A mark, made of a row of a study; its interval is that of 400 samples."""
+    sizes = Sizes(params=params, macs=60 * params, bytes=4 * params)
+    measured = Measurement(accuracy=accuracy, correct=round(400 * accuracy), n=400, **sizes._asdict(), seconds=1.0)
+    seen = {"measured": None, "origin": origin(rungs=[(1, accuracy)])} if state == "stopped" else {"measured": measured}
+    known = {"role": role, "state": state, "architecture": architecture, "frontier": frontier, "inside": inside}
+    return Point.of(trial_row(**known, **seen, sizes=sizes, label_only=accuracy + 0.01 if worse else None), "params")
 
 
 TEACHER = row("teacher", 696_000, 0.989, architecture="resnet depth=2 width=32")

@@ -69,7 +69,7 @@ class TestContractAtLength:
         assert len(both) >= len(expected) - 3
         assert all(found[key] == expected[key] for key in both)
 
-    def test_students_stop_at_rungs_and_what_they_learnt_is_kept(
+    def test_students_stop_at_rungs_and_what_they_learned_is_kept(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
         halving = {"first": 0.3, "factor": 2, "share": 0.3}

@@ -265,16 +265,16 @@ def test_a_ledger_that_is_none_is_refused(content: bytes, study: Path, capsys: p
 def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
     study: Path, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
-    search(tiny(search__trials=2), out=tmp_path / "incumbent", runner="serial")
-    confirm(Folder(tmp_path / "incumbent"), seeds=0, runner="serial")
+    search(tiny(search__trials=2), out=tmp_path / "own", runner="serial")
+    confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
     options = Options(older=str(study), fresh=True)
-    search(Folder(study).read(), out=tmp_path / "incumbent", runner="serial", options=options)
-    assert not (tmp_path / "incumbent" / "confirm.json").exists(), "it was of the study before"
-    assert [one["trials"] for one in openings(tmp_path / "incumbent")] == [2, 6]
+    search(Folder(study).read(), out=tmp_path / "own", runner="serial", options=options)
+    assert not (tmp_path / "own" / "confirm.json").exists(), "it was of the study before"
+    assert [one["trials"] for one in openings(tmp_path / "own")] == [2, 6]
     with pytest.raises(StudyError, match="was opened on"):
-        confirm(Folder(tmp_path / "incumbent"), seeds=0, runner="serial")
-    inherit(tmp_path / "incumbent", study, 1)
-    assert len(openings(tmp_path / "incumbent")) == 2, "nothing twice, where the same command is given again after a kill"
+        confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+    inherit(tmp_path / "own", study, 1)
+    assert len(openings(tmp_path / "own")) == 2, "nothing twice, where the same command is given again after a kill"
 
 
 # spec.yaml and study.db

@@ -77,7 +77,7 @@ def test_limits_are_known_before_training(space: Callable[..., Space]) -> None:
     assert not made.feasible(PARAMS | {"architecture.width": 12})
 
 
-def test_a_closed_rung_is_not_feasible(space: Callable[..., Space]) -> None:
+def test_a_closed_ladder_size_is_not_feasible(space: Callable[..., Space]) -> None:
     made = space()
     made.closed.add(0)
     assert not made.feasible(PARAMS)

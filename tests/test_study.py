@@ -277,7 +277,7 @@ def test_a_failed_assistant_fails_its_dependants_by_name_and_closes_its_rung(stu
     assert one.finished()
 
 
-def test_when_every_rung_is_closed_the_study_ends_and_says_why(study: Callable[..., Study]) -> None:
+def test_when_every_ladder_size_is_closed_the_study_ends_and_says_why(study: Callable[..., Study]) -> None:
     one = study(assistants__at_least=1, search__trials=8)
     fail(one, lambda job: job.network.architecture.width in (16, 32))
     assert one.finished() and one.ended is not None and "ladder sizes that failed" in one.ended

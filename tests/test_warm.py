@@ -227,7 +227,7 @@ def test_a_row_of_the_table_can_be_listed(tiny: Callable[..., Spec], run: Callab
     assert asked(other)[0].facts["stage"] == row.stage
 
 
-# One's own student
+# The incumbent
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_outside_the_space_the_nearest_sizes_are_tried(
     assert found == off[:3]
 
 
-def test_is_mine_beaten(
+def test_whether_the_incumbent_is_dominated(
     tiny: Callable[..., Spec],
     made_by_hand: Callable[..., dict[str, Any]],
     tmp_path: Path,

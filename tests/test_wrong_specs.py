@@ -414,7 +414,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("layout: auto", "unlabelled: more", "task.unlabelled", ("it is now called 'unlabeled'",)),
     ("temperature: 4", "standardised: true", "assistants.loss.kd.standardised", ("it is now called 'standardized'",)),
     ("layout: auto", "guard: true", "task.guard", ("'guard' is not a key here; use one of",)),
-    # objectives
+    # losses
     ("{uniform: [0, 1]}", "1.5", "student.loss", ("weight of kd can be 1.5", "leaves ce less than 0")),
     ("{uniform: [0, 1]}", "{uniform: [0, 1.5]}", "student.loss", ("weight of kd can be 1.5", "leaves ce less than 0")),
     ("{uniform: [0, 1]}", "rest", "student.loss", ("ce and kd have weight: rest", "only one term can")),
@@ -573,6 +573,7 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
         lambda: good() | {"x_unlabeled": good()["x"] * 255},
         ("the values of x_unlabeled are about 255 times larger than those of x", "scale both the same way"),
     ),
+    "an old name": (lambda: good() | {"x_unlabelled": good()["x"]}, ("x_unlabelled, which is called x_unlabeled now",)),
     "NaN in the test samples": (lambda: with_test() | {"x_test": at(with_test()["x_test"], 2, np.nan)}, ("x_test row 2",)),
 }
 

@@ -14,6 +14,8 @@ from .images import Array, Images, Pixels, spread
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
+RENAMED = {"x_unlabelled": UNLABELED}
+"""Arrays of data made before the first release; to be removed with it."""
 MOST_CLASSES = 2**31
 FAR = 50
 """Arrays whose values differ by this factor have different scales: 0 to 255 against 0 to 1 is a factor of 255."""
@@ -42,6 +44,9 @@ class Raw:
 
 def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     """Checked arrays. Raises DataError naming the array, the first bad row and what to do."""
+    old = next((key for key in RENAMED if key in arrays), None)
+    if old is not None:
+        raise DataError(f"{name} has {old}, which is called {RENAMED[old]} now; rename it")
     keys = next((form for form in FORMS if set(form) <= set(arrays)), None)
     if keys is None:
         there = ", ".join(map(str, arrays)) or "nothing"

@@ -15,7 +15,7 @@ import numpy as np
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.imports import import_function, probe, reason, running
 from ..spec.task import ImportedData, kind_of
-from .arrays import FORMS, GROUPS, NAMES, UNLABELED, Raw, check, with_names
+from .arrays import FORMS, GROUPS, NAMES, RENAMED, UNLABELED, Raw, check, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
@@ -193,7 +193,7 @@ def _npz(path: Path) -> Mapping[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             _check_memory(path, archive.zip)
-            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELED, *GROUPS}]
+            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS}]
             also = [NAMES] if wanted and NAMES in archive.files else []
             return {key: archive[key] for key in wanted + also or archive.files}
     except DataError:

@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from ..data import Images, Joined, Pixels, Splits
 from ..data.images import described_images
+from ..spec import StoreError
 from ..store import Store
 
 Array = NDArray[Any]
 DECODED = 512
 """How many image files are decoded at a time when they are stored."""
+
+SAMPLES = ("train_x", "validation_x", "unlabeled_x")
+"""The files of samples, in the order of training; the last one only where there are samples without labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +69,8 @@ def save_data(store: Store, splits: Splits) -> None:
     Image files are decoded once or, with `memory: stream`, only listed, unless they are stored decoded already. A list of
     files in another place is replaced. Raises DataError naming a file that cannot be read.
     """
-    pixels = {"train_x": splits.train.x, "validation_x": splits.validation.x, "unlabeled_x": splits.unlabeled}
-    samples = {name: x for name, x in pixels.items() if x is not None}
+    pixels = (splits.train.x, splits.validation.x, splits.unlabeled)
+    samples = {name: x for name, x in zip(SAMPLES, pixels, strict=True) if x is not None}
     streamed = {name: x.described() for name, x in samples.items() if isinstance(x, Images) and splits.memory == "stream"}
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -129,7 +133,10 @@ def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) 
 
 def open_data(store: Store, fingerprint: str) -> Data:
     manifest = store.manifest("data", fingerprint)
-    names = ["train_x", "validation_x"] + ["unlabeled_x"] * any(name.startswith("unlabeled_x") for name in manifest["files"])
+    there = {Path(name).stem for name in manifest["files"]}
+    if not there <= {*SAMPLES, "train_y", "validation_y"}:
+        raise StoreError(f"{store.folder('data', fingerprint)} was made by another version of autodistill; remove that folder")
+    names = [name for name in SAMPLES if name in there]
     samples = {name: _open(store, fingerprint, name, "memory" in manifest) for name in names}
     labels = {name: _mapped(store, fingerprint, name) for name in ("train_y", "validation_y")}
     facts = {name: manifest[name] for name in ("classes", "mean", "std")}

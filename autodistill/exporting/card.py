@@ -17,7 +17,7 @@ Facts = Mapping[str, Any]
 
 def card(found: Facts) -> str:
     """The page; every number in it comes from the facts."""
-    parts = [_what, _use, _files, _accuracy, _classes, _speed, _chain, _training, _data, _limits, _licence, _made]
+    parts = [_what, _use, _files, _accuracy, _classes, _speed, _chain, _training, _data, _limits, _license, _made]
     return "\n\n".join("\n".join(part(found)) for part in parts) + "\n"
 
 
@@ -229,7 +229,7 @@ def _limits(found: Facts) -> list[str]:
     return lines
 
 
-def _licence(found: Facts) -> list[str]:
+def _license(found: Facts) -> list[str]:
     return ["## License", "", "To be filled in by you: the licenses of the data and of the teacher's weights may apply."]
 
 

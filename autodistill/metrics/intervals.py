@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Interval(NamedTuple):
     high: float
 
 
+@cache
 def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
     """The Wilson score interval of the accuracy `correct / n`, with 0 <= low <= accuracy <= high <= 1.
 

@@ -16,7 +16,7 @@ from ..study.record.folder import replace
 INCHES, DPI = (40 / 3, 7.5), 120
 STYLE = {"svg.hashsalt": "autodistill", "font.size": 15, "text.color": "#222222"}
 CHOSEN, OTHER, QUIET = "#0072B2", "#BFBFBF", "#666666"
-COLOURS = {"teacher": "#CC79A7", "assistant": "#D55E00", "student": "#009E73"}
+COLORS = {"teacher": "#CC79A7", "assistant": "#D55E00", "student": "#009E73"}
 """Of the palette of Okabe and Ito 2008."""
 STEPS = 60
 Facts = Mapping[str, Any]
@@ -97,7 +97,7 @@ def _draw_edge(axes: Any, edge: Facts, last: int) -> None:
 def _draw_node(axes: Any, node: Facts, place: int) -> None:
     from .picture import short
 
-    axes.scatter([place], [0], s=420, color=COLOURS[node["role"]], edgecolor="white", linewidth=1.5, zorder=5)
+    axes.scatter([place], [0], s=420, color=COLORS[node["role"]], edgecolor="white", linewidth=1.5, zorder=5)
     accuracy = "" if node["accuracy"] is None else f"\n{node['accuracy']:.1%}"
     family, _, rest = node["name"].partition(" ")
     text = f"{node['role']}\n{family}\n{rest.replace(' ', chr(10))}\n{short(node['params'])} params{accuracy}"

@@ -62,9 +62,9 @@ def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) ->
         settings["student.init"] = "random" if network.init is None else "from_teacher"
         settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
         above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]
-        rungs = [_plain(one.architecture) for one in above]
-        settings |= {"assistants.at_most": len(rungs), "assistants.at_least": len(rungs)}
-        settings |= {"assistants.ladder": rungs} if rungs else {}
+        ladder = [_plain(one.architecture) for one in above]
+        settings |= {"assistants.at_most": len(ladder), "assistants.at_least": len(ladder)}
+        settings |= {"assistants.ladder": ladder} if ladder else {}
     words = ["autodistill", "search", str(folder.spec), "--out", own_folder(folder, network)]
     for key, value in settings.items():
         words += ["--set", f"{key}={json.dumps(value)}"]

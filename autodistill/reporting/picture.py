@@ -30,12 +30,12 @@ LINE, TEACHER, INCUMBENT = (
     "#000000",
 )  # all from the palette of Okabe and Ito 2008, for every kind of color vision
 WORSE = "#E69F00"
-INK, GREY, TEXT_GREY = "#222222", "#8C8C8C", "#666666"
+INK, GRAY, TEXT_GRAY = "#222222", "#8C8C8C", "#666666"
 LEGEND: dict[str, Any] = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
 """Tighter spacing for a legend with this many entries."""
 CROWD = {
-    "dominated": ("dominated", GREY),
+    "dominated": ("dominated", GRAY),
     "stopped": ("stopped early", "white"),
     "outside": ("outside the region", "#D0D0D0"),
 }
@@ -245,9 +245,9 @@ def _draw_teachers(axes: Any, teachers: Sequence[Point]) -> None:
 
 def _draw_floor(axes: Any, floor: float) -> None:
     """Where the region of interest begins."""
-    axes.axhline(floor, color=GREY, linewidth=1.2, zorder=1.5)
+    axes.axhline(floor, color=GRAY, linewidth=1.2, zorder=1.5)
     place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "zorder": 1.5}
-    axes.text(0.998, floor, "region of interest", color=TEXT_GREY, fontsize=13, **place)
+    axes.text(0.998, floor, "region of interest", color=TEXT_GRAY, fontsize=13, **place)
 
 
 def _draw_incumbent(axes: Any, incumbents: Sequence[Point]) -> None:
@@ -263,12 +263,12 @@ def _draw_crowd(axes: Any, points: Sequence[Point]) -> None:
     crowd = [point for point in points if point.kind in CROWD and point.accuracy >= bottom]
     for kind, (label, face) in CROWD.items():
         if chosen := [(point.size, point.accuracy) for point in crowd if point.kind == kind]:
-            style = {"facecolor": face, "edgecolor": GREY, "alpha": 0.75, "label": label}
+            style = {"facecolor": face, "edgecolor": GRAY, "alpha": 0.75, "label": label}
             axes.scatter(*zip(*chosen, strict=True), s=34 if len(crowd) < 100 else 20, zorder=2.5, **style)
     if below := [point.size for point in points if point.accuracy < bottom]:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
-        axes.scatter(below, [0.0] * len(below), s=40, marker="v", color=GREY, **edge)
-        axes.figure.text(AXES[0] + AXES[2], 0.03, f"▾ {len(below)} below", color=TEXT_GREY, fontsize=14, ha="right")
+        axes.scatter(below, [0.0] * len(below), s=40, marker="v", color=GRAY, **edge)
+        axes.figure.text(AXES[0] + AXES[2], 0.03, f"▾ {len(below)} below", color=TEXT_GRAY, fontsize=14, ha="right")
 
 
 def _obstacles(axes: Any, points: Sequence[Point], steps: Floats) -> Floats:
@@ -338,5 +338,5 @@ def _write(axes: Any, text: str, anchor: Floats, box: Floats) -> None:
         zorder=8,
         parse_math=False,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
-        arrowprops={"arrowstyle": "-", "color": TEXT_GREY, "linewidth": 1, "shrinkA": 2, "shrinkB": 7} if far else None,
+        arrowprops={"arrowstyle": "-", "color": TEXT_GRAY, "linewidth": 1, "shrinkA": 2, "shrinkB": 7} if far else None,
     )

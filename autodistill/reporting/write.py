@@ -102,7 +102,7 @@ def headline(found: Sequence[TrialRow]) -> list[dict[str, Any]]:
     lines = []
     for share in SHARES:
         row = next((one for one in members if (one.of_teacher or 0.0) >= share), None)
-        lines.append({**(_some(row, HEADLINE) if row else dict.fromkeys(HEADLINE)), "of_teacher": share})
+        lines.append({"of_teacher": share, **(_some(row, HEADLINE) if row else dict.fromkeys(HEADLINE))})
     return lines
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from autodistill.spec import Spec, UsageError
+from autodistill.spec import UsageError
 from autodistill.spec.search import Search
 from autodistill.study.record.folder import replace
 from autodistill.study.record.record import Record
@@ -125,7 +125,7 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=asked.chance)
     study.proposals = study.trials.proposals = Fresh(spec.search, space, drawn.everything(), region=lambda: study.region)
-    replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, spec, asked), list[Event]()
+    replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, asked), list[Event]()
 
     def after() -> None:
         over = [one for one in study.record.trials if one.state in ("complete", "stopped") and "repeats" not in one.facts]
@@ -140,8 +140,8 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
 class Score:
     """Of some students of a draw, against all of it: by the hypervolume in the region of interest that is the default."""
 
-    def __init__(self, drawn: Draw, spec: Spec, asked: Asked) -> None:
-        self.spec, self.target = spec, asked.target
+    def __init__(self, drawn: Draw, asked: Asked) -> None:
+        self.target = asked.target
         plain = Search.model_validate({"trials": 1})
         self.region = region_of(plain, chance=asked.chance, teacher=drawn.teacher())
         everything = [(one.sizes.params, one.accuracies[-1]) for one in drawn.students.values()]

@@ -82,11 +82,11 @@ class Replay:
 
     def _end(self, study: Study, job: Job, answer: Answer) -> None:
         if answer.failure is None:
-            study.store.make(*job.address(), lambda _: _record(job, answer))
+            study.store.make(*job.address(), lambda _: _manifest(job, answer))
         study.done(job, answer.failure)
 
 
-def _record(job: Job, answer: Answer) -> dict[str, Any]:
+def _manifest(job: Job, answer: Answer) -> dict[str, Any]:
     if not job.trains:
         return {"teacher": job.network.key()}
     assert answer.measurement is not None

@@ -99,8 +99,8 @@ def _without(row: Facts) -> str:
     if gain["low"] is None:
         return f"{accuracy}, {points(gain['mean'])} points over direct, with one seed"
     includes_zero = gain["low"] <= 0 <= gain["high"]
-    noise = ", not significant" if includes_zero else ""
-    return f"{accuracy}, {points(gain['mean'])} points over direct (95 %: {span(gain['low'], gain['high'])}){noise}"
+    note = ", not significant" if includes_zero else ""
+    return f"{accuracy}, {points(gain['mean'])} points over direct (95 %: {span(gain['low'], gain['high'])}){note}"
 
 
 def _short(value: Any) -> str:

@@ -43,8 +43,8 @@ def _gain(one: Facts) -> Facts:
     for name, over in (("direct", "over direct"), ("label_only", "over label-only")):
         gain = one["gains"].get(name)
         if gain is not None:
-            noise = {"not_significant": " (not significant)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")
-            return {"text": f"{points(gain['mean'])} points {over}{noise}", "verdict": gain["verdict"]}
+            note = {"not_significant": " (not significant)", "unknown": " (too few seeds)"}.get(gain["verdict"], "")
+            return {"text": f"{points(gain['mean'])} points {over}{note}", "verdict": gain["verdict"]}
     return {}
 
 

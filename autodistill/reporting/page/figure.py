@@ -41,8 +41,8 @@ COLORS = {
 def spot(
     row: Mapping[str, Any], *, role: str, kind: str, seen: Mapping[str, Any], latency: float | None = None, note: str = ""
 ) -> Facts:
-    """One mark: a network, with its accuracy and interval as `seen` on one split. `kind` is frontier, dominated, stopped,
-    teacher, incumbent or baseline.
+    """One mark: a network, with its accuracy and interval as `seen` on one split. `kind` is frontier, outside, dominated,
+    stopped, teacher, incumbent or baseline.
     """
     sizes = {name: max(1, row[name]) for name in ("params", "macs", "bytes")}
     return {

@@ -79,7 +79,7 @@ def _baseline(row: TrialRow, latency: float | None) -> Facts:
     return spot(
         row.columns() | {"chain": ""},
         role="the same student trained from labels",
-        kind="label_only",
+        kind="baseline",
         seen=seen,
         latency=latency,
     )
@@ -111,7 +111,7 @@ def _on_test(study: Study) -> list[Facts | None]:
         spot(
             {**one, "chain": ""},
             role="the same student trained from labels",
-            kind="label_only",
+            kind="baseline",
             seen={"accuracy": baseline["mean"]},
             latency=one["latency"]["one"]["p50_ms"],
             note=f"mean over {baseline['n']} seeds",

@@ -27,7 +27,7 @@ from .prepare import incumbent_of, load_data, space_of
 TIMED = 5
 IN_TRAINING = 4
 """Memory of a training as a multiple of the weights: weights, gradients and AdamW's two moments."""
-GUARDED = 0.3
+BASELINES = 0.3
 """The approximate share of trials that end on the frontier: these get baselines."""
 
 
@@ -110,7 +110,7 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     found = {"teacher": teacher, "assistant_each": each, "student_each": student}
     if space.spec.search.trials is None:
         return found
-    students = space.spec.search.trials * (1 + GUARDED * space.spec.search.label_baselines) * student
+    students = space.spec.search.trials * (1 + BASELINES * space.spec.search.label_baselines) * student
     return found | {"total": teacher + (shared + students) / workers}
 
 

@@ -17,7 +17,7 @@ from .edges import check_edges
 
 HEAVY = 8.0
 """At this weight * T^2 of kd and above, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
-ASKED = ("views", "augmentation", "outputs_dtype", "outputs_top")
+CACHE_KEYS = ("views", "augmentation", "outputs_dtype", "outputs_top")
 """The recipe keys that decide how teacher logits are stored."""
 
 
@@ -130,7 +130,7 @@ def _sources(space: Space) -> list[tuple[Teacher, Stage | Checkpoint]]:
 
 def _teacher(space: Space, source: Teacher, network: Stage | Checkpoint) -> dict[str, Any]:
     begun = "checkpoint" if source.checkpoint else "pretrained" if source.pretrained else ""
-    how = f"{begun}, trained on from labels" if begun and source.recipe else begun
+    how = f"{begun}, then fine-tuned on labels" if begun and source.recipe else begun
     how = how or ("import" if source.factory else "trained from labels")
     return _sized(space, network.architecture) | {"source": how}
 
@@ -179,13 +179,13 @@ def _cached(recipes: list[Recipe], losses: list[LossSpec], classes: int) -> int:
 
 def _as_one(recipe: Recipe, others: list[Recipe]) -> bool:
     """Whether a recipe needs the same cached logits as another."""
-    return any(all(getattr(one, name) == getattr(recipe, name) for name in ASKED) for one in others)
+    return any(all(getattr(one, name) == getattr(recipe, name) for name in CACHE_KEYS) for one in others)
 
 
 def _ways(space: Space) -> int:
     """How many different caches of a teacher students may need: at most the number of trials."""
     found = domains(space.spec.student.recipe)
-    counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in ASKED)]
+    counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in CACHE_KEYS)]
     return int(min(space.spec.search.most(), math.prod(counts)))
 
 

@@ -130,12 +130,13 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 class Stages:
-    """What a store says of its networks, each read once: it never changes, though it may be removed."""
+    """What a store records about its networks. Each is read once, because it never changes, though it may be removed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._networks: dict[str, Stage | Checkpoint] = {}
         self._facts: dict[str, StageFacts] = {}
+        self._rows: dict[str, TrialRow] = {}
 
     def has(self, key: str) -> bool:
         return self.store.has("stages", key)
@@ -159,18 +160,24 @@ class Stages:
 
     def row(self, key: str, *, role: Role) -> TrialRow:
         """The row of a stored network."""
+        if key not in self._rows:
+            self._rows[key] = self._row(key)
+        found = self._rows[key]
+        return replace(found, role=role, soft_targets=found.soft_targets if role == "teacher" else None)
+
+    def _row(self, key: str) -> TrialRow:
         network, facts = self.network(key), self.facts(key)
         above = network.ancestors() if isinstance(network, Stage) else []
         found = facts.measurement
         return TrialRow(
-            role=role,
+            role="student",
             state="complete",
             stage=key,
             architecture=describe(network.architecture),
             chain=chain(network),
             sizes=Sizes(found.params, found.macs, found.bytes),
             measured=found,
-            soft_targets=facts.soft_targets if role == "teacher" else None,
+            soft_targets=facts.soft_targets,
             seconds=found.seconds,
             seconds_chain=found.seconds + sum(self.measured(one.key()).seconds for one in above),
         )
@@ -204,7 +211,7 @@ def _related(row: TrialRow, teacher: TrialRow, region: Region, believed: Sequenc
         of_teacher=row.accuracy / max(teacher.accuracy, 1e-12) if row.is_complete else None,
         compression=teacher.params / max(row.params, 1),
         inside=row.is_complete and region.holds(row.accuracy, row.sizes),
-        expected=Expected(*believed) if believed and row.is_complete else None,
+        expected=Expected(*believed) if believed else None,
     )
 
 
@@ -236,7 +243,7 @@ def _of_trial(stages: Stages, trial: Trial) -> TrialRow:
 
 
 def _unmeasured(trial: Trial) -> TrialRow:
-    lost = "its stage, or one above it, is no longer stored; the search makes it again"
+    lost = "its stage, or one above it, is no longer stored; the search trains it again"
     state: State = "lost" if trial.state == "complete" else trial.state
     return TrialRow(
         state=state,

@@ -336,12 +336,12 @@ def improvement(model: Model, known: Students, new: Students, goal: Goal, trials
     et al., NeurIPS 2020). Luck with seeds and samples does not count as a gain.
     """
     belief, chosen = model.at(new.x), list[int]()
-    ahead = Steps.of(known.sizes, unwarp(model.at(known.x).mean), goal.floor)
+    steps = Steps.of(known.sizes, unwarp(model.at(known.x).mean), goal.floor)
     for _ in range(min(trials, len(new.x), MOST_TRIALS)):
-        found = worth(new.sizes, belief, ahead, goal._replace(target=None))
+        found = worth(new.sizes, belief, steps, goal._replace(target=None))
         found[chosen] = -1.0
         chosen.append(int(np.argmax(found)))
-        ahead = ahead.joined(new.sizes[chosen[-1]], unwarp(belief.mean[chosen[-1]]))
+        steps = steps.joined(new.sizes[chosen[-1]], unwarp(belief.mean[chosen[-1]]))
         belief.believe(chosen[-1])
     both = Students(np.vstack([known.x, new.x[chosen]]), np.append(known.sizes, new.sizes[chosen]))
     draws, n = _draws(model.at(both.x)), len(known.x)
