@@ -39,7 +39,7 @@ from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.folder import Folder
 from autodistill.study.record.record import Record
-from autodistill.study.record.rows import Expected, Stages, TrialRow, frontier, network_of
+from autodistill.study.record.rows import Posterior, Stages, TrialRow, frontier, network_of
 from autodistill.study.schedule.baselines import FRESH, direct_of, with_seed
 from autodistill.study.schedule.caches import wanted_bytes
 from autodistill.study.schedule.jobs import chain_of, outputs_of
@@ -274,7 +274,7 @@ def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: F
     key = found["frontier"][-1]["stage"]
 
     def row(params: int, stage: str, frontier: bool, inside: bool, likely: float | None) -> TrialRow:
-        expected = None if likely is None else Expected(0.9, 0.01, likely)
+        expected = None if likely is None else Posterior(0.9, 0.01, likely)
         sizes = Sizes(params, params, params)
         return trial_row(stage=stage, sizes=sizes, frontier=frontier, inside=inside, expected=expected)
 

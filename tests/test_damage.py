@@ -107,14 +107,14 @@ def test_a_record_that_is_damaged_while_a_search_runs_is_said(
     with pytest.raises(StudyError, match="study.db (was damaged while the search ran|cannot be written to)"):
         search(tiny(), out=out, runner="serial")
     again = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
-    assert again.finished() and not redraw(Folder(out))[1][-1].reason
+    assert again.finished() and not redraw(Folder(out)).rows[-1].reason
 
 
 def test_a_spec_that_is_removed_while_a_search_runs_is_put_back(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
     out = tmp_path / "out"
     midway((out / "spec.yaml").unlink)
     search(tiny(), out=out, runner="serial")
-    assert len(redraw(Folder(out))[1]) > 6
+    assert len(redraw(Folder(out)).rows) > 6
 
 
 def test_and_of_a_search_that_is_stopped_too(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
@@ -148,7 +148,7 @@ def test_stages_that_are_removed_while_a_search_runs_are_said_and_made_again(
     assert search(spec, out=out, runner="serial").finished()
     whole = search(spec, out=tmp_path / "whole", runner="serial")
     assert trials(out, spec) == trials(tmp_path / "whole", spec)
-    assert [row.values(["accuracy"]) for row in redraw(Folder(out))[1]] == [row.values(["accuracy"]) for row in whole.rows()]
+    assert [row.values(["accuracy"]) for row in redraw(Folder(out)).rows] == [row.values(["accuracy"]) for row in whole.rows()]
 
 
 def test_the_beginning_of_a_record_is_there_whole_or_not_at_all(

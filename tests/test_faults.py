@@ -18,8 +18,8 @@ import pytest
 
 from autodistill.api import search
 from autodistill.distill import Job, save_data
+from autodistill.reporting.summary import counts, summary
 from autodistill.reporting.terminal import failures
-from autodistill.reporting.write import counts, summary
 from autodistill.runners import marks, runner_of
 from autodistill.runners.marks import Mark, Process
 from autodistill.runners.room import private_folder, room
@@ -371,7 +371,7 @@ def test_the_limit_moves_and_does_not_make_another_study(tiny: Callable[..., Spe
     lenient = spec.model_copy(update={"search": spec.search.model_copy(update={"tolerate_failures": 1.0})})
     study = search(lenient, out=tmp_path / "out", runner="serial")
     found = counts(study.rows())
-    assert study.finished() and sum(found.values()) == 16 and found["failed"] > 3
+    assert study.finished() and sum(found) == 16 and found.failed > 3
 
 
 def test_few_failures_are_said_first_and_grouped_by_reason(tiny: Callable[..., Spec], tmp_path: Path) -> None:
@@ -380,11 +380,11 @@ def test_few_failures_are_said_first_and_grouped_by_reason(tiny: Callable[..., S
     study = search(spec, out=tmp_path / "out", runner="serial")
     found = summary(study.spec, study.rows(), study.chance)
     groups = grouped(study.rows())
-    assert len(groups) == 1 and groups[0][0] == found["trials"]["failed"] > 1
+    assert len(groups) == 1 and groups[0].count == found.trials.failed > 1
     first, second = failures(found)
-    assert first.startswith(f"{groups[0][0]} of 12 trials failed") and "lower the learning rate" in second
+    assert first.startswith(f"{groups[0].count} of 12 trials failed") and "lower the learning rate" in second
     document = json.loads((tmp_path / "out/frontier.json").read_text())
-    assert list(document)[:2] == ["study", "failures"] and document["failures"][0]["count"] == groups[0][0]
+    assert list(document)[:2] == ["study", "failures"] and document["failures"][0]["count"] == groups[0].count
 
 
 def test_a_death_has_words_for_a_person() -> None:

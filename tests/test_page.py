@@ -173,7 +173,7 @@ def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) ->
     points = course(study)
     values = [point["value"] for point in points]
     assert values == sorted(values) and [point["trials"] for point in points] == list(range(1, len(points) + 1))
-    assert values[-1] == pytest.approx(study.summary["hypervolume"]["value"])
+    assert values[-1] == pytest.approx(study.summary.hypervolume)
     assert [one.seconds for one in study.ended] == sorted(one.seconds for one in study.ended)
 
 

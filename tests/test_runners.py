@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from autodistill.api import search
-from autodistill.reporting.write import counts
+from autodistill.reporting.summary import counts
 from autodistill.runners import Runner, runner_of
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.schedule.scheduler import Study
@@ -39,7 +39,7 @@ class TestContract:
     def test_all_trials_end_and_the_report_is_there(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
         study = search(tiny(), out=tmp_path / "out", runner=runner)
         found = counts(study.rows())
-        assert study.finished() and found["complete"] + found["stopped"] == 6 and not found["failed"]
+        assert study.finished() and found.complete + found.stopped == 6 and not found.failed
         names = {"spec.yaml", "study.db", "trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg"}
         assert names <= {path.name for path in (tmp_path / "out").iterdir()}
         assert list(study.frontier()["role"]).count("teacher") == 0 < len(study.frontier())
@@ -50,7 +50,7 @@ class TestContract:
         spec = tiny(student__recipe=recipe, search__trials=10, search__tolerate_failures=1.0)
         study = search(spec, out=tmp_path / "out", runner=runner)
         found = counts(study.rows())
-        assert found["failed"] > 0 < found["complete"] and sum(found.values()) == 10
+        assert found.failed > 0 < found.complete and sum(found) == 10
         reasons = {row.reason for row in study.rows() if row.state == "failed"}
         assert all("lower the learning rate" in reason for reason in reasons)
 
@@ -77,7 +77,7 @@ class TestContractAtLength:
         search_ = {"trials": 12, "sampler": "random", "label_baselines": False, "halving": halving}
         study = search(tiny(search=search_, student__recipe=recipe), out=tmp_path / "out", runner=runner)
         stopped = [row for row in study.rows() if row.state == "stopped"]
-        assert stopped and counts(study.rows())["failed"] == 0
+        assert stopped and counts(study.rows()).failed == 0
         assert {row.origin.rungs[-1][0] for row in stopped} <= {2, 4}
         assert all((study.store.root / "partial" / row.stage).is_file() for row in stopped)
         assert not {row.stage for row in stopped} & set(study.store.keys("stages"))
@@ -144,7 +144,7 @@ def test_a_killed_worker_is_a_failed_trial_and_the_search_goes_on(
     finally:
         Study.next = original  # type: ignore[method-assign]
     found = counts(study.rows())
-    assert killed and sum(found.values()) == 6 and found["failed"] <= 2
+    assert killed and sum(found) == 6 and found.failed <= 2
     assert {row.reason for row in study.rows() if row.state == "failed"} <= {
         "the worker process died: killed, out of memory, or a crash in native code"
     }

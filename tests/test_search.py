@@ -292,7 +292,7 @@ def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path
     assistant = next(row for row in before if row.role == "assistant")
     for row in (student, assistant):
         shutil.rmtree(study.store.folder("stages", row.stage))
-    _, found, _, _ = redraw(Folder(tmp_path / "out"))
+    found = redraw(Folder(tmp_path / "out")).rows
     assert "lost" in {row.state for row in found}
     again = search(tiny(), out=tmp_path / "out", runner="serial")
     assert set(again.trained) == {student.stage, assistant.stage}

@@ -16,13 +16,13 @@ import torch
 from scipy.stats import kendalltau
 
 from autodistill.distill import Job, Rung, make_outputs, train
+from autodistill.reporting.summary import counts, summary
 from autodistill.reporting.terminal import remarks
-from autodistill.reporting.write import counts, summary
 from autodistill.spec import Spec, Stage, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.record import Record
-from autodistill.study.record.rows import concordance
+from autodistill.study.record.rows import Concordance, concordance
 from autodistill.study.schedule.jobs import needs
 from autodistill.study.schedule.scheduler import Study
 from autodistill.study.schedule.trials import REPEATS
@@ -207,7 +207,7 @@ def test_a_repeat_is_told_its_stored_values_and_does_not_count(study: Callable[.
     assert len(first) == 3 and len(repeats) >= REPEATS
     assert all(trial.values == first[trial.facts["stage"]] for trial in repeats)
     assert one.finished() and one.ended is not None and "20 proposals in a row" in one.ended
-    assert counts(one.rows())["complete"] == 3
+    assert counts(one.rows()).complete == 3
     again = study(**_small())
     assert again.finished()
 
@@ -258,7 +258,7 @@ def test_a_failed_student_is_one_failed_trial_with_its_reason(study: Callable[..
 
     fail(one, first)
     rows = one.rows()
-    assert counts(rows) == {"complete": 5, "stopped": 0, "failed": 1}
+    assert counts(rows) == (5, 0, 1)
     assert [row.reason for row in rows if row.state == "failed"] == ["the loss became nan"]
     assert study().finished()
 
@@ -328,7 +328,7 @@ def test_retry_failed_asks_for_the_same_again(study: Callable[..., Study]) -> No
     again = study(**changes)
     assert again.retry_failed() == len(failed) and not again.space.closed
     run(again)
-    assert again.finished() and counts(again.rows()) == {"complete": 8, "stopped": 0, "failed": 0}
+    assert again.finished() and counts(again.rows()) == (8, 0, 0)
     tried = [again.record.trials[trial.retried] for trial in again.record.trials if trial.retried is not None]
     assert [trial.params for trial in tried] == [trial.params for trial in failed]
 
@@ -367,23 +367,23 @@ def test_outputs_that_failed_are_tried_again(study: Callable[..., Study]) -> Non
             one.done(job, "the worker process died")
         else:
             do(one, job)
-    assert refused == 2 and counts(one.rows()) == {"complete": 2, "stopped": 0, "failed": 0}
+    assert refused == 2 and counts(one.rows()) == (2, 0, 0)
 
 
 def test_the_frontier_is_whole_and_consistent(study: Callable[..., Study]) -> None:
     one = study(search__trials=10)
     run(one)
     found = summary(one.spec, one.rows(), one.chance)
-    members = found["frontier"]
-    assert [row["params"] for row in members] == sorted({row["params"] for row in members})
-    assert [row["accuracy"] for row in members] == sorted({row["accuracy"] for row in members})
+    members = found.frontier
+    assert [row.params for row in members] == sorted({row.params for row in members})
+    assert [row.accuracy for row in members] == sorted({row.accuracy for row in members})
     for row in one.rows():
         if row.role == "teacher" or not row.is_complete:
             continue
-        assert any(m["params"] <= row.params and m["accuracy"] >= row.accuracy for m in members)
-    assert all(row["low"] <= row["accuracy"] <= row["high"] for row in members)
-    assert found["hypervolume"]["reference"] == {"accuracy": one.chance, "params": found["teacher"]["params"]}
-    assert found["hypervolume"]["value"] > 0
+        assert any(m.params <= row.params and m.accuracy >= row.accuracy for m in members)
+    assert all(row.interval.low <= row.accuracy <= row.interval.high for row in members)
+    reference = found.as_json()["hypervolume"]["reference"]
+    assert reference == {"accuracy": one.chance, "params": found.teacher.params} and found.hypervolume > 0
 
 
 def test_an_assistant_above_the_limits_is_no_member(study: Callable[..., Study]) -> None:
@@ -450,7 +450,7 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
     keys = {job.network.key() for job in stopped}
     rows = one.rows()
     found = [row for row in rows if row.state == "stopped"]
-    assert found and {row.stage for row in found} == keys and counts(rows)["stopped"] == len(keys)
+    assert found and {row.stage for row in found} == keys and counts(rows).stopped == len(keys)
     assert not any(row.frontier for row in found) and one.finished()
     for row in found:
         passed = one.record.trials[row.origin.trial].facts["rungs"]
@@ -505,12 +505,12 @@ def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]
     one = study(search__trials=9, student__recipe=LONG, search__halving={"first": 0.3, "factor": 2, "share": 0.999})
     reporting(one, lambda job, epochs: one.space.sizes(job.network.architecture).params * 1e-6)
     rows = one.rows()
-    found = summary(one.spec, rows, one.chance)["rungs"]
+    found = summary(one.spec, rows, one.chance).rungs
     complete = [row for row in rows if row.state == "complete" and row.role not in ("teacher", "assistant")]
     pairs = {row.stage: (row.origin.rungs[-1][1], row.accuracy) for row in complete}.values()
-    assert [(rung["share_of_epochs"], rung["n"]) for rung in found] == [(0.3, len(pairs)), (0.6, len(pairs))]
-    assert found[1]["tau"] == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
-    low = summary(one.spec, rows, one.chance) | {"rungs": [{"share_of_epochs": 0.3, "n": 8, "tau": 0.3}]}
+    assert [(rung.share_of_epochs, rung.n) for rung in found] == [(0.3, len(pairs)), (0.6, len(pairs))]
+    assert found[1].tau == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
+    low = replace(summary(one.spec, rows, one.chance), rungs=[Concordance(0.3, 8, 0.3)])
     assert any("0.30 after 30 % of the epochs): raise search.halving.first" in line for line in remarks(low))
 
 

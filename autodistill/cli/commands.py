@@ -47,8 +47,8 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     if arguments.fresh or not Folder(out).exists():
         runner.begin()  # takes as long as the imports below
     from ..api import search
+    from ..reporting.summary import summary
     from ..reporting.terminal import failures, frontier_table, headline, remarks
-    from ..reporting.write import summary
     from ..study.driver import Options
 
     options = Options(
@@ -65,9 +65,8 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         options=options,
         console=console,
     )
-    found = summary(study.spec, study.rows(), study.chance, study.record.facts().get("expected_improvement")) | {
-        "spent": study.spent()
-    }
+    improvement = study.record.facts().get("expected_improvement")
+    found = summary(study.spec, study.rows(), study.chance, improvement, study.spent())
     for line in failures(found):
         console.print(line, soft_wrap=True)
     for line in headline(found):
@@ -77,7 +76,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         console.print(line, soft_wrap=True)
     console.print(f"report: {out}", soft_wrap=True)
     stages = {"trained": len(study.trained), "reused": study.reused()}
-    return {"out": out, "seconds": _seconds(), "stages": stages, **found}
+    return {"out": out, "seconds": _seconds(), "stages": stages, **found.as_json()}
 
 
 def confirm(arguments: argparse.Namespace, console: Console) -> Result:
@@ -161,18 +160,18 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
 def report(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.page import write_page
     from ..reporting.terminal import frontier_table
-    from ..reporting.write import redraw, summary
+    from ..reporting.write import redraw
     from ..study.record.folder import Folder
 
     wanted = _wanted(arguments)
-    found = summary(*redraw(Folder(arguments.folder)))
+    found = redraw(Folder(arguments.folder))
     console.print(frontier_table(found))
     written = write_page(arguments.folder, wanted)
     console.print(written["answer"]["sentence"], soft_wrap=True)
     if written["pdf"] is None:
         console.print("no report.pdf: no Chromium is installed; print the page from any browser")
     console.print(f"report: {written['page']}", soft_wrap=True)
-    return {"out": str(arguments.folder), **written, **found}
+    return {"out": str(arguments.folder), **written, **found.as_json()}
 
 
 def compare(arguments: argparse.Namespace, console: Console) -> Result:

@@ -13,6 +13,7 @@ from rich.text import Text
 from ..study.record.folder import Folder
 from ..study.record.rows import TrialRow
 from ..study.schedule.scheduler import Study
+from .summary import summary
 from .terminal import clock
 from .write import write
 
@@ -62,7 +63,7 @@ class Progress:
         started = time.monotonic()
         if found := study.rows():
             improvement = study.record.facts().get("expected_improvement")
-            write(folder.path, study.spec, found, study.chance, improvement, picture=picture)
+            write(folder.path, study.spec, summary(study.spec, found, study.chance, improvement), picture=picture)
             self.update(study, found)
         ended = time.monotonic()
         self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import log
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-Facts = dict[str, Any]
+from ..spec.measurement import SoftTargetEntropy
+
+if TYPE_CHECKING:  # `check` prints without Optuna
+    from ..study.record.incumbent import Incumbent
+    from ..study.record.region import Region
+    from ..study.record.rows import Concordance, Improvement, TrialRow
+    from .summary import Reached, StudySummary
+
+Facts = Mapping[str, Any]
 WORSE = "!"
 """Marks a distilled student that is worse than the same student trained from labels."""
 
@@ -16,6 +25,7 @@ WORSE = "!"
 SATURATED = 0.02
 """Share of the largest entropy below which outputs at T 4 say little more than the label."""
 GAP = 0.1
+SOFT_TARGETS = tuple(SoftTargetEntropy.model_fields)
 ENOUGH, DISCORDANT = 8, 0.5
 """With at least this many complete trials, a lower Kendall's tau between a rung and full length triggers a warning."""
 
@@ -26,26 +36,24 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def frontier_table(found: Facts) -> Table:
-    """The frontier of a study's summary in its region of interest, smallest student first, teacher last.
+def frontier_table(found: StudySummary) -> Table:
+    """The frontier of a study in its region of interest, smallest student first, teacher last.
 
     If the region is empty, the members outside it are in gray.
     """
-    title = f"{found['study']}: frontier of validation accuracy and size {_within(found['region'])}; the teacher is last"
+    title = f"{found.study}: frontier of validation accuracy and size {_within(found.region)}; the teacher is last"
     table = Table(title=title, title_justify="left")
     for name in ("params", "accuracy", "95 % interval", "expected", "label-only", "% of teacher", "compression", "seconds"):
         table.add_column(name, justify="right")
     for name in ("role", "chain below the teacher", "stage"):
         table.add_column(name, overflow="fold")
-    inside = [row for row in found["frontier"] if row["inside"]]
-    for row in inside or found["frontier"]:
-        below = row["chain"].split(" > ", 1)[-1]
-        table.add_row(*_numbers(row), row["role"], below, row["stage"][:8], style=None if row["inside"] else "dim")
-    unknown = {"label_only": None, "worse_than_label_only": None, "expected": None}
-    if found["incumbent"] is not None:
-        table.add_row(*_numbers(found["incumbent"] | unknown), "incumbent", "", found["incumbent"]["stage"][:8], style="bold")
-    teacher = found["teacher"] | {"of_teacher": 1.0, "compression": 1.0} | unknown
-    table.add_row(*_numbers(teacher), "teacher", "", teacher["stage"][:8], style="dim")
+    for row in [row for row in found.frontier if row.inside] or found.frontier:
+        below = row.chain.split(" > ", 1)[-1]
+        table.add_row(*_numbers(row), row.role, below, row.stage[:8], style=None if row.inside else "dim")
+    if found.incumbent is not None:
+        row = found.incumbent.row
+        table.add_row(*_numbers(row), "incumbent", "", row.stage[:8], style="bold")
+    table.add_row(*_numbers(found.teacher), "teacher", "", found.teacher.stage[:8], style="dim")
     return table
 
 
@@ -94,46 +102,46 @@ def _gain(one: Facts | None) -> str:
     return f"({gain['mean']:+.1%})" if includes_zero else f"{gain['mean']:+.1%}"
 
 
-def _within(region: Facts) -> str:
-    if region["everything"]:
+def _within(region: Region) -> str:
+    if region.everything:
         return "of all students"
-    below = f" and fewer than {region['below']['params']:,} params" if "params" in region["below"] else ""
-    return f"with at least {region['accuracy']:.1%} accuracy{below}"
+    below = f" and fewer than {region.below['params']:,} params" if "params" in region.below else ""
+    return f"with at least {region.floor:.1%} accuracy{below}"
 
 
-def headline(found: Facts) -> list[str]:
+def headline(found: StudySummary) -> list[str]:
     """The smallest student at some shares of the teacher's accuracy."""
     lines = []
-    for one in found["headline"]:
-        start = f"{one['of_teacher']:.0%} of the teacher's accuracy"
-        if one["stage"] is None:
+    for share, row in found.headline:
+        start = f"{share:.0%} of the teacher's accuracy"
+        if row is None:
             lines.append(f"{start}: no student")
             continue
-        how = f"{one['params']:,} params, {one['compression']:.1f} times smaller ({one['accuracy']:.1%}, {one['architecture']})"
+        how = f"{row.params:,} params, {row.compression:.1f} times smaller ({row.accuracy:.1%}, {row.architecture})"
         lines.append(f"{start}: {how}")
     return lines
 
 
-def outside(found: Facts) -> list[str]:
+def outside(found: StudySummary) -> list[str]:
     """The members of the frontier that the table leaves out."""
-    rows = [row for row in found["frontier"] if not row["inside"]]
-    if not rows or found["region"]["everything"]:
+    rows = [row for row in found.frontier if not row.inside]
+    if not rows or found.region.everything:
         return []
-    if len(rows) == len(found["frontier"]):
+    if len(rows) == len(found.frontier):
         return ["no student is in the region of interest; those above are outside it and have no label-only baselines"]
-    low, high = min(row["accuracy"] for row in rows), max(row["accuracy"] for row in rows)
+    low, high = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
     what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
     many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
     return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
 
 
-def failures(found: Facts) -> list[str]:
+def failures(found: StudySummary) -> list[str]:
     """How many trials failed and why; printed first."""
-    failed, ended = found["trials"]["failed"], sum(found["trials"].values())
-    if not failed:
+    if not found.trials.failed:
         return []
+    failed, ended = found.trials.failed, sum(found.trials)
     lines = [f"{failed} of {ended} trials failed (trials.csv lists all reasons; --retry-failed trains them again):"]
-    return lines + [f"  {one['count']}: {one['reason']}" for one in found["failures"]]
+    return lines + [f"  {one.count}: {one.reason}" for one in found.failures]
 
 
 BEGUN_AGAIN = {
@@ -149,44 +157,45 @@ def _again(spent: Facts) -> list[str]:
     return [f"restarted trainings: {', '.join(parts)}"] if parts else []
 
 
-def remarks(found: Facts) -> list[str]:
-    """What the user should not overlook in a study's summary."""
+def remarks(found: StudySummary) -> list[str]:
+    """What the user should not overlook in a study."""
     lines = []
-    worse = [f"{row['params']:,}" for row in found["frontier"] if row["worse_than_label_only"]]
+    worse = [f"{row.params:,}" for row in found.frontier if row.worse_than_label_only]
     if worse:
         lines.append(
             f"{WORSE} is worse on the validation samples than the label-only baseline with the same seed "
             f"(params {', '.join(worse)}): distillation may not pay there"
         )
     lines += outside(found)
-    lines += [f"{row['params']:,} params: {row['reason']}" for row in found["frontier"] if row["reason"]]
-    if not any(row["params"] < found["teacher"]["params"] for row in found["frontier"]):
+    lines += [f"{row.params:,} params: {row.reason}" for row in found.frontier if row.reason]
+    if not any(row.params < found.teacher.params for row in found.frontier):
         lines.append("no network on the frontier is smaller than the teacher")
-    if found["incumbent"] is not None:
-        lines.append(_incumbent(found["incumbent"]))
-    if found["target"] is not None:
-        lines.append(_target(found["target"]))
-    lines += [more_trials(found["expected_improvement"])] if found["expected_improvement"] else []
-    lines += [text for soft_targets in found["soft_targets"] for text in warned(soft_targets)]
-    spent = found.get("spent", {})
-    return lines + _predicted(found["rungs"]) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
+    if found.incumbent is not None:
+        lines.append(_incumbent(found.incumbent))
+    if found.target is not None:
+        lines.append(_target(found.target))
+    lines += [more_trials(found.improvement)] if found.improvement is not None else []
+    for one in found.teachers:
+        lines += [] if one.soft_targets is None else warned(one.soft_targets, one.accuracy)
+    spent = found.spent or {}
+    return lines + _predicted(found.rungs) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
 
 
-def _predicted(rungs: list[Facts]) -> list[str]:
+def _predicted(rungs: Sequence[Concordance]) -> list[str]:
     """How well rungs predict full length, and a warning if they do not."""
-    known = [rung for rung in rungs if rung["tau"] is not None]
-    taus = ", ".join(f"{rung['tau']:.2f} after {_over(rung)} (n {rung['n']})" for rung in known)
+    known = [(rung, rung.tau) for rung in rungs if rung.tau is not None]
+    taus = ", ".join(f"{tau:.2f} after {_over(rung)} (n {rung.n})" for rung, tau in known)
     lines = [f"Kendall's tau between the accuracies at rungs and at full length: {taus}"] if known else []
-    low = [rung for rung in known if rung["n"] >= ENOUGH and rung["tau"] < DISCORDANT]
+    low = [(rung, tau) for rung, tau in known if rung.n >= ENOUGH and tau < DISCORDANT]
     return lines + [
-        f"rungs predict the final accuracy poorly (tau {rung['tau']:.2f} after {_over(rung)}): raise search.halving.first or "
+        f"rungs predict the final accuracy poorly (tau {tau:.2f} after {_over(rung)}): raise search.halving.first or "
         "share, or set search.halving to false"
-        for rung in low[:1]
+        for rung, tau in low[:1]
     ]
 
 
-def _over(rung: Facts) -> str:
-    return f"{100 * rung['share_of_epochs']:.3g} % of the epochs"
+def _over(rung: Concordance) -> str:
+    return f"{100 * rung.share_of_epochs:.3g} % of the epochs"
 
 
 def _spent(spent: Facts) -> str:
@@ -197,43 +206,45 @@ def _spent(spent: Facts) -> str:
     return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
 
 
-def _target(found: Facts) -> str:
+def _target(found: Reached) -> str:
     """Says which student is the smallest that meets the target."""
-    what = f"{found['params']:,} params with {found['accuracy']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%})"
-    if found["reached"]:
-        return f"the smallest student with {found['wanted']:.1%} validation accuracy has {what}"
-    return f"no student has {found['wanted']:.1%} validation accuracy; the nearest has {what}"
+    row, (low, high) = found.row, found.row.interval
+    what = f"{row.params:,} params with {row.accuracy:.1%} (95 %: {low:.1%} to {high:.1%})"
+    if found.reached:
+        return f"the smallest student with {found.wanted:.1%} validation accuracy has {what}"
+    return f"no student has {found.wanted:.1%} validation accuracy; the nearest has {what}"
 
 
-def _incumbent(incumbent: Facts) -> str:
+def _incumbent(found: Incumbent) -> str:
     """Says whether the incumbent is dominated."""
-    name = f"your {incumbent['architecture']} ({incumbent['params']:,} params, {incumbent['accuracy']:.1%})"
-    by = incumbent["dominated_by"]
+    row, by = found.row, found.dominated_by
+    name = f"your {row.architecture} ({row.params:,} params, {row.accuracy:.1%})"
     if not by:
         return f"nothing on the frontier dominates {name}"
-    shown = ", ".join(f"{row['params']:,} params with {row['accuracy']:.1%}" for row in by[:3])
+    shown = ", ".join(f"{one.params:,} params with {one.accuracy:.1%}" for one in by[:3])
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
-    sure = "" if any(row["apart"] for row in by) else "; their 95 % intervals overlap with its own, so confirm it"
+    sure = "" if any(map(found.is_apart, by)) else "; their 95 % intervals overlap with its own, so confirm it"
     return f"{name} is dominated by {shown}{more}: at most its size, at least its accuracy{sure}"
 
 
-def more_trials(improvement: Facts) -> str:
+def more_trials(improvement: Improvement) -> str:
     """What more trials would add."""
-    band = f"{improvement['low']:.1%} to {improvement['high']:.1%}"
+    band = f"{improvement.low:.1%} to {improvement.high:.1%}"
     what = "of hypervolume in the region of interest"
-    return f"{improvement['trials']} more trials would add an expected {improvement['mean']:.1%} {what} (80 % band: {band})"
+    return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80 % band: {band})"
 
 
-def _numbers(row: Facts) -> list[str]:
+def _numbers(row: TrialRow) -> list[str]:
+    low, high = row.interval
     return [
-        f"{row['params']:,}",
-        f"{row['accuracy']:.1%}{f' {WORSE}' if row['worse_than_label_only'] else ''}",
-        f"{row['low']:.1%} - {row['high']:.1%}",
-        "" if row["expected"] is None else f"{row['expected']:.1%} \u00b1 {row['expected_deviation']:.1%}",
-        "" if row["label_only"] is None else f"{row['label_only']:.1%}",
-        f"{row['of_teacher']:.1%}",
-        f"{row['compression']:.1f}x",
-        f"{row['seconds']:.1f}",
+        f"{row.params:,}",
+        f"{row.accuracy:.1%}{f' {WORSE}' if row.worse_than_label_only else ''}",
+        f"{low:.1%} - {high:.1%}",
+        "" if row.expected is None or row.role == "teacher" else f"{row.expected.mean:.1%} \u00b1 {row.expected.deviation:.1%}",
+        "" if row.label_only is None else f"{row.label_only:.1%}",
+        f"{row.of_teacher:.1%}",
+        f"{row.compression:.1f}x",
+        f"{row.seconds:.1f}",
     ]
 
 
@@ -259,7 +270,7 @@ def checked(found: Facts, workers: int) -> str:
         f"caches       at most {found['cache_bytes']:,} bytes of cached teacher logits",
         f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
     ]
-    messages = [line for soft_targets in found.get("soft_targets", []) for line in knowledge(soft_targets)]
+    messages = [line for soft_targets in found["soft_targets"] for line in knowledge(soft_targets)]
     messages += [f"warning      {text}" for text in found["cautions"]]
     return "\n".join([*lines, *messages, *_times(found.get("seconds"), workers)])
 
@@ -274,26 +285,23 @@ def knowledge(soft_targets: Facts | None) -> list[str]:
     """What a teacher says beyond the labels, and warnings about it."""
     if soft_targets is None:
         return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
-    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in soft_targets["entropy"].items())
-    lines = [
-        f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(soft_targets['classes']):.2f})"
-    ]
-    return lines + [f"warning      {text}" for text in warned(soft_targets)]
+    accuracy, known = soft_targets["accuracy"], SoftTargetEntropy(**{name: soft_targets[name] for name in SOFT_TARGETS})
+    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in known.entropy.items())
+    lines = [f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(known.classes):.2f})"]
+    return lines + [f"warning      {text}" for text in warned(known, accuracy)]
 
 
-def warned(soft_targets: Facts) -> list[str]:
-    """Warnings about a teacher's outputs and accuracies."""
+def warned(soft_targets: SoftTargetEntropy, accuracy: float) -> list[str]:
+    """Warnings about a teacher with these outputs and this validation accuracy."""
     found = []
-    if soft_targets["entropy"]["4"] < SATURATED * log(soft_targets["classes"]):
+    if soft_targets.entropy["4"] < SATURATED * log(soft_targets.classes):
         found.append(
             "the teacher is saturated: even at T 4 its outputs say little more than the label; search temperatures up to 16"
         )
-    gap = soft_targets["train_accuracy"] - soft_targets["accuracy"]
-    if gap > GAP:
+    if soft_targets.train_accuracy - accuracy > GAP:
         found.append(
-            f"the teacher's accuracy is {soft_targets['train_accuracy']:.1%} on training samples but "
-            f"{soft_targets['accuracy']:.1%} on validation samples: it has memorized the training samples; augmentation or "
-            "unlabeled samples help"
+            f"the teacher's accuracy is {soft_targets.train_accuracy:.1%} on training samples but {accuracy:.1%} on "
+            "validation samples: it has memorized the training samples; augmentation or unlabeled samples help"
         )
     return found
 

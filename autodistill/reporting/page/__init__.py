@@ -62,7 +62,7 @@ def facts(study: Study, wanted: Wanted) -> Facts:
         "rules": rules(_choices(rows), teacher),
         "caption": _caption(study),
         "health": found,
-        "expected_improvement": found["expected_improvement"] and more_trials(found["expected_improvement"]),
+        "expected_improvement": study.summary.improvement and more_trials(study.summary.improvement),
         "significance": _significance(rows),
         "course": course_figure(found["course"]),
         "course_label": _course(found["course"]),

@@ -124,9 +124,9 @@ def _described(name: str, study: Study) -> Facts:
     return {
         "name": name,
         "folder": str(study.path),
-        "trials": study.summary["trials"],
-        "hypervolume": study.summary["hypervolume"]["value"],
-        "reference": study.summary["hypervolume"]["reference"]["params"],
+        "trials": study.summary.trials._asdict(),
+        "hypervolume": study.summary.hypervolume,
+        "reference": study.summary.region.below.get("params"),
         "best": best and {key: getattr(best, key) for key in ("architecture", "params", "accuracy")},
         "teacher": {key: getattr(study.teacher, key) for key in ("architecture", "params", "accuracy")},
     }

@@ -25,15 +25,13 @@ ENOUGH = 10
 
 def health(study: Study) -> dict[str, Any]:
     """Trials by how they ended, reasons of failures, the course of the hypervolume, importances, edges and rungs."""
+    known = study.summary.as_json()
     return {
-        "trials": study.summary["trials"],
-        "failures": study.summary["failures"],
+        **{name: known[name] for name in ("trials", "failures", "hypervolume", "expected_improvement")},
         "course": course(study),
-        "hypervolume": study.summary["hypervolume"],
-        "expected_improvement": study.summary["expected_improvement"],
         "importance": importance(study),
         "edges": edges(study.spec, study.members),
-        "rungs": [rung for rung in study.summary["rungs"] if rung["tau"] is not None],
+        "rungs": [rung._asdict() for rung in study.summary.rungs if rung.tau is not None],
     }
 
 

@@ -17,7 +17,7 @@ from ...study.record.folder import Folder
 from ...study.record.opened import opened
 from ...study.record.region import Region
 from ...study.record.rows import Stages, TrialRow, frontier, may_be_member, region_among
-from ..write import summary
+from ..summary import StudySummary, summary
 
 
 class Ended(NamedTuple):
@@ -41,7 +41,7 @@ class Study:
     rows: Sequence[TrialRow]
     chance: float
     stages: Stages
-    summary: dict[str, Any]
+    summary: StudySummary
     ended: Sequence[Ended]
     trials: Sequence[FrozenTrial]
     confirmed: Confirmed | None

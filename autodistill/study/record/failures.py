@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ...metrics.intervals import wilson
 from ...spec import Checkpoint, Stage, StudyError, describe
@@ -29,16 +30,24 @@ def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Seque
     """Raises StudyError if so many trials failed that it is pointless to continue."""
     limit = search.tolerate_failures
     if failed >= FEW and failed > limit * done:
-        count, reason = grouped(rows())[0]
+        common = grouped(rows())[0]
         raise StudyError(
             f"{failed} of {done} finished trials failed, more than search.tolerate_failures ({limit:g}) allows. The most "
-            f"common reason ({count} of them): {reason}. Fix it, then run the same command with --retry-failed, or raise "
-            "search.tolerate_failures"
+            f"common reason ({common.count} of them): {common.reason}. Fix it, then run the same command with "
+            "--retry-failed, or raise search.tolerate_failures"
         )
 
 
-def grouped(rows: Sequence[TrialRow]) -> list[tuple[int, str]]:
-    """(count, reason) for each group of failed trials, the largest group first; the reason is that of the first trial.
+@dataclass(frozen=True)
+class Failure:
+    """How many trials failed for a reason like this one."""
+
+    count: int
+    reason: str
+
+
+def grouped(rows: Sequence[TrialRow]) -> list[Failure]:
+    """The failed trials by reason, the most common first; the reason is that of the first trial of its group.
 
     Reasons that differ only in numbers, network names and paths form one group.
     """
@@ -46,7 +55,7 @@ def grouped(rows: Sequence[TrialRow]) -> list[tuple[int, str]]:
     for row in counted(rows):
         if row.state == "failed":
             groups.setdefault(_kind(row), []).append(str(row.reason))
-    return sorted(((len(reasons), reasons[0]) for reasons in groups.values()), key=lambda one: -one[0])
+    return sorted((Failure(len(reasons), reasons[0]) for reasons in groups.values()), key=lambda one: -one.count)
 
 
 def _kind(row: TrialRow) -> str:

@@ -22,12 +22,25 @@ Role = Literal["teacher", "incumbent", "assistant", "student", "label-only"]
 State = Literal["running", "complete", "stopped", "failed", "lost"]
 
 
-class Expected(NamedTuple):
-    """What the sampler's model says of a measured student, as the record keeps it (`ehvi.Posterior`)."""
+class Posterior(NamedTuple):
+    """What the sampler's model estimates for a measured student: the mean and deviation of its expected accuracy (over seeds
+    and validation samples), and the probability that it is on the frontier of expected accuracies."""
 
     mean: float
     deviation: float
     on_frontier: float
+
+
+class Improvement(NamedTuple):
+    """The hypervolume that `trials` more trials would add, as shares of the current one: the mean and an 80 % band.
+
+    `trials` is the number that was simulated, which may be lower than the number requested.
+    """
+
+    trials: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +84,7 @@ class TrialRow:
     compression: float = 1.0
     frontier: bool = False
     inside: bool = False
-    expected: Expected | None = None
+    expected: Posterior | None = None
     label_only: float | None = None
 
     @property
@@ -211,7 +224,7 @@ def _related(row: TrialRow, teacher: TrialRow, region: Region, believed: Sequenc
         of_teacher=row.accuracy / max(teacher.accuracy, 1e-12) if row.is_complete else None,
         compression=teacher.params / max(row.params, 1),
         inside=row.is_complete and region.holds(row.accuracy, row.sizes),
-        expected=Expected(*believed) if believed else None,
+        expected=Posterior(*believed) if believed else None,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.intervals import sampling_error, unwarp, warp
+from ..record.rows import Improvement, Posterior
 
 Floats = npt.NDArray[np.float64]
 
@@ -309,18 +310,6 @@ def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
     return expected_improvement(sizes, belief.mean, belief.deviation(), steps, goal.reference)
 
 
-class Improvement(NamedTuple):
-    """The hypervolume that `trials` more trials would add, as shares of the current one: the mean and an 80 % band.
-
-    `trials` is the number that was simulated, which may be lower than the number requested.
-    """
-
-    trials: int
-    mean: float
-    low: float
-    high: float
-
-
 class Students(NamedTuple):
     """Features (n, d) and log sizes (n,)."""
 
@@ -359,15 +348,6 @@ def _draws(belief: Belief) -> Floats:
     spread = belief.covariance(range(len(belief.x))) + 1e-8 * np.eye(len(belief.x))
     rng = np.random.default_rng(0)
     return unwarp(rng.multivariate_normal(belief.mean, spread, DRAWS, check_valid="ignore", method="eigh"))
-
-
-class Posterior(NamedTuple):
-    """What a model estimates for a measured student: the mean and deviation of its expected accuracy (over seeds and
-    validation samples), and the probability that it is on the frontier of expected accuracies."""
-
-    mean: float
-    deviation: float
-    on_frontier: float
 
 
 def posterior(belief: Belief, sizes: Floats, goal: Goal) -> list[Posterior]:

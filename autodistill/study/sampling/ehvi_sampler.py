@@ -21,15 +21,13 @@ from ...spec.measurement import Sizes
 from ...spec.search import Search
 from ..record.record import Trial
 from ..record.region import Region
-from ..record.rows import passed
+from ..record.rows import Improvement, Posterior, passed
 from ..space import Space
 from .candidates import Candidate, Candidates
 from .ehvi import (
     Belief,
     Goal,
-    Improvement,
     Model,
-    Posterior,
     Prior,
     Steps,
     Students,
