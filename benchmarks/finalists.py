@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from region_replay import searched
-from replay import Asked, Table
+from replay import Asked, Table, compare
 
 from autodistill.answers.confirm.candidates import LIKELY
 from autodistill.study import pareto
@@ -24,6 +23,21 @@ from autodistill.study.sampling.ehvi_sampler import informed
 from autodistill.study.schedule.scheduler import Study
 
 SHARES = (0.9, 0.95, 0.97, 0.99)
+
+
+def searched(table: Table, strategy: str, seeds: int, asked: Asked) -> list[Study]:
+    """A replayed search for each seed."""
+    studies: list[Study] = []
+
+    class Kept(Study):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            studies.append(self)
+
+    compare.Study = Kept  # type: ignore[attr-defined, misc]
+    for seed in range(seeds):
+        compare.run(table.draw(seed), strategy, seed, asked)
+    return studies
 
 
 def finalists(study: Study) -> tuple[list[Any], list[Any]]:

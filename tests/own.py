@@ -1,4 +1,4 @@
-"""Code of one's own, as a spec may import it."""
+"""Code of your own, as a spec may import it."""
 
 from __future__ import annotations
 

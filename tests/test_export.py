@@ -470,7 +470,7 @@ def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monke
 
 @pytest.fixture
 def adopted(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Folder]:
-    """Makes a study whose teacher is a module of one's own."""
+    """Makes a study whose teacher is your own module."""
 
     def make(**arguments: Any) -> Folder:
         teacher = {"import": "tests.test_export:moody", "arguments": {"path": str(tmp_path / "data.npz"), **arguments}}

@@ -64,8 +64,8 @@ REGIMES = {
     "none or all right": [row(accuracy=0.0, frontier=True), row("teacher", 10**12, 1.0)],
     "a student larger than its teacher": [row(params=10**6, accuracy=0.9, frontier=True), row("teacher", 500, 0.7)],
     "two teachers": [row(frontier=True), TEACHER, row("teacher", 20_000, 0.9)],
-    "one's own": [row("incumbent", 3000, 0.85), *study(24)],
-    "only one's own": [row("incumbent", 3000, 0.85), TEACHER],
+    "an incumbent": [row("incumbent", 3000, 0.85), *study(24)],
+    "only an incumbent": [row("incumbent", 3000, 0.85), TEACHER],
     "one parameter": [row(params=1, frontier=True)],
 }
 
@@ -112,7 +112,7 @@ def test_labels_are_inside_the_axes_and_apart(name):
     axes = figure(REGIMES[name]).axes[0]
     frame = axes.get_window_extent()
     boxes = [matplotlib.text.Text.get_window_extent(text) for text in axes.texts]
-    assert len(boxes) <= 3 + (name == "one's own") and bool(boxes) == (name != "one dominated trial")
+    assert len(boxes) <= 3 + (name == "an incumbent") and bool(boxes) == (name != "one dominated trial")
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 

@@ -308,7 +308,7 @@ WIDTH = 3
 
 
 def changing() -> nn.Module:
-    """A module of one's own whose file is edited between two stretches."""
+    """Your own module, whose file is edited between two stretches."""
     return nn.Sequential(nn.Flatten(), nn.Linear(64, WIDTH), nn.Linear(WIDTH, 10))
 
 

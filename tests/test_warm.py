@@ -1,4 +1,4 @@
-"""Warm starts: what is tried first, one's own student, and what a study keeps of an older one."""
+"""Warm starts: what is tried first, the incumbent, and what a study keeps of an older one."""
 
 from __future__ import annotations
 

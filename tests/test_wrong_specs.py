@@ -222,7 +222,7 @@ FILES: dict[str, tuple[str | bytes, str, tuple[str, ...]]] = {
     "a list in itself": ("a: &a [*a]\n", ":1: ", ("more than 40 levels deep",)),
     "an unknown alias": ("study: *tiny\n", ":1: ", ("undefined alias 'tiny'",)),
     "a tag of Python": ("seed: 0\nstudy: !!python/object/apply:os.getcwd []\n", ":2: ", ("!!python/object/apply:os.getcwd",)),
-    "a tag of one's own": ("seed: !mine 3\n", ":1: ", ("!mine", "'3'", "remove the tag")),
+    "a tag of your own": ("seed: !mine 3\n", ":1: ", ("!mine", "'3'", "remove the tag")),
     "a number that is none": ("seed: !!int abc\n", ":1: ", ("'abc'", "int")),
     "a number of 5,000 digits": (f"seed: {'9' * 5000}\n", ":1: ", ("'999", "int")),
     "a date": ("study: 2026-01-01\n", ":1: ", ("'2026-01-01'", "!!timestamp", "quote the value")),

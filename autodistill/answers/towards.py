@@ -8,7 +8,6 @@ from typing import Any, Literal
 from ..metrics.intervals import enough
 from ..runners import Runner
 from ..spec import Spec, UsageError, parse
-from ..spec.measurement import StageFacts
 from ..study.driver import Listener, Options, search
 from ..study.preflight.prepare import load_data
 from ..study.record.folder import Folder, comparable
@@ -97,11 +96,11 @@ class Until:
 def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
     """The spec with the target and the limits in its search and more trials than time allows; and the unchanged spec."""
     with opened(folder) as study:
-        study.rows(Stages(study.store))  # refuses where no teacher is trained yet
-        spec, store, facts = _before(study), study.store, study.record.facts()
+        rows = study.rows(Stages(study.store))
+        teacher = next(row for row in rows if row.role == "teacher")
+        spec = _before(study)
     if list(spec.search.objectives) != ["accuracy", "params"]:
         raise UsageError("--within needs a study whose search.objectives are accuracy and params")
-    teacher = StageFacts.of(store.manifest("stages", facts["teachers"][0])).measurement
     wanted = wanted.resolved(teacher.params)
     target = (wanted.retain or 0.0) * teacher.accuracy
     if wanted.accuracy is not None:

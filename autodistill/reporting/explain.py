@@ -7,12 +7,11 @@ import shlex
 from typing import Any
 
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
-from ..spec.measurement import StageFacts
 from ..spec.stage import is_dense
 from ..store import Store
 from ..study.record.folder import Folder
 from ..study.record.opened import opened
-from ..study.record.rows import network_of
+from ..study.record.rows import Stages
 
 
 def explain(folder: Folder, prefix: str) -> dict[str, Any]:
@@ -22,12 +21,13 @@ def explain(folder: Folder, prefix: str) -> dict[str, Any]:
         trials = [trial.number for trial in study.record.trials if trial.facts["stage"].startswith(prefix)]
     key = _one(store, prefix)
     store.verify("stages", key)
-    network, stored = network_of(store, key), store.manifest("stages", key)
+    stages, stored = Stages(store), store.manifest("stages", key)
+    network = stages.network(key)
     above = network.ancestors() if isinstance(network, Stage) else []
     return {
         "stage": key,
         "trials": trials,
-        "chain": [_link(store, one) for one in [*above, network]],
+        "chain": [_link(stages, one) for one in [*above, network]],
         "loss": network.loss.identity() if isinstance(network, Stage) else None,
         "recipe": network.recipe.identity() if isinstance(network, Stage) else None,
         "measurement": stored["measurement"],
@@ -45,8 +45,8 @@ def _one(store: Store, prefix: str) -> str:
     raise UsageError(f"KEY {prefix!r} matches {what}; the column stage of {store.root.parent.name}'s trials.csv lists the keys")
 
 
-def _link(store: Store, network: Stage | Checkpoint) -> dict[str, Any]:
-    measured = StageFacts.of(store.manifest("stages", network.key())).measurement
+def _link(stages: Stages, network: Stage | Checkpoint) -> dict[str, Any]:
+    measured = stages.measured(network.key())
     return {
         "stage": network.key(),
         "architecture": describe(network.architecture),

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ...spec import Spec, Stage, UsageError, label_only
-from ...spec.measurement import StageFacts
 from ...store import Store
 from ..space import Network, Space
 from .folder import LOOKS, Folder
 from .opened import opened
 from .record import Record, Trial
-from .rows import network_of
+from .rows import Stages, network_of
 
 SAME = ("stage", "architecture", "chain", "above", "params", "macs", "bytes")
 """Facts of a trial that its stage alone decides."""
@@ -82,8 +81,9 @@ def begin(record: Record, older: Older, space: Space, store: Store) -> None:
     source = older.store()
     for network in _needed(space, [stage for _, _, stage in kept], source):
         store.take(source, "stages", network.key())
+    stages = Stages(store)
     for params, trial, stage in kept:
-        record.add(params, _facts(older, space, trial, stage), values=_values(space, store, stage))
+        record.add(params, _facts(older, space, trial, stage), values=stages.values(stage.key(), space.spec.search.objectives))
     record.note("stopped", older.stopped())
     for name in {LOOKS, QUESTION} & older.facts.keys():
         record.note(name, older.facts[name])
@@ -102,8 +102,3 @@ def _facts(older: Older, space: Space, trial: Trial, stage: Stage) -> dict[str, 
     role = "student" if stage.teachers or stage.init else "label-only"
     rungs = {"rungs"} & trial.facts.keys() if older.spec.search.halving == space.spec.search.halving else set()
     return {name: trial.facts[name] for name in (*SAME, *rungs)} | {"role": role, "kept": trial.number}
-
-
-def _values(space: Space, store: Store, stage: Stage) -> list[float]:
-    measured = StageFacts.of(store.manifest("stages", stage.key())).measurement
-    return [float(getattr(measured, name)) for name in space.spec.search.objectives]
