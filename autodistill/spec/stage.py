@@ -9,9 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import AnyArchitecture, describe
-from .augmentation import Augmentation
 from .losses import CrossEntropy, LossSpec
-from .recipe import Recipe
+from .recipe import Augmentation, Recipe
 from .value import AsTuple, Seed, Value, digest
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -111,7 +110,7 @@ class Stage(Keyed):
     def _key(self) -> str:
         own = {name: value for name, value in self if name not in ("teachers", "init") and value is not None}
         own |= {"version": self.version}
-        above: dict[str, Any] = {"teachers": [teacher.key() for teacher in self.teachers]}
+        above: dict[str, object] = {"teachers": [teacher.key() for teacher in self.teachers]}
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 
     def logits_cache(self) -> LogitsCacheSpec | None:
