@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from .document import Spec, Teacher
 from .errors import DataError, Location, Problem, SpecError, shown
 from .losses import LossSpec
-from .problems import Places, dotted, explained, models_of
-from .reading import from_text, read_yaml
+from .problems import OVERRIDE, dotted, explained, models_of
+from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
 from .shorthand import expanded
 from .task import TaskSpec, kind_of
@@ -28,8 +28,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
     Raises SpecError with every problem: its file, line and path, the value, and what to do.
     """
-    raw, lines = read_yaml(Path(path))
-    places = Places(str(path), lines)
+    raw, places = read_yaml(Path(path))
     problems = [problem for override in overrides for problem in _override(raw, override, places)]
     try:
         spec = parse(raw, places)
@@ -77,12 +76,11 @@ def _whole(name: str, folder: Path) -> str:
 
 def parse(raw: object, places: Places | None = None) -> Spec:
     """A Spec from plain dicts and lists. Raises SpecError."""
-    places = places or Places()
+    places = places or {(): "spec"}
     if not isinstance(raw, dict):
         what = "is empty" if raw is None else f"{shown(raw)} is not a mapping"
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
-        message = f"{what}; a spec needs the keys {', '.join(needed)}"
-        raise SpecError([Problem(place=places.of(()), path="", message=message)])
+        raise SpecError.at(places[()], f"{what}; a spec needs the keys {', '.join(needed)}")
     try:
         raw = expanded(raw)
         return Spec.model_validate(raw, by_alias=True, by_name=False)
@@ -92,19 +90,20 @@ def parse(raw: object, places: Places | None = None) -> Spec:
 
 def _override(raw: object, override: str, places: Places) -> list[Problem]:
     """Sets one value in `raw`; returns what is wrong with the override."""
-    place = f"--set {override}"
+    place = f"{OVERRIDE} {override}"
     key, equals, text = override.partition("=")
     if not equals or not KEY.fullmatch(key):
         return [Problem(place=place, path="", message="does not have the form key.path=value, such as search.trials=8")]
     path = tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", key))
     try:
-        value = from_text(text, lambda line: place)[0]
-        _put(raw, path, value)
+        _put(raw, path, from_text(text, lambda line: place)[0])
     except SpecError as error:
         return error.problems
     except LookupError as error:
         return [Problem(place=place, path=key, message=error.args[0])]
-    places.override(path, place)
+    for old in [old for old in places if old[: len(path)] == path]:
+        del places[old]
+    places[path] = place
     return []
 
 

@@ -17,7 +17,7 @@ import errno
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -92,6 +92,11 @@ class SpecError(UsageError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+    @classmethod
+    def at(cls, place: str, message: str) -> Self:
+        """One problem of a whole file, or of one line of it."""
+        return cls([Problem(place=place, path="", message=message)])
 
 
 def fault(value: object, message: str, location: Location = ()) -> ErrorDetails:

@@ -14,7 +14,7 @@ from .document import Spec
 from .domains import KINDS
 from .errors import Location, Problem, shown
 from .losses import LossSpec, Term
-from .reading import Lines
+from .reading import Places
 from .recipe import Recipe
 from .trees import origin
 from .value import CURRENCY, NAME
@@ -27,6 +27,7 @@ SEARCHED: dict[tuple[str, ...], Models] = {
     ("student", "recipe"): [Recipe],
 }
 """The schemas of what is searched."""
+OVERRIDE = "--set"
 OWN = ("value_error", "wrong")
 WAYS = {
     "int_type": "a whole number",
@@ -61,29 +62,11 @@ RENAMED = {
 """Keys of specs from before the first release; to be removed with that release."""
 
 
-class Places:
-    """Where a path in the raw document was written."""
-
-    def __init__(self, file: str = "spec", lines: Lines | None = None) -> None:
-        self.file, self.lines = file, lines or {}
-        self.overrides: dict[Location, str] = {}
-
-    def override(self, path: Location, place: str) -> None:
-        """Makes `place` replace everything that was written at `path` or below it."""
-        self.lines = {old: line for old, line in self.lines.items() if old[: len(path)] != path}
-        self.overrides = {old: other for old, other in self.overrides.items() if old[: len(path)] != path} | {path: place}
-
-    def of(self, path: Location) -> str:
-        inside = [place for other, place in self.overrides.items() if path and other != path and other[: len(path)] == path]
-        return " with ".join([self._written(path), *inside])
-
-    def _written(self, path: Location) -> str:
-        for end in range(len(path), -1, -1):
-            if path[:end] in self.overrides:
-                return self.overrides[path[:end]]
-            if path[:end] in self.lines:
-                return f"{self.file}:{self.lines[path[:end]]}"
-        return self.file
+def place_of(path: Location, places: Places) -> str:
+    """Where the value at `path`, or the nearest one around it, is written, and the overrides of values inside it."""
+    written = next(places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in places)
+    inside = [place for other, place in places.items() if other[: len(path)] == path and place.startswith(OVERRIDE)]
+    return " with ".join(dict.fromkeys([written, *inside]))
 
 
 def explained(error: ValidationError, raw: object, places: Places) -> list[Problem]:
@@ -94,7 +77,7 @@ def explained(error: ValidationError, raw: object, places: Places) -> list[Probl
     unknown = [path for path, lines in found.items() if lines[0]["type"] == "extra_forbidden"]
     meant = {(*path[:-1], _unknown(path, raw).meant) for path in unknown}
     return [
-        Problem(place=places.of(path), path=dotted(path), message=message)
+        Problem(place=place_of(path, places), path=dotted(path), message=message)
         for path, lines in found.items()
         if not (path in meant and lines[0]["type"] == "missing") and not _is_other_form(path, lines, found)
         for message in _messages(lines, raw, path)

@@ -48,7 +48,7 @@ def _architecture(raw: dict[str, Any], whose: str) -> Any:
     return raw[whose].get("architecture") if isinstance(raw.get(whose), dict) else None
 
 
-def _wrong_keys(given: dict[str, Any]) -> Iterator[ErrorDetails]:
+def _wrong_keys(given: dict[str, object]) -> Iterator[ErrorDetails]:
     known = ("like", *SHARES)
     for key in given:
         if key not in known:
@@ -59,7 +59,7 @@ def _wrong_keys(given: dict[str, Any]) -> Iterator[ErrorDetails]:
         yield fault(given["like"], message, (*AT, "like"))
 
 
-def _wrong_shares(given: dict[str, Any]) -> Iterator[ErrorDetails]:
+def _wrong_shares(given: dict[str, object]) -> Iterator[ErrorDetails]:
     for key in SHARES:
         if key in given and not _are_shares(given[key]):
             message = f"{shown(given[key])} is invalid: use two fractions of the teacher's {key}, such as [0.25, 1]"
