@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,13 +18,13 @@ from torch import Tensor
 from ..models.outputs import Layers
 from ..spec import Attention, FeatureTerm, Hint, Pair, Relational, Similarity, UsageError
 from .features import relation_heads
-from .parts import precise
+from .logits import precise
 
 Shape = tuple[int, ...]
 
 
 class Match(NamedTuple):
-    """A student's and a teacher's layer: names, shapes, kinds (vector, tokens, map, attention).
+    """A student's and a teacher's layer: names, kinds (vector, tokens, map, attention).
 
     `sides`: the size that both maps are pooled to if theirs differ. `projection`: (channels of the student, of the teacher)
     if a linear map has to convert one to the other.
@@ -32,8 +32,6 @@ class Match(NamedTuple):
 
     student: str
     teacher: str
-    student_shape: Shape
-    teacher_shape: Shape
     student_kind: str
     teacher_kind: str
     sides: Shape | None = None
@@ -55,10 +53,10 @@ def aligned(match: Match, student_X: Tensor, teacher_X: Tensor) -> tuple[Tensor,
     return _by_position(s_X, match.student_kind), _by_position(t_X, match.teacher_kind)
 
 
-def _pooled(map_X: Tensor, sides: Any) -> Tensor:
+def _pooled(map_X: Tensor, sides: Shape) -> Tensor:
     if map_X.shape[2:] == sides:
         return map_X
-    return F.adaptive_avg_pool1d(map_X, sides[0]) if len(sides) == 1 else F.adaptive_avg_pool2d(map_X, sides)
+    return F.adaptive_avg_pool1d(map_X, sides[0]) if len(sides) == 1 else F.adaptive_avg_pool2d(map_X, (sides[0], sides[1]))
 
 
 def _by_position(feature_X: Tensor, kind: str) -> Tensor:
@@ -95,7 +93,7 @@ def _candidates(term: FeatureTerm, network: Layers, whose: str) -> dict[str, Sha
     raise UsageError(f"{_name(term)} {needed}, but the {whose} has {there}; use {other}, or another architecture")
 
 
-def _items(term: FeatureTerm, student: dict[str, Shape]) -> list[Any]:
+def _items(term: FeatureTerm, student: dict[str, Shape]) -> list[float | Pair]:
     """The items of `layers`; by default the middle for hint, all for attention, otherwise the last."""
     if term.layers is not None:
         return list(term.layers)
@@ -137,7 +135,7 @@ def _matched(term: FeatureTerm, names: tuple[str, str], student: Layers, teacher
         return _of_attentions(term, names, student, teacher)
     shapes = student.layers[names[0]], teacher.layers[names[1]]
     kinds = _kind(names[0], student), _kind(names[1], teacher)
-    match = Match(*names, *shapes, *kinds)
+    match = Match(*names, *kinds)
     if isinstance(term, Relational | Similarity):
         return match
     if kinds[0] != kinds[1] or len(shapes[0]) != len(shapes[1]) or kinds[0] == "tokens" and shapes[0][0] != shapes[1][0]:
@@ -163,7 +161,7 @@ def _of_attentions(term: FeatureTerm, names: tuple[str, str], student: Layers, t
         shown = f"the student's {names[0]!r} {labels[0]} and the teacher's {names[1]!r} {labels[1]}"
         message = f"{heads} does not divide both widths, {widths[0]} and {widths[1]}, of {shown}"
         raise UsageError(f"attention.relation_heads: {message}; use {_divisors(*widths)}, or remove it")
-    return Match(*names, *shapes, "attention", "attention")
+    return Match(*names, "attention", "attention")
 
 
 def _divisors(one: int, other: int) -> str:
