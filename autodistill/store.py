@@ -22,7 +22,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -101,7 +101,7 @@ class Store:
         for name in self.manifest(kind, key)["files"]:
             self.file(kind, key, name)
 
-    def make(self, kind: Kind, key: str, fill: Callable[[Path], Mapping[str, object]]) -> Manifest:
+    def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> Manifest:
         """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it exists already."""
         if not self.has(kind, key):
             with contextlib.suppress(_Late), self._attempt(kind, key) as attempt:
@@ -114,7 +114,7 @@ class Store:
     def take(self, other: Store, kind: Kind, key: str) -> None:
         """Copies a folder from another store, unless it exists already. Raises StoreError for a damaged file."""
 
-        def fill(attempt: Path) -> Mapping[str, object]:
+        def fill(attempt: Path) -> dict[str, Any]:
             manifest = other.manifest(kind, key)
             for name in manifest["files"]:
                 shutil.copyfile(other.file(kind, key, name), attempt / name)

@@ -127,11 +127,7 @@ class Stage(Keyed):
 
     def ancestors(self) -> list[Network]:
         """All networks that must exist before this one, each once, teachers first."""
-        found: dict[str, Network] = {}
-        for network in (*self.teachers, *([self.init] if self.init is not None else [])):
-            above = network.ancestors() if isinstance(network, Stage) else []
-            found |= {one.key(): one for one in [*above, network] if one.key() not in found}
-        return list(found.values())
+        return _above(self, init=True)
 
 
 Network = Annotated[Stage | Checkpoint, Field(discriminator="kind")]
@@ -185,11 +181,15 @@ def taught(network: Stage | Checkpoint) -> bool:
     return isinstance(network, Stage) and bool(network.teachers)
 
 
-def _above(network: Stage | Checkpoint) -> list[Stage | Checkpoint]:
-    """The networks that it learns from, directly or indirectly, each once, the first teachers first."""
-    found: dict[str, Stage | Checkpoint] = {}
-    for teacher in network.teachers if isinstance(network, Stage) else ():
-        found |= {one.key(): one for one in [*_above(teacher), teacher] if one.key() not in found}
+def _above(network: Stage | Checkpoint, *, init: bool = False) -> list[Network]:
+    """The networks that it learns from, directly or indirectly, each once, the first teachers first.
+
+    With `init`, also those that they and it take their initial weights from.
+    """
+    found: dict[str, Network] = {}
+    if isinstance(network, Stage):
+        for one in (*network.teachers, *((network.init,) if init and network.init is not None else ())):
+            found |= {other.key(): other for other in (*_above(one, init=init), one)}
     return list(found.values())
 
 

@@ -53,18 +53,17 @@ class Value(BaseModel):
     """A frozen, strictly typed value.
 
     `version` is part of the canonical form if it is not zero: increment it in a subclass when the numerics behind that
-    subclass change. `outside_key` names fields that say how or where something is done, not what.
+    subclass change.
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
     )
     version: ClassVar[int] = 0
-    outside_key: ClassVar[frozenset[str]] = frozenset()
 
     def identity(self) -> dict[str, object]:
         """The canonical form: defaults written out, unset optional fields left out."""
-        fields = {name: canonical_form(value) for name, value in self if value is not None and name not in self.outside_key}
+        fields = {name: canonical_form(value) for name, value in self if value is not None}
         return fields | ({"version": self.version} if self.version else {})
 
 
