@@ -131,8 +131,6 @@ class Stage(Keyed):
 
 
 Network = Annotated[Stage | Checkpoint, Field(discriminator="kind")]
-
-
 NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 """From plain data back to a stage with its chain, or a checkpoint."""
 
@@ -163,7 +161,7 @@ def canonical(stage: Stage) -> Stage:
     return stage.model_copy(update={"loss": loss, "recipe": recipe})
 
 
-def chain(network: Stage | Checkpoint) -> str:
+def chain(network: Network) -> str:
     """The chain from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`.
 
     The teachers of an ensemble are joined by +; `(dense)` at the end means that a network learns from several generations.
@@ -177,11 +175,11 @@ def chain(network: Stage | Checkpoint) -> str:
     return " > ".join([" + ".join(first), *rest]) + label
 
 
-def taught(network: Stage | Checkpoint) -> bool:
+def taught(network: Network) -> bool:
     return isinstance(network, Stage) and bool(network.teachers)
 
 
-def _above(network: Stage | Checkpoint, *, init: bool = False) -> list[Network]:
+def _above(network: Network, *, init: bool = False) -> list[Network]:
     """The networks that it learns from, directly or indirectly, each once, the first teachers first.
 
     With `init`, also those that they and it take their initial weights from.
@@ -193,7 +191,7 @@ def _above(network: Stage | Checkpoint, *, init: bool = False) -> list[Network]:
     return list(found.values())
 
 
-def is_dense(network: Stage | Checkpoint) -> bool:
+def is_dense(network: Network) -> bool:
     """Whether it learns from an assistant and also from that assistant's teacher."""
     teachers = network.teachers if isinstance(network, Stage) else ()
     above = {one.key() for teacher in teachers for one in _above(teacher)}
