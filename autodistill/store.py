@@ -29,6 +29,8 @@ from typing import Any, Literal, Self
 from .spec import StoreError, UsageError, digest, is_full
 
 Kind = Literal["stages", "outputs", "data"]
+Manifest = dict[str, Any]
+"""As the JSON file holds it: `key`, `attempt`, `files`, and what was measured."""
 DIGEST = hashlib.sha256().digest_size
 MANIFESTS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
 PARTIAL = "partial"
@@ -65,21 +67,19 @@ class Store:
         """The folders of all keys, with or without a manifest."""
         return [path for path in (self.root / kind).glob("*") if KEY.fullmatch(path.name) and path.is_dir()]
 
-    def manifest(self, kind: Kind, key: str) -> dict[str, Any]:
+    def manifest(self, kind: Kind, key: str) -> Manifest:
         """What was written when the folder was complete. Raises StoreError if it is missing or damaged."""
         path = self.folder(kind, key) / MANIFESTS[kind]
         try:
-            manifest: dict[str, Any] = json.loads(path.read_bytes())
+            manifest: Manifest = json.loads(path.read_bytes())
             checksum = manifest.pop("checksum")
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"
-            raise StoreError(f"{path} cannot be read ({why}); {self._way_out(kind, key)}") from None
+            raise self._damaged(kind, key, f"{path} cannot be read ({why})") from None
         if checksum != digest(manifest):
-            raise StoreError(f"{path} is damaged (its checksum differs); {self._way_out(kind, key)}")
+            raise self._damaged(kind, key, f"{path} is damaged (its checksum differs)")
         if manifest["key"] != key:
-            raise StoreError(
-                f"{path} has the key {manifest['key']!r}, so it is in the wrong folder; {self._way_out(kind, key)}"
-            )
+            raise self._damaged(kind, key, f"{path} has the key {manifest['key']!r}, so it is in the wrong folder")
         return manifest
 
     def file(self, kind: Kind, key: str, name: str) -> Path:
@@ -90,9 +90,9 @@ class Store:
             status = path.stat()
             seen = (str(path), status.st_size, status.st_mtime_ns)
             if seen not in self._verified and sha256(path) != manifest["files"][name]:
-                raise StoreError(f"{path} is damaged (its sha256 differs); {self._way_out(kind, key)}")
+                raise self._damaged(kind, key, f"{path} is damaged (its sha256 differs)")
         except (OSError, KeyError) as error:
-            raise StoreError(f"{path} cannot be read ({error!r}); {self._way_out(kind, key)}") from None
+            raise self._damaged(kind, key, f"{path} cannot be read ({error!r})") from None
         self._verified.add(seen)
         return path
 
@@ -101,7 +101,7 @@ class Store:
         for name in self.manifest(kind, key)["files"]:
             self.file(kind, key, name)
 
-    def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> Manifest:
         """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it exists already."""
         if not self.has(kind, key):
             with contextlib.suppress(_Late), self._attempt(kind, key) as attempt:
@@ -153,7 +153,7 @@ class Store:
             where = f"the store {self.root} cannot be written to: {error.filename}: {error.strerror}"
             raise StoreError(f"{where}; fix that, then run the same command again") from error
 
-    def _is_within(self, name: Any) -> bool:
+    def _is_within(self, name: object) -> bool:
         """Whether the file name of an OSError is inside the store, or a parent of its root."""
         path = Path(os.fsdecode(name)) if isinstance(name, str | bytes | Path) else None
         return path is not None and (path.is_relative_to(self.root) or self.root.is_relative_to(path))
@@ -204,8 +204,8 @@ class Store:
                     if path.is_dir() and path.name != kept:
                         shutil.rmtree(path, ignore_errors=True)
 
-    def _way_out(self, kind: Kind, key: str) -> str:
-        return f"remove the folder {self.folder(kind, key)}, and it will be made again"
+    def _damaged(self, kind: Kind, key: str, message: str) -> StoreError:
+        return StoreError(f"{message}; remove the folder {self.folder(kind, key)}, and it will be made again")
 
 
 class _Late(Exception):
@@ -217,7 +217,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _create(path: Path, manifest: dict[str, Any]) -> None:
+def _create(path: Path, manifest: Manifest) -> None:
     """Writes `manifest` to `path` completely or not at all. Raises _Late if the name is taken."""
     draft = path.with_name(f".{uuid.uuid4().hex}")
     try:

@@ -16,10 +16,10 @@ from torch import Tensor
 from autodistill.data.augment import Seen, Views
 from autodistill.data.augment.pixels import cropped, cut_out, flipped, mixed, moved, randomly_augmented, toned
 from autodistill.data.augment.tables import CODE, LARGEST, composed
-from autodistill.spec import Augmentation, RandAugment, Recipe, SpecError, UsageError, digest, parse
-from autodistill.spec.domains import domains, fill, searchable
+from autodistill.spec import Augmentation, RandAugment, Recipe, SpecError, UsageError, digest, parse, resolve
+from autodistill.spec.domains import domains, fill
 from autodistill.spec.recipe import RECIPE
-from autodistill.spec.resolve import resolve
+from autodistill.spec.trees import searchable
 from tests.conftest import DOCUMENT
 
 SAMPLES, SHAPE, CPU = 23, (3, 9, 7), torch.device("cpu")

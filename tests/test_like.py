@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from autodistill.spec import ResNet, SpecError, load, parse
 from autodistill.spec.architectures import ARCHITECTURE
-from autodistill.spec.like import expanded
+from autodistill.spec.shorthand import expanded
 
 TEACHER = {"family": "resnet", "depth": 3, "width": 32}
 TEXT = """\

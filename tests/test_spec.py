@@ -37,15 +37,14 @@ from autodistill.spec import (
     chain,
     load,
     parse,
+    resolve,
 )
 from autodistill.spec.architectures import ANY_ARCHITECTURE
-from autodistill.spec.document import plain
-from autodistill.spec.domains import Choice, Int, Log, Uniform, domains, fill, match, probes
-from autodistill.spec.domains import parse as tree_of
+from autodistill.spec.domains import Choice, Int, Log, Uniform, domains, fill, match, plain, probes
 from autodistill.spec.losses import LOSS
-from autodistill.spec.optional import with_optionals
 from autodistill.spec.recipe import RECIPE as RECIPES
-from autodistill.spec.resolve import resolve
+from autodistill.spec.shorthand import with_optionals
+from autodistill.spec.trees import searchable
 
 DIGITS = Path(__file__).parent.parent / "search_spaces" / "digits.yaml"
 NETWORK: TypeAdapter[Any] = TypeAdapter(Network)
@@ -221,6 +220,11 @@ def test_ancestors_stand_once_teachers_first() -> None:
 
 
 # Trees of domains.
+
+
+def tree_of(raw: Any) -> Any:
+    return searchable(raw, TypeAdapter(Any))
+
 
 NAMES = st.sampled_from(["depth", "width", "weight", "layers", "a.b", "c[0]"])
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(-9, 9), st.sampled_from(["x", "rest", ""]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -34,10 +34,9 @@ from ..spec import (
     Term,
     Value,
 )
-from .features import attention, cosine, hint
+from .features import attention, cosine, hint, relational, similarity
 from .logits import cross_entropy, decoupled, dist, soft_targets
 from .matching import Match, aligned, pairs
-from .relations import relational, similarity
 
 TERMS: dict[type[Term], Callable[..., Tensor]] = {
     CrossEntropy: cross_entropy,
@@ -119,9 +118,9 @@ class Loss(nn.Module):
 
     def factor(self, name: str, progress: float = 1.0) -> float:
         """The factor of a term: the product of weight, warm-up and scale."""
-        term: Any = self.terms[name]
+        term = self.terms[name]
         warm = min(1.0, progress / term.warm_up) if term.warm_up else 1.0
-        return float(term.weight * warm * self.scales[name])
+        return float(term.weight) * warm * self.scales[name]
 
     def balance(self, values: Sequence[dict[str, float]]) -> None:
         """Sets the scale of each term to 1 over its mean in `values`, its values in the first batches.
@@ -149,7 +148,7 @@ def _projections(matches: list[Match]) -> nn.ModuleList:
     return nn.ModuleList(nn.Identity() if match.projection is None else nn.Linear(*match.projection) for match in matches)
 
 
-def _once(names: Any) -> list[str]:
+def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 

@@ -1,6 +1,6 @@
-"""Terms on logits.
+"""Terms on logits, and what all terms are made of: precision, means over the samples that count, divergences.
 
-Suffixes of shapes: B batch, K classes, J = K - 1 classes that are not the target.
+Suffixes of shapes: B batch, K classes, J = K - 1 classes that are not the target, X any.
 
 Logits are (B, K); targets are (B,) classes, or (B, K) probabilities if samples were mixed. A sample without a label has
 target -1 (all probabilities 0): it never counts in `cross_entropy` and counts everywhere else. mask_B: samples that count.
@@ -14,7 +14,23 @@ from torch import Tensor
 
 from ..models.outputs import Outputs
 from ..spec import CrossEntropy, Decoupled, Dist, SoftTargets
-from .parts import divergence, mean_over, precise
+
+
+def precise(z: Tensor) -> Tensor:
+    """In float32; float64 stays float64."""
+    return z if z.dtype == torch.float64 else z.float()
+
+
+def mean_over(losses_B: Tensor, mask_B: Tensor | None) -> Tensor:
+    """The mean over the samples that count; 0 if none does."""
+    if mask_B is None:
+        return losses_B.mean()
+    return (losses_B * mask_B).sum() / mask_B.sum().clamp(min=1)
+
+
+def divergence(student_X: Tensor, teacher_X: Tensor) -> Tensor:
+    """KL(teacher || student) over the last axis, of log-probabilities."""
+    return F.kl_div(student_X, teacher_X, reduction="none", log_target=True).sum(-1)
 
 
 def cross_entropy(
@@ -32,7 +48,7 @@ def cross_entropy(
 
 
 def soft_targets(
-    term: SoftTargets, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
+    term: SoftTargets, student: Outputs, teacher: Outputs, targets: Tensor, mask_B: Tensor | None = None
 ) -> Tensor:
     """Hinton, Vinyals and Dean 2015, section 2.1: T^2 * sum_k p_k log(p_k / q_k), the mean over the samples.
 
@@ -40,7 +56,6 @@ def soft_targets(
     `standardized`: logits z become (z - mean(z)) / (std(z) + 1e-7) over the classes first (Sun et al., CVPR 2024).
     Zero when the student's logits equal the teacher's up to a constant (standardized: and up to a positive factor).
     """
-    assert teacher is not None
     student_BK, teacher_BK = precise(student.logits), precise(teacher.logits)
     if term.standardized:
         student_BK, teacher_BK = _standardized(student_BK), _standardized(teacher_BK)
@@ -53,15 +68,12 @@ def _standardized(logits_BK: Tensor) -> Tensor:
     return (logits_BK - logits_BK.mean(1, keepdim=True)) / (logits_BK.std(1, keepdim=True) + 1e-7)
 
 
-def decoupled(
-    term: Decoupled, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
-) -> Tensor:
+def decoupled(term: Decoupled, student: Outputs, teacher: Outputs, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
     """Zhao et al., CVPR 2022, equation 7: T^2 * (alpha * KL(b_p || b_q) + beta * KL(r_p || r_q)), the mean over the samples.
 
     b = (probability of the target, of all others), r = softmax over the others alone, both at T, logits (B, K). The target of
     a sample without a label is the teacher's class, that of mixed samples the likeliest class. Zero when soft_targets is.
     """
-    assert teacher is not None
     teacher_BK = precise(teacher.logits) / term.temperature
     classes_B = _classes(targets, teacher_BK)
     student_B2, student_BJ = _parted(precise(student.logits) / term.temperature, classes_B)
@@ -85,7 +97,7 @@ def _parted(logits_BK: Tensor, classes_B: Tensor) -> tuple[Tensor, Tensor]:
     return F.log_softmax(pair_B2, dim=1), F.log_softmax(others_BJ, dim=1)
 
 
-def dist(term: Dist, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
+def dist(term: Dist, student: Outputs, teacher: Outputs, targets: Tensor, mask_B: Tensor | None = None) -> Tensor:
     """Huang et al., NeurIPS 2022, section 3: T^2 * (inter * mean_b (1 - r_b) + intra * mean_k (1 - r_k)).
 
     r_b is Pearson's correlation of softmax(student / T) and softmax(teacher / T), (B, K), over the classes of sample b, r_k
@@ -93,7 +105,6 @@ def dist(term: Dist, student: Outputs, teacher: Outputs | None, targets: Tensor,
     for these 1e-8) when the student's logits equal the teacher's up to a constant. Constants have correlation 0: in a batch
     of one sample every r_k is 0.
     """
-    assert teacher is not None
     student_BK = F.softmax(precise(student.logits) / term.temperature, dim=1)
     teacher_BK = F.softmax(precise(teacher.logits) / term.temperature, dim=1)
     inter_B = 1 - _correlation(_centered(student_BK), _centered(teacher_BK))

@@ -133,8 +133,6 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
     Guo et al., ICML 2017, equation 3; `confidences` are the largest of each sample's probabilities.
     """
-    import numpy as np
-
     sure, is_right = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
     place = np.minimum((sure * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=is_right - sure, minlength=bins)

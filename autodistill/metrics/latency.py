@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ WARM_UP, LEAST, SECONDS = 10, 50, 1.0
 
 def latency(
     network: nn.Module, shape: tuple[int, ...], *, batch: int, device: torch.device, threads: int = 1, seconds: float = SECONDS
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Milliseconds of a forward pass of `batch` samples of `shape`, in eval mode: median and 95th percentile.
 
     Over at least 50 calls and `seconds`, after 10 that do not count; on CUDA, waits for each. Run nothing else meanwhile.
@@ -34,7 +33,7 @@ def latency(
     return {"batch": batch, **percentiles(times)}
 
 
-def timed(call: Callable[[], Any], wait: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> list[float]:
+def timed(call: Callable[[], object], wait: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> list[float]:
     """Seconds of each call."""
     for _ in range(WARM_UP):
         call()

@@ -1,14 +1,12 @@
 """Frozen values, their schemas and keys, and the strict YAML reader."""
 
 from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, ViT, describe
-from .augmentation import Augmentation, RandAugment
 from .document import Spec, Teacher
-from .door import load, parse
+from .door import load, parse, resolve
 from .errors import (
     AutodistillError,
     DataError,
     OutOfMemory,
-    Problem,
     SpecError,
     StageFailed,
     StoreError,
@@ -32,7 +30,7 @@ from .losses import (
     SoftTargets,
     Term,
 )
-from .recipe import Recipe
+from .recipe import Augmentation, RandAugment, Recipe
 from .stage import NETWORK, Checkpoint, LogitsCacheSpec, Network, Split, Stage, Task, chain, label_only
 from .task import TaskSpec
 from .value import Value, digest
@@ -59,7 +57,6 @@ __all__ = [
     "LogitsCacheSpec",
     "LossSpec",
     "Pair",
-    "Problem",
     "RandAugment",
     "Recipe",
     "Relational",
@@ -90,5 +87,6 @@ __all__ = [
     "load",
     "located",
     "parse",
+    "resolve",
     "label_only",
 ]

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter, field_validator
+from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, field_validator
 
-from .value import Value
+from .value import AsTuple, Value
 
 Depth = Annotated[int, Field(ge=1, le=1000)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Stages = Annotated[int, Field(ge=2, le=4)]
 Side = Annotated[int, Field(ge=1, le=1024)]
+Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 MOST = 65536
 """The largest number allowed in the arguments of a timm model: no depth, width or side needs more."""
+
+
+def _check_import(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+        raise ValueError(f"{value!r} does not have the form package.module:function")
+    return value
+
+
+Import = Annotated[str, AfterValidator(_check_import)]
 
 
 class MLP(Value):
@@ -134,13 +144,8 @@ class Imported(Value):
 
     version: ClassVar[int] = 1
     family: Literal["import"] = "import"
-    factory: str
+    factory: Import
     arguments: dict[str, JsonValue] = {}
-
-    @field_validator("factory")
-    @classmethod
-    def _names_a_function(cls, value: str) -> str:
-        return check_import(value)
 
 
 def _numbers(value: JsonValue) -> Iterator[int | float]:
@@ -152,19 +157,21 @@ def _numbers(value: JsonValue) -> Iterator[int | float]:
             yield from _numbers(item)
 
 
-def check_import(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
-        raise ValueError(f"{value!r} does not have the form package.module:function")
-    return value
-
-
 Trainable = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm
 Architecture = Annotated[Trainable, Field(discriminator="family")]
 """What the tool can train."""
 AnyArchitecture = Annotated[Trainable | Imported, Field(discriminator="family")]
 """What a teacher can be, including your own module."""
-ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(Architecture)
-ANY_ARCHITECTURE: TypeAdapter[Any] = TypeAdapter(AnyArchitecture)
+ARCHITECTURE: TypeAdapter[Trainable] = TypeAdapter(Architecture)
+ANY_ARCHITECTURE: TypeAdapter[Trainable | Imported] = TypeAdapter(AnyArchitecture)
+
+
+class Normalize(Value):
+    """What an existing network expects: (x / scale - mean) / std by channel. `scale`: by default 255 for bytes, else 1."""
+
+    mean: Annotated[tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], AsTuple]
+    std: Annotated[tuple[Scale, ...], AsTuple]
+    scale: Scale | None = None
 
 
 def describe(architecture: Value) -> str:

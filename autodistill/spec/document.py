@@ -17,37 +17,26 @@ from pydantic import (
     model_validator,
 )
 
-from .architectures import ARCHITECTURE, Architecture, Timm, describe
-from .domains import RANGES, Choice, Int, Params, Uniform, fill, searchable, wrong
+from .architectures import ARCHITECTURE, Architecture, Import, Normalize, Timm, describe
+from .domains import Params, Tree, fill, plain
+from .errors import wrong
 from .losses import LOSS, CrossEntropy, LossSpec
-from .optional import with_optionals
-from .outside import Normalize
-from .paths import FilePath
 from .recipe import RECIPE, Recipe
 from .search import Search
-from .task import Import, TaskSpec
-from .value import CURRENCY, NAME, AsTuple, Seed, Value
+from .shorthand import with_optionals
+from .task import TaskSpec
+from .trees import searchable
+from .value import CURRENCY, NAME, AsTuple, FilePath, Seed, Value
 
-INIT: TypeAdapter[Any] = TypeAdapter(Literal["random", "from_teacher"])
-GUIDANCE: TypeAdapter[Any] = TypeAdapter(Literal["serial", "dense"])
-
-
-def plain(tree: Any) -> Any:
-    """A tree as plain YAML values: the inverse of `domains.parse`."""
-    if isinstance(tree, Choice):
-        return {"choice": [plain(option) for option in tree.options]}
-    if isinstance(tree, Int | Uniform):
-        kind = next(name for name, one in RANGES.items() if one is type(tree))
-        return {kind: [tree.low, tree.high]}
-    if isinstance(tree, dict):
-        return {key: plain(item) for key, item in tree.items()}
-    if isinstance(tree, tuple):
-        return [plain(item) for item in tree]
-    return tree
+INIT: TypeAdapter[str] = TypeAdapter(Literal["random", "from_teacher"])
+GUIDANCE: TypeAdapter[str] = TypeAdapter(Literal["serial", "dense"])
 
 
-def _tree(adapter: Any, unfold: Callable[[Any], Any] = lambda raw: raw) -> Any:
-    return Annotated[Any, PlainValidator(lambda raw: searchable(unfold(raw), adapter)), PlainSerializer(plain)]
+def _searched(adapter: TypeAdapter[Any], unfold: Callable[[object], object] = lambda raw: raw) -> PlainValidator:
+    return PlainValidator(lambda raw: searchable(unfold(raw), adapter))
+
+
+AS_YAML = PlainSerializer(plain)
 
 
 class Teacher(Value):
@@ -106,12 +95,12 @@ class Student(Value):
     `init: from_teacher` starts from the weights of the network above it: every k-th layer, the leading slice of each.
     """
 
-    architecture: _tree(ARCHITECTURE)  # type: ignore[valid-type]
-    loss: _tree(LOSS, with_optionals)  # type: ignore[valid-type]
-    recipe: _tree(RECIPE)  # type: ignore[valid-type]
-    init: _tree(INIT) = "random"  # type: ignore[valid-type]
+    architecture: Annotated[Tree, _searched(ARCHITECTURE), AS_YAML]
+    loss: Annotated[Tree, _searched(LOSS, with_optionals), AS_YAML]
+    recipe: Annotated[Tree, _searched(RECIPE), AS_YAML]
+    init: Annotated[Tree, _searched(INIT), AS_YAML] = "random"
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> dict[str, Tree]:
         return {"architecture": self.architecture, "loss": self.loss, "recipe": self.recipe, "init": self.init}
 
     def epochs(self, params: Params) -> int:
@@ -131,7 +120,7 @@ class Assistants(Value):
     loss: LossSpec | None = None
     recipe: Recipe | None = None
     init: Literal["random", "from_teacher"] = "random"
-    guidance: _tree(GUIDANCE) = "serial"  # type: ignore[valid-type]
+    guidance: Annotated[Tree, _searched(GUIDANCE), AS_YAML] = "serial"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -152,11 +141,11 @@ class Assistants(Value):
         return self
 
 
-def _wrong(name: str, value: Any, message: str) -> Exception:
+def _wrong(name: str, value: object, message: str) -> Exception:
     return wrong(value, message, (name,))
 
 
-def _bytes(value: Any) -> Any:
+def _bytes(value: object) -> object:
     return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""Strict reading: from a YAML file to a Spec, or to a list of everything that is wrong with it."""
+"""Strict reading: from a YAML file to a Spec, or to a list of everything that is wrong with it; then what it leaves open."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from .document import Spec, Teacher
-from .errors import Problem, SpecError
-from .like import expanded
-from .problems import Places, dotted, explained, shown
-from .reading import from_text, read_yaml
+from .errors import DataError, Location, Problem, SpecError, shown
+from .losses import LossSpec
+from .problems import OVERRIDE, dotted, explained, models_of
+from .reading import Places, from_text, read_yaml
+from .recipe import Recipe
+from .shorthand import expanded
 from .task import TaskSpec, kind_of
+from .value import Value
 
 KEY = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 
@@ -25,8 +28,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
     Raises SpecError with every problem: its file, line and path, the value, and what to do.
     """
-    raw, lines = read_yaml(Path(path))
-    places = Places(str(path), lines)
+    raw, places = read_yaml(Path(path))
     problems = [problem for override in overrides for problem in _override(raw, override, places)]
     try:
         spec = parse(raw, places)
@@ -39,12 +41,12 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
 def _anchored(spec: Spec, folder: Path) -> Spec:
     """Makes paths absolute: relative to the spec's directory or, if the file is only there, to the working directory."""
-    task, teacher, search = spec.task, spec.teacher, spec.search
-    task = task.model_copy(update=_places(task, folder))
+    search = spec.search
     if search.incumbent is not None:
         incumbent = search.incumbent.model_copy(update={"checkpoint": _whole(search.incumbent.checkpoint, folder)})
         search = search.model_copy(update={"incumbent": incumbent})
-    return spec.model_copy(update={"task": task, "teacher": _teacher(teacher, folder), "search": search})
+    task, teacher = _task(spec.task, folder), _teacher(spec.teacher, folder)
+    return spec.model_copy(update={"task": task, "teacher": teacher, "search": search})
 
 
 def _teacher(teacher: Teacher, folder: Path) -> Teacher:
@@ -53,15 +55,16 @@ def _teacher(teacher: Teacher, folder: Path) -> Teacher:
     return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble})
 
 
-def _places(task: TaskSpec, folder: Path) -> dict[str, str]:
-    """The absolute paths that a task names. `hfds/NAME` is a folder if one exists, otherwise a name."""
+def _task(task: TaskSpec, folder: Path) -> TaskSpec:
+    """`hfds/NAME` is a folder if one exists, otherwise a name."""
     kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
     if kind == "npz":
-        return {"dataset": whole}
-    named = kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole)
-    return found | ({"dataset": f"{kind}/{whole}"} if named else {})
+        found["dataset"] = whole
+    elif kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole):
+        found["dataset"] = f"{kind}/{whole}"
+    return task.model_copy(update=found)
 
 
 def _whole(name: str, folder: Path) -> str:
@@ -71,40 +74,40 @@ def _whole(name: str, folder: Path) -> str:
     return str(found.absolute())
 
 
-def parse(raw: Any, places: Places | None = None) -> Spec:
+def parse(raw: object, places: Places | None = None) -> Spec:
     """A Spec from plain dicts and lists. Raises SpecError."""
-    places = places or Places()
+    places = places or {(): "spec"}
     if not isinstance(raw, dict):
         what = "is empty" if raw is None else f"{shown(raw)} is not a mapping"
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
-        message = f"{what}; a spec needs the keys {', '.join(needed)}"
-        raise SpecError([Problem(place=places.of(()), path="", message=message)])
-    raw = expanded(raw, places)
+        raise SpecError.at(places[()], f"{what}; a spec needs the keys {', '.join(needed)}")
     try:
+        raw = expanded(raw)
         return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError(explained(error, raw, places)) from None
 
 
-def _override(raw: Any, override: str, places: Places) -> list[Problem]:
+def _override(raw: object, override: str, places: Places) -> list[Problem]:
     """Sets one value in `raw`; returns what is wrong with the override."""
-    place = f"--set {override}"
+    place = f"{OVERRIDE} {override}"
     key, equals, text = override.partition("=")
     if not equals or not KEY.fullmatch(key):
         return [Problem(place=place, path="", message="does not have the form key.path=value, such as search.trials=8")]
     path = tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", key))
     try:
-        value = from_text(text, lambda line: place)[0]
-        _put(raw, path, value)
+        _put(raw, path, from_text(text, lambda line: place)[0])
     except SpecError as error:
         return error.problems
     except LookupError as error:
         return [Problem(place=place, path=key, message=error.args[0])]
-    places.override(path, place)
+    for old in [old for old in places if old[: len(path)] == path]:
+        del places[old]
+    places[path] = place
     return []
 
 
-def _put(raw: Any, path: tuple[Any, ...], value: Any) -> None:
+def _put(raw: Any, path: Location, value: object) -> None:
     """Creates missing mappings. Raises LookupError, which tells where `path` leaves the document."""
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
@@ -117,9 +120,54 @@ def _put(raw: Any, path: tuple[Any, ...], value: Any) -> None:
         raw = raw[part]
 
 
-def _stray(raw: Any, above: tuple[Any, ...], part: Any) -> str:
+def _stray(raw: object, above: Location, part: int | str) -> str:
     where = dotted(above) or "the spec"
     if isinstance(raw, list):
         return f"does not exist: {where} is a list of {len(raw)}" + (f"; its items are [0] to [{len(raw) - 1}]" if raw else "")
     kind = "has keys, not positions" if isinstance(raw, dict) else "has no keys"
     return f"does not exist: {where} is {shown(raw)}, which {kind}, so there is no {part!r}"
+
+
+def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
+    """The spec with every default, the precision, the GPUs and the data's fingerprint filled in.
+
+    `cuda` says whether workers have CUDA. Raises DataError if the spec pins other data.
+    """
+    pinned = spec.task.fingerprint
+    if pinned not in (None, fingerprint):
+        message = f"the spec pins data {pinned:.12} but this is {fingerprint:.12}; use the same data, or remove the key"
+        raise DataError(f"task.fingerprint: {message}")
+    gpus = (1.0 if cuda else 0.0) if spec.resources.gpus == "auto" else spec.resources.gpus
+    precision = "bfloat16" if gpus else "float32"
+    document = spec.document()
+    document["task"]["fingerprint"] = fingerprint
+    document["resources"]["gpus"] = gpus
+    student = document["student"]
+    student["loss"] = _filled(student["loss"], LossSpec)
+    student["recipe"] = _filled(student["recipe"], Recipe)
+    for part in (document["teacher"], *document["teacher"].get("ensemble", ()), student, document["assistants"]):
+        if part.get("recipe") is not None:
+            part["recipe"] = _precise(part["recipe"], precision)
+    return Spec.model_validate(document)
+
+
+def _filled(tree: object, model: type[BaseModel] = Value) -> object:
+    """A searched tree with the defaults of `model` and of the terms within it, in each option of a choice."""
+    if not isinstance(tree, dict):
+        return tree
+    if tree.keys() == {"choice"}:
+        return {"choice": [_filled(option, model) for option in tree["choice"]]}
+    defaults = {name: field.default for name, field in model.model_fields.items() if not field.is_required()}
+    known = {name: default for name, default in defaults.items() if default is not None}
+    return known | {name: _filled(item, *models_of(model, name)[:1]) for name, item in tree.items()}
+
+
+def _precise(recipe: dict[str, Any], precision: str) -> dict[str, Any]:
+    """A recipe with `precision: auto` decided, in each option of a choice."""
+    if recipe.keys() == {"choice"}:
+        return {"choice": [_precise(option, precision) for option in recipe["choice"]]}
+    given = recipe.get("precision")
+    if isinstance(given, dict):
+        options = [precision if option == "auto" else option for option in given["choice"]]
+        return recipe | {"precision": {"choice": list(dict.fromkeys(options))}}
+    return recipe | ({"precision": precision} if given in (None, "auto") else {})

@@ -14,9 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, Self
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+Location = tuple[int | str, ...]
+"""The keys and positions from the root of a spec down to a value."""
 
 
 class AutodistillError(Exception):
@@ -77,7 +84,7 @@ class Problem:
         where = f"{self.place}: {self.path}" if self.path else self.place
         return f"{where}: {self.message}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, str]:
         return {"place": self.place, "path": self.path, "message": self.message}
 
 
@@ -85,3 +92,37 @@ class SpecError(UsageError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+    @classmethod
+    def at(cls, place: str, message: str) -> Self:
+        """One problem of a whole file, or of one line of it."""
+        return cls([Problem(place=place, path="", message=message)])
+
+
+def fault(value: object, message: str, location: Location = ()) -> ErrorDetails:
+    """An error with our own message."""
+    return {"type": "wrong", "msg": message, "loc": location, "input": value}
+
+
+def wrong(value: object, message: str, location: Location = ()) -> ValidationError:
+    """A ValidationError with our own message at `location`."""
+    return refusal([fault(value, message, location)])
+
+
+def refusal(faults: Iterable[ErrorDetails]) -> ValidationError:
+    """A ValidationError with exactly these messages."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError(line["type"], "{text}", {"text": line["msg"], **line.get("ctx", {})}),
+            loc=line["loc"],
+            input=line["input"],
+        )
+        for line in faults
+    ]
+    return ValidationError.from_exception_data("", details)
+
+
+def shown(value: object) -> str:
+    """A value as YAML writes it, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
 from typing import Any
 
 from .errors import UsageError
@@ -33,7 +32,7 @@ _imported: set[str] = set()
 """Modules that this process imported only because a spec names them."""
 
 
-def probe(path: str, arguments: Mapping[str, Any]) -> None:
+def probe(path: str, arguments: Mapping[str, object]) -> None:
     """Calls the function `path` in a separate process first, so that code that crashes its process does not crash this one.
 
     Runs once for the same function and arguments, and not at all if the caller had already imported the module (modules of the
@@ -82,39 +81,33 @@ def import_function(path: str) -> Callable[..., Any]:
     Raises UsageError if the module cannot be imported or has no such name, or if the object cannot be called.
     """
     place, _, name = path.partition(":")
-    module = _module(path, place)
+    with running(f"{path}: importing {place}", f"; try it alone: python -c 'import {place}'"):
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            way = f"install the package that provides {error.name!r}, or add its folder to PYTHONPATH"
+            raise UsageError(f"{path}: {error}; {way}") from error
     with running(f"{path}: {place}"):
         if not hasattr(module, name):
             file = getattr(module, "__file__", None) or "built in"
-            raise UsageError(f"{path}: {place} ({file}) has no {name!r}{_nearest(name, dir(module))}")
-        function = getattr(module, name)
+            near = difflib.get_close_matches(name, dir(module), n=1)
+            way = f"did you mean {near[0]!r}?" if near else "name a function in that module"
+            raise UsageError(f"{path}: {place} ({file}) has no {name!r}; {way}")
+        function: object = getattr(module, name)
     if not callable(function):
         raise UsageError(f"{path}: {name} is of type {type(function).__name__}, which is not callable; name a function")
-    return function  # type: ignore[no-any-return]
-
-
-def _module(path: str, place: str) -> ModuleType:
-    try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        way = f"install the package that provides {error.name!r}, or add its folder to PYTHONPATH"
-        raise UsageError(f"{path}: {error}; {way}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        message = f"{path}: importing {place} failed with {reason(error)}"
-        raise UsageError(f"{message}; try it alone: python -c 'import {place}'") from error
+    return function
 
 
 @contextlib.contextmanager
-def running(what: str) -> Iterator[None]:
-    """Turns any exception of user code into a UsageError; KeyboardInterrupt passes through."""
+def running(what: str, way: str = "") -> Iterator[None]:
+    """Turns any exception of user code into a UsageError, which ends in `way`; KeyboardInterrupt passes through."""
     try:
         yield
     except (UsageError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise UsageError(f"{what} failed with {reason(error)}") from error
+        raise UsageError(f"{what} failed with {reason(error)}{way}") from error
 
 
 def reason(error: BaseException) -> str:
@@ -136,8 +129,3 @@ def shown(value: object) -> str:
         return f"{value!r:.80} of type {type(value).__name__}"
     except Exception:  # a user's class may raise here, too
         return f"a value of type {type(value).__name__}"
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; name a function in that module"

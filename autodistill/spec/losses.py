@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
@@ -21,13 +21,13 @@ class Pair(Value):
     teacher: str
 
 
-def _not_empty(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+def _not_empty(layers: tuple[float | Pair, ...]) -> tuple[float | Pair, ...]:
     if not layers:
         raise ValueError("[] names no layer; remove layers to use the default, or give depths such as [0.5, 1.0]")
     return layers
 
 
-def _form(item: Any) -> str:
+def _form(item: object) -> str:
     return "pair" if isinstance(item, dict | Pair) else "depth"
 
 
@@ -212,4 +212,4 @@ def _beside(name: str, terms: dict[str, Term]) -> float:
     return other.weight if other is not None and other.weight != "rest" else 0.0
 
 
-LOSS: TypeAdapter[Any] = TypeAdapter(LossSpec)
+LOSS = TypeAdapter(LossSpec)

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from .value import Value
-
-
-class Sized(Protocol):
-    """Anything that has the sizes of a network."""
-
-    @property
-    def params(self) -> int: ...
-
-    @property
-    def macs(self) -> int: ...
-
-    @property
-    def bytes(self) -> int: ...
 
 
 class Sizes(NamedTuple):
@@ -40,6 +27,10 @@ class Measurement(Value):
     macs: int
     bytes: int
     seconds: float
+
+
+Sized = Sizes | Measurement
+"""What has the sizes of a network."""
 
 
 class SoftTargetEntropy(Value):

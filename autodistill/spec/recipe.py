@@ -1,13 +1,49 @@
-"""Schema of the recipe: how a stage is trained."""
+"""Schema of the recipe, how a stage is trained, and of its augmentation, which `data.augment.Views` does."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from .augmentation import Augmentation
 from .value import Count, Value
+
+
+class RandAugment(Value):
+    """Cubuk et al., CVPR Workshops 2020: `operations` operations at `magnitude` (of 10), drawn for each sample from these nine:
+
+    identity, rotate, shear_x, shear_y, translate_x, translate_y, brightness, contrast, solarize.
+    """
+
+    operations: Annotated[int, Field(ge=1, le=100)] = 2
+    magnitude: Annotated[float, Field(ge=0, le=10)] = 9.0
+
+
+class Augmentation(Value):
+    """Views of a sample, fixed by (seed, sample, view): teacher and student see the same view (Beyer et al., CVPR 2022).
+
+    `flip`: left to right, half of the time. `crop`: pads the sample with that many zeros on each side, then takes a random
+    crop of the original size. `cutout`: sets a square of that side to the channel's mean (DeVries and Taylor 2017).
+    `mixup`: alpha of the Beta distribution of the mixing weights of two samples (Zhang et al., ICLR 2018).
+    """
+
+    version: ClassVar[int] = 1  # of the views; increment it when their pixels change
+    flip: bool = False
+    crop: Annotated[int, Field(ge=0, le=4096)] = 0
+    cutout: Annotated[int, Field(ge=0, le=4096)] = 0
+    randaugment: RandAugment | None = None
+    mixup: Annotated[float, Field(ge=0.001, le=1000)] | None = None
+
+    def of_images(self) -> list[str]:
+        """The enabled options that only work on images."""
+        return [name for name in ("flip", "crop", "cutout", "randaugment") if getattr(self, name)]
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.of_images() and self.mixup is None:
+            names = ", ".join(type(self).model_fields)
+            raise ValueError(f"enables nothing; set at least one of {names}, or remove augmentation")
+        return self
 
 
 class Recipe(Value):
@@ -35,26 +71,18 @@ class Recipe(Value):
 
     @model_validator(mode="before")
     @classmethod
-    def _momentum_is_of_sgd(cls, data: Any) -> Any:
+    def _has_what_others_imply(cls, data: object) -> object:
+        """SGD has momentum, and augmented views are fresh, unless the recipe says otherwise."""
         if isinstance(data, dict) and data.get("optimizer") == "sgd" and data.get("momentum") is None:
-            return data | {"momentum": 0.9}
+            data = data | {"momentum": 0.9}
+        if isinstance(data, dict) and data.get("augmentation") is not None and data.get("views") is None:
+            data = data | {"views": "fresh"}
         return data
 
     @model_validator(mode="after")
-    def _no_other_has_momentum(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.optimizer != "sgd" and self.momentum is not None:
             raise ValueError(f"momentum applies to sgd, not {self.optimizer}; remove it, or set optimizer: sgd")
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _views_are_fresh(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("augmentation") is not None and data.get("views") is None:
-            return data | {"views": "fresh"}
-        return data
-
-    @model_validator(mode="after")
-    def _no_views_without_augmentation(self) -> Self:
         if self.augmentation is None and self.views is not None:
             raise ValueError(
                 f"views: {self.views} needs an augmentation, and there is none; remove views, or add one, "
@@ -63,4 +91,4 @@ class Recipe(Value):
         return self
 
 
-RECIPE: TypeAdapter[Any] = TypeAdapter(Recipe)
+RECIPE = TypeAdapter(Recipe)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from .domains import wrong
-from .outside import Incumbent
-from .value import AsTuple, Count, Duration, Seed, Value, seconds_of
+from .architectures import Architecture, Normalize
+from .errors import wrong
+from .value import AsTuple, Count, Duration, FilePath, Seed, Value, seconds_of
 
 Size = Literal["params", "macs", "bytes"]
 Params = dict[str, JsonValue]
@@ -59,6 +59,14 @@ class Stop(Value):
     gain: Annotated[float, Field(gt=0, lt=1)]
 
 
+class Incumbent(Value):
+    """The student in use today: its weights and, unless it is a stage of a study, its architecture."""
+
+    checkpoint: FilePath
+    architecture: Architecture | None = None
+    normalize: Normalize | None = None
+
+
 class Search(Value):
     """`trials`, `time` and `stop` say when a search ends: at the first of those given. No trial starts after `time`, such as
     90s, 30m or 2h, but running trials finish, and so do the label-only baselines after them.
@@ -88,17 +96,16 @@ class Search(Value):
     region: Annotated[float, Field(gt=0, lt=1)] | Literal["all"] = 0.9
 
     @model_validator(mode="after")
-    def _trades_accuracy_for_size(self) -> Self:
+    def _fits_together(self) -> Self:
         names = self.objectives
         if names[:1] != ("accuracy",) or len(set(names)) != len(names) or len(names) < 2:
             message = f"{list(names)} is invalid: put accuracy first, then one or more of params, macs, bytes"
             raise wrong(names, message, ("objectives",))
-        return self
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
         if self.trials is None and self.time is None and self.stop is None:
             raise wrong(None, "null: nothing ends the search; set search.trials, search.time or search.stop", ("trials",))
+        if len(self.enqueue) > self.most():
+            message = f"lists {len(self.enqueue)} configurations for {self.trials} trials; raise search.trials or list fewer"
+            raise wrong(self.enqueue, message, ("enqueue",))
         return self
 
     def most(self) -> int:
@@ -108,13 +115,6 @@ class Search(Value):
     def seconds(self) -> float:
         """`time` in seconds; infinity if it is not given."""
         return math.inf if self.time is None else seconds_of(self.time)
-
-    @model_validator(mode="after")
-    def _has_trials_for_all_listed(self) -> Self:
-        if len(self.enqueue) > self.most():
-            message = f"lists {len(self.enqueue)} configurations for {self.trials} trials; raise search.trials or list fewer"
-            raise wrong(self.enqueue, message, ("enqueue",))
-        return self
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """The epochs after which a student reports if it trains for that many: none without halving."""

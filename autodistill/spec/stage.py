@@ -9,9 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import AnyArchitecture, describe
-from .augmentation import Augmentation
 from .losses import CrossEntropy, LossSpec
-from .recipe import Recipe
+from .recipe import Augmentation, Recipe
 from .value import AsTuple, Seed, Value, digest
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -111,7 +110,7 @@ class Stage(Keyed):
     def _key(self) -> str:
         own = {name: value for name, value in self if name not in ("teachers", "init") and value is not None}
         own |= {"version": self.version}
-        above: dict[str, Any] = {"teachers": [teacher.key() for teacher in self.teachers]}
+        above: dict[str, object] = {"teachers": [teacher.key() for teacher in self.teachers]}
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 
     def logits_cache(self) -> LogitsCacheSpec | None:
@@ -128,16 +127,10 @@ class Stage(Keyed):
 
     def ancestors(self) -> list[Network]:
         """All networks that must exist before this one, each once, teachers first."""
-        found: dict[str, Network] = {}
-        for network in (*self.teachers, *([self.init] if self.init is not None else [])):
-            above = network.ancestors() if isinstance(network, Stage) else []
-            found |= {one.key(): one for one in [*above, network] if one.key() not in found}
-        return list(found.values())
+        return _above(self, init=True)
 
 
 Network = Annotated[Stage | Checkpoint, Field(discriminator="kind")]
-
-
 NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 """From plain data back to a stage with its chain, or a checkpoint."""
 
@@ -168,7 +161,7 @@ def canonical(stage: Stage) -> Stage:
     return stage.model_copy(update={"loss": loss, "recipe": recipe})
 
 
-def chain(network: Stage | Checkpoint) -> str:
+def chain(network: Network) -> str:
     """The chain from the teacher down, such as `resnet depth=2 width=32 > resnet depth=1 width=8`.
 
     The teachers of an ensemble are joined by +; `(dense)` at the end means that a network learns from several generations.
@@ -182,19 +175,23 @@ def chain(network: Stage | Checkpoint) -> str:
     return " > ".join([" + ".join(first), *rest]) + label
 
 
-def taught(network: Stage | Checkpoint) -> bool:
+def taught(network: Network) -> bool:
     return isinstance(network, Stage) and bool(network.teachers)
 
 
-def _above(network: Stage | Checkpoint) -> list[Stage | Checkpoint]:
-    """The networks that it learns from, directly or indirectly, each once, the first teachers first."""
-    found: dict[str, Stage | Checkpoint] = {}
-    for teacher in network.teachers if isinstance(network, Stage) else ():
-        found |= {one.key(): one for one in [*_above(teacher), teacher] if one.key() not in found}
+def _above(network: Network, *, init: bool = False) -> list[Network]:
+    """The networks that it learns from, directly or indirectly, each once, the first teachers first.
+
+    With `init`, also those that they and it take their initial weights from.
+    """
+    found: dict[str, Network] = {}
+    if isinstance(network, Stage):
+        for one in (*network.teachers, *((network.init,) if init and network.init is not None else ())):
+            found |= {other.key(): other for other in (*_above(one, init=init), one)}
     return list(found.values())
 
 
-def is_dense(network: Stage | Checkpoint) -> bool:
+def is_dense(network: Network) -> bool:
     """Whether it learns from an assistant and also from that assistant's teacher."""
     teachers = network.teachers if isinstance(network, Stage) else ()
     above = {one.key() for teacher in teachers for one in _above(teacher)}

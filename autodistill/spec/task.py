@@ -7,12 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from .architectures import check_import
-from .paths import FilePath, check_path
+from .architectures import Import
 from .stage import Split
-from .value import AsTuple, Value
+from .value import AsTuple, FilePath, Value, check_path
 
-Import = Annotated[str, AfterValidator(check_import)]
 DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 TORCH = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 """timm's names of the torchvision data sets whose samples are in one array."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -27,7 +28,24 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
+def check_path(value: str) -> str:
+    """The path itself. Its syntax is checked while the line in the spec is known; whether the file exists is checked later.
+
+    Raises ValueError for an invalid file name, and for the home directory of a user that does not exist.
+    """
+    if not value:
+        raise ValueError("the path is empty; give a path, or remove this key")
+    if "\0" in value:
+        raise ValueError(f"{value!r:.60} is not a valid path: it contains a null character; remove it")
+    if value.startswith("~") and os.path.expanduser(value) == value:
+        user = value[1:].partition("/")[0]
+        what = f"there is no user {user!r}" if user else "the home directory is unknown"
+        raise ValueError(f"{value!r:.60} is invalid: {what}; use an absolute path")
+    return value
+
+
 Duration = Annotated[str, AfterValidator(_as_duration)]
+FilePath = Annotated[str, AfterValidator(check_path)]
 NAME, CURRENCY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", r"^[A-Z]{3}$"
 
 
@@ -35,22 +53,21 @@ class Value(BaseModel):
     """A frozen, strictly typed value.
 
     `version` is part of the canonical form if it is not zero: increment it in a subclass when the numerics behind that
-    subclass change. `outside_key` names fields that say how or where something is done, not what.
+    subclass change.
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
     )
     version: ClassVar[int] = 0
-    outside_key: ClassVar[frozenset[str]] = frozenset()
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """The canonical form: defaults written out, unset optional fields left out."""
-        fields = {name: canonical_form(value) for name, value in self if value is not None and name not in self.outside_key}
+        fields = {name: canonical_form(value) for name, value in self if value is not None}
         return fields | ({"version": self.version} if self.version else {})
 
 
-def canonical_form(value: Any) -> Any:
+def canonical_form(value: object) -> object:
     if isinstance(value, Value):
         return value.identity()
     if isinstance(value, dict):
@@ -60,13 +77,13 @@ def canonical_form(value: Any) -> Any:
     return value
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """sha256 of the canonical JSON of `value`, in hexadecimal."""
     text = json.dumps(canonical_form(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ..models.sizes import check_inherit, sizes
 from ..spec import Checkpoint, LossSpec, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
 from ..spec.architectures import ARCHITECTURE
@@ -21,7 +23,7 @@ from ..spec.stage import canonical, taught
 
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
-PARTS = {"architecture": ARCHITECTURE, "loss": LOSS, "recipe": RECIPE, "init": INIT}
+PARTS: dict[str, TypeAdapter[Any]] = {"architecture": ARCHITECTURE, "loss": LOSS, "recipe": RECIPE, "init": INIT}
 
 
 Network = Stage | Checkpoint

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodistill.distill import Job
-from autodistill.spec import Spec, Stage, Task, UsageError, Value, parse
+from autodistill.spec import Spec, Stage, Task, UsageError, Value, parse, resolve
 from autodistill.spec.measurement import Measurement, Sizes
-from autodistill.spec.resolve import resolve
 from autodistill.study.space import Space, teacher_stage
 
 from .replay import Answer, measurement

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from ...data import Splits, read, split
 from ...distill import adopt, save_data
 from ...distill.weights import Weights, pretrained, read_weights
-from ...spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located
+from ...spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located, resolve
+from ...spec.architectures import Normalize
 from ...spec.imports import probe
-from ...spec.outside import Normalize
-from ...spec.resolve import resolve
 from ...store import Store
 from ..space import Space, teacher_stage
 

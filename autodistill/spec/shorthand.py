@@ -1,0 +1,134 @@
+"""What a spec may abbreviate, written out before it is validated.
+
+`like: teacher` is the teacher's architecture, of which only the depth and width are searched.
+
+    student: {architecture: {like: teacher, depth: [0.25, 1], width: [0.25, 1]}}
+
+becomes the teacher's family and other fields, with whole numbers from 0.25 to 1 times its depth and its width (for a vit,
+its number of heads, each as wide as the teacher's).
+
+`optional: true` in a searched term of a loss lets the search also decide whether to use the term at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from .architectures import ARCHITECTURE
+from .errors import Location, fault, refusal, shown, wrong
+
+AT: Location = ("student", "architecture")
+SHARES = ("depth", "width")
+DEFAULT = (0.25, 1)
+STAND_IN = {"family": "mlp", "depth": 1, "width": 1}
+"""The student's architecture if the teacher's is invalid, so that its problems are reported only once."""
+
+
+def expanded(raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw` with the student's `like: teacher` expanded, or `raw` itself if there is none. Does not modify `raw`.
+
+    Raises pydantic's ValidationError for all invalid keys and shares, and if the teacher's depth and width are unknown.
+    """
+    given, teacher = _architecture(raw, "student"), _architecture(raw, "teacher")
+    if not isinstance(given, dict) or "like" not in given:
+        return raw
+    faults = [*_wrong_keys(given), *_wrong_shares(given), *_wrong_teacher(teacher)]
+    if faults:
+        raise refusal(faults)
+    return raw | {"student": raw["student"] | {"architecture": _tree(given, teacher)}}
+
+
+def _architecture(raw: dict[str, Any], whose: str) -> Any:
+    return raw[whose].get("architecture") if isinstance(raw.get(whose), dict) else None
+
+
+def _wrong_keys(given: dict[str, object]) -> Iterator[ErrorDetails]:
+    known = ("like", *SHARES)
+    for key in given:
+        if key not in known:
+            message = f"{key!r} cannot be set with like, which copies the teacher's; use only {', '.join(known)}"
+            yield fault(given[key], message, (*AT, key))
+    if given["like"] != "teacher":
+        message = f"{shown(given['like'])} is invalid: use teacher, or a family instead of like"
+        yield fault(given["like"], message, (*AT, "like"))
+
+
+def _wrong_shares(given: dict[str, object]) -> Iterator[ErrorDetails]:
+    for key in SHARES:
+        if key in given and not _are_shares(given[key]):
+            message = f"{shown(given[key])} is invalid: use two fractions of the teacher's {key}, such as [0.25, 1]"
+            yield fault(given[key], message, (*AT, key))
+
+
+def _are_shares(value: object) -> bool:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    are_numbers = all(isinstance(share, int | float) and not isinstance(share, bool) for share in value)
+    return are_numbers and 0 < value[0] <= value[1] <= 1
+
+
+def _wrong_teacher(teacher: object) -> Iterator[ErrorDetails]:
+    if teacher is None:
+        what = "the teacher has no architecture in the spec"
+    elif isinstance(teacher, dict) and teacher.get("family") in ("timm", "import"):
+        what = f"the teacher's family {teacher['family']} has no depth and width"
+    else:
+        return
+    message = f"{what}; give the student a family, such as {{family: resnet, depth: 1, width: 8}}"
+    yield fault(teacher, message, (*AT, "like"))
+
+
+def _tree(given: dict[str, Any], teacher: Any) -> dict[str, Any]:
+    try:
+        architecture = ARCHITECTURE.validate_python(teacher)
+    except ValidationError:
+        return STAND_IN
+    names = {"depth": "depth", "width": "heads" if architecture.family == "vit" else "width"}
+    amounts = {name: _range(given.get(key, DEFAULT), getattr(architecture, name)) for key, name in names.items()}
+    return {**teacher, **amounts}
+
+
+def _range(shares: tuple[float, float], amount: int) -> dict[str, list[int]]:
+    """Whole numbers within these fractions of `amount`, at least 1; exact in decimals, so that 0.1 of 30 is 3."""
+    low, high = (Fraction(str(share)) * amount for share in shares)
+    first = max(1, math.ceil(low))
+    return {"int": [first, max(first, math.floor(high))]}
+
+
+def with_optionals(raw: object) -> object:
+    """A loss's raw tree with {optional: true, ...} replaced by {choice: [null, {...}]}, also in the options of a choice.
+
+    Raises pydantic's ValidationError if `optional` is neither true nor false.
+    """
+    if not isinstance(raw, dict):
+        return raw
+    options = _options(raw)
+    if options is not None:
+        return {"choice": [with_optionals(option) for option in options]}
+    return {name: _term(item, (name,)) for name, item in raw.items()}
+
+
+def _term(raw: object, path: Location) -> object:
+    if not isinstance(raw, dict):
+        return raw
+    options = _options(raw)
+    if options is not None:
+        return {"choice": [_term(option, (*path, "choice", index)) for index, option in enumerate(options)]}
+    if "optional" not in raw:
+        return raw
+    if not isinstance(raw["optional"], bool):
+        raise wrong(raw["optional"], f"{raw['optional']!r:.60} is invalid: use true or false", (*path, "optional"))
+    term = {name: item for name, item in raw.items() if name != "optional"}
+    return {"choice": [None, term]} if raw["optional"] else term
+
+
+def _options(raw: dict[str, object]) -> list[object] | None:
+    """The options of a choice; None if this is something else, or invalid (which is reported later)."""
+    options = raw.get("choice")
+    return list(options) if raw.keys() == {"choice"} and isinstance(options, list | tuple) else None
