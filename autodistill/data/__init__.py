@@ -1,8 +1,8 @@
 """Data sets as splits; the test split is sealed."""
 
 from .arrays import Raw
-from .images import Images, Joined, Pixels
+from .images import Array, Images, Joined, Pixels
 from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits, split
 
-__all__ = ["Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "memory_bytes", "read", "split"]
+__all__ = ["Array", "Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "memory_bytes", "read", "split"]

@@ -6,6 +6,7 @@ Suffixes of shapes: N samples, C channels, H height, W width.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,14 +74,15 @@ class Images:
         size = f"{len(self):,} image files ({self.nbytes / 1e9:.1f} GB decoded)"
         raise TypeError(f"{size} are not one array; take rows from them, or set task.memory: resident")
 
-    def described(self) -> dict[str, Any]:
-        """Plain values from which `described_images` makes images with the same pixels."""
-        return {"paths": list(self.paths), "size": list(self.size), "channels": self.channels}
+    def listed(self) -> str:
+        """JSON from which `of_list` makes images with the same pixels."""
+        return json.dumps({"paths": self.paths, "size": self.size, "channels": self.channels})
 
-
-def described_images(values: dict[str, Any]) -> Images:
-    paths = tuple(values["paths"])
-    return Images(paths=paths, names=paths, size=tuple(values["size"]), channels=values["channels"])
+    @classmethod
+    def of_list(cls, text: str) -> Images:
+        found = json.loads(text)
+        paths = tuple(found["paths"])
+        return cls(paths=paths, names=paths, size=tuple(found["size"]), channels=found["channels"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.outputs import Outputs
+from ..models import Outputs
 from ..spec import Attention, Cosine, Hint
 from .parts import divergence, mean_over, per_sample, precise, unit
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.outputs import Outputs
+from ..models import Outputs
 from ..spec import Relational, Similarity
 from .parts import TINY, precise, unit
 
