@@ -11,13 +11,16 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import DataError
 from ..spec.imports import reason
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}
@@ -70,7 +73,7 @@ class Images:
     def _decoded(self, row: int) -> Array:
         return read_image(self.paths[row], self.size, self.channels)
 
-    def __array__(self, *_: Any, **__: Any) -> Array:
+    def __array__(self, *_: object, **__: object) -> Array:
         size = f"{len(self):,} image files ({self.nbytes / 1e9:.1f} GB decoded)"
         raise TypeError(f"{size} are not one array; take rows from them, or set task.memory: resident")
 
@@ -121,12 +124,6 @@ class Joined:
 Pixels = Array | Images
 
 
-class Rows(Protocol):
-    """Anything that can be indexed by an array of rows: an array, Images, Joined."""
-
-    def __getitem__(self, rows: Any, /) -> Any: ...
-
-
 def read_image(path: str, size: tuple[int, int], channels: int) -> Array:
     """uint8 (channels, *size). Raises DataError naming the file."""
     with _readable(path), open(path, "rb") as file:
@@ -146,7 +143,7 @@ def decode(file: BinaryIO, size: tuple[int, int] | None, channels: int) -> Array
         return fitted(plain.convert(MODES[channels]), size)
 
 
-def fitted(image: Any, size: tuple[int, int] | None) -> Array:
+def fitted(image: Image.Image, size: tuple[int, int] | None) -> Array:
     """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the center is cropped."""
     from PIL.Image import Resampling
 
