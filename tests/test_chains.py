@@ -435,14 +435,14 @@ def test_the_picture_is_the_same_again_and_shows_every_network(tiny: Callable[..
 def test_a_failed_candidate_is_said_and_the_rest_compared(
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autodistill.runners import serial
+    from autodistill.runners import attempts
 
-    original = serial.attempt
+    original = attempts.attempt
 
     def failing(job: Any, *rest: Any, **options: Any) -> Any:
         return _fails() if job.trains and job.network.loss.dist else original(job, *rest, **options)
 
-    monkeypatch.setattr(serial, "attempt", failing)
+    monkeypatch.setattr(attempts, "attempt", failing)
     found = plan(tiny(), tmp_path / "out", seeds=2)
     [loss] = [row for row in found["candidates"] if row["kind"] == "loss"]
     assert loss["state"] == "not trained" and set(found["failures"].values()) == {"out of luck"}

@@ -67,11 +67,8 @@ class Images:
             raise TypeError("image files are indexed by slices or arrays of rows; use [[row]]")
         asked = np.arange(len(self))[rows].tolist()
         with ThreadPoolExecutor(max(1, min(THREADS, len(asked)))) as pool:  # PIL releases the GIL while it decodes
-            found = list(pool.map(self._decoded, asked))
+            found = list(pool.map(lambda row: read_image(self.paths[row], self.size, self.channels), asked))
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
-
-    def _decoded(self, row: int) -> Array:
-        return read_image(self.paths[row], self.size, self.channels)
 
     def __array__(self, *_: object, **__: object) -> Array:
         size = f"{len(self):,} image files ({self.nbytes / 1e9:.1f} GB decoded)"

@@ -5,9 +5,11 @@ A sample's `shape` is channels first: (D,), (C, L) or (C, H, W).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -107,23 +109,18 @@ def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
 
     try:
         if depth > (first := LINEAR.get(family, depth)) + 1:
-            return _line(of(depth=first), of(depth=first + 1), depth - first)
+            return _extrapolated([of(depth=first), of(depth=first + 1)], depth - first)
         if family in QUADRATIC and width > 3:
-            return _parabola(of(width=1), of(width=2), of(width=3), width - 1)
+            return _extrapolated([of(width=1), of(width=2), of(width=3)], width - 1)
     except UsageError:
         pass  # measuring raises the same error for the requested network
     return _measured(architecture, shape, classes)
 
 
-def _line(zero: Sizes, one: Sizes, x: int) -> Sizes:
-    """The sizes at `x` of a polynomial of degree 1 with these at 0 and 1."""
-    return Sizes(*(before + x * (after - before) for before, after in zip(zero, one, strict=True)))
-
-
-def _parabola(zero: Sizes, one: Sizes, two: Sizes, x: int) -> Sizes:
-    """The sizes at `x` of a polynomial of degree 2 with these at 0, 1 and 2 (Newton's forward differences)."""
-    each = zip(zero, one, two, strict=True)
-    return Sizes(*(a + x * (b - a) + x * (x - 1) // 2 * (c - 2 * b + a) for a, b, c in each))
+def _extrapolated(known: Sequence[Sizes], x: int) -> Sizes:
+    """The sizes at `x` of the polynomial of the lowest degree with these at 0, 1, ... (Newton's forward differences)."""
+    differences = [np.diff(np.array(known, object), order, axis=0)[0] for order in range(len(known))]
+    return Sizes(*sum(math.comb(x, order) * difference for order, difference in enumerate(differences)))
 
 
 def _measured(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
