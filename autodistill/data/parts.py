@@ -20,9 +20,8 @@ from .splits import Memory, Samples, Sealed, Splits
 
 def split(raw: Raw, task: TaskSpec) -> Splits:
     """Training, validation and sealed test samples. Raises DataError if a class would be missing from one of them."""
-    rows = np.arange(len(raw.y))
+    rows, test = np.arange(len(raw.y)), np.arange(0)
     whole = len(rows)
-    test = None
     if raw.x_test is None or raw.y_test is None:
         rows, test = parted(raw, rows, task.split.test, task.split.seed, "test", f"{task.split.test} of {whole}")
     if task.samples is not None:
@@ -35,10 +34,11 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     if raw.x_test is not None and raw.y_test is not None:
         sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
     else:
-        sealed = replace(_of(raw, test), groups=None if raw.groups is None else raw.groups[test], names=raw.names)
+        groups = None if raw.groups is None else raw.groups[test]
+        sealed = Samples(x=_take(raw.x, test), y=raw.y[test], groups=groups, names=raw.names)
     found = Splits(
-        train=_of(raw, train),
-        validation=_of(raw, validation),
+        train=Samples(x=_take(raw.x, train), y=raw.y[train]),
+        validation=Samples(x=_take(raw.x, validation), y=raw.y[validation]),
         test=Sealed(sealed),
         layout=layout,
         own_test=raw.x_test is not None,
@@ -46,11 +46,6 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         exact=task.exact,
     )
     return replace(found, memory=_memory(found, task))
-
-
-def _of(raw: Raw, rows: Array | None) -> Samples:
-    assert rows is not None
-    return Samples(x=_take(raw.x, rows), y=raw.y[rows])
 
 
 def _take(x: Pixels, rows: Array) -> Pixels:

@@ -34,7 +34,7 @@ from .samples import Batch, Samples
 BALANCED = 8
 """On how many batches the terms of a loss are balanced."""
 PARTS, GENERATORS = ("network", "loss", "optimizer", "scheduler"), ("order", "dropping")
-PLAIN = ("forward", "epochs", "taken", "losses")
+VALUES = ("forward", "epochs", "taken", "losses")
 """The attributes of a `Run` that its state holds: their state_dict, their state, themselves."""
 State = dict[str, Any]
 """Tensors and plain numbers by name: what torch.save can write and torch.load reads without unpickling code."""
@@ -80,7 +80,7 @@ class Run:
         return {
             **{name: getattr(self, name).state_dict() for name in PARTS},
             **{name: getattr(self, name).get_state() for name in GENERATORS},
-            **{name: getattr(self, name) for name in PLAIN},
+            **{name: getattr(self, name) for name in VALUES},
             "seconds": self.seconds,
             "rungs": [list(rung) for rung in self.rungs],
             "scales": self.loss.scales,
@@ -91,7 +91,7 @@ class Run:
             getattr(self, name).load_state_dict(state[name])
         for name in GENERATORS:
             getattr(self, name).set_state(state[name])
-        for name in PLAIN:
+        for name in VALUES:
             setattr(self, name, state[name])
         self.rungs, self.loss.scales = passed(state), state["scales"]
 
