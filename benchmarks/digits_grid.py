@@ -31,9 +31,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from autodistill.data import read, split
 from autodistill.distill import open_data, save_data
-from autodistill.distill.artifacts import measurement
-from autodistill.distill.loop import Run
-from autodistill.distill.seeds import seeded
+from autodistill.distill.networks import seeded
+from autodistill.distill.predictions import measurement
+from autodistill.distill.run import Run
 from autodistill.spec import CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 

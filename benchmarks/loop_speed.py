@@ -21,8 +21,9 @@ from paired import fashion
 from torch import Tensor
 
 from autodistill.distill import load_network, make_outputs, open_data, train
-from autodistill.distill.loop import Run, initialized
+from autodistill.distill.networks import initialized
 from autodistill.distill.outputs import open_outputs
+from autodistill.distill.run import Run
 from autodistill.models.sizes import sizes
 from autodistill.spec import CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Stage
 from autodistill.store import Store

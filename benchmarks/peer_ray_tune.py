@@ -49,8 +49,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from autodistill.data import Splits
 from autodistill.distill import load_network
+from autodistill.distill.predictions import evaluate
 from autodistill.models import Network, build
-from autodistill.models.sizes import evaluate, sizes
+from autodistill.models.sizes import sizes
 from autodistill.spec import ResNet, Spec, load
 from autodistill.store import Store
 from autodistill.study import pareto

@@ -86,7 +86,7 @@ def difference(network: Network, shape: tuple[int, ...]) -> float:
     exact, fast = copy.deepcopy(network).double(), network
     with without_onednn():
         F.cross_entropy(exact.body(x_B.double()), y_B).backward()
-    layout = lay_out([fast], lambda: x_B[:2], CPU)
+    layout = lay_out([fast], lambda: {"x": x_B[:2]}, CPU)
     for _ in range(3):
         fast.zero_grad()
         with layout.kernels():

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from autodistill.data.augment import Seen, Views
-from autodistill.data.augment.pixels import cropped, cut_out, flipped, mixed, moved, randomly_augmented, toned
-from autodistill.data.augment.tables import CODE, LARGEST, composed
+from autodistill.data.augment import Seen, Views, composed
+from autodistill.data.pixels import CODE, LARGEST, cropped, cut_out, flipped, mixed, moved, randomly_augmented, toned
 from autodistill.spec import Augmentation, RandAugment, Recipe, SpecError, UsageError, digest, parse, resolve
 from autodistill.spec.domains import domains, fill
 from autodistill.spec.recipe import RECIPE

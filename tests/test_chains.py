@@ -31,9 +31,8 @@ from autodistill.answers.chains.words import lines, sentence
 from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import Sealed
-from autodistill.distill import partial
-from autodistill.distill.artifacts import load_network
-from autodistill.distill.loop import train, training
+from autodistill.distill import load_network
+from autodistill.distill.loop import load_state, train, training
 from autodistill.metrics.intervals import mean_interval
 from autodistill.reporting.chain_graph import draw
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
@@ -248,7 +247,7 @@ def test_a_stage_that_ends_early_is_a_checkpoint_on_the_way(space: Callable[...,
     rungs = training(store, whole, CPU, (2,))
     accuracy = next(rungs).accuracy
     rungs.close()
-    state = partial.load(store, whole.key(), CPU)
+    state = load_state(store, whole.key(), CPU)
     assert state is not None
     found = load_network(store, early, CPU).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in state["network"].items())
@@ -436,14 +435,14 @@ def test_the_picture_is_the_same_again_and_shows_every_network(tiny: Callable[..
 def test_a_failed_candidate_is_said_and_the_rest_compared(
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autodistill.runners import serial
+    from autodistill.runners import attempts
 
-    original = serial.attempt
+    original = attempts.attempt
 
     def failing(job: Any, *rest: Any, **options: Any) -> Any:
         return _fails() if job.trains and job.network.loss.dist else original(job, *rest, **options)
 
-    monkeypatch.setattr(serial, "attempt", failing)
+    monkeypatch.setattr(attempts, "attempt", failing)
     found = plan(tiny(), tmp_path / "out", seeds=2)
     [loss] = [row for row in found["candidates"] if row["kind"] == "loss"]
     assert loss["state"] == "not trained" and set(found["failures"].values()) == {"out of luck"}

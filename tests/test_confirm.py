@@ -245,16 +245,16 @@ def test_a_flipped_byte_in_a_chosen_network_is_found_before_the_split_is_opened(
 
 
 def test_what_cannot_be_trained_is_said_and_the_rest_goes_on(searched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from autodistill.runners import serial
+    from autodistill.runners import attempts
 
-    original = serial.attempt
+    original = attempts.attempt
 
     def failing(job: Any, *rest: Any, **options: Any) -> Any:
         if getattr(job.network, "seed", None) == FRESH and job.trains:
             return (_ for _ in ()) if False else _fails()
         return original(job, *rest, **options)
 
-    monkeypatch.setattr(serial, "attempt", failing)
+    monkeypatch.setattr(attempts, "attempt", failing)
     found = confirmed(searched)
     assert set(found.facts["failures"].values()) == {"out of luck"}
     assert all(one["seeds"]["n"] == 1 for one in found.members)

@@ -21,8 +21,8 @@ from autodistill.distill import Job, save_data
 from autodistill.reporting.summary import counts, summary
 from autodistill.reporting.terminal import failures
 from autodistill.runners import marks, runner_of
-from autodistill.runners.marks import Mark, Process
-from autodistill.runners.room import private_folder, room
+from autodistill.runners.machine import Process, private_folder, room
+from autodistill.runners.marks import Mark
 from autodistill.spec import MLP, CrossEntropy, Imported, LossSpec, Recipe, Spec, Stage, StudyError
 from autodistill.store import Store
 from autodistill.study.driver import Options
@@ -92,7 +92,8 @@ def safe_mode(store: Store) -> list[bool]:
 DIES = """
 import sys
 from pathlib import Path
-from autodistill.runners.marks import Mark, Process
+from autodistill.runners.machine import Process
+from autodistill.runners.marks import Mark
 from tests.own import Faulty
 import torch
 with Mark(Path(sys.argv[1]), "key", "one").held(Process.own("node"), errors=sys.argv[3] == "errors"):
@@ -298,7 +299,7 @@ def test_a_retry_of_what_failed_is_given_a_fresh_start(tiny: Callable[..., Spec]
 
 HOLDS = """
 import sys, time
-from autodistill.runners.room import room
+from autodistill.runners.machine import room
 with room(alone=sys.argv[1] == "alone"):
     print("in", flush=True)
     sys.stdin.read()

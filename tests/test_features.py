@@ -116,7 +116,7 @@ def test_features_have_those_shapes_and_change_nothing(
     architecture: Value, shape: Shape, layers: Shapes, attentions: Shapes
 ) -> None:
     network, inputs = seeded(architecture, shape), samples(shape)
-    names = [*network.layer_names(), *network.attention_names()]
+    names = [*layers_of(network.body), *attentions_of(network.body)]
     assert names == [*layers, *attentions]
     outputs = network(inputs, names)
     assert {name: tuple(feature.shape[1:]) for name, feature in outputs.features.items()} == layers | attentions
@@ -138,7 +138,7 @@ def test_features_are_those_of_a_manual_forward() -> None:
     network, inputs = seeded(ResNet(depth=1, width=2), (1, 8, 8)), samples((1, 8, 8))
     body: Any = network.body
     map_BCHW = body.norm(body.stem(inputs["x"])).relu()
-    features = network(inputs, network.layer_names()).features
+    features = network(inputs, layers_of(network.body)).features
     for index, stage in enumerate(body.stages):
         map_BCHW = stage(map_BCHW)
         assert torch.equal(features[f"stages.{index}"], map_BCHW)

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.distill import Job, load_network, perform
-from autodistill.distill.loop import Run, initialized
+from autodistill.distill.networks import initialized
+from autodistill.distill.run import Run
 from autodistill.spec import CrossEntropy, LossSpec, SoftTargets, SpecError, Stage, UsageError, chain, label_only
 from autodistill.spec.stage import is_dense
 from autodistill.store import Store
@@ -129,8 +130,8 @@ def test_an_ensemble_is_all_its_members_with_seeds_of_their_own(space: Callable[
     store = trained(made, stage)
     run = Run(store, stage, _data(store, stage), CPU)
     rows_B = run.rows(run.order)[0]
-    said = run.guides.say(rows_B, run.samples.batch(rows_B, 0).x, 0, [0, 1])
-    live = [load_network(store, teacher, CPU)({"x": run.samples.batch(rows_B, 0).x}).logits for teacher in (one, two)]
+    said = run.guides.say(rows_B, run.samples.batch(rows_B, 0).inputs, 0, [0, 1])
+    live = [load_network(store, teacher, CPU)(run.samples.batch(rows_B, 0).inputs).logits for teacher in (one, two)]
     for outputs, logits in zip(said, live, strict=True):
         torch.testing.assert_close(outputs.logits.softmax(1), logits.softmax(1))
     assert not torch.equal(said[0].logits, said[1].logits)

@@ -89,17 +89,14 @@ def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Pa
     from autodistill.distill import jobs
     from autodistill.spec import StageFailed
 
-    assert not hasattr(jobs, "training"), "jobs imports it where it is used"
-    import autodistill.distill.loop as loop
-
-    original = loop.training
+    original = jobs.training
 
     def fail(store: Any, stage: Any, device: Any, rungs: Any, **how: Any) -> Any:
         if not stage.teachers and stage.architecture.width != 64:
             raise StageFailed("no")
         yield from original(store, stage, device, rungs, **how)
 
-    monkeypatch.setattr(loop, "training", fail)
+    monkeypatch.setattr(jobs, "training", fail)
     soft = {"kd": {"weight": 1.0, "temperature": 2.0}}
     spec = tiny(search__trials=2, search__label_baselines=True, student__loss=soft)
     study = search(spec, out=tmp_path / "out", runner="serial")
@@ -108,7 +105,7 @@ def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Pa
     assert all(row.worse_than_label_only is None and "its label-only baseline failed: no" in row.reason for row in members)
     assert any("its label-only baseline failed" in line for line in remarks(summary(study.spec, study.rows(), study.chance)))
     assert study.retry_failed() == len(members)
-    monkeypatch.setattr(loop, "training", original)
+    monkeypatch.setattr(jobs, "training", original)
     again = search(spec, out=tmp_path / "out", runner="serial", options=Options(retry_failed=True))
     assert all(row.label_only is not None for row in again.rows() if row.frontier)
 

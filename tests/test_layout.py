@@ -91,7 +91,7 @@ def test_weights_and_names_stay() -> None:
     network = build(ResNet(depth=1, width=3), shape=(3, 8, 8), classes=5)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     names = [name for name, _ in network.named_modules()]
-    lay_out([network], lambda: X, CPU)
+    lay_out([network], lambda: {"x": X}, CPU)
     after = network.state_dict()
     assert list(after) == list(before) and all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert [name for name, _ in network.named_modules()] == names
@@ -123,7 +123,7 @@ class Uncopied(nn.Module):
 
 def decided(body: nn.Module | Value) -> Layout:
     network = Network(body) if isinstance(body, nn.Module) else build(body, shape=(3, 8, 8), classes=5)
-    return lay_out([network], lambda: X, CPU)
+    return lay_out([network], lambda: {"x": X}, CPU)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_cannot_be_replaced_is_trained_in_plain_order(body: Callable[[], nn
 
 def test_a_teacher_that_runs_along_decides_too() -> None:
     student, teacher = build(ResNet(depth=1, width=3), shape=(3, 8, 8), classes=5), Network(Functional(3, 4, last=False))
-    assert lay_out([student, teacher], lambda: X, CPU) == PLAIN
+    assert lay_out([student, teacher], lambda: {"x": X}, CPU) == PLAIN
 
 
 class Counting(nn.Module):
@@ -183,7 +183,7 @@ class Counting(nn.Module):
 def test_to_be_tried_changes_neither_the_network_nor_the_random_numbers() -> None:
     network = Network(Counting())
     before = torch.get_rng_state()
-    lay_out([network], lambda: X, CPU)
+    lay_out([network], lambda: {"x": X}, CPU)
     assert torch.equal(torch.get_rng_state(), before) and float(network.body.count) == 0 and network.training
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from autodistill.losses import TERMS, Loss
-from autodistill.models.outputs import Layers, Outputs
+from autodistill.models import Layers, Outputs
 from autodistill.spec import Attention, Cosine, CrossEntropy, Hint, LossSpec, Pair, Relational, Similarity, SoftTargets
 
 STUDENT = Layers({"stem": (4, 8, 8), "body": (6, 4, 4), "pool": (6,)}, {})

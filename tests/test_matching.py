@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from autodistill.losses.matching import Match, aligned, pairs
-from autodistill.models.outputs import Layers
+from autodistill.models import Layers
 from autodistill.spec import Attention, Cosine, FeatureTerm, Hint, Pair, Relational, Similarity, UsageError
 
 Shapes = dict[str, tuple[int, ...]]

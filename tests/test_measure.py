@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autodistill.models import FAMILIES, build
+from autodistill.distill.predictions import count_correct, evaluate
+from autodistill.models import FAMILIES, Outputs, build
 from autodistill.models import sizes as measure
-from autodistill.models.outputs import Outputs
-from autodistill.models.sizes import count_correct, evaluate, sizes
+from autodistill.models.sizes import sizes
 from autodistill.spec import (
     MLP,
     ConvNet,

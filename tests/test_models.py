@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autodistill.models import FAMILIES, Network, build
-from autodistill.models.convnet import groups
+from autodistill.models.families import groups
 from autodistill.models.sizes import sizes
 from autodistill.spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, UsageError, Value, ViT
 from autodistill.spec.architectures import AnyArchitecture

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from autodistill.distill import Job, make_outputs, open_data, outputs_key, train
 from autodistill.distill.outputs import Cached, compressed, open_outputs
+from autodistill.distill.predictions import entropy
 from autodistill.distill.samples import UNLABELED, Samples
 from autodistill.losses import Loss
-from autodistill.models.outputs import Layers
-from autodistill.models.sizes import entropy
+from autodistill.models import Layers
 from autodistill.spec import Augmentation, CrossEntropy, Hint, LogitsCacheSpec, LossSpec, ResNet, Stage, Timm
 from autodistill.study.schedule.jobs import needs, outputs_of
 
@@ -60,14 +60,14 @@ def test_cached_views_give_the_losses_of_a_live_teacher(house: House, teacher: S
 def test_one_view_is_seen_in_every_epoch(house: House, teacher: Stage) -> None:
     run = house.run(student(house, teacher, augmentation=FLIP, views="fresh"))
     rows_B = run.rows(run.order)[0]
-    first, again, other = (run.samples.batch(rows_B, view).x for view in (0, 0, 1))
+    first, again, other = (run.samples.batch(rows_B, view).inputs["x"] for view in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
     one = student(house, teacher, augmentation=FLIP, views=1)
     losses(house, one)
     run = house.run(one)
-    seen = [run.samples.batch(rows_B, run.shown).x]
+    seen = [run.samples.batch(rows_B, run.shown).inputs["x"]]
     run.epoch()
-    seen.append(run.samples.batch(rows_B, run.shown).x)
+    seen.append(run.samples.batch(rows_B, run.shown).inputs["x"])
     assert torch.equal(*seen)
 
 
@@ -213,8 +213,8 @@ def test_projections_train_with_the_student_but_are_not_of_it(house: House, teac
     before = [parameter.detach().clone() for parameter in run.loss.parameters()]
     run.epoch()
     assert before and not any(torch.equal(*pair) for pair in zip(before, run.loss.parameters(), strict=True))
-    record = train(house.store, stage, CPU)
+    measured = train(house.store, stage, CPU)
     saved = load_file(house.store.file("stages", stage.key(), "model.safetensors"))
     plain = house.run(house.stage(stage.architecture)).network
     assert saved.keys() == plain.state_dict().keys()
-    assert record["measurement"]["params"] == sum(parameter.numel() for parameter in plain.parameters())
+    assert measured.params == sum(parameter.numel() for parameter in plain.parameters())

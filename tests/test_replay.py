@@ -11,7 +11,7 @@ import pytest
 
 from autodistill.distill import Job, Rung
 from autodistill.runners import Runner
-from autodistill.runners.serial import Serial
+from autodistill.runners.attempts import Serial
 from autodistill.spec import Spec, Stage
 from autodistill.spec.measurement import SoftTargetEntropy, StageFacts
 from autodistill.store import Store

@@ -20,8 +20,9 @@ from torch import nn
 
 from autodistill.api import search
 from autodistill.distill import Job, Rung, open_data, perform, train
-from autodistill.distill.artifacts import measurement
-from autodistill.distill.loop import Run, training
+from autodistill.distill.loop import training
+from autodistill.distill.predictions import measurement
+from autodistill.distill.run import Run
 from autodistill.spec import (
     MLP,
     Augmentation,

@@ -167,16 +167,17 @@ def test_an_address_is_for_ray_and_runners_have_names() -> None:
 def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
     local_ray: None, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autodistill.runners.tune import Jobs
+    from autodistill.runners.assignment import Assignment
+    from autodistill.runners.worker import Report
 
     did: set[str] = set()
-    original = Jobs.reported
+    original = Assignment.reported
 
-    def noting(self: Jobs, trial_id: str, result: dict[str, Any], give: Any) -> bool:
-        did.update([trial_id] if trial_id in self.running else [])
-        return original(self, trial_id, result, give)
+    def noting(self: Assignment, worker: str, report: Report, give: Any) -> bool:
+        did.update([worker] if worker in self.running else [])
+        return original(self, worker, report, give)
 
-    monkeypatch.setattr(Jobs, "reported", noting)
+    monkeypatch.setattr(Assignment, "reported", noting)
     search(tiny(search__trials=12, search__sampler="random"), out=tmp_path / "out", runner=runner_of("ray"))
     assert len(did) == 2
 

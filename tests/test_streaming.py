@@ -13,9 +13,9 @@ import torch
 
 from autodistill.data import Images, Joined, Splits, read, split
 from autodistill.distill import Data, Job, open_data, perform, save_data, train
+from autodistill.distill.predictions import evaluate
 from autodistill.distill.samples import Samples
 from autodistill.models import build
-from autodistill.models.sizes import evaluate
 from autodistill.spec import (
     MLP,
     Augmentation,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autodistill.losses import TERMS
-from autodistill.models.outputs import Outputs
+from autodistill.models import Outputs
 from autodistill.spec import (
     Attention,
     Cosine,

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from autodistill.api import search
 from autodistill.distill import load_network, open_data
+from autodistill.distill.predictions import evaluate
 from autodistill.distill.weights import pretrained, read_weights
 from autodistill.models import build
-from autodistill.models.sizes import evaluate
 from autodistill.spec import MLP, AutodistillError, DataError, Spec, SpecError, Timm, UsageError
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of

@@ -1,8 +1,9 @@
 """Data sets as splits; the test split is sealed."""
 
 from .arrays import Raw
-from .images import Images, Joined, Pixels
+from .images import Array, Images, Joined, Pixels
+from .parts import split
 from .sources import memory_bytes, read
-from .splits import Samples, Sealed, Splits, split
+from .splits import Samples, Sealed, Splits
 
-__all__ = ["Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "memory_bytes", "read", "split"]
+__all__ = ["Array", "Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "memory_bytes", "read", "split"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -42,8 +41,28 @@ class Raw:
     names: tuple[str, ...] | None = None
 
 
-def check(name: str, arrays: Mapping[str, Any]) -> Raw:
+def check(name: str, arrays: Mapping[str, object]) -> Raw:
     """Checked arrays. Raises DataError naming the array, the first bad row and what to do."""
+    x_key, y_key, *test_keys = _form(name, arrays)
+    x, y = _pair(name, arrays, x_key, y_key)
+    x_test, y_test = _pair(name, arrays, *test_keys) if test_keys else (None, None)
+    _classes(name, y_key, y)
+    if x_test is not None and y_test is not None:
+        _same_task(name, x, y, x_test, y_test)
+    return Raw(
+        name=name,
+        x=x,
+        y=y,
+        x_test=x_test,
+        y_test=y_test,
+        x_unlabeled=_unlabeled(name, x_key, x, arrays.get(UNLABELED)),
+        groups=_groups(name, GROUPS[bool(test_keys)], arrays, len(y if y_test is None else y_test)),
+        names=_names(name, arrays.get(NAMES), int(y.max()) + 1),
+    )
+
+
+def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
+    """The names of the arrays of samples and labels, of the test split's last."""
     old = next((key for key in RENAMED if key in arrays), None)
     if old is not None:
         raise DataError(f"{name} has {old}, which is called {RENAMED[old]} now; rename it")
@@ -55,24 +74,15 @@ def check(name: str, arrays: Mapping[str, Any]) -> Raw:
     if others:
         both = f"{', '.join(keys)} and {', '.join(others)}"
         raise DataError(f"{name} has {both}; give either x and y, or x_train, y_train, x_test and y_test")
-    found: list[Any] = [_array(name, key, arrays[key]) for key in keys]
-    for index in range(0, len(found), 2):
-        found[index] = _numbers(name, keys[index], found[index])
-        found[index + 1] = _labels(name, keys[index + 1], found[index + 1], len(found[index]))
-    _classes(name, keys[1], found[1])
-    if len(found) == 4:
-        _same_task(name, found)
-    unlabeled = _unlabeled(name, keys[0], found[0], arrays.get(UNLABELED))
-    groups = _groups(name, GROUPS[len(found) > 2], arrays, len(found[-1]))
-    known: dict[str, Any] = {
-        "x_unlabeled": unlabeled,
-        "groups": groups,
-        "names": _names(name, arrays.get(NAMES), int(found[1].max()) + 1),
-    }
-    return Raw(name=name, **dict(zip(("x", "y", "x_test", "y_test"), found, strict=False)), **known)
+    return keys
 
 
-def _names(name: str, given: Any, classes: int) -> tuple[str, ...] | None:
+def _pair(name: str, arrays: Mapping[str, object], x_key: str, y_key: str) -> tuple[Pixels, Array]:
+    x = _pixels(name, x_key, arrays[x_key])
+    return x, _labels(name, y_key, _array(name, y_key, arrays[y_key]), len(x))
+
+
+def _names(name: str, given: object, classes: int) -> tuple[str, ...] | None:
     if given is None:
         return None
     found = _array(name, NAMES, given)
@@ -87,31 +97,35 @@ def _printable(name: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in name).strip()
 
 
-def with_names(arrays: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def with_names(arrays: dict[str, Array], names: Sequence[str]) -> dict[str, Array]:
     """Adds the class names if each class has samples; otherwise labels and names would not match."""
     labels = arrays["y_train"] if "y_train" in arrays else arrays["y"]
-    return arrays | ({NAMES: list(names)} if len(names) == len(np.unique(labels)) else {})
+    return arrays | ({NAMES: np.array(names)} if len(names) == len(np.unique(labels)) else {})
 
 
-def _groups(name: str, key: str, arrays: Mapping[str, Any], samples: int) -> Array | None:
+def _groups(name: str, key: str, arrays: Mapping[str, object], samples: int) -> Array | None:
     if key not in arrays:
         return None
-    found: Array = _array(name, key, arrays[key])
+    found = _array(name, key, arrays[key])
     if found.shape != (samples,) or found.dtype.kind not in "uiUb":
         what = f"shape {found.shape} and dtype {found.dtype} for {samples} samples"
         raise DataError(f"{name}: {key} has {what}; give one number or string per sample, shape ({samples},)")
     return found
 
 
-def _unlabeled(name: str, key: str, x: Pixels, given: Any) -> Pixels | None:
+def _unlabeled(name: str, key: str, x: Pixels, given: object) -> Pixels | None:
     if given is None or isinstance(given, Images):
         return given
-    found = _numbers(name, UNLABELED, _array(name, UNLABELED, given))
-    if found.shape[1:] != x.shape[1:] or found.dtype != x.dtype:
-        what = f"samples of shape {found.shape[1:]} and dtype {found.dtype}, but {key} of {x.shape[1:]} and {x.dtype}"
-        raise DataError(f"{name}: {UNLABELED} has {what}; make them equal")
+    found = _pixels(name, UNLABELED, given)
+    _same_form(name, UNLABELED, found, key, x)
     _same_scale(name, key, x, UNLABELED, found)
     return found
+
+
+def _same_form(name: str, one_key: str, one: Pixels, other_key: str, other: Pixels) -> None:
+    if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
+        what = f"samples of shape {one.shape[1:]} and dtype {one.dtype}, but {other_key} of {other.shape[1:]} and {other.dtype}"
+        raise DataError(f"{name}: {one_key} has {what}; make them equal")
 
 
 def _same_scale(name: str, key: str, one: Pixels, other_key: str, other: Pixels) -> None:
@@ -137,9 +151,7 @@ def _medians(x: Array) -> Array:
     return np.median(np.abs(few[:, spread(few.shape[1], COMPARED[1])].astype(np.float64)), axis=0)
 
 
-def _array(name: str, key: str, value: Any) -> Any:
-    if isinstance(value, Images):
-        return value
+def _array(name: str, key: str, value: object) -> Array:
     if any(map(np.ma.isMaskedArray, [value, *(value if isinstance(value, list | tuple) else ())])):
         way = "drop the masked samples, or fill in their values"
         raise DataError(f"{name}: {key} is a masked array, which is not supported; {way}")
@@ -149,9 +161,11 @@ def _array(name: str, key: str, value: Any) -> Any:
         raise DataError(f"{name}: {key} cannot be converted to an array ({reason(error)}); give a numpy array") from None
 
 
-def _numbers(name: str, key: str, x: Pixels) -> Pixels:
-    if isinstance(x, Images):  # always uint8
-        return x
+def _pixels(name: str, key: str, value: object) -> Pixels:
+    """Image files, or finite numbers as uint8 or float32."""
+    if isinstance(value, Images):
+        return value
+    x = _array(name, key, value)
     if x.dtype.kind not in "uifb":
         raise DataError(f"{name}: {key} has dtype {x.dtype}; give numbers")
     if x.ndim < 2 or x.size == 0:
@@ -192,11 +206,8 @@ def _classes(name: str, key: str, y: Array) -> None:
         )
 
 
-def _same_task(name: str, found: list[Any]) -> None:
-    x, y, x_test, y_test = found
-    if x.shape[1:] != x_test.shape[1:] or x.dtype != x_test.dtype:
-        what = f"samples of shape {x.shape[1:]} and dtype {x.dtype}, but x_test of {x_test.shape[1:]} and {x_test.dtype}"
-        raise DataError(f"{name}: x_train has {what}; make them equal")
+def _same_task(name: str, x: Pixels, y: Array, x_test: Pixels, y_test: Array) -> None:
+    _same_form(name, "x_train", x, "x_test", x_test)
     _same_scale(name, "x_train", x, "x_test", x_test)
     if y_test.max() > y.max():
         row = int(np.argmax(y_test > y.max()))

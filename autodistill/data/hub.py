@@ -24,7 +24,7 @@ TESTS = ("test", "validation", "val")
 Pair = tuple[Array, int]
 
 
-def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> Mapping[str, Any]:
+def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> dict[str, Array]:
     """Arrays of `hfds/name`; the columns of images and classes are found by their types."""
     _need("datasets", f"hfds/{name}")
     with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
@@ -35,7 +35,7 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> Mapping
         image, label = (_column(features, kind, f"hfds/{name}") for kind in ("Image", "ClassLabel"))
         columns = {"input_key": image, "target_key": label}
         found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, columns, task, cache, most))
-        return with_names(dict(found), features[label].names)
+        return with_names(found, features[label].names)
 
 
 def _hub_split(
@@ -70,7 +70,7 @@ def _column(features: Mapping[str, Any], kind: str, name: str) -> str:
     return found[0]
 
 
-def read_wds(folder: Path, task: TaskSpec, most: int) -> Mapping[str, Any]:
+def read_wds(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
     """Arrays of a folder of WebDataset shards; `_info.json` lists the shards of each split."""
     _need("webdataset", f"wds/{folder}")
     info = _info(folder)
@@ -117,7 +117,7 @@ def _loud() -> Iterator[None]:
         logger.removeFilter(stop)
 
 
-def _split_by_split(splits: list[str], name: str, read: Callable[[str], tuple[Array, Array]]) -> Mapping[str, Any]:
+def _split_by_split(splits: list[str], name: str, read: Callable[[str], tuple[Array, Array]]) -> dict[str, Array]:
     if "train" not in splits:
         raise DataError(f"task.dataset: {name} has the splits {', '.join(splits) or 'none'}; it needs one called train")
     x, y = read("train")

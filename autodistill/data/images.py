@@ -6,17 +6,21 @@ Suffixes of shapes: N samples, C channels, H height, W width.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import DataError
 from ..spec.imports import reason
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}
@@ -63,24 +67,22 @@ class Images:
             raise TypeError("image files are indexed by slices or arrays of rows; use [[row]]")
         asked = np.arange(len(self))[rows].tolist()
         with ThreadPoolExecutor(max(1, min(THREADS, len(asked)))) as pool:  # PIL releases the GIL while it decodes
-            found = list(pool.map(self._decoded, asked))
+            found = list(pool.map(lambda row: read_image(self.paths[row], self.size, self.channels), asked))
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
 
-    def _decoded(self, row: int) -> Array:
-        return read_image(self.paths[row], self.size, self.channels)
-
-    def __array__(self, *_: Any, **__: Any) -> Array:
+    def __array__(self, *_: object, **__: object) -> Array:
         size = f"{len(self):,} image files ({self.nbytes / 1e9:.1f} GB decoded)"
         raise TypeError(f"{size} are not one array; take rows from them, or set task.memory: resident")
 
-    def described(self) -> dict[str, Any]:
-        """Plain values from which `described_images` makes images with the same pixels."""
-        return {"paths": list(self.paths), "size": list(self.size), "channels": self.channels}
+    def listed(self) -> str:
+        """JSON from which `of_list` makes images with the same pixels."""
+        return json.dumps({"paths": self.paths, "size": self.size, "channels": self.channels})
 
-
-def described_images(values: dict[str, Any]) -> Images:
-    paths = tuple(values["paths"])
-    return Images(paths=paths, names=paths, size=tuple(values["size"]), channels=values["channels"])
+    @classmethod
+    def of_list(cls, text: str) -> Images:
+        found = json.loads(text)
+        paths = tuple(found["paths"])
+        return cls(paths=paths, names=paths, size=tuple(found["size"]), channels=found["channels"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +121,6 @@ class Joined:
 Pixels = Array | Images
 
 
-class Rows(Protocol):
-    """Anything that can be indexed by an array of rows: an array, Images, Joined."""
-
-    def __getitem__(self, rows: Any, /) -> Any: ...
-
-
 def read_image(path: str, size: tuple[int, int], channels: int) -> Array:
     """uint8 (channels, *size). Raises DataError naming the file."""
     with _readable(path), open(path, "rb") as file:
@@ -144,7 +140,7 @@ def decode(file: BinaryIO, size: tuple[int, int] | None, channels: int) -> Array
         return fitted(plain.convert(MODES[channels]), size)
 
 
-def fitted(image: Any, size: tuple[int, int] | None) -> Array:
+def fitted(image: Image.Image, size: tuple[int, int] | None) -> Array:
     """uint8 (C, *size): the shorter side is resized so that `size` is just covered, then the center is cropped."""
     from PIL.Image import Resampling
 

@@ -1,14 +1,110 @@
-"""Assigns samples to parts by labels and the split's seed alone, never by what is in the samples."""
+"""Stratified splits by the split's own seed. What training sees never depends on the test samples' values.
+
+Samples are assigned to parts by labels and the seed alone, never by what is in the samples.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from ..spec import DataError, TaskSpec
 from .arrays import Raw
-from .images import Array
+from .folders import UNKNOWN, common_size
+from .images import Array, Images, Pixels, joined
+from .sources import most_held
+from .splits import Memory, Samples, Sealed, Splits
+
+
+def split(raw: Raw, task: TaskSpec) -> Splits:
+    """Training, validation and sealed test samples. Raises DataError if a class would be missing from one of them."""
+    rows, test = np.arange(len(raw.y)), np.arange(0)
+    whole = len(rows)
+    if raw.x_test is None or raw.y_test is None:
+        rows, test = parted(raw, rows, task.split.test, task.split.seed, "test", f"{task.split.test} of {whole}")
+    if task.samples is not None:
+        rows = subset(raw, rows, task.samples, task.split.seed)
+        whole = len(rows)
+    count = max(1, round(task.split.validation * whole))
+    train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
+    raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
+    train, rest = labels_kept(raw.y, train, task)
+    if raw.x_test is not None and raw.y_test is not None:
+        sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
+    else:
+        groups = None if raw.groups is None else raw.groups[test]
+        sealed = Samples(x=_take(raw.x, test), y=raw.y[test], groups=groups, names=raw.names)
+    found = Splits(
+        train=Samples(x=_take(raw.x, train), y=raw.y[train]),
+        validation=Samples(x=_take(raw.x, validation), y=raw.y[validation]),
+        test=Sealed(sealed),
+        layout=layout,
+        own_test=raw.x_test is not None,
+        unlabeled=_without_labels(raw, rest),
+        exact=task.exact,
+    )
+    return replace(found, memory=_memory(found, task))
+
+
+def _take(x: Pixels, rows: Array) -> Pixels:
+    return x.take(rows) if isinstance(x, Images) else x[rows]
+
+
+def _memory(splits: Splits, task: TaskSpec) -> Memory:
+    """Decides `auto`: arrays are held in memory, and so are image files that fit once decoded. No key depends on it."""
+    if task.memory != "auto":
+        return task.memory
+    fits = not isinstance(splits.train.x, Images) or splits.nbytes <= most_held()
+    return "resident" if fits else "stream"
+
+
+def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
+    """Samples with channels first; image files get the common size of those at `rows`, which training may see."""
+    if not isinstance(raw.x, Images):
+        x, layout = _channels_first(raw.x, task.layout, raw.name)
+        others = [None if one is None else _channels_first(one, layout, raw.name)[0] for one in (raw.x_test, raw.x_unlabeled)]
+        return replace(raw, x=x, x_test=others[0], x_unlabeled=others[1]), layout
+    size = common_size(raw.x.take(rows)) if raw.x.size == UNKNOWN else raw.x.size
+    sized = {name: getattr(raw, name) for name in ("x", "x_test", "x_unlabeled")}
+    return replace(raw, **{name: one and replace(one, size=size) for name, one in sized.items()}), "CHW"
+
+
+def _without_labels(raw: Raw, rows: Array) -> Pixels | None:
+    """The samples at `rows`, then those that came without labels."""
+    parts = [_take(raw.x, rows)] if len(rows) else []
+    parts += [] if raw.x_unlabeled is None else [raw.x_unlabeled]
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    files = [part for part in parts if isinstance(part, Images)]
+    return joined(files) if files else np.concatenate([np.asarray(part) for part in parts])
+
+
+def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:
+    """x (N, ...) as (N, D), (N, C, L) or (N, C, H, W), and the layout that was read or guessed."""
+    assert not isinstance(x, Images)
+    if layout == "auto":
+        layout = _guess(x.shape[1:])
+    if len(layout) != x.ndim - 1 and layout != "D":
+        count, shape = len(layout), x.shape[1:]
+        raise DataError(
+            f"task.layout: {layout} has {count} axes but samples have shape {shape}; remove it, or reshape ({name})"
+        )
+    if layout == "D":
+        return x.reshape(len(x), -1), layout
+    if layout == "HW":
+        return x[:, None], layout
+    return (x.transpose(0, 3, 1, 2) if layout == "HWC" else x), layout
+
+
+def _guess(shape: tuple[int, ...]) -> str:
+    """Two axes of similar length are a gray image, otherwise a signal; a last axis of 1, 3 or 4 holds the colors."""
+    if len(shape) == 2:
+        return "HW" if max(shape) <= 4 * min(shape) and min(shape) >= 4 else "CL"
+    if len(shape) == 3:
+        return "HWC" if shape[-1] in (1, 3, 4) and shape[0] not in (1, 3, 4) else "CHW"
+    return "D"
 
 
 def labels_kept(y: Array, train: Array, task: TaskSpec) -> tuple[Array, Array]:

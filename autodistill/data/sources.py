@@ -36,7 +36,7 @@ def read(task: TaskSpec) -> Raw:
         return check(f"task.dataset: {dataset.factory}", _call(dataset))
     kind, name = kind_of(dataset)
     if kind == "npz":
-        path = locate(name, place="task.dataset")
+        path = _whole(name)
         return check(f"task.dataset: {path}", _npz(path))
     if kind == "folder":
         return _images(_whole(name), task)
@@ -48,17 +48,16 @@ def read(task: TaskSpec) -> Raw:
         return check(dataset, _digits())
     if dataset == "fashion_mnist":
         return check(dataset, _fashion_mnist(_folder(task)))
-    return check(
-        dataset,
-        _torch(name, _folder(task)) if kind == "torch" else _downloaded(name.removeprefix("torchvision/"), _folder(task), ""),
-    )
+    if kind == "torch":
+        return check(dataset, _torch(name, _folder(task)))
+    return check(dataset, _downloaded(name.removeprefix("torchvision/"), _folder(task)))
 
 
 def _images(root: Path, task: TaskSpec) -> Raw:
     found = read_folder(root, task)
     labeled = [part for part in found.values() if isinstance(part, Images)]
     extra = {} if task.unlabeled is None else {UNLABELED: read_unlabeled(_whole(task.unlabeled), task, labeled)}
-    return check(f"task.dataset: {root}", found | extra)
+    return check(f"task.dataset: {root}", {**found, **extra})
 
 
 def memory_bytes() -> int:
@@ -76,16 +75,6 @@ def _whole(name: str) -> Path:
     return Path(os.path.expanduser(name)).absolute()
 
 
-def locate(name: str, *, place: str) -> Path:
-    """The path of the file `name`. Raises DataError if there is none; `place` is where the spec names it."""
-    path = _whole(name)
-    if not os.path.isfile(path):
-        raise DataError(
-            f"{place}: {str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path"
-        )
-    return path
-
-
 def _folder(task: TaskSpec) -> Path:
     given = task.folder or os.environ.get("AUTODISTILL_DATA") or "~/.cache/autodistill"
     found = os.path.expanduser(given)
@@ -94,12 +83,12 @@ def _folder(task: TaskSpec) -> Path:
     return Path(found)
 
 
-def _call(dataset: ImportedData) -> Mapping[str, Any]:
+def _call(dataset: ImportedData) -> Mapping[str, object]:
     found = _returned(dataset)
-    if isinstance(found, tuple | list) and len(found) in (2, 4):
-        return dict(zip(FORMS[1] if len(found) == 2 else FORMS[0], found, strict=True))
     if isinstance(found, Mapping):
         return found
+    if isinstance(found, tuple | list) and len(found) in (2, 4):
+        return dict(zip(FORMS[1] if len(found) == 2 else FORMS[0], found, strict=True))
     what = f"{type(found).__name__} of {len(found)}" if isinstance(found, tuple | list) else type(found).__name__
     raise DataError(
         f"task.dataset.import: {dataset.factory} returned {what}; return (x, y), "
@@ -107,27 +96,27 @@ def _call(dataset: ImportedData) -> Mapping[str, Any]:
     )
 
 
-def _returned(dataset: ImportedData) -> Any:
+def _returned(dataset: ImportedData) -> object:
     call = f"{dataset.factory} called with {f'arguments {dataset.arguments}' if dataset.arguments else 'no arguments'}"
     try:
         probe(dataset.factory, dataset.arguments)
         function = import_function(dataset.factory)
         with running(call):
-            found = function(**dataset.arguments)
+            found: object = function(**dataset.arguments)
         with running(f"reading the return value of {dataset.factory}"):
             return {key: found[key] for key in found} if isinstance(found, Mapping) else found
     except UsageError as error:
         raise DataError(f"task.dataset.import: {error}") from error
 
 
-def _digits() -> Mapping[str, Any]:
+def _digits() -> dict[str, Array]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     return {"x": bunch.images.astype(np.uint8), "y": bunch.target}
 
 
-def _fashion_mnist(folder: Path) -> Mapping[str, Any]:
+def _fashion_mnist(folder: Path) -> dict[str, Array]:
     if not (DEBIAN_FASHION_MNIST / "train-images-idx3-ubyte.gz").exists():
         return _downloaded("FashionMNIST", folder, "apt-get install dataset-fashion-mnist, or ")
     files = {
@@ -136,8 +125,7 @@ def _fashion_mnist(folder: Path) -> Mapping[str, Any]:
         "x_test": "t10k-images-idx3",
         "y_test": "t10k-labels-idx1",
     }
-    found: dict[str, Any] = {name: _idx(DEBIAN_FASHION_MNIST / f"{file}-ubyte.gz") for name, file in files.items()}
-    return with_names(found, FASHION_MNIST)
+    return with_names({name: _idx(DEBIAN_FASHION_MNIST / f"{file}-ubyte.gz") for name, file in files.items()}, FASHION_MNIST)
 
 
 def _idx(path: Path) -> Array:
@@ -152,7 +140,7 @@ def _idx(path: Path) -> Array:
         ) from None
 
 
-def _torch(name: str, folder: Path) -> Mapping[str, Any]:
+def _torch(name: str, folder: Path) -> dict[str, Array]:
     """Reads a data set by timm's name, such as cifar100."""
     from timm.data import create_dataset
 
@@ -162,13 +150,13 @@ def _torch(name: str, folder: Path) -> Mapping[str, Any]:
     return _both(name, folder, made)
 
 
-def _downloaded(name: str, folder: Path, other_way: str) -> Mapping[str, Any]:
+def _downloaded(name: str, folder: Path, other_way: str = "") -> dict[str, Array]:
     from torchvision import datasets
 
     return _both(name, folder, lambda train: getattr(datasets, name)(folder, train=train, download=True), other_way)
 
 
-def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str = "") -> Mapping[str, Any]:
+def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str = "") -> dict[str, Array]:
     """The training and test parts of a torchvision data set."""
     try:
         train, test = made(True), made(False)
@@ -183,7 +171,11 @@ def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str =
     return with_names(found, getattr(train, "classes", ()))
 
 
-def _npz(path: Path) -> Mapping[str, Any]:
+def _npz(path: Path) -> dict[str, Array]:
+    if not os.path.isfile(path):
+        raise DataError(
+            f"task.dataset: {str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path"
+        )
     try:
         path.open("rb").close()
     except OSError as error:

@@ -1,17 +1,19 @@
 """Trains one stage. The only training loop."""
 
 from ..spec.measurement import Rung
-from .artifacts import adopt, load_network
 from .data import Data, open_data, save_data
-from .jobs import Job, perform
+from .jobs import Job, attempt, perform
 from .loop import time_steps, train
+from .networks import load_network
 from .outputs import make_outputs, outputs_key
+from .weights import adopt
 
 __all__ = [
     "Data",
     "Job",
     "Rung",
     "adopt",
+    "attempt",
     "load_network",
     "make_outputs",
     "open_data",

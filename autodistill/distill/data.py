@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
-from ..data import Images, Joined, Pixels, Splits
-from ..data.images import described_images
+from ..data import Array, Images, Joined, Pixels, Splits
 from ..spec import StoreError
 from ..store import Store
 
-Array = NDArray[Any]
 DECODED = 512
 """How many image files are decoded at a time when they are stored."""
-
 SAMPLES = ("train_x", "validation_x", "unlabeled_x")
 """The files of samples, in the order of training; the last one only where there are samples without labels."""
 
@@ -71,83 +68,61 @@ def save_data(store: Store, splits: Splits) -> None:
     """
     pixels = (splits.train.x, splits.validation.x, splits.unlabeled)
     samples = {name: x for name, x in zip(SAMPLES, pixels, strict=True) if x is not None}
-    streamed = {name: x.described() for name, x in samples.items() if isinstance(x, Images) and splits.memory == "stream"}
+    lists = {name: x.listed() for name, x in samples.items() if isinstance(x, Images) and splits.memory == "stream"}
+    arrays = {name: x for name, x in samples.items() if name not in lists}
+    arrays |= {"train_y": splits.train.y, "validation_y": splits.validation.y}
 
-    def fill(folder: Path) -> dict[str, Any]:
+    def fill(folder: Path) -> dict[str, object]:
         mean, std = splits.scale()
-        for name, x in samples.items():
-            _save(folder, name, x, streamed.get(name))
-        save_array(folder / "train_y.npy", splits.train.y)
-        save_array(folder / "validation_y.npy", splits.validation.y)
+        for name, text in lists.items():
+            (folder / f"{name}.json").write_text(text)
+        for name, array in arrays.items():
+            with new_array(folder / f"{name}.npy", array.shape, array.dtype) as append:
+                for start in range(0, len(array), DECODED):
+                    append(array[start : start + DECODED])
         facts = {"shape": list(splits.shape), "classes": splits.classes, "mean": mean, "std": std}
-        return facts | ({"memory": "stream"} if streamed else {})
+        return facts | ({"memory": "stream"} if lists else {})
 
-    _forget_other(store, splits.fingerprint, streamed)
+    _forget_other(store, splits.fingerprint, lists)
     store.make("data", splits.fingerprint, fill)
 
 
-def _save(folder: Path, name: str, x: Pixels, listed: dict[str, Any] | None) -> None:
-    if listed is not None:
-        (folder / f"{name}.json").write_text(json.dumps(listed))
-    elif isinstance(x, Images):
-        _save_decoded(folder / f"{name}.npy", x)
-    else:
-        save_array(folder / f"{name}.npy", x)
-
-
-def _forget_other(store: Store, fingerprint: str, streamed: dict[str, Any]) -> None:
+def _forget_other(store: Store, fingerprint: str, lists: dict[str, str]) -> None:
     """Removes a list of files if they will be held from now on, or are elsewhere. Held data stay: others may read them."""
-    if not store.has("data", fingerprint) or "memory" not in store.manifest("data", fingerprint):
-        return
-    same = bool(streamed) and all(
-        json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()) == listed for name, listed in streamed.items()
-    )
-    if not same:
-        shutil.rmtree(store.folder("data", fingerprint))
+    if store.has("data", fingerprint) and "memory" in store.manifest("data", fingerprint):
+        known = {name: store.file("data", fingerprint, f"{name}.json").read_text() for name in lists}
+        if not lists or known != lists:
+            shutil.rmtree(store.folder("data", fingerprint))
 
 
-def save_array(path: Path, array: Array) -> None:
-    """Writes a .npy file. numpy.save would hide the system's error when a disk is full."""
-    array = np.ascontiguousarray(array)
-    _write(path, array.shape, array.dtype, iter([array]))
+@contextmanager
+def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Callable[[Array], None]]:
+    """Writes a new .npy file row by row: gives a function that appends the next rows.
 
-
-def _save_decoded(path: Path, images: Images) -> None:
-    """The same for image files, with only some of them in memory at a time."""
-    parts = (images[start : start + DECODED] for start in range(0, len(images), DECODED))
-    _write(path, images.shape, images.dtype, parts)
-
-
-def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[Array]) -> None:
+    numpy.save would hide the system's error when a disk is full, and writing to mapped memory would end the process.
+    """
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
-        write_header(file, shape, dtype)
-        for part in parts:
-            file.write(part.data)
 
+        def append(rows: Array) -> None:
+            file.write(np.ascontiguousarray(rows, dtype).data)
 
-def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Writes the header of a .npy file; its numbers, in C order, come next."""
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+        np.lib.format.write_array_header_1_0(file, header)
+        yield append
 
 
 def open_data(store: Store, fingerprint: str) -> Data:
+    """The stored data. Raises StoreError if a file is damaged, or if another version of autodistill wrote them."""
     manifest = store.manifest("data", fingerprint)
     there = {Path(name).stem for name in manifest["files"]}
     if not there <= {*SAMPLES, "train_y", "validation_y"}:
         raise StoreError(f"{store.folder('data', fingerprint)} was made by another version of autodistill; remove that folder")
-    names = [name for name in SAMPLES if name in there]
-    samples = {name: _open(store, fingerprint, name, "memory" in manifest) for name in names}
-    labels = {name: _mapped(store, fingerprint, name) for name in ("train_y", "validation_y")}
-    facts = {name: manifest[name] for name in ("classes", "mean", "std")}
-    return Data(**samples, **labels, shape=tuple(manifest["shape"]), **facts)
+    return Data(
+        **{Path(name).stem: _opened(store.file("data", fingerprint, name)) for name in manifest["files"]},
+        shape=tuple(manifest["shape"]),
+        **{name: manifest[name] for name in ("classes", "mean", "std")},
+    )
 
 
-def _open(store: Store, fingerprint: str, name: str, streamed: bool) -> Any:
-    if not streamed:
-        return _mapped(store, fingerprint, name)
-    return described_images(json.loads(store.file("data", fingerprint, f"{name}.json").read_bytes()))
-
-
-def _mapped(store: Store, fingerprint: str, name: str) -> Any:
-    return np.load(store.file("data", fingerprint, f"{name}.npy"), mmap_mode="c")
+def _opened(path: Path) -> Any:
+    return Images.of_list(path.read_text()) if path.suffix == ".json" else np.load(path, mmap_mode="c")

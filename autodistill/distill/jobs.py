@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+from pydantic import TypeAdapter
 
 from ..spec import (
-    NETWORK,
     AutodistillError,
-    Checkpoint,
     DataError,
     LogitsCacheSpec,
     OutOfMemory,
@@ -23,12 +23,11 @@ from ..spec import (
     is_full,
 )
 from ..spec.imports import reason
+from ..spec.measurement import Rung
+from ..spec.stage import Network
 from ..store import Kind, Store
+from .loop import training
 from .outputs import make_outputs, outputs_key
-
-if TYPE_CHECKING:
-    from ..spec.measurement import Rung
-
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
 """Texts of torch's errors when CPU memory runs out; they have no exception class of their own."""
@@ -43,7 +42,7 @@ class Job:
     job ran out of memory before.
     """
 
-    network: Stage | Checkpoint
+    network: Network
     cache: LogitsCacheSpec | None = None
     rungs: tuple[int, ...] = ()
     safe: bool = False
@@ -60,18 +59,15 @@ class Job:
         return ("outputs", outputs_key(self.network, self.cache))
 
     def dump(self) -> str:
-        cache = self.cache and self.cache.model_dump(mode="json")
-        network = self.network.model_dump(mode="json")
-        how = {"rungs": self.rungs, "safe": self.safe, "alone": self.alone}
-        return json.dumps({"network": network, "cache": cache, **how})
+        """JSON for another process, which `load` reads."""
+        return JOB.dump_json(self).decode()
 
     @classmethod
     def load(cls, text: str) -> Job:
-        document = json.loads(text)
-        cache = document["cache"] and LogitsCacheSpec.model_validate_json(json.dumps(document["cache"]))
-        network = NETWORK.validate_json(json.dumps(document["network"]))
-        how = {name: document[name] for name in ("safe", "alone")}
-        return cls(network=network, cache=cache, rungs=tuple(document["rungs"]), **how)
+        return JOB.validate_json(text)
+
+
+JOB = TypeAdapter(Job)
 
 
 def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
@@ -80,30 +76,47 @@ def perform(job: Job, store: Store, *, cuda: bool, threads: int) -> None:
         pass
 
 
+def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, StageFailed | None]:
+    """Runs a job, reporting at its rungs; returns the failure if its stage caused one."""
+    try:
+        yield from performing(job, store, cuda=cuda, threads=threads)
+    except StageFailed as failure:
+        return failure
+    finally:
+        if cuda:  # frees cached memory: other jobs may share the GPU, and a worker lives long
+            with contextlib.suppress(RuntimeError):  # after a CUDA error nothing works
+                torch.cuda.empty_cache()
+    return None
+
+
 def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung]:
     """Runs a job, reporting at its rungs; closing the generator there ends the job.
 
     Raises StageFailed with the reason if the stage caused the error (OutOfMemory if it may succeed while it runs alone).
     Raises StudyError or StoreError if the machine or the store caused it: then every other stage would fail, too.
     """
-    import torch
+    if cuda and not torch.cuda.is_available():
+        raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give it a GPU")
+    device = torch.device("cuda" if cuda else "cpu")
+    with _blamed(store, device), _threads(threads):
+        if job.cache is not None:
+            make_outputs(store, job.network, job.cache, device, safe=job.safe)
+            return
+        assert isinstance(job.network, Stage), "a checkpoint is stored already"
+        with contextlib.closing(training(store, job.network, device, job.rungs, safe=job.safe)) as rungs:
+            for rung in rungs:
+                try:
+                    yield rung
+                except GeneratorExit:  # it is closed; elsewhere, the user's own code raised it
+                    return
 
-    from .loop import training
 
-    device = _device(cuda)
+@contextlib.contextmanager
+def _blamed(store: Store, device: torch.device) -> Iterator[None]:
+    """Turns any exception into one that says whether the stage caused it (see `performing`); KeyboardInterrupt passes."""
     try:
-        with _threads(threads):
-            if job.cache is not None:
-                make_outputs(store, job.network, job.cache, device, safe=job.safe)
-            else:
-                assert isinstance(job.network, Stage), "a checkpoint is stored already"
-                with contextlib.closing(training(store, job.network, device, job.rungs, safe=job.safe)) as rungs:
-                    for rung in rungs:
-                        try:
-                            yield rung
-                        except GeneratorExit:  # it is closed; elsewhere, the user's own code raised it
-                            return
-    except (StageFailed, StoreError):
+        yield
+    except (StageFailed, StoreError, KeyboardInterrupt):
         raise
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}", of="GPU memory") from error
@@ -115,33 +128,16 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         raise StudyError(f"{error}; then run the same command again") from error
     except AutodistillError as error:
         raise StageFailed(_first_line(error)) from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # the user's own code may raise anything
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
-            raise OutOfMemory(f"out of memory: {_reason(error)}; {_available()}", of="memory") from error
+            memory = psutil.virtual_memory()
+            left = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB were available"
+            raise OutOfMemory(f"out of memory: {_reason(error)}; {left}", of="memory") from error
         raise StageFailed(_reason(error)) from error
-
-
-def _available() -> str:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    return f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB were available"
-
-
-def _device(cuda: bool) -> Any:
-    import torch
-
-    if cuda and not torch.cuda.is_available():
-        raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give it a GPU")
-    return torch.device("cuda" if cuda else "cpu")
 
 
 @contextlib.contextmanager
 def _threads(threads: int) -> Iterator[None]:
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -157,23 +153,3 @@ def _first_line(error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{reason(error)} ({frame.filename}:{frame.lineno} in {frame.name})"
-
-
-def _release(cuda: bool) -> None:
-    """Frees cached memory: other jobs may share the GPU, and a worker lives long."""
-    if cuda:
-        import torch
-
-        with contextlib.suppress(RuntimeError):  # after a CUDA error nothing works
-            torch.cuda.empty_cache()
-
-
-def attempt(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator[Rung, None, StageFailed | None]:
-    """Runs a job, reporting at its rungs; returns the failure if its stage caused one."""
-    try:
-        yield from performing(job, store, cuda=cuda, threads=threads)
-    except StageFailed as failure:
-        return failure
-    finally:
-        _release(cuda)
-    return None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..models import Network
+from ..models import Inputs, Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +43,11 @@ class Layout:
     @contextmanager
     def kernels(self) -> Iterator[None]:
         """If `fast` is False, disables oneDNN, NNPACK, cuDNN and fused attention in this context."""
-        with ExitStack() as stack:
-            if not self.fast:
-                stack.enter_context(without_onednn())
-                stack.enter_context(torch.backends.nnpack.flags(enabled=False))
-                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if self.fast:
+            yield
+            return
+        nnpack, cudnn = torch.backends.nnpack.flags(enabled=False), torch.backends.cudnn.flags(enabled=False)
+        with without_onednn(), nnpack, cudnn, sdpa_kernel(SDPBackend.MATH):
             yield
 
 
@@ -69,12 +68,12 @@ SAFE = Layout(order=torch.contiguous_format, fast=False)
 """Safe mode: for a training that crashed its process before."""
 
 
-def lay_out(networks: Sequence[Network], fetch: Callable[[], Tensor], device: torch.device, *, safe: bool = False) -> Layout:
+def lay_out(networks: Sequence[Network], fetch: Callable[[], Inputs], device: torch.device, *, safe: bool = False) -> Layout:
     """Converts the networks of one training (the student, then teachers that are not cached) to the fastest safe layout.
 
     This is channels last on a GPU, and on the CPU if no strided 1x1 convolution is left after `subsample`. If one is left, it
     is the contiguous format; if its input is channels last anyway, optimized kernels are disabled as well. `fetch()` gives two
-    samples (2, *shape) for a trial forward pass of each network. Weights and state_dict do not change. With `safe`, returns
+    samples for a trial forward pass of each network. Weights and state_dict do not change. With `safe`, returns
     SAFE and runs no forward pass.
     """
     if safe:
@@ -86,10 +85,10 @@ def lay_out(networks: Sequence[Network], fetch: Callable[[], Tensor], device: to
     return layout
 
 
-def _safe_layout(networks: Sequence[Network], x: Tensor) -> Layout:
+def _safe_layout(networks: Sequence[Network], inputs: Inputs) -> Layout:
     for network in networks:
         subsample(network)
-    found = [plain for network in networks for plain in _strided(network, x)]
+    found = [plain for network in networks for plain in _strided(network, inputs)]
     if not found:
         return LAST
     return PLAIN if all(found) else SAFE
@@ -114,13 +113,13 @@ def _is_strided(kernel: Sequence[int], stride: Sequence[int]) -> bool:
     return math.prod(kernel) == 1 < math.prod(stride)
 
 
-def _strided(network: Network, x: Tensor) -> list[bool]:
+def _strided(network: Network, inputs: Inputs) -> list[bool]:
     """For each strided 1x1 convolution that a copy of the network calls in training: whether its input is contiguous."""
     watch = _Watch()
     try:
         tried = copy.deepcopy(network).to(memory_format=torch.contiguous_format).train()
         with torch.random.fork_rng(devices=[]), torch.no_grad(), watch:
-            tried({"x": x})
+            tried(inputs)
     except Exception:  # it cannot be copied, or cannot run two samples
         return [True]
     return watch.plain

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.augment import Views
+from ..data.augment import Seen, Views
+from ..models import Inputs
 from ..spec import Augmentation
 from .data import Data
 from .layout import PLAIN
@@ -23,9 +24,9 @@ UNLABELED = -1
 
 
 class Batch(NamedTuple):
-    """x (B, *shape) in the data's units; targets (B,), UNLABELED if there is none, or class shares (B, K) after mixup."""
+    """`inputs`: x (B, *shape) in the data's units. `targets`: (B,), UNLABELED if there is none; (B, K) shares after mixup."""
 
-    x: Tensor
+    inputs: Inputs
     targets: Tensor
 
 
@@ -61,20 +62,17 @@ class Samples:
             return self.x_N[rows_B]
         return torch.from_numpy(np.ascontiguousarray(self.data.fetch(rows_B.cpu().numpy()))).to(self.device)
 
-    def pair(self) -> Tensor:
-        """Two samples (2, *shape) for a trial forward pass."""
-        return self.fetch(torch.arange(2, device=self.device) % len(self))
+    def pair(self) -> Inputs:
+        """Two samples for a trial forward pass."""
+        return {"x": self.fetch(torch.arange(2, device=self.device) % len(self))}
 
     def batch(self, rows_B: Tensor, view: int) -> Batch:
         """These rows in one view: the view of a sample depends only on the seed, the sample and the view."""
-        y_B = self.y_N[rows_B]
-        if self.views is None:
-            return Batch(self.layout.arranged(self.fetch(rows_B)), y_B)
-        seen = self.views.batch(self.fetch, rows_B, view)
-        x_B = self.layout.arranged(seen.x_B)
+        seen = Seen(self.fetch(rows_B), None, None) if self.views is None else self.views.batch(self.fetch, rows_B, view)
+        inputs, y_B = {"x": self.layout.arranged(seen.x_B)}, self.y_N[rows_B]
         if seen.partner_B is None or seen.share_B is None:
-            return Batch(x_B, y_B)
-        return Batch(x_B, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
+            return Batch(inputs, y_B)
+        return Batch(inputs, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
 
     def batches(self, rows_SB: Tensor, view: int) -> Iterator[tuple[Tensor, Batch]]:
         """The batches of `rows_SB`, in order; if samples are read from files, the next one is read during the current step."""
@@ -100,8 +98,7 @@ class Samples:
 def _resident(data: Data, device: torch.device) -> Tensor:
     """All samples on the device; on the CPU mapped from the file, so that the workers of a machine share one copy."""
     whole = isinstance(data.train_x, np.ndarray) and data.unlabeled_x is None
-    x: Any = data.train_x if whole else data.fetch(np.arange(data.rows))
-    return torch.from_numpy(x).to(device)
+    return torch.from_numpy(data.train_x if whole else data.fetch(np.arange(data.rows))).to(device)
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:

@@ -1,24 +1,27 @@
-"""Existing weights: files, stages of other studies, timm's pretrained models. Nothing is unpickled."""
+"""Existing networks: files, stages of other studies, timm's pretrained models, your own modules. Nothing is unpickled."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..models import Network
-from ..spec import NETWORK, DataError, Timm, UsageError, Value, describe
+from ..spec import NETWORK, Checkpoint, DataError, Task, Timm, UsageError, Value, describe
 from ..spec.architectures import AnyArchitecture
-from ..spec.imports import reason
+from ..spec.imports import reason, running
 from ..store import Store
-from .seeds import seeded
+from .data import Data, open_data
+from .networks import build_for, plain_state, save_network, seeded
+from .predictions import evaluate, measurement, soft_targets
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 """Where training scripts put the weights within a .pth file."""
@@ -80,7 +83,7 @@ def _pickled(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found: Any = torch.load(path, map_location="cpu", weights_only=True)
+            found: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file with code in it, or a damaged one, fails in many ways
         raise DataError(
             f"{path} cannot be read as tensors only ({type(error).__name__}); save it with torch.save(model.state_dict(), path)"
@@ -102,7 +105,7 @@ def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: i
 
     name, channels = architecture.name, shape[0]
     try:
-        with warnings.catch_warnings(), seeded(seed, "init", torch.device("cpu")):
+        with warnings.catch_warnings(), seeded(seed, "init"):
             warnings.simplefilter("ignore")
             network = timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels, **architecture.arguments)
     except Exception as error:  # no such weights, no network, a refused argument
@@ -154,3 +157,41 @@ def _normalize(network: Network, weights: Weights) -> None:
         if len(numbers) != buffer.numel():
             raise UsageError(f"normalize.{name} has {len(numbers)} numbers for {buffer.numel()} channels; give one for each")
         buffer.copy_((torch.tensor(numbers, dtype=torch.float32) * weights.scale).view_as(buffer))
+
+
+def adopt(
+    store: Store, task: Task, architecture: AnyArchitecture, weights: Weights | None, device: torch.device, seed: int = 0
+) -> Checkpoint:
+    """Adds an existing network to the store: its weights, or an imported module as its factory made it.
+
+    `seed` initializes what the weights leave out. Raises UsageError if the weights do not fit the architecture or the
+    outputs do not fit the data.
+    """
+    data, name = open_data(store, task.data), describe(architecture)
+    with seeded(seed, "init"):
+        network = build_for(data, architecture)
+    if weights is not None:
+        load_into(network, weights, architecture, data.classes)
+    digest = hashlib.sha256(save(plain_state(network))).hexdigest()
+    checkpoint = Checkpoint(task=task, architecture=architecture, weights=digest)
+    network.to(device).eval().requires_grad_(False)
+    _check_outputs(network, data, name, device)
+
+    def fill(folder: Path) -> dict[str, object]:
+        save_network(folder, network)
+        with running(name):  # it may work on two samples and fail on more
+            return {
+                "network": checkpoint.model_dump(mode="json"),
+                "measurement": measurement(network, data, architecture, device, seconds=0.0).model_dump(),
+                "soft_targets": soft_targets(network, data, device).model_dump(),
+            }
+
+    store.make("stages", checkpoint.key(), fill)
+    return checkpoint
+
+
+def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
+    with running(f"the forward pass of {name} on samples of shape {data.shape}"):
+        logits = evaluate(network, data.validation_x[:2], batch_size=2, device=device)
+    if tuple(logits.shape) != (2, data.classes):
+        raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")

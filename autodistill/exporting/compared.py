@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from ..distill import Data
-from ..distill.artifacts import batch_for, checked_logits
+from ..distill.predictions import batch_for, checked_logits, count_correct
 from ..metrics import latency
-from ..models.sizes import count_correct
 from .formats import Run
 
 ROUNDING = 1e-3

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..distill.artifacts import plain_state
+from ..distill.networks import plain_state
 from ..models import Network, build
 from ..spec.architectures import ANY_ARCHITECTURE
 

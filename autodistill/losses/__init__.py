@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..models.outputs import Layers, Outputs
+from ..models import Layers, Outputs
 from ..models.sizes import layers
 from ..spec import (
     Attention,

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.outputs import Outputs
+from ..models import Outputs
 from ..spec import Attention, Cosine, Hint, Relational, Similarity
 from .logits import divergence, mean_over, precise
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.outputs import Outputs
+from ..models import Outputs
 from ..spec import CrossEntropy, Decoupled, Dist, SoftTargets
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.outputs import Layers
+from ..models import Layers
 from ..spec import Attention, FeatureTerm, Hint, Pair, Relational, Similarity, UsageError
 from .features import relation_heads
 from .logits import precise

@@ -13,16 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
-from .convnet import build_convnet
-from .external import build_imported, build_timm
-from .features import attentions_of, layers_of, tapped
+from .families import build_convnet, build_mlp, build_resnet
+from .features import Inputs, Layers, Outputs, tapped
 from .inherit import inherit
-from .mlp import build_mlp
-from .outputs import Outputs
-from .resnet import build_resnet
-from .timm_families import build_convnext, build_mobilenet, build_timm_resnet, build_vit
+from .timm_families import build_convnext, build_imported, build_mobilenet, build_timm, build_timm_resnet, build_vit
 
-__all__ = ["FAMILIES", "Network", "build", "inherit"]
+__all__ = ["FAMILIES", "Inputs", "Layers", "Network", "Outputs", "build", "inherit"]
 
 FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = {
     MLP: build_mlp,
@@ -54,7 +50,7 @@ class Network(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def forward(self, inputs: dict[str, Tensor], layers: Sequence[str] = ()) -> Outputs:
+    def forward(self, inputs: Inputs, layers: Sequence[str] = ()) -> Outputs:
         """`features` holds what each of `layers` (names of layers or attentions within the body) gives in this call."""
         x = inputs["x"].float()
         if self.mean is not None and self.std is not None:
@@ -63,14 +59,6 @@ class Network(nn.Module):
             return Outputs(logits=self.body(x), features={})
         with tapped(self.body, layers) as features:
             return Outputs(logits=self.body(x), features=features)
-
-    def layer_names(self) -> list[str]:
-        """The layers to match by relative depth, from input to output."""
-        return layers_of(self.body)
-
-    def attention_names(self) -> list[str]:
-        """The self-attention modules that give queries, keys and values, from input to output."""
-        return attentions_of(self.body)
 
 
 def build(

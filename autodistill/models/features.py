@@ -1,4 +1,4 @@
-"""Features by layer: what a body gives besides its logits, captured by forward hooks for one call.
+"""What a network gives: its logits, and features by layer, captured by forward hooks for one call.
 
 Shape suffixes: B batch, N tokens, D features of a head. Names are those of modules within the body, such as `stages.1`.
 A layer gives its output; an attention gives its queries, keys and values, stacked: qkv (B, 3, heads, N, D).
@@ -7,18 +7,37 @@ A layer gives its output; an attention gives its queries, keys and values, stack
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..spec import UsageError
 
-Hook = Callable[[nn.Module, Any, Any], None]
+Inputs = dict[str, Tensor]
+"""A batch as a network takes it: tensors (B, ...) by name."""
 STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
 """Stems in timm's `feature_info`: they come before the first stage, so they are not matched."""
+
+
+class Outputs(NamedTuple):
+    """`logits` (B, classes) and `features` by layer."""
+
+    logits: Tensor
+    features: dict[str, Tensor]
+
+
+class Layers(NamedTuple):
+    """What a network can give besides its logits: the shapes of its features, without the batch axis, from input to output.
+
+    `layers`: maps (C, H, W) or (C, L), tokens (N, D), vectors (D,). `attentions`: queries, keys and values, (3, heads, N, D).
+    """
+
+    layers: dict[str, tuple[int, ...]]
+    attentions: dict[str, tuple[int, ...]]
 
 
 class Stack(nn.Sequential):
@@ -66,36 +85,28 @@ def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
     """
     taken: dict[str, Tensor] = {}
     versions: dict[str, int] = {}
+
+    def take(name: str, module: nn.Module, _: nn.Module, __: object, output: object) -> None:
+        found = output if isinstance(output, Tensor) else None
+        if found is not None and is_attention(module):
+            found = _split(module, found)
+        if found is not None:
+            taken[name], versions[name] = found, _version(found)
+
     modules = {name: find(body, name) for name in names}
     with ExitStack() as hooks:
         for name, module in modules.items():
-            hooks.enter_context(_hooked(name, module, taken, versions))
+            hooked = module.get_submodule("qkv") if is_attention(module) else module
+            hooks.enter_context(hooked.register_forward_hook(partial(take, name, module)))
         yield taken
     for name, feature in taken.items():
-        if versions.get(name, 0) != _version(feature):
+        if versions[name] != _version(feature):
             raise UsageError(f"layer {name!r} is overwritten in place by a later module; name that module, or another layer")
 
 
 def _version(feature: Tensor) -> int:
     """How often a tensor was changed in place; inference tensors do not count this."""
     return 0 if feature.is_inference() else feature._version
-
-
-def _hooked(name: str, module: nn.Module, taken: dict[str, Tensor], versions: dict[str, int]) -> Any:
-    """A handle that removes its hook when its `with` ends."""
-    if is_attention(module):
-        linear: Any = module.qkv
-        return linear.register_forward_hook(_takes(name, taken, versions, lambda out: _split(module, out)))
-    return module.register_forward_hook(_takes(name, taken, versions, lambda out: out))
-
-
-def _takes(name: str, taken: dict[str, Tensor], versions: dict[str, int], feature: Callable[[Tensor], Tensor | None]) -> Hook:
-    def hook(module: nn.Module, arguments: Any, output: Any) -> None:
-        found = feature(output) if isinstance(output, Tensor) else None
-        if found is not None:
-            taken[name], versions[name] = found, _version(found)
-
-    return hook
 
 
 def is_attention(module: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Families built from timm's blocks with free depth and width: ResNet, ViT, ConvNeXt, MobileNetV2.
+"""Networks from elsewhere: families built from timm's blocks with free depth and width, timm's own models, your own modules.
 
 timm's own constructors fix what a search has to vary: 64 channels after ResNet's stem, four stages of a ConvNeXt, a stem
 of stride 2. Modules keep timm's names, so that published weights fit networks of the published sizes.
@@ -7,12 +7,15 @@ Shape suffixes: B batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..spec import ConvNeXt, MobileNet, TimmResNet, UsageError, ViT
-from .sides import check_image
+from ..spec import ConvNeXt, Imported, MobileNet, Timm, TimmResNet, UsageError, ViT
+from ..spec.imports import import_function, running, shown
+from .families import check_image
 
 TIMES = (1, 2, 4, 8)
 CONVNEXT_DEPTHS = (1, 1, 3, 1)
@@ -155,3 +158,46 @@ def build_mobilenet(architecture: MobileNet, shape: tuple[int, ...], classes: in
     )
     body.conv_stem.stride = (1, 1)
     return body  # type: ignore[no-any-return]
+
+
+def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """x_BCHW -> logits_BK, with timm's own initialization.
+
+    Raises UsageError for samples that are not images, a name that timm does not know and arguments that it rejects.
+    """
+    name, arguments = architecture.name, architecture.arguments
+    check_image(shape, f"timm's {name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import timm
+
+        if not timm.is_model(name):
+            near = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), n=3, cutoff=0.4)
+            others = f"the nearest are {', '.join(near)}" if near else "timm.list_models() lists all"
+            raise UsageError(f"timm {timm.__version__} has no model {name!r}; {others}")
+        ours = {"pretrained": False, "checkpoint_path": None, "num_classes": classes, "in_chans": shape[0]}
+        if taken := sorted(ours.keys() & arguments.keys()):
+            raise UsageError(f"timm {name}: arguments contain {', '.join(taken)}, which autodistill sets itself; remove it")
+        try:
+            return timm.create_model(name, **ours, **arguments)  # type: ignore[no-any-return]
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise UsageError(f"timm {name} rejected {_call(arguments)}: {cause}") from error
+
+
+def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The module that the factory returns, unchanged: x (B, *shape), the data's raw numbers -> logits_BK.
+
+    Raises UsageError if the factory cannot be imported, raises, or returns something other than a torch.nn.Module.
+    """
+    call = f"{architecture.factory} called with {_call(architecture.arguments)}"
+    factory = import_function(architecture.factory)
+    with running(call):
+        module = factory(**architecture.arguments)
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{call} returned {shown(module)}; return a torch.nn.Module")
+    return module
+
+
+def _call(arguments: object) -> str:
+    return f"arguments {arguments}" if arguments else "no arguments"

@@ -7,16 +7,19 @@ Replay      no training: it looks up the results of trainings, on a simulated cl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..spec import Spec, UsageError
 from ..store import Store
+from .machine import cores
 
 if TYPE_CHECKING:
     from ..distill import Job, Rung
     from .marks import Cause
+
+
+__all__ = ["Runner", "Work", "check_cpus", "cores", "runner_of"]
 
 
 class Work(Protocol):
@@ -87,7 +90,7 @@ def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
     if address is not None:
         raise UsageError(f"--address {address} applies only to --runner ray; remove it, or use --runner ray")
     if runner == "serial":
-        from .serial import Serial
+        from .attempts import Serial
 
         return Serial()
     if isinstance(runner, str):
@@ -100,8 +103,3 @@ def check_cpus(spec: Spec, most: float) -> None:
     asked = spec.resources.cpus
     if asked > most:
         raise UsageError(f"resources.cpus: {asked:g} is more than one machine has; use {most:g} or less")
-
-
-def cores() -> int:
-    """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

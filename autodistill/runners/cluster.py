@@ -17,8 +17,8 @@ import ray
 from ray._private import ray_constants
 
 from ..spec import StudyError, UsageError
-from . import Work, cores
-from .room import private_folder, sweep
+from . import Work
+from .machine import cores, private_folder, sweep
 from .watch import servers
 
 ENVIRONMENT = {

@@ -13,20 +13,19 @@ import faulthandler
 import json
 import os
 import re
-import socket
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import psutil
 
+from .machine import Process, memory_kills
+
 Cause = Literal["crash", "memory", "gone"]
 SAMPLE_SECONDS = 0.25
-CLOCK_SECONDS = 2.0
-"""The start time of a process shifts when the system clock is set."""
 MEMORY = "memory: peak {peak:>9} MB, {available:>9} MB available at that time\n"
 SIGNALS = {
     "Segmentation fault": "SIGSEGV",
@@ -42,39 +41,6 @@ RAY_DIED = re.compile(r"^\[.* [EFC] \d+ \d+\] (?!logging\.cc).*(GCS|[Rr]aylet)",
 """What a Ray worker prints before it exits because Ray has stopped."""
 NOISE = re.compile(r"^(Extension modules:|Current thread|Thread 0x|\[|\*\*\*|\s*@|<no Python frame>|PC: @|$)")
 LINES, LONGEST = 6, 600
-
-
-def _host() -> str:
-    """This machine since its last boot; on Linux also the container, which has its own process IDs."""
-    boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    more = [boot.read_text().strip(), os.readlink(numbers)] if boot.exists() else []
-    return " ".join([socket.gethostname(), *more])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Process:
-    """The process that runs a job: `node` is Ray's node ID, `kills` the number of OOM kills by its kernel at that time."""
-
-    host: str
-    pid: int
-    created: float
-    kills: int
-    node: str = ""
-
-    @classmethod
-    def own(cls, node: str = "") -> Process:
-        me = psutil.Process()
-        return cls(host=_host(), pid=me.pid, created=me.create_time(), kills=memory_kills(), node=node)
-
-    def is_here(self) -> bool:
-        return self.host == _host()
-
-    def is_alive(self) -> bool:
-        """Only for a process on this machine."""
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.created) < CLOCK_SECONDS
-        except psutil.Error:
-            return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,18 +127,6 @@ def last_lines(lines: list[str]) -> str:
     return " | ".join(kept[max(0, place - 2) : place + LINES - 2])[:LONGEST]
 
 
-def memory_kills() -> int:
-    """How often the kernel has killed a process for lack of memory: one of this container or, outside a container, any."""
-    group, machine = Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")
-    return _counted(group if group.exists() else machine, "oom_kill ")
-
-
-def _counted(path: Path, word: str) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(word))
-    return 0
-
-
 @contextlib.contextmanager
 def _spoken(file: IO[str], errors: bool) -> Iterator[None]:
     """Writes the traceback of a crash to the file and, with `errors`, all of standard error."""
@@ -213,7 +167,7 @@ def _sample(path: Path, over: threading.Event) -> None:
     with contextlib.suppress(OSError), path.open("r+b") as file:
         start = len(file.readline())
         while not over.wait(SAMPLE_SECONDS):
-            used: Any = me.memory_info().rss
+            used = int(me.memory_info().rss)
             if used > peak:
                 peak, left = used, psutil.virtual_memory().available
                 text = MEMORY.format(peak=peak // 10**6, available=left // 10**6)

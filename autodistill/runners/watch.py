@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 import ray
+from ray.exceptions import RayActorError
 
 from ..spec.document import Resources
 
@@ -24,6 +24,10 @@ SERVERS = ("raylet", "gcs_server")
 
 class RayEnded(BaseException):
     """Not an Exception: on those, Tune cleans up first and waits a minute for a Ray that does not respond."""
+
+
+class RanOut(RayActorError):  # type: ignore[misc]
+    """Ray's memory monitor killed a worker. Ray's own error is not an actor error, and Tune would end because of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Watch:
 
     def __init__(self, resources: Resources, *, own: bool) -> None:
         self.resources = resources
-        self.is_own, self._servers = own, servers() if own else []
+        self.is_own, self._servers = own, servers() if own else {}
         self._asked = self._resumed = time.monotonic()
         self.view = self.look()
         self._over = threading.Event()
@@ -57,7 +61,7 @@ class Watch:
 
     def check(self) -> None:
         """Raises RayEnded if Ray has stopped or does not respond."""
-        gone = [server.name for server in self._servers if not server.is_alive()]
+        gone = [name for name, process in self._servers.items() if not _is_alive(process)]
         now = time.monotonic()
         if now - self._asked > PAUSE_SECONDS:  # this process was suspended, its thread too
             self._resumed = now
@@ -76,29 +80,23 @@ class Watch:
                 self.view = self.look()
 
 
-@dataclass(frozen=True)
-class _Server:
-    """A process of a local Ray that we started."""
-
-    name: str
-    process: psutil.Process
-
-    def is_alive(self) -> bool:
-        with contextlib.suppress(psutil.Error):
-            return bool(self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE)
-        return False
-
-
-def servers() -> list[_Server]:
-    """Ray's server processes that this process started; empty if it joined a cluster."""
-    found = []
+def servers() -> dict[str, psutil.Process]:
+    """Ray's server processes that this process started, by name; empty if it joined a cluster."""
+    found = {}
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            found += [_Server(name, process) for name in SERVERS if process.name() == name]
+            if (name := process.name()) in SERVERS:
+                found[name] = process
     return found
 
 
-def _fits(has: Mapping[str, Any], resources: Resources) -> int:
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _fits(has: Mapping[str, float], resources: Resources) -> int:
     """How many workers fit on a node that has these resources."""
     gpus = float(resources.gpus) if resources.gpus != "auto" else 0.0
     fits = [has.get("CPU", 0) / resources.cpus, *([has.get("GPU", 0) / gpus] if gpus else [])]

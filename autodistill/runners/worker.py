@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -13,16 +14,31 @@ import torch
 from ray import tune
 from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
 
-from ..distill import Rung
-from ..distill.jobs import Job, attempt
-from ..spec import AutodistillError, OutOfMemory, StageFailed
+from ..distill import Job, Rung, attempt
+from ..spec import AutodistillError, StageFailed
 from ..store import Store
-from .marks import Mark, Process
-from .room import room
+from .attempts import Failure
+from .machine import Process, room
+from .marks import Mark
 
 # An actor is given one of the processes that Ray started in advance only if it asks for no environment of its own; Tune asks
 # for one on behalf of a library that is not used here.
 DEFAULT_ENV_VARS.clear()
+REPORT = "report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a worker says after a step, in which it `worked` so many seconds on its job.
+
+    The job is at a `rung`; without one, it has ended, with a `failure` if it failed; `fatal` is why the search cannot
+    continue. It is the only value in the dict that Tune wants from a step.
+    """
+
+    worked: float = 0.0
+    rung: Rung | None = None
+    failure: Failure | None = None
+    fatal: str | None = None
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -40,7 +56,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Called between two steps: ends the current job and sets the next one, or None. Nobody checks whether this raised."""
         self.given = job, mark
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> dict[str, Report]:
         """Runs the current job until it reports or ends."""
         if self.given is not None:
             self.cleanup()
@@ -48,20 +64,12 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             self.work = None if job is None else self._attempt(Job.load(job), mark)
         if self.work is None:
             time.sleep(self.config["idle_seconds"])
-            return {"worked": 0.0}
+            return {REPORT: Report()}
         started, self.waited = time.perf_counter(), 0.0
-        found: dict[str, Any]
-        try:
-            found = {"rung": list(next(self.work))}
-        except StopIteration as end:
-            failure = end.value
-            reason = None if failure is None else str(failure)
-            found = {"failure": reason, "short_of": failure.of if isinstance(failure, OutOfMemory) else None}
-        except AutodistillError as error:
-            found = {"fatal": str(error)}
-        if "rung" not in found:
+        report = _advanced(self.work)
+        if report.rung is None:
             self.work = None
-        return found | {"worked": time.perf_counter() - started - self.waited}
+        return {REPORT: replace(report, worked=time.perf_counter() - started - self.waited)}
 
     def _attempt(self, job: Job, mark: str) -> Generator[Rung, None, StageFailed | None]:
         """First writes the mark that stays if the process dies; then waits until the job may run next to the others here."""
@@ -80,6 +88,15 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self.work is not None:
             self.work.close()
         self.work = None
+
+
+def _advanced(work: Generator[Rung, None, StageFailed | None]) -> Report:
+    try:
+        return Report(rung=next(work))
+    except StopIteration as end:
+        return Report(failure=Failure.of(end.value))
+    except AutodistillError as error:
+        return Report(fatal=str(error))
 
 
 def _end_without_cuda(failure: StageFailed) -> None:

@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...data.splits import Samples
-from ...distill import open_data
-from ...distill.artifacts import batch_for, checked_logits, load_network
+from ...distill import load_network, open_data
+from ...distill.predictions import logits_of
 from ...metrics.intervals import calibration_error, wilson
-from ...models.sizes import evaluate
 from ...spec import Checkpoint, Stage
 from ...store import Store
 
@@ -31,9 +30,7 @@ class Verdict(NamedTuple):
 
 
 def judge(store: Store, network: Stage | Checkpoint, test: Samples, device: torch.device) -> Verdict:
-    data = open_data(store, network.task.data)
-    logits_NK = evaluate(load_network(store, network, device), test.x, batch_size=batch_for(data), device=device)
-    logits_NK = checked_logits(logits_NK, data.classes)
+    logits_NK = logits_of(load_network(store, network, device), open_data(store, network.task.data), test.x, device)
     sure = torch.softmax(logits_NK.double(), 1).amax(1).numpy()
     predicted = logits_NK.argmax(1).numpy()  # ties go to the first class, as on the validation samples
     return Verdict(predicted=predicted, sure=sure, right=predicted == test.y)

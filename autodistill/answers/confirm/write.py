@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...data.splits import Samples
-from ...distill.artifacts import load_network
+from ...distill import load_network
 from ...metrics import latency
 from ...metrics.intervals import mean_interval, wilson
 from ...models.sizes import bytes_float16

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...data import Splits, memory_bytes
 from ...distill import Data, open_data, time_steps
-from ...distill.artifacts import build_for
-from ...models.sizes import evaluate
+from ...distill.networks import build_for
+from ...distill.predictions import evaluate
 from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
 from ...spec.imports import reason

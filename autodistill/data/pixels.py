@@ -10,11 +10,26 @@ an affine map from where a pixel is to where it comes from, about the center, in
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .tables import CODE, MOVES
+LARGEST = {
+    "identity": 0.0,
+    "rotate": math.radians(30),
+    "shear_x": 0.3,
+    "shear_y": 0.3,
+    "translate_x": 0.45,  # of the width
+    "translate_y": 0.45,  # of the height
+    "brightness": 0.9,
+    "contrast": 0.9,
+    "solarize": 1.0,  # of the sample's range, from above
+}
+"""RandAugment's operations and the strength of each at magnitude 10, in either direction."""
+CODE = {name: code for code, name in enumerate(LARGEST)}
+MOVES = range(CODE["rotate"], CODE["translate_y"] + 1)
 
 
 def cropped(x_BCHW: Tensor, offset_B2: Tensor, padding: int) -> Tensor:
