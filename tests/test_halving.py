@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autodistill.spec.measurement import Sizes
 from autodistill.spec.search import Halving, Search
 from autodistill.study import pareto
 from autodistill.study.record.region import Region
@@ -156,7 +157,7 @@ def test_a_rung_is_a_share_whatever_the_epochs() -> None:
     assert Halving(first=0.1, factor=3).places(10) == {1: 0, 3: 1, 9: 2}
 
 
-SIZES = {"params": 100}
+SIZES = Sizes(100, 0, 0)
 EVERYWHERE = Region(floor=0.0, samples=10**9, rise=0.0, below={}, everything=True)
 
 

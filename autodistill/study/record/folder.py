@@ -6,12 +6,14 @@ import fcntl
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import replace as but
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ruamel.yaml import YAML
 
 from ...spec import Spec, StudyError, UsageError, is_full, load, parse
+from .notes import Document
 
 if TYPE_CHECKING:
     from .record import Record
@@ -20,8 +22,6 @@ DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontie
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
 OWN_STORE = "store"
 """Where a study keeps its stages, unless it shares them; leftovers of a killed run are removed there."""
-LOOKS = "looks"
-"""The fact in the record that counts the openings of the test split, so that a removed opened.json is detected."""
 SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of files that SQLite may leave beside a database."""
 PLACES = ("dataset", "unlabeled", "folder", "memory")
@@ -83,7 +83,7 @@ class Folder:
         """
         return _changes(self.read(), spec, self.path, extend)
 
-    def refuse_changed(self, spec: Spec, known: Sequence[Any]) -> None:
+    def refuse_changed(self, spec: Spec, known: Sequence[Document]) -> None:
         """Raises StudyError if `spec`, read from spec.yaml, is not one of the specs that study.db was searched with.
 
         Ignores the same settings as `search` does: where and how things run.
@@ -109,12 +109,11 @@ class Folder:
     def claim(self, spec: Spec, record: Record) -> None:
         """Writes `spec` to study.db and spec.yaml. After a kill at any point, study.db knows the spec in spec.yaml."""
         record.seal_at_close()
-        known, mine = record.facts()["specs"], comparable(spec)
-        if known != [mine]:
-            record.note("specs", [*known, mine])
+        mine = comparable(spec)
+        if record.notes.specs != (mine,):
+            record.note(but(record.notes, specs=(*record.notes.specs, mine)))
         self.write(spec)
-        if known != [mine]:
-            record.note("specs", [mine])
+        record.note(but(record.notes, specs=(mine,)))
 
     def become(self, spec: Spec) -> None:
         """Replaces the study by the record in `draft` and by `spec`, atomically, even if the process is killed."""
@@ -158,7 +157,8 @@ def replace(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def dump(document: Any) -> str:
+def dump(document: Document) -> str:
+    """The document as YAML."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = 120
@@ -185,7 +185,7 @@ def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
     raise UsageError(f"{path} contains a study of another spec ({what}); give {ways}another --out, or --fresh to start over")
 
 
-def comparable(spec: Spec) -> dict[str, Any]:
+def comparable(spec: Spec) -> Document:
     """The spec without the keys that only say where and how things run."""
     document = spec.document()
     document["resources"] = {}
@@ -195,7 +195,7 @@ def comparable(spec: Spec) -> dict[str, Any]:
     return document
 
 
-def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
+def _as_now(known: Document, spec: Spec) -> Document:
     """A recorded spec in the form of this version: keys that were added since have their defaults."""
     task = spec.document()["task"]
     places = {key: task[key] for key in PLACES if key in task}
@@ -205,9 +205,9 @@ def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
         return known
 
 
-def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+def _differences(old: object, new: object, path: str = "") -> dict[str, tuple[object, object]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        found: dict[str, tuple[Any, Any]] = {}
+        found: dict[str, tuple[object, object]] = {}
         for key in old | new:
             found |= _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
         return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ...metrics.intervals import warp
+from ...spec.measurement import Sized
 from ...spec.search import Search
 from ..record.region import Region
 from ..record.rows import costs
@@ -35,7 +35,7 @@ class Rungs:
         """Epochs and validation accuracy at each rung so far."""
         return self._passed.get(key, [])
 
-    def enter(self, key: str, sizes: Mapping[str, Any], of: int, passed: Sequence[tuple[int, float]]) -> None:
+    def enter(self, key: str, sizes: Sized, of: int, passed: Sequence[tuple[int, float]]) -> None:
         """Adds earlier decisions. Known ones stay; epochs that are not rungs of this study are left out."""
         places = self.search.places(of)
         for epochs, accuracy in passed:
@@ -49,7 +49,7 @@ class Rungs:
             self._ended[places[epochs]].append((before, accuracy))
         self._complete.add(key)
 
-    def continues(self, key: str, sizes: Mapping[str, Any], of: int, epochs: int, accuracy: float) -> bool:
+    def continues(self, key: str, sizes: Sized, of: int, epochs: int, accuracy: float) -> bool:
         """Records the result and decides. A training that was proposed again continues where it was stopped.
 
         A training that will not reach the region of interest ends, however small; otherwise `halving.continues` decides, which
@@ -68,10 +68,10 @@ class Rungs:
     def _has(self, key: str, epochs: int) -> bool:
         return any(epochs == before for before, _ in self.passed(key))
 
-    def _enter(self, key: str, sizes: Mapping[str, Any], rung: int, epochs: int, accuracy: float) -> None:
+    def _enter(self, key: str, sizes: Sized, rung: int, epochs: int, accuracy: float) -> None:
         names = self.search.objectives
         self._passed.setdefault(key, []).append((epochs, accuracy))
-        values = [accuracy if name == "accuracy" else float(sizes[name]) for name in names]
+        values = [accuracy if name == "accuracy" else float(getattr(sizes, name)) for name in names]
         self._reached[rung].enter(costs([values], names)[0])
 
 
