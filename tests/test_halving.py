@@ -15,8 +15,7 @@ from autodistill.spec.measurement import Sizes
 from autodistill.spec.search import Halving, Search
 from autodistill.study import pareto
 from autodistill.study.record.region import Region
-from autodistill.study.schedule.halving import Reached, continues, net, ranks_of
-from autodistill.study.schedule.rungs import Rungs
+from autodistill.study.schedule.halving import Reached, Rungs, continues, net, ranks_of
 
 COSTS = st.integers(2, 3).flatmap(
     lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)

@@ -135,7 +135,7 @@ def test_check_says_what_a_teacher_from_outside_has_to_teach(
     spec = tiny(teacher=teacher, assistants={"at_most": 0})
     found = check(spec, timed=False)
     (taught,) = found.soft_targets
-    assert taught is not None and set(taught.entropy.entropy) == {"1", "4", "8"} and 0.5 < taught.entropy.train_accuracy <= 1
+    assert taught is not None and set(taught.entropy) == {"1", "4", "8"} and 0.5 < taught.train_accuracy <= 1
     assert "mean entropy of the teacher's outputs" in checked(found, 1) and "uniform: 1.39" in checked(found, 1)
 
 
@@ -147,7 +147,7 @@ def test_check_knows_the_teacher_of_a_study_that_has_begun(
     assert check(spec, timed=False).soft_targets == (None,)
     search(spec, runner="serial")
     (taught,) = check(spec, timed=False).soft_targets
-    assert taught is not None and taught.entropy.train_accuracy > 0.5
+    assert taught is not None and taught.train_accuracy > 0.5
 
 
 # Caches

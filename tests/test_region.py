@@ -24,8 +24,8 @@ from autodistill.study.record.record import Record
 from autodistill.study.record.region import REDUCIBLE, Region, edges, region_of
 from autodistill.study.sampling import ehvi
 from autodistill.study.sampling.ehvi import Goal, Model, Prior
+from autodistill.study.schedule.halving import FEWEST, Rungs, is_hopeless
 from autodistill.study.schedule.policy import FIRST, next_round
-from autodistill.study.schedule.rungs import FEWEST, Rungs, is_hopeless
 from autodistill.study.schedule.scheduler import Study
 from benchmarks.replay import Asked, Table
 from benchmarks.replay.compare import run

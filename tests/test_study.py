@@ -24,6 +24,7 @@ from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.findings import Concordance, concordance
 from autodistill.study.record.notes import Notes
 from autodistill.study.record.record import Record
+from autodistill.study.sampling.proposals import Proposal
 from autodistill.study.schedule.jobs import needs
 from autodistill.study.schedule.policy import REPEATS
 from autodistill.study.schedule.scheduler import Study
@@ -301,7 +302,7 @@ def test_open_trials_of_one_stage_that_was_stored_meanwhile_are_all_told(study: 
         one.next()
     opened = [trial.params for trial in one.trials.open.values()]
     for params in opened:
-        one.trials.add(dict(params), {})
+        one.pending.add(Proposal(dict(params)))
     assert sum(trial.facts.repeats for trial in one.trials.open.values()) >= len(opened) > 0
     keys = {trial.facts.stage for trial in one.trials.open.values()}
     one.record.close()
@@ -420,7 +421,7 @@ def test_what_is_told_of_a_trial_is_there_whole_or_not_at_all(tiny: Callable[...
     trial = next(trial for trial in one.record.trials if trial.state == "running")
     with pytest.raises(TypeError):
         facts = replace(trial.facts, rungs=((1, 0.5),), reason=object())  # type: ignore[arg-type]
-        one.record.tell(trial, None, facts)
+        one.record.tell(trial, facts)
     one.record.close()
     assert not [path.name for path in folder.iterdir() if path.name.startswith("study.db-")]
     one.record.note(replace(one.record.notes, looks=1))  # it is opened again
@@ -494,10 +495,10 @@ def test_an_assistant_that_was_stopped_as_a_student_is_trained_to_its_end_and_to
     key = one.space.decode(student).key()
     assert key in [network.key() for network in one.space.decode(below).ancestors()]
     for params in (low | {"architecture.width": 8}, student):
-        one.trials.add(params, {})
+        one.pending.add(Proposal(params))
     reporting(one, lambda job, epochs: 0.1 if job.network.key() == key else 0.9)
     assert [trial.state for trial in one.trials.of(key)] == ["stopped"]
-    one.trials.add(below, {})
+    one.pending.add(Proposal(below))
     reporting(one, lambda job, epochs: 0.95)
     assert [trial.state for trial in one.trials.of(key)] == ["stopped", "complete"]
     assert one.trials.of(key)[1].is_assistant

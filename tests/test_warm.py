@@ -430,7 +430,7 @@ def test_failed_trials_are_forgotten(tiny: Callable[..., Spec], run: Callable[..
     record = Record(Path(old.store.root).parent / "study.db", old.spec, old.space.domains)
     known = old.record.trials[0]
     lost = record.add({**known.params, "architecture.width": 11}, replace(known.facts, stage="x" * 64))
-    record.tell(lost, None, replace(lost.facts, reason="boom"))
+    record.tell(lost, replace(lost.facts, reason="boom"))
     record.close()
     new = run(tiny(search__sampler="random", search__trials=1), extend=True)
     assert len(kept(new)) == 6 and all(trial.state == "complete" for trial in kept(new))

@@ -15,13 +15,13 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..study.preflight.values import (
         Architectures,
         DataFacts,
+        NetworkFacts,
         Preflight,
         RegionFacts,
         Seconds,
         Span,
         StageCounts,
         Taught,
-        Tried,
     )
     from ..study.record.findings import Concordance, Incumbent
     from ..study.record.notes import Improvement
@@ -299,10 +299,9 @@ def knowledge(taught: Taught | None) -> list[str]:
     """What a teacher says beyond the labels, and warnings about it."""
     if taught is None:
         return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
-    known, accuracy = taught
-    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in known.entropy.items())
-    lines = [f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(known.classes):.2f})"]
-    return lines + [f"warning      {text}" for text in warned(known, accuracy)]
+    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in taught.entropy.items())
+    lines = [f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(taught.classes):.2f})"]
+    return lines + [f"warning      {text}" for text in warned(taught, taught.accuracy)]
 
 
 def warned(soft_targets: SoftTargetEntropy, accuracy: float) -> list[str]:
@@ -327,7 +326,7 @@ def _held(data: DataFacts) -> str:
     return f"held         in memory as {data.dtype}, {size}"
 
 
-def _first(first: Sequence[Tried]) -> str:
+def _first(first: Sequence[NetworkFacts]) -> str:
     names = ", ".join(f"{one.architecture} ({one.params:,})" for one in first[:5])
     more = f" and {len(first) - 5} more" if len(first) > 5 else ""
     names += f"{more}, then " if first else ""

@@ -40,11 +40,11 @@ class Fresh:
         self._sampler.ended(trial)
 
     def propose(self, feasible: Feasible) -> Proposal:
-        params, sampled = self._sampler.propose(feasible)
-        key = self.space.decode(params).key()
+        found = self._sampler.propose(feasible)
+        key = self.space.decode(found.params).key()
         self._repeated = 0 if key in self._left or key in self._stopped else self._repeated + 1
         left = list((self._left or self._stopped).values())
         if self._repeated < REPEATS or not left:
-            return params, sampled
+            return found
         self._repeated = 0
-        return self._rng.choice(left), {}
+        return Proposal(self._rng.choice(left))

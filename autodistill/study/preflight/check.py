@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
 from ...spec.architectures import AnyArchitecture
 from ...spec.imports import reason
-from ...spec.measurement import Measurement, StageFacts
+from ...spec.measurement import Measurement
 from ...spec.search import ALL
 from ...store import Store
 from ..record.folder import OWN_STORE
@@ -45,11 +44,11 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
         incumbent = incumbent_of(spec, splits, store)
         found = facts(space, splits, incumbent)
         taught = tuple(_taught(store, spec, teacher) for teacher in space.teachers)
-        found = replace(found, soft_targets=taught, region=_region(space, splits, taught[0], incumbent))
+        found = found.model_copy(update={"soft_targets": taught, "region": _region(space, splits, taught[0], incumbent)})
         if timed and (large := _too_large(space)):
-            return replace(found, cautions=(*found.cautions, large))
+            return found.model_copy(update={"cautions": (*found.cautions, large)})
         if timed and (not spec.resources.gpus or torch.cuda.is_available()):
-            return replace(found, seconds=estimate(space, store, splits, workers))
+            return found.model_copy(update={"seconds": estimate(space, store, splits, workers)})
     return found
 
 
@@ -69,9 +68,8 @@ def _taught(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> Taught |
     """Facts about a teacher's soft targets; known if it came from outside or if this study has already trained it."""
     for store in (scratch, Store(Path("reports") / spec.study / OWN_STORE)):
         if store.has("stages", teacher.key()):
-            found = StageFacts.of(store.manifest("stages", teacher.key()))
-            assert found.soft_targets is not None, "a teacher has them"
-            return Taught(found.soft_targets, found.measurement.accuracy)
+            manifest = store.manifest("stages", teacher.key())
+            return Taught(**manifest["soft_targets"], accuracy=manifest["measurement"]["accuracy"])
     return None
 
 
@@ -107,8 +105,10 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> Second
     each = sum(assistants) / max(1, len(assistants))
     shared = each * space.assistant_stages()
     trials, baselines = space.spec.search.trials, BASELINES * space.spec.search.label_baselines
-    total = None if trials is None else teacher + (shared + trials * (1 + baselines) * student) / workers
-    return Seconds(teacher=teacher, assistant_each=each, student_each=student, total=total)
+    found = Seconds(teacher=teacher, assistant_each=each, student_each=student)
+    if trials is None:
+        return found
+    return found.model_copy(update={"total": teacher + (shared + trials * (1 + baselines) * student) / workers})
 
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:

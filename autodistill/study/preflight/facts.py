@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ...data import Splits, memory_bytes
 from ...metrics.intervals import wilson
@@ -14,7 +13,7 @@ from ..sampling.first import configurations
 from ..schedule.plan import bytes_a_sample, check_limit
 from ..space import Space
 from .prepare import check_edges
-from .values import Architectures, DataFacts, NetworkFacts, Preflight, Span, StageCounts, TeacherFacts, Tried
+from .values import Architectures, DataFacts, NetworkFacts, Preflight, Span, StageCounts
 
 HEAVY = 8.0
 """At this weight * T^2 of kd and above, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
@@ -51,10 +50,10 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
         params=_span([size.params for size in allowed]),
         macs=_span([size.macs for size in allowed]),
         bytes=_span([size.bytes for size in allowed]),
-        first=tuple(Tried(name=name, **_network(space, one)) for name, one in first),
+        first=tuple(_network(space, one, name=name) for name, one in first),
         stages=_stages(space),
-        teachers=tuple(TeacherFacts(source=_source(teacher), **_network(space, one.architecture)) for teacher, one in sources),
-        assistants=tuple(NetworkFacts(**_network(space, one)) for one in space.ladder),
+        teachers=tuple(_network(space, one.architecture, source=_source(teacher)) for teacher, one in sources),
+        assistants=tuple(_network(space, one) for one in space.ladder),
         data=_data(splits),
         cache_bytes=cache_bytes(space, splits),
         precision=_precisions(space),
@@ -124,8 +123,9 @@ def _stages(space: Space) -> StageCounts:
     )
 
 
-def _network(space: Space, architecture: Value) -> dict[str, Any]:
-    return {"architecture": describe(architecture), **space.sizes(architecture)._asdict()}
+def _network(space: Space, architecture: Value, **where: str) -> NetworkFacts:
+    found = NetworkFacts(architecture=describe(architecture), **space.sizes(architecture)._asdict())
+    return found.model_copy(update=where)
 
 
 def _source(teacher: Teacher) -> str:

@@ -1,12 +1,11 @@
-"""What is known of a spec before anything is trained, as values; `check --json` prints them."""
+"""What is known of a spec before anything is trained, as values. JSON leaves out what is unset."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from ...metrics.intervals import Interval
+from ...spec import Value
 from ...spec.measurement import SoftTargetEntropy
 
 
@@ -17,8 +16,7 @@ class Span(NamedTuple):
     high: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Architectures:
+class Architectures(Value):
     """How many architectures are within the limits and above them: `all` of the space, or those of a sample."""
 
     count: int
@@ -26,32 +24,18 @@ class Architectures:
     too_large: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkFacts:
-    """An architecture and its sizes."""
+class NetworkFacts(Value):
+    """An architecture and its sizes; `source` says where a teacher is from, `name` where what is tried first is."""
 
     architecture: str
     params: int
     macs: int
     bytes: int
+    source: str = ""
+    name: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tried(NetworkFacts):
-    """A student that is tried first; `name` says where it is from."""
-
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherFacts(NetworkFacts):
-    """A teacher; `source` says where its weights are from."""
-
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageCounts:
+class StageCounts(Value):
     """How many stages are trained at `most` (None: no limit), how many of them are `shared`, and, as 0 or 1, whether each
     member of the frontier gets a baseline.
     """
@@ -61,8 +45,7 @@ class StageCounts:
     baselines: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataFacts:
+class DataFacts(Value):
     """Samples of the splits (`unlabeled` ones too), and what they are like; `bytes` are those of all when decoded.
 
     `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 %
@@ -84,35 +67,31 @@ class DataFacts:
     test_interval_at_90: Interval
 
 
-class Taught(NamedTuple):
+class Taught(SoftTargetEntropy):
     """How much a trained teacher says beyond the label, and its validation accuracy."""
 
-    entropy: SoftTargetEntropy
     accuracy: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegionFacts:
+class RegionFacts(Value):
     """The region of interest: as the spec has it, and its ends; `accuracy` is None while no teacher is trained."""
 
     region: float | Literal["all"]
     target: float | None
     accuracy: float | None
-    below: Mapping[str, float]
+    below: dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seconds:
+class Seconds(Value):
     """Estimated seconds of training: of the teachers, of each assistant and student, and in `total` for a number of trials."""
 
     teacher: float
     assistant_each: float
     student_each: float
-    total: float | None
+    total: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preflight:
+class Preflight(Value):
     """`first` is what is tried first, `cautions` what measurements advise against. `soft_targets` are those of each teacher
     (None: not trained yet). `seconds` are None if they cannot be estimated here.
     """
@@ -122,14 +101,14 @@ class Preflight:
     params: Span
     macs: Span
     bytes: Span
-    first: tuple[Tried, ...]
+    first: tuple[NetworkFacts, ...]
     stages: StageCounts
-    teachers: tuple[TeacherFacts, ...]
+    teachers: tuple[NetworkFacts, ...]
     assistants: tuple[NetworkFacts, ...]
     data: DataFacts
     cache_bytes: int
     precision: str
-    gpus: float | str
+    gpus: float | Literal["auto"]
     cautions: tuple[str, ...]
     soft_targets: tuple[Taught | None, ...] = ()
     region: RegionFacts | None = None
@@ -137,7 +116,4 @@ class Preflight:
 
     def as_json(self) -> dict[str, Any]:
         """As `check --json` prints it."""
-        found = asdict(self)
-        found["soft_targets"] = [one and one.entropy.model_dump() | {"accuracy": one.accuracy} for one in self.soft_targets]
-        seconds = found.pop("seconds") or {}
-        return found | ({"seconds": {name: value for name, value in seconds.items() if value is not None}} if seconds else {})
+        return self.model_dump(mode="json", exclude_unset=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as but
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -81,7 +81,21 @@ class Folder:
 
         Raises UsageError, with possible solutions, if the study does not belong to `spec` or may not be changed.
         """
-        return _changes(self.read(), spec, self.path, extend)
+        old = self.read()
+        changed = _differences(comparable(old), comparable(spec))
+        if not changed:
+            return False
+        if list(changed) == ["task.fingerprint"]:
+            raise UsageError(f"{self.path} contains a study of other data: the data changed; give another --out, or --fresh")
+        ends_only = all(key.startswith(ENDS) for key in changed)
+        grew = ends_only and spec.search.most() >= old.search.most()
+        continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
+        if extend and (grew or continues):
+            return continues
+        ways = "--extend to continue, " if grew else ""
+        ways = "--extend to continue with the trials that still fit, " if continues else ways
+        what = f"{self.path} contains a study of another spec ({_listed(changed)})"
+        raise UsageError(f"{what}; give {ways}another --out, or --fresh to start over")
 
     def refuse_changed(self, spec: Spec, known: Sequence[Document]) -> None:
         """Raises StudyError if `spec`, read from spec.yaml, is not one of the specs that study.db was searched with.
@@ -92,9 +106,7 @@ class Folder:
         searched = [_as_now(one, spec) for one in known]
         if found in searched:
             return
-        what = "; ".join(
-            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(searched[-1], found).items())[:5]
-        )
+        what = _listed(_differences(searched[-1], found))
         raise StudyError(
             f"{self.spec} does not match the study in {self.database.name} ({what}): it was edited after the search. "
             "Restore it. To search with a different spec, pass that spec to search with another --out or with --extend"
@@ -168,23 +180,6 @@ def dump(document: Document) -> str:
     return stream.getvalue()
 
 
-def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
-    changed = _differences(comparable(old), comparable(new))
-    if not changed:
-        return False
-    if list(changed) == ["task.fingerprint"]:
-        raise UsageError(f"{path} contains a study of other data: the data changed; give another --out, or --fresh")
-    ends_only = all(key.startswith(ENDS) for key in changed)
-    grew = ends_only and new.search.most() >= old.search.most()
-    continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
-    if extend and (grew or continues):
-        return continues
-    what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
-    ways = "--extend to continue, " if grew else ""
-    ways = "--extend to continue with the trials that still fit, " if continues else ways
-    raise UsageError(f"{path} contains a study of another spec ({what}); give {ways}another --out, or --fresh to start over")
-
-
 def comparable(spec: Spec) -> Document:
     """The spec without the keys that only say where and how things run."""
     document = spec.document()
@@ -212,3 +207,8 @@ def _differences(old: object, new: object, path: str = "") -> dict[str, tuple[ob
             found |= _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
         return found
     return {} if old == new else {path: (old, new)}
+
+
+def _listed(changed: Mapping[str, tuple[object, object]]) -> str:
+    """The first five differences, in words."""
+    return "; ".join(f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(changed.items())[:5])

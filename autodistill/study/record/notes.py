@@ -98,11 +98,6 @@ class Notes:
     expected_improvement: Improvement | None = None
     posterior: dict[str, Posterior] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, found: Mapping[str, object]) -> Notes:
-        """Raises ValueError if a fact is none of this version."""
-        return _NOTES.validate_python(found)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
@@ -130,11 +125,6 @@ class TrialFacts:
     rungs: tuple[tuple[int, float], ...] = ()
     seconds: float | None = None
     reason: str | None = None
-
-    @classmethod
-    def read(cls, found: Mapping[str, object]) -> TrialFacts:
-        """Raises ValueError if a fact is missing, or is not one of this version."""
-        return _FACTS.validate_python(found)
 
 
 @dataclass(kw_only=True)
@@ -177,7 +167,7 @@ class Trial:
         return not (self.is_assistant or self.facts.repeats) and self.facts.kept is None and self.retried is None
 
 
-_NOTES, _FACTS = TypeAdapter(Notes), TypeAdapter(TrialFacts)
+NOTES, TRIAL_FACTS = TypeAdapter(Notes), TypeAdapter(TrialFacts)
 
 
 def changed(now: Notes | TrialFacts, before: Notes | TrialFacts) -> dict[str, object]:

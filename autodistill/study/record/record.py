@@ -25,7 +25,7 @@ from sqlalchemy.pool import StaticPool
 from ...spec import Spec, StudyError
 from ...spec.domains import Choice, Domain, Int, Log, Params
 from ...spec.search import Search
-from .notes import Notes, State, Trial, TrialFacts, changed
+from .notes import NOTES, TRIAL_FACTS, Notes, State, Trial, TrialFacts, changed
 
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
@@ -138,7 +138,7 @@ class Record:
             found = self.storage.get_all_trials(self._study, deepcopy=False)  # before SEAL, which a writer removes first
             facts = dict(self.storage.get_study_user_attrs(self._study))
             self._sealed = _refuse_damaged(facts, found)
-            self.notes = Notes.read(facts)
+            self.notes = NOTES.validate_python(facts)
             self._ids = [trial._trial_id for trial in found]
             for one in found:
                 self._keep(_seen(one))
@@ -215,7 +215,7 @@ class Record:
         if trial.facts.retries is not None:
             self.trials[trial.facts.retries].retried = trial.number
 
-    def tell(self, trial: Trial, values: list[float] | None, facts: TrialFacts, *, stopped: bool = False) -> None:
+    def tell(self, trial: Trial, facts: TrialFacts, values: list[float] | None = None, *, stopped: bool = False) -> None:
         """Ends a running trial with these facts: complete if it has values (in natural units), else stopped at a rung or
         failed.
         """
@@ -325,6 +325,6 @@ def _seen(trial: FrozenTrial) -> Trial:
         params=trial.params,
         state=NAMES[trial.state],
         values=trial.values,
-        facts=TrialFacts.read(trial.user_attrs[FACTS] | trial.user_attrs),
+        facts=TRIAL_FACTS.validate_python(trial.user_attrs[FACTS] | trial.user_attrs),
         sampled=dict(trial.system_attrs),
     )

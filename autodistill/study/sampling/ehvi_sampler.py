@@ -23,6 +23,7 @@ from ..space import Feasible, Space
 from .candidates import Candidate, Candidates
 from .ehvi import Belief, Goal, Model, Prior, Steps, Students, improvement, posterior, worth
 from .history import RECENT, History
+from .proposals import Proposal
 
 Floats = NDArray[np.float64]
 
@@ -54,17 +55,17 @@ class EhviSampler:
         self.added, self.ended = self.history.added, self.history.ended
         self._ahead: Iterator[Candidate] = iter(())
 
-    def propose(self, feasible: Feasible) -> tuple[Params, dict[str, object]]:
+    def propose(self, feasible: Feasible) -> Proposal:
         """If every student was tried, stopped ones continue; after that, one is repeated.
 
         Raises UsageError if none is feasible.
         """
         for one in self._ahead:
             if self._is_new(one.params, feasible):
-                return one.params, {}
+                return Proposal(one.params)
         self._ahead = self._planned()
-        found = (one.params for one in self._ahead if self._is_new(one.params, feasible))
-        return next(found, None) or self._again(feasible), {}
+        params = next((one.params for one in self._ahead if self._is_new(one.params, feasible)), None)
+        return Proposal(self._again(feasible) if params is None else params)
 
     def _is_new(self, params: Params, feasible: Feasible) -> bool:
         return feasible(params) and self.space.decode(params).key() not in self.history.stages

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -29,8 +29,14 @@ MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
 """How many trials a sampler knows at once: the members of the frontier and the most recent ones. With twice as many entries in
 the scratch study (each proposal is one, too), TPE takes 20 ms and NSGA-II 16 ms for a proposal of six parameters on one core;
 the GP always takes about 300 ms."""
-Proposal = tuple[Params, Mapping[str, object]]
-"""The parameters, and what the sampler stores with them."""
+
+
+class Proposal(NamedTuple):
+    """The parameters of a student, and what the sampler stores with them; `enqueued` names a configuration to try first."""
+
+    params: Params
+    sampled: Mapping[str, object] = {}
+    enqueued: str | None = None
 
 
 class Sampler(Protocol):
@@ -101,7 +107,7 @@ class Optunas:
             sampled = self._scratch.get_trials(deepcopy=False)[trial.number].system_attrs
             self._scratch.tell(trial.number, state=TrialState.FAIL)
             if feasible(trial.params):
-                return trial.params, sampled
+                return Proposal(trial.params, sampled)
         what = f"{TRIES} proposals in a row were too large"
         raise UsageError(f"search.limits: {what}; raise the limits or allow smaller students")
 

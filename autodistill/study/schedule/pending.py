@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ...distill import Job
 from ...spec import Network, Stage, describe
-from ...spec.domains import Params
 from ..record.notes import Trial
 from ..record.rows import Stages
+from ..sampling.proposals import Proposal
 from ..space import Space
 from .jobs import Jobs, chain_of
 from .spent import Kind
@@ -45,18 +45,12 @@ class Pending:
         for number, stage in stages.items():
             self._settle(number, stage)
 
-    def add(
-        self,
-        params: Params,
-        enqueued: str | None = None,
-        sampled: Mapping[str, object] | None = None,
-        *,
-        retries: int | None = None,
-    ) -> None:
+    def add(self, proposal: Proposal, *, retries: int | None = None) -> None:
         """Adds a trial, and ends it at once if its stage is stored or can no longer be trained."""
-        stage = self.space.decode(params)
-        facts = replace(facts_of(self.space, stage), enqueued=enqueued, retries=retries, repeats=self._is_repeat(stage))
-        number = self.trials.add(params, facts, sampled=sampled).number
+        stage = self.space.decode(proposal.params)
+        repeats = self._is_repeat(stage)
+        facts = replace(facts_of(self.space, stage), enqueued=proposal.enqueued, retries=retries, repeats=repeats)
+        number = self.trials.add(proposal.params, facts, sampled=proposal.sampled).number
         self._want(number, stage)
         self._settle(number, stage)
 
@@ -73,7 +67,7 @@ class Pending:
         self.record.note(replace(self.record.notes, failed={}))
         self.space.closed.clear()
         for trial in failed:
-            self.add(trial.params, retries=trial.number)
+            self.add(Proposal(trial.params), retries=trial.number)
         self.want_lost()
         return max(len(failed), cleared)
 
@@ -119,7 +113,7 @@ class Pending:
         if not self.jobs.is_student(job) or not self.trials.open_of(job.network.key()):
             return job
         assert isinstance(job.network, Stage)
-        return replace(job, rungs=self.space.spec.search.rungs(job.network.recipe.epochs))
+        return replace(job, rungs=self.trials.rungs.search.rungs(job.network.recipe.epochs))
 
     def is_doomed(self, stage: Stage) -> bool:
         """Whether it, or a network that it learns from, could not be trained."""
@@ -134,7 +128,7 @@ class Pending:
             return
         for trial in self.trials.open_of(key):
             self._note_passed(network)
-            self.trials.tell(trial, self.stages.values(key, self.space.spec.search.objectives))
+            self.trials.tell(trial, trial.facts, self.stages.values(key, self.space.spec.search.objectives))
             self._close(trial.number)
         if self._waiting.get(key) and key not in self._entered and key not in self.trials.teachers:
             self._entered.add(key)
@@ -143,7 +137,7 @@ class Pending:
     def stopped(self, key: str, seconds: float) -> None:
         """Ends the open trials of a stage that was stopped at a rung, after `seconds` of training."""
         for trial in self.trials.open_of(key):
-            self.trials.tell(trial, None, stopped=True, seconds=seconds)
+            self.trials.tell(trial, replace(trial.facts, seconds=seconds), stopped=True)
             self._close(trial.number)
 
     def failed(self, network: Network, reason: str) -> None:
@@ -189,7 +183,7 @@ class Pending:
         if network.key() != trial.facts.stage:
             reason = f"assistant {describe(network.architecture)} failed: {reason}"
         self._close_ladder(self._stages[trial.number])
-        self.trials.tell(trial, None, reason=reason)
+        self.trials.tell(trial, replace(trial.facts, reason=reason))
         self._close(trial.number)
 
     def _close(self, number: int) -> None:

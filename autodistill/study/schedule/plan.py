@@ -32,6 +32,7 @@ class Plan:
         self.trained: list[str] = []
         self._more = more or (lambda: [])
         self._results = Results(store, time.monotonic)
+        self.awaits = self._results.awaits
         self._wanted: dict[str, Stage] = {}
         self._open: dict[str, Stage] = {}
         """The wanted stages that have not been given up."""
@@ -89,9 +90,6 @@ class Plan:
 
     def lost(self, job: Job, cause: str) -> None:
         self._jobs.ended(job, done=False)
-
-    def awaits(self) -> bool:
-        return self._results.awaits()
 
     def finished(self) -> bool:
         return self._jobs.all_done()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 from ...spec import UsageError
-from ...spec.domains import Params
 from ...spec.measurement import Measurement
+from ...spec.search import Search
 from ..record.notes import First, Over
 from ..record.region import Region, edges
 from ..sampling.ehvi_sampler import INSIDE, informed
 from ..sampling.first import defaults
+from ..sampling.proposals import Proposal
 from ..space import Space
 from .trials import Trials
 
@@ -22,22 +22,16 @@ FIRST, STEP = 8, 1.15
 REPEATS = 20
 
 
-class Choice(NamedTuple):
-    """The next student; `enqueued` names the configuration, `sampled` is what the sampler stores with its trial."""
-
-    params: Params
-    enqueued: str | None
-    sampled: Mapping[str, object]
-
-
 class Policy:
     """Decides for one study, from what `trials` tell. `elapsed` gives the seconds of this run.
 
     `ended` says why no further trial begins. `region` is called when it is known: once the first teacher is stored.
     """
 
-    def __init__(self, space: Space, trials: Trials, *, region: Callable[[], Region], elapsed: Callable[[], float]) -> None:
-        self.search, self.space, self.trials, self.record = space.spec.search, space, trials, trials.record
+    def __init__(
+        self, search: Search, space: Space, trials: Trials, *, region: Callable[[], Region], elapsed: Callable[[], float]
+    ) -> None:
+        self.search, self.space, self.trials, self.record = search, space, trials, trials.record
         self.region, self._elapsed = region, elapsed
         self._before = self.record.notes.elapsed
         self._first = self._queue()
@@ -57,7 +51,7 @@ class Policy:
             self.record.note(replace(self.record.notes, over=Over(self._limits(), self.ended)))
         return self.ended is None
 
-    def choose(self, teacher: Measurement) -> Choice | None:
+    def propose(self, teacher: Measurement) -> Proposal | None:
         """What is to be tried first, then what the sampler proposes; None if no student is left. Raises UsageError if none
         was within the limits from the beginning.
         """
@@ -66,15 +60,14 @@ class Policy:
         while self._first:
             name, params = self._first.pop(0)
             if self.space.feasible(params) and not self.trials.of(self.space.decode(params).key()):
-                return Choice(params, name, {})
+                return Proposal(params, enqueued=name)
         try:
-            params, sampled = self.trials.sampler.propose(self.space.feasible)
+            return self.trials.sampler.propose(self.space.feasible)
         except UsageError:
             if not self.space.closed:
                 raise
             self.ended = "no student is left to propose: the assistants need ladder sizes that failed"
             return None
-        return Choice(params, None, sampled)
 
     def elapsed(self) -> float:
         """Seconds of searching, those of earlier runs included."""

@@ -24,10 +24,10 @@ from ..record.region import Region, region_of
 from ..record.rows import Stages, TrialRow, frontier, rows
 from ..sampling.proposals import sampler_of
 from ..space import Space
+from .halving import Rungs
 from .jobs import Address, Jobs, Results
 from .pending import Pending
 from .policy import Policy
-from .rungs import Rungs
 from .spent import Meter, Spent
 from .times import Lengths
 from .trials import Trials
@@ -58,10 +58,11 @@ class Study:
         self.trained: list[str] = []
         self.stages, self.results = Stages(store), Results(store, lambda: self.clock())
         self.meter, self.lengths = Meter(lambda: self.clock()), Lengths(space)
+        self.awaits, self.worked = self.results.awaits, self.meter.worked
         self.jobs = Jobs(self.results.has, self.lengths.seconds)
         self.rungs = Rungs(spec.search, lambda: self.region)
         self.trials = Trials(record, sampler_of(spec.search, space, lambda: self.region), self.rungs, space)
-        self.policy = Policy(space, self.trials, region=lambda: self.region, elapsed=self.meter.elapsed)
+        self.policy = Policy(spec.search, space, self.trials, region=lambda: self.region, elapsed=self.meter.elapsed)
         self.pending = Pending(self.trials, space, self.stages, self.jobs)
         self._tries: Counter[Address] = Counter()
         self._told_before = self.trials.counted_done
@@ -112,9 +113,9 @@ class Study:
             if job is not None:  # another study filled a shared store
                 self._finish(job)
             elif not self._absent and self.pending.has_room(self.workers) and self.policy.may_ask(self.workers):
-                choice = self.policy.choose(self.stages.measured(self.space.teachers[0].key()))
-                if choice is not None:
-                    self.pending.add(*choice)
+                proposal = self.policy.propose(self.stages.measured(self.space.teachers[0].key()))
+                if proposal is not None:
+                    self.pending.add(proposal)
             elif not self._wants_baselines():
                 return None
 
@@ -135,10 +136,6 @@ class Study:
             self.pending.stopped(key, rung.seconds)
         return False
 
-    def worked(self, job: Job, seconds: float) -> None:
-        """Records how long a worker worked on a job since its last report; without reports, all time since handout counts."""
-        self.meter.worked(job, seconds)
-
     def done(self, job: Job, failure: str | None = None) -> None:
         """Records the end of a job; `failure` is the reason why its result is not in the store."""
         with self.meter.controls():
@@ -156,9 +153,6 @@ class Study:
             self.meter.end(job)
             self.meter.again[cause] += 1
             self.jobs.ended(job, done=False)
-
-    def awaits(self) -> bool:
-        return self.results.awaits()
 
     def finished(self) -> bool:
         return self._all_told() and not self._wants_baselines() and self.jobs.all_done()

@@ -76,6 +76,7 @@ class Meter:
         self._running[job.address()] = (now, kind)
 
     def worked(self, job: Job, seconds: float) -> None:
+        """A worker worked on a job since its last report; without reports, all time since handout counts."""
         self._worked[job.address()] = self._worked.get(job.address(), 0.0) + seconds
 
     def end(self, job: Job) -> None:

@@ -15,7 +15,7 @@ from ..record.notes import Trial, TrialFacts
 from ..record.record import Record
 from ..sampling.proposals import Sampler
 from ..space import Space
-from .rungs import Rungs
+from .halving import Rungs
 
 
 class Trials:
@@ -63,18 +63,10 @@ class Trials:
         self._enter(trial)
         return trial
 
-    def tell(
-        self,
-        trial: Trial,
-        values: list[float] | None,
-        *,
-        stopped: bool = False,
-        seconds: float | None = None,
-        reason: str | None = None,
-    ) -> None:
-        """Ends an open trial: complete if it has values, else stopped at a rung after `seconds`, or failed for a reason."""
-        facts = replace(trial.facts, rungs=tuple(self.rungs.passed(trial.facts.stage)), seconds=seconds, reason=reason)
-        self.record.tell(trial, values, facts, stopped=stopped)
+    def tell(self, trial: Trial, facts: TrialFacts, values: list[float] | None = None, *, stopped: bool = False) -> None:
+        """Ends an open trial with these facts: complete if it has values, else stopped at a rung or failed."""
+        facts = replace(facts, rungs=tuple(self.rungs.passed(facts.stage)))
+        self.record.tell(trial, facts, values, stopped=stopped)
         self._completed(trial)
         self.sampler.ended(trial)
         del self.open[trial.number]
