@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from autodistill.distill import Job
 from autodistill.spec import Spec, UsageError
 from autodistill.study import pareto
-from autodistill.study.record.notes import Trial
+from autodistill.study.record.notes import Trial, TrialFacts
 from autodistill.study.record.record import Record
 from autodistill.study.record.region import Region
 from autodistill.study.sampling import ehvi
@@ -25,7 +25,6 @@ from autodistill.study.sampling.ehvi import Goal, Hyper, Model, Prior, Steps, St
 from autodistill.study.sampling.ehvi_sampler import EhviSampler, informed
 from autodistill.study.sampling.proposals import MOST, Optunas, sampler_of
 from autodistill.study.schedule.scheduler import Study
-from autodistill.study.schedule.trials import facts_of
 from autodistill.study.space import Space
 from benchmarks.replay import Asked, Table, bench
 from benchmarks.replay.memory import Memory
@@ -278,7 +277,7 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
     for number, one in enumerate(sampler.candidates.draw(0, [])):
         params = one.sizes.params
         good = {2: 0.55, 3: 0.55}.get(number, 0.3)
-        facts = facts_of(study.space, study.space.decode(one.params))
+        facts = TrialFacts.of(study.space.decode(one.params), one.sizes)
         done = number < 2
         told[number] = Trial(
             number=number,

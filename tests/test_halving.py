@@ -73,7 +73,7 @@ def test_what_is_kept_decides_like_the_whole_table(costs: np.ndarray, share: flo
     reached = Reached(costs.shape[1])
     for count, row in enumerate(costs, 1):
         reached.enter(row)
-        assert reached.last_goes_on(share) == continues(costs[:count], share=share)
+        assert reached.last_continues(share) == continues(costs[:count], share=share)
         assert (reached._ranks[:count] == ranks_of(costs[:count])).all()
 
 
@@ -95,12 +95,12 @@ def test_twenty_thousand_rows_are_decided_on_in_milliseconds(columns: int) -> No
     sizes = rng.uniform(3, 6, 20_000)
     rows = np.column_stack([0.1 * sizes * -1 + rng.normal(size=20_000) * 0.05, sizes, sizes + rng.normal(size=20_000)])
     reached = Reached(columns)
-    reached._costs, reached._ranks, reached._count = rows[:, :columns].copy(), ranks_of(rows[:, :columns]), 19_800
+    reached._costs, reached._ranks = rows[:19_800, :columns], ranks_of(rows[:19_800, :columns])
     times = []
     for row in rows[19_800:, :columns]:
         started = time.process_time()
         reached.enter(row)
-        reached.last_goes_on(0.5)
+        reached.last_continues(0.5)
         times.append(time.process_time() - started)
     assert np.median(times) < 0.02
 

@@ -24,10 +24,10 @@ from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.findings import Concordance, concordance
 from autodistill.study.record.notes import Notes
 from autodistill.study.record.record import Record
-from autodistill.study.sampling.proposals import Proposal
 from autodistill.study.schedule.jobs import needs
 from autodistill.study.schedule.policy import REPEATS
 from autodistill.study.schedule.scheduler import Study
+from autodistill.study.space import Proposal
 
 CPU = torch.device("cpu")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from .domains import wrong
+from .measurement import Sized
 from .outside import Incumbent
 from .value import AsTuple, Count, Duration, Seed, Value, seconds_of
 
@@ -25,6 +26,14 @@ class Limits(Value):
     params: Amount | None = None
     macs: Amount | None = None
     bytes: Amount | None = None
+
+    def given(self) -> dict[str, int]:
+        """The limits that are set, by size."""
+        return self.model_dump(exclude_none=True)
+
+    def exceeded(self, sizes: Sized) -> list[str]:
+        """The sizes of a network that are above their limit."""
+        return [name for name, most in self.given().items() if getattr(sizes, name) > most]
 
 
 class Halving(Value):

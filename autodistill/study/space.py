@@ -7,7 +7,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..models.sizes import check_inherit, sizes
 from ..spec import Checkpoint, LossSpec, Network, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
@@ -27,6 +27,14 @@ Setting = Any
 Settings = dict[str, Setting]
 """Parameters by path, as `Params`, that are still being put together."""
 Feasible = Callable[[Params], bool]
+
+
+class Proposal(NamedTuple):
+    """The parameters of a student, and what the sampler stores with them; `enqueued` names a configuration to try first."""
+
+    params: Params
+    sampled: Mapping[str, object] = {}
+    enqueued: str | None = None
 
 
 def teacher_stage(teacher: Teacher, task: Task, seed: int, init: Checkpoint | None = None) -> Stage:
@@ -79,11 +87,7 @@ class Space:
         return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
-        limits, found = self.spec.search.limits, self.sizes(architecture)
-        return all(
-            limit is None or getattr(found, name) <= limit
-            for name, limit in (("params", limits.params), ("macs", limits.macs), ("bytes", limits.bytes))
-        )
+        return not self.spec.search.limits.exceeded(self.sizes(architecture))
 
     def feasible(self, params: Params) -> bool:
         """Whether the student is within the limits and its chain long enough and open. Nothing is trained to know this."""

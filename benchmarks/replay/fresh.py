@@ -9,9 +9,9 @@ from autodistill.spec.domains import Params
 from autodistill.spec.search import Search
 from autodistill.study.record.notes import Trial
 from autodistill.study.record.region import Region
-from autodistill.study.sampling.proposals import Proposal, sampler_of
+from autodistill.study.sampling.proposals import sampler_of
 from autodistill.study.schedule.policy import REPEATS
-from autodistill.study.space import Feasible, Space
+from autodistill.study.space import Feasible, Proposal, Space
 
 
 class Fresh:

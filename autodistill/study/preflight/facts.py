@@ -90,7 +90,7 @@ def _precisions(space: Space) -> str:
 
 
 def _nothing_left(space: Space, found: list[Sizes]) -> str:
-    limits = space.spec.search.limits.model_dump(exclude_none=True)
+    limits = space.spec.search.limits.given()
     least = {name: min(getattr(size, name) for size in found) for name in limits}
     binding = [f"{name} {limits[name]:,} (the smallest student has {least[name]:,})" for name in limits]
     return f"search.limits leave no student: {', '.join(binding)}; raise the limits or allow smaller students"

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
+from ...spec import Stage, chain, describe
 from ...spec.domains import Params
 from ...spec.measurement import Sizes
 
@@ -125,6 +126,18 @@ class TrialFacts:
     rungs: tuple[tuple[int, float], ...] = ()
     seconds: float | None = None
     reason: str | None = None
+
+    @classmethod
+    def of(cls, stage: Stage, sizes: Sizes) -> TrialFacts:
+        """Of a trial of this stage that a sampler proposes."""
+        return cls(
+            stage=stage.key(),
+            role="student" if stage.teachers or stage.init else "label-only",
+            architecture=describe(stage.architecture),
+            chain=chain(stage),
+            above=tuple(network.key() for network in stage.ancestors()),
+            **sizes._asdict(),
+        )
 
 
 @dataclass(kw_only=True)

@@ -70,7 +70,6 @@ def _needed(space: Space, stages: Sequence[Stage], source: Stages) -> list[Netwo
 
 
 def _facts(older: OpenStudy, space: Space, trial: Trial, stage: Stage) -> TrialFacts:
-    """What its stage alone decides; rungs are kept only if they lie at the same epochs."""
-    known = replace(trial.facts, repeats=False, retries=None, enqueued=None, seconds=None, reason=None)
+    """Rungs are kept only if they lie at the same epochs."""
     rungs = trial.facts.rungs if older.spec.search.halving == space.spec.search.halving else ()
-    return replace(known, role="student" if stage.teachers or stage.init else "label-only", kept=trial.number, rungs=rungs)
+    return replace(TrialFacts.of(stage, trial.sizes), kept=trial.number, rungs=rungs)

@@ -268,9 +268,8 @@ def _members(found: Sequence[TrialRow], spec: Spec) -> list[int]:
 
 def may_be_member(row: TrialRow, spec: Spec) -> bool:
     """Whether a row is complete, was searched, and is within the limits."""
-    limits = spec.search.limits.model_dump(exclude_none=True)
     searched = row.is_complete and row.role not in ("teacher", "incumbent")
-    return searched and all(getattr(row.sizes, name) <= limit for name, limit in limits.items())
+    return searched and not spec.search.limits.exceeded(row.sizes)
 
 
 def frontier(found: Sequence[TrialRow]) -> list[TrialRow]:

@@ -19,11 +19,10 @@ from ...spec.domains import Params
 from ...spec.search import Search
 from ..record.notes import Improvement, Posterior, Trial
 from ..record.region import Region
-from ..space import Feasible, Space
+from ..space import Feasible, Proposal, Space
 from .candidates import Candidate, Candidates
 from .ehvi import Belief, Goal, Model, Prior, Steps, Students, improvement, posterior, worth
 from .history import RECENT, History
-from .proposals import Proposal
 
 Floats = NDArray[np.float64]
 

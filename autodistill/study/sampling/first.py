@@ -110,13 +110,12 @@ def _same(option: object, value: object) -> bool:
 def _check_allowed(space: Space, params: Params) -> None:
     """Raises UsageError if the space would never propose this."""
     architecture = space.architecture(params)
-    limits, size = space.spec.search.limits.model_dump(exclude_none=True), space.sizes(architecture)._asdict()
-    for name, limit in limits.items():
-        if size[name] > limit:
-            raise UsageError(
-                f"{describe(architecture)} has {size[name]:,} {name}, more than search.limits.{name} ({limit:,}); "
-                "choose a smaller student or raise the limit"
-            )
+    limits, sizes = space.spec.search.limits, space.sizes(architecture)
+    for name in limits.exceeded(sizes):
+        raise UsageError(
+            f"{describe(architecture)} has {getattr(sizes, name):,} {name}, more than search.limits.{name} "
+            f"({limits.given()[name]:,}); choose a smaller student or raise the limit"
+        )
     least = space.spec.assistants.at_least
     if len(space.ladder_indices(params)) < least:
         raise UsageError(

@@ -8,35 +8,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
 from ...spec import UsageError
-from ...spec.domains import Domain, Params
+from ...spec.domains import Domain
 from ...spec.search import Search
 from ..pareto import nondominated
 from ..record.notes import Trial
 from ..record.record import STATES, directions, distribution
 from ..record.region import Region
 from ..record.rows import costs
-from ..space import Feasible, Space
+from ..space import Feasible, Proposal, Space
 
 STUBBORN, TRIES = 50, 2000
 MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
 """How many trials a sampler knows at once: the members of the frontier and the most recent ones. With twice as many entries in
 the scratch study (each proposal is one, too), TPE takes 20 ms and NSGA-II 16 ms for a proposal of six parameters on one core;
 the GP always takes about 300 ms."""
-
-
-class Proposal(NamedTuple):
-    """The parameters of a student, and what the sampler stores with them; `enqueued` names a configuration to try first."""
-
-    params: Params
-    sampled: Mapping[str, object] = {}
-    enqueued: str | None = None
 
 
 class Sampler(Protocol):

@@ -51,7 +51,7 @@ def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = Non
 
 def _is_unbeaten(costs: Floats, margin: float) -> bool:
     """Whether no row of at most the last one's sizes has an accuracy that is better by more than the margin."""
-    return not bool(((costs[:, 0] < costs[-1, 0] - margin) & _each(costs[:, 1:] <= costs[-1, 1:])).any())
+    return not bool(((costs[:, 0] < costs[-1, 0] - margin) & (costs[:, 1:] <= costs[-1, 1:]).all(axis=1)).any())
 
 
 def ranks_of(costs: npt.ArrayLike) -> Indices:
@@ -90,32 +90,22 @@ class Reached:
     """All rows that reached one rung, with up-to-date ranks: a decision over a few thousand rows takes a millisecond."""
 
     def __init__(self, columns: int) -> None:
-        self._costs, self._ranks, self._count = _table(16, columns), np.empty(16, dtype=np.intp), 0
+        self._costs, self._ranks = np.empty((0, columns)), np.empty(0, dtype=np.intp)
 
     def enter(self, row: npt.ArrayLike) -> None:
         """Adds a row with costs (m,)."""
-        if self._count == len(self._costs):
-            costs, self._costs = self._costs, _table(2 * self._count, self._costs.shape[1])
-            self._costs[: self._count] = costs
-            self._ranks = np.concatenate([self._ranks, np.empty_like(self._ranks)])
-        self._costs[self._count] = row
-        self._count += 1
-        _rank_last(self._costs[: self._count], self._ranks[: self._count])
+        self._costs, self._ranks = np.vstack([self._costs, row]), np.append(self._ranks, 0)
+        _rank_last(self._costs, self._ranks)
 
-    def last_goes_on(self, share: float, margin: float = 0.0) -> bool:
+    def last_continues(self, share: float, margin: float = 0.0) -> bool:
         """Whether the row that was entered last continues."""
-        return continues(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
-
-
-def _table(rows: int, columns: int) -> Floats:
-    """With contiguous columns, because columns are compared."""
-    return np.empty((rows, columns), order="F")
+        return continues(self._costs, share=share, ranks=self._ranks, margin=margin)
 
 
 def _rank_last(costs: Floats, ranks: Indices) -> None:
     """Ranks the last row. Rows that it dominates may fall by one rank, and so may the rows that these dominate."""
     row, others = costs[-1], costs[:-1]
-    no_worse, no_better = _each(others <= row), _each(others >= row)
+    no_worse, no_better = (others <= row).all(axis=1), (others >= row).all(axis=1)
     rank = ranks[-1] = int(ranks[:-1][no_worse & ~no_better].max(initial=-1)) + 1
     below = np.flatnonzero(no_better & ~no_worse)
     falling = below[ranks[below] == rank]
@@ -124,11 +114,6 @@ def _rank_last(costs: Floats, ranks: Indices) -> None:
         next_front = below[ranks[below] == rank]
         ranks[falling] = rank
         falling = next_front[_beaten(costs[next_front], costs[falling])]
-
-
-def _each(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(n,) whether all columns of a row hold: faster than `all` for many rows with few columns."""
-    return np.asarray(np.logical_and.reduce(found.T))
 
 
 def _beaten(costs: Floats, by: Floats) -> npt.NDArray[np.bool_]:
@@ -183,7 +168,7 @@ class Rungs:
         if not region.everything and is_hopeless(accuracy, self._ended[rung], region.floor):
             return False
         error = math.sqrt(accuracy * (1 - accuracy) / region.samples)
-        return self._reached[rung].last_goes_on(self.search.halving.share, margin=error)
+        return self._reached[rung].last_continues(self.search.halving.share, margin=error)
 
     def _has(self, key: str, epochs: int) -> bool:
         return any(epochs == before for before, _ in self.passed(key))

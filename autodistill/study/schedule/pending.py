@@ -8,13 +8,11 @@ from dataclasses import replace
 
 from ...distill import Job
 from ...spec import Network, Stage, describe
-from ..record.notes import Trial
+from ..record.notes import Trial, TrialFacts
 from ..record.rows import Stages
-from ..sampling.proposals import Proposal
-from ..space import Space
+from ..space import Proposal, Space
 from .jobs import Jobs, chain_of
-from .spent import Kind
-from .trials import Trials, facts_of
+from .trials import Trials
 
 
 class Pending:
@@ -48,8 +46,8 @@ class Pending:
     def add(self, proposal: Proposal, *, retries: int | None = None) -> None:
         """Adds a trial, and ends it at once if its stage is stored or can no longer be trained."""
         stage = self.space.decode(proposal.params)
-        repeats = self._is_repeat(stage)
-        facts = replace(facts_of(self.space, stage), enqueued=proposal.enqueued, retries=retries, repeats=repeats)
+        sizes, repeats = self.space.sizes(stage.architecture), self._is_repeat(stage)
+        facts = replace(TrialFacts.of(stage, sizes), enqueued=proposal.enqueued, retries=retries, repeats=repeats)
         number = self.trials.add(proposal.params, facts, sampled=proposal.sampled).number
         self._want(number, stage)
         self._settle(number, stage)
@@ -88,32 +86,6 @@ class Pending:
         self.baselines = {stage.key(): stage for stage in stages}
         for stage in self.baselines.values():
             self.want(stage)
-
-    # What the scheduler asks
-
-    def has_room(self, workers: int) -> bool:
-        """Whether another trial may be open: one for each worker, and more while workers wait for an assistant's training.
-
-        Workers wait for logits, which take less time: a trial proposed before the first results are known is wasted.
-        """
-        count = len(self.trials.open)
-        return count < workers or (count < workers + len(self.space.ladder) and self.jobs.train_for_others())
-
-    def kind(self, job: Job) -> Kind:
-        if not job.trains:
-            return "outputs"
-        if job.network.key() in self.trials.teachers:
-            return "teachers"
-        if self.jobs.unblocks(job):
-            return "assistants"
-        return "baselines" if job.network.key() in (self.baselines or {}) else "students"
-
-    def with_rungs(self, job: Job) -> Job:
-        """Students report at rungs; networks that others learn from are never stopped."""
-        if not self.jobs.is_student(job) or not self.trials.open_of(job.network.key()):
-            return job
-        assert isinstance(job.network, Stage)
-        return replace(job, rungs=self.trials.rungs.search.rungs(job.network.recipe.epochs))
 
     def is_doomed(self, stage: Stage) -> bool:
         """Whether it, or a network that it learns from, could not be trained."""
@@ -176,7 +148,8 @@ class Pending:
         params = None if self.trials.is_open_or_complete(network.key()) else self.space.encode(network)
         if params is not None:
             values = self.stages.values(network.key(), self.space.spec.search.objectives)
-            self.trials.add(params, replace(facts_of(self.space, network), role="assistant"), values=values)
+            facts = TrialFacts.of(network, self.space.sizes(network.architecture))
+            self.trials.add(params, replace(facts, role="assistant"), values=values)
 
     def _tell_failed(self, trial: Trial, network: Network) -> None:
         reason = self.failures[network.key()]

@@ -13,8 +13,8 @@ from ..record.notes import First, Over
 from ..record.region import Region, edges
 from ..sampling.ehvi_sampler import INSIDE, informed
 from ..sampling.first import defaults
-from ..sampling.proposals import Proposal
-from ..space import Space
+from ..space import Proposal, Space
+from .jobs import Jobs
 from .trials import Trials
 
 FIRST, STEP = 8, 1.15
@@ -42,14 +42,22 @@ class Policy:
         self.ended = self.ended or self._repeats_only()
         return self.ended is not None or self.trials.counted >= self.search.most()
 
-    def may_ask(self, workers: int) -> bool:
+    def may_ask(self, workers: int, jobs: Jobs) -> bool:
         """Whether another trial may begin; notes the reason if none will."""
-        if self.has_asked_all():
+        if not self._has_room(workers, jobs) or self.has_asked_all():
             return False
         self.ended = self._time() or self._gain(workers)
         if self.ended is not None:
             self.record.note(replace(self.record.notes, over=Over(self._limits(), self.ended)))
         return self.ended is None
+
+    def _has_room(self, workers: int, jobs: Jobs) -> bool:
+        """Whether another trial may be open: one for each worker, and more while workers wait for an assistant's training.
+
+        Workers wait for logits, which take less time: a trial proposed before the first results are known is wasted.
+        """
+        count = len(self.trials.open)
+        return count < workers or (count < workers + len(self.space.ladder) and jobs.train_for_others())
 
     def propose(self, teacher: Measurement) -> Proposal | None:
         """What is to be tried first, then what the sampler proposes; None if no student is left. Raises UsageError if none

@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from .halving import Rungs
 from .jobs import Address, Jobs, Results
 from .pending import Pending
 from .policy import Policy
-from .spent import Meter, Spent
+from .spent import Kind, Meter, Spent
 from .times import Lengths
 from .trials import Trials
 
@@ -100,7 +101,7 @@ class Study:
                 self._finish(arrived, trained=True)
             job = self._next()
             if job is not None:
-                self.meter.begin(job, self.pending.kind(job))
+                self.meter.begin(job, self._kind(job))
         return job
 
     def _next(self) -> Job | None:
@@ -109,15 +110,31 @@ class Study:
                 self.jobs.longest_first()
             job = self.jobs.pop(only_first=bool(self._absent))
             if job is not None and not self.results.has(job):
-                return self.pending.with_rungs(job)
+                return self._with_rungs(job)
             if job is not None:  # another study filled a shared store
                 self._finish(job)
-            elif not self._absent and self.pending.has_room(self.workers) and self.policy.may_ask(self.workers):
+            elif not self._absent and self.policy.may_ask(self.workers, self.jobs):
                 proposal = self.policy.propose(self.stages.measured(self.space.teachers[0].key()))
                 if proposal is not None:
                     self.pending.add(proposal)
             elif not self._wants_baselines():
                 return None
+
+    def _kind(self, job: Job) -> Kind:
+        if not job.trains:
+            return "outputs"
+        if job.network.key() in self.teachers:
+            return "teachers"
+        if self.jobs.unblocks(job):
+            return "assistants"
+        return "baselines" if job.network.key() in (self.pending.baselines or {}) else "students"
+
+    def _with_rungs(self, job: Job) -> Job:
+        """Students report at rungs; networks that others learn from are never stopped."""
+        if not self.jobs.is_student(job) or not self.trials.open_of(job.network.key()):
+            return job
+        assert isinstance(job.network, Stage)
+        return replace(job, rungs=self.spec.search.rungs(job.network.recipe.epochs))
 
     def continues(self, job: Job, rung: Rung) -> bool:
         """Records a training's result at a rung and decides whether it continues. If not, its trials are ended."""

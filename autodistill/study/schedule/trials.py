@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ...spec import Stage, chain, describe
 from ...spec.domains import Params
 from ..record.notes import Trial, TrialFacts
 from ..record.record import Record
@@ -101,15 +100,3 @@ class Trials:
         self.counted -= trial.counts
         self.counted_done -= trial.counts
         self.counted_failed -= trial.counts and trial.state == "failed"
-
-
-def facts_of(space: Space, stage: Stage) -> TrialFacts:
-    """What is known of a trial of this stage."""
-    return TrialFacts(
-        stage=stage.key(),
-        role="student" if stage.teachers or stage.init else "label-only",
-        architecture=describe(stage.architecture),
-        chain=chain(stage),
-        above=tuple(network.key() for network in stage.ancestors()),
-        **space.sizes(stage.architecture)._asdict(),
-    )
