@@ -457,7 +457,7 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
     assert not any(row.frontier for row in found) and one.finished()
     for row in found:
         passed = one.record.trials[row.origin.trial].facts.rungs
-        assert list(row.origin.rungs[-1]) == passed[-1] and not row.is_complete
+        assert row.origin.rungs[-1] == passed[-1] and not row.is_complete
         assert row.seconds == row.origin.rungs[-1][0], "as it was reported"
     assert told(study(**changes)) == told(one)
 

@@ -172,7 +172,8 @@ def _cached(recipes: list[Recipe], losses: list[LossSpec], classes: int) -> int:
     """Maximum bytes of one teacher's logits for one sample; 0 if teachers always run during the training."""
     if all(one.needs_features() or not one.needs_teachers() for one in losses):
         return 0
-    return max(_bytes_a_sample(one, classes) for one in recipes)
+    cached = [one for one in recipes if one.views != "fresh"]
+    return max((bytes_a_sample(one.views, one.outputs_dtype, one.outputs_top, classes) for one in cached), default=0)
 
 
 def _as_one(recipe: Recipe, others: list[Recipe]) -> bool:
@@ -185,9 +186,3 @@ def _ways(space: Space) -> int:
     found = domains(space.spec.student.recipe)
     counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in CACHE_KEYS)]
     return int(min(space.spec.search.most(), math.prod(counts)))
-
-
-def _bytes_a_sample(recipe: Recipe, classes: int) -> int:
-    if recipe.views == "fresh":
-        return 0
-    return bytes_a_sample(recipe.views, recipe.outputs_dtype, recipe.outputs_top, classes)

@@ -30,16 +30,6 @@ class Work(NamedTuple):
     macs: float
 
 
-def work_of(stage: Stage, macs: int, above: int) -> Work:
-    """`macs` are the stage's own forward pass, `above` those of its teachers; a backward pass takes twice as many.
-
-    Teachers count if they run during the training.
-    """
-    live = above if stage.teachers and stage.logits_cache() is None else 0
-    kind = digest([stage.architecture.identity(), stage.recipe.batch_size, live])
-    return Work(kind, stage.recipe.epochs, stage.recipe.batch_size, 3.0 * macs + live)
-
-
 class Times:
     """Seconds of trainings, predicted from the same kind if it was seen, else by least squares.
 
@@ -122,5 +112,9 @@ class Lengths:
             self._ended += 1
 
     def _work(self, stage: Stage) -> Work:
-        above = sum(self.space.sizes(one.architecture).macs for one in stage.teachers)
-        return work_of(stage, self.space.sizes(stage.architecture).macs, above)
+        """A backward pass takes twice as many macs as a forward pass; teachers count if they run during the training."""
+        live = stage.teachers if stage.logits_cache() is None else ()
+        above = sum(self.space.sizes(one.architecture).macs for one in live)
+        kind = digest([stage.architecture.identity(), stage.recipe.batch_size, above])
+        macs = 3.0 * self.space.sizes(stage.architecture).macs + above
+        return Work(kind, stage.recipe.epochs, stage.recipe.batch_size, macs)
