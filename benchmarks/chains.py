@@ -30,7 +30,7 @@ from autodistill.data import read, split
 from autodistill.distill import save_data
 from autodistill.spec import MLP, CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
-from autodistill.study.schedule.baselines import with_seed
+from autodistill.study.schedule.plan import with_seed
 
 HERE = Path(__file__).parent
 SEEDS = tuple(range(6))

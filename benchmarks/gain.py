@@ -16,8 +16,8 @@ from paired import accuracies, difference, train_all
 
 from autodistill.spec import Stage, describe, label_only
 from autodistill.study.record.folder import Folder
-from autodistill.study.record.opened import opened
-from autodistill.study.record.rows import Stages, frontier
+from autodistill.study.record.opened import open_study
+from autodistill.study.record.rows import frontier
 
 
 def main() -> None:
@@ -32,9 +32,9 @@ def main() -> None:
 
 
 def compare(folder: Folder, given: argparse.Namespace) -> None:
-    with opened(folder) as study:
-        store, stages = study.store, Stages(study.store)
-        networks = [stages.network(row.stage) for row in frontier(study.rows(stages))]
+    with open_study(folder) as study:
+        store, stages = study.store, study.stages
+        networks = [stages.network(row.stage) for row in frontier(study.rows())]
     taught = [one for one in networks if isinstance(one, Stage) and one.teachers]
     chosen = taught[:: max(1, len(taught) // given.members)][: given.members]
     arms = [[one.model_copy(update={"seed": seed}) for seed in range(1, given.seeds + 1)] for one in chosen]

@@ -57,7 +57,7 @@ from autodistill.store import Store
 from autodistill.study import pareto
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.rows import network_of
-from autodistill.study.schedule.baselines import FRESH, with_seed
+from autodistill.study.schedule.plan import FRESH, with_seed
 from autodistill.study.space import Space
 
 ROOT, CPU, SHARE = Path(__file__).parent.parent, torch.device("cpu"), 0.9

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def open_study(spec: Spec, folder: Path, database: Path | None) -> Study:
     spec, splits = load_data(spec, cuda=False)
     space = space_of(spec, splits, Store(folder / "data"))
     record = Record(database, spec, space.domains)
-    record.note("teachers", [teacher.key() for teacher in space.teachers])
+    record.note(replace(record.notes, teachers=tuple(teacher.key() for teacher in space.teachers)))
     return Study(spec, space, Memory(), record, chance=splits.chance)
 
 
@@ -71,8 +72,8 @@ class Watch:
         self.study, self.points = study, list[tuple[float, float, float]]()
 
     def __call__(self) -> None:
-        controller = self.study._spent.controller  # spent() sums over all jobs: here it would be called after each
-        self.points.append((self.study.told(), controller, time.process_time()))
+        controller = self.study.meter.controller  # spent() sums over all jobs: here it would be called after each
+        self.points.append((self.study.trials.told, controller, time.process_time()))
 
     def milliseconds(self) -> tuple[list[float], list[float]]:
         """Of each trial, between its end and the end of the one before: the controller's, and all of the process's CPU."""
@@ -96,10 +97,10 @@ def summed_up(each: list[float], cpu: list[float], study: Study, replay: Replay,
         "cpu_ms_last": told(cpu[-1000:]),
         "thousands_ms": [round(float(np.median(each[start : start + 1000])), 2) for start in range(0, len(each), 1000)],
         "thousands_cpu_ms": [round(float(np.median(cpu[start : start + 1000])), 2) for start in range(0, len(cpu), 1000)],
-        "controller_seconds": study.spent()["controller"],
+        "controller_seconds": study.spent().controller,
         "wall_seconds": wall,
         "simulated_seconds": replay.clock,
-        "useful": study.spent()["useful"],
+        "useful": study.spent().useful,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "stopped": sum(trial.state == "stopped" for trial in study.record.trials),
     }

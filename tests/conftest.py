@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from autodistill import spec
 from autodistill.spec import Spec
 from autodistill.store import Store
+from autodistill.study.record.notes import TrialFacts
 from autodistill.study.space import Space
 
 RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
@@ -115,6 +117,6 @@ def confirmed(raw: Path) -> Path:
     return pages.confirmed(raw)
 
 
-def timeless(facts: Mapping[str, Any]) -> dict[str, Any]:
+def timeless(facts: TrialFacts) -> TrialFacts:
     """What two runs of the same trial have in common."""
-    return {name: value for name, value in facts.items() if name != "seconds"}
+    return replace(facts, seconds=None)

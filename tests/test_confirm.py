@@ -38,12 +38,11 @@ from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.folder import Folder
+from autodistill.study.record.notes import Posterior
 from autodistill.study.record.record import Record
-from autodistill.study.record.rows import Posterior, Stages, TrialRow, frontier, network_of
-from autodistill.study.schedule.baselines import FRESH, direct_of, with_seed
-from autodistill.study.schedule.caches import wanted_bytes
+from autodistill.study.record.rows import Stages, TrialRow, frontier, network_of
 from autodistill.study.schedule.jobs import chain_of, outputs_of
-from autodistill.study.schedule.plan import Plan
+from autodistill.study.schedule.plan import FRESH, Plan, direct_of, wanted_bytes, with_seed
 
 from .conftest import blobs
 from .rows import trial_row
@@ -160,7 +159,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
     before = json.loads((searched.path / "confirm.json").read_text())["ended"]
     record = Record(searched.path / "study.db", searched.read())
-    tried = {trial.facts["stage"][:16] for trial in record.trials} - set(before)
+    tried = {trial.facts.stage[:16] for trial in record.trials} - set(before)
     record.close()
     said = f"{len(tried)} students that were tried after the confirmation are not covered by this answer"
     assert len(tried) > 1 and said in capsys.readouterr().out
@@ -183,11 +182,9 @@ def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Call
     largest = max(one["params"] for one in found.members)
     smaller = tiny(search__trials=2, search__limits={"params": largest - 1})
     study = search(smaller, out=searched.path, runner="serial", options=Options(extend=True))
-    new = {trial.facts["stage"] for trial in study.record.trials if "kept" not in trial.facts}
+    new = {trial.facts.stage for trial in study.record.trials if trial.facts.kept is None}
     assert went_on(searched, found) == read_study(searched.path).later == len(new) > 0
-    assert not any(
-        trial.facts["stage"][:16] in found.facts["ended"] for trial in study.record.trials if "kept" not in trial.facts
-    )
+    assert not any(trial.facts.stage[:16] in found.facts["ended"] for trial in study.record.trials if trial.facts.kept is None)
 
 
 def test_more_seeds_would_be_another_look(searched: Folder) -> None:
@@ -431,7 +428,7 @@ def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path
     study = towards(
         Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
     )
-    assert study.ended == "the time of --within is up"
+    assert study.policy.ended == "the time of --within is up"
     assert study.finished()
 
 

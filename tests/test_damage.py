@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.driver import Options
 from autodistill.study.record.folder import Folder
+from autodistill.study.record.notes import Notes, TrialFacts
 from autodistill.study.record.record import Record
 from autodistill.study.schedule.scheduler import Study
 
@@ -185,12 +187,13 @@ def limited(record: Record, pages: int) -> None:
 
 def test_a_full_disk_is_said_whatever_is_written(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     record = Record(tmp_path / "study.db", tiny())
+    facts = TrialFacts(stage="x" * 100_000, role="student", architecture="", chain="", above=(), params=1, macs=1, bytes=1)
     limited(record, 1)
     with pytest.raises(StudyError, match="no space left for .*study.db; free some space, then run the same command again"):
-        record.note("long", "x" * 100_000)
-    assert "long" not in record.facts()
+        record.note(replace(record.notes, store="x" * 100_000))
+    assert record.notes.store is None
     with pytest.raises(StudyError, match="no space left"):
-        record.add({}, {"stage": "x" * 100_000})
+        record.add({}, facts)
     assert not record.trials
 
 
@@ -274,26 +277,26 @@ def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spe
     """Else what is written next, and not closed before a kill, would be taken for damage."""
     path = tmp_path / "study.db"
     record = Record(path, tiny())
-    record.note("one", 1)
+    record.note(replace(record.notes, looks=1))
     record.close()
     again = Record(path, tiny())
     with pytest.raises(TypeError):
-        again.note("two", object())
+        again.note(replace(again.notes, drawn=object()))  # type: ignore[arg-type]
     assert sealed(path)
-    again.note("two", 2)
+    again.note(replace(again.notes, drawn=2))
     assert not sealed(path)
-    assert Record(path, tiny()).facts() == {"one": 1, "two": 2}
+    assert Record(path, tiny()).notes == Notes(looks=1, drawn=2)
 
 
 def test_what_is_written_after_a_record_was_sealed_breaks_the_seal(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """Of a record that had none when it was opened: else a kill then would leave a seal of what was before."""
     path = tmp_path / "study.db"
-    Record(path, tiny()).note("one", 1)  # and is killed
+    Record(path, tiny()).note(Notes(looks=1))  # and is killed
     record = Record(path, tiny())
     record.seal_at_close()
     record.close()
     assert sealed(path)
     record.seal_at_close()
-    record.note("two", 2)
+    record.note(replace(record.notes, drawn=2))
     assert not sealed(path)
-    assert Record(path, tiny()).facts() == {"one": 1, "two": 2}
+    assert Record(path, tiny()).notes == Notes(looks=1, drawn=2)

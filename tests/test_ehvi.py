@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from autodistill.distill import Job
 from autodistill.spec import Spec, UsageError
 from autodistill.study import pareto
-from autodistill.study.record.record import Record, Trial
+from autodistill.study.record.notes import Trial, TrialFacts
+from autodistill.study.record.record import Record
 from autodistill.study.record.region import Region
 from autodistill.study.sampling import ehvi
 from autodistill.study.sampling.candidates import Candidates
 from autodistill.study.sampling.ehvi import Goal, Hyper, Model, Prior, Steps, Students
 from autodistill.study.sampling.ehvi_sampler import EhviSampler, informed
-from autodistill.study.sampling.proposals import MOST, Optunas, Proposals
+from autodistill.study.sampling.proposals import MOST, Optunas, sampler_of
 from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
 from benchmarks.replay import Asked, Table, bench
@@ -245,7 +246,7 @@ def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[
     spec = tiny(search={"trials": 24, "halving": False, "label_baselines": False}, student__loss=loss, assistants__at_most=0)
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
-    keys = [trial.facts["stage"] for trial in study.record.trials]
+    keys = [trial.facts.stage for trial in study.record.trials]
     assert len(set(keys)) == len(keys) == 24
 
 
@@ -257,11 +258,11 @@ def test_a_finite_space_is_finished(tiny: Callable[..., Spec], tmp_path: Path, w
     changes = {"student__loss": loss, "assistants__at_most": 0, "student__recipe": {"epochs": 4}}
     study = open_study(tiny(search={"trials": 200, "halving": halving, "label_baselines": False}, **changes), tmp_path)
     Replay(formula(study, scatter=0.3), workers=workers).run(study, lambda: None)
-    trials = [trial for trial in study.record.trials if "repeats" not in trial.facts]
+    trials = [trial for trial in study.record.trials if not trial.facts.repeats]
     everything = {study.space.decode(one.params).key() for one in Candidates(study.space, 0).draw(0, [])}
-    complete = {trial.facts["stage"] for trial in trials if trial.state == "complete"}
+    complete = {trial.facts.stage for trial in trials if trial.state == "complete"}
     assert complete <= everything and len(everything - complete) < workers
-    first = [trial.facts["stage"] for trial in trials[: len(everything)]]
+    first = [trial.facts.stage for trial in trials[: len(everything)]]
     assert set(first) == everything and sum(trial.state == "stopped" for trial in trials) >= 5
 
 
@@ -270,20 +271,20 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
     search = {"trials": 40, "halving": {"first": 0.5}, "label_baselines": False, "region": "all"}
     study = open_study(tiny(search=search, **changes), tmp_path)
     study.region = Region(floor=0.25, samples=100, rise=1.0, below={"params": 10**6}, everything=True)
-    sampler = study.proposals._sampler
+    sampler = study.trials.sampler
     assert isinstance(sampler, EhviSampler)
     told = {}
     for number, one in enumerate(sampler.candidates.draw(0, [])):
         params = one.sizes.params
         good = {2: 0.55, 3: 0.55}.get(number, 0.3)
-        facts = {"stage": study.space.decode(one.params).key(), **one.sizes._asdict(), "rungs": [[2, good]]}
+        facts = TrialFacts.of(study.space.decode(one.params), one.sizes)
         done = number < 2
         told[number] = Trial(
             number=number,
             params=one.params,
             state="complete" if done else "stopped",
             values=[0.6, params] if done else None,
-            facts=facts,
+            facts=replace(facts, rungs=((2, good),)),
         )
         sampler.added(told[number])
     again = [sampler.propose(study.space.feasible)[0] for _ in range(2)]
@@ -306,14 +307,16 @@ def test_a_search_by_ehvi_finds_more_than_random(workers: int) -> None:
 
 def test_a_resumed_study_proposes_what_the_uninterrupted_would_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     study = open_study(tiny(search={"trials": 12, "sampler": "ehvi", "label_baselines": False}), tmp_path)
-    original, compared = study.proposals.propose, []
+    original, compared = study.trials.sampler.propose, []
 
     def propose(feasible: Any) -> Any:
-        resumed = Proposals(study.spec.search, study.space, study.record.trials, region=lambda: study.region)
+        resumed = sampler_of(study.spec.search, study.space, lambda: study.region)
+        for trial in study.record.trials:
+            resumed.added(trial)
         compared.append((resumed.propose(feasible), original(feasible)))
         return compared[-1][1]
 
-    study.proposals.propose = propose  # type: ignore[method-assign]
+    study.trials.sampler.propose = propose  # type: ignore[method-assign]
     Replay(formula(study)).run(study, lambda: None)
     assert len(compared) >= 9 and all(one == other for one, other in compared)
 
@@ -322,7 +325,7 @@ def test_a_target_is_reached_by_a_smaller_student(tiny: Callable[..., Spec], tmp
     spec = tiny(search={"trials": 8, "sampler": "ehvi", "target": 0.6, "label_baselines": False, "halving": False})
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
-    reached = [trial.facts["params"] for trial in study.record.trials if trial.values and trial.values[0] >= 0.6]
+    reached = [trial.facts.params for trial in study.record.trials if trial.values and trial.values[0] >= 0.6]
     sizes = {one.sizes.params for one in Candidates(study.space, 0).draw(0, [])}
     smallest = min(size for size in sizes if 0.9 * (0.5 + 0.4 * size / (200 + size)) >= 0.6)
     assert min(reached) <= 1.3 * smallest
@@ -336,7 +339,7 @@ def test_several_sizes_take_turns(tmp_path: Path) -> None:
     spec = drawn.spec({"trials": 12, "sampler": "ehvi", "objectives": ["accuracy", *names]})
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=0.05)
-    original, compared = study.proposals.propose, []
+    original, compared = study.trials.sampler.propose, []
 
     def propose(feasible: Any) -> Any:
         alone = []
@@ -348,7 +351,7 @@ def test_several_sizes_take_turns(tmp_path: Path) -> None:
         compared.append((original(feasible), alone))
         return compared[-1][0]
 
-    study.proposals.propose = propose  # type: ignore[method-assign]
+    study.trials.sampler.propose = propose  # type: ignore[method-assign]
     Replay(drawn.answer).run(study, lambda: None)
     assert all(found == alone[number % 2] for number, (found, alone) in enumerate(compared))
     assert sum(alone[0] != alone[1] for _, alone in compared) > len(compared) / 2 > 5
@@ -358,7 +361,7 @@ def test_without_a_feasible_student_there_is_a_way_out(tiny: Callable[..., Spec]
     study = open_study(tiny(), tmp_path)
     Replay(formula(study)).run(study, lambda: None)
     with pytest.raises(UsageError, match="raise the limits"):
-        study.proposals.propose(lambda params: False)
+        study.trials.sampler.propose(lambda params: False)
 
 
 def test_what_more_trials_would_add_is_said_for_every_sampler(tiny: Callable[..., Spec], tmp_path: Path) -> None:
@@ -384,7 +387,7 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
         return replace(found, measurement=found.measurement and found.measurement.model_copy(update={"accuracy": 0.5}))
 
     Replay(half_right).run(study, lambda: None)
-    sampler = study.proposals._sampler
+    sampler = study.trials.sampler
     assert isinstance(sampler, Optunas)
     sampler.propose(study.space.feasible)
     trials = {trial.number: trial for trial in study.record.trials if trial.values}

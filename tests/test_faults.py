@@ -27,7 +27,7 @@ from autodistill.spec import MLP, CrossEntropy, Imported, LossSpec, Recipe, Spec
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
-from autodistill.study.record.failures import grouped
+from autodistill.study.record.findings import grouped
 from autodistill.study.schedule.plan import Plan
 
 from .test_search import written

@@ -318,7 +318,9 @@ def test_check_names_a_damaged_image(memory: str, tmp_path: Path) -> None:
 def test_check_says_how_images_are_held(tmp_path: Path) -> None:
     fill(tmp_path / "images")
     found = check(parse(document(tmp_path / "images")), timed=False)
-    assert found["data"] | {"memory": "resident", "bytes": 27 * 192, "dtype": "uint8", "unlabeled": 0} == found["data"]
+    assert (
+        found.data.model_copy(update={"memory": "resident", "bytes": 27 * 192, "dtype": "uint8", "unlabeled": 0}) == found.data
+    )
     assert "held         in memory as uint8, 0.0 MB" in checked(found, 1)
     found = check(parse(document(tmp_path / "images", memory="stream", labeled=0.5)), timed=False)
     assert "held         streamed from files by workers; 0.0 MB when decoded" in checked(found, 1)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autodistill.spec.measurement import Sizes
 from autodistill.spec.search import Halving, Search
 from autodistill.study import pareto
 from autodistill.study.record.region import Region
-from autodistill.study.schedule.halving import Reached, continues, net, ranks_of
-from autodistill.study.schedule.rungs import Rungs
+from autodistill.study.schedule.halving import Reached, Rungs, continues, net, ranks_of
 
 COSTS = st.integers(2, 3).flatmap(
     lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)
@@ -73,7 +73,7 @@ def test_what_is_kept_decides_like_the_whole_table(costs: np.ndarray, share: flo
     reached = Reached(costs.shape[1])
     for count, row in enumerate(costs, 1):
         reached.enter(row)
-        assert reached.last_goes_on(share) == continues(costs[:count], share=share)
+        assert reached.last_continues(share) == continues(costs[:count], share=share)
         assert (reached._ranks[:count] == ranks_of(costs[:count])).all()
 
 
@@ -95,12 +95,12 @@ def test_twenty_thousand_rows_are_decided_on_in_milliseconds(columns: int) -> No
     sizes = rng.uniform(3, 6, 20_000)
     rows = np.column_stack([0.1 * sizes * -1 + rng.normal(size=20_000) * 0.05, sizes, sizes + rng.normal(size=20_000)])
     reached = Reached(columns)
-    reached._costs, reached._ranks, reached._count = rows[:, :columns].copy(), ranks_of(rows[:, :columns]), 19_800
+    reached._costs, reached._ranks = rows[:19_800, :columns], ranks_of(rows[:19_800, :columns])
     times = []
     for row in rows[19_800:, :columns]:
         started = time.process_time()
         reached.enter(row)
-        reached.last_goes_on(0.5)
+        reached.last_continues(0.5)
         times.append(time.process_time() - started)
     assert np.median(times) < 0.02
 
@@ -156,7 +156,7 @@ def test_a_rung_is_a_share_whatever_the_epochs() -> None:
     assert Halving(first=0.1, factor=3).places(10) == {1: 0, 3: 1, 9: 2}
 
 
-SIZES = {"params": 100}
+SIZES = Sizes(100, 0, 0)
 EVERYWHERE = Region(floor=0.0, samples=10**9, rise=0.0, below={}, everything=True)
 
 

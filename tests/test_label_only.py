@@ -104,7 +104,7 @@ def test_a_failing_baseline_ends_nothing(tiny: Callable[..., Spec], tmp_path: Pa
     members = [row for row in study.rows() if row.frontier]
     assert all(row.worse_than_label_only is None and "its label-only baseline failed: no" in row.reason for row in members)
     assert any("its label-only baseline failed" in line for line in remarks(summary(study.spec, study.rows(), study.chance)))
-    assert study.retry_failed() == len(members)
+    assert study.pending.retry_failed() == len(members)
     monkeypatch.setattr(jobs, "training", original)
     again = search(spec, out=tmp_path / "out", runner="serial", options=Options(retry_failed=True))
     assert all(row.label_only is not None for row in again.rows() if row.frontier)
@@ -131,8 +131,8 @@ def test_check_says_what_a_teacher_from_outside_has_to_teach(
     teacher = {"import": "tests.own:nearest", "arguments": {"path": str(tmp_path / "data.npz")}}
     spec = tiny(teacher=teacher, assistants={"at_most": 0})
     found = check(spec, timed=False)
-    (facts,) = found["soft_targets"]
-    assert set(facts["entropy"]) == {"1", "4", "8"} and 0.5 < facts["train_accuracy"] <= 1
+    (taught,) = found.soft_targets
+    assert taught is not None and set(taught.entropy) == {"1", "4", "8"} and 0.5 < taught.train_accuracy <= 1
     assert "mean entropy of the teacher's outputs" in checked(found, 1) and "uniform: 1.39" in checked(found, 1)
 
 
@@ -141,16 +141,17 @@ def test_check_knows_the_teacher_of_a_study_that_has_begun(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     spec = tiny(search__trials=1)
-    assert check(spec, timed=False)["soft_targets"] == [None]
+    assert check(spec, timed=False).soft_targets == (None,)
     search(spec, runner="serial")
-    assert check(spec, timed=False)["soft_targets"][0]["train_accuracy"] > 0.5
+    (taught,) = check(spec, timed=False).soft_targets
+    assert taught is not None and taught.train_accuracy > 0.5
 
 
 # Caches
 
 
 def cached(tiny: Callable[..., Spec], **changes: Any) -> int:
-    return int(check(tiny(**changes), timed=False)["cache_bytes"])
+    return check(tiny(**changes), timed=False).cache_bytes
 
 
 def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -> None:
@@ -185,7 +186,7 @@ def test_every_way_of_asking_for_outputs_is_counted(tiny: Callable[..., Spec]) -
 def test_a_space_that_only_pulls_hard_is_warned_of(tiny: Callable[..., Spec], kd: dict[str, Any], warned_of: bool) -> None:
     loss = {"ce": {"weight": 0.1}, "kd": kd}
     found = check(tiny(student__loss=loss), timed=False)
-    assert bool(found["cautions"]) == warned_of == ("warning      kd has weight * temperature^2 of" in checked(found, 1))
+    assert bool(found.cautions) == warned_of == ("warning      kd has weight * temperature^2 of" in checked(found, 1))
 
 
 # Shapes

@@ -24,8 +24,8 @@ from autodistill.study.record.record import Record
 from autodistill.study.record.region import REDUCIBLE, Region, edges, region_of
 from autodistill.study.sampling import ehvi
 from autodistill.study.sampling.ehvi import Goal, Model, Prior
-from autodistill.study.schedule.ends import FIRST, next_round
-from autodistill.study.schedule.rungs import FEWEST, Rungs, is_hopeless
+from autodistill.study.schedule.halving import FEWEST, Rungs, is_hopeless
+from autodistill.study.schedule.policy import FIRST, next_round
 from autodistill.study.schedule.scheduler import Study
 from benchmarks.replay import Asked, Table
 from benchmarks.replay.compare import run
@@ -127,27 +127,27 @@ def rungs_after(ended: int) -> Rungs:
     """Rungs at half of the epochs, where so many students had 0.6, and at the end 0.8."""
     found = Rungs(Search.model_validate({"trials": 20, "halving": {"first": 0.5, "share": 0.5}}), lambda: region())
     for number in range(ended):
-        sizes = {"params": 5000 + number}
+        sizes = Sizes(5000 + number, 0, 0)
         found.enter(str(number), sizes, 10, [(5, 0.6)])
         found.completed(str(number), 10, 0.88)
     return found
 
 
 def test_who_will_not_reach_the_region_stops_however_small() -> None:
-    assert not rungs_after(FEWEST).continues("tiny", {"params": 10}, 10, 5, 0.3)
-    assert rungs_after(FEWEST - 1).continues("tiny", {"params": 10}, 10, 5, 0.3)
+    assert not rungs_after(FEWEST).continues("tiny", Sizes(10, 0, 0), 10, 5, 0.3)
+    assert rungs_after(FEWEST - 1).continues("tiny", Sizes(10, 0, 0), 10, 5, 0.3)
 
 
 def test_who_is_in_the_region_is_not_stopped_because_larger_ones_are_better() -> None:
     found = rungs_after(12)
-    assert found.continues("small", {"params": 4000}, 10, 5, 0.58)
-    assert not found.continues("large", {"params": 9000}, 10, 5, 0.58)
+    assert found.continues("small", Sizes(4000, 0, 0), 10, 5, 0.58)
+    assert not found.continues("large", Sizes(9000, 0, 0), 10, 5, 0.58)
 
 
 def test_who_is_beaten_by_less_than_a_standard_error_goes_on() -> None:
     """On 1,000 samples, 0.6 has one of 0.0155."""
     for accuracy, wanted in ((0.59, True), (0.58, False)):
-        assert rungs_after(12).continues("larger", {"params": 9000}, 10, 5, accuracy) == wanted
+        assert rungs_after(12).continues("larger", Sizes(9000, 0, 0), 10, 5, accuracy) == wanted
 
 
 # What is tried
@@ -158,7 +158,7 @@ def test_few_trials_look_outside(tmp_path: Path) -> None:
     later = outside_of = 0
     for seed in range(10):
         drawn = Table.read(DIGITS).draw(seed)
-        trials = [trial for trial in _bench(drawn, seed).record.trials if "repeats" not in trial.facts]
+        trials = [trial for trial in _bench(drawn, seed).record.trials if not trial.facts.repeats]
         found = region_of(Search.model_validate({"trials": 1}), chance=0.1, teacher=drawn.teacher())
         inside = [number for number, trial in enumerate(trials) if found.holds(trial.accuracy, trial.sizes)]
         after = trials[inside[2] + 1 :]
@@ -288,23 +288,23 @@ def test_no_trial_begins_after_the_time_and_a_resumed_search_knows_it(tiny: Call
     spec = tiny(search={"time": "10s", "label_baselines": False, "halving": False, "region": "all"}, assistants__at_most=0)
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
-    assert study.finished() and study.ended == "search.time (10s) is up"
-    done = study.counted_done()
+    assert study.finished() and study.policy.ended == "search.time (10s) is up"
+    done = study.trials.counted_done
     assert 6 <= done <= 10  # a second each, after a teacher and its outputs
     again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
-    assert again.next() is None and again.finished() and again.counted_done() == done
+    assert again.next() is None and again.finished() and again.trials.counted_done == done
     longer = study.spec.model_copy(update={"search": study.spec.search.model_copy(update={"time": "20s"})})
     extended = Study(longer, study.space, study.store, study.record, chance=study.chance)
     Replay(formula(extended)).run(extended, lambda: None)
-    assert done + 6 <= extended.counted_done() <= done + 12
+    assert done + 6 <= extended.trials.counted_done <= done + 12
 
 
 def test_a_search_ends_where_little_is_left_to_gain(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search = {"stop": {"gain": 0.02}, "label_baselines": False, "halving": False, "region": 0.5}
     study = open_study(tiny(search=search, assistants__at_most=0), tmp_path)
     Replay(formula(study)).run(study, lambda: None)
-    assert study.finished() and study.ended is not None and "less than search.stop.gain" in study.ended
-    assert FIRST <= study.counted_done() < 60
+    assert study.finished() and study.policy.ended is not None and "less than search.stop.gain" in study.policy.ended
+    assert FIRST <= study.trials.counted_done < 60
     again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
     assert again.next() is None and again.finished()
 
@@ -313,7 +313,7 @@ def test_the_first_of_several_ends_counts(tiny: Callable[..., Spec], tmp_path: P
     spec = tiny(search={"time": "1h", "trials": 5, "label_baselines": False, "halving": False})
     study = open_study(spec, tmp_path)
     Replay(formula(study)).run(study, lambda: None)
-    assert study.finished() and study.counted_done() == 5
+    assert study.finished() and study.trials.counted_done == 5
 
 
 def test_a_round_is_half_as_many_again_and_one_for_each_worker() -> None:
@@ -322,9 +322,9 @@ def test_a_round_is_half_as_many_again_and_one_for_each_worker() -> None:
 
 def test_more_time_extends_a_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     spec = tiny(search={"time": "0.1s", "trials": 12, "label_baselines": False, "halving": False})
-    first = search(spec, out=tmp_path / "out", runner="serial").counted_done()
+    first = search(spec, out=tmp_path / "out", runner="serial").trials.counted_done
     more = tiny(search={"time": "1h", "trials": 12, "label_baselines": False, "halving": False})
     with pytest.raises(UsageError, match="--extend to continue"):
         search(more, out=tmp_path / "out", runner="serial")
     wanted = replace(Options(), extend=True)
-    assert search(more, out=tmp_path / "out", runner="serial", options=wanted).counted_done() == 12 > first
+    assert search(more, out=tmp_path / "out", runner="serial", options=wanted).trials.counted_done == 12 > first

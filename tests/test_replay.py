@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def open_study(spec: Spec, folder: Path, store: Store | None = None) -> Study:
     spec, splits = load_data(spec, cuda=False)
     space = space_of(spec, splits, store or Store(folder / "data"))
     record = Record(None, spec, space.domains)
-    record.note("teachers", [teacher.key() for teacher in space.teachers])
+    record.note(replace(record.notes, teachers=tuple(teacher.key() for teacher in space.teachers)))
     return Study(spec, space, store or Memory(), record, chance=splits.chance)
 
 

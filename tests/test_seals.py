@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,9 +318,9 @@ def test_a_record_from_before_a_key_was_known_is_of_the_same_spec(study: Path, c
     """As a key that a later version brings, with a default."""
     folder = Folder(study)
     with contextlib.closing(Record(folder.database, folder.read())) as record:
-        [known] = record.facts()["specs"]
+        [known] = record.notes.specs
         assert known["search"].pop("seed") == 0 and known["student"].pop("init") == "random"
-        record.note("specs", [known])
+        record.note(replace(record.notes, specs=(known,)))
     assert ask("report", study) == 0
     (study / "spec.yaml").write_text((study / "spec.yaml").read_text().replace("width: 64", "width: 63"))
     refused("report", study, capsys, "(teacher.architecture.width was 64, is 63)")

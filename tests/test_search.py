@@ -158,7 +158,7 @@ def test_extended_it_is_the_longer_study(tiny: Callable[..., Spec], tmp_path: Pa
     search(tiny(), out=tmp_path / "out", runner="serial")
     study = search(tiny(search__trials=9), out=tmp_path / "out", runner="serial", options=Options(extend=True))
     search(tiny(search__trials=9), out=tmp_path / "whole", runner="serial")
-    assert study.counted_done() == 9
+    assert study.trials.counted_done == 9
     assert trials(tmp_path / "out", study.spec) == trials(tmp_path / "whole", study.spec)
 
 
@@ -272,7 +272,7 @@ def test_recipes_are_searched_like_anything_else(tiny: Callable[..., Spec], tmp_
     from autodistill.study.preflight.check import check
 
     spec = tiny(student__recipe=recipe, search__trials=3)
-    assert json.dumps(check(spec))
+    assert json.dumps(check(spec).as_json())
     assert search(spec, out=tmp_path / "out", runner="serial").finished()
 
 

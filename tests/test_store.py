@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError
 from autodistill.store import MANIFESTS, Store
 from autodistill.study.preflight.prepare import load_data, space_of
-from autodistill.study.schedule import arrivals
+from autodistill.study.schedule import jobs
 from autodistill.study.schedule.plan import Plan
 
 KEY, OTHER = "0" * 64, "f" * 64
@@ -218,7 +218,7 @@ def test_a_plan_waits_for_what_is_not_to_be_seen_yet(
     assert plan.next() is None and plan.awaits() and not plan.finished() and plan.trained == []
     store.make("stages", job.network.key(), fill())
     assert plan.next() is None and not plan.awaits() and plan.trained == [job.network.key()]
-    monkeypatch.setattr(arrivals, "SECONDS", -1)
+    monkeypatch.setattr(jobs, "VISIBLE_AFTER", -1)
     plan.done(second)
     with pytest.raises(StudyError, match=f"is not in {store.root}; give a --store that every node sees"):
         plan.next()

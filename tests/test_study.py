@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from autodistill.reporting.terminal import remarks
 from autodistill.spec import Spec, Stage, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
+from autodistill.study.record.findings import Concordance, concordance
+from autodistill.study.record.notes import Notes
 from autodistill.study.record.record import Record
-from autodistill.study.record.rows import Concordance, concordance
 from autodistill.study.schedule.jobs import needs
+from autodistill.study.schedule.policy import REPEATS
 from autodistill.study.schedule.scheduler import Study
-from autodistill.study.schedule.trials import REPEATS
+from autodistill.study.space import Proposal
 
 CPU = torch.device("cpu")
 
@@ -35,8 +37,7 @@ def open_study(spec: Spec, root: Path, store: Store | None = None) -> Study:
     store = store or Store(root / "store")
     space = space_of(spec, splits, store)
     record = Record(root / "study.db", spec, space.domains)
-    if "teachers" not in record.facts():
-        record.note("teachers", [teacher.key() for teacher in space.teachers])
+    record.note(replace(record.notes, teachers=tuple(teacher.key() for teacher in space.teachers)))
     return Study(spec, space, store, record, chance=splits.chance)
 
 
@@ -125,7 +126,7 @@ def test_twelve_trials_on_one_assistant_train_it_once(study: Callable[..., Study
     jobs = run(one)
     keys = [job.network.key() for job in jobs if job.trains]
     assert len(keys) == len(set(keys)) == 1 + 1 + 12
-    assistants = {key for trial in one.record.trials for key in trial.facts["above"]} - set(one.teachers)
+    assistants = {key for trial in one.record.trials for key in trial.facts.above} - set(one.teachers)
     assert len(assistants) == 1
     assert one.reused() == 11
 
@@ -186,9 +187,9 @@ def test_values_told_are_natural_units(study: Callable[..., Study]) -> None:
 def test_an_assistant_that_is_a_student_too_is_told_and_not_counted(study: Callable[..., Study]) -> None:
     one = study(student__architecture={"family": "mlp", "depth": 1, "width": {"int": [1, 32]}}, search__trials=8)
     run(one)
-    assistants = [trial for trial in one.record.trials if trial.facts["role"] == "assistant"]
+    assistants = [trial for trial in one.record.trials if trial.facts.role == "assistant"]
     assert assistants and all(trial.state == "complete" for trial in assistants)
-    assert len(one.record.trials) - len(assistants) == 8 + sum("repeats" in trial.facts for trial in one.record.trials)
+    assert len(one.record.trials) - len(assistants) == 8 + sum(trial.facts.repeats for trial in one.record.trials)
 
 
 def test_a_repeat_is_told_its_stored_values_and_does_not_count(study: Callable[..., Study]) -> None:
@@ -202,11 +203,11 @@ def test_a_repeat_is_told_its_stored_values_and_does_not_count(study: Callable[.
         search__trials=10,
     )
     run(one)
-    first = {trial.facts["stage"]: trial.values for trial in one.record.trials if "repeats" not in trial.facts}
-    repeats = [trial for trial in one.record.trials if "repeats" in trial.facts]
+    first = {trial.facts.stage: trial.values for trial in one.record.trials if not trial.facts.repeats}
+    repeats = [trial for trial in one.record.trials if trial.facts.repeats]
     assert len(first) == 3 and len(repeats) >= REPEATS
-    assert all(trial.values == first[trial.facts["stage"]] for trial in repeats)
-    assert one.finished() and one.ended is not None and "20 proposals in a row" in one.ended
+    assert all(trial.values == first[trial.facts.stage] for trial in repeats)
+    assert one.finished() and one.policy.ended is not None and "20 proposals in a row" in one.policy.ended
     assert counts(one.rows()).complete == 3
     again = study(**_small())
     assert again.finished()
@@ -227,9 +228,9 @@ def _small() -> dict[str, Any]:
 def test_limits_are_never_a_failed_trial(study: Callable[..., Study]) -> None:
     one = study(search={"trials": 8, "limits": {"params": 60}})
     run(one)
-    students = [trial for trial in one.record.trials if trial.facts["role"] != "assistant"]
+    students = [trial for trial in one.record.trials if trial.facts.role != "assistant"]
     assert {trial.state for trial in students} == {"complete"}
-    assert all(trial.facts["params"] <= 60 for trial in students)
+    assert all(trial.facts.params <= 60 for trial in students)
 
 
 def test_limits_that_leave_nothing_are_said(study: Callable[..., Study]) -> None:
@@ -252,7 +253,7 @@ def test_a_failed_student_is_one_failed_trial_with_its_reason(study: Callable[..
 
     def first(job: Job) -> bool:
         stage = job.network
-        wanted = not broken and stage.key() in [trial.facts["stage"] for trial in one.record.trials]
+        wanted = not broken and stage.key() in [trial.facts.stage for trial in one.record.trials]
         broken.extend([stage.key()] if wanted else [])
         return wanted
 
@@ -268,11 +269,11 @@ def test_a_failed_assistant_fails_its_dependants_by_name_and_closes_its_rung(stu
     one = study(**changes)
     one.workers = 4
     fail(one, lambda job: job.network.architecture.width == 16)
-    reasons = [trial.facts.get("reason") for trial in one.record.trials if trial.state == "failed"]
+    reasons = [trial.facts.reason for trial in one.record.trials if trial.state == "failed"]
     assert reasons and set(reasons) == {"assistant mlp depth=1 width=16 failed: the loss became nan"}
     closed = [trial.number for trial in one.record.trials if trial.state == "failed"]
     later = [trial for trial in one.record.trials if trial.number > max(closed)]
-    assert all("width=16" not in trial.facts["chain"] for trial in later)
+    assert all("width=16" not in trial.facts.chain for trial in later)
     assert one.space.closed == {0} == study(**changes).space.closed
     assert one.finished()
 
@@ -280,7 +281,7 @@ def test_a_failed_assistant_fails_its_dependants_by_name_and_closes_its_rung(stu
 def test_when_every_ladder_size_is_closed_the_study_ends_and_says_why(study: Callable[..., Study]) -> None:
     one = study(assistants__at_least=1, search__trials=8)
     fail(one, lambda job: job.network.architecture.width in (16, 32))
-    assert one.finished() and one.ended is not None and "ladder sizes that failed" in one.ended
+    assert one.finished() and one.policy.ended is not None and "ladder sizes that failed" in one.policy.ended
 
 
 def test_a_result_that_another_study_stored_is_told(study: Callable[..., Study], folder: Path) -> None:
@@ -301,9 +302,9 @@ def test_open_trials_of_one_stage_that_was_stored_meanwhile_are_all_told(study: 
         one.next()
     opened = [trial.params for trial in one.trials.open.values()]
     for params in opened:
-        one.trials.add(dict(params), {})
-    assert sum("repeats" in trial.facts for trial in one.trials.open.values()) >= len(opened) > 0
-    keys = {trial.facts["stage"] for trial in one.trials.open.values()}
+        one.pending.add(Proposal(dict(params)))
+    assert sum(trial.facts.repeats for trial in one.trials.open.values()) >= len(opened) > 0
+    keys = {trial.facts.stage for trial in one.trials.open.values()}
     one.record.close()
     other = open_study(one.spec, _beside(folder), one.store)
     while (job := other.next()) is not None:
@@ -326,7 +327,7 @@ def test_retry_failed_asks_for_the_same_again(study: Callable[..., Study]) -> No
     fail(one, lambda job: job.network.architecture.width == 16)
     failed = [trial for trial in one.record.trials if trial.state == "failed"]
     again = study(**changes)
-    assert again.retry_failed() == len(failed) and not again.space.closed
+    assert again.pending.retry_failed() == len(failed) and not again.space.closed
     run(again)
     assert again.finished() and counts(again.rows()) == (8, 0, 0)
     tried = [again.record.trials[trial.retried] for trial in again.record.trials if trial.retried is not None]
@@ -402,11 +403,12 @@ def test_a_kill_right_after_a_job_was_handed_out_loses_no_proposal(tiny: Callabl
         one = open_study(tiny(), folder)
         while not any(trial.state == "running" for trial in one.record.trials):
             one.next()
-        held.write_text(json.dumps([[trial.params, trial.state, trial.facts] for trial in one.record.trials]))
+        held.write_text(json.dumps([[trial.params, trial.state, asdict(trial.facts)] for trial in one.record.trials]))
         os.kill(os.getpid(), signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     again = open_study(tiny(), folder)
-    assert [[trial.params, trial.state, trial.facts] for trial in again.record.trials] == json.loads(held.read_text())
+    found = [[trial.params, trial.state, asdict(trial.facts)] for trial in again.record.trials]
+    assert json.loads(json.dumps(found)) == json.loads(held.read_text())
     run(again)
     whole = open_study(tiny(), folder / "whole")
     run(whole)
@@ -418,13 +420,14 @@ def test_what_is_told_of_a_trial_is_there_whole_or_not_at_all(tiny: Callable[...
     run(one, 2)
     trial = next(trial for trial in one.record.trials if trial.state == "running")
     with pytest.raises(TypeError):
-        one.record.tell(trial, None, {"rungs": [[1, 0.5]], "reason": object()})
+        facts = replace(trial.facts, rungs=((1, 0.5),), reason=object())  # type: ignore[arg-type]
+        one.record.tell(trial, facts)
     one.record.close()
     assert not [path.name for path in folder.iterdir() if path.name.startswith("study.db-")]
-    one.record.note("more", 1)  # it is opened again
+    one.record.note(replace(one.record.notes, looks=1))  # it is opened again
     again = Record(folder / "study.db", tiny(), one.space.domains)
-    assert again.trials[trial.number].state == "running" and "rungs" not in again.trials[trial.number].facts
-    assert again.facts()["more"] == 1
+    assert again.trials[trial.number].state == "running" and not again.trials[trial.number].facts.rungs
+    assert again.notes.looks == 1
 
 
 def reporting(study: Study, accuracies: Callable[[Job, int], float]) -> list[Job]:
@@ -453,8 +456,8 @@ def test_stopped_trials_are_no_members_and_are_counted_and_shown(study: Callable
     assert found and {row.stage for row in found} == keys and counts(rows).stopped == len(keys)
     assert not any(row.frontier for row in found) and one.finished()
     for row in found:
-        passed = one.record.trials[row.origin.trial].facts["rungs"]
-        assert list(row.origin.rungs[-1]) == passed[-1] and not row.is_complete
+        passed = one.record.trials[row.origin.trial].facts.rungs
+        assert row.origin.rungs[-1] == passed[-1] and not row.is_complete
         assert row.seconds == row.origin.rungs[-1][0], "as it was reported"
     assert told(study(**changes)) == told(one)
 
@@ -466,13 +469,13 @@ def test_a_repeat_of_a_stopped_stage_is_a_new_trial_that_goes_on(study: Callable
     reporting(one, lambda job, epochs: 1 / (2 + len(one.record.trials)))
     by_key: dict[str, list[Any]] = {}
     for trial in one.record.trials:
-        by_key.setdefault(trial.facts["stage"], []).append(trial)
+        by_key.setdefault(trial.facts.stage, []).append(trial)
     again = [trials for trials in by_key.values() if trials[0].state == "stopped" and len(trials) > 1]
     assert again
     for trials in again:
         assert (
-            "repeats" not in trials[1].facts
-            and len(trials[1].facts["rungs"]) > len(trials[0].facts["rungs"])
+            not trials[1].facts.repeats
+            and len(trials[1].facts.rungs) > len(trials[0].facts.rungs)
             or (trials[1].state == "complete")
         )
 
@@ -492,13 +495,13 @@ def test_an_assistant_that_was_stopped_as_a_student_is_trained_to_its_end_and_to
     key = one.space.decode(student).key()
     assert key in [network.key() for network in one.space.decode(below).ancestors()]
     for params in (low | {"architecture.width": 8}, student):
-        one.trials.add(params, {})
+        one.pending.add(Proposal(params))
     reporting(one, lambda job, epochs: 0.1 if job.network.key() == key else 0.9)
     assert [trial.state for trial in one.trials.of(key)] == ["stopped"]
-    one.trials.add(below, {})
+    one.pending.add(Proposal(below))
     reporting(one, lambda job, epochs: 0.95)
     assert [trial.state for trial in one.trials.of(key)] == ["stopped", "complete"]
-    assert "assistant" in one.trials.of(key)[1].facts
+    assert one.trials.of(key)[1].is_assistant
 
 
 def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]) -> None:
@@ -552,13 +555,13 @@ def test_an_interruption_in_mid_transaction_is_what_is_raised_and_loses_nothing(
             raise KeyboardInterrupt
 
     record = Record(folder / "study.db", tiny())
-    record.note("before", 1)
+    record.note(Notes(looks=1))
     event.listen(record.storage.engine, "do_execute", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        record.note("meanwhile", 2)
+        record.note(replace(record.notes, elapsed=2.0))
     event.remove(record.storage.engine, "do_execute", interrupt)
-    record.note("after", 3)
+    record.note(replace(record.notes, drawn=3))
     record.close()
     again = Record(folder / "study.db", tiny())
-    assert again.facts() == {"before": 1, "after": 3}
+    assert again.notes == Notes(looks=1, drawn=3)
     again.close()

@@ -152,7 +152,7 @@ def test_time_is_told_by_kind_and_adds_up(tiny: Callable[..., Spec], tmp_path: P
     lefts: list[float | None] = []
     replay.run(study, lambda: lefts.append(study.seconds_left()))
     spent = study.spent()
-    assert (spent["teachers"], spent["outputs"], spent["students"]) == (4.0, 1.0, 8.0)
-    assert spent["seconds"] == replay.clock == 9.0 and spent["idle"] == 18.0 - 13.0
-    assert spent["useful"] == pytest.approx((1.0 + 2 * 2.0) / (2 * 3.0))  # the last two began 3 s after the teacher
+    assert (spent.teachers, spent.outputs, spent.students) == (4.0, 1.0, 8.0)
+    assert spent.seconds == replay.clock == 9.0 and spent.idle == 18.0 - 13.0
+    assert spent.useful == pytest.approx((1.0 + 2 * 2.0) / (2 * 3.0))  # the last two began 3 s after the teacher
     assert lefts[-1] == 0.0 and lefts[-3] is not None and lefts[-3] <= 4.0

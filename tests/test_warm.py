@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def run(tmp_path: Path) -> Callable[..., Study]:
 
 
 def asked(study: Study) -> list[Trial]:
-    return [trial for trial in study.record.trials if "assistant" not in trial.facts]
+    return [trial for trial in study.record.trials if not trial.is_assistant]
 
 
 # Defaults
@@ -118,11 +119,11 @@ def test_listed_configurations_are_the_first_trials_in_order(tiny: Callable[...,
     study = run(tiny(search__enqueue=listed, search__trials=8))
     trials = asked(study)
     names = ["search.enqueue[0]", "search.enqueue[1]", "search.enqueue[2]", "default[0]", "default[1]", "default[2]"]
-    assert [trial.facts.get("enqueued") for trial in trials] == [*names, None, None]
+    assert [trial.facts.enqueued for trial in trials] == [*names, None, None]
     assert trials[0].params["architecture.width"] == 4 and trials[0].params["loss.kd.temperature"] == 3.0
-    assert trials[1].facts["role"] == "label-only" and trials[1].params["architecture.depth"] == 2
+    assert trials[1].facts.role == "label-only" and trials[1].params["architecture.depth"] == 2
     assert trials[2].params["assistants.count"] == 1 and trials[2].params["assistants.1"] == 1
-    assert study.counted_done() == 8 and study.finished()
+    assert study.trials.counted_done == 8 and study.finished()
     rows = [row for row in study.rows() if row.origin is not None]
     assert [row.origin.enqueued for row in rows] == [*names, None, None]
 
@@ -132,7 +133,7 @@ def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[...
     listed = [{"architecture.width": 4}, {"architecture.width": 5, "architecture.depth": 2}]
     more = tiny(search={"trials": 9, "sampler": "random", "label_baselines": False, "enqueue": listed, "region": "all"})
     proposed = [
-        [t.params for t in asked(run(spec, name)) if "enqueued" not in t.facts] for spec, name in ((plain, "a"), (more, "b"))
+        [t.params for t in asked(run(spec, name)) if t.facts.enqueued is None] for spec, name in ((plain, "a"), (more, "b"))
     ]
     assert proposed[0] == proposed[1] and len(proposed[0]) == 4
 
@@ -159,7 +160,7 @@ def test_a_kill_loses_no_listed_configuration_and_doubles_none(
         run(spec, "cut")
     monkeypatch.setattr(Study, "done", done)
     again = run(spec, "cut")
-    seen = [[(t.params, t.state, t.values, t.facts.get("enqueued")) for t in one.record.trials] for one in (again, whole)]
+    seen = [[(t.params, t.state, t.values, t.facts.enqueued) for t in one.record.trials] for one in (again, whole)]
     assert seen[0] == seen[1]
 
 
@@ -205,7 +206,7 @@ def test_more_configurations_than_trials_are_refused(tiny: Callable[..., Spec]) 
 
 def test_check_says_what_is_tried_first(tiny: Callable[..., Spec]) -> None:
     found = check(tiny(search__enqueue=[{"architecture.width": 7, "architecture.depth": 2}]), timed=False)
-    assert found["first"][0]["name"] == "search.enqueue[0]" and len(found["first"]) == 1
+    assert found.first[0].name == "search.enqueue[0]" and len(found.first) == 1
     assert "first        mlp depth=2 width=7 (179), then students predicted to reach the region of interest" in checked(
         found, 1
     )
@@ -224,7 +225,7 @@ def test_a_row_of_the_table_can_be_listed(tiny: Callable[..., Spec], run: Callab
     row = next(row for row in reversed(study.rows()) if row.origin is not None)
     listed = {path.removeprefix("param."): value for path, value in row.columns().items() if path.startswith("param.")}
     other = run(tiny(search__enqueue=[listed], search__seed=7), "two", store=str(tmp_path / "shared"))
-    assert asked(other)[0].facts["stage"] == row.stage
+    assert asked(other)[0].facts.stage == row.stage
 
 
 # The incumbent
@@ -242,7 +243,7 @@ def made_by_hand(tiny: Callable[..., Spec], run: Callable[..., Study]) -> Callab
             "recipe": {"epochs": epochs, "batch_size": 32, "learning_rate": 0.01},
         }
         study = run(tiny(student=student, assistants={"at_most": 0}, search={"trials": 1, "label_baselines": False}), name)
-        return {"checkpoint": str(study.store.folder("stages", asked(study)[0].facts["stage"]))}
+        return {"checkpoint": str(study.store.folder("stages", asked(study)[0].facts.stage))}
 
     return make
 
@@ -256,10 +257,10 @@ def test_ones_own_student_is_shown_and_its_neighborhood_tried(
     assert len(own) == 1 and own[0].architecture == "mlp depth=1 width=8" and not own[0].frontier
     source = json.loads((Path(like["checkpoint"]) / "stage.json").read_text())
     assert own[0].accuracy == source["measurement"]["accuracy"]
-    around = [t for t in asked(study) if str(t.facts.get("enqueued")).startswith("search.incumbent")]
+    around = [t for t in asked(study) if str(t.facts.enqueued).startswith("search.incumbent")]
     shapes = [(t.params["architecture.depth"], t.params["architecture.width"]) for t in around]
     assert shapes == [(1, 8), (1, 6), (2, 8), (1, 10)]
-    assert all(t.facts["stage"] != own[0].stage for t in study.record.trials)  # never told
+    assert all(t.facts.stage != own[0].stage for t in study.record.trials)  # never told
     with (tmp_path / "out" / "trials.csv").open() as file:
         assert [row["role"] for row in csv.DictReader(file)][:2] == ["teacher", "incumbent"]
     assert "incumbent" in (tmp_path / "out" / "frontier.svg").read_text()
@@ -343,7 +344,7 @@ def test_a_wrong_own_student_is_refused(tiny: Callable[..., Spec], folder: Path,
 
 
 def kept(study: Study) -> list[Trial]:
-    return [trial for trial in study.record.trials if "kept" in trial.facts]
+    return [trial for trial in study.record.trials if trial.facts.kept is not None]
 
 
 NARROW = {"family": "mlp", "depth": 1, "width": {"int": [1, 6]}}
@@ -353,19 +354,19 @@ NARROW = {"family": "mlp", "depth": 1, "width": {"int": [1, 6]}}
 def test_finished_students_that_fit_are_kept(tiny: Callable[..., Spec], run: Callable[..., Study], way: str) -> None:
     old = run(tiny(search__trials=10))
     fit = {
-        t.facts["stage"]: t.values
+        t.facts.stage: t.values
         for t in old.record.trials
         if t.state == "complete" and t.params["architecture.depth"] == 1 and t.params["architecture.width"] <= 6
     }
     assert 0 < len(fit) < 10
     spec = tiny(student__architecture=NARROW, search__trials=4)
     new = run(spec, extend=True) if way == "extend" else run(spec, "new", older=str(old.store.root.parent))
-    assert {trial.facts["stage"]: trial.values for trial in kept(new)} == fit
-    assert new.counted_done() == 4 and new.finished()
-    assert not set(new.trained) & ({t.facts["stage"] for t in old.record.trials} | set(new.teachers))
+    assert {trial.facts.stage: trial.values for trial in kept(new)} == fit
+    assert new.trials.counted_done == 4 and new.finished()
+    assert not set(new.trained) & ({t.facts.stage for t in old.record.trials} | set(new.teachers))
     for trial in kept(new):
-        assert old.record.trials[trial.facts["kept"]].facts["stage"] == trial.facts["stage"]
-        assert new.space.decode(trial.params).key() == trial.facts["stage"]
+        assert old.record.trials[trial.facts.kept].facts.stage == trial.facts.stage
+        assert new.space.decode(trial.params).key() == trial.facts.stage
     assert {row.stage for row in new.rows() if row.origin and row.origin.kept is not None} == set(fit)
     again = run(spec) if way == "extend" else run(spec, "new", older=str(old.store.root.parent))
     assert again.trained == [] and len(again.record.trials) == len(new.record.trials)
@@ -375,12 +376,12 @@ def test_what_stopped_trials_took_is_not_forgotten(tiny: Callable[..., Spec], ru
     search = {"sampler": "random", "label_baselines": False, "halving": {"first": 0.3, "factor": 2, "share": 0.3}}
     recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
     old = run(tiny(search=search | {"trials": 12}, student__recipe=recipe))
-    took = {trial.facts["stage"]: trial.facts["seconds"] for trial in old.record.trials if trial.state == "stopped"}
+    took = {trial.facts.stage: trial.facts.seconds for trial in old.record.trials if trial.state == "stopped"}
     assert took and min(took.values()) > 0
     for width in (8, 6):
         architecture = {"family": "mlp", "depth": 1, "width": {"int": [1, width]}}
         new = run(tiny(search=search | {"trials": 1}, student__recipe=recipe, student__architecture=architecture), extend=True)
-        found = new.record.facts()["stopped"]
+        found = new.record.notes.stopped
         assert took.items() <= found.items()
 
 
@@ -396,21 +397,21 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     new = run(tiny(search={"trials": 2, **changed}, assistants__ladder=ladder), extend=True)
     assert kept(new)
     for trial in kept(new):
-        measured = new.stages.measured(trial.facts["stage"])
+        measured = new.stages.measured(trial.facts.stage)
         assert trial.values == [measured.accuracy, measured.macs, measured.params] and measured.params <= 200
         assert all(one.architecture.width != 16 for one in new.space.decode(trial.params).ancestors())
-    left = {trial.facts["stage"] for trial in old.record.trials} - {trial.facts["stage"] for trial in kept(new)}
+    left = {trial.facts.stage for trial in old.record.trials} - {trial.facts.stage for trial in kept(new)}
     assert left and all(new.store.has("stages", key) for key in left)  # their stages stay
 
 
 def test_a_wider_space_keeps_all_and_more_trials_count_the_new(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny())
     new = run(tiny(student__architecture__width={"int": [1, 20]}, search__trials=2), extend=True)
-    assert len(kept(new)) == 6 and new.counted_done() == 2
+    assert len(kept(new)) == 6 and new.trials.counted_done == 2
     more = run(tiny(student__architecture__width={"int": [1, 20]}, search__trials=4), extend=True)
-    assert len(kept(more)) == 6 and more.counted_done() == 4
+    assert len(kept(more)) == 6 and more.trials.counted_done == 4
     back = run(tiny(search__trials=1), extend=True)  # and of a continued one
-    assert {trial.facts["stage"] for trial in kept(back)} >= {trial.facts["stage"] for trial in asked(old)}
+    assert {trial.facts.stage for trial in kept(back)} >= {trial.facts.stage for trial in asked(old)}
 
 
 @pytest.mark.parametrize("sampler", ["auto", "nsga2", pytest.param("random", marks=pytest.mark.slow)])
@@ -419,18 +420,17 @@ def test_every_sampler_goes_on_from_what_is_kept(
 ) -> None:
     run(tiny(), "old")
     new = run(tiny(search={"trials": 9, "sampler": sampler, "label_baselines": False}), older=str(tmp_path / "old"))
-    assert len(kept(new)) >= 4 and new.counted_done() == 9 and new.finished()
-    proposed = {trial.facts["stage"] for trial in asked(new) if not {"kept", "enqueued", "repeats"} & trial.facts.keys()}
-    assert not proposed & {trial.facts["stage"] for trial in kept(new)}
+    assert len(kept(new)) >= 4 and new.trials.counted_done == 9 and new.finished()
+    proposed = {trial.facts.stage for trial in asked(new) if trial.was_proposed}
+    assert not proposed & {trial.facts.stage for trial in kept(new)}
 
 
 def test_failed_trials_are_forgotten(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny())
     record = Record(Path(old.store.root).parent / "study.db", old.spec, old.space.domains)
-    lost = record.add(
-        old.record.trials[0].params | {"architecture.width": 11}, dict(old.record.trials[0].facts, stage="x" * 64)
-    )
-    record.tell(lost, None, {"reason": "boom"})
+    known = old.record.trials[0]
+    lost = record.add({**known.params, "architecture.width": 11}, replace(known.facts, stage="x" * 64))
+    record.tell(lost, replace(lost.facts, reason="boom"))
     record.close()
     new = run(tiny(search__sampler="random", search__trials=1), extend=True)
     assert len(kept(new)) == 6 and all(trial.state == "complete" for trial in kept(new))

@@ -190,7 +190,7 @@ def names(error: str, *words: str) -> None:
 
 def test_the_base_is_right(tmp_path: Path) -> None:
     spec = write(tmp_path)
-    assert check(load(spec))["architectures"]["count"] == 4
+    assert check(load(spec)).architectures.count == 4
 
 
 FILES: dict[str, tuple[str | bytes, str, tuple[str, ...]]] = {
@@ -827,7 +827,7 @@ def test_no_time_is_taken_of_what_may_not_be_trained_here(tmp_path: Path, monkey
     spec = load(write(tmp_path))
     monkeypatch.setattr("autodistill.study.preflight.check.memory_bytes", lambda: 1_000)
     found = check(spec)
-    assert "seconds" not in found and "training mlp depth=2 width=16 needs 0.0 GB" in found["cautions"][-1]
+    assert found.seconds is None and "training mlp depth=2 width=16 needs 0.0 GB" in found.cautions[-1]
 
 
 @pytest.mark.parametrize("old", [STUDENT, TEACHER])

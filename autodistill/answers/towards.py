@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 from ..metrics.intervals import enough
 from ..runners import Runner
@@ -11,12 +12,10 @@ from ..spec import Spec, UsageError, parse
 from ..study.driver import Listener, Options, search
 from ..study.preflight.prepare import load_data
 from ..study.record.folder import Folder, comparable
-from ..study.record.older import QUESTION
-from ..study.record.opened import Opened, opened
-from ..study.record.rows import Stages
+from ..study.record.notes import Question
+from ..study.record.opened import OpenStudy, open_study
 from ..study.sampling.ehvi_sampler import smaller
 from ..study.schedule.scheduler import Study
-from ..study.schedule.trials import counts
 from . import Wanted
 
 CERTAIN = 0.05
@@ -46,21 +45,21 @@ def towards(
     spec, before = _aimed(folder, wanted)
     options = Options(extend=True, until=Until(seconds))
     try:
-        _note(folder, {"aimed": comparable(spec), "before": before.document()["search"]})
+        _note(folder, Question(comparable(spec), before.document()["search"]))
         return search(spec, out=folder.path, runner=runner, options=options, listener=listener)
     finally:
         _put_back(folder, before)  # target and limits are of this question
 
 
-def _note(folder: Folder, question: dict[str, Any]) -> None:
+def _note(folder: Folder, question: Question) -> None:
     """Records the earlier search, for the next question: a kill leaves no time to restore it."""
-    with folder, opened(folder) as study:
-        study.record.note(QUESTION, question)
+    with folder, open_study(folder) as study:
+        study.record.note(replace(study.notes, question=question))
 
 
 def _put_back(folder: Folder, before: Spec) -> None:
-    with folder, opened(folder) as study:
-        ended = sum(counts(trial) and trial.state != "running" for trial in study.record.trials)
+    with folder, open_study(folder) as study:
+        ended = sum(trial.counts and trial.state != "running" for trial in study.trials)
         trials = before.search.trials and max(before.search.trials, ended)
         spec = before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})})
         folder.claim(spec, study.record)
@@ -83,7 +82,7 @@ class Until:
         study.ends = self.ends
         if study.clock() >= self.ends:
             return "the time of --within is up"
-        done = study.counted_done()
+        done = study.trials.counted_done
         if done == self._seen:
             return None
         self._seen = done
@@ -95,8 +94,8 @@ class Until:
 
 def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
     """The spec with the target and the limits in its search and more trials than time allows; and the unchanged spec."""
-    with opened(folder) as study:
-        rows = study.rows(Stages(study.store))
+    with open_study(folder) as study:
+        rows = study.rows()
         teacher = next(row for row in rows if row.role == "teacher")
         spec = _before(study)
     if list(spec.search.objectives) != ["accuracy", "params"]:
@@ -120,9 +119,9 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
     return spec.model_copy(update={"search": search}), spec
 
 
-def _before(study: Opened) -> Spec:
+def _before(study: OpenStudy) -> Spec:
     """The spec of a study; if a kill left the spec of a question, the one before it."""
-    question = study.record.facts().get(QUESTION)
-    if question is None or question["aimed"] != comparable(study.spec):
+    question = study.notes.question
+    if question is None or question.aimed != comparable(study.spec):
         return study.spec
-    return parse(study.spec.document() | {"search": question["before"]})
+    return parse(study.spec.document() | {"search": question.before})

@@ -29,7 +29,7 @@ def check(arguments: argparse.Namespace, console: Console) -> Result:
     workers = max(1, int(cores() / spec.resources.cpus))
     found = check(spec, workers=workers)
     console.print(checked(found, workers), soft_wrap=True)
-    return found
+    return found.as_json()
 
 
 def search(arguments: argparse.Namespace, console: Console) -> Result:
@@ -65,7 +65,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         options=options,
         console=console,
     )
-    improvement = study.record.facts().get("expected_improvement")
+    improvement = study.record.notes.expected_improvement
     found = summary(study.spec, study.rows(), study.chance, improvement, study.spent())
     for line in failures(found):
         console.print(line, soft_wrap=True)

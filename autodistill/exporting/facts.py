@@ -31,8 +31,7 @@ from ..spec import Checkpoint, Spec, Stage, chain, describe
 from ..spec.task import kind_of
 from ..study.record.folder import Folder
 from ..study.record.ledger import Opening
-from ..study.record.opened import opened
-from ..study.record.rows import network_of
+from ..study.record.opened import open_study
 from ..version import __version__
 
 Facts = dict[str, Any]
@@ -58,22 +57,21 @@ def chosen(folder: Folder, prefix: str) -> Chosen:
     """The stored network whose key begins with `prefix`. Raises UsageError if it matches none or several, StoreError if its
     files are damaged.
     """
-    with opened(folder) as study:
-        spec, store, teachers = study.spec, study.store, study.record.facts().get("teachers", [])
-        found, openings = read(study), opened_for(folder.path, study.looks)
+    with open_study(folder) as study:
+        found, openings = read(study), opened_for(folder.path, study.notes.looks)
     explained = explain(folder, prefix)
-    network = network_of(store, explained["stage"])
+    network = study.stages.network(explained["stage"])
     return Chosen(
         folder=folder,
-        spec=spec,
+        spec=study.spec,
         stage=explained["stage"],
         network=network,
-        built=load_network(store, network, torch.device("cpu")),
-        data=open_data(store, network.task.data),
+        built=load_network(study.store, network, torch.device("cpu")),
+        data=open_data(study.store, network.task.data),
         explained=explained,
         confirmed=found,
         openings=tuple(openings),
-        teachers=tuple(teachers),
+        teachers=study.notes.teachers,
     )
 
 

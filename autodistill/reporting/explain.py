@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.stage import is_dense
 from ..store import Store
 from ..study.record.folder import Folder
-from ..study.record.opened import opened
+from ..study.record.opened import open_study
 from ..study.record.rows import Stages
 
 
 def explain(folder: Folder, prefix: str) -> dict[str, Any]:
     """Facts of the stage whose key begins with `prefix`. Raises UsageError if it matches none or several."""
-    with opened(folder) as study:
-        store, teachers = study.store, study.record.facts().get("teachers", [])
-        trials = [trial.number for trial in study.record.trials if trial.facts["stage"].startswith(prefix)]
+    with open_study(folder) as study:
+        store, stages = study.store, study.stages
+        trials = [trial.number for trial in study.trials if trial.facts.stage.startswith(prefix)]
     key = _one(store, prefix)
     store.verify("stages", key)
-    stages, stored = Stages(store), store.manifest("stages", key)
+    stored = store.manifest("stages", key)
     network = stages.network(key)
     above = network.ancestors() if isinstance(network, Stage) else []
     return {
@@ -33,7 +34,7 @@ def explain(folder: Folder, prefix: str) -> dict[str, Any]:
         "measurement": stored["measurement"],
         "environment": stored.get("environment"),
         "files": str(store.folder("stages", key) / stored["attempt"]),
-        "command": command(folder, network, teachers),
+        "command": command(folder, network, study.notes.teachers),
     }
 
 
@@ -54,7 +55,7 @@ def _link(stages: Stages, network: Stage | Checkpoint) -> dict[str, Any]:
     }
 
 
-def command(folder: Folder, network: Stage | Checkpoint, teachers: list[str]) -> str:
+def command(folder: Folder, network: Stage | Checkpoint, teachers: Sequence[str]) -> str:
     """A search of one trial whose space contains only this stage: it has the same key, so the same weights."""
     settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
     if isinstance(network, Stage):

@@ -62,7 +62,7 @@ class Progress:
     def _draw(self, study: Study, folder: Folder, *, picture: bool) -> None:
         started = time.monotonic()
         if found := study.rows():
-            improvement = study.record.facts().get("expected_improvement")
+            improvement = study.record.notes.expected_improvement
             write(folder.path, study.spec, summary(study.spec, found, study.chance, improvement), picture=picture)
             self.update(study, found)
         ended = time.monotonic()
@@ -72,10 +72,10 @@ class Progress:
 
     def update(self, study: Study, found: list[TrialRow]) -> None:
         of = study.spec.search.trials
-        done = study.counted_done() if of is None else f"{study.counted_done()}/{of}"
+        done = study.trials.counted_done if of is None else f"{study.trials.counted_done}/{of}"
         self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
         left = study.seconds_left()
-        self.left = "; training the label-only baselines of the frontier" if study.trains_baselines() else ""
+        self.left = "; training the label-only baselines of the frontier" if study.pending.baselines is not None else ""
         self.left += "" if left is None else f", {clock(left)} left"
         self.best = _best(found) or self.best
         before, self._ended = self._ended, study.finished()

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..spec import Spec
-from ..study.record.failures import Failure, grouped
-from ..study.record.incumbent import Incumbent, compared
-from ..study.record.region import Region
-from ..study.record.rows import (
+from ..study.record.findings import (
     Concordance,
-    Improvement,
-    TrialRow,
+    Failure,
+    Incumbent,
+    compared,
     concordance,
     counted,
-    frontier,
+    grouped,
     hypervolume,
-    region_among,
 )
+from ..study.record.notes import Improvement
+from ..study.record.region import Region
+from ..study.record.rows import TrialRow, frontier, region_among
+
+if TYPE_CHECKING:  # it imports torch
+    from ..study.schedule.spent import Spent
 
 MEMBER = (
     *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression", "inside", "expected"),
@@ -74,7 +77,7 @@ class StudySummary:
     hypervolume: float
     rungs: Sequence[Concordance]
     improvement: Improvement | None
-    spent: Mapping[str, Any] | None = None
+    spent: Spent | None = None
 
     @property
     def teachers(self) -> list[TrialRow]:
@@ -107,7 +110,7 @@ class StudySummary:
             },
             "rungs": [rung._asdict() for rung in self.rungs],
             "expected_improvement": self.improvement and self.improvement._asdict(),
-            **({} if self.spent is None else {"spent": dict(self.spent)}),
+            **({} if self.spent is None else {"spent": asdict(self.spent)}),
         }
 
 
@@ -136,8 +139,8 @@ def summary(
     spec: Spec,
     found: Sequence[TrialRow],
     chance: float,
-    improvement: Mapping[str, Any] | None = None,
-    spent: Mapping[str, Any] | None = None,
+    improvement: Improvement | None = None,
+    spent: Spent | None = None,
 ) -> StudySummary:
     """`chance` is the share of the majority class; `improvement` and `spent` are as the record and the search have them."""
     region, members = region_among(spec, found, chance), frontier(found)
@@ -153,7 +156,7 @@ def summary(
         region=region,
         hypervolume=hypervolume(spec, found, region),
         rungs=concordance(spec, found),
-        improvement=Improvement(**improvement) if improvement else None,
+        improvement=improvement,
         spent=spent,
     )
 

@@ -12,9 +12,22 @@ from rich.text import Text
 from ..spec.measurement import SoftTargetEntropy
 
 if TYPE_CHECKING:  # `check` prints without Optuna
-    from ..study.record.incumbent import Incumbent
+    from ..study.preflight.values import (
+        Architectures,
+        DataFacts,
+        NetworkFacts,
+        Preflight,
+        RegionFacts,
+        Seconds,
+        Span,
+        StageCounts,
+        Taught,
+    )
+    from ..study.record.findings import Concordance, Incumbent
+    from ..study.record.notes import Improvement
     from ..study.record.region import Region
-    from ..study.record.rows import Concordance, Improvement, TrialRow
+    from ..study.record.rows import TrialRow
+    from ..study.schedule.spent import Spent
     from .summary import Reached, StudySummary
 
 Facts = Mapping[str, Any]
@@ -25,7 +38,6 @@ WORSE = "!"
 SATURATED = 0.02
 """Share of the largest entropy below which outputs at T 4 say little more than the label."""
 GAP = 0.1
-SOFT_TARGETS = tuple(SoftTargetEntropy.model_fields)
 ENOUGH, DISCORDANT = 8, 0.5
 """With at least this many complete trials, a lower Kendall's tau between a rung and full length triggers a warning."""
 
@@ -151,9 +163,9 @@ BEGUN_AGAIN = {
 }
 
 
-def _again(spent: Facts) -> list[str]:
+def _again(spent: Spent) -> list[str]:
     """How many trainings were restarted, by cause. Restarts do not count as failures."""
-    parts = [f"{count} {BEGUN_AGAIN[cause]}" for cause, count in spent.get("again", {}).items()]
+    parts = [f"{count} {BEGUN_AGAIN[cause]}" for cause, count in spent.again.items()]
     return [f"restarted trainings: {', '.join(parts)}"] if parts else []
 
 
@@ -177,8 +189,10 @@ def remarks(found: StudySummary) -> list[str]:
     lines += [more_trials(found.improvement)] if found.improvement is not None else []
     for one in found.teachers:
         lines += [] if one.soft_targets is None else warned(one.soft_targets, one.accuracy)
-    spent = found.spent or {}
-    return lines + _predicted(found.rungs) + _again(spent) + ([_spent(spent)] if spent.get("seconds") else [])
+    lines += _predicted(found.rungs)
+    if found.spent is not None:
+        lines += _again(found.spent) + ([_spent(found.spent)] if found.spent.seconds else [])
+    return lines
 
 
 def _predicted(rungs: Sequence[Concordance]) -> list[str]:
@@ -198,12 +212,12 @@ def _over(rung: Concordance) -> str:
     return f"{100 * rung.share_of_epochs:.3g} % of the epochs"
 
 
-def _spent(spent: Facts) -> str:
+def _spent(spent: Spent) -> str:
     """Where the workers' time went, in one line."""
     kinds = ("students", "assistants", "teachers", "outputs", "baselines", "idle", "controller")
-    parts = ", ".join(f"{name} {spent[name]:.1f} s" for name in kinds if spent[name] >= 0.05)
-    useful = "" if spent["useful"] is None else f"; busy {spent['useful']:.0%} of the time from the teacher to the last job"
-    return f"{spent['workers']} worker{'s' * (spent['workers'] > 1)} for {spent['seconds']:.1f} s: {parts}{useful}"
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name in kinds if (seconds := getattr(spent, name)) >= 0.05)
+    useful = "" if spent.useful is None else f"; busy {spent.useful:.0%} of the time from the teacher to the last job"
+    return f"{spent.workers} worker{'s' * (spent.workers > 1)} for {spent.seconds:.1f} s: {parts}{useful}"
 
 
 def _target(found: Reached) -> str:
@@ -248,47 +262,46 @@ def _numbers(row: TrialRow) -> list[str]:
     ]
 
 
-def checked(found: Facts, workers: int) -> str:
+def checked(found: Preflight, workers: int) -> str:
     """What `check` prints."""
-    count, data = found["architectures"], found["data"]
-    low, high = data["test_interval_at_90"]
-    shape = "x".join(map(str, data["shape"]))
+    count, data = found.architectures, found.data
+    low, high = data.test_interval_at_90
+    shape = "x".join(map(str, data.shape))
     lines = [
-        f"study        {found['study']}",
-        f"students     {count['count']:,} architectures{'' if count['all'] else ' in a sample of the space'}"
-        f"{_too_large(count)}, {_span(found['params'])} params, {_span(found['macs'])} MACs, {_span(found['bytes'])} bytes",
-        *(_region(found["region"], data["chance"]) if "region" in found else ()),
-        _first(found["first"]),
-        _stages(found["stages"]),
-        *(f"teacher      {one['architecture']}: {one['params']:,} params, {one['source']}" for one in found["teachers"]),
-        *(f"assistant    {one['architecture']}: {one['params']:,} params" for one in found["assistants"]),
-        f"samples      {shape} ({data['layout']}), {data['classes']} classes, majority class {data['chance']:.1%}",
+        f"study        {found.study}",
+        f"students     {count.count:,} architectures{'' if count.all else ' in a sample of the space'}"
+        f"{_too_large(count)}, {_span(found.params)} params, {_span(found.macs)} MACs, {_span(found.bytes)} bytes",
+        *([] if found.region is None else [_region(found.region, data.chance)]),
+        _first(found.first),
+        _stages(found.stages),
+        *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}" for one in found.teachers),
+        *(f"assistant    {one.architecture}: {one.params:,} params" for one in found.assistants),
+        f"samples      {shape} ({data.layout}), {data.classes} classes, majority class {data.chance:.1%}",
         _held(data),
-        f"splits       {data['train']:,} train{_unlabeled(data)}, {data['validation']:,} validation, {data['test']:,} test"
-        f"{' (the data set has a test split of its own)' if data['own_test'] else ''}, sealed",
+        f"splits       {data.train:,} train{_unlabeled(data)}, {data.validation:,} validation, {data.test:,} test"
+        f"{' (the data set has a test split of its own)' if data.own_test else ''}, sealed",
         f"precision    an accuracy of 90 % on this test split has a 95 % interval of {low:.1%} to {high:.1%}",
-        f"caches       at most {found['cache_bytes']:,} bytes of cached teacher logits",
-        f"runs on      {'CUDA' if found['gpus'] else 'CPU'} in {found['precision']}",
+        f"caches       at most {found.cache_bytes:,} bytes of cached teacher logits",
+        f"runs on      {'CUDA' if found.gpus else 'CPU'} in {found.precision}",
     ]
-    messages = [line for soft_targets in found["soft_targets"] for line in knowledge(soft_targets)]
-    messages += [f"warning      {text}" for text in found["cautions"]]
-    return "\n".join([*lines, *messages, *_times(found.get("seconds"), workers)])
+    messages = [line for taught in found.soft_targets for line in knowledge(taught)]
+    messages += [f"warning      {text}" for text in found.cautions]
+    return "\n".join([*lines, *messages, *_times(found.seconds, workers)])
 
 
-def _stages(found: Facts) -> str:
-    most = "as many as search.time or search.stop allow" if found["most"] is None else f"at most {found['most']} trained"
-    baselines = ", plus a label-only baseline for each member of the frontier in the region" if found["baselines"] else ""
-    return f"stages       {most}, {found['shared']} of them shared (teacher and assistants){baselines}"
+def _stages(found: StageCounts) -> str:
+    most = "as many as search.time or search.stop allow" if found.most is None else f"at most {found.most} trained"
+    baselines = ", plus a label-only baseline for each member of the frontier in the region" if found.baselines else ""
+    return f"stages       {most}, {found.shared} of them shared (teacher and assistants){baselines}"
 
 
-def knowledge(soft_targets: Facts | None) -> list[str]:
+def knowledge(taught: Taught | None) -> list[str]:
     """What a teacher says beyond the labels, and warnings about it."""
-    if soft_targets is None:
+    if taught is None:
         return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
-    accuracy, known = soft_targets["accuracy"], SoftTargetEntropy(**{name: soft_targets[name] for name in SOFT_TARGETS})
-    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in known.entropy.items())
-    lines = [f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(known.classes):.2f})"]
-    return lines + [f"warning      {text}" for text in warned(known, accuracy)]
+    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in taught.entropy.items())
+    lines = [f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(taught.classes):.2f})"]
+    return lines + [f"warning      {text}" for text in warned(taught, taught.accuracy)]
 
 
 def warned(soft_targets: SoftTargetEntropy, accuracy: float) -> list[str]:
@@ -306,56 +319,53 @@ def warned(soft_targets: SoftTargetEntropy, accuracy: float) -> list[str]:
     return found
 
 
-def _held(data: Facts) -> str:
-    size = f"{data['bytes'] / 1e6:,.1f} MB"
-    if data["memory"] == "stream":
+def _held(data: DataFacts) -> str:
+    size = f"{data.bytes / 1e6:,.1f} MB"
+    if data.memory == "stream":
         return f"held         streamed from files by workers; {size} when decoded"
-    return f"held         in memory as {data['dtype']}, {size}"
+    return f"held         in memory as {data.dtype}, {size}"
 
 
-def _first(first: list[Facts]) -> str:
-    names = ", ".join(f"{one['architecture']} ({one['params']:,})" for one in first[:5])
+def _first(first: Sequence[NetworkFacts]) -> str:
+    names = ", ".join(f"{one.architecture} ({one.params:,})" for one in first[:5])
     more = f" and {len(first) - 5} more" if len(first) > 5 else ""
     names += f"{more}, then " if first else ""
     return f"first        {names}students predicted to reach the region of interest"
 
 
-def _region(found: Facts, chance: float) -> list[str]:
+def _region(found: RegionFacts, chance: float) -> str:
     """Where the search looks for students."""
-    if found["region"] == "all":
-        return ["region       everywhere (search.region: all)"]
-    below = f"fewer than {found['below']['params']:,} params" if "params" in found["below"] else "any size"
-    top = "the teacher" if found["target"] is None else f"the target ({found['target']:.1%})"
-    way = f"{100 * found['region']:g} % of the way from the majority class ({chance:.1%}) to {top}"
-    if found["target"] is not None:
+    if found.region == "all":
+        return "region       everywhere (search.region: all)"
+    below = f"fewer than {found.below['params']:,} params" if "params" in found.below else "any size"
+    top = "the teacher" if found.target is None else f"the target ({found.target:.1%})"
+    way = f"{100 * found.region:g} % of the way from the majority class ({chance:.1%}) to {top}"
+    if found.target is not None:
         way = f"halfway between {way} and the target"
-    known = "" if found["accuracy"] is None else f"{found['accuracy']:.1%}, "
-    return [f"region       accuracy of at least {known}{way}; {below}"]
+    known = "" if found.accuracy is None else f"{found.accuracy:.1%}, "
+    return f"region       accuracy of at least {known}{way}; {below}"
 
 
-def _unlabeled(data: Facts) -> str:
-    return f" and {data['unlabeled']:,} without labels" if data["unlabeled"] else ""
+def _unlabeled(data: DataFacts) -> str:
+    return f" and {data.unlabeled:,} without labels" if data.unlabeled else ""
 
 
-def _too_large(count: Facts) -> str:
-    return f" ({count['too_large']:,} more are above the limits)" if count["too_large"] else ""
+def _too_large(count: Architectures) -> str:
+    return f" ({count.too_large:,} more are above the limits)" if count.too_large else ""
 
 
-def _span(ends: list[int]) -> str:
-    return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,} to {ends[1]:,}"
+def _span(ends: Span) -> str:
+    return f"{ends.low:,}" if ends.low == ends.high else f"{ends.low:,} to {ends.high:,}"
 
 
-def _times(seconds: Facts | None, workers: int) -> list[str]:
+def _times(seconds: Seconds | None, workers: int) -> list[str]:
     if seconds is None:
         return ["time         not estimated: the spec needs CUDA, which this machine does not have"]
-    parts = ", ".join(
-        f"{name} {clock(seconds[key])}"
-        for name, key in (("teacher", "teacher"), ("each assistant", "assistant_each"), ("each student", "student_each"))
-        if seconds[key]
-    )
-    if "total" not in seconds:
+    each = (("teacher", seconds.teacher), ("each assistant", seconds.assistant_each), ("each student", seconds.student_each))
+    parts = ", ".join(f"{name} {clock(duration)}" for name, duration in each if duration)
+    if seconds.total is None:
         return [f"time         until search.time or search.stop: {parts}"]
-    total = f"about {clock(seconds['total'])} of training on {workers} worker{'s' * (workers > 1)} of this machine"
+    total = f"about {clock(seconds.total)} of training on {workers} worker{'s' * (workers > 1)} of this machine"
     return [f"time         {total}, plus about 20 s to start: {parts}"]
 
 

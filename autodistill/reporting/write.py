@@ -11,8 +11,7 @@ from typing import Any
 
 from ..spec import Spec
 from ..study.record.folder import Folder, replace
-from ..study.record.opened import opened
-from ..study.record.rows import Stages
+from ..study.record.opened import open_study
 from .picture import Point, draw
 from .summary import MEMBER, StudySummary, summary
 
@@ -38,10 +37,9 @@ def write(folder: Path, spec: Spec, found: StudySummary, *, picture: bool = True
 
 def redraw(folder: Folder) -> StudySummary:
     """Writes everything again from the record and the store. Raises UsageError if there is no study."""
-    with opened(folder) as study:
-        spec, rows, facts = study.spec, study.rows(Stages(study.store)), study.record.facts()
-    found = summary(spec, rows, facts["chance"], facts.get("expected_improvement"))
-    write(folder.path, spec, found)
+    with open_study(folder) as study:
+        found = summary(study.spec, study.rows(), study.notes.chance, study.notes.expected_improvement)
+    write(folder.path, study.spec, found)
     return found
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from .architectures import Architecture, Normalize
 from .errors import wrong
+from .measurement import Sized
 from .value import AsTuple, Count, Duration, FilePath, Seed, Value, seconds_of
 
 Size = Literal["params", "macs", "bytes"]
@@ -25,6 +26,14 @@ class Limits(Value):
     params: Amount | None = None
     macs: Amount | None = None
     bytes: Amount | None = None
+
+    def given(self) -> dict[str, int]:
+        """The limits that are set, by size."""
+        return self.model_dump(exclude_none=True)
+
+    def exceeded(self, sizes: Sized) -> list[str]:
+        """The sizes of a network that are above their limit."""
+        return [name for name, most in self.given().items() if getattr(sizes, name) > most]
 
 
 class Halving(Value):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from ..runners import Runner, check_cpus, marks, runner_of
 from ..spec import Spec, StoreError, StudyError, UsageError
 from ..store import Store
 from .preflight.facts import facts
 from .preflight.prepare import incumbent_of, load_data, space_of
-from .record.folder import LOOKS, OWN_STORE, Folder, comparable, refuse_anothers
+from .record.folder import OWN_STORE, Folder, comparable, refuse_anothers
 from .record.ledger import inherit
-from .record.older import Older, begin
-from .record.opened import opened
+from .record.notes import Notes
+from .record.older import begin, refuse_other_teachers
+from .record.opened import OpenStudy, open_study
 from .record.record import Record
 from .sampling.ehvi_sampler import informed
 from .sampling.first import configurations
-from .schedule.ends import next_round
+from .schedule.policy import next_round
 from .schedule.scheduler import Study
 from .space import Space, domains_of
 
@@ -95,79 +96,65 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but CUDA is not available; set it to 0 or auto")
-    record, older = _found(folder, spec, options)
-    if record is None:  # else there may be nothing to do
+    study, older = _found(folder, spec, options)
+    if study is None:  # else there may be nothing to do
         runner.begin()
-    known = record.facts() if record else older.facts if older and older.path == folder.path else {}
-    store = _store(folder, known.get("store"), options.store)
+    known = next((one.notes for one in (study, older) if one is not None and one.folder.path == folder.path), Notes())
+    store = _store(folder, known.store, options.store)
     space, incumbent = space_of(spec, splits, store), incumbent_of(spec, splits, store)
-    teachers = [teacher.key() for teacher in space.teachers]
-    _refuse_other_teachers(folder, known.get("teachers"), teachers)
-    notes = {
-        "store": _place(folder, store),
-        "teachers": teachers,
-        "chance": splits.chance,
-        "incumbent": incumbent and incumbent.key(),
-    }
-    if record is None or "first" not in known:
+    place, own = _place(folder, store), None if incumbent is None else incumbent.key()
+    teachers = tuple(teacher.key() for teacher in space.teachers)
+    _refuse_other_teachers(folder, known.teachers, teachers)
+    if study is None:
         facts(space, splits, incumbent)  # refuses what check would refuse
-        notes["first"] = configurations(space, incumbent)
-    if record is None:
-        _begin(folder, spec, options, older, space, store, notes)
-        record = Record(folder.database, spec, space.domains)
+        first = tuple(configurations(space, incumbent))
+        notes = Notes(
+            store=place, teachers=teachers, chance=splits.chance, incumbent=own, specs=(comparable(spec),), first=first
+        )
+        _begin(folder, options, older, space, store, notes)
+    record = study.record if study is not None else Record(folder.database, spec, space.domains)
     folder.claim(spec, record)
-    if record.facts().get("incumbent") != notes["incumbent"]:
-        notes["drawn"] = None  # its picture shows another one
-    _note(record, **notes)
+    drawn = record.notes.drawn if record.notes.incumbent == own else None  # its picture shows another one
+    record.note(replace(record.notes, store=place, incumbent=own, drawn=drawn))
     return Study(spec, space, store, record, chance=splits.chance)
 
 
-def _found(folder: Folder, spec: Spec, options: Options) -> tuple[Record | None, Older | None]:
-    """The record in the study directory or, if there is none for this spec, the older study to start with.
+def _found(folder: Folder, spec: Spec, options: Options) -> tuple[OpenStudy | None, OpenStudy | None]:
+    """The study in the directory or, if there is none for this spec, the older study to start with.
 
     Raises UsageError if the directory contains a study that cannot continue with this spec.
     """
     if options.fresh or not folder.exists():
-        return None, Older.read(Folder(options.older)) if options.older is not None else None
-    with opened(folder):
-        pass  # refuses a changed spec.yaml
-    if folder.changes(spec, extend=options.extend):
-        _refuse_from(folder, options.older, None)
-        return None, Older.read(folder)
-    record = Record(folder.database, spec, domains_of(spec))
-    _refuse_from(folder, options.older, record.facts().get("continues", {}).get("from"))
-    return record, None
-
-
-def _refuse_from(folder: Folder, asked: str | None, known: str | None) -> None:
-    if asked is not None and str(Path(asked).absolute()) != known:
+        return None, None if options.older is None else _read(Folder(options.older), spec)
+    study = _read(folder, spec)  # refuses a changed spec.yaml
+    changed, before = folder.changes(spec, extend=options.extend), study.notes.continues
+    if options.older is not None and (changed or before is None or before.path != str(Path(options.older).absolute())):
         raise UsageError(
-            f"--from {asked}: the study in {folder.path} did not start from it; leave out --from to continue (with --extend if "
-            "the spec has changed), give another --out, or --fresh to start over"
+            f"--from {options.older}: the study in {folder.path} did not start from it; leave out --from to continue (with "
+            "--extend if the spec has changed), give another --out, or --fresh to start over"
         )
+    return (None, study) if changed else (study, None)
 
 
-def _begin(
-    folder: Folder,
-    spec: Spec,
-    options: Options,
-    older: Older | None,
-    space: Space,
-    store: Store,
-    notes: Mapping[str, Any],
-) -> None:
+def _read(folder: Folder, spec: Spec) -> OpenStudy:
+    """The study in a directory; adding trials of `spec` opens its record again."""
+    with open_study(folder, domains_of(spec)) as study:
+        return study
+
+
+def _begin(folder: Folder, options: Options, older: OpenStudy | None, space: Space, store: Store, notes: Notes) -> None:
     """Creates study.db with the trials of the older study that fit and the initial facts, atomically."""
-    if older is not None and older.path != folder.path:
-        older.refuse_other_teachers([teacher.key() for teacher in space.teachers])
-    with contextlib.closing(Record(folder.draft, spec, space.domains)) as draft:
+    if older is not None and older.folder.path != folder.path:
+        refuse_other_teachers(older, notes.teachers)
+    with contextlib.closing(Record(folder.draft, space.spec, space.domains)) as draft:
+        draft.note(notes)
         if older is not None:
             begin(draft, older, space, store)
-        _note(draft, **notes, specs=[comparable(spec)])
     if older is not None:
-        inherit(folder.path, older.path, older.facts.get(LOOKS, 0))
+        inherit(folder.path, older.folder.path, older.notes.looks)
     if options.fresh:
         folder.clear_answers()
-    folder.become(spec)
+    folder.become(space.spec)
 
 
 def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
@@ -194,7 +181,7 @@ def _place(folder: Folder, store: Store) -> str:
     return str(store.root.relative_to(folder.path) if inside else store.root)
 
 
-def _refuse_other_teachers(folder: Folder, known: list[str] | None, keys: list[str]) -> None:
+def _refuse_other_teachers(folder: Folder, known: Sequence[str], keys: Sequence[str]) -> None:
     for before, now in zip(known or keys, keys, strict=True):
         if before != now:
             raise UsageError(
@@ -205,29 +192,23 @@ def _refuse_other_teachers(folder: Folder, known: list[str] | None, keys: list[s
 
 def _say_what_is_kept(study: Study, listener: Listener) -> None:
     """Once, at the beginning of a study that continues from an older one."""
-    found = study.record.facts().get("continues")
-    if found and all("kept" in trial.facts for trial in study.record.trials):
-        listener.say(f"{found['kept']} of {found['of']} finished students of {found['from']} fit this space and are kept")
-
-
-def _note(record: Record, **facts: Any) -> None:
-    for key, value in facts.items():
-        if record.facts().get(key) != value:
-            record.note(key, value)
+    found = study.record.notes.continues
+    if found and all(trial.facts.kept is not None for trial in study.record.trials):
+        listener.say(f"{found.kept} of {found.of} finished students of {found.path} fit this space and are kept")
 
 
 def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, listener: Listener) -> None:
     if options.retry_failed:
         marks.forget(study.store.root)
-        if not study.retry_failed():
+        if not study.pending.retry_failed():
             listener.say("there are no failed trials to retry")
-    if study.finished() and study.record.facts().get("drawn") == study.told():
-        listener.say(f"{folder.path} is finished: {study.counted_done()} trials; nothing to do")
+    if study.finished() and study.record.notes.drawn == study.trials.told:
+        listener.say(f"{folder.path} is finished: {study.trials.counted_done} trials; nothing to do")
         return
 
     def after() -> None:
-        if options.until is not None and study.ended is None:
-            study.ended = options.until(study)
+        if options.until is not None and study.policy.ended is None:
+            study.policy.ended = options.until(study)
         listener.advanced(study, folder, ended=False)
 
     if not study.finished():
@@ -236,23 +217,22 @@ def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, liste
         raise StudyError("the runner ended before the study did; run the same command again to resume")
     _note_model(study)
     listener.advanced(study, folder, ended=True)
-    study.record.note("drawn", study.told())
-    if study.ended is not None:
-        listener.say(study.ended)
+    study.record.note(replace(study.record.notes, drawn=study.trials.told))
+    if study.policy.ended is not None:
+        listener.say(study.policy.ended)
 
 
 def _note_model(study: Study) -> None:
     """Records the model's final estimates for each measured student, and for more trials."""
     sampler = informed(study.spec.search, study.space, study.record.trials, study.region)
-    found = sampler.improvement(next_round(study.counted_done(), 1), study.space.feasible)
-    study.record.note("expected_improvement", found and found._asdict())
-    study.record.note("posterior", sampler.posterior())
+    found = sampler.improvement(next_round(study.trials.counted_done, 1), study.space.feasible)
+    study.record.note(replace(study.record.notes, expected_improvement=found, posterior=sampler.posterior()))
 
 
 def _check(study: Study) -> None:
     """Raises StudyError or StoreError if trials or stages were lost: another process may have written to the folder."""
     study.record.check()
-    keys = [*study.teachers, *(trial.facts["stage"] for trial in study.record.trials if trial.state == "complete")]
+    keys = [*study.teachers, *(trial.facts.stage for trial in study.record.trials if trial.state == "complete")]
     lost = [key for key in dict.fromkeys(keys) if not study.store.has("stages", key)]
     if lost:
         raise StoreError(

@@ -58,24 +58,10 @@ def _checked(costs: npt.ArrayLike) -> Floats:
 
 def _first_of_each(costs: Floats) -> tuple[Mask, Indices]:
     """(n,) mask of the first row of each nondominated cost vector; (n,) index of the first row that equals each row."""
-    order = np.lexsort(costs.T[::-1])  # stable: equal rows keep their order
-    table = costs[order]
-    new = np.ones(len(table), dtype=np.bool_)
-    new[1:] = (table[1:] != table[:-1]).any(axis=1)
-    distinct, firsts = table[new], order[new]
+    distinct, firsts, places = np.unique(costs, axis=0, return_index=True, return_inverse=True)
     mask = np.zeros(len(costs), dtype=np.bool_)
-    mask[firsts[_sweep(distinct) if costs.shape[1] == 2 else _peel(distinct)]] = True
-    row_of = np.empty(len(costs), dtype=np.intp)
-    row_of[order] = firsts[np.cumsum(new) - 1]
-    return mask, row_of
-
-
-def _sweep(distinct: Floats) -> Indices:
-    """Nondominated rows of (n, 2), distinct and in lexicographic order: those below all before them. O(n)."""
-    second = distinct[:, 1]
-    below = np.ones(len(second), dtype=np.bool_)
-    below[1:] = second[1:] < np.minimum.accumulate(second)[:-1]
-    return np.flatnonzero(below)
+    mask[firsts[_peel(distinct)]] = True
+    return mask, firsts[places.ravel()]
 
 
 def _peel(distinct: Floats) -> Indices:

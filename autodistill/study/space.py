@@ -7,13 +7,13 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from ..models.sizes import check_inherit, sizes
-from ..spec import Checkpoint, LossSpec, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
-from ..spec.architectures import ARCHITECTURE
+from ..spec import Checkpoint, LossSpec, Network, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
+from ..spec.architectures import ARCHITECTURE, AnyArchitecture
 from ..spec.document import INIT
 from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
 from ..spec.losses import LOSS
@@ -24,9 +24,19 @@ from ..spec.stage import canonical, taught
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
 PARTS: dict[str, TypeAdapter[Any]] = {"architecture": ARCHITECTURE, "loss": LOSS, "recipe": RECIPE, "init": INIT}
+Setting = Any
+"""The value of one parameter: a number, a text, a bool, or the position of an option."""
+Settings = dict[str, Setting]
+"""Parameters by path, as `Params`, that are still being put together."""
+Feasible = Callable[[Params], bool]
 
 
-Network = Stage | Checkpoint
+class Proposal(NamedTuple):
+    """The parameters of a student, and what the sampler stores with them; `enqueued` names a configuration to try first."""
+
+    params: Params
+    sampled: Mapping[str, object] = {}
+    enqueued: str | None = None
 
 
 def teacher_stage(teacher: Teacher, task: Task, seed: int, init: Checkpoint | None = None) -> Stage:
@@ -79,11 +89,7 @@ class Space:
         return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
-        limits, found = self.spec.search.limits, self.sizes(architecture)
-        return all(
-            limit is None or getattr(found, name) <= limit
-            for name, limit in (("params", limits.params), ("macs", limits.macs), ("bytes", limits.bytes))
-        )
+        return not self.spec.search.limits.exceeded(self.sizes(architecture))
 
     def feasible(self, params: Params) -> bool:
         """Whether the student is within the limits and its chain long enough and open. Nothing is trained to know this."""
@@ -108,8 +114,9 @@ class Space:
             return False
         return True
 
-    def architecture(self, params: Params) -> Any:
-        return ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
+    def architecture(self, params: Params) -> AnyArchitecture:
+        found: AnyArchitecture = ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
+        return found
 
     def ladder_indices(self, params: Params) -> list[int]:
         """Positions in the ladder of a student's assistants, the largest first."""
@@ -144,7 +151,9 @@ class Space:
             teachers = (*teachers, assistant) if guidance == "dense" else (assistant,)
         return teachers
 
-    def _stage(self, architecture: Any, loss: LossSpec, recipe: Recipe, teachers: tuple[Network, ...], init: str) -> Stage:
+    def _stage(
+        self, architecture: AnyArchitecture, loss: LossSpec, recipe: Recipe, teachers: tuple[Network, ...], init: str
+    ) -> Stage:
         return canonical(
             Stage(
                 task=self.task,
@@ -157,7 +166,7 @@ class Space:
             )
         )
 
-    def source(self, architecture: Any, teachers: tuple[Network, ...]) -> Network:
+    def source(self, architecture: Value, teachers: tuple[Network, ...]) -> Network:
         """Where a student's initial weights come from: the lowest of its teachers that is large enough, else the first.
 
         Raises UsageError when none is.
@@ -169,15 +178,16 @@ class Space:
         check_inherit(architecture, self.teachers[0].architecture, self.shape, self.classes)
         return self.teachers[0]
 
-    def encode(self, stage: Stage) -> dict[str, Any] | None:
+    def encode(self, stage: Stage) -> Settings | None:
         """Parameters that decode to `stage`, or None if this space could not have proposed it."""
         plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
         tree = self.tree | {"loss": _without_lacking(self.tree["loss"], plain["loss"])}
         found = match(_without_rest(tree), plain)
         own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}
-        indices = [self._ladder_index(network) for network in stage.ancestors() if network.key() not in own]
-        if found is None or None in indices or len(indices) > self.spec.assistants.at_most:
+        assistants = [network.architecture for network in stage.ancestors() if network.key() not in own]
+        if found is None or len(assistants) > self.spec.assistants.at_most or any(one not in self.ladder for one in assistants):
             return None
+        indices = [self.ladder.index(one) for one in assistants]
         places = {f"assistants.{position}": 0 for position in range(1, self.spec.assistants.at_most + 1)}
         places |= {f"assistants.{position}": index for position, index in enumerate(indices, 1)}
         low = {path: domain.ends()[0] for path, domain in self.domains.items()}
@@ -186,20 +196,17 @@ class Space:
         tried = [params | ({GUIDANCE: guidance} if guidance else {}) for guidance in guidances]
         return next((one for one in tried if self.feasible(one) and self.decode(one).key() == stage.key()), None)
 
-    def _ladder_index(self, network: Network) -> Any:
-        return self.ladder.index(network.architecture) if network.architecture in self.ladder else None
-
-    def architectures(self, most: int = 2000) -> tuple[list[Any], bool]:
+    def architectures(self, most: int = 2000) -> tuple[list[AnyArchitecture], bool]:
         """Distinct architectures of students, and whether these are all; a sample if there are more than `most`."""
         found, everything = self.candidates(most)
         return [self.architecture(params) for params in found], everything
 
-    def candidates(self, most: int = 2000) -> tuple[list[dict[str, Any]], bool]:
+    def candidates(self, most: int = 2000) -> tuple[list[Settings], bool]:
         """The parameters of each of these architectures, and whether these are all."""
         inner = domains(self.tree["architecture"], "architecture")
         everything = math.prod(domain.count() for domain in inner.values()) <= most
         draws = product(inner) if everything else _draws(inner, most // 10)
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Settings] = {}
         for params in draws:
             found.setdefault(repr(self.architecture(params)), params)
         return list(found.values()), everything
@@ -211,14 +218,14 @@ class Space:
         return sum(count * (ways if length > 1 else 1) for length, count in enumerate(chains, 1))
 
 
-def _without_lacking(tree: Any, loss: Mapping[str, Any]) -> Any:
+def _without_lacking(tree: object, loss: Mapping[str, object]) -> object:
     """The tree without the terms that a loss lacks: their weight is 0, or the other weights leave no rest."""
     if not isinstance(tree, dict):
         return tree
     return {name: term for name, term in tree.items() if not isinstance(term, dict) or loss.get(name) is not None}
 
 
-def _without_rest(tree: Any) -> Any:
+def _without_rest(tree: object) -> object:
     """The tree without the weights that are computed from others: `match` does not compare missing keys."""
     if isinstance(tree, Choice):
         return Choice(options=tuple(_without_rest(option) for option in tree.options))
@@ -227,17 +234,17 @@ def _without_rest(tree: Any) -> Any:
     return tree
 
 
-def _values(domain: Domain) -> list[Any]:
+def _values(domain: Domain) -> list[Setting]:
     return list(range(domain.low, domain.high + 1)) if isinstance(domain, Int) else list(dict.fromkeys(domain.ends()))
 
 
-def product(inner: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+def product(inner: Mapping[str, Domain]) -> Iterator[Settings]:
     """Every assignment of finite domains."""
     for values in itertools.product(*map(_values, inner.values())):
         yield dict(zip(inner, values, strict=True))
 
 
-def _draws(inner: Mapping[str, Domain], count: int) -> Iterator[dict[str, Any]]:
+def _draws(inner: Mapping[str, Domain], count: int) -> Iterator[Settings]:
     """The corners first, then random assignments."""
     rng = random.Random(0)
     for end in (0, -1):
@@ -246,7 +253,7 @@ def _draws(inner: Mapping[str, Domain], count: int) -> Iterator[dict[str, Any]]:
         yield {path: draw(domain, rng) for path, domain in inner.items()}
 
 
-def draw(domain: Domain, rng: random.Random) -> Any:
+def draw(domain: Domain, rng: random.Random) -> Setting:
     """A random value of a domain."""
     if isinstance(domain, Int):
         return rng.randint(domain.low, domain.high)

@@ -124,13 +124,13 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
     spec = drawn.spec(search)
     space = drawn.space(spec)
     study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=asked.chance)
-    study.proposals = study.trials.proposals = Fresh(spec.search, space, drawn.everything(), region=lambda: study.region)
+    study.trials.sampler = Fresh(spec.search, space, drawn.everything(), lambda: study.region)
     replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, asked), list[Event]()
 
     def after() -> None:
-        over = [one for one in study.record.trials if one.state in ("complete", "stopped") and "repeats" not in one.facts]
+        over = [one for one in study.record.trials if one.state in ("complete", "stopped") and not one.facts.repeats]
         if len(over) > (found[-1].trials if found else 0):
-            students = [(one.facts["params"], one.values[0]) for one in over if one.values is not None]
+            students = [(one.facts.params, one.values[0]) for one in over if one.values is not None]
             found.append(Event(replay.clock, len(over), *score(students)))
 
     replay.run(study, after)

@@ -19,10 +19,9 @@ from ...runners import Runner, check_cpus, runner_of
 from ...spec import Spec, Stage, StudyError, UsageError, is_full, load
 from ...spec.domains import domains
 from ...store import Store
-from ...study.preflight.edges import check_edges
-from ...study.preflight.prepare import load_data, space_of
+from ...study.preflight.prepare import check_edges, load_data, space_of
 from ...study.record.folder import OWN_STORE, Folder, refuse_anothers, replace
-from ...study.record.opened import opened
+from ...study.record.opened import open_study
 from ...study.record.rows import Stages
 from ...study.sampling.first import completed
 from ...study.schedule.plan import Plan
@@ -52,7 +51,7 @@ class Home:
         folder, name = Folder(path), "".join(letter if letter.isalnum() or letter in "=.," else "_" for letter in student)
         known: Path | None = None
         if store is None and folder.exists():
-            with opened(folder) as study_there:
+            with open_study(folder) as study_there:
                 known = study_there.store.root
         kept = Path(store) if store else known or folder.path / OWN_STORE
         place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
@@ -64,8 +63,8 @@ def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
     path = Path(place)
     if not path.is_dir():
         return load(path, overrides), None
-    with opened(Folder(path)) as study:  # raises if it is not a study, or was changed
-        return load(study.path / "spec.yaml", overrides), path
+    with open_study(Folder(path)) as study:  # raises if it is not a study, or was changed
+        return load(study.folder.spec, overrides), path
 
 
 def plan_chain(

@@ -8,7 +8,7 @@ from typing import Any
 from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Stage, UsageError, label_only
 from ...spec.stage import canonical
 from ...study.record.rows import Stages
-from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
+from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
 from ...study.space import COUNT, GUIDANCE, Space
 from .compare import Candidate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,9 +14,9 @@ from ...data import Splits
 from ...runners import Runner, runner_of
 from ...spec import Checkpoint, Spec, Stage, UsageError
 from ...study.preflight.prepare import load_data, space_of
-from ...study.record.folder import LOOKS, Folder
+from ...study.record.folder import Folder
 from ...study.record.ledger import Networks, is_another
-from ...study.record.opened import opened
+from ...study.record.opened import open_study
 from ...study.record.rows import Stages, TrialRow, rows
 from ...study.schedule.plan import Plan
 from .candidates import Candidate, candidates
@@ -90,13 +90,13 @@ def confirm(
 
 
 def _opened(folder: Folder, *, cuda: bool) -> _Study:
-    with opened(folder) as study:
+    with open_study(folder) as study:
         spec, splits = load_data(study.spec, cuda=cuda)
-        space, stages, record = space_of(spec, splits, study.store), Stages(study.store), study.record
+        space, stages, record = space_of(spec, splits, study.store), study.stages, study.record
         found = rows(spec, stages, record, splits.chance)
         told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
-        looks = study.looks
-    if [teacher.key() for teacher in space.teachers] != record.facts().get("teachers"):
+        looks = study.notes.looks
+    if tuple(teacher.key() for teacher in space.teachers) != study.notes.teachers:
         raise UsageError(f"the teacher of {folder.path} has changed; search again with --fresh")
     return _Study(
         spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told, ended=known, looks=looks
@@ -176,8 +176,8 @@ def _tested(
     openings = note_opening(
         folder.path, study.looks, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
     )  # before any prediction on the test split
-    with opened(folder) as now:
-        now.record.note(LOOKS, len(openings))
+    with open_study(folder) as now:
+        now.record.note(replace(now.notes, looks=len(openings)))
     verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
     console.print(f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks; measuring latency")
     facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
@@ -195,14 +195,14 @@ def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | C
 
 def read(folder: Folder) -> Confirmed | None:
     """The confirmation of a study, or None. Raises StudyError or StoreError if a file of it is damaged."""
-    with opened(folder) as study:
+    with open_study(folder) as study:
         return read_confirmed(study)
 
 
 def refuse_any_opening(folder: Folder) -> None:
     """Raises StudyError if the test split was opened before."""
-    with opened(folder) as study:
-        refuse_opened(folder.path, study.looks)
+    with open_study(folder) as study:
+        refuse_opened(folder.path, study.notes.looks)
 
 
 def confirmed(folder: Folder) -> Confirmed:
@@ -215,5 +215,5 @@ def confirmed(folder: Folder) -> Confirmed:
 
 def went_on(folder: Folder, found: Confirmed) -> int:
     """How many students were tried after the study was confirmed."""
-    with opened(folder) as study:
+    with open_study(folder) as study:
         return found.later(study.record)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ...spec import Checkpoint, Spec, Stage, label_only
 from ...study.record.rows import Stages, TrialRow, frontier
-from ...study.schedule.baselines import FRESH, direct_of, longer, whole_time, with_seed
+from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
 
 Network = Stage | Checkpoint
 LIKELY = 0.1

@@ -35,7 +35,7 @@ from ...spec import StudyError, digest
 from ...store import Store
 from ...study.record.folder import CONFIRMED, replace
 from ...study.record.ledger import Networks, Opening, is_another, lost, openings, write
-from ...study.record.opened import Opened
+from ...study.record.opened import OpenStudy
 from ...study.record.record import Record
 
 FACTS, ANSWERS = CONFIRMED
@@ -67,16 +67,16 @@ class Confirmed:
 
 def ended(record: Record) -> set[str]:
     """The stages of all trials that have ended, by the beginnings of their keys."""
-    return {trial.facts["stage"][:16] for trial in record.trials if trial.state != "running"}
+    return {trial.facts.stage[:16] for trial in record.trials if trial.state != "running"}
 
 
-def read(study: Opened) -> Confirmed | None:
+def read(study: OpenStudy) -> Confirmed | None:
     """The confirmation of a study; None if there is none.
 
     Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a claimed
     network, if one of them has changed since it was written.
     """
-    found = unverified(study.path, study.looks)
+    found = unverified(study.folder.path, study.notes.looks)
     if found is not None:
         verify(found, study.store)
     return found

@@ -13,7 +13,8 @@ from optuna.trial import TrialState, create_trial
 from ...spec import Spec
 from ...spec.domains import Choice, Domain, Log
 from ...study import pareto
-from ...study.record.rows import Origin, TrialRow, costs, hypervolume
+from ...study.record.findings import hypervolume
+from ...study.record.rows import Origin, TrialRow, costs
 from ...study.space import domains_of
 from .study import Study
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from ...answers.confirm.results import Confirmed, read
 from ...spec import Spec
 from ...study.record.folder import Folder
-from ...study.record.opened import opened
+from ...study.record.notes import TrialFacts
+from ...study.record.opened import open_study
 from ...study.record.region import Region
 from ...study.record.rows import Stages, TrialRow, frontier, may_be_member, region_among
 from ..summary import StudySummary, summary
@@ -74,39 +75,37 @@ class Study:
 
 def read_study(path: Path | str) -> Study:
     """Raises UsageError if there is no study, or if it has trained nothing yet."""
-    folder = Folder(path)
-    with opened(folder) as study:
-        spec, record, stages = study.spec, study.record, Stages(study.store)
-        found, known = study.rows(stages), record.facts()
+    with open_study(Folder(path)) as study:
+        spec, record, notes, found = study.spec, study.record, study.notes, study.rows()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])
         confirmed = read(study)
         later = 0 if confirmed is None else confirmed.later(record)
     return Study(
-        path=folder.path,
+        path=study.folder.path,
         spec=spec,
         rows=found,
-        chance=known["chance"],
-        stages=stages,
-        summary=summary(spec, found, known["chance"], known.get("expected_improvement")),
+        chance=notes.chance,
+        stages=study.stages,
+        summary=summary(spec, found, notes.chance, notes.expected_improvement),
         ended=ended,
         trials=trials,
         confirmed=confirmed,
-        stopped=known.get("stopped", {}),
+        stopped=notes.stopped,
         later=later,
     )
 
 
-def _in_order(trials: Sequence[FrozenTrial], facts: Sequence[dict[str, Any]]) -> list[Ended]:
+def _in_order(trials: Sequence[FrozenTrial], facts: Sequence[TrialFacts]) -> list[Ended]:
     pairs = zip(trials, facts, strict=False)  # a running search may have started another one since
-    done = [(trial, known) for trial, known in pairs if trial.state.is_finished() and "assistant" not in known]
+    done = [(trial, known) for trial, known in pairs if trial.state.is_finished() and known.role != "assistant"]
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     done.sort(key=lambda one: (one[0].datetime_complete or datetime.max, one[0].number))
     return [
         Ended(
             number=trial.number,
-            stage=known["stage"] if trial.state is TrialState.COMPLETE else None,
-            above=known.get("above", []),
+            stage=known.stage if trial.state is TrialState.COMPLETE else None,
+            above=known.above,
             seconds=(trial.datetime_complete - first).total_seconds() if first and trial.datetime_complete else 0.0,
         )
         for trial, known in done

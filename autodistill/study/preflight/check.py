@@ -5,24 +5,28 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 
 from ...data import Splits, memory_bytes
+from ...data.images import Array
 from ...distill import Data, open_data, time_steps
 from ...distill.networks import build_for
 from ...distill.predictions import evaluate
 from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
+from ...spec.architectures import AnyArchitecture
 from ...spec.imports import reason
 from ...spec.measurement import Measurement
 from ...spec.search import ALL
 from ...store import Store
+from ..record.folder import OWN_STORE
 from ..record.region import region_of
 from ..space import Space
 from .facts import facts
 from .prepare import incumbent_of, load_data, space_of
+from .values import Preflight, RegionFacts, Seconds, Taught
 
 TIMED = 5
 IN_TRAINING = 4
@@ -31,10 +35,8 @@ BASELINES = 0.3
 """The approximate share of trials that end on the frontier: these get baselines."""
 
 
-def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]:
-    """The facts of a spec as plain values. Raises UsageError for what a search would refuse."""
-    import torch
-
+def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
+    """What is known of a spec; `timed`: and how long a search takes. Raises UsageError for what a search would refuse."""
     check_cpus(spec, cores())
     spec, splits = load_data(spec, cuda=torch.cuda.is_available())
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
@@ -42,12 +44,12 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> dict[str, Any]
         space = space_of(spec, splits, store)
         incumbent = incumbent_of(spec, splits, store)
         found = facts(space, splits, incumbent)
-        found["soft_targets"] = [_soft_targets(store, spec, teacher) for teacher in space.teachers]
-        found["region"] = _region(space, splits, found["soft_targets"][0], incumbent)
+        taught = tuple(_taught(store, spec, teacher) for teacher in space.teachers)
+        found = found.model_copy(update={"soft_targets": taught, "region": _region(space, splits, taught[0], incumbent)})
         if timed and (large := _too_large(space)):
-            found["cautions"].append(large)
-        elif timed and (not spec.resources.gpus or torch.cuda.is_available()):
-            found["seconds"] = estimate(space, store, splits, workers)
+            return found.model_copy(update={"cautions": (*found.cautions, large)})
+        if timed and (not spec.resources.gpus or torch.cuda.is_available()):
+            return found.model_copy(update={"seconds": estimate(space, store, splits, workers)})
     return found
 
 
@@ -63,35 +65,31 @@ def _too_large(space: Space) -> str | None:
     return f"the search time is not estimated: {what}"
 
 
-def _soft_targets(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> dict[str, Any] | None:
+def _taught(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> Taught | None:
     """Facts about a teacher's soft targets; known if it came from outside or if this study has already trained it."""
-    for store in (scratch, Store(Path("reports") / spec.study / "store")):
+    for store in (scratch, Store(Path("reports") / spec.study / OWN_STORE)):
         if store.has("stages", teacher.key()):
             manifest = store.manifest("stages", teacher.key())
-            return {**manifest["soft_targets"], "accuracy": manifest["measurement"]["accuracy"]}
+            return Taught(**manifest["soft_targets"], accuracy=manifest["measurement"]["accuracy"])
     return None
 
 
-def _region(space: Space, splits: Splits, soft_targets: dict[str, Any] | None, incumbent: Checkpoint | None) -> dict[str, Any]:
+def _region(space: Space, splits: Splits, taught: Taught | None, incumbent: Checkpoint | None) -> RegionFacts:
     """The region of interest; its accuracy is None while it depends on a teacher that is not trained yet."""
     search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)
-    accuracy, n = (soft_targets["accuracy"] if soft_targets else 1.0), len(splits.validation)
-    known = soft_targets is not None or search.target is not None or search.region == ALL
+    accuracy, n = (taught.accuracy if taught else 1.0), len(splits.validation)
     region = region_of(
         search,
         chance=splits.chance,
         teacher=Measurement(accuracy=accuracy, correct=round(accuracy * n), n=n, **teacher._asdict(), seconds=0.0),
         incumbent=space.sizes(incumbent.architecture) if incumbent else None,
     )
-    return {
-        "region": search.region,
-        "target": search.target,
-        "accuracy": region.floor if known else None,
-        "below": dict(region.below),
-    }
+    known = taught is not None or search.target is not None or search.region == ALL
+    floor = region.floor if known else None
+    return RegionFacts(region=search.region, target=search.target, accuracy=floor, below=dict(region.below))
 
 
-def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[str, float]:
+def estimate(space: Space, store: Store, splits: Splits, workers: int) -> Seconds:
     """Total seconds of training, from a few timed steps of the teachers, the ladder, and some students."""
     architectures = [one for one in space.architectures()[0] if space.within_limits(one)]
     architectures.sort(key=lambda one: space.sizes(one).macs)
@@ -107,11 +105,11 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> dict[s
     assistants = [_seconds(space, store, splits, one, space.spec.assistants.recipe) for one in space.ladder]
     each = sum(assistants) / max(1, len(assistants))
     shared = each * space.assistant_stages()
-    found = {"teacher": teacher, "assistant_each": each, "student_each": student}
-    if space.spec.search.trials is None:
+    trials, baselines = space.spec.search.trials, BASELINES * space.spec.search.label_baselines
+    found = Seconds(teacher=teacher, assistant_each=each, student_each=student)
+    if trials is None:
         return found
-    students = space.spec.search.trials * (1 + BASELINES * space.spec.search.label_baselines) * student
-    return found | {"total": teacher + (shared + students) / workers}
+    return found.model_copy(update={"total": teacher + (shared + trials * (1 + baselines) * student) / workers})
 
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
@@ -123,7 +121,7 @@ def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) ->
     return _steps(splits, recipe) * sum(_forward_seconds(space, data, x, teacher) for teacher in space.teachers)
 
 
-def _forward_seconds(space: Space, data: Data, x: Any, teacher: Stage | Checkpoint) -> float:
+def _forward_seconds(space: Space, data: Data, x: Array, teacher: Stage | Checkpoint) -> float:
     network = build_for(data, teacher.architecture)
     device = "cuda" if space.spec.resources.gpus else "cpu"
     evaluate(network, x, batch_size=len(x), device=device)
@@ -136,10 +134,8 @@ def _steps(splits: Splits, recipe: Recipe) -> int:
     return max(1, splits.rows // recipe.batch_size) * recipe.epochs
 
 
-def _seconds(space: Space, store: Store, splits: Splits, architecture: Any, recipe: Recipe | None) -> float:
+def _seconds(space: Space, store: Store, splits: Splits, architecture: AnyArchitecture, recipe: Recipe | None) -> float:
     """Seconds of training an architecture from labels; a cached teacher adds almost nothing."""
-    import torch
-
     if recipe is None:
         return 0.0
     loss = LossSpec(ce=CrossEntropy())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ...data import Splits, memory_bytes
 from ...metrics.intervals import wilson
@@ -11,9 +10,10 @@ from ...spec import Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Va
 from ...spec.domains import domains
 from ...spec.measurement import Sizes
 from ..sampling.first import configurations
-from ..schedule.caches import bytes_a_sample, check_limit
+from ..schedule.plan import bytes_a_sample, check_limit
 from ..space import Space
-from .edges import check_edges
+from .prepare import check_edges
+from .values import Architectures, DataFacts, NetworkFacts, Preflight, Span, StageCounts
 
 HEAVY = 8.0
 """At this weight * T^2 of kd and above, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
@@ -21,8 +21,9 @@ CACHE_KEYS = ("views", "augmentation", "outputs_dtype", "outputs_top")
 """The recipe keys that decide how teacher logits are stored."""
 
 
-def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> dict[str, Any]:
-    """Sizes, splits, stages, caches, and what is tried first (including the neighbors of the incumbent, if any).
+def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> Preflight:
+    """Sizes, splits, stages, caches, and what is tried first (including the neighbors of the incumbent, if any); not yet the
+    region, the teachers' soft targets, and times.
 
     Raises UsageError if an architecture cannot be built for this data, the limits leave no student, an assistant is not
     smaller than the teacher, the caches are too large, or the space does not contain a listed configuration.
@@ -41,22 +42,24 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
     with located("student.architecture"):
         largest, size = max((pair for pair in sized if space.within_limits(pair[0])), key=lambda pair: pair[1].params)
         _check_memory(largest, size, "set search.limits.params")
-    return {
-        "study": space.spec.study,
-        "architectures": {"count": len(allowed), "all": everything, "too_large": len(sized) - len(allowed)},
-        **{name: _range(allowed, name) for name in ("params", "macs", "bytes")},
-        "first": [
-            {"name": one.name, **_sized(space, space.architecture(one.params))} for one in configurations(space, incumbent)
-        ],
-        "stages": _stages(space),
-        "teachers": [_teacher(space, source, network) for source, network in _sources(space)],
-        "assistants": [_sized(space, one) for one in space.ladder],
-        "data": _data(splits),
-        "cache_bytes": cache_bytes(space, splits),
-        "precision": _precisions(space),
-        "gpus": space.spec.resources.gpus,
-        "cautions": _cautions(space),
-    }
+    first = [(one.name, space.architecture(one.params)) for one in configurations(space, incumbent)]
+    sources = zip(space.spec.teacher.members(), space.teachers, strict=True)
+    return Preflight(
+        study=space.spec.study,
+        architectures=Architectures(count=len(allowed), all=everything, too_large=len(sized) - len(allowed)),
+        params=_span([size.params for size in allowed]),
+        macs=_span([size.macs for size in allowed]),
+        bytes=_span([size.bytes for size in allowed]),
+        first=tuple(_network(space, one, name=name) for name, one in first),
+        stages=_stages(space),
+        teachers=tuple(_network(space, one.architecture, source=_source(teacher)) for teacher, one in sources),
+        assistants=tuple(_network(space, one) for one in space.ladder),
+        data=_data(splits),
+        cache_bytes=cache_bytes(space, splits),
+        precision=_precisions(space),
+        gpus=space.spec.resources.gpus,
+        cautions=_cautions(space),
+    )
 
 
 def _check_memory(architecture: Value, size: Sizes, way: str) -> None:
@@ -67,15 +70,14 @@ def _check_memory(architecture: Value, size: Sizes, way: str) -> None:
         raise UsageError(f"{what}, and this machine has {most / 1e9:,.0f} GB of memory; {way}")
 
 
-def _cautions(space: Space) -> list[str]:
+def _cautions(space: Space) -> tuple[str, ...]:
     """What measurements advise against (benchmarks/ditch.py)."""
     pull = min(map(_pull, space.ends("loss")))
     if pull < HEAVY:
-        return []
-    return [
-        f"kd has weight * temperature^2 of at least {pull:g} everywhere in this space; at {HEAVY:g} and above, small students "
-        "lost accuracy: extend the temperature down to 1, or the weight down to 0.1"
-    ]
+        return ()
+    what = f"kd has weight * temperature^2 of at least {pull:g} everywhere in this space"
+    way = "extend the temperature down to 1, or the weight down to 0.1"
+    return (f"{what}; at {HEAVY:g} and above, small students lost accuracy: {way}",)
 
 
 def _pull(loss: LossSpec) -> float:
@@ -88,15 +90,14 @@ def _precisions(space: Space) -> str:
 
 
 def _nothing_left(space: Space, found: list[Sizes]) -> str:
-    limits = space.spec.search.limits.model_dump(exclude_none=True)
+    limits = space.spec.search.limits.given()
     least = {name: min(getattr(size, name) for size in found) for name in limits}
     binding = [f"{name} {limits[name]:,} (the smallest student has {least[name]:,})" for name in limits]
     return f"search.limits leave no student: {', '.join(binding)}; raise the limits or allow smaller students"
 
 
-def _range(allowed: list[Sizes], name: str) -> list[int]:
-    values = [getattr(size, name) for size in allowed]
-    return [min(values), max(values)]
+def _span(sizes: list[int]) -> Span:
+    return Span(min(sizes), max(sizes))
 
 
 def _check_ladder(space: Space) -> None:
@@ -114,45 +115,42 @@ def _check_ladder(space: Space) -> None:
             )
 
 
-def _stages(space: Space) -> dict[str, int | None]:
+def _stages(space: Space) -> StageCounts:
     shared = sum(isinstance(teacher, Stage) for teacher in space.teachers) + space.assistant_stages()
     trials = space.spec.search.trials
-    return {"most": trials and shared + trials, "shared": shared, "baselines": int(space.spec.search.label_baselines)}
+    return StageCounts(
+        most=None if trials is None else shared + trials, shared=shared, baselines=int(space.spec.search.label_baselines)
+    )
 
 
-def _sized(space: Space, architecture: Any) -> dict[str, Any]:
-    return {"architecture": describe(architecture), **space.sizes(architecture)._asdict()}
+def _network(space: Space, architecture: Value, **where: str) -> NetworkFacts:
+    found = NetworkFacts(architecture=describe(architecture), **space.sizes(architecture)._asdict())
+    return found.model_copy(update=where)
 
 
-def _sources(space: Space) -> list[tuple[Teacher, Stage | Checkpoint]]:
-    return list(zip(space.spec.teacher.members(), space.teachers, strict=True))
+def _source(teacher: Teacher) -> str:
+    begun = "checkpoint" if teacher.checkpoint else "pretrained" if teacher.pretrained else ""
+    how = f"{begun}, then fine-tuned on labels" if begun and teacher.recipe else begun
+    return how or ("import" if teacher.factory else "trained from labels")
 
 
-def _teacher(space: Space, source: Teacher, network: Stage | Checkpoint) -> dict[str, Any]:
-    begun = "checkpoint" if source.checkpoint else "pretrained" if source.pretrained else ""
-    how = f"{begun}, then fine-tuned on labels" if begun and source.recipe else begun
-    how = how or ("import" if source.factory else "trained from labels")
-    return _sized(space, network.architecture) | {"source": how}
-
-
-def _data(splits: Splits) -> dict[str, Any]:
+def _data(splits: Splits) -> DataFacts:
     n = len(splits.test)
-    interval = wilson(round(0.9 * n), n)
-    return {
-        "train": len(splits.train),
-        "validation": len(splits.validation),
-        "test": n,
-        "own_test": splits.own_test,
-        "shape": list(splits.shape),
-        "layout": splits.layout,
-        "classes": splits.classes,
-        "chance": splits.chance,
-        "unlabeled": splits.rows - len(splits.train),
-        "memory": splits.memory,
-        "bytes": splits.nbytes,
-        "dtype": str(splits.train.x.dtype),
-        "test_interval_at_90": [interval.low, interval.high],
-    }
+    return DataFacts(
+        train=len(splits.train),
+        validation=len(splits.validation),
+        test=n,
+        own_test=splits.own_test,
+        shape=splits.shape,
+        layout=splits.layout,
+        classes=splits.classes,
+        chance=splits.chance,
+        unlabeled=splits.rows - len(splits.train),
+        memory=splits.memory,
+        bytes=splits.nbytes,
+        dtype=str(splits.train.x.dtype),
+        test_interval_at_90=wilson(round(0.9 * n), n),
+    )
 
 
 def cache_bytes(space: Space, splits: Splits) -> int:
@@ -174,7 +172,8 @@ def _cached(recipes: list[Recipe], losses: list[LossSpec], classes: int) -> int:
     """Maximum bytes of one teacher's logits for one sample; 0 if teachers always run during the training."""
     if all(one.needs_features() or not one.needs_teachers() for one in losses):
         return 0
-    return max(_bytes_a_sample(one, classes) for one in recipes)
+    found = [bytes_a_sample(one.views, one.outputs_dtype, one.outputs_top, classes) for one in recipes if one.views != "fresh"]
+    return max(found, default=0)
 
 
 def _as_one(recipe: Recipe, others: list[Recipe]) -> bool:
@@ -187,9 +186,3 @@ def _ways(space: Space) -> int:
     found = domains(space.spec.student.recipe)
     counts = [domain.count() for path, domain in found.items() if not path or any(name in path for name in CACHE_KEYS)]
     return int(min(space.spec.search.most(), math.prod(counts)))
-
-
-def _bytes_a_sample(recipe: Recipe, classes: int) -> int:
-    if recipe.views == "fresh":
-        return 0
-    return bytes_a_sample(recipe.views, recipe.outputs_dtype, recipe.outputs_top, classes)

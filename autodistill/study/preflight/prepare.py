@@ -1,21 +1,22 @@
-"""From a spec to its data, its teacher and its space."""
+"""From a spec to its data, its teacher and its space, and whether students fit their teachers. Nothing is trained."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ...data import Splits, read, split
+import torch
+
+from ...data import Splits, augment, read, split
 from ...distill import adopt, save_data
 from ...distill.weights import Weights, pretrained, read_weights
-from ...spec import Checkpoint, Imported, Spec, Stage, Teacher, Timm, UsageError, located, resolve
+from ...losses import matched
+from ...spec import Checkpoint, Imported, LossSpec, Spec, Stage, Teacher, Timm, UsageError, Value, located, resolve
 from ...spec.architectures import Normalize
 from ...spec.imports import probe
 from ...store import Store
 from ..space import Space, teacher_stage
-
-if TYPE_CHECKING:
-    import torch
 
 
 def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
@@ -76,8 +77,6 @@ def incumbent_of(spec: Spec, splits: Splits, store: Store) -> Checkpoint | None:
 
 
 def _device(spec: Spec) -> torch.device:
-    import torch
-
     return torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
 
 
@@ -87,3 +86,44 @@ def _normalized(found: Weights, given: Normalize | None, splits: Splits) -> Weig
     if given is not None:
         found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
     return found._replace(scale=found.scale or (255.0 if byte else 1.0))
+
+
+def check_edges(space: Space) -> None:
+    """Checks the ends of all domains against every teacher and every ladder size.
+
+    Raises UsageError, with both shapes, if a term cannot compare two networks or weights cannot be copied, or if an
+    augmentation does not suit the samples.
+    """
+    _check_augmentations(space)
+    assistants = space.spec.assistants
+    ladder = space.ladder if assistants.at_most else ()
+    above = [*(teacher.architecture for teacher in space.teachers), *ladder]
+    students = space.ends("architecture")
+    for place, losses, below in (
+        ("student", space.ends("loss"), students),
+        ("assistants", [assistants.loss] if ladder and assistants.loss else [], ladder),
+    ):
+        with located(f"{place}.loss"):
+            for loss in losses:
+                _check_terms(space, loss.resolved(), below, above)
+    for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
+        with located(f"{place}.init"):
+            for architecture in below if "from_teacher" in inits else ():
+                space.source(architecture, space.teachers)
+
+
+def _check_augmentations(space: Space) -> None:
+    recipes = [("student.recipe", one) for one in space.ends("recipe")]
+    recipes += [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
+    recipes += [("assistants.recipe", space.spec.assistants.recipe)]
+    for place, recipe in recipes:
+        if recipe is not None and recipe.augmentation is not None:
+            with located(place):
+                augment.check(recipe.augmentation, space.shape)
+
+
+def _check_terms(space: Space, loss: LossSpec, students: Sequence[Value], teachers: Sequence[Value]) -> None:
+    if loss.needs_features():
+        with torch.random.fork_rng(devices=[]):
+            for student, teacher in itertools.product(students, teachers):
+                matched(loss, student, [teacher], space.shape, space.classes)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as but
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ruamel.yaml import YAML
 
 from ...spec import Spec, StudyError, UsageError, is_full, load, parse
+from .notes import Document
 
 if TYPE_CHECKING:
     from .record import Record
@@ -20,8 +22,6 @@ DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontie
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
 OWN_STORE = "store"
 """Where a study keeps its stages, unless it shares them; leftovers of a killed run are removed there."""
-LOOKS = "looks"
-"""The fact in the record that counts the openings of the test split, so that a removed opened.json is detected."""
 SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of files that SQLite may leave beside a database."""
 PLACES = ("dataset", "unlabeled", "folder", "memory")
@@ -81,9 +81,23 @@ class Folder:
 
         Raises UsageError, with possible solutions, if the study does not belong to `spec` or may not be changed.
         """
-        return _changes(self.read(), spec, self.path, extend)
+        old = self.read()
+        changed = _differences(comparable(old), comparable(spec))
+        if not changed:
+            return False
+        if list(changed) == ["task.fingerprint"]:
+            raise UsageError(f"{self.path} contains a study of other data: the data changed; give another --out, or --fresh")
+        ends_only = all(key.startswith(ENDS) for key in changed)
+        grew = ends_only and spec.search.most() >= old.search.most()
+        continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
+        if extend and (grew or continues):
+            return continues
+        ways = "--extend to continue, " if grew else ""
+        ways = "--extend to continue with the trials that still fit, " if continues else ways
+        what = f"{self.path} contains a study of another spec ({_listed(changed)})"
+        raise UsageError(f"{what}; give {ways}another --out, or --fresh to start over")
 
-    def refuse_changed(self, spec: Spec, known: Sequence[Any]) -> None:
+    def refuse_changed(self, spec: Spec, known: Sequence[Document]) -> None:
         """Raises StudyError if `spec`, read from spec.yaml, is not one of the specs that study.db was searched with.
 
         Ignores the same settings as `search` does: where and how things run.
@@ -92,9 +106,7 @@ class Folder:
         searched = [_as_now(one, spec) for one in known]
         if found in searched:
             return
-        what = "; ".join(
-            f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(_differences(searched[-1], found).items())[:5]
-        )
+        what = _listed(_differences(searched[-1], found))
         raise StudyError(
             f"{self.spec} does not match the study in {self.database.name} ({what}): it was edited after the search. "
             "Restore it. To search with a different spec, pass that spec to search with another --out or with --extend"
@@ -109,12 +121,11 @@ class Folder:
     def claim(self, spec: Spec, record: Record) -> None:
         """Writes `spec` to study.db and spec.yaml. After a kill at any point, study.db knows the spec in spec.yaml."""
         record.seal_at_close()
-        known, mine = record.facts()["specs"], comparable(spec)
-        if known != [mine]:
-            record.note("specs", [*known, mine])
+        mine = comparable(spec)
+        if record.notes.specs != (mine,):
+            record.note(but(record.notes, specs=(*record.notes.specs, mine)))
         self.write(spec)
-        if known != [mine]:
-            record.note("specs", [mine])
+        record.note(but(record.notes, specs=(mine,)))
 
     def become(self, spec: Spec) -> None:
         """Replaces the study by the record in `draft` and by `spec`, atomically, even if the process is killed."""
@@ -158,7 +169,8 @@ def replace(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def dump(document: Any) -> str:
+def dump(document: Document) -> str:
+    """The document as YAML."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = 120
@@ -168,24 +180,7 @@ def dump(document: Any) -> str:
     return stream.getvalue()
 
 
-def _changes(old: Spec, new: Spec, path: Path, extend: bool) -> bool:
-    changed = _differences(comparable(old), comparable(new))
-    if not changed:
-        return False
-    if list(changed) == ["task.fingerprint"]:
-        raise UsageError(f"{path} contains a study of other data: the data changed; give another --out, or --fresh")
-    ends_only = all(key.startswith(ENDS) for key in changed)
-    grew = ends_only and new.search.most() >= old.search.most()
-    continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)
-    if extend and (grew or continues):
-        return continues
-    what = "; ".join(f"{key} was {before!r}, is {after!r}" for key, (before, after) in list(changed.items())[:5])
-    ways = "--extend to continue, " if grew else ""
-    ways = "--extend to continue with the trials that still fit, " if continues else ways
-    raise UsageError(f"{path} contains a study of another spec ({what}); give {ways}another --out, or --fresh to start over")
-
-
-def comparable(spec: Spec) -> dict[str, Any]:
+def comparable(spec: Spec) -> Document:
     """The spec without the keys that only say where and how things run."""
     document = spec.document()
     document["resources"] = {}
@@ -195,7 +190,7 @@ def comparable(spec: Spec) -> dict[str, Any]:
     return document
 
 
-def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
+def _as_now(known: Document, spec: Spec) -> Document:
     """A recorded spec in the form of this version: keys that were added since have their defaults."""
     task = spec.document()["task"]
     places = {key: task[key] for key in PLACES if key in task}
@@ -205,10 +200,15 @@ def _as_now(known: dict[str, Any], spec: Spec) -> dict[str, Any]:
         return known
 
 
-def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+def _differences(old: object, new: object, path: str = "") -> dict[str, tuple[object, object]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        found: dict[str, tuple[Any, Any]] = {}
+        found: dict[str, tuple[object, object]] = {}
         for key in old | new:
             found |= _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
         return found
     return {} if old == new else {path: (old, new)}
+
+
+def _listed(changed: Mapping[str, tuple[object, object]]) -> str:
+    """The first five differences, in words."""
+    return "; ".join(f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(changed.items())[:5])

@@ -1,52 +1,70 @@
-"""Opens an existing study; all commands that read a study use this."""
+"""Opens an existing study; whoever reads a study uses this."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Self
 
 from ...spec import Spec, StudyError, UsageError
+from ...spec.domains import Domain
 from ...store import Store
-from .folder import LOOKS, Folder
+from .folder import Folder
+from .notes import Notes, Trial
 from .record import ANEW, Record
 from .rows import Stages, TrialRow, rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
-    path: Path
+class OpenStudy:
+    """A study in its directory. As a context manager it closes its record; what was read stays known."""
+
+    folder: Folder
     spec: Spec
     record: Record
-    store: Store
+    stages: Stages
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.record.close()
 
     @property
-    def looks(self) -> int:
-        """How often the test split was opened, according to the record."""
-        return int(self.record.facts().get(LOOKS, 0))
+    def store(self) -> Store:
+        return self.stages.store
 
-    def rows(self, stages: Stages) -> list[TrialRow]:
+    @property
+    def notes(self) -> Notes:
+        return self.record.notes
+
+    @property
+    def trials(self) -> list[Trial]:
+        return self.record.trials
+
+    def rows(self) -> list[TrialRow]:
         """Raises UsageError if no teacher is trained yet."""
-        found = rows(self.spec, stages, self.record, self.record.facts()["chance"])
+        found = rows(self.spec, self.stages, self.record, self.notes.chance)
         if not found:
-            spec = self.path / "spec.yaml"
-            raise UsageError(f"{self.path} has no trained teacher yet; run: autodistill search {spec} --out {self.path}")
+            path = self.folder.path
+            raise UsageError(f"{path} has no trained teacher yet; run: autodistill search {path / 'spec.yaml'} --out {path}")
         return found
 
 
-@contextlib.contextmanager
-def opened(folder: Folder) -> Iterator[Opened]:
-    """The study in a directory, with its record open.
+def open_study(folder: Folder, domains: Mapping[str, Domain] | None = None) -> OpenStudy:
+    """The study in a directory, with its record open; `domains` are needed to add trials.
 
     Raises UsageError if there is none, StudyError if it is damaged or its spec.yaml was changed.
     """
     spec = folder.read()
-    with contextlib.closing(Record(folder.database, spec)) as record:
-        facts = record.facts()
-        if not {"specs", "store"} <= facts.keys():
+    record = Record(folder.database, spec, domains)
+    try:
+        notes = record.notes
+        if notes.store is None or not notes.specs:
             what = f"{folder.database} was not written by this version of autodistill: it names no spec"
             raise StudyError(f"{what}; {ANEW}")
-        folder.refuse_changed(spec, facts["specs"])
-        store = Store(folder.path / facts["store"])
-        yield Opened(path=folder.path, spec=spec, record=record, store=store)
+        folder.refuse_changed(spec, notes.specs)
+    except StudyError:
+        record.close()
+        raise
+    return OpenStudy(folder=folder, spec=spec, record=record, stages=Stages(Store(folder.path / notes.store)))

@@ -10,10 +10,9 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -24,11 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from ...spec import Spec, StudyError
-from ...spec.domains import Choice, Domain, Int, Log
-from ...spec.measurement import Sizes
+from ...spec.domains import Choice, Domain, Int, Log, Params
 from ...spec.search import Search
+from .notes import NOTES, TRIAL_FACTS, Notes, State, Trial, TrialFacts, changed
 
-State = Literal["running", "complete", "stopped", "failed"]
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,
@@ -63,33 +61,6 @@ def distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values())
     return FloatDistribution(domain.low, domain.high, log=isinstance(domain, Log))
-
-
-@dataclass(kw_only=True)
-class Trial:
-    """A trial as the driver sees it; `facts` are kept as Optuna's user attributes (stage, role, architecture, reason, ...).
-
-    `sampled` is what the sampler stores with the trial. `retried` is the number of the trial that retried it (whose fact
-    `retries` points back).
-    """
-
-    number: int
-    params: dict[str, Any]
-    state: State
-    values: list[float] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    sampled: dict[str, Any] = field(default_factory=dict)
-    retried: int | None = None
-
-    @property
-    def accuracy(self) -> float:
-        """Of a complete trial."""
-        assert self.values is not None
-        return self.values[0]
-
-    @property
-    def sizes(self) -> Sizes:
-        return Sizes(*(self.facts[name] for name in Sizes._fields))
 
 
 class _Connection(sqlite3.Connection):
@@ -165,8 +136,9 @@ class Record:
             _refuse_other_name(self.storage, spec.study, database)
             self._study = self.storage.get_study_id_from_name(spec.study)
             found = self.storage.get_all_trials(self._study, deepcopy=False)  # before SEAL, which a writer removes first
-            self._facts = dict(self.storage.get_study_user_attrs(self._study))
-            self._sealed = _refuse_damaged(self._facts, found)
+            facts = dict(self.storage.get_study_user_attrs(self._study))
+            self._sealed = _refuse_damaged(facts, found)
+            self.notes = NOTES.validate_python(facts)
             self._ids = [trial._trial_id for trial in found]
             for one in found:
                 self._keep(_seen(one))
@@ -201,67 +173,59 @@ class Record:
                 raise StudyError(f"{self.database} cannot be opened ({message}); {OPEN}") from error
             raise StudyError(f"{self.database} {what} ({message}); {way_out}") from error
 
-    def facts(self) -> dict[str, Any]:
-        """Facts about the study as a whole."""
-        return self._facts
-
-    def note(self, key: str, value: Any) -> None:
-        """Writes a fact about the study as a whole."""
-        with self._whole():
-            self.storage.set_study_user_attr(self._study, key, value)
-        self._facts[key] = value
+    def note(self, notes: Notes) -> None:
+        """Writes the facts about the study as a whole that have changed, in one transaction."""
+        found = changed(notes, self.notes)
+        if found:
+            with self._whole():
+                for name, value in found.items():
+                    self.storage.set_study_user_attr(self._study, name, value)
+            self.notes = notes
 
     def add(
         self,
-        params: Mapping[str, Any],
-        facts: dict[str, Any],
+        params: Params,
+        facts: TrialFacts,
         *,
-        values: Sequence[float] | None = None,
-        sampled: dict[str, Any] | None = None,
+        values: list[float] | None = None,
+        sampled: Mapping[str, object] | None = None,
     ) -> Trial:
         """Writes a trial in one transaction: running, or complete if it has values."""
-        state = TrialState.RUNNING if values is None else TrialState.COMPLETE
+        state: State = "running" if values is None else "complete"
         frozen = create_trial(
-            state=state,
+            state=STATES[state],
             params=dict(params),
             distributions=self.distributions,
             values=values,
-            user_attrs={FACTS: facts},
-            system_attrs=sampled or {},
+            user_attrs={FACTS: {name: value for name, value in vars(facts).items() if value is not None}},
+            system_attrs=dict(sampled or {}),
         )
         if values is None:
             frozen.datetime_start = datetime.now()
         with self._whole():
             self._ids.append(self.storage.create_new_trial(self._study, template_trial=frozen))
         trial = Trial(
-            number=len(self.trials), params=dict(params), state=NAMES[state], facts=dict(facts), sampled=sampled or {}
+            number=len(self.trials), params=dict(params), state=state, facts=facts, values=values, sampled=sampled or {}
         )
-        trial.values = None if values is None else list(values)
         self._keep(trial)
         return trial
 
     def _keep(self, trial: Trial) -> None:
         self.trials.append(trial)
-        if "retries" in trial.facts:
-            self.trials[trial.facts["retries"]].retried = trial.number
+        if trial.facts.retries is not None:
+            self.trials[trial.facts.retries].retried = trial.number
 
-    def tell(
-        self,
-        trial: Trial,
-        values: Sequence[float] | None,
-        facts: Mapping[str, Any] | None = None,
-        *,
-        stopped: bool = False,
-    ) -> None:
-        """Ends a running trial: complete if it has values (in natural units), else stopped at a rung or failed."""
-        state = TrialState.COMPLETE if values is not None else TrialState.PRUNED if stopped else TrialState.FAIL
+    def tell(self, trial: Trial, facts: TrialFacts, values: list[float] | None = None, *, stopped: bool = False) -> None:
+        """Ends a running trial with these facts: complete if it has values (in natural units), else stopped at a rung or
+        failed.
+        """
+        state: State = "complete" if values is not None else "stopped" if stopped else "failed"
         number = self._ids[trial.number]
         with self._whole():
-            for key, value in (facts or {}).items():
-                self.storage.set_trial_user_attr(number, key, value)
-            self.storage.set_trial_state_values(number, state, values)
-        trial.facts |= facts or {}
-        trial.state, trial.values = NAMES[state], None if values is None else list(values)
+            for name, value in changed(facts, trial.facts).items():
+                self.storage.set_trial_user_attr(number, name, value)
+            self.storage.set_trial_state_values(number, STATES[state], values)
+        trial.facts, trial.state, trial.values = facts, state, values
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
@@ -361,6 +325,6 @@ def _seen(trial: FrozenTrial) -> Trial:
         params=trial.params,
         state=NAMES[trial.state],
         values=trial.values,
-        facts=trial.user_attrs[FACTS] | {key: value for key, value in trial.user_attrs.items() if key != FACTS},
+        facts=TRIAL_FACTS.validate_python(trial.user_attrs[FACTS] | trial.user_attrs),
         sampled=dict(trial.system_attrs),
     )

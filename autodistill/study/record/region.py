@@ -59,7 +59,7 @@ def region_of(search: Search, *, chance: float, teacher: Measurement, incumbent:
     top = teacher.accuracy if search.target is None else search.target
     floor = chance + search.region * (top - chance)
     floor = floor if search.target is None else (floor + search.target) / 2
-    limits = search.limits.model_dump(exclude_none=True)
+    limits = search.limits.given()
     below = {}
     for name in SIZES:
         ends = [getattr(one, name) for one in (teacher, incumbent) if one is not None]

@@ -5,42 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics.intervals import Interval, kendall, wilson
+from ...metrics.intervals import Interval, wilson
 from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
+from ...spec.domains import Params
 from ...spec.measurement import Measurement, Sizes, SoftTargetEntropy, StageFacts
 from ...store import Store
 from .. import pareto
-from .record import Record, Trial
+from .notes import Posterior, Role, State, Trial
+from .record import Record
 from .region import Region, region_of
-
-Role = Literal["teacher", "incumbent", "assistant", "student", "label-only"]
-State = Literal["running", "complete", "stopped", "failed", "lost"]
-
-
-class Posterior(NamedTuple):
-    """What the sampler's model estimates for a measured student: the mean and deviation of its expected accuracy (over seeds
-    and validation samples), and the probability that it is on the frontier of expected accuracies."""
-
-    mean: float
-    deviation: float
-    on_frontier: float
-
-
-class Improvement(NamedTuple):
-    """The hypervolume that `trials` more trials would add, as shares of the current one: the mean and an 80 % band.
-
-    `trials` is the number that was simulated, which may be lower than the number requested.
-    """
-
-    trials: int
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +29,7 @@ class Origin:
     """
 
     trial: int
-    params: Mapping[str, Any]
+    params: Params
     repeats: bool
     retried: int | None
     enqueued: str | None
@@ -69,7 +47,7 @@ class TrialRow:
     """
 
     role: Role
-    state: State
+    state: State | Literal["lost"]
     stage: str
     architecture: str
     chain: str
@@ -201,30 +179,28 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Tria
 
     `of_teacher` and `compression` are relative to the first teacher; `chance` is the share of the majority class.
     """
-    facts = record.facts()
-    keys = facts.get("teachers", [])
-    if not keys or not all(map(stages.has, keys)):
+    notes = record.notes
+    if not notes.teachers or not all(map(stages.has, notes.teachers)):
         return []
-    trials = [trial for trial in record.trials if "assistant" not in trial.facts]
-    found = [stages.row(key, role="teacher") for key in keys]
-    incumbent = facts.get("incumbent")
-    found += [stages.row(incumbent, role="incumbent")] if incumbent is not None and stages.has(incumbent) else []
-    found += [*_assistants(stages, trials, keys), *(_of_trial(stages, trial) for trial in trials)]
-    region, believed = region_among(spec, found, chance), facts.get("posterior") or {}
-    found = [_related(row, found[0], region, believed.get(row.stage)) for row in found]
+    trials = [trial for trial in record.trials if not trial.is_assistant]
+    found = [stages.row(key, role="teacher") for key in notes.teachers]
+    found += [stages.row(key, role="incumbent") for key in (notes.incumbent,) if key is not None and stages.has(key)]
+    found += [*_assistants(stages, trials, notes.teachers), *(_of_trial(stages, trial) for trial in trials)]
+    region = region_among(spec, found, chance)
+    found = [_related(row, found[0], region, notes.posterior.get(row.stage)) for row in found]
     for index in _members(found, spec):
-        found[index] = _with_baseline(stages, replace(found[index], frontier=True), facts.get("failed", {}))
+        found[index] = _with_baseline(stages, replace(found[index], frontier=True), notes.failed)
     return found
 
 
-def _related(row: TrialRow, teacher: TrialRow, region: Region, believed: Sequence[float] | None) -> TrialRow:
+def _related(row: TrialRow, teacher: TrialRow, region: Region, expected: Posterior | None) -> TrialRow:
     """A row beside the teacher, the region of interest, and what the sampler's model says of it."""
     return replace(
         row,
         of_teacher=row.accuracy / max(teacher.accuracy, 1e-12) if row.is_complete else None,
         compression=teacher.params / max(row.params, 1),
         inside=row.is_complete and region.holds(row.accuracy, row.sizes),
-        expected=Posterior(*believed) if believed else None,
+        expected=expected,
     )
 
 
@@ -241,64 +217,37 @@ def _with_baseline(stages: Stages, row: TrialRow, failed: Mapping[str, str]) -> 
 
 def _of_trial(stages: Stages, trial: Trial) -> TrialRow:
     facts = trial.facts
-    there = trial.state == "complete" and all(map(stages.has, (*facts["above"], facts["stage"])))
-    row = stages.row(facts["stage"], role=facts["role"]) if there else _unmeasured(trial)
+    there = trial.state == "complete" and all(map(stages.has, (*facts.above, facts.stage)))
+    row = stages.row(facts.stage, role=facts.role) if there else _unmeasured(trial)
     origin = Origin(
         trial=trial.number,
         params=trial.params,
-        repeats="repeats" in facts,
         retried=trial.retried,
-        enqueued=facts.get("enqueued"),
-        kept=facts.get("kept"),
-        rungs=tuple((epochs, accuracy) for epochs, accuracy in facts.get("rungs", [])),
+        **{name: getattr(facts, name) for name in ("repeats", "enqueued", "kept", "rungs")},
     )
     return replace(row, origin=origin)
 
 
 def _unmeasured(trial: Trial) -> TrialRow:
-    lost = "its stage, or one above it, is no longer stored; the search trains it again"
-    state: State = "lost" if trial.state == "complete" else trial.state
+    lost = trial.state == "complete"
+    gone = "its stage, or one above it, is no longer stored; the search trains it again"
     return TrialRow(
-        state=state,
-        **{name: trial.facts[name] for name in ("role", "stage", "architecture", "chain")},
+        state="lost" if lost else trial.state,
+        **{name: getattr(trial.facts, name) for name in ("role", "stage", "architecture", "chain", "seconds")},
         sizes=trial.sizes,
-        seconds=trial.facts.get("seconds"),
-        reason=lost if state == "lost" else trial.facts.get("reason"),
+        reason=gone if lost else trial.facts.reason,
     )
 
 
 def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[TrialRow]:
     """Stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
-    above = dict.fromkeys(key for trial in trials for key in trial.facts["above"])
-    known = {trial.facts["stage"] for trial in trials if trial.state == "complete"} | set(teachers)
+    above = dict.fromkeys(key for trial in trials for key in trial.facts.above)
+    known = {trial.facts.stage for trial in trials if trial.state == "complete"} | set(teachers)
     there = [key for key in above if key not in known and stages.has(key)]
     return [stages.row(key, role="assistant") for key in there if isinstance(stages.network(key), Stage)]
 
 
-class Concordance(NamedTuple):
-    """Kendall's tau (None: undefined) of the accuracies at a rung and at full length, over `n` complete trials; the rung is
-    after a share of the epochs."""
-
-    share_of_epochs: float
-    n: int
-    tau: float | None
-
-
-def concordance(spec: Spec, found: Sequence[TrialRow]) -> list[Concordance]:
-    """For each rung, over complete trials, each stage once."""
-    halving = spec.search.halving
-    if not halving:
-        return []
-    complete = {row.stage: row for row in found if row.is_complete and row.origin and row.origin.rungs}
-    pairs: dict[int, list[tuple[float, float]]] = {}
-    for row in complete.values():
-        assert row.origin is not None
-        for rung, accuracy in passed(spec, row.origin.params, row.origin.rungs):
-            pairs.setdefault(rung, []).append((accuracy, row.accuracy))
-    return [Concordance(halving.at(rung), len(pairs[rung]), kendall(pairs[rung])) for rung in sorted(pairs)]
-
-
-def passed(spec: Spec, params: Mapping[str, Any], rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+def passed(spec: Spec, params: Params, rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
     """Which rungs a trial passed, and its accuracies there. Reports at other shares of the epochs are left out."""
     places = spec.search.places(spec.student.epochs(params))
     return [(places[epochs], accuracy) for epochs, accuracy in rungs if epochs in places]
@@ -319,9 +268,8 @@ def _members(found: Sequence[TrialRow], spec: Spec) -> list[int]:
 
 def may_be_member(row: TrialRow, spec: Spec) -> bool:
     """Whether a row is complete, was searched, and is within the limits."""
-    limits = spec.search.limits.model_dump(exclude_none=True)
     searched = row.is_complete and row.role not in ("teacher", "incumbent")
-    return searched and all(getattr(row.sizes, name) <= limit for name, limit in limits.items())
+    return searched and not spec.search.limits.exceeded(row.sizes)
 
 
 def frontier(found: Sequence[TrialRow]) -> list[TrialRow]:
@@ -336,19 +284,8 @@ def region_among(spec: Spec, found: Sequence[TrialRow], chance: float) -> Region
     return region_of(spec.search, chance=chance, teacher=teacher, incumbent=incumbent)
 
 
-def hypervolume(spec: Spec, found: Sequence[TrialRow], region: Region) -> float:
-    """Of validation accuracy and log10 of params, inside the region, whatever the spec's objectives are."""
-    return volume([(row.accuracy, row.params) for row in found if may_be_member(row, spec)], region)
-
-
 def volume(points: Sequence[tuple[float, float]], region: Region) -> float:
-    """The same, of networks with these accuracies and params."""
+    """The hypervolume of networks with these accuracies and log10 of these params, inside the region."""
     ends = [(accuracy, math.log10(max(params, 1))) for accuracy, params in points]
     *table, reference = costs([*ends, (region.floor, region.reference("params"))], ("accuracy", "params"))
     return pareto.hypervolume(np.reshape(table, (-1, 2)), reference)
-
-
-def counted(rows: Sequence[TrialRow]) -> list[TrialRow]:
-    """The trials that count: no repeats, none kept from an older study, none that was retried later."""
-    known = [(row, row.origin) for row in rows if row.origin is not None]
-    return [row for row, one in known if not one.repeats and one.retried is one.kept is None]

@@ -6,17 +6,16 @@ import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...spec.domains import Choice, Domain, Int, Log, reached
+from ...spec.domains import Choice, Domain, Int, Log, Params, reached
 from ...spec.measurement import Sizes
-from ..space import COUNT, GUIDANCE, Space, draw, product
+from ..space import COUNT, GUIDANCE, Setting, Settings, Space, draw, product
 
 Floats = NDArray[np.float64]
-Params = Mapping[str, Any]
 FEW, FIRST, MORE, MOST = 1000, 64, 8, 1000
 """If a space has at most FEW students, all are candidates. Otherwise all of at most FEW architectures, or a sample of them:
 FIRST, and MORE with each further proposal, up to MOST."""
@@ -25,7 +24,7 @@ INACTIVE = 0.5
 
 
 class Candidate(NamedTuple):
-    params: dict[str, Any]
+    params: Settings
     sizes: Sizes
 
 
@@ -39,7 +38,7 @@ class Candidates:
         self.columns = [column for path, domain in space.domains.items() for column in _columns(path, domain)]
         self._draws = random.Random(seed)
         self._few = _count(self.inner) <= FEW
-        self._pool: dict[frozenset[Any], Candidate] = {}
+        self._pool: dict[frozenset[tuple[str, Setting]], Candidate] = {}
         self._tries = 0
         self._grow(FIRST)
         self.everything = self._few and len(self._pool) * _count(self.rest) <= FEW
@@ -55,13 +54,13 @@ class Candidates:
             self._tries += 1
             self._keep({path: draw(domain, self._draws) for path, domain in self.inner.items()})
 
-    def _keep(self, params: dict[str, Any]) -> None:
+    def _keep(self, params: Settings) -> None:
         key = frozenset((path, params[path]) for path in reached(self.space.tree["architecture"], params, "architecture"))
         found = None if key in self._pool else self.sized(params)
         if found is not None:
             self._pool[key] = found
 
-    def sized(self, params: dict[str, Any]) -> Candidate | None:
+    def sized(self, params: Settings) -> Candidate | None:
         """The candidate with its sizes, or None if it is above the limits."""
         architecture = self.space.architecture(params)
         return Candidate(params, self.space.sizes(architecture)) if self.space.within_limits(architecture) else None
@@ -71,7 +70,7 @@ class Candidates:
         table = np.array([_logs(one.sizes) for one in self._pool.values()] or [(0.0, 0.0)])
         return table.min(axis=0), table.max(axis=0)
 
-    def active(self, params: Params, sizes: Sizes) -> dict[str, Any]:
+    def active(self, params: Params, sizes: Sizes) -> Settings:
         """The parameters that matter: without those of options not taken, terms with weight 0, and absent assistants."""
         chosen = {path: params[path] for path in reached(self.space.tree, params) if path in params}
         off = [path.removesuffix("weight") for path, value in chosen.items() if path.endswith(".weight") and value == 0]
@@ -114,7 +113,7 @@ class Candidates:
     def _spread(self, pool: list[Candidate]) -> list[Candidate]:
         return pool * max(1, CROSSED // max(1, len(pool)))
 
-    def _rest(self, rng: random.Random, members: Sequence[Params]) -> dict[str, Any]:
+    def _rest(self, rng: random.Random, members: Sequence[Params]) -> Settings:
         """Parameters outside the architecture: drawn, or half the time taken from a member of the frontier."""
         if not members or rng.random() < 0.5:
             return {path: draw(domain, rng) for path, domain in self.rest.items()}
@@ -143,7 +142,7 @@ def _count(found: Mapping[str, Domain]) -> float:
     return math.prod(domain.count() for domain in found.values())
 
 
-def _columns(path: str, domain: Domain) -> Iterator[tuple[str, Callable[[Any], float]]]:
+def _columns(path: str, domain: Domain) -> Iterator[tuple[str, Callable[[Setting], float]]]:
     """Numbers get one scale, logarithmic if they span a factor of two or more; other choices get one column per option."""
     values = domain.values() if isinstance(domain, Choice) else domain.ends()
     if all(type(value) in (int, float) for value in values) and not (isinstance(domain, Choice) and not domain.plain):
@@ -155,11 +154,11 @@ def _columns(path: str, domain: Domain) -> Iterator[tuple[str, Callable[[Any], f
         yield path, functools.partial(_is, value)
 
 
-def _is(option: Any, given: Any) -> float:
+def _is(option: object, given: object) -> float:
     return float(given == option and type(given) is type(option))
 
 
-def _scale(low: float, high: float, logarithmic: bool) -> Callable[[Any], float]:
+def _scale(low: float, high: float, logarithmic: bool) -> Callable[[Setting], float]:
     if low == high:
         return lambda _: INACTIVE
     if logarithmic:
@@ -167,7 +166,7 @@ def _scale(low: float, high: float, logarithmic: bool) -> Callable[[Any], float]
     return lambda value: (value - low) / (high - low)
 
 
-def _steps(domain: Domain, value: Any, rng: random.Random) -> list[Any]:
+def _steps(domain: Domain, value: Setting, rng: random.Random) -> list[Setting]:
     if isinstance(domain, Int):
         wide = max(1, round(0.15 * value))
         return [one for one in dict.fromkeys((value - wide, value - 1, value + 1, value + wide)) if one in domain]
@@ -176,7 +175,7 @@ def _steps(domain: Domain, value: Any, rng: random.Random) -> list[Any]:
     return [_moved(domain, value, rng)]
 
 
-def _moved(domain: Domain, value: Any, rng: random.Random) -> Any:
+def _moved(domain: Domain, value: Setting, rng: random.Random) -> Setting:
     """A value about a tenth of the domain away, or occasionally anywhere."""
     if isinstance(domain, Choice) or rng.random() < 0.1:
         return value if rng.random() < 0.7 else draw(domain, rng)

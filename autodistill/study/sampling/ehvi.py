@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.intervals import sampling_error, unwarp, warp
-from ..record.rows import Improvement, Posterior
+from ..record.notes import Improvement, Posterior
 
 Floats = npt.NDArray[np.float64]
 

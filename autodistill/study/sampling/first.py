@@ -9,14 +9,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
-from ...spec import Checkpoint, UsageError, describe, located
-from ...spec.domains import Choice, Domain, Int, Log, match
-from ..space import COUNT, Space
+from ...spec import Checkpoint, UsageError, Value, describe, located
+from ...spec.domains import Choice, Domain, Int, Log, Params, match
+from ..record.notes import First
+from ..space import COUNT, Setting, Settings, Space
 
-Params = dict[str, Any]
 OPTION = re.compile(r"\{(\d+)\}")
 PUBLISHED: dict[str, float] = {
     "kd.weight": 0.5,
@@ -40,13 +39,6 @@ PRESENT = ("ce", "kd", "dkd", "dist")
 NEIGHBORS = 5
 NEAREST = 3
 STEP = 0.25
-
-
-class First(NamedTuple):
-    """`name` says where it comes from: `search.enqueue[1]`, `search.incumbent[0]`, `default[2]`."""
-
-    name: str
-    params: Params
 
 
 def configurations(space: Space, incumbent: Checkpoint | None = None) -> list[First]:
@@ -80,21 +72,6 @@ def _named(name: str, found: Sequence[Params]) -> list[First]:
     return [First(f"{name}[{position}]", params) for position, params in enumerate(found)]
 
 
-class Queue:
-    """The configurations, as JSON has them, that have not been proposed yet."""
-
-    def __init__(self, first: Sequence[Sequence[Any]], asked: Container[Any]) -> None:
-        self._left = [First(*one) for one in first if one[0] not in asked]
-
-    def next(self, space: Space, known: Container[str]) -> First | None:
-        """The first that is feasible and whose stage's key is not `known`; it is removed from the queue."""
-        while self._left:
-            one = self._left.pop(0)
-            if space.feasible(one.params) and space.decode(one.params).key() not in known:
-                return one
-        return None
-
-
 # What the spec lists
 
 
@@ -107,7 +84,7 @@ def _listed(space: Space) -> Iterator[First]:
         yield First(place, params)
 
 
-def _checked(space: Space, place: str, path: str, value: Any) -> tuple[str, Any]:
+def _checked(space: Space, place: str, path: str, value: Setting) -> tuple[str, Setting]:
     known = path if path in space.domains else path.removeprefix("student.")
     if known not in space.domains:
         near = difflib.get_close_matches(known, space.domains, n=1, cutoff=0.5)
@@ -126,20 +103,19 @@ def _checked(space: Space, place: str, path: str, value: Any) -> tuple[str, Any]
     return known, value if isinstance(domain, Int) else float(value)
 
 
-def _same(option: Any, value: Any) -> bool:
+def _same(option: object, value: object) -> bool:
     return bool(option == value) and isinstance(option, bool) == isinstance(value, bool)
 
 
 def _check_allowed(space: Space, params: Params) -> None:
     """Raises UsageError if the space would never propose this."""
     architecture = space.architecture(params)
-    limits, size = space.spec.search.limits.model_dump(exclude_none=True), space.sizes(architecture)._asdict()
-    for name, limit in limits.items():
-        if size[name] > limit:
-            raise UsageError(
-                f"{describe(architecture)} has {size[name]:,} {name}, more than search.limits.{name} ({limit:,}); "
-                "choose a smaller student or raise the limit"
-            )
+    limits, sizes = space.spec.search.limits, space.sizes(architecture)
+    for name in limits.exceeded(sizes):
+        raise UsageError(
+            f"{describe(architecture)} has {getattr(sizes, name):,} {name}, more than search.limits.{name} "
+            f"({limits.given()[name]:,}); choose a smaller student or raise the limit"
+        )
     least = space.spec.assistants.at_least
     if len(space.ladder_indices(params)) < least:
         raise UsageError(
@@ -152,7 +128,7 @@ def _check_allowed(space: Space, params: Params) -> None:
 # What is left out
 
 
-def completed(space: Space, given: Mapping[str, Any]) -> Params:
+def completed(space: Space, given: Params) -> Settings:
     """`given` with a value for every other parameter."""
     found = {path: default(path, domain) for path, domain in space.domains.items()}
     if not any(path.startswith("architecture") for path in given):
@@ -161,7 +137,7 @@ def completed(space: Space, given: Mapping[str, Any]) -> Params:
     return found | _assistants(space, found | implied | dict(given), given) | implied | dict(given)
 
 
-def default(path: str, domain: Domain) -> Any:
+def default(path: str, domain: Domain) -> Setting:
     """The published value of a parameter, else the middle of its domain (geometric if logarithmic or an integer)."""
     name = ".".join(OPTION.sub("", path).split(".")[-2:])
     if isinstance(domain, Choice):
@@ -175,7 +151,7 @@ def default(path: str, domain: Domain) -> Any:
     return min(max(round(middle), low), high) if isinstance(domain, Int) else min(max(middle, low), high)
 
 
-def _option(name: str, domain: Choice) -> Any:
+def _option(name: str, domain: Choice) -> Setting:
     """For numbers, the one nearest to the published value, else the middle one; for terms, one with kd; else the first."""
     values = domain.values()
     if domain.plain and all(type(value) in (int, float) for value in values):
@@ -188,7 +164,7 @@ def _option(name: str, domain: Choice) -> Any:
     return values[with_kd[0] if with_kd else 0]
 
 
-def _assistants(space: Space, params: Params, given: Mapping[str, Any]) -> Params:
+def _assistants(space: Space, params: Params, given: Params) -> Settings:
     """As few as allowed, unless some are given; those that divide the range from student to teacher most evenly."""
     if COUNT not in space.domains:
         return {}
@@ -199,7 +175,7 @@ def _assistants(space: Space, params: Params, given: Mapping[str, Any]) -> Param
     taken = {given[f"assistants.{place}"] for place in named}
     free = {index: _log(space, one) for index, one in enumerate(space.ladder) if index not in taken}
     free = {index: size for index, size in free.items() if size > student}
-    found: Params = {COUNT: count} | {f"assistants.{place}": 0 for place in places}
+    found: Settings = {COUNT: count} | {f"assistants.{place}": 0 for place in places}
     for place in range(1, count + 1):
         if f"assistants.{place}" not in given and free:
             wanted = teacher + (student - teacher) * place / (count + 1)
@@ -212,18 +188,18 @@ def _assistants(space: Space, params: Params, given: Mapping[str, Any]) -> Param
 # Sizes
 
 
-def _log(space: Space, architecture: Any) -> float:
+def _log(space: Space, architecture: Value) -> float:
     return math.log(max(1, space.sizes(architecture).params))
 
 
-def _sized(space: Space) -> list[tuple[float, Params]]:
+def _sized(space: Space) -> list[tuple[float, Settings]]:
     """The architectures within the limits, as their log params and parameters, the smallest first."""
     found = [(space.architecture(params), params) for params in space.candidates()[0]]
     allowed = [(_log(space, one), params) for one, params in found if space.within_limits(one)]
     return sorted(allowed, key=lambda pair: pair[0])
 
 
-def _middle(space: Space) -> Params:
+def _middle(space: Space) -> Settings:
     """An architecture of middle size: the most balanced one among the nearest tenth (at least 3).
 
     A deep and narrow one and a shallow and wide one may have the same size; balanced means near the middle of each domain.
@@ -232,7 +208,7 @@ def _middle(space: Space) -> Params:
     return _near(space, (sized[0][0] + sized[-1][0]) / 2, max(3, len(sized) // 10)) if sized else {}
 
 
-def _near(space: Space, size: float, among: int = 3) -> Params:
+def _near(space: Space, size: float, among: int = 3) -> Settings:
     """The most balanced one of the `among` architectures nearest to a size (the logarithm of params)."""
     nearest = sorted(_sized(space), key=lambda pair: abs(pair[0] - size))[:among]
     return min((params for _, params in nearest), key=lambda params: _unevenness(space, params))
@@ -248,14 +224,14 @@ def _unevenness(space: Space, params: Params) -> float:
     )
 
 
-def _feasible(space: Space, architectures: Sequence[Params]) -> list[Params]:
+def _feasible(space: Space, architectures: Sequence[Params]) -> list[Settings]:
     return [params for one in architectures if space.feasible(params := completed(space, one))]
 
 
 # Around the incumbent
 
 
-def _around(space: Space, incumbent: Checkpoint) -> list[Params]:
+def _around(space: Space, incumbent: Checkpoint) -> list[Settings]:
     """Its architecture and its neighbors, one step away in one parameter; outside the space, the nearest by log params."""
     found = match(space.tree["architecture"], incumbent.architecture.model_dump(mode="json"), "architecture")
     if found is None or space.architecture(completed(space, found)) != incumbent.architecture:
@@ -268,7 +244,7 @@ def _around(space: Space, incumbent: Checkpoint) -> list[Params]:
     return _feasible(space, [found, *steps])[:NEIGHBORS]
 
 
-def _step(domain: Domain, value: Any, sign: int) -> list[Any]:
+def _step(domain: Domain, value: Setting, sign: int) -> list[Setting]:
     """The next value in a direction, if there is one: a quarter away, at least 1 of whole numbers; the next option."""
     if isinstance(domain, Choice):
         if not all(type(option) in (int, float) for option in domain.values()) or not domain.plain:

@@ -7,8 +7,8 @@ trial. Every sampler is reseeded with (search.seed, proposals so far): a resumed
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -18,20 +18,45 @@ from ...spec import UsageError
 from ...spec.domains import Domain
 from ...spec.search import Search
 from ..pareto import nondominated
-from ..record.record import STATES, Trial, directions, distribution
+from ..record.notes import Trial
+from ..record.record import STATES, directions, distribution
 from ..record.region import Region
 from ..record.rows import costs
-from ..space import Space
+from ..space import Feasible, Proposal, Space
 
 STUBBORN, TRIES = 50, 2000
 MOST = {"tpe": 800, "nsga2": 4000, "gp": 100}
 """How many trials a sampler knows at once: the members of the frontier and the most recent ones. With twice as many entries in
 the scratch study (each proposal is one, too), TPE takes 20 ms and NSGA-II 16 ms for a proposal of six parameters on one core;
 the GP always takes about 300 ms."""
-Feasible = Callable[[Mapping[str, Any]], bool]
 
 
-def sampler_of(name: str, seed: int) -> BaseSampler:
+class Sampler(Protocol):
+    """Draws parameters of the next student, knowing all trials so far."""
+
+    def added(self, trial: Trial) -> None:
+        """A trial that is in the record now, in whatever state."""
+        ...
+
+    def ended(self, trial: Trial) -> None:
+        """A trial that was running."""
+        ...
+
+    def propose(self, feasible: Feasible) -> Proposal:
+        """The next parameters that are feasible. Raises UsageError if the sampler finds none."""
+        ...
+
+
+def sampler_of(search: Search, space: Space, region: Callable[[], Region]) -> Sampler:
+    """The sampler of a search, which knows no trial yet. `auto` is `ehvi`, the best by measurement."""
+    if search.sampler not in ("auto", "ehvi"):
+        return Optunas(search, space.domains)
+    from .ehvi_sampler import EhviSampler  # imports everything that computes sizes
+
+    return EhviSampler(search, space, region)
+
+
+def _optunas(name: str, seed: int) -> BaseSampler:
     if name == "gp":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -39,33 +64,6 @@ def sampler_of(name: str, seed: int) -> BaseSampler:
     if name == "nsga2":
         return NSGAIISampler(seed=seed)
     return RandomSampler(seed=seed) if name == "random" else TPESampler(seed=seed)
-
-
-class Proposals:
-    """Draws parameters of the next student, knowing all trials so far. `auto` is `ehvi`, the best by measurement."""
-
-    def __init__(self, search: Search, space: Space, trials: Sequence[Trial], *, region: Callable[[], Region]) -> None:
-        from .ehvi_sampler import EhviSampler  # imports everything that computes sizes
-
-        own = search.sampler in ("auto", "ehvi")
-        self._sampler = EhviSampler(search, space, region) if own else Optunas(search, space.domains)
-        for trial in trials:
-            self.added(trial)
-
-    def added(self, trial: Trial) -> None:
-        """A trial that is in the record now, in whatever state."""
-        self._sampler.added(trial)
-
-    def ended(self, trial: Trial) -> None:
-        """A trial that was running."""
-        self._sampler.ended(trial)
-
-    def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The next parameters that are feasible, and what the sampler stores with them.
-
-        Raises UsageError if the sampler finds none.
-        """
-        return self._sampler.propose(feasible)
 
 
 class Optunas:
@@ -79,7 +77,7 @@ class Optunas:
         self._begin(0)
 
     def added(self, trial: Trial) -> None:
-        self.asked += not {"assistant", "enqueued"} & trial.facts.keys()
+        self.asked += not trial.is_assistant and trial.facts.enqueued is None
         self._trials.append(trial)
         self._mirror(trial)
 
@@ -87,21 +85,21 @@ class Optunas:
         if trial.number in self._places:
             self._scratch.tell(self._places[trial.number], trial.values, state=STATES[trial.state])
 
-    def propose(self, feasible: Feasible) -> tuple[dict[str, Any], dict[str, Any]]:
+    def propose(self, feasible: Feasible) -> Proposal:
         half = MOST.get(self.search.sampler, 0) // 2
         first = max(0, len(self._trials) // half - 1) * half if half else 0
         if first != self._first:
             self._begin(first)
-        self._scratch.sampler = sampler_of(self.search.sampler, _mixed(self.search.seed, self.asked))
+        self._scratch.sampler = _optunas(self.search.sampler, _mixed(self.search.seed, self.asked))
         for attempt in range(TRIES):
             if attempt == STUBBORN:  # it does not learn from rejected proposals
                 self._begin(first)
-                self._scratch.sampler = sampler_of("random", _mixed(self.search.seed, self.asked))
+                self._scratch.sampler = _optunas("random", _mixed(self.search.seed, self.asked))
             trial = self._scratch.ask(self.distributions)
             sampled = self._scratch.get_trials(deepcopy=False)[trial.number].system_attrs
             self._scratch.tell(trial.number, state=TrialState.FAIL)
             if feasible(trial.params):
-                return dict(trial.params), sampled
+                return Proposal(trial.params, sampled)
         what = f"{TRIES} proposals in a row were too large"
         raise UsageError(f"search.limits: {what}; raise the limits or allow smaller students")
 
@@ -120,10 +118,10 @@ class Optunas:
         self._places[trial.number] = len(self._scratch.get_trials(deepcopy=False))
         frozen = create_trial(
             state=STATES[trial.state],
-            params=trial.params,
+            params=dict(trial.params),
             distributions=self.distributions,
             values=trial.values,
-            system_attrs=trial.sampled,
+            system_attrs=dict(trial.sampled),
         )
         self._scratch.add_trial(frozen)
 

@@ -1,4 +1,4 @@
-"""Which students continue after a rung: a pure decision, the same for every runner.
+"""Which students continue after a rung: a pure decision, the same for every runner, and the accuracies that it compares.
 
 A trial is never compared with another by accuracy alone: candidates are ordered by nondominated rank of their costs (n, m),
 smaller is better, accuracy at the rung first and sizes after it. Within a rank, those that spread most evenly come first.
@@ -7,14 +7,23 @@ smaller is better, accuracy at the rung first and sizes after it. Within a rank,
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from ...metrics.intervals import warp
+from ...spec.measurement import Sized
+from ...spec.search import Search
 from .. import pareto
+from ..record.region import Region
+from ..record.rows import costs
+from ..sampling.ehvi import predict_end
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+FEWEST, CERTAIN = 4, 0.95
 
 
 def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
@@ -42,7 +51,7 @@ def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = Non
 
 def _is_unbeaten(costs: Floats, margin: float) -> bool:
     """Whether no row of at most the last one's sizes has an accuracy that is better by more than the margin."""
-    return not bool(((costs[:, 0] < costs[-1, 0] - margin) & _each(costs[:, 1:] <= costs[-1, 1:])).any())
+    return not bool(((costs[:, 0] < costs[-1, 0] - margin) & (costs[:, 1:] <= costs[-1, 1:]).all(axis=1)).any())
 
 
 def ranks_of(costs: npt.ArrayLike) -> Indices:
@@ -81,32 +90,22 @@ class Reached:
     """All rows that reached one rung, with up-to-date ranks: a decision over a few thousand rows takes a millisecond."""
 
     def __init__(self, columns: int) -> None:
-        self._costs, self._ranks, self._count = _table(16, columns), np.empty(16, dtype=np.intp), 0
+        self._costs, self._ranks = np.empty((0, columns)), np.empty(0, dtype=np.intp)
 
     def enter(self, row: npt.ArrayLike) -> None:
         """Adds a row with costs (m,)."""
-        if self._count == len(self._costs):
-            costs, self._costs = self._costs, _table(2 * self._count, self._costs.shape[1])
-            self._costs[: self._count] = costs
-            self._ranks = np.concatenate([self._ranks, np.empty_like(self._ranks)])
-        self._costs[self._count] = row
-        self._count += 1
-        _rank_last(self._costs[: self._count], self._ranks[: self._count])
+        self._costs, self._ranks = np.vstack([self._costs, row]), np.append(self._ranks, 0)
+        _rank_last(self._costs, self._ranks)
 
-    def last_goes_on(self, share: float, margin: float = 0.0) -> bool:
+    def last_continues(self, share: float, margin: float = 0.0) -> bool:
         """Whether the row that was entered last continues."""
-        return continues(self._costs[: self._count], share=share, ranks=self._ranks[: self._count], margin=margin)
-
-
-def _table(rows: int, columns: int) -> Floats:
-    """With contiguous columns, because columns are compared."""
-    return np.empty((rows, columns), order="F")
+        return continues(self._costs, share=share, ranks=self._ranks, margin=margin)
 
 
 def _rank_last(costs: Floats, ranks: Indices) -> None:
     """Ranks the last row. Rows that it dominates may fall by one rank, and so may the rows that these dominate."""
     row, others = costs[-1], costs[:-1]
-    no_worse, no_better = _each(others <= row), _each(others >= row)
+    no_worse, no_better = (others <= row).all(axis=1), (others >= row).all(axis=1)
     rank = ranks[-1] = int(ranks[:-1][no_worse & ~no_better].max(initial=-1)) + 1
     below = np.flatnonzero(no_better & ~no_worse)
     falling = below[ranks[below] == rank]
@@ -117,12 +116,80 @@ def _rank_last(costs: Floats, ranks: Indices) -> None:
         falling = next_front[_beaten(costs[next_front], costs[falling])]
 
 
-def _each(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(n,) whether all columns of a row hold: faster than `all` for many rows with few columns."""
-    return np.asarray(np.logical_and.reduce(found.T))
-
-
 def _beaten(costs: Floats, by: Floats) -> npt.NDArray[np.bool_]:
     """(n,) whether any row of `by` (k, m) dominates each row of costs (n, m)."""
     no_worse = (by[:, None] <= costs[None]).all(axis=2)
     return np.asarray((no_worse & (by[:, None] < costs[None]).any(axis=2)).any(axis=0))
+
+
+class Rungs:
+    """The rungs of one study, by the key of the stage. A rung is a share of the epochs, whatever their number `of` is.
+
+    `region` is called when a training reports, not before.
+    """
+
+    def __init__(self, search: Search, region: Callable[[], Region]) -> None:
+        self.search, self.region = search, region
+        self._complete: set[str] = set()
+        self._ended: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+        """By rung, the accuracies there and at full length of trainings that continued to the end."""
+        self._reached = defaultdict[int, Reached](lambda: Reached(len(search.objectives)))
+        self._passed: dict[str, list[tuple[int, float]]] = {}
+
+    def passed(self, key: str) -> list[tuple[int, float]]:
+        """Epochs and validation accuracy at each rung so far."""
+        return self._passed.get(key, [])
+
+    def enter(self, key: str, sizes: Sized, of: int, passed: Sequence[tuple[int, float]]) -> None:
+        """Adds earlier decisions. Known ones stay; epochs that are not rungs of this study are left out."""
+        places = self.search.places(of)
+        for epochs, accuracy in passed:
+            if epochs in places and not self._has(key, epochs):
+                self._enter(key, sizes, places[epochs], epochs, accuracy)
+
+    def completed(self, key: str, of: int, accuracy: float) -> None:
+        """A training ended: records its final accuracy for each of its rungs."""
+        places = self.search.places(of)
+        for epochs, before in self.passed(key) if key not in self._complete else ():
+            self._ended[places[epochs]].append((before, accuracy))
+        self._complete.add(key)
+
+    def continues(self, key: str, sizes: Sized, of: int, epochs: int, accuracy: float) -> bool:
+        """Records the result and decides. A training that was proposed again continues where it was stopped.
+
+        A training that will not reach the region of interest ends, however small; otherwise `halving.continues` decides, which
+        treats accuracies within one standard error as equal.
+        """
+        assert self.search.halving, "without halving no training reports"
+        if self._has(key, epochs):
+            return True
+        rung, region = self.search.places(of)[epochs], self.region()
+        self._enter(key, sizes, rung, epochs, accuracy)
+        if not region.everything and is_hopeless(accuracy, self._ended[rung], region.floor):
+            return False
+        error = math.sqrt(accuracy * (1 - accuracy) / region.samples)
+        return self._reached[rung].last_continues(self.search.halving.share, margin=error)
+
+    def _has(self, key: str, epochs: int) -> bool:
+        return any(epochs == before for before, _ in self.passed(key))
+
+    def _enter(self, key: str, sizes: Sized, rung: int, epochs: int, accuracy: float) -> None:
+        names = self.search.objectives
+        self._passed.setdefault(key, []).append((epochs, accuracy))
+        values = [accuracy if name == "accuracy" else float(getattr(sizes, name)) for name in names]
+        self._reached[rung].enter(costs([values], names)[0])
+
+
+def is_hopeless(accuracy: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:
+    """Whether a training with this accuracy at a rung will, with 95 % confidence, end below the accuracy `floor`.
+
+    `ended` are accuracies of others at that rung and at their end. The one-sided t interval is for one more training; False
+    while fewer than FEWEST have ended.
+    """
+    if len(ended) < FEWEST:
+        return False
+    from scipy.stats import t
+
+    mean, deviation, n = predict_end(float(warp(accuracy)), ended)
+    reach = float(t.ppf(CERTAIN, n - 1)) * deviation * math.sqrt(1 + 1 / n)
+    return bool(mean + reach < warp(floor))

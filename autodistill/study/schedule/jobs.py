@@ -1,4 +1,4 @@
-"""Which jobs are wanted, what each waits for, and which is the next.
+"""Which jobs are wanted, what each waits for, which is the next, and whose results are stored.
 
 A change costs only as much as it touches: with a thousand workers, nothing may iterate over all trials or all jobs.
 """
@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ...distill import Job
-from ...spec import Checkpoint, Stage
-from ...store import Kind
+from ...spec import Network, Stage, StudyError
+from ...store import Kind, Store
 
-Network = Stage | Checkpoint
 Address = tuple[Kind, str]
+VISIBLE_AFTER = 30
+"""Seconds after which what a worker stored must be visible."""
 
 
 def chain_of(stage: Network) -> list[Network]:
@@ -196,3 +197,39 @@ class Jobs:
 
     def all_done(self) -> bool:
         return not any(node.is_wanted() for node in self._nodes.values())
+
+
+class Results:
+    """Whose results are in a store. A network file system may take some seconds to show what another node wrote.
+
+    `clock` gives seconds.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.store, self.clock = store, clock
+        self._there: set[Address] = set()
+        self._until: dict[Address, tuple[Job, float]] = {}
+
+    def has(self, job: Job) -> bool:
+        """Whether the result of a job is stored; what was seen once is not looked up again."""
+        if job.address() not in self._there and self.store.has(*job.address()):
+            self._there.add(job.address())
+        return job.address() in self._there
+
+    def wait_for(self, job: Job) -> None:
+        """A worker stored the result of a job that is not visible yet."""
+        self._until[job.address()] = (job, self.clock() + VISIBLE_AFTER)
+
+    def awaits(self) -> bool:
+        """Whether the result of a finished job is not visible yet."""
+        return bool(self._until)
+
+    def arrived(self) -> Iterator[Job]:
+        """The awaited jobs whose results are visible now, each once. Raises StudyError if one is invisible for too long."""
+        for address, (job, until) in list(self._until.items()):
+            if self.has(job):
+                del self._until[address]
+                yield job
+            elif self.clock() > until:
+                where = f"{self.store.root}; give a --store that every node sees"
+                raise StudyError(f"a worker stored a result that is not in {where}")

@@ -1,0 +1,119 @@
+"""What is known of a spec before anything is trained, as values. JSON leaves out what is unset."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from ...metrics.intervals import Interval
+from ...spec import Value
+from ...spec.measurement import SoftTargetEntropy
+
+
+class Span(NamedTuple):
+    """The smallest and the largest of the students within the limits."""
+
+    low: int
+    high: int
+
+
+class Architectures(Value):
+    """How many architectures are within the limits and above them: `all` of the space, or those of a sample."""
+
+    count: int
+    all: bool
+    too_large: int
+
+
+class NetworkFacts(Value):
+    """An architecture and its sizes; `source` says where a teacher is from, `name` where what is tried first is."""
+
+    architecture: str
+    params: int
+    macs: int
+    bytes: int
+    source: str = ""
+    name: str = ""
+
+
+class StageCounts(Value):
+    """How many stages are trained at `most` (None: no limit), how many of them are `shared`, and, as 0 or 1, whether each
+    member of the frontier gets a baseline.
+    """
+
+    most: int | None
+    shared: int
+    baselines: int
+
+
+class DataFacts(Value):
+    """Samples of the splits (`unlabeled` ones too), and what they are like; `bytes` are those of all when decoded.
+
+    `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 %
+    on the test split.
+    """
+
+    train: int
+    validation: int
+    test: int
+    own_test: bool
+    shape: tuple[int, ...]
+    layout: str
+    classes: int
+    chance: float
+    unlabeled: int
+    memory: str
+    bytes: int
+    dtype: str
+    test_interval_at_90: Interval
+
+
+class Taught(SoftTargetEntropy):
+    """How much a trained teacher says beyond the label, and its validation accuracy."""
+
+    accuracy: float
+
+
+class RegionFacts(Value):
+    """The region of interest: as the spec has it, and its ends; `accuracy` is None while no teacher is trained."""
+
+    region: float | Literal["all"]
+    target: float | None
+    accuracy: float | None
+    below: dict[str, float]
+
+
+class Seconds(Value):
+    """Estimated seconds of training: of the teachers, of each assistant and student, and in `total` for a number of trials."""
+
+    teacher: float
+    assistant_each: float
+    student_each: float
+    total: float | None = None
+
+
+class Preflight(Value):
+    """`first` is what is tried first, `cautions` what measurements advise against. `soft_targets` are those of each teacher
+    (None: not trained yet). `seconds` are None if they cannot be estimated here.
+    """
+
+    study: str
+    architectures: Architectures
+    params: Span
+    macs: Span
+    bytes: Span
+    first: tuple[NetworkFacts, ...]
+    stages: StageCounts
+    teachers: tuple[NetworkFacts, ...]
+    assistants: tuple[NetworkFacts, ...]
+    data: DataFacts
+    cache_bytes: int
+    precision: str
+    gpus: float | Literal["auto"]
+    cautions: tuple[str, ...]
+    soft_targets: tuple[Taught | None, ...] = ()
+    region: RegionFacts | None = None
+    seconds: Seconds | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As `check --json` prints it."""
+        return self.model_dump(mode="json", exclude_unset=True)
