@@ -15,8 +15,7 @@ from ...answers.confirm.results import Confirmed, read
 from ...spec import Spec
 from ...study.record.folder import Folder
 from ...study.record.opened import opened
-from ...study.record.region import Region
-from ...study.record.rows import Stages, TrialRow, frontier, may_be_member, region_among
+from ...study.record.rows import Stages, TrialRow, frontier, may_be_member
 from ..summary import StudySummary, summary
 
 
@@ -39,7 +38,6 @@ class Study:
     path: Path
     spec: Spec
     rows: Sequence[TrialRow]
-    chance: float
     stages: Stages
     summary: StudySummary
     ended: Sequence[Ended]
@@ -63,10 +61,6 @@ class Study:
         return [row for row in self.rows if may_be_member(row, self.spec)]
 
     @property
-    def region(self) -> Region:
-        return region_among(self.spec, self.rows, self.chance)
-
-    @property
     def n(self) -> int:
         """Validation samples."""
         return self.stages.measured(self.teacher.stage).n
@@ -86,7 +80,6 @@ def read_study(path: Path | str) -> Study:
         path=folder.path,
         spec=spec,
         rows=found,
-        chance=known["chance"],
         stages=stages,
         summary=summary(spec, found, known["chance"], known.get("expected_improvement")),
         ended=ended,
