@@ -195,14 +195,8 @@ def _draw_frontier(axes: Axes, found: View, steps: Floats) -> None:
         if chosen := [mark for mark in members if mark.role == name]:
             look = LOOKS[name]
             _draw_intervals(axes, found, chosen, look.ink)
-            style: Style = {
-                "marker": look.marker,
-                "color": look.ink,
-                "edgecolor": "white",
-                "linewidth": 1.2,
-                "label": look.name,
-            }
-            axes.scatter(*_spots(found, chosen), s=area, zorder=6, **style)
+            style: Style = {"marker": look.marker, "color": look.ink, "label": look.name}
+            axes.scatter(*_spots(found, chosen), s=area, zorder=6, edgecolor="white", linewidth=1.2, **style)
     if worse := [mark for mark in members if mark.worse]:
         ring: Style = {"facecolor": "none", "edgecolor": WORSE, "linewidth": 2.2, "label": "worse than label-only"}
         axes.scatter(*_spots(found, worse), s=2.6 * area, zorder=5.5, **ring)

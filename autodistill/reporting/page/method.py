@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...answers.confirm.candidates import candidates
@@ -18,13 +17,6 @@ class Seconds(NamedTuple):
 
     search: float
     confirm: float
-
-
-class Environment(NamedTuple):
-    """Versions and a device, and how many of the rows' stages were trained with them."""
-
-    known: Mapping[str, object]
-    stages: int
 
 
 class Cost(NamedTuple):
@@ -67,10 +59,11 @@ def _fresh(study: Study) -> set[str]:
     return {one.key() for stage in trained for one in (stage, *stage.ancestors())}
 
 
-def environments(study: Study) -> list[Environment]:
+def environments(study: Study) -> list[tuple[dict[str, object], int]]:
+    """Versions and devices, and how many of the rows' stages were trained with them."""
     manifests = [study.stages.store.manifest("stages", row.stage) for row in study.rows if row.is_complete]
     counts = Counter(tuple(sorted(one["environment"].items())) for one in manifests if one.get("environment"))
-    return [Environment(dict(known), stages) for known, stages in counts.items()]
+    return [(dict(known), stages) for known, stages in counts.items()]
 
 
 def cost(spec: Spec, seconds: float) -> Cost | None:
