@@ -20,7 +20,7 @@ from autodistill import spec
 from autodistill.answers.confirm import confirm
 from autodistill.api import search
 from autodistill.metrics import latency
-from autodistill.reporting.page.pdf import chromium
+from autodistill.reporting.page.printing import chromium
 from autodistill.study.record.folder import Folder
 
 from .conftest import DOCUMENT, blobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from playwright.sync_api import Browser
 
 from autodistill.cli import main
 from autodistill.reporting.page import compare
-from autodistill.reporting.page.compare import facts
+from autodistill.reporting.page.compare import comparison
+from autodistill.reporting.page.printing import render
 from autodistill.reporting.page.study import read_study
 from autodistill.spec import UsageError
 
@@ -43,26 +45,28 @@ def browser() -> Iterator[Browser]:
 
 def test_every_member_and_teacher_is_in_one_table(two: tuple[Path, Path]) -> None:
     studies = [read_study(path) for path in two]
-    found = facts(studies)
-    assert [one["name"] for one in found["studies"]] == ["tiny (one)", "tiny (two)"], "equal names get their folders"
+    found = comparison(studies)
+    assert list(found.studies) == ["tiny (one)", "tiny (two)"], "equal names get their folders"
     expected = sorted(row.stage for study in studies for row in (*study.members, study.teacher))
-    assert sorted(one["stage"] for one in found["rows"]) == expected
-    params = [one["params"] for one in found["rows"]]
-    assert params == sorted(params) and not found["tested"]
+    assert sorted(one["stage"] for one in found.rows) == expected
+    params = [one["params"] for one in found.rows]
+    assert params == sorted(params) and not found.tested
 
 
 def test_test_accuracies_are_drawn_only_where_all_are_confirmed(two: tuple[Path, Path], confirmed: tuple[Path, Path]) -> None:
-    both = facts([read_study(path) for path in confirmed])
-    assert both["tested"] and set(both["figure"]["splits"]) == {"validation", "test"}
-    mixed = facts([read_study(two[0]), read_study(confirmed[1])])
-    assert not mixed["tested"] and mixed["some_confirmed"] and mixed["figure"]["splits"] == ["validation"]
-    assert [len(one["opened"]) for one in mixed["studies"]] == [0, 1]
-    plain = facts([read_study(path) for path in two])
-    assert [one["validation"] for one in mixed["rows"]] == [one["validation"] for one in plain["rows"]], "searched files, both"
+    both = comparison([read_study(path) for path in confirmed])
+    assert both.tested and set(both.figure.splits) == {"validation", "test"}
+    mixed = comparison([read_study(two[0]), read_study(confirmed[1])])
+    assert not mixed.tested and mixed.figure.splits == ["validation"]
+    text = render("compare.html", **vars(mixed))
+    assert "Test accuracies are not shown, because not every study is confirmed" in text
+    assert re.findall(r'<td data-value="\d">(never|\d)</td></tr>', text) == ["never", "1"]
+    plain = comparison([read_study(path) for path in two])
+    assert [one["validation"] for one in mixed.rows] == [one["validation"] for one in plain.rows], "searched files, both"
 
 
 def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path], tmp_path: Path) -> None:
-    path = Path(compare(confirmed, tmp_path / "to")["page"])
+    path = compare(confirmed, tmp_path / "to")[0]
     assert path == tmp_path / "to" / "compare.html"
     for width in (1280, 390):
         seen = pages.opened(browser, path, width, "dark")
@@ -109,4 +113,4 @@ def test_studies_of_other_data_are_refused_by_name(two: tuple[Path, Path], tmp_p
 
 def test_a_moved_study_compares_all_the_same(two: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(two[1], tmp_path / "moved")
-    assert len(compare([two[0], tmp_path / "moved"], tmp_path)["studies"]) == 2
+    assert len(compare([two[0], tmp_path / "moved"], tmp_path)[1].studies) == 2

@@ -28,7 +28,7 @@ from autodistill.data import Sealed
 from autodistill.distill import perform
 from autodistill.metrics import latency
 from autodistill.metrics.intervals import exceeds
-from autodistill.reporting.page import pdf
+from autodistill.reporting.page import printing
 from autodistill.reporting.page.study import read_study
 from autodistill.reporting.progress import Progress
 from autodistill.reporting.terminal import confirmed_table
@@ -163,7 +163,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     record.close()
     said = f"{len(tried)} students that were tried after the confirmation are not covered by this answer"
     assert len(tried) > 1 and said in capsys.readouterr().out
-    monkeypatch.setattr(pdf, "chromium", lambda: None)
+    monkeypatch.setattr(printing, "chromium", lambda: None)
     main(["report", str(searched.path)])
     main(["export", str(searched.path), "--accuracy", "0.3", "--to", str(searched.path / "model")])
     for name in ("report.html", "model/card.md"):
@@ -364,7 +364,7 @@ def test_classes_are_called_by_their_names(
     assert [part["name"] for part in test["by_class"]] == [ODD[part["class"]] for part in test["by_class"]] == ODD
     assert test["worst_drop"]["drop"] > 0 and test["worst_drop"]["name"] in printed
     assert "none" in next(line for line in printed.splitlines()[::-1] if "│" in line), "no class lies below itself"
-    monkeypatch.setattr(pdf, "chromium", lambda: None)
+    monkeypatch.setattr(printing, "chromium", lambda: None)
     main(["report", str(tmp_path / "out")])
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"class {html.escape(test['worst_drop']['name'])}<" in page and "<b>one" not in page

@@ -19,7 +19,6 @@ import pytest
 from autodistill.api import search
 from autodistill.distill import Job, save_data
 from autodistill.reporting.summary import counts, summary
-from autodistill.reporting.terminal import failures
 from autodistill.runners import marks, runner_of
 from autodistill.runners.machine import Process, private_folder, room
 from autodistill.runners.marks import Mark
@@ -382,7 +381,7 @@ def test_few_failures_are_said_first_and_grouped_by_reason(tiny: Callable[..., S
     found = summary(study.spec, study.rows(), study.chance)
     groups = grouped(study.rows())
     assert len(groups) == 1 and groups[0].count == found.trials.failed > 1
-    first, second = failures(found)
+    first, second = found.why_failed()
     assert first.startswith(f"{groups[0].count} of 12 trials failed") and "lower the learning rate" in second
     document = json.loads((tmp_path / "out/frontier.json").read_text())
     assert list(document)[:2] == ["study", "failures"] and document["failures"][0]["count"] == groups[0].count

@@ -13,7 +13,7 @@ import pytest
 
 from autodistill.api import search
 from autodistill.reporting.summary import summary
-from autodistill.reporting.terminal import checked, frontier_table, remarks, warned
+from autodistill.reporting.terminal import checked, frontier_table, remarks
 from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.measurement import SoftTargetEntropy
 from autodistill.spec.stage import label_only
@@ -118,10 +118,10 @@ def soft_targets(**changes: Any) -> SoftTargetEntropy:
 
 
 def test_a_saturated_and_an_overfitted_teacher_are_warned_of() -> None:
-    assert warned(soft_targets(), 0.92) == []
-    (saturated,) = warned(soft_targets(entropy={"1": 0.0, "4": 0.01, "8": 0.1}), 0.92)
+    assert soft_targets().warnings(0.92) == []
+    (saturated,) = soft_targets(entropy={"1": 0.0, "4": 0.01, "8": 0.1}).warnings(0.92)
     assert "saturated" in saturated
-    (learned,) = warned(soft_targets(train_accuracy=1.0), 0.8)
+    (learned,) = soft_targets(train_accuracy=1.0).warnings(0.8)
     assert "100.0% on training samples but 80.0%" in learned
 
 

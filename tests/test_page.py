@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 
 from autodistill.answers import Wanted, sentence, smallest
 from autodistill.cli import main
-from autodistill.reporting.page import facts
+from autodistill.reporting.marks import Mark
+from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.chains import picture
-from autodistill.reporting.page.figure import line
 from autodistill.reporting.page.finalists import difference, finalists, paid, rules, the_teacher, verdict
 from autodistill.reporting.page.health import course, edges, importance
-from autodistill.reporting.page.method import cost, method
-from autodistill.reporting.page.render import render
+from autodistill.reporting.page.method import cost, seconds_of
+from autodistill.reporting.page.plots import line
+from autodistill.reporting.page.printing import floor_percent, points
 from autodistill.reporting.page.study import _in_order, read_study
-from autodistill.reporting.page.words import floor_percent, points
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.record.folder import Folder
@@ -39,12 +39,13 @@ pytestmark = pytest.mark.xdist_group("page")
 
 
 def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
-    found = facts(read_study(raw), Wanted())
-    text = render("page.html", found)
+    study = read_study(raw)
+    found = answer(study, Wanted())
+    text = html(study, found)
     assert "Nothing is confirmed yet, so this is not a claim." in text
     assert f"autodistill confirm {raw}" in text and "validation samples that students were chosen on" in text
-    assert not found["answer"]["is_claim"] and found["answer"]["confidence"] is None
-    assert found["method"]["opened"] == [] and "never opened" in text
+    assert not found["is_claim"] and found["confidence"] is None
+    assert study.confirmed is None and "never opened" in text
 
 
 def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
@@ -96,7 +97,7 @@ def test_forced_openings_are_said_before_the_answer(confirmed: Path) -> None:
     opened = study.confirmed.facts["opened"]
     again = {**study.confirmed.facts, "opened": [*opened, opened[0] | {"forced": True}]}
     study = dataclasses.replace(study, confirmed=dataclasses.replace(study.confirmed, facts=again))
-    text = render("page.html", facts(study, Wanted()))
+    text = html(study, answer(study, Wanted()))
     assert text.index("opened again 1 time") < text.index('class="sentence"')
 
 
@@ -171,8 +172,8 @@ def test_a_bound_is_rounded_down() -> None:
 def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) -> None:
     study = read_study(raw)
     points = course(study)
-    values = [point["value"] for point in points]
-    assert values == sorted(values) and [point["trials"] for point in points] == list(range(1, len(points) + 1))
+    values = [point.value for point in points]
+    assert values == sorted(values) and [point.trials for point in points] == list(range(1, len(points) + 1))
     assert values[-1] == pytest.approx(study.summary.hypervolume)
     assert [one.seconds for one in study.ended] == sorted(one.seconds for one in study.ended)
 
@@ -195,17 +196,16 @@ def trial(width: int, temperature: float) -> Any:
     )
 
 
-def test_what_alone_decides_the_accuracy_is_alone_important(raw: Path) -> None:
-    study = read_study(raw)
+def test_what_alone_decides_the_accuracy_is_alone_important() -> None:
     trials = [trial(width, temperature) for width in range(1, 9) for temperature in (1.0, 5.0, 9.0, 15.0)]
-    found = importance(dataclasses.replace(study, trials=trials))
-    assert found is not None and not found["few"] and found["trials"] == 32
-    first, second = found["parameters"]
-    assert first["name"] == "width" and first["fanova"] > 0.95 and second["fanova"] < 0.05
-    assert sum(one["fanova"] for one in found["parameters"]) == pytest.approx(1)
-    assert importance(dataclasses.replace(study, trials=trials[:4])) is None, "these do not differ"
-    few = importance(dataclasses.replace(study, trials=trials[2:7]))
-    assert few is not None and few["few"]
+    found = importance(trials)
+    assert found is not None and not found.few and found.trials == 32
+    first, second = found.parameters
+    assert first.name == "width" and first.fanova > 0.95 and second.fanova < 0.05
+    assert sum(one.fanova for one in found.parameters) == pytest.approx(1)
+    assert importance(trials[:4]) is None, "these do not differ"
+    few = importance(trials[2:7])
+    assert few is not None and few.few
 
 
 def test_edges_of_the_space_that_the_frontier_touches(tiny: Callable[..., Spec]) -> None:
@@ -213,7 +213,7 @@ def test_edges_of_the_space_that_the_frontier_touches(tiny: Callable[..., Spec])
     searched = ((1, 0.01, 16.0), (12, 0.5, 1.03))
     rows = [_params("student", **dict(zip(paths, values, strict=True))) for values in searched]
     rows.append(_params("label-only", **dict(zip(paths, (5, 0.0, 1.0), strict=True))))
-    found = {(one["path"], one["end"]): (one["count"], one["of"]) for one in edges(tiny(), rows)}
+    found = {(one.path, one.end): (one.there, one.of) for one in edges(tiny(), rows)}
     assert found == {
         ("architecture.width", "low"): (1, 3),
         ("architecture.width", "high"): (1, 3),
@@ -229,7 +229,7 @@ def test_an_edge_counts_only_where_its_branch_was_taken(tiny: Callable[..., Spec
     [path] = [path for path in domains_of(spec) if path.endswith(".temperature")]
     branch, taken = path[: path.index("{")], int(path[path.index("{") + 1])
     rows = [_params("student", **{path: 1.0, branch: option}) for option in (taken, 1 - taken)]
-    assert [(one["count"], one["of"]) for one in edges(spec, rows)] == [(1, 1)]
+    assert [(one.there, one.of) for one in edges(spec, rows)] == [(1, 1)]
 
 
 def _params(role: str, **values: Any) -> TrialRow:
@@ -239,7 +239,7 @@ def _params(role: str, **values: Any) -> TrialRow:
 def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., Spec], raw: Path) -> None:
     priced = tiny(resources={"gpus": 0, "prices": {"per_hour": 0.5, "currency": "CHF", "watts": 65}})
     found = cost(priced, 7200)
-    assert found is not None and found["money"] == 1 and found["currency"] == "CHF" and found["kwh"] == pytest.approx(0.13)
+    assert found is not None and found.money == 1 and found.prices.currency == "CHF" and found.kwh == pytest.approx(0.13)
     assert cost(tiny(), 7200) is None and "prices" not in tiny().document()["resources"]
     document = Folder(raw).read().document()
     document["resources"]["prices"] = {"per_hour": 1.0}
@@ -252,36 +252,39 @@ def test_hours_are_those_of_the_stored_stages(raw: Path, confirmed: Path) -> Non
     study = read_study(raw)
     keys = study.stages.store.keys("stages")
     total = sum(study.stages.measured(key).seconds for key in keys)
-    assert method(study)["seconds"]["search"] == pytest.approx(total) and method(study)["seconds"]["confirm"] == 0
+    assert seconds_of(study).search == pytest.approx(total) and seconds_of(study).confirm == 0
     after = read_study(confirmed)
-    seconds = method(after)["seconds"]
+    seconds = seconds_of(after)
     keys = after.stages.store.keys("stages")
-    assert seconds["search"] == pytest.approx(total)
-    assert sum(seconds.values()) == pytest.approx(sum(after.stages.measured(key).seconds for key in keys))
+    assert seconds.search == pytest.approx(total)
+    assert sum(seconds) == pytest.approx(sum(after.stages.measured(key).seconds for key in keys))
 
 
 def test_hours_hold_what_was_stopped(raw: Path) -> None:
     """A stage that was stopped twice went on in between: its longest time counts, and none once it is stored."""
     study = read_study(raw)
-    before = method(study)["seconds"]["search"]
+    before = seconds_of(study).search
     row = next(row for row in study.rows if row.origin is not None and row.state == "complete")
     stopped = dataclasses.replace(row, state="stopped", measured=None)
     stops = [dataclasses.replace(stopped, stage="f" * 64, seconds=seconds) for seconds in (3.0, 5.0)]
     stops.append(dataclasses.replace(stopped, seconds=7.0))
     after = dataclasses.replace(study, rows=[*study.rows, *stops])
-    assert method(after)["seconds"]["search"] == pytest.approx(before + 5)
+    assert seconds_of(after).search == pytest.approx(before + 5)
     older = dataclasses.replace(after, stopped={"e" * 64: 11.0, row.stage: 13.0})
-    assert method(older)["seconds"]["search"] == pytest.approx(before + 5 + 11), "of trials that a changed space forgot"
+    assert seconds_of(older).search == pytest.approx(before + 5 + 11), "of trials that a changed space forgot"
+
+
+MARK = Mark.of(trial_row())
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))
 def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int, int, int]]) -> None:
-    spots = [{"params": a, "macs": b, "bytes": a, "latency_ms": None, "accuracy": c, "text": ""} for a, b, c in table]
-    found = line(spots, name="f", split="validation", color="--student")
-    assert found is not None
+    places = [{"params": a, "macs": b, "bytes": a, "latency_ms": None} for a, b, _ in table]
+    marks = [dataclasses.replace(MARK, x=x, accuracy=row[2]) for x, row in zip(places, table, strict=True)]
+    found = line(marks, name="f", split="validation", color="--student")
     for axis in ("params", "macs"):
         drawn = list(zip(found["meta"]["x"][axis], found["meta"]["y"][axis], strict=True))
-        best = [(one[axis], one["accuracy"]) for one in spots]
+        best = [(one.x[axis], one.accuracy) for one in marks]
         expected = {(x, y) for x, y in best if not any(u <= x and v >= y and (u, v) != (x, y) for u, v in best)}
         assert drawn == sorted(expected)
     assert found["meta"]["x"]["latency_ms"] == []

@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from autodistill.answers import Wanted
-from autodistill.reporting.page import facts, write_page
-from autodistill.reporting.page.figure import AXES
-from autodistill.reporting.page.pdf import print_pdf
-from autodistill.reporting.page.render import render
+from autodistill.reporting.marks import AXES
+from autodistill.reporting.page import html, write_page
+from autodistill.reporting.page.answer import answer
+from autodistill.reporting.page.printing import print_pdf
 from autodistill.reporting.page.study import Study, read_study
 
 from . import pages
@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(confirmed: Path) -> Path:
-    return Path(write_page(confirmed)["page"])
+    return write_page(confirmed).page
 
 
 def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
@@ -51,7 +51,7 @@ def _own(text: str) -> str:
 
 
 def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page: Path, raw: Path) -> None:
-    for path in (page, Path(write_page(raw)["page"])):
+    for path in (page, write_page(raw).page):
         for width, scheme in ((1280, "light"), (390, "dark")):
             seen = pages.opened(browser, path, width, scheme)
             assert [url.split(":", 1)[0] for url in seen.requests] == ["file"] and seen.said == []
@@ -63,7 +63,7 @@ def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: P
     seen = pages.opened(browser, page)
     title = seen.page.locator("#frontier-plot .xtitle")
     spot = "document.getElementById('frontier-plot').data.find((one) => one.name.startsWith('teacher')).x[0]"
-    for place, (axis, text) in enumerate(AXES.items()):
+    for place, (axis, text) in enumerate((name, one.long) for name, one in AXES.items()):
         button = seen.page.locator(f'[data-sets="axis"] button[value="{axis}"]')
         if place % 2:
             button.focus()
@@ -92,7 +92,7 @@ def test_the_split_is_switched(browser: Browser, page: Path) -> None:
 
 
 def test_before_confirm_latency_cannot_be_chosen(browser: Browser, raw: Path) -> None:
-    seen = pages.opened(browser, Path(write_page(raw)["page"]))
+    seen = pages.opened(browser, write_page(raw).page)
     assert seen.page.locator('[data-sets="axis"] button[value="latency_ms"]').is_disabled()
     seen.page.close()
 
@@ -190,7 +190,7 @@ def test_before_any_trial_has_ended_there_is_a_page_too(browser: Browser, raw: P
     study = read_study(raw)
     empty = dataclasses.replace(study, rows=[study.teacher], trials=[], ended=[])
     path = tmp_path / "empty.html"
-    path.write_text(render("page.html", facts(empty, Wanted())))
+    path.write_text(html(empty, answer(empty, Wanted())))
     seen = pages.opened(browser, path)
     text = seen.page.locator("main").inner_text()
     assert "no student is on the frontier yet" in text and "No trial has ended yet." in text and seen.said == []
@@ -205,7 +205,8 @@ def hostile(study: Study) -> Study:
 
 def test_hostile_names_are_only_text(browser: Browser, raw: Path, tmp_path: Path) -> None:
     path = tmp_path / "evil.html"
-    path.write_text(render("page.html", facts(hostile(read_study(raw)), Wanted())))
+    study = hostile(read_study(raw))
+    path.write_text(html(study, answer(study, Wanted())))
     seen = pages.opened(browser, path)
     assert seen.said == [] and seen.page.title().startswith(EVIL.strip())
     assert EVIL.strip() in (seen.page.locator("h1").text_content() or "")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import matplotlib
 import matplotlib.style
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.reporting import picture
-from autodistill.reporting.picture import Point, draw, short, size_ticks
+from autodistill.reporting.marks import Mark, View
+from autodistill.reporting.picture import draw, short, size_ticks
 from autodistill.spec.measurement import Measurement, Sizes
 
 from .rows import origin, trial_row
@@ -29,7 +31,7 @@ def row(
     measured = Measurement(accuracy=accuracy, correct=round(400 * accuracy), n=400, **sizes._asdict(), seconds=1.0)
     seen = {"measured": None, "origin": origin(rungs=[(1, accuracy)])} if state == "stopped" else {"measured": measured}
     known = {"role": role, "state": state, "architecture": architecture, "frontier": frontier, "inside": inside}
-    return Point.of(trial_row(**known, **seen, sizes=sizes, label_only=accuracy + 0.01 if worse else None), "params")
+    return Mark.of(trial_row(**known, **seen, sizes=sizes, label_only=accuracy + 0.01 if worse else None))
 
 
 TEACHER = row("teacher", 696_000, 0.989, architecture="resnet depth=2 width=32")
@@ -72,14 +74,14 @@ REGIMES = {
 
 def figure(rows, size="params", floor=None):
     with matplotlib.style.context(picture.STYLE, after_reset=True):
-        drawn = picture._figure(rows, "title", size, floor)
+        drawn = picture._figure(View(marks=rows, size=size, floor=floor), "title")
         drawn.draw_without_rendering()
         return drawn
 
 
 def test_members_outside_the_region_are_gray_and_not_on_the_line():
     rows = [TEACHER, row(params=900, accuracy=0.9, frontier=True), row(params=50, accuracy=0.87, frontier=True, inside=False)]
-    (axes,) = figure(rows, floor=0.88).axes
+    (axes,) = figure(rows, floor=88.0).axes
     (line,) = [line for line in axes.lines if line.get_label() == "frontier"]
     assert min(line.get_xdata()) == 900
     names = axes.get_legend_handles_labels()[1]
@@ -101,7 +103,7 @@ def pixels(path):
 
 @pytest.mark.parametrize("name", REGIMES)
 def test_two_files_of_the_right_size_and_nothing_else(name, tmp_path):
-    draw(REGIMES[name], title=name, target=tmp_path / "frontier")
+    draw(View(marks=REGIMES[name]), title=name, target=tmp_path / "frontier")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frontier.png", "frontier.svg"]
     assert pixels(tmp_path / "frontier.png") == (1600, 900)
     assert ElementTree.parse(tmp_path / "frontier.svg").getroot().tag.endswith("svg")
@@ -120,7 +122,7 @@ def test_labels_are_inside_the_axes_and_apart(name):
 def test_labels_leave_the_frontier_and_the_teacher_free():
     axes = figure(study(24)).axes[0]
     members = [item for item in study(24) if item.kind in ("frontier", "teacher")]
-    shown = [(item.size, item.accuracy) for item in members]
+    shown = [(item.x["params"], item.accuracy) for item in members]
     for text in axes.texts:
         box = matplotlib.text.Text.get_window_extent(text)
         assert not any(box.contains(*spot) for spot in axes.transData.transform(shown))
@@ -128,28 +130,30 @@ def test_labels_leave_the_frontier_and_the_teacher_free():
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in ("once", "again"):
-        draw(study(24), title="digits", target=tmp_path / name)
+        draw(View(marks=study(24)), title="digits", target=tmp_path / name)
     for kind in ("png", "svg"):
         assert (tmp_path / f"once.{kind}").read_bytes() == (tmp_path / f"again.{kind}").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "once.svg").read_bytes()
 
 
 def test_ones_own_style_changes_nothing_and_stays(tmp_path):
-    draw(study(9), title="digits", target=tmp_path / "plain")
+    draw(View(marks=study(9)), title="digits", target=tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": "x", "text.usetex": True, "axes.facecolor": "red"}):
         before = dict(matplotlib.rcParams)
-        draw(study(9), title="digits", target=tmp_path / "styled")
+        draw(View(marks=study(9)), title="digits", target=tmp_path / "styled")
         assert dict(matplotlib.rcParams) == before
     for kind in ("png", "svg"):
         assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"styled.{kind}").read_bytes()
 
 
 def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
-    draw([TEACHER], title="one", target=tmp_path / "here")
+    draw(View(marks=[TEACHER]), title="one", target=tmp_path / "here")
     code = (
         "import sys; from pathlib import Path; from autodistill.reporting import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
-        f"picture.draw([picture.{TEACHER!r}], title='one', target=Path(sys.argv[1]))\n"
+        "from autodistill.reporting.marks import Mark, View\n"
+        "from autodistill.spec.measurement import Sizes\n"
+        f"picture.draw(View(marks=[{TEACHER!r}]), title='one', target=Path(sys.argv[1]))\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "MPLBACKEND": "svg"}
@@ -164,12 +168,12 @@ STRANGE = ["costs $5 or $6", "$\\frac{", "a_b^c", "<b> & </b> -->", "漢字 \ud8
 @pytest.mark.parametrize("text", [*STRANGE, "x" * 999])
 def test_any_text_is_drawn_as_it_is(text, tmp_path):
     rows = [row(frontier=True, architecture=text), row("teacher", 9000, 0.9, architecture=text)]
-    draw(rows, title=text, target=tmp_path / "frontier")
+    draw(View(marks=rows), title=text, target=tmp_path / "frontier")
     assert ElementTree.parse(tmp_path / "frontier.svg").getroot().tag.endswith("svg")
 
 
 def test_no_text_is_read_as_mathematics():
-    drawn = figure([row(frontier=True, architecture="$x$"), TEACHER._replace(architecture="$y$")])
+    drawn = figure([row(frontier=True, architecture="$x$"), replace(TEACHER, architecture="$y$")])
     assert not any(text.get_parse_math() for text in texts(drawn))
     assert any("$x$" in text.get_text() for text in texts(drawn))
 
@@ -240,7 +244,7 @@ def test_no_text_leaves_the_page_or_touches_another(rows):
 @pytest.mark.parametrize("size", ["params", "macs", "bytes"])
 def test_each_size_has_its_own_axis(size):
     label = {"params": "1k params", "macs": "60k MACs", "bytes": "4k bytes"}[size]
-    points = [Point.of(trial_row(frontier=True, inside=True), size)]
+    points = [Mark.of(trial_row(frontier=True, inside=True))]
     assert any(label in text.get_text() for text in texts(figure(points, size)))
 
 
@@ -254,10 +258,11 @@ def test_a_row_becomes_a_mark_of_its_kind():
         "incumbent": trial_row(role="incumbent", inside=True),
         "stopped": stopped,
     }
-    points = {kind: Point.of(one, "params") for kind, one in kinds.items()}
+    points = {kind: Mark.of(one) for kind, one in kinds.items()}
     assert {kind: point.kind for kind, point in points.items()} == {kind: kind for kind in kinds}
     assert [kind for kind, point in points.items() if point.worse] == ["frontier"]
-    assert points["stopped"][:4] == (1000.0, 30.0, 30.0, 30.0)
+    mark = points["stopped"]
+    assert (mark.x["params"], mark.accuracy, mark.low, mark.high) == (1000.0, 30.0, 30.0, 30.0)
     assert points["dominated"].accuracy == 80 and points["dominated"].low < 80 < points["dominated"].high
 
 
@@ -281,26 +286,26 @@ def test_sizes_are_short():
     ("change", "message"),
     [
         ({"role": "judge"}, "point 1: role is 'judge'; give one of student, assistant, label-only, incumbent, teacher"),
-        ({"size": 0}, "point 1: params is 0; a logarithmic axis needs a number above 0"),
+        ({"x": {"params": 0}}, "point 1: params is 0; a logarithmic axis needs a number above 0"),
         ({"accuracy": 198.9}, "point 1: accuracy, low and high are .*198.9.* percentages from 0 to 100"),
         ({"low": float("nan")}, "point 1: accuracy, low and high are .*nan"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        draw([TEACHER, row()._replace(**change)], title="wrong", target=tmp_path / "frontier")
+        draw(View(marks=[TEACHER, replace(row(), **change)]), title="wrong", target=tmp_path / "frontier")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_size_is_refused(tmp_path):
     with pytest.raises(ValueError, match="size is 'latency'; choose one of params, macs, bytes"):
-        draw([TEACHER], title="wrong", size="latency", target=tmp_path / "frontier")
+        draw(View(marks=[TEACHER], size="latency"), title="wrong", target=tmp_path / "frontier")
 
 
 def test_a_picture_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    draw([TEACHER], title="first", target=tmp_path / "frontier")
+    draw(View(marks=[TEACHER]), title="first", target=tmp_path / "frontier")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
     with pytest.raises(OSError, match="disk"):
-        draw(study(9), title="second", target=tmp_path / "frontier")
+        draw(View(marks=study(9)), title="second", target=tmp_path / "frontier")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

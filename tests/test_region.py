@@ -15,7 +15,7 @@ import pytest
 
 from autodistill.api import search
 from autodistill.reporting.summary import summary
-from autodistill.reporting.terminal import frontier_table, headline, outside
+from autodistill.reporting.terminal import frontier_table
 from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.measurement import Measurement, Sizes
 from autodistill.spec.search import Search
@@ -250,7 +250,7 @@ def test_the_region_comes_first_in_tables_and_the_rest_is_folded(searched: tuple
         assert [row["inside"] == "True" for row in csv.DictReader(file)] == flags
     seen = summary(study.spec, study.rows(), study.chance)
     assert frontier_table(seen).row_count == sum(flags) + 1
-    assert f"{len(flags) - sum(flags)} member" in outside(seen)[0]
+    assert f"{len(flags) - sum(flags)} member" in seen.outside()[0]
     assert found["hypervolume"]["reference"] == {"accuracy": study.region.floor, "params": study.region.below["params"]}
 
 
@@ -261,7 +261,7 @@ def test_the_headline_is_the_smallest_student_at_shares_of_the_teacher(searched:
         assert one["params"] == min(able, default=None)
     study = searched[0]
     assert [one["of_teacher"] for one in found["headline"]] == [0.9, 0.95, 0.97, 0.99]
-    assert len(headline(summary(study.spec, study.rows(), study.chance))) == 4
+    assert len(summary(study.spec, study.rows(), study.chance).headline) == 4
 
 
 def test_measured_students_have_an_expected_accuracy(searched: tuple[Study, Path]) -> None:

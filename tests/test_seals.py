@@ -21,7 +21,7 @@ from autodistill.api import search
 from autodistill.cli import main
 from autodistill.exporting import formats
 from autodistill.metrics import latency
-from autodistill.reporting.page import pdf
+from autodistill.reporting.page import printing
 from autodistill.spec import Spec, StudyError, digest
 from autodistill.store import Store, sha256
 from autodistill.study.driver import Options
@@ -35,7 +35,7 @@ from .conftest import DOCUMENT, blobs
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "SECONDS", 0.01)
-    monkeypatch.setattr(pdf, "chromium", lambda: None)
+    monkeypatch.setattr(printing, "chromium", lambda: None)
 
 
 @pytest.fixture(scope="module")

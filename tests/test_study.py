@@ -18,6 +18,7 @@ from scipy.stats import kendalltau
 from autodistill.distill import Job, Rung, make_outputs, train
 from autodistill.reporting.summary import counts, summary
 from autodistill.reporting.terminal import remarks
+from autodistill.reporting.write import as_json
 from autodistill.spec import Spec, Stage, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
@@ -383,7 +384,7 @@ def test_the_frontier_is_whole_and_consistent(study: Callable[..., Study]) -> No
             continue
         assert any(m.params <= row.params and m.accuracy >= row.accuracy for m in members)
     assert all(row.interval.low <= row.accuracy <= row.interval.high for row in members)
-    reference = found.as_json()["hypervolume"]["reference"]
+    reference = as_json(found)["hypervolume"]["reference"]
     assert reference == {"accuracy": one.chance, "params": found.teacher.params} and found.hypervolume > 0
 
 

@@ -48,7 +48,8 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
         runner.begin()  # takes as long as the imports below
     from ..api import search
     from ..reporting.summary import summary
-    from ..reporting.terminal import failures, frontier_table, headline, remarks
+    from ..reporting.terminal import frontier_table, remarks
+    from ..reporting.write import as_json
     from ..study.driver import Options
 
     options = Options(
@@ -67,16 +68,14 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     )
     improvement = study.record.notes.expected_improvement
     found = summary(study.spec, study.rows(), study.chance, improvement, study.spent())
-    for line in failures(found):
-        console.print(line, soft_wrap=True)
-    for line in headline(found):
+    for line in [*found.why_failed(), *(line.sentence() for line in found.headline)]:
         console.print(line, soft_wrap=True)
     console.print(frontier_table(found))
     for line in remarks(found):
         console.print(line, soft_wrap=True)
     console.print(f"report: {out}", soft_wrap=True)
     stages = {"trained": len(study.trained), "reused": study.reused()}
-    return {"out": out, "seconds": _seconds(), "stages": stages, **found.as_json()}
+    return {"out": out, "seconds": _seconds(), "stages": stages, **as_json(found)}
 
 
 def confirm(arguments: argparse.Namespace, console: Console) -> Result:
@@ -160,26 +159,27 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
 def report(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.page import write_page
     from ..reporting.terminal import frontier_table
-    from ..reporting.write import redraw
+    from ..reporting.write import as_json, redraw
     from ..study.record.folder import Folder
 
     wanted = _wanted(arguments)
     found = redraw(Folder(arguments.folder))
     console.print(frontier_table(found))
     written = write_page(arguments.folder, wanted)
-    console.print(written["answer"]["sentence"], soft_wrap=True)
-    if written["pdf"] is None:
+    console.print(written.answer["sentence"], soft_wrap=True)
+    if written.pdf is None:
         console.print("no report.pdf: no Chromium is installed; print the page from any browser")
-    console.print(f"report: {written['page']}", soft_wrap=True)
-    return {"out": str(arguments.folder), **written, **found.as_json()}
+    console.print(f"report: {written.page}", soft_wrap=True)
+    paths = {"page": str(written.page), "pdf": written.pdf and str(written.pdf)}
+    return {"out": str(arguments.folder), **paths, "answer": written.answer, **as_json(found)}
 
 
 def compare(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.page import compare
 
-    found = compare(arguments.folders, arguments.to)
-    console.print(f"compared: {found['page']}", soft_wrap=True)
-    return found
+    page, found = compare(arguments.folders, arguments.to)
+    console.print(f"compared: {page}", soft_wrap=True)
+    return {"page": str(page), "studies": found.as_json()}
 
 
 def explain(arguments: argparse.Namespace, console: Console) -> Result:

@@ -6,14 +6,12 @@ of the lower network over learning from the teacher itself, in points. Equal fac
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..study.record.folder import replace
+from .picture import DPI, INCHES, save, short
 
-INCHES, DPI = (40 / 3, 7.5), 120
 STYLE = {"svg.hashsalt": "autodistill", "font.size": 15, "text.color": "#222222"}
 CHOSEN, OTHER, QUIET = "#0072B2", "#BFBFBF", "#666666"
 COLORS = {"teacher": "#CC79A7", "assistant": "#D55E00", "student": "#009E73"}
@@ -27,15 +25,7 @@ def draw(found: Facts, target: Path) -> None:
     from matplotlib import style
 
     with style.context(STYLE, after_reset=True):
-        figure = _figure(found)
-        for kind in ("png", "svg"):
-            replace(target.with_suffix(f".{kind}"), _render(figure, kind))
-
-
-def _render(figure: Any, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
-    return buffer.getvalue()
+        save(_figure(found), target)
 
 
 def _figure(found: Facts) -> Any:
@@ -95,8 +85,6 @@ def _draw_edge(axes: Any, edge: Facts, last: int) -> None:
 
 
 def _draw_node(axes: Any, node: Facts, place: int) -> None:
-    from .picture import short
-
     axes.scatter([place], [0], s=420, color=COLORS[node["role"]], edgecolor="white", linewidth=1.5, zorder=5)
     accuracy = "" if node["accuracy"] is None else f"\n{node['accuracy']:.1%}"
     family, _, rest = node["name"].partition(" ")

@@ -11,9 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from ..study.record.folder import Folder
-from ..study.record.rows import TrialRow
 from ..study.schedule.scheduler import Study
-from .summary import summary
+from .summary import StudySummary, summary
 from .terminal import clock
 from .write import write
 
@@ -62,22 +61,23 @@ class Progress:
     def _draw(self, study: Study, folder: Folder, *, picture: bool) -> None:
         started = time.monotonic()
         if found := study.rows():
-            improvement = study.record.notes.expected_improvement
-            write(folder.path, study.spec, summary(study.spec, found, study.chance, improvement), picture=picture)
-            self.update(study, found)
+            seen = summary(study.spec, found, study.chance, study.record.notes.expected_improvement)
+            write(folder.path, study.spec, seen, picture=picture)
+            self.update(study, seen)
         ended = time.monotonic()
         self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))
         if picture:
             self._next_pictures = ended + max(PICTURE_SECONDS, PATIENCE * (ended - started))
 
-    def update(self, study: Study, found: list[TrialRow]) -> None:
+    def update(self, study: Study, found: StudySummary) -> None:
         of = study.spec.search.trials
         done = study.trials.counted_done if of is None else f"{study.trials.counted_done}/{of}"
         self.stages = f"trials {done}, stages trained {len(study.trained)}, reused {study.reused()}"
         left = study.seconds_left()
         self.left = "; training the label-only baselines of the frontier" if study.pending.baselines is not None else ""
         self.left += "" if left is None else f", {clock(left)} left"
-        self.best = _best(found) or self.best
+        best = found.best
+        self.best = f"best {best.accuracy:.1%} with {best.params:,} params" if best else f"teacher {found.teacher.accuracy:.1%}"
         before, self._ended = self._ended, study.finished()
         due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
         if not self.console.is_terminal and due:
@@ -88,12 +88,3 @@ class Progress:
         elapsed = clock(time.monotonic() - self.started)
         parts = [part for part in (self.stages, self.best) if part]
         return Text(f"{elapsed}  " + "; ".join(parts) + self.left)
-
-
-def _best(found: list[TrialRow]) -> str:
-    members = [row for row in found if row.frontier]
-    if not members:
-        teacher = [row for row in found if row.role == "teacher"]
-        return f"teacher {teacher[0].accuracy:.1%}" if teacher else ""
-    best = max(members, key=lambda row: row.accuracy)
-    return f"best {best.accuracy:.1%} with {best.params:,} params"

@@ -1,11 +1,11 @@
-"""A study at a glance: what its tables, its page, and its JSON say, made once from its rows."""
+"""A study at a glance, made once from its rows, and the sentences about it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..spec import Spec
 from ..study.record.findings import (
@@ -25,15 +25,10 @@ from ..study.record.rows import TrialRow, frontier, region_among
 if TYPE_CHECKING:  # it imports torch
     from ..study.schedule.spent import Spent
 
-MEMBER = (
-    *("stage", "role", "params", "macs", "bytes", "accuracy", "low", "high", "of_teacher", "compression", "inside", "expected"),
-    *("expected_deviation", "frontier_probability", "label_only", "worse_than_label_only", "seconds", "seconds_chain"),
-    *("architecture", "chain", "reason"),
-)
-"""Columns of a member of the frontier."""
-TEACHER = ("stage", "accuracy", "low", "high", "params", "macs", "bytes", "seconds")
 SHARES = (0.9, 0.95, 0.97, 0.99)
 """Shares of the teacher's accuracy."""
+ENOUGH, DISCORDANT = 8, 0.5
+"""With at least this many complete trials, a lower Kendall's tau between a rung and full length triggers a warning."""
 
 
 class Counts(NamedTuple):
@@ -50,6 +45,13 @@ class Headline(NamedTuple):
     of_teacher: float
     row: TrialRow | None
 
+    def sentence(self) -> str:
+        start, row = f"{self.of_teacher:.0%} of the teacher's accuracy", self.row
+        if row is None:
+            return f"{start}: no student"
+        how = f"{row.compression:.1f} times smaller ({row.accuracy:.1%}, {row.architecture})"
+        return f"{start}: {row.params:,} params, {how}"
+
 
 class Reached(NamedTuple):
     """The smallest member of the frontier with the spec's target on validation, else the most accurate one."""
@@ -57,6 +59,13 @@ class Reached(NamedTuple):
     wanted: float
     reached: bool
     row: TrialRow
+
+    def sentence(self) -> str:
+        row, (low, high) = self.row, self.row.interval
+        what = f"{row.params:,} params with {row.accuracy:.1%} (95 %: {low:.1%} to {high:.1%})"
+        if self.reached:
+            return f"the smallest student with {self.wanted:.1%} validation accuracy has {what}"
+        return f"no student has {self.wanted:.1%} validation accuracy; the nearest has {what}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,51 +97,81 @@ class StudySummary:
         """The first teacher."""
         return self.teachers[0]
 
-    def as_json(self) -> dict[str, Any]:
-        """As frontier.json has it; with `spent` as `search --json` prints it."""
-        region = self.region
-        return {
-            "study": self.study,
-            "failures": [asdict(failure) for failure in self.failures],
-            "soft_targets": [
-                row.soft_targets.model_dump() | {"accuracy": row.accuracy} for row in self.teachers if row.soft_targets
-            ],
-            "teacher": _some(self.teacher, TEACHER),
-            "trials": self.trials._asdict(),
-            "headline": [_headline(line) for line in self.headline],
-            "frontier": [_some(row, MEMBER) for row in self.frontier],
-            "incumbent": self.incumbent and _incumbent(self.incumbent),
-            "target": self.target and _target(self.target),
-            "region": {"accuracy": region.floor, "below": dict(region.below), "everything": region.everything},
-            "hypervolume": {
-                "value": self.hypervolume,
-                "reference": {"accuracy": region.floor, "params": region.below.get("params")},
-            },
-            "rungs": [rung._asdict() for rung in self.rungs],
-            "expected_improvement": self.improvement and self.improvement._asdict(),
-            **({} if self.spent is None else {"spent": asdict(self.spent)}),
-        }
+    @property
+    def best(self) -> TrialRow | None:
+        """The most accurate member of the frontier."""
+        return max(self.frontier, key=lambda row: row.accuracy, default=None)
+
+    def why_failed(self) -> list[str]:
+        """How many trials failed and why."""
+        if not self.trials.failed:
+            return []
+        failed, ended = self.trials.failed, sum(self.trials)
+        lines = [f"{failed} of {ended} trials failed (trials.csv lists all reasons; --retry-failed trains them again):"]
+        return lines + [f"  {one.count}: {one.reason}" for one in self.failures]
+
+    def outside(self) -> list[str]:
+        """The members of the frontier that the table leaves out."""
+        rows = [row for row in self.frontier if not row.inside]
+        if not rows or self.region.everything:
+            return []
+        if len(rows) == len(self.frontier):
+            return ["no student is in the region of interest; those above are outside it and have no label-only baselines"]
+        low, high = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
+        what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
+        many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
+        return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
+
+    def remarks(self) -> list[str]:
+        """What the user should not overlook."""
+        lines = []
+        if worse := [f"{row.params:,}" for row in self.frontier if row.worse_than_label_only]:
+            lines.append(
+                "! is worse on the validation samples than the label-only baseline with the same seed "
+                f"(params {', '.join(worse)}): distillation may not pay there"
+            )
+        lines += self.outside()
+        lines += [f"{row.params:,} params: {row.reason}" for row in self.frontier if row.reason]
+        if not any(row.params < self.teacher.params for row in self.frontier):
+            lines.append("no network on the frontier is smaller than the teacher")
+        lines += [dominated(self.incumbent)] if self.incumbent is not None else []
+        lines += [self.target.sentence()] if self.target is not None else []
+        lines += [more_trials(self.improvement)] if self.improvement is not None else []
+        for row in self.teachers:
+            lines += row.soft_targets.warnings(row.accuracy) if row.soft_targets else []
+        return lines + predicted(self.rungs)
 
 
-def _headline(line: Headline) -> dict[str, Any]:
-    names = ("stage", "architecture", "params", "accuracy", "compression")
-    return {"of_teacher": line.of_teacher, **(dict.fromkeys(names) if line.row is None else _some(line.row, names))}
+def dominated(found: Incumbent) -> str:
+    """Whether the incumbent is dominated."""
+    row, by = found.row, found.dominated_by
+    name = f"your {row.architecture} ({row.params:,} params, {row.accuracy:.1%})"
+    if not by:
+        return f"nothing on the frontier dominates {name}"
+    shown = ", ".join(f"{one.params:,} params with {one.accuracy:.1%}" for one in by[:3])
+    more = f" and {len(by) - 3} more" if len(by) > 3 else ""
+    sure = "" if any(map(found.is_apart, by)) else "; their 95 % intervals overlap with its own, so confirm it"
+    return f"{name} is dominated by {shown}{more}: at most its size, at least its accuracy{sure}"
 
 
-def _incumbent(found: Incumbent) -> dict[str, Any]:
-    names = (*TEACHER, "architecture", "of_teacher", "compression")
-    by = [_some(row, names) | {"apart": found.is_apart(row)} for row in found.dominated_by]
-    return _some(found.row, names) | {"dominated_by": by}
+def more_trials(improvement: Improvement) -> str:
+    """What more trials would add."""
+    band = f"{improvement.low:.1%} to {improvement.high:.1%}"
+    what = "of hypervolume in the region of interest"
+    return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80 % band: {band})"
 
 
-def _target(found: Reached) -> dict[str, Any]:
-    numbers = _some(found.row, ("stage", "params", "accuracy", "low", "high"))
-    return {"wanted": found.wanted, "reached": found.reached} | numbers
-
-
-def _some(row: TrialRow, names: Sequence[str]) -> dict[str, Any]:
-    cells = row.columns()
-    return {name: cells[name] for name in names}
+def predicted(rungs: Sequence[Concordance]) -> list[str]:
+    """How well rungs predict full length, and a warning if they do not."""
+    known = [(rung, rung.tau, f"{100 * rung.share_of_epochs:.3g} % of the epochs") for rung in rungs if rung.tau is not None]
+    taus = ", ".join(f"{tau:.2f} after {share} (n {rung.n})" for rung, tau, share in known)
+    lines = [f"Kendall's tau between the accuracies at rungs and at full length: {taus}"] if known else []
+    low = [(tau, share) for rung, tau, share in known if rung.n >= ENOUGH and tau < DISCORDANT]
+    return lines + [
+        f"rungs predict the final accuracy poorly (tau {tau:.2f} after {share}): raise search.halving.first or "
+        "share, or set search.halving to false"
+        for tau, share in low[:1]
+    ]
 
 
 def summary(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
-
-from ..spec.measurement import SoftTargetEntropy
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..study.preflight.values import (
@@ -23,23 +20,12 @@ if TYPE_CHECKING:  # `check` prints without Optuna
         StageCounts,
         Taught,
     )
-    from ..study.record.findings import Concordance, Incumbent
-    from ..study.record.notes import Improvement
     from ..study.record.region import Region
     from ..study.record.rows import TrialRow
     from ..study.schedule.spent import Spent
-    from .summary import Reached, StudySummary
+    from .summary import StudySummary
 
 Facts = Mapping[str, Any]
-WORSE = "!"
-"""Marks a distilled student that is worse than the same student trained from labels."""
-
-
-SATURATED = 0.02
-"""Share of the largest entropy below which outputs at T 4 say little more than the label."""
-GAP = 0.1
-ENOUGH, DISCORDANT = 8, 0.5
-"""With at least this many complete trials, a lower Kendall's tau between a rung and full length triggers a warning."""
 
 
 def clock(seconds: float) -> str:
@@ -49,7 +35,8 @@ def clock(seconds: float) -> str:
 
 
 def frontier_table(found: StudySummary) -> Table:
-    """The frontier of a study in its region of interest, smallest student first, teacher last.
+    """The frontier of a study in its region of interest, smallest student first, teacher last. `!` marks what is worse than its
+    label-only baseline.
 
     If the region is empty, the members outside it are in gray.
     """
@@ -121,41 +108,6 @@ def _within(region: Region) -> str:
     return f"with at least {region.floor:.1%} accuracy{below}"
 
 
-def headline(found: StudySummary) -> list[str]:
-    """The smallest student at some shares of the teacher's accuracy."""
-    lines = []
-    for share, row in found.headline:
-        start = f"{share:.0%} of the teacher's accuracy"
-        if row is None:
-            lines.append(f"{start}: no student")
-            continue
-        how = f"{row.params:,} params, {row.compression:.1f} times smaller ({row.accuracy:.1%}, {row.architecture})"
-        lines.append(f"{start}: {how}")
-    return lines
-
-
-def outside(found: StudySummary) -> list[str]:
-    """The members of the frontier that the table leaves out."""
-    rows = [row for row in found.frontier if not row.inside]
-    if not rows or found.region.everything:
-        return []
-    if len(rows) == len(found.frontier):
-        return ["no student is in the region of interest; those above are outside it and have no label-only baselines"]
-    low, high = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
-    what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
-    many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
-    return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
-
-
-def failures(found: StudySummary) -> list[str]:
-    """How many trials failed and why; printed first."""
-    if not found.trials.failed:
-        return []
-    failed, ended = found.trials.failed, sum(found.trials)
-    lines = [f"{failed} of {ended} trials failed (trials.csv lists all reasons; --retry-failed trains them again):"]
-    return lines + [f"  {one.count}: {one.reason}" for one in found.failures]
-
-
 BEGUN_AGAIN = {
     "crash": "in safe mode (no oneDNN, no cuDNN) after a crash",
     "memory": "with no other job after running out of memory",
@@ -170,46 +122,11 @@ def _again(spent: Spent) -> list[str]:
 
 
 def remarks(found: StudySummary) -> list[str]:
-    """What the user should not overlook in a study."""
-    lines = []
-    worse = [f"{row.params:,}" for row in found.frontier if row.worse_than_label_only]
-    if worse:
-        lines.append(
-            f"{WORSE} is worse on the validation samples than the label-only baseline with the same seed "
-            f"(params {', '.join(worse)}): distillation may not pay there"
-        )
-    lines += outside(found)
-    lines += [f"{row.params:,} params: {row.reason}" for row in found.frontier if row.reason]
-    if not any(row.params < found.teacher.params for row in found.frontier):
-        lines.append("no network on the frontier is smaller than the teacher")
-    if found.incumbent is not None:
-        lines.append(_incumbent(found.incumbent))
-    if found.target is not None:
-        lines.append(_target(found.target))
-    lines += [more_trials(found.improvement)] if found.improvement is not None else []
-    for one in found.teachers:
-        lines += [] if one.soft_targets is None else warned(one.soft_targets, one.accuracy)
-    lines += _predicted(found.rungs)
+    """What the user should not overlook in a study, and where the time of its search went."""
+    lines = found.remarks()
     if found.spent is not None:
         lines += _again(found.spent) + ([_spent(found.spent)] if found.spent.seconds else [])
     return lines
-
-
-def _predicted(rungs: Sequence[Concordance]) -> list[str]:
-    """How well rungs predict full length, and a warning if they do not."""
-    known = [(rung, rung.tau) for rung in rungs if rung.tau is not None]
-    taus = ", ".join(f"{tau:.2f} after {_over(rung)} (n {rung.n})" for rung, tau in known)
-    lines = [f"Kendall's tau between the accuracies at rungs and at full length: {taus}"] if known else []
-    low = [(rung, tau) for rung, tau in known if rung.n >= ENOUGH and tau < DISCORDANT]
-    return lines + [
-        f"rungs predict the final accuracy poorly (tau {tau:.2f} after {_over(rung)}): raise search.halving.first or "
-        "share, or set search.halving to false"
-        for rung, tau in low[:1]
-    ]
-
-
-def _over(rung: Concordance) -> str:
-    return f"{100 * rung.share_of_epochs:.3g} % of the epochs"
 
 
 def _spent(spent: Spent) -> str:
@@ -220,39 +137,11 @@ def _spent(spent: Spent) -> str:
     return f"{spent.workers} worker{'s' * (spent.workers > 1)} for {spent.seconds:.1f} s: {parts}{useful}"
 
 
-def _target(found: Reached) -> str:
-    """Says which student is the smallest that meets the target."""
-    row, (low, high) = found.row, found.row.interval
-    what = f"{row.params:,} params with {row.accuracy:.1%} (95 %: {low:.1%} to {high:.1%})"
-    if found.reached:
-        return f"the smallest student with {found.wanted:.1%} validation accuracy has {what}"
-    return f"no student has {found.wanted:.1%} validation accuracy; the nearest has {what}"
-
-
-def _incumbent(found: Incumbent) -> str:
-    """Says whether the incumbent is dominated."""
-    row, by = found.row, found.dominated_by
-    name = f"your {row.architecture} ({row.params:,} params, {row.accuracy:.1%})"
-    if not by:
-        return f"nothing on the frontier dominates {name}"
-    shown = ", ".join(f"{one.params:,} params with {one.accuracy:.1%}" for one in by[:3])
-    more = f" and {len(by) - 3} more" if len(by) > 3 else ""
-    sure = "" if any(map(found.is_apart, by)) else "; their 95 % intervals overlap with its own, so confirm it"
-    return f"{name} is dominated by {shown}{more}: at most its size, at least its accuracy{sure}"
-
-
-def more_trials(improvement: Improvement) -> str:
-    """What more trials would add."""
-    band = f"{improvement.low:.1%} to {improvement.high:.1%}"
-    what = "of hypervolume in the region of interest"
-    return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80 % band: {band})"
-
-
 def _numbers(row: TrialRow) -> list[str]:
     low, high = row.interval
     return [
         f"{row.params:,}",
-        f"{row.accuracy:.1%}{f' {WORSE}' if row.worse_than_label_only else ''}",
+        f"{row.accuracy:.1%}{' !' if row.worse_than_label_only else ''}",
         f"{low:.1%} - {high:.1%}",
         "" if row.expected is None or row.role == "teacher" else f"{row.expected.mean:.1%} \u00b1 {row.expected.deviation:.1%}",
         "" if row.label_only is None else f"{row.label_only:.1%}",
@@ -299,24 +188,8 @@ def knowledge(taught: Taught | None) -> list[str]:
     """What a teacher says beyond the labels, and warnings about it."""
     if taught is None:
         return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
-    entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in taught.entropy.items())
-    lines = [f"soft targets mean entropy of the teacher's outputs: {entropies} nats (uniform: {log(taught.classes):.2f})"]
-    return lines + [f"warning      {text}" for text in warned(taught, taught.accuracy)]
-
-
-def warned(soft_targets: SoftTargetEntropy, accuracy: float) -> list[str]:
-    """Warnings about a teacher with these outputs and this validation accuracy."""
-    found = []
-    if soft_targets.entropy["4"] < SATURATED * log(soft_targets.classes):
-        found.append(
-            "the teacher is saturated: even at T 4 its outputs say little more than the label; search temperatures up to 16"
-        )
-    if soft_targets.train_accuracy - accuracy > GAP:
-        found.append(
-            f"the teacher's accuracy is {soft_targets.train_accuracy:.1%} on training samples but {accuracy:.1%} on "
-            "validation samples: it has memorized the training samples; augmentation or unlabeled samples help"
-        )
-    return found
+    warnings = [f"warning      {text}" for text in taught.warnings(taught.accuracy)]
+    return [f"soft targets {taught.sentence()}", *warnings]
 
 
 def _held(data: DataFacts) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .value import Value
+
+SATURATED = 0.02
+"""Share of the largest entropy below which outputs at T 4 say little more than the label."""
+GAP = 0.1
+"""A larger difference between training and validation accuracy triggers a warning."""
 
 
 class Sizes(NamedTuple):
@@ -42,6 +48,24 @@ class SoftTargetEntropy(Value):
     entropy: dict[str, float]
     classes: int
     train_accuracy: float
+
+    def sentence(self) -> str:
+        entropies = ", ".join(f"{value:.2f} at T {temperature}" for temperature, value in self.entropy.items())
+        return f"mean entropy of the teacher's outputs: {entropies} nats (uniform: {math.log(self.classes):.2f})"
+
+    def warnings(self, accuracy: float) -> list[str]:
+        """About a teacher with these outputs and this validation accuracy."""
+        found = []
+        if self.entropy["4"] < SATURATED * math.log(self.classes):
+            found.append(
+                "the teacher is saturated: even at T 4 its outputs say little more than the label; search temperatures up to 16"
+            )
+        if self.train_accuracy - accuracy > GAP:
+            found.append(
+                f"the teacher's accuracy is {self.train_accuracy:.1%} on training samples but {accuracy:.1%} on "
+                "validation samples: it has memorized the training samples; augmentation or unlabeled samples help"
+            )
+        return found
 
 
 class Rung(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodistill.reporting.picture import AXES, DPI, INCHES, STYLE, short, size_ticks
+from autodistill.reporting.picture import DPI, FRAME, INCHES, STYLE, short, size_ticks
 from autodistill.study.record.folder import replace
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8C8C8C")
@@ -26,7 +26,7 @@ def draw(lines: Sequence[Mapping[str, Any]], *, title: str, target: float | None
         figure = Figure(figsize=INCHES, dpi=DPI)
         FigureCanvasAgg(figure)
         figure.text(PANELS[0][0], 0.945, f"{title}: what searches find", fontsize=21, weight="bold", parse_math=False)
-        left, *more = (figure.add_axes(panel) for panel in (PANELS if target is not None else (AXES,)))
+        left, *more = (figure.add_axes(panel) for panel in (PANELS if target is not None else (FRAME,)))
         _draw_bands(left, lines, "hypervolume", 100.0)
         left.set_ylabel("hypervolume in % of the table's")
         left.set_ylim(*_most(lines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .words import points
+from .printing import points
 
 Facts = dict[str, Any]
 WIDTH, BOX, GAP, EDGE = 340, 62, 46, 1

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace as replace_fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
-from typing import Any
 
-from ...spec import Stage, UsageError
-from ...study.record.folder import replace
-from ...version import __version__
-from .figure import figure, level, line, spot, trace
-from .finalists import finalists, the_teacher
-from .render import render
+from ...spec import UsageError
+from ...study.record.folder import replace as write
+from ..marks import Mark
+from .finalists import Facts, finalists, the_teacher
+from .plots import FrontierFigure, Json, Level, figure, line, mark, trace
+from .printing import render
 from .study import Study, read_study
 
-Facts = dict[str, Any]
 COLORS = ("--student", "--assistant", "--labels", "--teacher", "--tested", "--warn", "--good", "--bad")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star", "pentagon", "hexagon")
 PAGE = "compare.html"
 
 
-def compare(folders: Sequence[Path | str], to: Path | str) -> Facts:
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All that compare.html shows of `studies`, which are by name: test accuracies if every study is confirmed on the same
+    samples (`tested`), latencies if all were measured on the same kind of device with the same number of threads (`timed`).
+    """
+
+    studies: Mapping[str, Study]
+    figure: FrontierFigure
+    rows: Sequence[Facts]
+    tested: bool
+    timed: bool
+
+    def as_json(self) -> list[Facts]:
+        """What `compare --json` says of each study."""
+        best, names = {name: one.summary.best for name, one in self.studies.items()}, ("architecture", "params", "accuracy")
+        known = {name: row and {key: getattr(row, key) for key in names} for name, row in best.items()}
+        return [{"name": name, "folder": str(one.path), "best": known[name]} for name, one in self.studies.items()]
+
+
+def compare(folders: Sequence[Path | str], to: Path | str) -> tuple[Path, Comparison]:
     """Writes compare.html into `to`: the frontiers of these studies in one figure, and one table.
 
     Raises UsageError for fewer than two studies, one named twice, or studies of different data: accuracies on different
@@ -36,77 +54,46 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> Facts:
         raise UsageError(f"{twice[0]} is named twice; name each study once")
     studies = [read_study(path) for path in paths]
     _refuse_other_data(studies)
-    found = facts(studies)
+    found = comparison(studies)
     target = Path(to).absolute() / PAGE
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        replace(target, render("compare.html", found).encode())
+        write(target, render("compare.html", **vars(found)).encode())
     except OSError as error:
         raise UsageError(f"--to {to} cannot be written to: {error.strerror}; give another folder") from error
-    return {
-        "page": str(target),
-        "studies": [{name: one[name] for name in ("name", "folder", "best")} for one in found["studies"]],
-    }
-
-
-def _task(study: Study) -> Facts:
-    """What decides which samples the accuracies are measured on."""
-    network = study.stages.network(study.teacher.stage)
-    task = network.task
-    assert isinstance(network, Stage) or network.kind == "checkpoint"
-    return {
-        "data": task.data,
-        "split": task.split.model_dump(),
-        "samples": task.samples,
-    }
+    return target, found
 
 
 def _refuse_other_data(studies: Sequence[Study]) -> None:
-    first = _task(studies[0])
-    for study in studies[1:]:
-        other = _task(study)
+    """Raises UsageError unless the accuracies of all studies are measured on the same samples."""
+    tasks = [study.stages.network(study.teacher.stage).task.model_dump() for study in studies]
+    for study, task in zip(studies, tasks, strict=True):
         for name, what in (("data", "the fingerprint of its data"), ("split", "task.split"), ("samples", "task.samples")):
-            if other[name] != first[name]:
+            if task[name] != tasks[0][name]:
                 raise UsageError(
-                    f"{study.path} and {studies[0].path} do not use the same samples: {what} is {_short(other[name])}, not "
-                    f"{_short(first[name])}. Accuracies on different samples are not comparable; give studies of one task"
+                    f"{study.path} and {studies[0].path} do not use the same samples: {what} is {_short(task[name])}, not "
+                    f"{_short(tasks[0][name])}. Accuracies on different samples are not comparable; give studies of one task"
                 )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return value[:16] if isinstance(value, str) else str(value)
 
 
-def facts(studies: Sequence[Study]) -> Facts:
-    """All that compare.html shows: test accuracies if every study is confirmed on the same samples, latencies if all were
-    measured on the same kind of device with the same number of threads.
-    """
-    names = _names(studies)
-    tests = {None if one.confirmed is None else one.confirmed.facts["test"]["digest"] for one in studies}
-    tested = None not in tests and len(tests) == 1
-    known = [one.confirmed is not None for one in studies]
-    opened = [[] if one.confirmed is None else one.confirmed.facts["opened"] for one in studies]
-    devices = {None if one.confirmed is None else tuple(one.confirmed.facts["device"].values()) for one in studies}
-    timed = tested and len(devices) == 1
-    if not tested:  # else a file chosen among seeds would be compared with one that was searched
-        studies = [replace_fields(one, confirmed=None) for one in studies]
+def comparison(studies: Sequence[Study]) -> Comparison:
+    named = dict(zip(_names(studies), studies, strict=True))
+    known = [one.confirmed.facts for one in studies if one.confirmed is not None]
+    tested = len(known) == len(studies) and len({one["test"]["digest"] for one in known}) == 1
+    timed = tested and len({tuple(one["device"].values()) for one in known}) == 1
+    # else a file chosen among seeds would be compared with one that was searched
+    shown = named if tested else {name: replace(one, confirmed=None) for name, one in named.items()}
     rows = [
         {**one, "study": name, "place": place, "latency": one["latency"] if timed else None}
-        for place, (name, study) in enumerate(zip(names, studies, strict=True))
+        for place, (name, study) in enumerate(shown.items())
         for one in [*_frontier(study), the_teacher(study)]
     ]
-    return {
-        "studies": [
-            _described(name, study) | {"opened": looks} for name, study, looks in zip(names, studies, opened, strict=True)
-        ],
-        "figure": _figure(studies, names, tested, timed),
-        "rows": sorted(rows, key=lambda one: (one["params"], one["place"])),
-        "tested": tested,
-        "timed": timed,
-        "some_confirmed": any(known),
-        "n": studies[0].n,
-        "version": __version__,
-    }
+    rows.sort(key=lambda one: (one["params"], one["place"]))
+    return Comparison(studies=named, figure=_figure(shown, tested, timed), rows=rows, tested=tested, timed=timed)
 
 
 def _names(studies: Sequence[Study]) -> list[str]:
@@ -119,45 +106,23 @@ def _frontier(study: Study) -> list[Facts]:
     return [one for one in finalists(study) if one["on_frontier"]]
 
 
-def _described(name: str, study: Study) -> Facts:
-    best = max(study.members, key=lambda row: row.accuracy, default=None)
-    return {
-        "name": name,
-        "folder": str(study.path),
-        "trials": study.summary.trials._asdict(),
-        "hypervolume": study.summary.hypervolume,
-        "reference": study.summary.region.below.get("params"),
-        "best": best and {key: getattr(best, key) for key in ("architecture", "params", "accuracy")},
-        "teacher": {key: getattr(study.teacher, key) for key in ("architecture", "params", "accuracy")},
-    }
-
-
-def _figure(studies: Sequence[Study], names: Sequence[str], tested: bool, timed: bool) -> Facts:
-    traces: list[Facts | None] = []
-    levels: list[Facts] = []
-    for place, (study, name) in enumerate(zip(studies, names, strict=True)):
+def _figure(studies: Mapping[str, Study], tested: bool, timed: bool) -> FrontierFigure:
+    traces: list[Json] = []
+    levels: list[Level] = []
+    for place, (name, study) in enumerate(studies.items()):
+        color, symbol = COLORS[place % len(COLORS)], SYMBOLS[place % len(SYMBOLS)]
         for split in ("validation", "test") if tested else ("validation",):
-            traces += _drawn(study, name, split, place, timed)
-            accuracy = (the_teacher(study)[split] or {})["accuracy"]
-            levels.append(level(accuracy, f"teacher of {name}", split=split, color=COLORS[place % len(COLORS)], dash="dot"))
+            marks, title = _marks(study, name, split, timed), f"{name}, {split}"
+            traces.append(line(marks, name=title, split=split, color=color))
+            traces.append(trace(marks, name=title, split=split, color=color, symbol=symbol) | {"showlegend": False})
+            share, text = the_teacher(study)[split]["accuracy"], escape(f"teacher of {name}")
+            levels.append(Level(value=100 * share, text=text, split=split, color=color, dash="dot"))
     return figure(traces, levels)
 
 
-def _drawn(study: Study, name: str, split: str, place: int, timed: bool) -> list[Facts | None]:
-    color, symbol = COLORS[place % len(COLORS)], SYMBOLS[place % len(SYMBOLS)]
-    spots = [
-        spot(
-            one,
-            role=one["role"],
-            kind="frontier",
-            seen=one[split],
-            latency=one["latency"]["one"]["p50_ms"] if timed and one["latency"] else None,
-            note=name,
-        )
-        for one in _frontier(study)
-    ]
-    ends = f"{name}, {split}"
-    return [
-        line(spots, name=ends, split=split, color=color),
-        trace(spots, name=ends, split=split, color=color, symbol=symbol, showlegend=False),
-    ]
+def _marks(study: Study, name: str, split: str, timed: bool) -> list[Mark]:
+    marks = []
+    for one in _frontier(study):
+        latency = one["latency"]["one"]["p50_ms"] if timed and one["latency"] else None
+        marks.append(mark(one, one[split], role=one["role"], latency=latency, note=name))
+    return marks

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...spec import Spec
-from ...spec.domains import Choice, Domain, Log
+from ...spec.domains import Choice, Int, Log, Uniform
 from ...study import pareto
 from ...study.record.findings import hypervolume
 from ...study.record.rows import Origin, TrialRow, costs
@@ -24,33 +24,54 @@ ENOUGH = 10
 """Trials for each parameter below which importances mean little."""
 
 
-def health(study: Study) -> dict[str, Any]:
-    """Trials by how they ended, reasons of failures, the course of the hypervolume, importances, edges and rungs."""
-    known = study.summary.as_json()
-    return {
-        **{name: known[name] for name in ("trials", "failures", "hypervolume", "expected_improvement")},
-        "course": course(study),
-        "importance": importance(study),
-        "edges": edges(study.spec, study.members),
-        "rungs": [rung._asdict() for rung in study.summary.rungs if rung.tau is not None],
-    }
+class CoursePoint(NamedTuple):
+    """The hypervolume after a number of trials, and the seconds since the first began."""
+
+    trials: int
+    seconds: float
+    value: float
 
 
-def course(study: Study) -> list[dict[str, Any]]:
+class Parameter(NamedTuple):
+    """How important a parameter is, as shares of 1: fANOVA over the whole space, PED-ANOVA among the best."""
+
+    name: str
+    fanova: float
+    ped_anova: float
+
+
+class Importance(NamedTuple):
+    """`few`: too few trials to rely on it."""
+
+    trials: int
+    parameters: Sequence[Parameter]
+    few: bool
+
+
+class Edge(NamedTuple):
+    """An end of a searched range (`low` or `high`) that `there` of the `of` members of the frontier are at."""
+
+    path: str
+    end: str
+    value: float
+    there: int
+    of: int
+
+
+def course(study: Study) -> list[CoursePoint]:
     """The hypervolume after each trial that ended: of all complete students so far, and of the assistants above them."""
     rows = {row.stage: row for row in study.able}
     seen: set[str] = set()
     kept: list[TrialRow] = []
-    points: list[dict[str, Any]] = []
-    value, region = 0.0, study.region
+    points: list[CoursePoint] = []
+    value = 0.0
     for ended in study.ended:
-        keys = [key for key in (*ended.above, ended.stage) if key in rows and key not in seen]
-        new = [rows[key] for key in keys if key is not None]
+        new = [rows[key] for key in (*ended.above, ended.stage) if key in rows and key not in seen]
         seen.update(row.stage for row in new)
         if new:
             kept = _undominated([*kept, *new])
-            value = hypervolume(study.spec, kept, region)
-        points.append({"trials": len(points) + 1, "seconds": ended.seconds, "value": value})
+            value = hypervolume(study.spec, kept, study.summary.region)
+        points.append(CoursePoint(len(points) + 1, ended.seconds, value))
     return points
 
 
@@ -60,13 +81,13 @@ def _undominated(rows: list[TrialRow]) -> list[TrialRow]:
     return [row for row, keep in zip(rows, mask, strict=True) if keep]
 
 
-def importance(study: Study) -> dict[str, Any] | None:
+def importance(trials: Sequence[FrozenTrial]) -> Importance | None:
     """How much of the validation accuracy each parameter explains: fANOVA (Hutter et al., ICML 2014) over the whole space,
     PED-ANOVA (Watanabe et al., IJCAI 2023) among the best. None if trials do not differ.
     """
     import optuna
 
-    done = [trial for trial in study.trials if trial.state is TrialState.COMPLETE and trial.values and trial.params]
+    done = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values and trial.params]
     if len({trial.values[0] for trial in done}) < 2 or len(done) < 4:
         return None
     scratch = optuna.create_study(direction="maximize")
@@ -79,11 +100,11 @@ def importance(study: Study) -> dict[str, Any] | None:
         warnings.simplefilter("ignore")  # of evaluators that Optuna calls experimental, and of domains of one value
         found = {name: optuna.importance.get_param_importances(scratch, evaluator=way) for name, way in ways.items()}
     names = sorted(found["fanova"], key=lambda name: -found["fanova"][name])
-    rows = [{"name": name, **{way: float(found[way].get(name, 0.0)) for way in found}} for name in names]
-    return {"trials": len(done), "parameters": rows, "few": len(done) < ENOUGH * len(rows)}
+    parameters = [Parameter(name, *(float(found[way].get(name, 0.0)) for way in ways)) for name in names]
+    return Importance(len(done), parameters, few=len(done) < ENOUGH * len(parameters))
 
 
-def edges(spec: Spec, members: list[TrialRow]) -> list[dict[str, Any]]:
+def edges(spec: Spec, members: list[TrialRow]) -> list[Edge]:
     """Ends of the searched ranges that members of the frontier are at: better students may be beyond them."""
     found = []
     for path, domain in domains_of(spec).items():
@@ -93,7 +114,7 @@ def edges(spec: Spec, members: list[TrialRow]) -> list[dict[str, Any]]:
         for end, name in ((domain.low, "low"), (domain.high, "high")):
             count = sum(_is_at(value, end, domain) for value in values)
             if count:
-                found.append({"path": path, "end": name, "value": end, "count": count, "of": len(values)})
+                found.append(Edge(path, name, end, count, len(values)))
     return found
 
 
@@ -107,8 +128,7 @@ def _matters(path: str, role: str, trial: Origin) -> bool:
     return all(trial.params.get(path[: one.start()]) == int(one[1]) for one in options)
 
 
-def _is_at(value: float, end: float, domain: Domain) -> bool:
-    assert not isinstance(domain, Choice | CategoricalDistribution)
+def _is_at(value: float, end: float, domain: Int | Uniform) -> bool:
     if isinstance(domain.low, int) and isinstance(domain.high, int):
         return value == end
     if isinstance(domain, Log):

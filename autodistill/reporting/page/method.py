@@ -1,47 +1,35 @@
-"""How a study was made: splits, seeds, openings of the test split, what was compared, versions, hardware, hours."""
+"""How a study was made: versions, hardware, hours, and their cost."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import NamedTuple
 
 from ...answers.confirm.candidates import candidates
 from ...spec import Spec, Stage, label_only
-from ...study.record.folder import dump
+from ...spec.document import Prices
 from ...study.record.rows import Stages
 from .study import Study
 
-Facts = dict[str, Any]
+
+class Seconds(NamedTuple):
+    """Of training in the search and, apart from those, in `confirm`."""
+
+    search: float
+    confirm: float
 
 
-def method(study: Study) -> Facts:
-    spec, confirmed = study.spec, study.confirmed
-    facts = {} if confirmed is None else confirmed.facts
-    seconds = _seconds(study)
-    return {
-        "dataset": spec.task.dataset if isinstance(spec.task.dataset, str) else spec.task.dataset.factory,
-        "fingerprint": spec.task.fingerprint,
-        "split": spec.task.split.model_dump(),
-        "validation": study.n,
-        "test": facts["test"]["n"] if facts else None,
-        "own_test": facts.get("own_test"),
-        "seeds": {"study": spec.seed, "split": spec.task.split.seed, "search": spec.search.seed, "fresh": facts.get("seeds")},
-        "opened": facts.get("opened", []),
-        "compared": {
-            "validation": len({row.stage for row in study.rows if row.is_complete}),
-            "test": len(confirmed.right) if confirmed else 0,
-            "confirmed": len(confirmed.members) if confirmed else 0,
-        },
-        "failures": facts.get("failures", {}),
-        "environments": _environments(study),
-        "latency_on": facts.get("device"),
-        "seconds": seconds,
-        "cost": cost(spec, seconds["search"] + seconds["confirm"]),
-        "spec": dump(spec.document()),
-    }
+class Cost(NamedTuple):
+    """What hours of one trial's resources cost; None if the spec does not have that price."""
+
+    prices: Prices
+    hours: float
+    money: float | None
+    kwh: float | None
 
 
-def _seconds(study: Study) -> Facts:
-    """Seconds of training in the search and, apart from those, in `confirm`; each stage once, up to where it was stopped."""
+def seconds_of(study: Study) -> Seconds:
+    """Each stage once, up to where it was stopped."""
     stages = study.stages
     searched: set[str] = set()
     stopped = dict(study.stopped)
@@ -52,10 +40,10 @@ def _seconds(study: Study) -> Facts:
             network = stages.network(row.stage)
             searched |= {network.key(), *(one.key() for one in network.ancestors())} if isinstance(network, Stage) else set()
             searched |= {label_only(network).key()} if isinstance(network, Stage) and row.frontier else set()
-    return {
-        "search": _total(stages, searched) + sum(seconds for key, seconds in stopped.items() if key not in searched),
-        "confirm": _total(stages, _fresh(study) - searched) if study.confirmed is not None else 0.0,
-    }
+    return Seconds(
+        search=_total(stages, searched) + sum(seconds for key, seconds in stopped.items() if key not in searched),
+        confirm=_total(stages, _fresh(study) - searched) if study.confirmed is not None else 0.0,
+    )
 
 
 def _total(stages: Stages, keys: set[str]) -> float:
@@ -71,28 +59,21 @@ def _fresh(study: Study) -> set[str]:
     return {one.key() for stage in trained for one in (stage, *stage.ancestors())}
 
 
-def _environments(study: Study) -> list[Facts]:
-    """Versions and devices that stages were trained with, and how many of the rows' stages each."""
-    found: dict[str, Facts] = {}
-    for row in study.rows:
-        if row.is_complete:
-            known = study.stages.store.manifest("stages", row.stage).get("environment")
-            if known:
-                one = found.setdefault(repr(sorted(known.items())), {**known, "stages": 0})
-                one["stages"] += 1
-    return list(found.values())
+def environments(study: Study) -> list[tuple[dict[str, object], int]]:
+    """Versions and devices, and how many of the rows' stages were trained with them."""
+    manifests = [study.stages.store.manifest("stages", row.stage) for row in study.rows if row.is_complete]
+    counts = Counter(tuple(sorted(one["environment"].items())) for one in manifests if one.get("environment"))
+    return [(dict(known), stages) for known, stages in counts.items()]
 
 
-def cost(spec: Spec, seconds: float) -> Facts | None:
-    """What these seconds of one trial's resources cost, by the prices in the spec; None if it has none."""
+def cost(spec: Spec, seconds: float) -> Cost | None:
+    """None if the spec has no prices."""
     prices, hours = spec.resources.prices, seconds / 3600
     if prices is None or (prices.per_hour is None and prices.watts is None):
         return None
-    return {
-        "hours": hours,
-        "money": None if prices.per_hour is None else prices.per_hour * hours,
-        "per_hour": prices.per_hour,
-        "currency": prices.currency,
-        "kwh": None if prices.watts is None else prices.watts * hours / 1000,
-        "watts": prices.watts,
-    }
+    return Cost(
+        prices=prices,
+        hours=hours,
+        money=None if prices.per_hour is None else prices.per_hour * hours,
+        kwh=None if prices.watts is None else prices.watts * hours / 1000,
+    )

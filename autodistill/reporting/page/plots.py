@@ -1,63 +1,172 @@
-"""The contents of the two figures of a study."""
+"""The interactive figures: plain plotly figures, whose colors are names of CSS variables.
+
+A trace's `meta` holds its x by axis (params, macs, bytes, latency_ms; and y, if that depends on the axis), the `split` of its
+accuracies, and its `color`: page.js inserts the selected ones. All text is escaped, because plotly interprets tags in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
-from ...study.record.rows import TrialRow
-from .figure import COLORS, MARKS, figure, level, line, spot, trace
+from ...spec.measurement import Sizes
+from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
+from .finalists import Facts
+from .health import CoursePoint
 from .study import Study
 
-Facts = dict[str, Any]
-CROWD = {"dominated": "circle", "stopped": "circle-open", "outside": "diamond"}
-NAMES = {"dominated": "dominated, validation", "stopped": "stopped early", "outside": "outside the region, validation"}
+Json = dict[str, Any]
+"""A part of a plotly figure."""
+NEAR = 0.9
 
 
-def frontier_figure(study: Study, target: float | None) -> Facts:
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A horizontal line at an accuracy in percent, with its name."""
+
+    value: float
+    text: str
+    split: str
+    color: str
+    dash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure as plotly.js takes it, checked by plotly; `levels` are for page.js."""
+
+    data: Sequence[Json]
+    layout: Json
+    levels: Sequence[Level] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontierFigure(Figure):
+    """Accuracy against size. `near` is the accuracy in percent at which the figure starts when it shows the part near the
+    teacher; `range` is what it shows at first, `near` or `all`. `titles` are those of the axes, `known` the axes with a mark.
+    """
+
+    near: float
+    near_name: str
+    range: str
+    titles: Mapping[str, str]
+    known: Sequence[str]
+    splits: Sequence[str]
+
+
+def mark(one: Facts, seen: Facts, *, role: str, latency: float | None, note: str) -> Mark:
+    """A finalist, or the teacher, with its accuracy and interval as `seen` on one split."""
+    sizes = Sizes(one["params"], one["macs"], one["bytes"])
+    return Mark(
+        role=role,
+        kind="frontier",
+        architecture=one["architecture"],
+        chain=one.get("chain", ""),
+        sizes=sizes,
+        x=places(sizes, latency),
+        **{name: 100 * seen[name] for name in ("accuracy", "low", "high")},
+        note=note,
+    )
+
+
+def _text(one: Mark) -> str:
+    interval = "" if one.low == one.high else f" ({one.low:.1f} to {one.high:.1f})"
+    latency, chain = one.x["latency_ms"], one.chain
+    lines = [
+        one.role + (f", {one.note}" if one.note else ""),
+        f"{one.accuracy:.1f} %{interval}",
+        "{:,} params, {:,} MACs, {:,} bytes".format(*one.sizes),
+        *([] if latency is None else [f"{latency:.3g} ms per sample"]),
+        *([f"chain: {chain}"] if " > " in chain else []),
+    ]
+    return "<br>".join([f"<b>{escape(one.architecture)}</b>", *map(escape, lines)])
+
+
+def trace(
+    marks: Sequence[Mark], *, name: str, split: str, color: str, symbol: str, size: float = 11, intervals: bool = True
+) -> Json:
+    """Marks of one kind, with bars at their intervals unless told otherwise."""
+    above, below = [one.high - one.accuracy for one in marks], [one.accuracy - one.low for one in marks]
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "width": 0, "thickness": 1.5}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": escape(name),
+        "x": [one.x["params"] for one in marks],
+        "y": [one.accuracy for one in marks],
+        "hovertext": [_text(one) for one in marks],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "marker": {"symbol": symbol, "size": size, "line": {"width": 1.5}},
+        "meta": {"x": {axis: [one.x[axis] for one in marks] for axis in AXES}, "split": split, "color": color},
+        **({"error_y": bars} if intervals else {}),
+    }
+
+
+def line(marks: Sequence[Mark], *, name: str, split: str, color: str, dash: str = "solid") -> Json:
+    """The best accuracy up to each size, separately for each axis."""
+    found = {axis: best(marks, axis) for axis in AXES}
+    xs = {axis: [one.x[axis] for one in members] for axis, members in found.items()}
+    ys = {axis: [one.accuracy for one in members] for axis, members in found.items()}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": escape(name),
+        "x": xs["params"],
+        "y": ys["params"],
+        "hoverinfo": "skip",
+        "line": {"shape": "hv", "width": 2, "dash": dash},
+        "meta": {"x": xs, "y": ys, "split": split, "color": color},
+    }
+
+
+def figure(traces: Sequence[Json], levels: Sequence[Level], near: float | None = None) -> FrontierFigure:
+    """Of the traces that have marks. `near` is the accuracy in percent at which the part near the teacher starts: by default,
+    NEAR times the first level. If it is given, the figure shows that part at first.
+    """
+    shown = [one for one in traces if one["x"]]
+    axes = {"xaxis": {"type": "log", "title": AXES["params"].long}, "yaxis": {"title": "accuracy in % (bars: 95 % interval)"}}
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    drawn = _checked(shown, **axes, legend=legend, hovermode="closest")
+    return FrontierFigure(
+        **drawn,
+        levels=levels,
+        near=NEAR * levels[0].value if near is None else near,
+        near_name=f"from {NEAR:.0%} of the teacher's accuracy" if near is None else "region of interest",
+        range="all" if near is None else "near",
+        titles={name: axis.long for name, axis in AXES.items()},
+        known=[axis for axis in AXES if any(x is not None for one in shown for x in one["meta"]["x"][axis])],
+        splits=sorted({one["meta"]["split"] for one in shown}, reverse=True),
+    )
+
+
+def _checked(traces: Sequence[Json], **layout: Any) -> Json:
+    """`data` and `layout` of a figure. Raises ValueError for what plotly.js does not take."""
+    import plotly.graph_objects as go
+
+    drawn = go.Figure(data=traces, layout={**layout, "margin": {"l": 10, "r": 12, "t": 10, "b": 10}})
+    found: Json = drawn.update_xaxes(automargin=True).update_yaxes(automargin=True).to_plotly_json()
+    del found["layout"]["template"]
+    return found
+
+
+def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
     """Accuracy against size: the frontier on validation and, once confirmed, on test, all trials, and baselines."""
-    traces = _on_validation(study)
-    teacher = study.teacher
-    levels = [level(teacher.accuracy, "teacher, validation", split="validation", color="--teacher", dash="dot")]
+    found = view(study.spec, study.rows, study.summary.region, _latencies(study))
+    traces, shares = _on_validation(study, found), {"validation": study.teacher.accuracy}
     if study.confirmed is not None:
         traces += _on_test(study)
-        share = study.confirmed.teacher["test"]["accuracy"]
-        levels.append(level(share, "teacher, test", split="test", color="--teacher", dash="dot"))
-    if target is not None:
-        for split in ("validation", "test") if study.confirmed is not None else ("validation",):
-            levels.append(level(target, f"target {target:.1%}", split=split, color="--bad", dash="dash"))
-    return figure(traces, levels, near=None if study.region.everything else study.region.floor)
-
-
-def _on_validation(study: Study) -> list[Facts | None]:
-    latency = _latencies(study)
-    spots = []
-    for row in study.rows:
-        cells, kind = row.columns(), row.role if row.role in ("teacher", "incumbent") else _kind(row)
-        if kind == "stopped":
-            cells["accuracy"] = cells["rung_accuracy"]
-        if cells["accuracy"] is not None:
-            note = "stopped at a rung" if kind == "stopped" else ""
-            spots.append(spot(cells, role=row.role, kind=kind, seen=cells, latency=latency.get(row.stage), note=note))
-    cells_of = [row.columns() for row in study.able]
-    able = [spot(cells, role="", kind="", seen=cells, latency=latency.get(cells["stage"])) for cells in cells_of]
-    split = "validation"
-    crowd = [_crowd(spots, kind) for kind in CROWD]
-    baselines = [_baseline(row, latency.get(row.stage)) for row in study.members if row.label_only is not None]
-    return [
-        *crowd,
-        line(able, name="frontier, validation", split=split, color="--student"),
-        _baselines(baselines, "label-only baselines, validation", split),
-        *_members(spots, split, ""),
-        _role([one for one in spots if one["kind"] == "incumbent"], "incumbent", "incumbent", split),
-        _role([one for one in spots if one["kind"] == "teacher"], "teacher", "teacher, validation", split),
+        shares["test"] = study.confirmed.teacher["test"]["accuracy"]
+    levels = [
+        Level(value=100 * share, text=f"teacher, {split}", split=split, color="--teacher", dash="dot")
+        for split, share in shares.items()
     ]
-
-
-def _kind(row: TrialRow) -> str:
-    if row.state == "stopped":
-        return "stopped"
-    return "dominated" if not row.frontier else "frontier" if row.inside else "outside"
+    if target is not None:
+        levels += [
+            Level(value=100 * target, text=f"target {target:.1%}", split=split, color="--bad", dash="dash") for split in shares
+        ]
+    return figure(traces, levels, near=found.floor)
 
 
 def _latencies(study: Study) -> dict[str, float]:
@@ -68,103 +177,69 @@ def _latencies(study: Study) -> dict[str, float]:
     return {one["stage"]: one["latency"]["one"]["p50_ms"] for one in known}
 
 
-def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
-    chosen = [one for one in spots if one["kind"] == kind]
-    return trace(chosen, name=NAMES[kind], split="validation", color="--muted", symbol=CROWD[kind], size=7, intervals=False)
+def _on_validation(study: Study, found: View) -> list[Json]:
+    latency = _latencies(study)
+    baselines = [
+        Mark.of(row, latency.get(row.stage)).baseline(row.label_only) for row in study.members if row.label_only is not None
+    ]
+    return [
+        *(_looking(found, look, size=7, intervals=False) for look in CROWD),
+        line(found.able, name="frontier, validation", split="validation", color="--student"),
+        _baselines(baselines, "label-only baselines, validation", "validation"),
+        *(_looking(found, look) for look in (*MEMBERS, "incumbent")),
+        _looking(found, "teacher", size=17),
+    ]
 
 
-def _baseline(row: TrialRow, latency: float | None) -> Facts:
-    """Trained from labels, it is the same network and equally fast."""
-    seen = {"accuracy": row.label_only}
-    return spot(
-        row.columns() | {"chain": ""},
-        role="the same student trained from labels",
-        kind="baseline",
-        seen=seen,
-        latency=latency,
-    )
+def _looking(found: View, name: str, *, size: float = 11, intervals: bool = True) -> Json:
+    look, marks = LOOKS[name], [one for one in found.marks if one.look == name]
+    known = {"name": look.long, "color": look.color, "symbol": look.symbol}
+    return trace(marks, split="validation", size=size, intervals=intervals, **known)
 
 
-def _baselines(baselines: Sequence[Facts], name: str, split: str) -> Facts | None:
+def _baselines(baselines: Sequence[Mark], name: str, split: str) -> Json:
     """Without intervals: the bars in the figure are intervals over samples for one network each."""
     return trace(baselines, intervals=False, name=name, split=split, color="--labels", symbol="square-open", size=9)
 
 
-def _members(spots: Sequence[Facts], split: str, end: str) -> list[Facts | None]:
-    members = [one for one in spots if one["kind"] == "frontier"]
-    return [
-        _role([one for one in members if one["role"] == role], role, f"{role}{end or ', on the frontier'}", split)
-        for role in ("student", "assistant", "label-only")
-    ]
-
-
-def _role(spots: Sequence[Facts], role: str, name: str, split: str) -> Facts | None:
-    size = 17 if role == "teacher" else 11
-    return trace(spots, name=name, split=split, color=COLORS[role], symbol=MARKS[role], size=size)
-
-
-def _on_test(study: Study) -> list[Facts | None]:
+def _on_test(study: Study) -> list[Json]:
     assert study.confirmed is not None
     members, teacher = study.confirmed.members, study.confirmed.teacher
-    spots = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
+    marks = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
     baselines = [
-        spot(
-            {**one, "chain": ""},
-            role="the same student trained from labels",
-            kind="baseline",
-            seen={"accuracy": baseline["mean"]},
-            latency=one["latency"]["one"]["p50_ms"],
-            note=f"mean over {baseline['n']} seeds",
-        )
-        for one in members
+        mark.baseline(baseline["mean"], f"mean over {baseline['n']} seeds")
+        for mark, one in zip(marks, members, strict=True)
         if (baseline := one["baselines"]["label_only"])
     ]
-    on_it = [one for one, member in zip(spots, members, strict=True) if member["on_frontier"]]
-    near = [one for one, member in zip(spots, members, strict=True) if not member["on_frontier"]]
+    chosen = [mark for mark, one in zip(marks, members, strict=True) if one["on_frontier"]]
+    near = [mark for mark, one in zip(marks, members, strict=True) if not one["on_frontier"]]
+    top = [_tested(teacher, "teacher", "")]
     return [
         trace(near, name="close to the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
-        line(on_it, name="frontier, test", split="test", color="--tested", dash="dash"),
+        line(chosen, name="frontier, test", split="test", color="--tested", dash="dash"),
         _baselines(baselines, "label-only baselines, test (mean over seeds)", "test"),
-        trace(on_it, name="chosen weights, test", split="test", color="--tested", symbol="diamond", size=11),
-        trace(
-            [_tested(teacher, "teacher", "")],
-            name="teacher, test",
-            split="test",
-            color="--teacher",
-            symbol="star-diamond",
-            size=15,
-        ),
+        trace(chosen, name="chosen weights, test", split="test", color="--tested", symbol="diamond", size=11),
+        trace(top, name="teacher, test", split="test", color="--teacher", symbol="star-diamond", size=15),
     ]
 
 
-def _tested(one: Mapping[str, Any], role: str, note: str) -> Facts:
-    latency = one["latency"]["one"]["p50_ms"]
-    return spot(
-        one, role=role, kind="frontier", seen=one["test"], latency=latency, note=", ".join(filter(None, [note, "test samples"]))
-    )
+def _tested(one: Facts, role: str, note: str) -> Mark:
+    notes = ", ".join(filter(None, [note, "test samples"]))
+    return mark(one, one["test"], role=role, latency=one["latency"]["one"]["p50_ms"], note=notes)
 
 
-def course_figure(course: Sequence[Mapping[str, Any]]) -> Facts:
+def course_figure(course: Sequence[CoursePoint]) -> Figure:
     """The hypervolume over the trials that ended."""
-    import plotly.graph_objects as go
-
-    texts = [f"{one['value']:.3f} after {one['trials']} trials, {one['seconds'] / 60:.1f} minutes" for one in course]
     drawn = {
         "type": "scatter",
         "mode": "lines",
         "name": "hypervolume",
-        "x": [one["trials"] for one in course],
-        "y": [one["value"] for one in course],
-        "hovertext": texts,
+        "x": [one.trials for one in course],
+        "y": [one.value for one in course],
+        "hovertext": [f"{one.value:.3f} after {one.trials} trials, {one.seconds / 60:.1f} minutes" for one in course],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "line": {"shape": "hv", "width": 2},
         "meta": {"color": "--student", "split": "validation"},
     }
-    layout = {
-        "xaxis": {"title": {"text": "trials that ended"}, "automargin": True},
-        "yaxis": {"title": {"text": "hypervolume"}, "automargin": True, "rangemode": "tozero"},
-        "showlegend": False,
-        "margin": {"l": 10, "r": 12, "t": 10, "b": 10},
-    }
-    checked = go.Figure(data=[drawn], layout=layout).to_plotly_json()
-    return {"data": checked["data"], "layout": {k: v for k, v in checked["layout"].items() if k != "template"}, "levels": []}
+    yaxis = {"title": "hypervolume", "rangemode": "tozero"}
+    return Figure(**_checked([drawn], xaxis={"title": "trials that ended"}, yaxis=yaxis, showlegend=False))

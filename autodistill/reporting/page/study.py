@@ -16,8 +16,7 @@ from ...spec import Spec
 from ...study.record.folder import Folder
 from ...study.record.notes import TrialFacts
 from ...study.record.opened import open_study
-from ...study.record.region import Region
-from ...study.record.rows import Stages, TrialRow, frontier, may_be_member, region_among
+from ...study.record.rows import Stages, TrialRow, frontier, may_be_member
 from ..summary import StudySummary, summary
 
 
@@ -40,7 +39,6 @@ class Study:
     path: Path
     spec: Spec
     rows: Sequence[TrialRow]
-    chance: float
     stages: Stages
     summary: StudySummary
     ended: Sequence[Ended]
@@ -64,10 +62,6 @@ class Study:
         return [row for row in self.rows if may_be_member(row, self.spec)]
 
     @property
-    def region(self) -> Region:
-        return region_among(self.spec, self.rows, self.chance)
-
-    @property
     def n(self) -> int:
         """Validation samples."""
         return self.stages.measured(self.teacher.stage).n
@@ -85,7 +79,6 @@ def read_study(path: Path | str) -> Study:
         path=study.folder.path,
         spec=spec,
         rows=found,
-        chance=notes.chance,
         stages=study.stages,
         summary=summary(spec, found, notes.chance, notes.expected_improvement),
         ended=ended,

@@ -40,7 +40,7 @@
     const text = css("--text"), rule = css("--rule");
     const axis = { gridcolor: rule, linecolor: rule, zerolinecolor: rule };
     const x = { ...figure.layout.xaxis, ...axis };
-    if (figure.axes) x.title = { text: `${figure.axes[state.axis].title} (logarithmic)` };
+    if (figure.titles) x.title = { text: `${figure.titles[state.axis]} (logarithmic)` };
     return {
       ...figure.layout, ...levels(figure, shown), autosize: true, ...paper(box), xaxis: x,
       yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",

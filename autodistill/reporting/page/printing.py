@@ -1,0 +1,103 @@
+"""One HTML file that needs no network, and the PDF that a Chromium prints from it. Text is escaped by Jinja; what is marked as
+safe is our own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ...answers import percent as exact
+from ...spec import StudyError
+from ...study.record.folder import replace
+from ...version import __version__
+from ..terminal import clock as whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PRINT_SECONDS = 120
+
+
+def render(name: str, **facts: object) -> str:
+    """The template `name` with these facts, its style, its script and plotly.js written into it."""
+    from plotly.offline import get_plotlyjs
+
+    room = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    room.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": vars}
+    room.filters |= {
+        "exact_pc": exact,
+        "pc": "{:.1%}".format,
+        "floor_pc": floor_percent,
+        "points": points,
+        "num": "{:,}".format,
+        "clock": clock,
+        "hours": hours,
+    }
+    own = {"style": _read("style.css"), "script": _read("page.js"), "plotly": Markup(get_plotlyjs())}  # noqa: S704
+    return room.get_template(name).render(**own, **facts, version=__version__)
+
+
+def _read(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text())
+
+
+def floor_percent(share: float) -> str:
+    """Rounded down: a bound may not become larger."""
+    return f"{math.floor(1000 * share) / 10:.1f}%"
+
+
+def points(share: float) -> str:
+    """Signed, in hundredths, with one digit; never a negative zero."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "\u2212")
+
+
+def clock(seconds: float) -> str:
+    """9.5 s, 3:20 minutes, 2:05:00 hours."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{whole(seconds)} {'hours' if round(seconds) >= 3600 else 'minutes'}"
+
+
+def hours(seconds: float) -> str:
+    """Two digits and, below ten hours, minutes and seconds too."""
+    if seconds >= 36000:
+        return f"{seconds / 3600:,.0f} hours"
+    return f"{seconds / 3600:.2g} hours ({clock(seconds)})"
+
+
+def chromium() -> str | None:
+    """The path of a Chromium on PATH, or None."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def print_pdf(page: Path) -> Path | None:
+    """Prints `page` to a .pdf beside it; None if no Chromium is installed. Raises StudyError if printing fails."""
+    browser, target = chromium(), page.with_suffix(".pdf")
+    if browser is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="autodistill-", ignore_cleanup_errors=True) as folder:
+        draft = Path(folder) / "page.pdf"
+        command = [browser, "--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={folder}/profile"]
+        command += ["--no-sandbox"] * (os.geteuid() == 0)  # Chromium refuses its sandbox to root
+        command += ["--window-size=760,1000", "--no-pdf-header-footer", "--virtual-time-budget=10000"]
+        _run([*command, f"--print-to-pdf={draft}", page.absolute().as_uri()])
+        if not draft.exists():
+            raise StudyError(f"{browser} printed nothing for {page}; open it in a browser and print it there")
+        replace(target, draft.read_bytes())
+    return target
+
+
+def _run(command: list[str]) -> None:
+    try:
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PRINT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StudyError(f"{command[0]} could not print the page ({error}); open it in a browser and print it there") from error
