@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from ..metrics.intervals import enough
 from ..runners import Runner
@@ -17,7 +18,7 @@ from ..study.record.rows import Stages
 from ..study.sampling.ehvi_sampler import smaller
 from ..study.schedule.scheduler import Study
 from ..study.schedule.trials import counts
-from . import Wanted
+from .claim import Wanted
 
 CERTAIN = 0.05
 """The search ends when each smaller student that was considered reaches the target with at most this probability."""
@@ -52,7 +53,7 @@ def towards(
         _put_back(folder, before)  # target and limits are of this question
 
 
-def _note(folder: Folder, question: dict[str, Any]) -> None:
+def _note(folder: Folder, question: Mapping[str, object]) -> None:
     """Records the earlier search, for the next question: a kill leaves no time to restore it."""
     with folder, opened(folder) as study:
         study.record.note(QUESTION, question)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
@@ -28,12 +28,13 @@ from ...study.sampling.first import completed
 from ...study.schedule.plan import Plan
 from ...study.space import Space
 from .asked import assistants_of, with_student
+from .chain_plan import ChainPlan
 from .compare import DIRECT
 from .planner import Batch, Ladder, Planner
-from .results import facts
+from .results import chain_plan
 from .trainings import Measured, Trainings
 
-__all__ = ["Home", "plan_chain"]
+__all__ = ["ChainPlan", "Home", "plan_chain"]
 SEEDS = 5
 
 
@@ -77,9 +78,9 @@ def plan_chain(
     seconds: float | None = None,
     runner: Runner | Literal["ray", "serial"] = "ray",
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> ChainPlan:
     """Compares ways to distill the teacher of `spec` into one student (`student` is a text such as depth=1,width=4), on the
-    validation samples, and writes chain.json. Returns what chain.json holds (`results` says what).
+    validation samples, and writes chain.json.
 
     No new round begins after `seconds` of wall time. Stored stages are not trained again: the same call resumes. Raises
     UsageError for invalid arguments, StudyError if direct distillation itself cannot be trained.
@@ -100,8 +101,8 @@ def plan_chain(
             planner, known, failures = _run(trainings, splits, store, seeds, seconds, runner, console, started)
     finally:
         runner.end()
-    found = facts(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)
-    replace(home.out / "chain.json", json.dumps(found, indent=1).encode() + b"\n")
+    found = chain_plan(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)
+    replace(home.out / "chain.json", json.dumps(found.as_json(), indent=1).encode() + b"\n")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,32 +12,23 @@ import torch
 from rich.console import Console
 
 from ...data import Splits
+from ...data.splits import Samples
+from ...metrics import latency
 from ...runners import Runner, runner_of
 from ...spec import Checkpoint, Spec, Stage, UsageError
 from ...study.preflight.prepare import load_data, space_of
 from ...study.record.folder import LOOKS, Folder
-from ...study.record.ledger import Networks, is_another
+from ...study.record.ledger import Networks, Opening, is_another
 from ...study.record.opened import opened
 from ...study.record.rows import Stages, TrialRow, rows
 from ...study.schedule.plan import Plan
 from .candidates import Candidate, candidates
-from .judge import digest_of, judge
-from .results import (
-    WEIGHTS,
-    Confirmed,
-    Damaged,
-    ended,
-    known_openings,
-    note_opening,
-    refuse_opened,
-    save,
-    unverified,
-    verify,
-)
+from .confirmation import Confirmation, Device, Look, SealedSplit, ended
+from .judge import Judged, digest_of, judge
+from .results import Damaged, known_openings, note_opening, refuse_opened, save, unverified, verify, weights_of
 from .results import read as read_confirmed
-from .write import Writer
 
-__all__ = ["Confirmed", "confirm", "confirmed", "read", "refuse_any_opening", "went_on"]
+__all__ = ["Confirmation", "confirm", "confirmed", "read", "refuse_any_opening", "went_on"]
 SEEDS = 5
 
 
@@ -56,7 +48,7 @@ class _Study:
     def weights(self, networks: Iterable[str]) -> Networks:
         """The sha256 of the weights of each network, by key; None for a network that is not stored."""
         store = self.stages.store
-        return {key: store.manifest("stages", key)["files"][WEIGHTS] if self.stages.has(key) else None for key in networks}
+        return {key: weights_of(store, key) if self.stages.has(key) else None for key in networks}
 
 
 def confirm(
@@ -66,7 +58,7 @@ def confirm(
     runner: Runner | Literal["ray", "serial"] = "ray",
     force: bool = False,
     console: Console | None = None,
-) -> Confirmed:
+) -> Confirmation:
     """Retrains the frontier of a study, students that may be on the true frontier, and their baselines with fresh `seeds`.
     Then opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
 
@@ -131,7 +123,9 @@ class _Progress:
             self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} trainings are done")
 
 
-def _before(folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force: bool, console: Console) -> Confirmed | None:
+def _before(
+    folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force: bool, console: Console
+) -> Confirmation | None:
     """The earlier confirmation; None if there is none or if it is damaged (then prints so, and it is created again).
 
     Raises StudyError if this would be another opening of the test split, unless `force`.
@@ -154,12 +148,12 @@ def _tested(
     study: _Study,
     wanted: Sequence[Candidate],
     failures: Mapping[str, str],
-    before: Confirmed | None,
+    before: Confirmation | None,
     *,
     seeds: int,
     force: bool,
     console: Console,
-) -> Confirmed:
+) -> Confirmation:
     """The results on the test split: read if all are known, otherwise the split is opened."""
     networks = _networks(study, wanted)
     weights = study.weights(networks)
@@ -171,20 +165,47 @@ def _tested(
             return before
     for key in frozen:
         study.stages.store.verify("stages", key)
-    device = torch.device("cuda" if study.spec.resources.gpus and torch.cuda.is_available() else "cpu")
     test = study.splits.test.unseal()
     openings = note_opening(
         folder.path, study.looks, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
     )  # before any prediction on the test split
     with opened(folder) as now:
         now.record.note(LOOKS, len(openings))
-    verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
+    return save(folder.path, _judged(study, wanted, frozen, test, openings, failures, console))
+
+
+def _judged(
+    study: _Study,
+    wanted: Sequence[Candidate],
+    frozen: Mapping[str, Stage | Checkpoint],
+    test: Samples,
+    openings: Sequence[Opening],
+    failures: Mapping[str, str],
+    console: Console,
+) -> Confirmation:
+    """What the frozen networks predict on the test samples."""
+    spec, stages, teacher = study.spec, study.stages, study.teachers[0]
+    device = torch.device("cuda" if spec.resources.gpus and torch.cuda.is_available() else "cpu")
+    predictions = {key: judge(stages.store, network, test, device) for key, network in frozen.items()}
     console.print(f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks; measuring latency")
-    facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
-    facts |= {"opened": [one.facts() for one in openings], "opening": openings[-1].checksum()}
-    facts |= {"trials": study.told, "ended": sorted(study.ended), "own_test": study.splits.own_test}
-    found = Confirmed(facts=facts, right={key: verdict.right for key, verdict in verdicts.items()})
-    return save(folder.path, found)
+    threads = spec.resources.threads
+    known = Judged(stages=stages, teacher=teacher, predictions=predictions, test=test, device=device, threads=threads)
+    return Confirmation(
+        study=spec.study,
+        seeds=max(len(one.fresh) for one in wanted),
+        test=SealedSplit(n=len(test), digest=digest_of(test), class_names=test.names),
+        device=Device(name=latency.name_of(device), kind=device.type, threads=threads),
+        environment={"torch": torch.__version__, "python": platform.python_version()},
+        failures=dict(failures),
+        teacher=known.frozen(teacher, teacher.key()),
+        members=tuple(known.member(one) for one in wanted),
+        opened=tuple(Look(**one.facts()) for one in openings),
+        opening=openings[-1].checksum(),
+        trials=study.told,
+        ended=tuple(sorted(study.ended)),
+        own_test=study.splits.own_test,
+        right={key: one.right for key, one in predictions.items()},
+    )
 
 
 def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | Checkpoint]:
@@ -193,7 +214,7 @@ def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | C
     return {one.key(): one for one in networks}
 
 
-def read(folder: Folder) -> Confirmed | None:
+def read(folder: Folder) -> Confirmation | None:
     """The confirmation of a study, or None. Raises StudyError or StoreError if a file of it is damaged."""
     with opened(folder) as study:
         return read_confirmed(study)
@@ -205,7 +226,7 @@ def refuse_any_opening(folder: Folder) -> None:
         refuse_opened(folder.path, study.looks)
 
 
-def confirmed(folder: Folder) -> Confirmed:
+def confirmed(folder: Folder) -> Confirmation:
     """The same, but raises UsageError if the study is not confirmed."""
     found = read(folder)
     if found is None:
@@ -213,7 +234,7 @@ def confirmed(folder: Folder) -> Confirmed:
     return found
 
 
-def went_on(folder: Folder, found: Confirmed) -> int:
+def went_on(folder: Folder, found: Confirmation) -> int:
     """How many students were tried after the study was confirmed."""
     with opened(folder) as study:
         return found.later(study.record)

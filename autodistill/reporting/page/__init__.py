@@ -83,10 +83,10 @@ def _caption(study: Study) -> str:
             f"The frontier on {study.n:,} validation samples, smallest first; the teacher is last. Intervals are 95 % "
             "intervals over samples; gains are over the label-only baseline with the same seed."
         )
-    known = study.confirmed.facts
+    known = study.confirmed
     return (
-        f"{known['test']['n']:,} test samples, {study.n:,} validation samples; the teacher is last. Accuracies are of one "
-        f"frozen weight file each, with 95 % intervals over samples; gains are means over {known['seeds']} fresh seeds, "
+        f"{known.test.n:,} test samples, {study.n:,} validation samples; the teacher is last. Accuracies are of one "
+        f"frozen weight file each, with 95 % intervals over samples; gains are means over {known.seeds} fresh seeds, "
         "paired by seed, with 95 % intervals over seeds."
     )
 

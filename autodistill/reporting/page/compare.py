@@ -82,11 +82,11 @@ def facts(studies: Sequence[Study]) -> Facts:
     measured on the same kind of device with the same number of threads.
     """
     names = _names(studies)
-    tests = {None if one.confirmed is None else one.confirmed.facts["test"]["digest"] for one in studies}
+    tests = {None if one.confirmed is None else one.confirmed.test.digest for one in studies}
     tested = None not in tests and len(tests) == 1
     known = [one.confirmed is not None for one in studies]
-    opened = [[] if one.confirmed is None else one.confirmed.facts["opened"] for one in studies]
-    devices = {None if one.confirmed is None else tuple(one.confirmed.facts["device"].values()) for one in studies}
+    opened = [() if one.confirmed is None else one.confirmed.opened for one in studies]
+    devices = {None if one.confirmed is None else one.confirmed.device for one in studies}
     timed = tested and len(devices) == 1
     if not tested:  # else a file chosen among seeds would be compared with one that was searched
         studies = [replace_fields(one, confirmed=None) for one in studies]

@@ -15,25 +15,29 @@ Facts = dict[str, Any]
 
 def method(study: Study) -> Facts:
     spec, confirmed = study.spec, study.confirmed
-    facts = {} if confirmed is None else confirmed.facts
     seconds = _seconds(study)
     return {
         "dataset": spec.task.dataset if isinstance(spec.task.dataset, str) else spec.task.dataset.factory,
         "fingerprint": spec.task.fingerprint,
         "split": spec.task.split.model_dump(),
         "validation": study.n,
-        "test": facts["test"]["n"] if facts else None,
-        "own_test": facts.get("own_test"),
-        "seeds": {"study": spec.seed, "split": spec.task.split.seed, "search": spec.search.seed, "fresh": facts.get("seeds")},
-        "opened": facts.get("opened", []),
+        "test": confirmed and confirmed.test.n,
+        "own_test": confirmed and confirmed.own_test,
+        "seeds": {
+            "study": spec.seed,
+            "split": spec.task.split.seed,
+            "search": spec.search.seed,
+            "fresh": confirmed and confirmed.seeds,
+        },
+        "opened": confirmed.opened if confirmed else (),
         "compared": {
             "validation": len({row.stage for row in study.rows if row.is_complete}),
             "test": len(confirmed.right) if confirmed else 0,
             "confirmed": len(confirmed.members) if confirmed else 0,
         },
-        "failures": facts.get("failures", {}),
+        "failures": confirmed.failures if confirmed else {},
         "environments": _environments(study),
-        "latency_on": facts.get("device"),
+        "latency_on": confirmed and confirmed.device,
         "seconds": seconds,
         "cost": cost(spec, seconds["search"] + seconds["confirm"]),
         "spec": dump(spec.document()),
@@ -66,7 +70,7 @@ def _fresh(study: Study) -> set[str]:
     """The stages that `confirm` trained, their assistants included."""
     assert study.confirmed is not None
     teachers = [study.stages.network(row.stage) for row in study.rows if row.role == "teacher"]
-    wanted = candidates(study.spec, study.rows, study.stages, teachers, study.confirmed.facts["seeds"])
+    wanted = candidates(study.spec, study.rows, study.stages, teachers, study.confirmed.seeds)
     trained = [stage for one in wanted for stage in one.stages()]
     return {one.key() for stage in trained for one in (stage, *stage.ancestors())}
 

@@ -21,7 +21,7 @@ def frontier_figure(study: Study, target: float | None) -> Facts:
     levels = [level(teacher.accuracy, "teacher, validation", split="validation", color="--teacher", dash="dot")]
     if study.confirmed is not None:
         traces += _on_test(study)
-        share = study.confirmed.teacher["test"]["accuracy"]
+        share = study.confirmed.teacher.test.accuracy
         levels.append(level(share, "teacher, test", split="test", color="--teacher", dash="dot"))
     if target is not None:
         for split in ("validation", "test") if study.confirmed is not None else ("validation",):
@@ -65,7 +65,7 @@ def _latencies(study: Study) -> dict[str, float]:
     if study.confirmed is None:
         return {}
     known = [study.confirmed.teacher, *study.confirmed.members]
-    return {one["stage"]: one["latency"]["one"]["p50_ms"] for one in known}
+    return {one.stage: one.latency.one.p50_ms for one in known}
 
 
 def _crowd(spots: Sequence[Facts], kind: str) -> Facts | None:
@@ -105,7 +105,7 @@ def _role(spots: Sequence[Facts], role: str, name: str, split: str) -> Facts | N
 
 def _on_test(study: Study) -> list[Facts | None]:
     assert study.confirmed is not None
-    members, teacher = study.confirmed.members, study.confirmed.teacher
+    teacher, members = study.confirmed.teacher.model_dump(), [one.model_dump() for one in study.confirmed.members]
     spots = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
     baselines = [
         spot(

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ...answers.confirm.results import Confirmed, read
+from ...answers.confirm.confirmation import Confirmation
+from ...answers.confirm.results import read
 from ...spec import Spec
 from ...study.record.folder import Folder
 from ...study.record.opened import opened
@@ -44,7 +45,7 @@ class Study:
     summary: StudySummary
     ended: Sequence[Ended]
     trials: Sequence[FrozenTrial]
-    confirmed: Confirmed | None
+    confirmed: Confirmation | None
     stopped: Mapping[str, float]
     later: int
 
