@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from autodistill.answers import Wanted
-from autodistill.answers.confirm import confirm, read, went_on
+from autodistill.answers.confirm import confirm, read
 from autodistill.answers.confirm.candidates import candidates
 from autodistill.answers.confirm.confirmation import Member
 from autodistill.answers.towards import claimable, towards
@@ -39,6 +39,7 @@ from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.folder import Folder
+from autodistill.study.record.opened import opened
 from autodistill.study.record.record import Record
 from autodistill.study.record.rows import Posterior, Stages, TrialRow, frontier, network_of
 from autodistill.study.schedule.baselines import FRESH, direct_of, with_seed
@@ -122,7 +123,7 @@ def test_a_chain_is_trained_anew_and_compared_with_direct_baselines(tiny: Callab
         assert direct.epochs == stages[0].recipe.epochs
         assert long.epochs == max(direct.epochs, round(direct.epochs * (own + above) / own))
         assert direct.gain.values == pytest.approx(
-            [own.test - other for own, other in zip(one.networks[1:], direct.accuracies, strict=True)]
+            [own.test - other for own, other in zip(one.networks[1:], direct.values, strict=True)]
         )
 
 
@@ -185,7 +186,8 @@ def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Call
     smaller = tiny(search__trials=2, search__limits={"params": largest - 1})
     study = search(smaller, out=searched.path, runner="serial", options=Options(extend=True))
     new = {trial.facts["stage"] for trial in study.record.trials if "kept" not in trial.facts}
-    assert went_on(searched, found) == read_study(searched.path).later == len(new) > 0
+    with opened(searched) as now:
+        assert found.later(now.record) == read_study(searched.path).later == len(new) > 0
     assert not any(trial.facts["stage"][:16] in found.ended for trial in study.record.trials if "kept" not in trial.facts)
 
 

@@ -32,8 +32,7 @@ from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.exporting import Exported, drafted, export, formats
 from autodistill.exporting.card import plain
-from autodistill.exporting.compared import Compared, compared, refusal
-from autodistill.exporting.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
+from autodistill.exporting.formats import FORMATS, Compared, Format, Plain, Source, compared, onnx_of, refusal, run_onnx
 from autodistill.metrics import latency
 from autodistill.models import build
 from autodistill.spec import (

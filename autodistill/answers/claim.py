@@ -60,10 +60,11 @@ class Wanted:
         limits = ((sizes.params, self.params), (sizes.bytes, self.bytes), (latency_ms, self.latency_ms))
         return all(most is None or size <= most for size, most in limits)
 
-    def limited(self) -> list[str]:
-        """What is limited."""
-        limits = (("params", self.params), ("bytes", self.bytes), ("latency", self.latency_ms))
-        return [name for name, most in limits if most is not None]
+    def limits(self) -> dict[str, str]:
+        """What is limited, and how."""
+        sizes = (("params", self.params), ("bytes", self.bytes))
+        found = {name: f"at most {most:,} {name}" for name, most in sizes if most is not None}
+        return found if self.latency_ms is None else found | {"latency": f"at most {self.latency_ms:g} ms per sample"}
 
     def __str__(self) -> str:
         """Such as `95 % of the teacher's accuracy with at most 1,000 params`."""
@@ -71,9 +72,8 @@ class Wanted:
             what = f"an accuracy of {percent(self.accuracy)}"
         else:
             what = f"{percent(self.retain or 0)} of the teacher's accuracy"
-        limits = [f"at most {most:,} {name}" for name, most in (("params", self.params), ("bytes", self.bytes)) if most]
-        limits += [f"at most {self.latency_ms:g} ms per sample"] if self.latency_ms else []
-        return what + (f" with {' and '.join(limits)}" if limits else "")
+        limits = " and ".join(self.limits().values())
+        return f"{what} with {limits}" if limits else what
 
 
 def percent(share: float) -> str:
@@ -115,14 +115,6 @@ class Savings(NamedTuple):
     smaller: float
     faster: float
     kept: float
-
-    @classmethod
-    def of(cls, student: FrozenNetwork, teacher: FrozenNetwork) -> Savings:
-        return cls(
-            smaller=teacher.params / max(1, student.params),
-            faster=teacher.latency.one.p50_ms / max(student.latency.one.p50_ms, 1e-9),
-            kept=student.test.accuracy / max(teacher.test.accuracy, 1e-12),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,19 +174,26 @@ class Claim:
 
     @property
     def savings(self) -> Savings | None:
-        return Savings.of(self.answer, self.teacher) if self.answer else None
+        found, teacher = self.answer, self.teacher
+        if found is None:
+            return None
+        return Savings(
+            smaller=teacher.params / max(1, found.params),
+            faster=teacher.latency.one.p50_ms / max(found.latency.one.p50_ms, 1e-9),
+            kept=found.test.accuracy / max(teacher.test.accuracy, 1e-12),
+        )
 
     def as_json(self) -> dict[str, JsonValue]:
         """As `smallest --json` prints it."""
         rows = [one.as_json() for one in self.tested]
-        by_stage = {row["chosen"]: row for row in rows}
+        by_file = {row["chosen"]: row for row in rows}
         found = {name: getattr(self, name) for name in ("answer", "runner_up", "next_smaller", "nearest")}
         others = {name: getattr(self, name) for name in ("knee", "one_standard_error")}
         return {
             **{name: getattr(self, name) for name in ("study", "meets", "more_correct", "would_pass", "forced")},
             "wanted": asdict(self.wanted),
             "default": self.is_default,
-            **{name: one and by_stage[one.chosen] for name, one in found.items()},
+            **{name: one and by_file[one.chosen] for name, one in found.items()},
             "tested": rows,
             "needed": self.needed and self.needed._asdict(),
             **{name: one and _shown(one) for name, one in others.items()},
@@ -242,8 +241,8 @@ class Claim:
         if self.failed:
             yield "next smaller" if self.meets else "first tested", f"{_line(self.failed)}; {self._more_needed()}"
         if self.would_pass is not None:
-            relax = self.wanted.limited()
-            way = f"; or relax the limit on {' or '.join(relax)}" if relax else ""
+            limits = self.wanted.limits()
+            way = f"; or relax the limit on {' or '.join(limits)}" if limits else ""
             yield "would pass", f"at {100 * self.would_pass:.2f} %, for the first one tested{way}"
         if self.needed is not None:
             yield "needed", str(self.needed)

@@ -95,9 +95,10 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
     from ..answers import later, smallest
 
     wanted = _wanted(arguments)
-    from ..answers.confirm import confirm, read, refuse_any_opening, went_on
+    from ..answers.confirm import confirm, read, refuse_any_opening
     from ..runners import runner_of
     from ..study.record.folder import Folder
+    from ..study.record.opened import opened
 
     folder, runner = Folder(arguments.folder), runner_of(arguments.runner, arguments.address)
     if arguments.within is not None:
@@ -113,7 +114,8 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
     if confirmed is None:
         confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
     found = smallest(confirmed, wanted)
-    since = went_on(folder, confirmed)
+    with opened(folder) as study:
+        since = confirmed.later(study.record)
     for line in [*found.lines(), *([f"warning      {later(since)}"] if since else [])]:
         console.print(line, soft_wrap=True)
     return {"sentence": found.sentence(), **found.as_json(), "later": since, "exit_code": 0 if found.meets else 3}

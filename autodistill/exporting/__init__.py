@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..answers import Wanted, smallest
 from ..answers.confirm import confirmed
@@ -21,9 +21,21 @@ from ..spec import StudyError, UsageError, is_full
 from ..spec.imports import reason
 from ..study.record.folder import Folder
 from .card import Card, Exported, TimedFile, WrittenFile
-from .compared import compared, latencies, outputs, refusal
-from .facts import Chosen, architecture_of, card_of, chosen
-from .formats import ARCHITECTURE, FORMATS, INSTALL, ONNX, SAFETENSORS, Run, Source, quiet
+from .facts import Chosen, architecture_of, card_of
+from .formats import (
+    ARCHITECTURE,
+    FORMATS,
+    INSTALL,
+    ONNX,
+    SAFETENSORS,
+    Called,
+    Run,
+    Source,
+    compared,
+    outputs,
+    quiet,
+    refusal,
+)
 
 __all__ = ["Card", "Exported", "export"]
 EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
@@ -44,7 +56,7 @@ def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: 
         if claim.answer is None:
             return Exported(to=None, claim=claim, card=None)
         stage = claim.answer.chosen
-    one = chosen(folder, stage)
+    one = Chosen(folder, stage)
     with drafted(target) as draft:
         card = _fill(draft, one, claim.sentence() if claim else None, target)
     return Exported(to=str(target), claim=claim, card=card)
@@ -120,9 +132,10 @@ def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Card:
     source = Source(one.built, one.data.shape)
     wanted_NK = outputs(source.plain, one.data)
     formats, runs, left_out = _formats(draft, source, one, wanted_NK)
-    timed = [_timed("PyTorch", source.plain, one)]
-    timed += [_timed("onnxruntime", runs[ONNX], one)] if ONNX in runs else []
-    timed += [_on_cuda(source, one)] if one.spec.resources.gpus and torch.cuda.is_available() else []
+    cpu, has_cuda = torch.device("cpu"), one.spec.resources.gpus and torch.cuda.is_available()
+    timed = [_timed("PyTorch", source.network, one, cpu)]
+    timed += [_timed("onnxruntime", Called(runs[ONNX]), one, cpu)] if ONNX in runs else []
+    timed += [_timed("PyTorch", source.network, one, torch.device("cuda"))] if has_cuda else []  # the network stays there
     card = card_of(one, wanted_NK, to=target, claim=claim, formats=formats, left_out=left_out, latency=timed)
     (draft / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
     (draft / CARD).write_bytes(card.markdown().encode())
@@ -184,13 +197,7 @@ def _left_out() -> Iterator[None]:
         raise _LeftOut(reason(error)) from error
 
 
-def _timed(name: str, run: Run, one: Chosen) -> TimedFile:
-    device, threads = latency.name_of(torch.device("cpu")), one.spec.resources.threads
-    return TimedFile(**dict(latencies(run, one.data.shape, threads)), runs=name, device=device, threads=threads)
-
-
-def _on_cuda(source: Source, one: Chosen) -> TimedFile:
-    """The same with PyTorch on CUDA, where the study ran; the network stays there."""
-    device, threads = torch.device("cuda"), one.spec.resources.threads
-    found = latency_of(source.network, one.data.shape, device, threads)
-    return TimedFile(**dict(found), runs="PyTorch", device=latency.name_of(device), threads=threads)
+def _timed(name: str, network: nn.Module, one: Chosen, device: torch.device) -> TimedFile:
+    threads = one.spec.resources.threads
+    found = latency_of(network, one.data.shape, device, threads)
+    return TimedFile(**dict(found), runs=name, device=latency.name_of(device), threads=threads)

@@ -17,8 +17,7 @@ from pydantic import Field, JsonValue
 from ..answers import Claim, later
 from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest, Share
 from ..spec import Value
-from .compared import Compared
-from .formats import FORMATS
+from .formats import FORMATS, Compared
 
 Settings = dict[str, JsonValue]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import platform
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -19,61 +18,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..answers.confirm import went_on
-from ..answers.confirm.confirmation import Confirmation, Look, OnTest, Share
+from ..answers.confirm.confirmation import Look, OnTest, Share
 from ..answers.confirm.results import opened_for, read
-from ..distill import Data, load_network, open_data
+from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
-from ..models import Network
 from ..models.sizes import bytes_float16
-from ..reporting.explain import Explained, Link, explain, own_folder
-from ..spec import Checkpoint, Spec, Stage, chain, describe
+from ..reporting.explain import Link, explain, own_folder
+from ..spec import Checkpoint, Stage, chain, describe
 from ..spec.task import kind_of
 from ..study.record.folder import Folder
-from ..study.record.ledger import Opening
 from ..study.record.opened import opened
 from ..study.record.rows import network_of
 from ..version import __version__
 from .card import Card, CardData, CardLink, ClassShare, OnValidation, Settings, TimedFile, WrittenFile
 
 
-@dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A stored network to export, on the CPU, with its data and all that is known about it."""
+    """The stored network whose key begins with `prefix`, on the CPU, with its data and all that is known about it.
 
-    folder: Folder
-    spec: Spec
-    stage: str
-    network: Stage | Checkpoint
-    built: Network
-    data: Data
-    explained: Explained
-    confirmed: Confirmation | None
-    openings: tuple[Opening, ...]
-    teachers: tuple[str, ...]
-
-
-def chosen(folder: Folder, prefix: str) -> Chosen:
-    """The stored network whose key begins with `prefix`. Raises UsageError if it matches none or several, StoreError if its
-    files are damaged.
+    Raises UsageError if the prefix matches none or several, StoreError if its files are damaged.
     """
-    with opened(folder) as study:
-        spec, store, teachers = study.spec, study.store, study.record.facts().get("teachers", [])
-        found, openings = read(study), opened_for(folder.path, study.looks)
-    explained = explain(folder, prefix)
-    network = network_of(store, explained.stage)
-    return Chosen(
-        folder=folder,
-        spec=spec,
-        stage=explained.stage,
-        network=network,
-        built=load_network(store, network, torch.device("cpu")),
-        data=open_data(store, network.task.data),
-        explained=explained,
-        confirmed=found,
-        openings=tuple(openings),
-        teachers=tuple(teachers),
-    )
+
+    def __init__(self, folder: Folder, prefix: str) -> None:
+        with opened(folder) as study:
+            self.folder, self.spec, store = folder, study.spec, study.store
+            self.teachers = study.record.facts().get("teachers", [])
+            self.confirmed, self.openings = read(study), opened_for(folder.path, study.looks)
+            self.later = None if self.confirmed is None else self.confirmed.later(study.record)
+        self.explained = explain(folder, prefix)
+        self.stage = self.explained.stage
+        self.network = network_of(store, self.stage)
+        self.built = load_network(store, self.network, torch.device("cpu"))
+        self.data = open_data(store, self.network.task.data)
 
 
 def architecture_of(one: Chosen) -> Settings:
@@ -133,7 +109,7 @@ def card_of(
         validation=_on_validation(one, logits_NK),
         test=_on_test(one, one.stage),
         teacher=found.teacher if found else None,
-        later=went_on(one.folder, found) if found else None,
+        later=one.later,
         opened=tuple(Look(**opening.facts()) for opening in one.openings),
         versions=_versions(),
         claim=claim,

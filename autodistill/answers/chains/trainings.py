@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Stage, UsageError, label_only
 from ...spec.domains import Params
@@ -84,10 +84,10 @@ def _early(teachers: Sequence[Network]) -> tuple[Stage, ...] | None:
 
 
 class Measured:
-    """Results of the candidates' trainings in the store."""
+    """Results of the candidates' trainings in the store; `left` gives the seconds that are left, on all workers."""
 
-    def __init__(self, trainings: Trainings, stages: Stages, first: int) -> None:
-        self.trainings, self.stages, self.first = trainings, stages, first
+    def __init__(self, trainings: Trainings, stages: Stages, first: int, left: Callable[[], float]) -> None:
+        self.trainings, self.stages, self.first, self.left = trainings, stages, first, left
 
     def accuracy(self, one: Candidate, seed: int) -> float | None:
         key = self.trainings.stage(one, seed).key()

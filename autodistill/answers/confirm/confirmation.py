@@ -85,11 +85,14 @@ class Mean(Value):
 
 
 class Spread(Mean):
+    """Of values over seeds, or of differences that are paired by seed."""
+
     deviation: float | None
+    values: tuple[float, ...]
 
     @classmethod
-    def over(cls, values: Sequence[float], /, **more: Any) -> Self:
-        """Of these values; `more` are fields of a subclass."""
+    def over(cls, values: Sequence[float], **more: Any) -> Self:
+        """`more` are fields of a subclass."""
         interval = mean_interval(values)
         return cls(
             n=len(values),
@@ -97,23 +100,22 @@ class Spread(Mean):
             deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
             low=interval and interval.low,
             high=interval and interval.high,
+            values=tuple(values),
             **more,
         )
 
 
 class OverSeeds(Spread):
-    accuracies: tuple[float, ...]
+    """Of test accuracies."""
 
-
-class Gain(Spread):
-    """A member's test accuracy minus its baseline's, paired by seed."""
-
-    values: tuple[float, ...]
+    values: tuple[float, ...] = Field(alias="accuracies")
 
 
 class Baseline(OverSeeds):
+    """`gain` is the member's test accuracy minus the baseline's."""
+
     epochs: int
-    gain: Gain
+    gain: Spread
 
 
 class Baselines(Value):

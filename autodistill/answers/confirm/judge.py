@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -32,7 +31,6 @@ from .confirmation import (
     Baselines,
     ClassPart,
     FrozenNetwork,
-    Gain,
     GroupPart,
     Latency,
     Member,
@@ -42,6 +40,7 @@ from .confirmation import (
     Right,
     SeedResult,
     Share,
+    Spread,
     Timing,
 )
 from .results import weights_of
@@ -108,8 +107,7 @@ def _parts(own: Right, teacher: Right, of: NDArray[np.generic]) -> Iterable[tupl
         yield part, Part(n=int(rows.sum()), accuracy=mine, teacher=theirs, drop=theirs - mine)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
+class Judged(NamedTuple):
     """The networks of a study, with the predictions of each on the test samples, by key; latency is measured on `device`."""
 
     stages: Stages
@@ -148,7 +146,7 @@ class Judged:
             chain=one.row.chain,
             seconds_chain=one.row.seconds_chain,
             networks=(self._result(one.searched, "searched"), *(self._result(stage, "fresh") for stage in fresh)),
-            seeds=OverSeeds.over(accuracies, accuracies=tuple(accuracies)) if accuracies else None,
+            seeds=OverSeeds.over(accuracies) if accuracies else None,
             baselines=Baselines(**{name: self._against(one, stages) for name, stages in one.baselines().items()}),
         )
 
@@ -167,9 +165,8 @@ class Judged:
         ]
         if not pairs:
             return None
-        gains, others = tuple(own - other for own, other in pairs), tuple(other for _, other in pairs)
-        gain = Gain.over(gains, values=gains)
-        return Baseline.over(others, accuracies=others, epochs=baselines[0].recipe.epochs, gain=gain)
+        gain = Spread.over([own - other for own, other in pairs])
+        return Baseline.over([other for _, other in pairs], epochs=baselines[0].recipe.epochs, gain=gain)
 
 
 def latency_of(network: nn.Module, shape: tuple[int, ...], device: torch.device, threads: int) -> Latency:

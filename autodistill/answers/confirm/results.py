@@ -164,12 +164,22 @@ def note_opening(
     Raises StudyError if this needs `force` and it is not given. With `force`, replaces an opened.json that cannot be trusted.
     """
     before = known_openings(folder, looks, force)
-    if before is not None and not force:
+    if not force:
         refuse_opened(folder, looks, networks, test=test)
-    if not before or is_another(before, networks, test):
-        before = [*(before or []), _opening(before, networks, test=test, trials=trials, seeds=seeds)]
-        write(folder, before)
-    return before
+    if before and not is_another(before, networks, test):
+        return before
+    now = Opening(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        trials=trials,
+        seeds=seeds,
+        forced=before != [],  # it may not be the first, if the others are unknown
+        networks=dict(networks),
+        test=test,
+        before=before[-1].checksum() if before else None,
+    )
+    found = [*(before or []), now]
+    write(folder, found)
+    return found
 
 
 def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | None:
@@ -180,10 +190,3 @@ def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | Non
         if not force:
             raise
         return None
-
-
-def _opening(before: Sequence[Opening] | None, networks: Networks, **known: Any) -> Opening:
-    """A new opening; it counts as forced if there was one before, or if that is unknown."""
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    head = before[-1].checksum() if before else None
-    return Opening(when=when, forced=before != [], networks=dict(networks), before=head, **known)
