@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
-from .answers.chains import SEEDS, Home, plan_chain
+from .answers.chains import SEEDS, ChainPlan, Home, plan_chain
 from .reporting import chain_graph
 from .reporting.progress import Progress
 from .runners import Runner
@@ -44,7 +44,7 @@ def chain(
     seconds: float | None = None,
     runner: Runner | Literal["ray", "serial"] = "ray",
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> ChainPlan:
     """Plans a chain as `answers.chains.plan_chain` does, and draws it: chain.png and chain.svg beside chain.json."""
     found = plan_chain(spec, student=student, home=home, seeds=seeds, seconds=seconds, runner=runner, console=console)
     chain_graph.draw(found, home.out / "chain")

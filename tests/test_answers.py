@@ -17,13 +17,26 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import optimize, stats
 
-from autodistill.answers import Wanted, lines, sentence, smallest
+from autodistill.answers import Wanted, smallest
 from autodistill.answers import towards as toward
-from autodistill.answers.confirm.results import Confirmed
+from autodistill.answers.claim import Needed
+from autodistill.answers.confirm.confirmation import (
+    Baselines,
+    ClassPart,
+    Confirmation,
+    Device,
+    Latency,
+    Look,
+    Member,
+    OnTest,
+    SealedSplit,
+    Share,
+)
 from autodistill.answers.smallest import in_order, knee, one_standard_error
 from autodistill.answers.towards import Until, towards
 from autodistill.api import search
 from autodistill.metrics.intervals import calibration_error, enough, exceeds, keeps, mean_interval
+from autodistill.metrics.latency import Timing
 from autodistill.reporting.progress import Progress
 from autodistill.spec import Spec, StudyError, UsageError, parse
 from autodistill.study import driver
@@ -33,19 +46,34 @@ from autodistill.study.record.folder import Folder
 STUDIES = 2000
 
 
-def member(name: str, params: int, validation: float, right: np.ndarray, n: int = 1000) -> dict[str, Any]:
+ONLY = ClassPart(label=0, name="0", n=1, accuracy=1.0, teacher=1.0, drop=0.0)
+
+
+def member(name: str, params: int, validation: float, right: np.ndarray, n: int = 1000) -> Member:
     correct = int(right.sum())
-    accuracy = correct / len(right)
-    return {
+    known = {"by_class": (ONLY,), "worst_drop": ONLY, "by_group": None, "worst_group": None}
+    timing = Timing(batch=1, p50_ms=params / 1000, p95_ms=params / 500)
+    return Member(
         **{"stage": name, "chosen": name, "role": "student", "architecture": name, "chain": f"teacher > {name}"},
-        **{"params": params, "macs": params, "bytes": 4 * params},
-        "validation": {"accuracy": validation, "correct": round(validation * n), "n": n, "low": 0.0, "high": 1.0},
-        "test": {"accuracy": accuracy, "correct": correct, "n": len(right), "low": 0.0, "high": 1.0},
-        "latency": {"one": {"p50_ms": params / 1000, "p95_ms": params / 500}},
-    }
+        **{"params": params, "macs": params, "bytes": 4 * params, "bytes_float16": 2 * params},
+        **{"seconds": 1.0, "seconds_chain": 2.0, "weights": name, "on_frontier": True, "networks": (), "seeds": None},
+        validation=Share(accuracy=validation, correct=round(validation * n), n=n, low=0.0, high=1.0),
+        test=OnTest(
+            accuracy=correct / len(right),
+            correct=correct,
+            n=len(right),
+            low=0.0,
+            high=1.0,
+            **known,
+            calibration_error=0.0,
+            agreement=1.0,
+        ),
+        latency=Latency(one=timing, batched=timing),
+        baselines=Baselines(label_only=None, direct=None, direct_long=None),
+    )
 
 
-def confirmed(rights: Sequence[np.ndarray], teacher: np.ndarray, validations: Sequence[float] | None = None) -> Confirmed:
+def confirmed(rights: Sequence[np.ndarray], teacher: np.ndarray, validations: Sequence[float] | None = None) -> Confirmation:
     """Students of 100, 200, ... params whose accuracies on validation rise with them, unless given."""
     names = [f"student{index}" for index in range(len(rights))]
     validations = validations or [0.5 + 0.01 * index for index in range(len(rights))]
@@ -53,8 +81,22 @@ def confirmed(rights: Sequence[np.ndarray], teacher: np.ndarray, validations: Se
         member(name, 100 * (index + 1), validations[index], right)
         for index, (name, right) in enumerate(zip(names, rights, strict=True))
     ]
-    facts = {"study": "simulated", "members": members, "teacher": member("teacher", 10_000, 0.9, teacher), "opened": []}
-    return Confirmed(facts=facts, right={**dict(zip(names, rights, strict=True)), "teacher": teacher})
+    return Confirmation(
+        study="simulated",
+        seeds=0,
+        test=SealedSplit(n=len(teacher), digest="", class_names=None),
+        device=Device(name="", kind="cpu", threads=1),
+        environment={},
+        failures={},
+        teacher=member("teacher", 10_000, 0.9, teacher),
+        members=tuple(members),
+        opened=(),
+        opening="",
+        trials=0,
+        ended=(),
+        own_test=True,
+        right={**dict(zip(names, rights, strict=True)), "teacher": teacher},
+    )
 
 
 def drawn(generator: np.random.Generator, accuracies: Sequence[float], n: int) -> list[np.ndarray]:
@@ -75,8 +117,8 @@ def claims(accuracies: Sequence[float], teacher: float, n: int, wanted: Wanted, 
     found = []
     for _ in range(STUDIES):
         *rights, taught = drawn(generator, [*accuracies, teacher], n)
-        answer = smallest(confirmed(rights, taught), wanted)["answer"]
-        found.append(answer and answer["stage"])
+        answer = smallest(confirmed(rights, taught), wanted).answer
+        found.append(answer and answer.stage)
     return found
 
 
@@ -196,8 +238,8 @@ def test_the_order_goes_down_in_size_and_in_validation_accuracy(points: list[tup
     members = [member(str(index), params, score / 20, right) for index, (params, score) in enumerate(points)]
     order = in_order(members)
     for larger, smaller in itertools.pairwise(order):
-        assert larger["params"] > smaller["params"]
-        assert larger["validation"]["accuracy"] > smaller["validation"]["accuracy"]
+        assert larger.params > smaller.params
+        assert larger.validation.accuracy > smaller.validation.accuracy
 
 
 def rights(*correct: int, n: int = 1000) -> list[np.ndarray]:
@@ -206,58 +248,60 @@ def rights(*correct: int, n: int = 1000) -> list[np.ndarray]:
 
 def test_the_sequence_stops_at_the_first_that_fails() -> None:
     found = smallest(confirmed(rights(990, 900, 985, 990), rights(995)[0]), Wanted(accuracy=0.95))
-    assert [row["passed"] for row in found["tested"]] == [True, True, False, None]
-    assert found["answer"]["stage"] == "student2"
-    assert found["runner_up"]["stage"] == "student3"
-    assert found["next_smaller"]["stage"] == "student1"
-    needed = found["needed"]["correct"]
-    assert found["more_correct"] == needed - 900
+    assert [row.passed for row in found.tested] == [True, True, False, None]
+    assert found.answer.stage == "student2"
+    assert found.runner_up.stage == "student3"
+    assert found.next_smaller.stage == "student1"
+    needed = found.needed.correct
+    assert found.more_correct == needed - 900
     assert exceeds(needed, 1000, 0.95) <= 0.05 < exceeds(needed - 1, 1000, 0.95)
 
 
 def test_test_accuracies_do_not_change_the_order() -> None:
     found = smallest(confirmed(rights(999, 960), rights(995)[0]), Wanted(accuracy=0.99))
-    assert [row["stage"] for row in found["tested"]] == ["student1", "student0"]
-    assert not found["meets"], "the largest failed: what is smaller is not asked, however well it did"
+    assert [row.member.stage for row in found.tested] == ["student1", "student0"]
+    assert not found.meets, "the largest failed: what is smaller is not asked, however well it did"
 
 
 def test_limits_leave_larger_ones_out_before_anything_is_tested() -> None:
     everyone = confirmed(rights(970, 990, 995), rights(995)[0])
-    assert smallest(everyone, Wanted(accuracy=0.9, params=200))["tested"][0]["stage"] == "student1"
-    assert smallest(everyone, Wanted(accuracy=0.9, bytes=400))["tested"][0]["stage"] == "student0"
-    assert smallest(everyone, Wanted(accuracy=0.9, latency_ms=0.25))["tested"][0]["stage"] == "student1"
+    assert smallest(everyone, Wanted(accuracy=0.9, params=200)).tested[0].member.stage == "student1"
+    assert smallest(everyone, Wanted(accuracy=0.9, bytes=400)).tested[0].member.stage == "student0"
+    assert smallest(everyone, Wanted(accuracy=0.9, latency_ms=0.25)).tested[0].member.stage == "student1"
     nobody = smallest(everyone, Wanted(accuracy=0.9, params=5))
-    assert not nobody["meets"] and nobody["nearest"] is None
-    assert "no member of the frontier is within the limits" in sentence(nobody)
+    assert not nobody.meets and nobody.nearest is None
+    assert "no member of the frontier is within the limits" in nobody.sentence()
 
 
 def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
     found = smallest(confirmed(rights(900, 985), rights(990)[0]), Wanted())
-    assert (found["wanted"]["retain"], found["wanted"]["params"]) == (0.95, 5000)
-    assert sentence(found).startswith("Ship: student1 with 200 params is shown to have at least 95 % of the teacher's accuracy")
+    assert (found.wanted.retain, found.wanted.params) == (0.95, 5000)
+    assert found.sentence().startswith(
+        "Ship: student1 with 200 params is shown to have at least 95 % of the teacher's accuracy"
+    )
     found = smallest(confirmed(rights(700, 800), rights(990)[0]), Wanted())
-    assert sentence(found).startswith("Do not ship: no student is proven to meet the target of 95 %")
+    assert found.sentence().startswith("Do not ship: no student is proven to meet the target of 95 %")
 
 
 def test_what_would_pass_instead_is_the_highest_target_that_passes() -> None:
     found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(accuracy=0.99))
-    would = found["would_pass"]
+    would = found.would_pass
     assert exceeds(950, 1000, would) <= 0.05 < exceeds(950, 1000, would + 1e-4)
-    assert any(line.startswith(f"would pass   at {100 * would:.2f} %") for line in lines(found))
+    assert any(line.startswith(f"would pass   at {100 * would:.2f} %") for line in found.lines())
 
 
 def test_too_few_test_samples_are_said() -> None:
     found = smallest(confirmed(rights(40, 50, n=50), rights(50, n=50)[0]), Wanted(accuracy=0.99))
-    assert found["needed"] == {"correct": None, "n": 50, "accuracy": None, "least_n": 299}
-    assert any("at least 299 test samples (there are 50), all predicted correctly" in line for line in lines(found))
+    assert found.needed == Needed(correct=None, n=50, accuracy=None, least_n=299)
+    assert any("at least 299 test samples (there are 50), all predicted correctly" in line for line in found.lines())
 
 
 def test_the_knee_and_the_one_standard_error_choice_are_of_validation() -> None:
     members = [member(str(params), params, score, np.ones(9, dtype=bool)) for params, score in POINTS]
     found = knee(members)
-    assert found is not None and found["params"] == 1000
+    assert found is not None and found.params == 1000
     found = one_standard_error(members)
-    assert found is not None and found["params"] == 10_000  # 0.97 - sqrt(0.97 * 0.03 / 1000) = 0.9646
+    assert found is not None and found.params == 10_000  # 0.97 - sqrt(0.97 * 0.03 / 1000) = 0.9646
     assert knee(members[:2]) is None
 
 
@@ -285,16 +329,16 @@ def test_questions_that_are_none_are_refused(given: dict[str, Any], said: str) -
 def test_no_share_is_rounded_up_to_certainty(confidence: float, target: float) -> None:
     found = confirmed(rights(990), rights(995)[0])
     exact, sure = (f"{Decimal(str(share)) * 100:f}".rstrip("0").rstrip(".") for share in (target, confidence))
-    said = sentence(smallest(found, Wanted(accuracy=target, confidence=confidence)))
+    said = smallest(found, Wanted(accuracy=target, confidence=confidence)).sentence()
     assert f"an accuracy of {exact} %" in said and f"with {sure} % confidence" in said
-    said = sentence(smallest(found, Wanted(retain=target, confidence=confidence)))
+    said = smallest(found, Wanted(retain=target, confidence=confidence)).sentence()
     assert f"{exact} % of the teacher's accuracy" in said
 
 
 def test_a_forced_opening_is_said_in_the_answer() -> None:
-    found = confirmed(rights(985), rights(990)[0])
-    found.facts["opened"].extend([{"forced": False}, {"forced": True}])
-    assert any("opened again 1 time" in line for line in lines(smallest(found, Wanted(accuracy=0.9))))
+    looks = tuple(Look(when="", trials=0, forced=forced, networks=1) for forced in (False, True))
+    found = confirmed(rights(985), rights(990)[0]).model_copy(update={"opened": looks})
+    assert any("opened again 1 time" in line for line in smallest(found, Wanted(accuracy=0.9)).lines())
 
 
 # A search within a time

@@ -22,12 +22,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from autodistill import api
-from autodistill.answers.chains import Home
+from autodistill.answers.chains import ChainPlan, Home
 from autodistill.answers.chains.asked import geometric, with_student
 from autodistill.answers.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
-from autodistill.answers.chains.planner import Ladder, Planner
-from autodistill.answers.chains.rules import geometric_mean, middle_accuracy, tradeoff
-from autodistill.answers.chains.words import lines, sentence
+from autodistill.answers.chains.planner import Ladder, Planner, geometric_mean, middle_accuracy, tradeoff
 from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import Sealed
@@ -303,7 +301,7 @@ def test_a_ladder_in_equal_ratios_lies_between_student_and_teacher() -> None:
 # A plan that is really trained
 
 
-def plan(spec: Spec, out: Path, **options: Any) -> dict[str, Any]:
+def plan(spec: Spec, out: Path, **options: Any) -> ChainPlan:
     home = Home.of(spec, STUDENT, out=str(out))
     return api.chain(spec, student=STUDENT, home=home, runner="serial", **{"seeds": 3, **options})
 
@@ -313,24 +311,24 @@ def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test
 ) -> None:
     monkeypatch.setattr(Sealed, "unseal", lambda self: pytest.fail("the test split was opened"))
     found, store = plan(tiny(), tmp_path / "out"), Store(tmp_path / "out" / "store")
-    assert json.loads((tmp_path / "out" / "chain.json").read_text()) == json.loads(json.dumps(found))
-    kinds = {row["kind"] for row in found["candidates"]}
+    assert json.loads((tmp_path / "out" / "chain.json").read_text()) == json.loads(json.dumps(found.as_json()))
+    kinds = {row.kind for row in found.candidates}
     assert kinds == {"labels", "direct", "long", "loss", "early", "chain"}
-    assert {row["guidance"] for row in found["candidates"]} == {None, "serial", "dense"}
-    why = {reason for row in found["candidates"] for reason in row["why"]}
+    assert {row.guidance for row in found.candidates} == {None, "serial", "dense"}
+    why = {reason for row in found.candidates for reason in row.why}
     assert {"geometric mean of sizes", "middle accuracy", "lambda trade-off", "all sizes, dense"} <= why
-    [direct] = [row for row in found["candidates"] if row["kind"] == "direct"]
-    assert direct["gain"]["mean"] == direct["extra"] == 0 and direct["stages"] == 1
-    for row in found["candidates"]:
-        accuracies = row["accuracy"]["accuracies"]
-        paired = [own - other for own, other in zip(accuracies, direct["accuracy"]["accuracies"], strict=False)]
-        assert row["gain"]["mean"] == pytest.approx(fmean(paired[1:] or paired))
-        assert row["stages"] == (len(row["path"]) + 1) and 0 <= row["marginal"] <= row["seconds"]
+    [direct] = [row for row in found.candidates if row.kind == "direct"]
+    assert direct.gain.mean == direct.extra == 0 and direct.stages == 1
+    for row in found.candidates:
+        accuracies = row.accuracy.accuracies
+        paired = [own - other for own, other in zip(accuracies, direct.accuracy.accuracies, strict=False)]
+        assert row.gain.mean == pytest.approx(fmean(paired[1:] or paired))
+        assert row.stages == (len(row.path) + 1) and 0 <= row.marginal <= row.seconds
     stages = [network_of(store, key) for key in store.keys("stages")]
     students = [one for one in stages if isinstance(one, Stage) and one.architecture == MLP(depth=1, width=4)]
     assert len({one.seed for one in students}) == 3
     assert all(above.seed == one.seed for one in students for above in one.teachers if above.teachers)
-    assert found["trained"] == pytest.approx(seconds_below(store, stages), rel=1e-6)
+    assert found.trained == pytest.approx(seconds_below(store, stages), rel=1e-6)
 
 
 def seconds_below(store: Store, stages: list[Any]) -> float:
@@ -344,11 +342,11 @@ def test_the_same_command_goes_on_and_a_second_trains_nothing(tiny: Callable[...
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "store").rglob("*") if path.is_file()}
     again = plan(tiny(), tmp_path / "out", seeds=2)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "store").rglob("*") if path.is_file()} == before
-    assert {**again, "seconds": 0} == {**one, "seconds": 0}
+    assert again.model_copy(update={"seconds": 0}) == one.model_copy(update={"seconds": 0})
     more = plan(tiny(), tmp_path / "out", seeds=3)
-    rows = {row["name"]: row["accuracy"]["accuracies"] for row in more["candidates"]}
-    for row in one["candidates"]:
-        assert rows[row["name"]][:2] == row["accuracy"]["accuracies"]
+    rows = {row.name: row.accuracy.accuracies for row in more.candidates}
+    for row in one.candidates:
+        assert rows[row.name][:2] == row.accuracy.accuracies
 
 
 def test_a_plan_from_a_finished_study_reuses_what_it_trained(
@@ -381,7 +379,7 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
     one = 160 * 4 * 4  # training samples, classes, bytes
     ladder = [{"family": "mlp", "depth": 1, "width": width} for width in (8, 16, 32)]
 
-    def plan(limit: int) -> dict[str, Any]:
+    def plan(limit: int) -> ChainPlan:
         spec = tiny(resources={"gpus": 0, "cache_limit": limit}, assistants__ladder=ladder)
         home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
         return api.chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
@@ -391,9 +389,9 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
     assert not (tmp_path / "chain" / "chain.json").exists()
     found = plan(2 * one)
     assert "not started: resources.cache_limit" in capsys.readouterr().err
-    assert {row["state"] for row in found["candidates"] if row["kind"] == "direct"} == {"compared"}
-    assert "not trained" in {row["state"] for row in found["candidates"]}
-    assert all(row["state"] != "not trained" for row in plan(10 * one)["candidates"])
+    assert {row.state for row in found.candidates if row.kind == "direct"} == {"compared"}
+    assert "not trained" in {row.state for row in found.candidates}
+    assert all(row.state != "not trained" for row in plan(10 * one).candidates)
 
 
 @pytest.mark.slow
@@ -426,10 +424,10 @@ def test_the_picture_is_the_same_again_and_shows_every_network(tiny: Callable[..
     assert [(tmp_path / f"again.{kind}").read_bytes() for kind in ("png", "svg")] == before
     with Image.open(tmp_path / "again.png") as picture:
         assert picture.size == (1600, 900)
-    edges = {(edge["above"], edge["below"]) for edge in found["graph"]["edges"]}
+    edges = {(edge.above, edge.below) for edge in found.graph.edges}
     assert edges == set(itertools.combinations(range(4), 2)), "each network can teach each smaller one"
-    chosen = [edge for edge in found["graph"]["edges"] if edge["chosen"]]
-    assert chosen[0]["above"] == 0 and max(edge["below"] for edge in chosen) == 3
+    chosen = [edge for edge in found.graph.edges if edge.chosen]
+    assert chosen[0].above == 0 and max(edge.below for edge in chosen) == 3
 
 
 def test_a_failed_candidate_is_said_and_the_rest_compared(
@@ -444,9 +442,9 @@ def test_a_failed_candidate_is_said_and_the_rest_compared(
 
     monkeypatch.setattr(attempts, "attempt", failing)
     found = plan(tiny(), tmp_path / "out", seeds=2)
-    [loss] = [row for row in found["candidates"] if row["kind"] == "loss"]
-    assert loss["state"] == "not trained" and set(found["failures"].values()) == {"out of luck"}
-    assert any("out of luck" in line for line in lines(found))
+    [loss] = [row for row in found.candidates if row.kind == "loss"]
+    assert loss.state == "not trained" and set(found.failures.values()) == {"out of luck"}
+    assert any("out of luck" in line for line in found.lines())
 
 
 def _fails() -> Any:
@@ -501,9 +499,9 @@ def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.
 
 def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     found = plan(tiny(), tmp_path / "out", seconds=0.001, seeds=4)
-    assert found["cut"] and found["seeds"] == 1
-    assert sentence(found) == "No assistant: no chain was trained"
-    assert any(line.startswith("time") for line in lines(found))
+    assert found.cut and found.seeds == 1
+    assert found.sentence() == "No assistant: no chain was trained"
+    assert any(line.startswith("time") for line in found.lines())
 
 
 @pytest.mark.slow
@@ -513,8 +511,5 @@ def test_with_ray_it_is_the_same_plan(tiny: Callable[..., Spec], tmp_path: Path,
     other = api.chain(
         tiny(), student=STUDENT, home=Home.of(tiny(), STUDENT, out=str(tmp_path / "other")), seeds=1, runner="ray"
     )
-    names = [
-        {row["name"]: row["accuracy"]["accuracies"] for row in found["candidates"] if row["kind"] != "long"}
-        for found in (one, other)
-    ]
+    names = [{row.name: row.accuracy.accuracies for row in found.candidates if row.kind != "long"} for found in (one, other)]
     assert names[0] == names[1]

@@ -19,8 +19,9 @@ import pytest
 from rich.console import Console
 
 from autodistill.answers import Wanted
-from autodistill.answers.confirm import confirm, read, went_on
+from autodistill.answers.confirm import confirm, read
 from autodistill.answers.confirm.candidates import candidates
+from autodistill.answers.confirm.confirmation import Member
 from autodistill.answers.towards import claimable, towards
 from autodistill.api import search
 from autodistill.cli import main
@@ -39,6 +40,7 @@ from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.folder import Folder
 from autodistill.study.record.notes import Posterior
+from autodistill.study.record.opened import open_study
 from autodistill.study.record.record import Record
 from autodistill.study.record.rows import Stages, TrialRow, frontier, network_of
 from autodistill.study.schedule.jobs import chain_of, outputs_of
@@ -67,16 +69,16 @@ def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: Folder) -
     found = confirmed(searched)
     store = Store(searched.path / "store")
     spec, splits = load_data(searched.read(), cuda=False)
-    assert [one["params"] for one in found.members] == sorted(one["params"] for one in found.members)
+    assert [one.params for one in found.members] == sorted(one.params for one in found.members)
     for one in found.members:
-        fresh = [file for file in one["networks"] if file["kind"] == "fresh"]
-        assert [file["seed"] for file in fresh] == [spec.seed + FRESH, spec.seed + FRESH + 1]
-        assert all(network_of(store, file["key"]).task == splits.task(spec.task) for file in fresh), "the split stays"
-        best = max(file["validation"] for file in one["networks"])
-        assert one["validation"]["accuracy"] == best
-        assert one["seeds"]["n"] == 2
-        if one["role"] == "student":
-            assert one["baselines"]["label_only"]["n"] == one["baselines"]["label_only"]["gain"]["n"] == 2
+        fresh = [file for file in one.networks if file.kind == "fresh"]
+        assert [file.seed for file in fresh] == [spec.seed + FRESH, spec.seed + FRESH + 1]
+        assert all(network_of(store, file.key).task == splits.task(spec.task) for file in fresh), "the split stays"
+        best = max(file.validation for file in one.networks)
+        assert one.validation.accuracy == best
+        assert one.seeds.n == 2
+        if one.role == "student":
+            assert one.baselines.label_only.n == one.baselines.label_only.gain.n == 2
 
 
 def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
@@ -84,18 +86,18 @@ def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
     _, splits = load_data(searched.read(), cuda=False)
     test = splits.test.unseal()
     for one in [*found.members, found.teacher]:
-        right = found.right[one["chosen"]]
-        assert len(right) == one["test"]["n"] == len(test)
-        assert one["test"]["correct"] == right.sum()
-        by_class = {part["class"]: part for part in one["test"]["by_class"]}
+        right = found.right[one.chosen]
+        assert len(right) == one.test.n == len(test)
+        assert one.test.correct == right.sum()
+        by_class = {part.label: part for part in one.test.by_class}
         for label in np.unique(test.y):
-            assert by_class[label]["accuracy"] == pytest.approx(right[test.y == label].mean())
-        drops = [part["drop"] for part in one["test"]["by_class"]]
-        assert one["test"]["worst_drop"]["drop"] == max(drops)
-        assert 0 <= one["test"]["calibration_error"] <= 1
-        assert one["bytes_float16"] < one["bytes"]
-        assert 0 < one["latency"]["one"]["p50_ms"] <= one["latency"]["one"]["p95_ms"]
-    assert found.teacher["test"]["agreement"] == 1
+            assert by_class[label].accuracy == pytest.approx(right[test.y == label].mean())
+        drops = [part.drop for part in one.test.by_class]
+        assert one.test.worst_drop.drop == max(drops)
+        assert 0 <= one.test.calibration_error <= 1
+        assert one.bytes_float16 < one.bytes
+        assert 0 < one.latency.one.p50_ms <= one.latency.one.p95_ms
+    assert found.teacher.test.agreement == 1
 
 
 def test_a_chain_is_trained_anew_and_compared_with_direct_baselines(tiny: Callable[..., Spec], tmp_path: Path) -> None:
@@ -106,27 +108,27 @@ def test_a_chain_is_trained_anew_and_compared_with_direct_baselines(tiny: Callab
     )
     folder = Folder(tmp_path / "out")
     found, store = confirmed(folder), Store(folder.path / "store")
-    chained = [one for one in found.members if one["chain"].count(" > ") > 1]
+    chained = [one for one in found.members if one.chain.count(" > ") > 1]
     assert chained
-    teacher = found.teacher["chosen"]
+    teacher = found.teacher.chosen
     for one in chained:
-        stages = [network_of(store, file["key"]) for file in one["networks"] if file["kind"] == "fresh"]
+        stages = [network_of(store, file.key) for file in one.networks if file.kind == "fresh"]
         for stage in stages:
             assistant = stage.teachers[0]
             assert assistant.seed == stage.seed and assistant.teachers[0].key() == teacher
             assert store.has("stages", direct_of(stage, assistant.teachers).key())
-        direct, long = one["baselines"]["direct"], one["baselines"]["direct_long"]
-        own, above = (store.manifest("stages", key)["measurement"]["seconds"] for key in (one["stage"], _assistant(store, one)))
-        assert direct["epochs"] == stages[0].recipe.epochs
-        assert long["epochs"] == max(direct["epochs"], round(direct["epochs"] * (own + above) / own))
-        assert direct["gain"]["values"] == pytest.approx(
-            [own["test"] - other for own, other in zip(one["networks"][1:], direct["accuracies"], strict=True)]
+        direct, long = one.baselines.direct, one.baselines.direct_long
+        own, above = (store.manifest("stages", key)["measurement"]["seconds"] for key in (one.stage, _assistant(store, one)))
+        assert direct.epochs == stages[0].recipe.epochs
+        assert long.epochs == max(direct.epochs, round(direct.epochs * (own + above) / own))
+        assert direct.gain.values == pytest.approx(
+            [own.test - other for own, other in zip(one.networks[1:], direct.values, strict=True)]
         )
 
 
-def _assistant(store: Store, member: dict[str, Any]) -> str:
+def _assistant(store: Store, member: Member) -> str:
     """The key of the assistant of a member as it was searched."""
-    stage = network_of(store, member["stage"])
+    stage = network_of(store, member.stage)
     assert isinstance(stage, Stage)
     return stage.teachers[0].key()
 
@@ -141,9 +143,9 @@ def test_the_test_split_is_opened_once_and_a_second_confirm_reuses_everything(
     before = {path: path.stat().st_mtime_ns for path in searched.path.rglob("*") if path.is_file()}
     again = confirmed(searched)
     assert len(opened) == 1
-    assert again.facts == json.loads(json.dumps(first.facts))
+    assert again.as_json() == json.loads(json.dumps(first.as_json()))
     assert {path: path.stat().st_mtime_ns for path in searched.path.rglob("*") if path.is_file()} == before
-    assert confirmed(searched, seeds=1).facts["seeds"] == 2, "fewer seeds are among those"
+    assert confirmed(searched, seeds=1).seeds == 2, "fewer seeds are among those"
 
 
 def test_after_the_search_went_on_it_is_opened_only_by_force(
@@ -170,7 +172,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
         assert said in (searched.path / name).read_text(), name
     found = confirmed(searched, force=True)
     capsys.readouterr()
-    assert [one["forced"] for one in found.facts["opened"]] == [False, True]
+    assert [one.forced for one in found.opened] == [False, True]
     main(["smallest", str(searched.path), "--accuracy", "0.3"])
     now = capsys.readouterr().out
     assert "opened again 1 time" in now and "after the confirmation" not in now
@@ -179,12 +181,13 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
 def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Callable[..., Spec]) -> None:
     """A record that begins anew with what fits counts other trials: students are counted, by their stages."""
     found = confirmed(searched, seeds=0)
-    largest = max(one["params"] for one in found.members)
+    largest = max(one.params for one in found.members)
     smaller = tiny(search__trials=2, search__limits={"params": largest - 1})
     study = search(smaller, out=searched.path, runner="serial", options=Options(extend=True))
     new = {trial.facts.stage for trial in study.record.trials if trial.facts.kept is None}
-    assert went_on(searched, found) == read_study(searched.path).later == len(new) > 0
-    assert not any(trial.facts.stage[:16] in found.facts["ended"] for trial in study.record.trials if trial.facts.kept is None)
+    with open_study(searched) as now:
+        assert found.later(now.record) == read_study(searched.path).later == len(new) > 0
+    assert not any(trial.facts.stage[:16] in found.ended for trial in study.record.trials if trial.facts.kept is None)
 
 
 def test_more_seeds_would_be_another_look(searched: Folder) -> None:
@@ -208,7 +211,7 @@ def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder,
         patched.setattr("autodistill.answers.confirm.judge", killed)
         confirmed(searched)
     assert read(searched) is None
-    assert [one["forced"] for one in confirmed(searched).facts["opened"]] == [False]
+    assert [one.forced for one in confirmed(searched).opened] == [False]
 
 
 @pytest.mark.slow
@@ -253,8 +256,8 @@ def test_what_cannot_be_trained_is_said_and_the_rest_goes_on(searched: Folder, m
 
     monkeypatch.setattr(attempts, "attempt", failing)
     found = confirmed(searched)
-    assert set(found.facts["failures"].values()) == {"out of luck"}
-    assert all(one["seeds"]["n"] == 1 for one in found.members)
+    assert set(found.failures.values()) == {"out of luck"}
+    assert all(one.seeds.n == 1 for one in found.members)
 
 
 def _fails() -> Any:
@@ -321,7 +324,7 @@ def test_a_plan_gives_up_what_learns_from_a_failure(searched: Folder, tiny: Call
 def test_frontier_members_stay_members(searched: Folder) -> None:
     found = confirmed(searched)
     rows = json.loads((searched.path / "frontier.json").read_text())["frontier"]
-    assert {row["stage"] for row in rows} == {one["stage"] for one in found.members if one["on_frontier"]}
+    assert {row["stage"] for row in rows} == {one.stage for one in found.members if one.on_frontier}
     assert frontier([]) == []
 
 
@@ -337,10 +340,10 @@ def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spe
     np.savez(tmp_path / "grouped.npz", **found)
     search(tiny(task__dataset=str(tmp_path / "grouped.npz")), out=tmp_path / "out", runner="serial")
     [*_, member] = confirmed(Folder(tmp_path / "out"), seeds=0).members
-    parts = {part["group"]: part for part in member["test"]["by_group"]}
+    parts = {part.group: part for part in member.test.by_group}
     assert set(parts) == {"indoors", "outdoors"}
-    assert sum(part["n"] * part["accuracy"] for part in parts.values()) == pytest.approx(member["test"]["correct"])
-    assert member["test"]["worst_group"]["drop"] == max(part["drop"] for part in parts.values())
+    assert sum(part.n * part.accuracy for part in parts.values()) == pytest.approx(member.test.correct)
+    assert member.test.worst_group.drop == max(part.drop for part in parts.values())
 
 
 ODD = ["<b>one</b>", "[red]two", "three | 3", "vier"]
@@ -374,10 +377,14 @@ def test_classes_are_called_by_their_names(
         f"| {number}: {word}" in card for number, word in enumerate((r"\<b\>one", r"\[red\]two", r"three \| 3", "vier"))
     ), card
     assert json.loads((tmp_path / "model" / "architecture.json").read_text())["class_names"] == ODD
+    whole = read(Folder(tmp_path / "out"))
+    assert whole is not None
     for name in ODD:  # whichever is the worst
-        row = found["members"][0] | {"test": test | {"worst_drop": test["worst_drop"] | {"name": name}}}
+        on_test = whole.members[0].test
+        on_test = on_test.model_copy(update={"worst_drop": on_test.worst_drop.model_copy(update={"name": name})})
+        row = whole.members[0].model_copy(update={"test": on_test})
         console = Console(record=True, width=200, file=io.StringIO())
-        console.print(confirmed_table({**found, "members": [row]}))
+        console.print(confirmed_table(whole.model_copy(update={"members": (row,)})))
         assert name in console.export_text()
 
 
@@ -445,7 +452,7 @@ def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: F
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(StudyError, match="confirm.npz is damaged or missing"):
         read(searched)
-    assert confirmed(searched, seeds=0).members[0]["chosen"] == first.members[0]["chosen"]
+    assert confirmed(searched, seeds=0).members[0].chosen == first.members[0].chosen
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1
 
 

@@ -79,7 +79,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
         assert isinstance(stage, Stage) and stage.recipe.precision == "bfloat16", "auto, where a GPU was asked for"
     for one in [*found.members, found.teacher]:
         assert 0 < one["latency"]["one"]["p50_ms"] <= one["latency"]["one"]["p95_ms"]
-    assert found.facts["device"] == {"name": name, "kind": "cuda", "threads": 1}
+    assert found.device.model_dump() == {"name": name, "kind": "cuda", "threads": 1}
     assert main(["smallest", out, "--accuracy", "0.3"]) == 0
     assert main(["export", out, "--accuracy", "0.3", "--to", str(tmp_path / "model")]) == 0
     assert name in (tmp_path / "model" / "card.md").read_text(), "the card tells its latency on the GPU too"
@@ -91,7 +91,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
 def test_a_chain_is_planned_on_a_gpu(spec: Spec, tmp_path: Path) -> None:
     home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
     found = api.chain(spec, student="depth=1,width=2", home=home, seeds=2)
-    assert found["chain"] and not found["failures"]
+    assert found.chain and not found.failures
 
 
 def test_outputs_on_a_gpu_are_those_of_the_processor(spec: Spec, tmp_path: Path) -> None:

@@ -30,10 +30,9 @@ from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import Sealed
 from autodistill.distill import load_network, open_data
-from autodistill.exporting import drafted, export, formats, written
-from autodistill.exporting.card import card, plain
-from autodistill.exporting.compared import compared, refusal
-from autodistill.exporting.formats import FORMATS, Format, Plain, Source, onnx_of, run_onnx
+from autodistill.exporting import Exported, drafted, export, formats
+from autodistill.exporting.card import plain
+from autodistill.exporting.formats import FORMATS, Compared, Format, Plain, Source, compared, onnx_of, refusal, run_onnx
 from autodistill.metrics import latency
 from autodistill.models import build
 from autodistill.spec import (
@@ -90,7 +89,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def handed(study: Folder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def handed(study: Folder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Exported]:
     """The answer to a question that some student meets, exported once."""
     to = tmp_path_factory.mktemp("handed") / "model"
     with pytest.MonkeyPatch.context() as patched:
@@ -118,60 +117,56 @@ def nothing_in(folder: Path) -> bool:
 # What is written
 
 
-def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(
-    handed: tuple[Path, dict[str, Any]], study: Folder
-) -> None:
+def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(handed: tuple[Path, Exported], study: Folder) -> None:
     to, found = handed
     assert {path.name for path in to.iterdir()} == FILES
-    assert not found["left_out"] and set(found["formats"]) == set(FORMATS)
-    logits, x = validation(study, found["stage"])
-    for name, one in found["formats"].items():
+    assert not found.card.left_out and set(found.card.formats) == set(FORMATS)
+    logits, x = validation(study, found.card.stage)
+    for name, one in found.card.formats.items():
         run = FORMATS[name].run(to / name, 1)
         again = run(torch.from_numpy(x.astype(np.float32)))
         assert torch.equal(again.argmax(1), logits.argmax(1))
-        assert float((again - logits).abs().max()) <= 1e-5 and one["largest"] <= 1e-5
-        assert one["flipped"] == 0 and one["n"] == len(x) and one["bytes"] == (to / name).stat().st_size
+        assert float((again - logits).abs().max()) <= 1e-5 and one.largest <= 1e-5
+        assert one.flipped == 0 and one.n == len(x) and one.bytes == (to / name).stat().st_size
     assert {path.name for path in to.parent.iterdir()} == {"model"}, "no draft is left"
-    json.dumps(found)
+    json.dumps(found.as_json())
 
 
-def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
+def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, Exported], study: Folder) -> None:
     to, found = handed
-    assert found["stage"] == found["smallest"]["answer"]["chosen"]
-    stored = store_of(study).file("stages", found["stage"], "model.safetensors")
+    assert found.card.stage == found.claim.answer.chosen
+    stored = store_of(study).file("stages", found.card.stage, "model.safetensors")
     assert (to / "model.safetensors").read_bytes() == stored.read_bytes()
 
 
-def test_the_card_says_what_was_confirmed(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
+def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: Folder) -> None:
     to, found = handed
     text, confirmed = (to / "card.md").read_text(), read(study)
     assert confirmed is not None
-    [member] = [one for one in confirmed.members if one["chosen"] == found["stage"]]
-    test, teacher = member["test"], confirmed.teacher
-    assert (
-        f"| test | {test['correct']} | {test['n']} | {test['accuracy']:.1%} | {test['low']:.1%} to {test['high']:.1%} |" in text
-    )
-    for part in test["by_class"]:
-        assert f"| {part['class']} | {part['n']} | {part['accuracy']:.1%} | {part['teacher']:.1%} |" in text
+    [member] = [one for one in confirmed.members if one.chosen == found.card.stage]
+    test, teacher = member.test, confirmed.teacher
+    assert f"| test | {test.correct} | {test.n} | {test.accuracy:.1%} | {test.low:.1%} to {test.high:.1%} |" in text
+    for part in test.by_class:
+        assert f"| {part.label} | {part.n} | {part.accuracy:.1%} | {part.teacher:.1%} |" in text
     for name in ("params", "macs", "bytes", "bytes_float16"):
-        assert f"| {member[name]:,} |" in text
-    assert f"| {teacher['params']:,} | {teacher['validation']['accuracy']:.1%} | {teacher['test']['accuracy']:.1%} |" in text
+        assert f"| {getattr(member, name):,} |" in text
+    assert f"| {teacher.params:,} | {teacher.validation.accuracy:.1%} | {teacher.test.accuracy:.1%} |" in text
     assert "Yes: mlp" in text and "with 95 % confidence" in text
     assert "The test split was opened 1 time in this study." in text
-    assert f"`{network_of(store_of(study), found['stage']).task.data}`" in text
+    assert f"`{network_of(store_of(study), found.card.stage).task.data}`" in text
     assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in text
     assert "## License\n\nTo be filled in by you" in text
     assert f"torch {torch.__version__}" in text.replace("\\", "")
 
 
-def test_no_file_but_the_card_names_a_folder_of_this_machine(handed: tuple[Path, dict[str, Any]], study: Folder) -> None:
+def test_no_file_but_the_card_names_a_folder_of_this_machine(handed: tuple[Path, Exported], study: Folder) -> None:
     package = str(Path(formats.__file__).parents[1]).encode()
     for name in FILES - {"card.md"}:
         content = (handed[0] / name).read_bytes()
         assert package not in content and str(study.path.parent).encode() not in content, name
 
 
-def test_the_graph_of_onnx_is_whole_and_its_batch_is_free(handed: tuple[Path, dict[str, Any]]) -> None:
+def test_the_graph_of_onnx_is_whole_and_its_batch_is_free(handed: tuple[Path, Exported]) -> None:
     import onnx
 
     model = onnx.load(handed[0] / "model.onnx")
@@ -228,9 +223,9 @@ def alone(to: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=to)
 
 
-def test_the_example_runs_without_this_package(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
+def test_the_example_runs_without_this_package(handed: tuple[Path, Exported], study: Folder, tmp_path: Path) -> None:
     to, found = handed
-    logits, x = validation(study, found["stage"])
+    logits, x = validation(study, found.card.stage)
     np.save(tmp_path / "samples.npy", x)
     done = alone(to, str(tmp_path / "samples.npy"))
     classes = " ".join(str(int(one)) for one in logits.argmax(1))
@@ -239,9 +234,9 @@ def test_the_example_runs_without_this_package(handed: tuple[Path, dict[str, Any
     assert refused.returncode == 1 and "autodistill is not here" in refused.stderr
 
 
-def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
+def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, Exported], study: Folder, tmp_path: Path) -> None:
     to, found = handed
-    logits, x = validation(study, found["stage"])
+    logits, x = validation(study, found.card.stage)
     np.save(tmp_path / "one.npy", x[3])
     command = [sys.executable, str(to / "example.py"), str(tmp_path / "one.npy"), "model.safetensors", "model.onnx"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -252,7 +247,7 @@ def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, dict[str, 
     assert done.returncode == 1 and "give one sample of shape (1, 4, 5)" in done.stderr
 
 
-def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str, Any]], study: Folder, tmp_path: Path) -> None:
+def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, Exported], study: Folder, tmp_path: Path) -> None:
     to, found = handed
     architecture = json.loads((to / "architecture.json").read_text())["architecture"]
     teacher = {"checkpoint": str(to / "model.safetensors"), "architecture": architecture}
@@ -260,7 +255,7 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str
     other, splits = load_data(spec.parse(document(Path(str(task)), teacher=teacher)), cuda=False)
     store = Store(tmp_path / "store")
     [adopted] = space_of(other, splits, store).teachers
-    assert store.manifest("stages", adopted.key())["measurement"]["correct"] == found["validation"]["correct"]
+    assert store.manifest("stages", adopted.key())["measurement"]["correct"] == found.card.validation.correct
 
 
 # Which network
@@ -269,13 +264,13 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, dict[str
 def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Folder, tmp_path: Path) -> None:
     confirmed = read(study)
     assert confirmed is not None
-    key = confirmed.teacher["chosen"]
+    key = confirmed.teacher.chosen
     found = export(study, to=tmp_path / "teacher", stage=key[:10])
-    assert found["stage"] == key and found["smallest"] is None
+    assert found.card.stage == key and found.claim is None
     text = (tmp_path / "teacher" / "card.md").read_text()
     assert "trained from labels, without a teacher" in text
-    assert found["again"][0] == f"autodistill search {study.spec} --out {study.path}"
-    assert found["test"]["correct"] == confirmed.teacher["test"]["correct"]
+    assert found.card.again[0] == f"autodistill search {study.spec} --out {study.path}"
+    assert found.card.test.correct == confirmed.teacher.test.correct
 
 
 @pytest.mark.parametrize(("key", "message"), [("", "matches .* stages, such as"), ("none", "matches no stored stage")])
@@ -295,10 +290,10 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
     (tmp_path / "data.npz").unlink()  # what the store holds is enough
     found = export(folder, to=tmp_path / "out", stage=key)
     text = (tmp_path / "out" / "card.md").read_text()
-    assert found["test"] is None and "This network was not tested on the test samples." in text
+    assert found.card.test is None and "This network was not tested on the test samples." in text
     assert "The test split was opened 0 times in this study." in text
-    assert sum(part["n"] * part["accuracy"] for part in found["validation"]["by_class"]) == pytest.approx(
-        found["validation"]["correct"]
+    assert sum(part.n * part.accuracy for part in found.card.validation.by_class) == pytest.approx(
+        found.card.validation.correct
     )
     with pytest.raises(UsageError, match="is not confirmed yet"):
         export(folder, to=tmp_path / "other")
@@ -329,11 +324,11 @@ def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_pa
     """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
     confirmed = read(study)
     assert confirmed is not None
-    files = [file for member in confirmed.members if member["role"] == "student" for file in member["networks"]]
-    keys = {kind: next(file["key"] for file in files if file["kind"] == kind) for kind in ("searched", "fresh")}
-    fresh = export(study, to=tmp_path / "fresh", stage=keys["fresh"])["again"]
+    files = [file for member in confirmed.members if member.role == "student" for file in member.networks]
+    keys = {kind: next(file.key for file in files if file.kind == kind) for kind in ("searched", "fresh")}
+    fresh = export(study, to=tmp_path / "fresh", stage=keys["fresh"]).card.again
     assert fresh[0] == f"autodistill confirm {study.path} --seeds 1"
-    searched = export(study, to=tmp_path / "searched", stage=keys["searched"])["again"]
+    searched = export(study, to=tmp_path / "searched", stage=keys["searched"]).card.again
     try:
         assert main([*shlex.split(searched[0])[1:], "--runner", "serial"]) == 0
         made = shlex.split(searched[1])
@@ -463,9 +458,9 @@ def moody(path: str, fickle: bool = False) -> nn.Module:
 def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
-    assert set(found["formats"]) == set(FORMATS) - {"model.onnx"}
-    assert found["left_out"]["model.onnx"].endswith("; pip install 'autodistill-search[onnx]'")
-    assert [one["runs"] for one in found["latency"]] == ["PyTorch"]
+    assert set(found.card.formats) == set(FORMATS) - {"model.onnx"}
+    assert found.card.left_out["model.onnx"].endswith("; pip install 'autodistill-search[onnx]'")
+    assert [one.runs for one in found.card.latency] == ["PyTorch"]
 
 
 @pytest.fixture
@@ -487,11 +482,11 @@ def teacher_of(folder: Folder) -> str:
 def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., Folder], tmp_path: Path) -> None:
     folder = adopted()
     found = export(folder, to=tmp_path / "out", stage=teacher_of(folder))
-    assert set(found["formats"]) == {"model.safetensors"} and set(found["left_out"]) == {"model.onnx", "model.pt2"}
+    assert set(found.card.formats) == {"model.safetensors"} and set(found.card.left_out) == {"model.onnx", "model.pt2"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES - {"model.onnx", "model.pt2"}
     text = (tmp_path / "out" / "card.md").read_text()
     assert "`model.onnx` is left out: " in text and "imported as it was, not trained here" in text
-    assert all("data-dependent" in why for why in found["left_out"].values()), found["left_out"]
+    assert all("data-dependent" in why for why in found.card.left_out.values()), found.card.left_out
 
 
 def test_a_network_that_answers_otherwise_each_time_is_not_handed_over(adopted: Callable[..., Folder], tmp_path: Path) -> None:
@@ -510,21 +505,22 @@ def test_a_file_of_other_weights_is_found_out(study: Folder, tmp_path: Path, mon
 
     monkeypatch.setitem(formats.FORMATS, "model.onnx", Format(changed, run_onnx, "onnxruntime"))
     found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
-    assert "more than rounding explains" in found["left_out"]["model.onnx"]
+    assert "more than rounding explains" in found.card.left_out["model.onnx"]
     assert not (tmp_path / "out" / "model.onnx").exists() and (tmp_path / "out" / "model.pt2").exists()
 
 
-def test_predictions_may_flip_by_rounding_alone(study: Folder, handed: tuple[Path, dict[str, Any]]) -> None:
+def test_predictions_may_flip_by_rounding_alone(study: Folder, handed: tuple[Path, Exported]) -> None:
     store = store_of(study)
-    data = open_data(store, network_of(store, handed[1]["stage"]).task.data)
+    data = open_data(store, network_of(store, handed[1].card.stage).task.data)
     wanted = torch.zeros(len(data.validation_y), 4)
     wanted[:, 0] = 1
     wanted[5, 1] = 1 + 1e-6  # nearly a tie
     found = wanted.clone()
-    assert compared(found, wanted, data) | {"correct": 0} == {"largest": 0, "flipped": 0, "correct": 0, "n": len(wanted)}
+    same = compared(found, wanted, data).model_copy(update={"correct": 0})
+    assert same == Compared(largest=0, flipped=0, correct=0, n=len(wanted))
     found[5, 1] = 1 - 1e-6
     facts = compared(found, wanted, data)
-    assert facts["flipped"] == 1 and facts["largest"] == pytest.approx(2e-6, rel=0.1) and refusal(facts, wanted) is None
+    assert facts.flipped == 1 and facts.largest == pytest.approx(2e-6, rel=0.1) and refusal(facts, wanted) is None
     found[6, 2] = 1.01
     assert "1 of" not in str(refusal(compared(found, wanted, data), wanted))
     assert f"2 of {len(wanted)} predictions" in str(refusal(compared(found, wanted, data), wanted))
@@ -533,16 +529,16 @@ def test_predictions_may_flip_by_rounding_alone(study: Folder, handed: tuple[Pat
 # The card
 
 
-def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, dict[str, Any]]) -> None:
-    found = copy.deepcopy(handed[1])
-    assert card(found) == (handed[0] / "card.md").read_text()
-    assert "another class" not in card(found)
-    found["formats"]["model.onnx"]["flipped"] = 2
-    found["opened"] *= 2
-    found["opened"][1] = found["opened"][1] | {"forced": True}
-    assert "- `model.onnx` predicts another class for 2 of 80 samples" in card(found)
-    assert "opened 2 times in this study, 1 of them by force" in card(found)
-    assert "warning      the test split was opened 1 more time by force" in written(found)
+def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, Exported]) -> None:
+    card = handed[1].card
+    assert card.markdown() == (handed[0] / "card.md").read_text()
+    assert "another class" not in card.markdown()
+    formats = card.formats | {"model.onnx": card.formats["model.onnx"].model_copy(update={"flipped": 2})}
+    opened = (*card.opened, card.opened[0].model_copy(update={"forced": True}))
+    card = card.model_copy(update={"formats": formats, "opened": opened})
+    assert "- `model.onnx` predicts another class for 2 of 80 samples" in card.markdown()
+    assert "opened 2 times in this study, 1 of them by force" in card.markdown()
+    assert "warning      the test split was opened 1 more time by force" in card.lines()
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40))

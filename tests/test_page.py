@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodistill.answers import Wanted, sentence, smallest
+from autodistill.answers import Wanted, smallest
 from autodistill.cli import main
+from autodistill.metrics.intervals import Interval, effect
 from autodistill.reporting.marks import Mark
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.chains import picture
-from autodistill.reporting.page.finalists import difference, finalists, paid, rules, the_teacher, verdict
+from autodistill.reporting.page.finalists import difference, finalists, paid, rules, the_teacher
 from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import line
@@ -84,19 +85,19 @@ def test_after_confirm_the_sentence_is_that_of_smallest(confirmed: Path, wanted:
     study = read_study(confirmed)
     assert study.confirmed is not None
     found, expected = answer(study, wanted), smallest(study.confirmed, wanted)
-    assert found["sentence"] == f"{sentence(expected)}." and found["meets"] == expected["meets"]
-    if expected["answer"]:
-        row, teacher = expected["answer"], expected["teacher"]
-        assert found["saves"]["kept"] == pytest.approx(row["test"]["accuracy"] / teacher["test"]["accuracy"])
-        assert found["saves"]["faster"] == pytest.approx(teacher["latency"]["one"]["p50_ms"] / row["latency"]["one"]["p50_ms"])
+    assert found["sentence"] == f"{expected.sentence()}." and found["meets"] == expected.meets
+    if expected.answer:
+        row, teacher = expected.answer, expected.teacher
+        assert found["saves"]["kept"] == pytest.approx(row.test.accuracy / teacher.test.accuracy)
+        assert found["saves"]["faster"] == pytest.approx(teacher.latency.one.p50_ms / row.latency.one.p50_ms)
 
 
 def test_forced_openings_are_said_before_the_answer(confirmed: Path) -> None:
     study = read_study(confirmed)
     assert study.confirmed is not None
-    opened = study.confirmed.facts["opened"]
-    again = {**study.confirmed.facts, "opened": [*opened, opened[0] | {"forced": True}]}
-    study = dataclasses.replace(study, confirmed=dataclasses.replace(study.confirmed, facts=again))
+    opened = study.confirmed.opened
+    again = (*opened, opened[0].model_copy(update={"forced": True}))
+    study = dataclasses.replace(study, confirmed=study.confirmed.model_copy(update={"opened": again}))
     text = html(study, answer(study, Wanted()))
     assert text.index("opened again 1 time") < text.index('class="sentence"')
 
@@ -106,12 +107,12 @@ def test_finalists_are_what_was_confirmed(confirmed: Path) -> None:
     assert study.confirmed is not None
     found = finalists(study)
     for one, member in zip(found, study.confirmed.members, strict=True):
-        assert one["test"] == member["test"] and one["latency"] == member["latency"]
-        for name, baseline in member["baselines"].items():
+        assert one["test"] == member.test.model_dump() and one["latency"] == member.latency.model_dump()
+        for name, baseline in member.baselines:
             gain = one["gains"][name]
             assert (gain is None) == (baseline is None)
-            assert gain is None or gain["mean"] == baseline["gain"]["mean"]
-        assert one["links"][-1]["stage"] == one["stage"] and len(one["links"]) == one["chain"].count(" > ") + 1
+            assert gain is None or gain["mean"] == baseline.gain.mean
+        assert one["links"][-1].stage == one["stage"] and len(one["links"]) == one["chain"].count(" > ") + 1
     assert the_teacher(study)["smaller"] == 1
 
 
@@ -135,7 +136,7 @@ def test_a_difference_and_its_interval_in_closed_form() -> None:
     ],
 )
 def test_a_gain_counts_only_if_significant(low: float | None, high: float | None, said: str) -> None:
-    assert verdict(low, high) == said
+    assert effect(None if low is None or high is None else Interval(low, high)) == said
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: P
         study = read_study(page.parent)
         assert study.confirmed is not None
         teacher = study.confirmed.teacher
-        assert seen.page.evaluate(spot) == (teacher["latency"]["one"]["p50_ms"] if axis == "latency_ms" else teacher[axis])
+        assert seen.page.evaluate(spot) == (teacher.latency.one.p50_ms if axis == "latency_ms" else getattr(teacher, axis))
     assert seen.said == []
     seen.page.close()
 

@@ -158,6 +158,27 @@ def test_a_confirmation_that_is_none_is_refused(content: bytes, study: Path, cap
     refused("smallest", study, capsys, "confirm.json is damaged", "autodistill confirm")
 
 
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda found: found["members"][0]["test"].pop("n"), "members[0].test.n: Field required"),
+        (lambda found: found["teacher"].update(params="many"), "teacher.params: Input should be a valid integer"),
+    ],
+)
+def test_a_confirmation_of_another_form_says_where(
+    change: Callable[[Any], None], place: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checksum may be right, as that of another version is."""
+
+    def changed(found: Any) -> None:
+        change(found)
+        found.pop("checksum")
+        found["checksum"] = digest(found)
+
+    edit(study / "confirm.json", changed)
+    refused("smallest", study, capsys, f"confirm.json is damaged ({place})", f"autodistill confirm {study} --seeds 1")
+
+
 # confirm.npz
 
 

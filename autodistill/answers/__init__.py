@@ -1,6 +1,6 @@
 """Claims with a known confidence, based on confirmed results."""
 
-from .smallest import Wanted, smallest
-from .words import later, lines, percent, sentence
+from .claim import Claim, Wanted, later, percent
+from .smallest import smallest
 
-__all__ = ["Wanted", "later", "lines", "percent", "sentence", "smallest"]
+__all__ = ["Claim", "Wanted", "later", "percent", "smallest"]

@@ -86,17 +86,18 @@ def confirm(arguments: argparse.Namespace, console: Console) -> Result:
 
     runner = runner_of(arguments.runner, arguments.address)
     found = confirm(Folder(arguments.folder), seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
-    console.print(confirmed_table(dict(found.facts)))
-    return {"out": str(arguments.folder), **found.facts}
+    console.print(confirmed_table(found))
+    return {"out": str(arguments.folder), **found.as_json()}
 
 
 def smallest(arguments: argparse.Namespace, console: Console) -> Result:
-    from ..answers import later, lines, sentence, smallest
+    from ..answers import later, smallest
 
     wanted = _wanted(arguments)
-    from ..answers.confirm import confirm, read, refuse_any_opening, went_on
+    from ..answers.confirm import confirm, read, refuse_any_opening
     from ..runners import runner_of
     from ..study.record.folder import Folder
+    from ..study.record.opened import open_study
 
     folder, runner = Folder(arguments.folder), runner_of(arguments.runner, arguments.address)
     if arguments.within is not None:
@@ -112,10 +113,11 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
     if confirmed is None:
         confirmed = confirm(folder, seeds=arguments.seeds, runner=runner, force=arguments.force, console=console)
     found = smallest(confirmed, wanted)
-    since = went_on(folder, confirmed)
-    for line in [*lines(found), *([f"warning      {later(since)}"] if since else [])]:
+    with open_study(folder) as study:
+        since = confirmed.later(study.record)
+    for line in [*found.lines(), *([f"warning      {later(since)}"] if since else [])]:
         console.print(line, soft_wrap=True)
-    return {"sentence": sentence(found), **found, "later": since, "exit_code": 0 if found["meets"] else 3}
+    return {"sentence": found.sentence(), **found.as_json(), "later": since, "exit_code": 0 if found.meets else 3}
 
 
 def export(arguments: argparse.Namespace, console: Console) -> Result:
@@ -124,13 +126,13 @@ def export(arguments: argparse.Namespace, console: Console) -> Result:
     wanted = _wanted(arguments)
     if arguments.stage is not None and wanted != type(wanted)(confidence=wanted.confidence):
         raise UsageError(f"--stage {arguments.stage} already names a network; give either --stage or a target and limits")
-    from ..exporting import export, written
+    from ..exporting import export
     from ..study.record.folder import Folder
 
     found = export(Folder(arguments.folder), to=arguments.to, stage=arguments.stage, wanted=wanted)
-    for line in written(found):
+    for line in found.lines():
         console.print(line, soft_wrap=True)
-    return found
+    return found.as_json()
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
@@ -142,7 +144,6 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 def chain(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..answers.chains import Home, read_spec
-    from ..answers.chains.words import lines, sentence, table
     from ..runners import runner_of
 
     spec, study = read_spec(arguments.spec, arguments.set)
@@ -150,10 +151,10 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
     runner = runner_of(arguments.runner, arguments.address)
     options = {"seeds": arguments.seeds, "seconds": arguments.time, "runner": runner, "console": console}
     found = api.chain(spec, student=arguments.student, home=home, **options)
-    console.print(table(found))
-    for line in [*lines(found), f"report: {home.out}"]:
+    console.print(found.table())
+    for line in [*found.lines(), f"report: {home.out}"]:
         console.print(line, soft_wrap=True)
-    return {"sentence": sentence(found), "out": str(home.out), **found}
+    return {"sentence": found.sentence(), "out": str(home.out), **found.as_json()}
 
 
 def report(arguments: argparse.Namespace, console: Console) -> Result:
@@ -189,7 +190,7 @@ def explain(arguments: argparse.Namespace, console: Console) -> Result:
 
     found = explain(Folder(arguments.folder), arguments.key)
     console.print(explained(found), soft_wrap=True)
-    return found
+    return found.as_json()
 
 
 def _seconds() -> float:

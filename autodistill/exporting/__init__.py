@@ -9,46 +9,57 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..answers import Wanted, sentence, smallest
+from ..answers import Wanted, smallest
 from ..answers.confirm import confirmed
+from ..answers.confirm.judge import latency_of
 from ..metrics import latency
 from ..spec import StudyError, UsageError, is_full
 from ..spec.imports import reason
 from ..study.record.folder import Folder
-from .card import card
-from .compared import BATCHES, compared, latencies, outputs, refusal
-from .facts import Chosen, Facts, again, architecture_of, chosen, facts_of
-from .formats import ARCHITECTURE, FORMATS, INSTALL, ONNX, SAFETENSORS, Run, Source, quiet
-from .words import written
+from .card import Card, Exported, TimedFile, WrittenFile
+from .facts import Chosen, architecture_of, card_of
+from .formats import (
+    ARCHITECTURE,
+    FORMATS,
+    INSTALL,
+    ONNX,
+    SAFETENSORS,
+    Called,
+    Run,
+    Source,
+    compared,
+    outputs,
+    quiet,
+    refusal,
+)
 
-__all__ = ["export", "written"]
+__all__ = ["Card", "Exported", "export"]
 EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
 
 
-def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> dict[str, Any]:
+def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> Exported:
     """Writes the network whose key begins with `stage`, or the answer of `smallest` to what is `wanted`, into `to`.
 
-    Returns plain facts; `to` is None if no student meets what is wanted, and then nothing is written. The folder `to` is
-    written with all its files or not at all. Raises UsageError for a key that matches no stored network or several, a study
-    that is not confirmed, and a folder that contains files; StoreError for damaged files; StudyError if the disk is full or
-    the weights do not reproduce the network's outputs.
+    If no student meets what is wanted, nothing is written. The folder `to` is written with all its files or not at all.
+    Raises UsageError for a key that matches no stored network or several, a study that is not confirmed, and a folder that
+    contains files; StoreError for damaged files; StudyError if the disk is full or the weights do not reproduce the network's
+    outputs.
     """
     target = _checked(Path(to))
-    answer = None
+    claim = None
     if stage is None:
-        answer = smallest(confirmed(folder), wanted or Wanted())
-        if not answer["meets"]:
-            return {"to": None, "smallest": answer, "exit_code": 3}
-        stage = str(answer["answer"]["chosen"])
-    one = chosen(folder, stage)
+        claim = smallest(confirmed(folder), wanted or Wanted())
+        if claim.answer is None:
+            return Exported(to=None, claim=claim, card=None)
+        stage = claim.answer.chosen
+    one = Chosen(folder, stage)
     with drafted(target) as draft:
-        found = _fill(draft, one, sentence(answer) if answer else None, target)
-    return {"to": str(target), "smallest": answer, **found}
+        card = _fill(draft, one, claim.sentence() if claim else None, target)
+    return Exported(to=str(target), claim=claim, card=card)
 
 
 def _checked(path: Path) -> Path:
@@ -115,28 +126,30 @@ def _explained(target: Path) -> Iterator[None]:
         raise UsageError(f"--to {target} cannot be written to: {error.strerror}; give another folder") from error
 
 
-def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Facts:
-    """Writes all files; returns the facts of the card."""
+def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Card:
+    """Writes all files; returns what the card says."""
     (draft / ARCHITECTURE).write_bytes(json.dumps(architecture_of(one), indent=1).encode() + b"\n")
     source = Source(one.built, one.data.shape)
     wanted_NK = outputs(source.plain, one.data)
     formats, runs, left_out = _formats(draft, source, one, wanted_NK)
-    found = facts_of(one, wanted_NK) | {"claim": claim, "formats": formats, "left_out": left_out}
-    found["latency"] = [_latency("PyTorch", source.plain, one)]
-    found["latency"] += [_latency("onnxruntime", runs[ONNX], one)] if ONNX in runs else []
-    found["latency"] += [_on_cuda(source, one)] if one.spec.resources.gpus and torch.cuda.is_available() else []
-    found["again"] = again(one, target)
+    cpu, has_cuda = torch.device("cpu"), one.spec.resources.gpus and torch.cuda.is_available()
+    timed = [_timed("PyTorch", source.network, one, cpu)]
+    timed += [_timed("onnxruntime", Called(runs[ONNX]), one, cpu)] if ONNX in runs else []
+    timed += [_timed("PyTorch", source.network, one, torch.device("cuda"))] if has_cuda else []  # the network stays there
+    card = card_of(one, wanted_NK, to=target, claim=claim, formats=formats, left_out=left_out, latency=timed)
     (draft / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
-    (draft / CARD).write_bytes(card(found).encode())
-    return found
+    (draft / CARD).write_bytes(card.markdown().encode())
+    return card
 
 
-def _formats(draft: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[Facts, dict[str, Run], dict[str, str]]:
-    """Facts of each file that was written, how to run it, and why others were left out.
+def _formats(
+    draft: Path, source: Source, one: Chosen, wanted_NK: Tensor
+) -> tuple[dict[str, WrittenFile], dict[str, Run], dict[str, str]]:
+    """Each file that was written, how to run it, and why others were left out.
 
     Raises StudyError if not even the weights reproduce the network's outputs.
     """
-    formats: Facts = {}
+    formats: dict[str, WrittenFile] = {}
     runs: dict[str, Run] = {}
     left_out: dict[str, str] = {}
     for name in FORMATS:
@@ -157,18 +170,18 @@ class _LeftOut(Exception):
     """Why a format is left out."""
 
 
-def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[Facts, Run]:
+def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[WrittenFile, Run]:
     """Raises _LeftOut if the network cannot be exported, the file cannot be run, or its outputs differ."""
     with _left_out(), quiet():
         content = FORMATS[path.name].content(source)
     path.write_bytes(content)
     with _left_out(), quiet():
         run = FORMATS[path.name].run(path, one.spec.resources.threads)
-        facts = compared(outputs(run, one.data), wanted_NK, one.data)
-    why = refusal(facts, wanted_NK)
+        found = compared(outputs(run, one.data), wanted_NK, one.data)
+    why = refusal(found, wanted_NK)
     if why is not None:
         raise _LeftOut(why)
-    return facts | {"bytes": len(content)}, run
+    return WrittenFile(**dict(found), bytes=len(content)), run
 
 
 @contextlib.contextmanager
@@ -184,15 +197,7 @@ def _left_out() -> Iterator[None]:
         raise _LeftOut(reason(error)) from error
 
 
-def _latency(name: str, run: Run, one: Chosen) -> Facts:
+def _timed(name: str, network: nn.Module, one: Chosen, device: torch.device) -> TimedFile:
     threads = one.spec.resources.threads
-    device = latency.name_of(torch.device("cpu"))
-    return {"runs": name, "device": device, "threads": threads, **latencies(run, one.data.shape, threads)}
-
-
-def _on_cuda(source: Source, one: Chosen) -> Facts:
-    """The same with PyTorch on CUDA, where the study ran; the network stays there."""
-    device, threads = torch.device("cuda"), one.spec.resources.threads
-    options: dict[str, Any] = {"device": device, "threads": threads, "seconds": latency.SECONDS}
-    times = {name: latency.latency(source.network, one.data.shape, batch=batch, **options) for name, batch in BATCHES.items()}
-    return {"runs": "PyTorch", "device": latency.name_of(device), "threads": threads, **times}
+    found = latency_of(network, one.data.shape, device, threads)
+    return TimedFile(**dict(found), runs=name, device=latency.name_of(device), threads=threads)

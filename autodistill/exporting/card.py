@@ -1,4 +1,4 @@
-"""The model card: one Markdown page for the users of the network.
+"""The model card: one Markdown page for the users of the network, and the values that it shows.
 
 After Mitchell et al., "Model cards for model reporting", FAT* 2019: what it is, what it was measured on, and what not.
 """
@@ -6,19 +6,173 @@ After Mitchell et al., "Model cards for model reporting", FAT* 2019: what it is,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from ..answers import later
-from .formats import FORMATS
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import Field, JsonValue
 
-Facts = Mapping[str, Any]
+from ..answers import Claim, later
+from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest, Share
+from ..spec import Value
+from .formats import FORMATS, Compared
+
+Settings = dict[str, JsonValue]
 
 
-def card(found: Facts) -> str:
-    """The page; every number in it comes from the facts."""
-    parts = [_what, _use, _files, _accuracy, _classes, _speed, _chain, _training, _data, _limits, _license, _made]
-    return "\n\n".join("\n".join(part(found)) for part in parts) + "\n"
+class ClassShare(Value):
+    label: int = Field(alias="class")
+    name: str
+    n: int
+    accuracy: float
+
+
+class OnValidation(Share):
+    """`recorded` counts the correct predictions where it was trained."""
+
+    by_class: tuple[ClassShare, ...]
+    calibration_error: float
+    recorded: int
+
+
+class CardLink(Value):
+    """A network of the chain. `test` has everything for a file that was chosen for its student; None if it is untested."""
+
+    stage: str
+    architecture: str
+    params: int
+    accuracy: float
+    seconds: float
+    test: OnTest | Share | None
+
+
+class CardData(Value):
+    """`test` is None while the test split is sealed; `shape` is that of a sample."""
+
+    name: str
+    kind: str
+    fingerprint: str
+    train: int
+    unlabeled: int
+    validation: int
+    test: int | None
+    own_test: bool | None
+    split: Settings
+    shape: tuple[int, ...]
+    classes: int
+    dtype: str
+
+
+class WrittenFile(Compared):
+    bytes: int
+
+
+class TimedFile(Latency):
+    """The latency of the network in what `runs` it."""
+
+    runs: str
+    device: str
+    threads: int
+
+
+class Card(Value):
+    """Everything that the card says; the fields are keys of `export --json`.
+
+    `line` is the chain as one line, `init` the network whose weights it began with, `claim` the sentence of `smallest`,
+    `later` counts students that were tried after the confirmation, and `again` has the commands that make it again.
+    """
+
+    study: str
+    stage: str
+    architecture: str
+    origin: Literal["teachers", "labels", "outside"] = Field(alias="from")
+    line: str
+    init: str | None
+    params: int
+    macs: int
+    bytes: int
+    bytes_float16: int
+    chain: tuple[CardLink, ...]
+    loss: Settings | None
+    recipe: Settings | None
+    environment: Settings | None
+    seed: int | None
+    data: CardData
+    normalizes: bool
+    validation: OnValidation
+    test: OnTest | Share | None
+    teacher: FrozenNetwork | None
+    later: int | None
+    opened: tuple[Look, ...]
+    versions: dict[str, str]
+    claim: str | None
+    formats: dict[str, WrittenFile]
+    left_out: dict[str, str]
+    latency: tuple[TimedFile, ...]
+    again: tuple[str, ...]
+
+    @property
+    def forced(self) -> int:
+        """How often the test split was opened by force."""
+        return sum(one.forced for one in self.opened)
+
+    def markdown(self) -> str:
+        """The page: every number in it comes from here."""
+        room = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=False,  # Markdown: `plain` escapes names
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        room.filters |= {"plain": plain, "listed": listed, "called": called, "num": "{:,}".format, "pc": "{:.1%}".format}
+        rest = {name: one for name, one in (self.loss or {}).items() if not isinstance(one, dict) and name != "version"}
+        return room.get_template("card.md").render(
+            card=self, formats=FORMATS, later=later, others=rest, fence=_fence("\n".join(self.again))
+        )
+
+    def lines(self) -> list[str]:
+        """Each file with its largest difference, what was left out and why, and how fast it is."""
+        messages = [f"network      {self.architecture}, {self.params:,} params, stage {self.stage[:12]}", self._accuracy()]
+        messages += [_file(name, one) for name, one in self.formats.items()]
+        messages += [f"{name:17}  left out: {why}" for name, why in self.left_out.items()]
+        messages += [
+            f"latency      {one.runs} on {one.device}, {one.threads} thread{'s' * (one.threads != 1)}: {one.one.p50_ms:.3f} ms "
+            f"for one sample, {one.batched.p50_ms:.3f} ms for {one.batched.batch} (medians)"
+            for one in self.latency
+        ]
+        if self.forced:
+            messages.append(f"warning      the test split was opened {self.forced} more time{'s' * (self.forced > 1)} by force")
+        return messages + ([f"warning      {later(self.later)}"] if self.later else [])
+
+    def _accuracy(self) -> str:
+        parts = [(name, one) for name, one in (("validation", self.validation), ("test", self.test)) if one]
+        shares = ", ".join(f"{one.accuracy:.1%} {name} ({one.low:.1%} to {one.high:.1%})" for name, one in parts)
+        return f"accuracy     {shares}" + ("" if self.test else "; it was not tested on the test samples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What `export` did: `claim` is the answer of `smallest`, unless a stage was named.
+
+    `to` and `card` are None if no student meets what is wanted; then nothing was written.
+    """
+
+    to: str | None
+    claim: Claim | None
+    card: Card | None
+
+    def lines(self) -> list[str]:
+        if self.card is None:
+            return [*(self.claim.lines() if self.claim else []), "nothing was written"]
+        return [*self.card.lines(), f"written: {self.to} (card.md describes it, example.py runs it)"]
+
+    def as_json(self) -> Settings:
+        found: Settings = {"to": self.to, "smallest": None if self.claim is None else self.claim.as_json()}
+        return found | ({"exit_code": 3} if self.card is None else self.card.model_dump(mode="json", by_alias=True))
 
 
 def plain(text: object) -> str:
@@ -26,232 +180,25 @@ def plain(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~&$@])", r"\\\1", " ".join(str(text).split()))
 
 
-def _what(found: Facts) -> list[str]:
-    origin = {
-        "teachers": f"distilled along the chain {plain(found['line'])}",
-        "labels": "trained from labels, without a teacher",
-        "outside": "imported as it was, not trained here",
-    }
-    data, shape = found["data"], "x".join(map(str, found["data"]["shape"]))
-    lines = [
-        f"# {plain(found['study'])}: {plain(found['architecture'])}",
-        "",
-        f"A classifier of {data['classes']:,} classes for samples of shape {shape}, {origin[found['from']]}. Its stage in the "
-        f"study {plain(found['study'])} is `{found['stage']}`.",
-    ]
-    if found["claim"]:
-        lines += ["", f"It is the answer of `autodistill smallest`. {plain(found['claim'])}."]
-    sizes = [("parameters", "params"), ("multiply-adds for one sample", "macs"), ("bytes in float32", "bytes")]
-    rows = [(name, f"{found[key]:,}") for name, key in [*sizes, ("bytes in float16", "bytes_float16")]]
-    return [*lines, "", *_table(("size", ""), rows, right=1)]
-
-
-def _use(found: Facts) -> list[str]:
-    data, shape = found["data"], ", ".join(map(str, found["data"]["shape"]))
-    whole = "; bytes are numbers from 0 to 255" if data["dtype"] == "uint8" else ""
-    numbered = "in the order of the folders' names" if data["kind"] == "folder" else "as in the data"
-    normal = "standardizes them itself, so do not scale them" if found["normalizes"] else "uses them as they are"
-    return [
-        "## Input and output",
-        "",
-        f"- `x`: float32, shape (batch, {shape}), channels first, any batch size. Pass the raw numbers of the data "
-        f"({data['dtype']} there){whole}. The network {normal}.",
-        f"- `logits`: float32, shape (batch, {data['classes']}). The largest one gives the predicted class; "
-        f"classes are numbered from 0, {numbered}. Apply softmax to get probabilities.",
-        "",
-        "`example.py` shows how to run each file.",
-    ]
-
-
-def _files(found: Facts) -> list[str]:
-    counted = ("bytes", "correct", "flipped")
-    rows = [
-        (f"`{name}`", FORMATS[name].loaded_by, *(f"{one[key]:,}" for key in counted), f"{one['largest']:.2g}")
-        for name, one in found["formats"].items()
-    ]
-    n = found["data"]["validation"]
-    heads = ("file", "loaded by", "bytes", f"correct of {n:,}", "different predictions", "largest difference")
-    lines = [
-        "## Files",
-        "",
-        f"Each file was loaded and run on all {n:,} validation samples. Correct predictions are those of the file; "
-        "predictions and logits are compared with those of the study's PyTorch network on the CPU.",
-        "",
-        *_table(heads, rows, right=2),
-    ]
-    lines += ["", *_flips(found)] if any(one["flipped"] for one in found["formats"].values()) else []
-    left = [f"- `{name}` is left out: {plain(why)}" for name, why in found["left_out"].items()]
-    return lines + ([""] if left else []) + left
-
-
-def _flips(found: Facts) -> list[str]:
-    return [
-        f"- `{name}` predicts another class for {one['flipped']:,} of {one['n']:,} samples: their two largest logits "
-        "differ by less than rounding."
-        for name, one in found["formats"].items()
-        if one["flipped"]
-    ]
-
-
-def _accuracy(found: Facts) -> list[str]:
-    own, test = found["validation"], found["test"]
-    rows = [("validation", *_share(own)), *([("test", *_share(test))] if test else [])]
-    heads = ("samples", "correct", "of", "accuracy", "95 % interval", "calibration error")
-    lines = ["## Accuracy", "", *_table(heads, rows)]
-    good = "Networks of a study are chosen by their validation accuracy, which is therefore slightly optimistic."
-    lines += ["", f"{good} {_tested(test)}"]
-    if own["recorded"] != own["correct"]:
-        lines += ["", f"Where it was trained, {own['recorded']:,} of {own['n']:,} validation predictions were correct."]
-    if test and "agreement" in test and found["stage"] != found["teacher"]["chosen"]:
-        lines += ["", f"On the test samples, it agrees with the teacher in {test['agreement']:.1%} of the cases."]
-    return lines
-
-
-def _tested(test: Facts | None) -> str:
-    if test is None:
-        return "This network was not tested on the test samples."
-    return "The test accuracy was measured for this frozen file."
-
-
-def _share(one: Facts) -> tuple[str, ...]:
-    error = f"{one['calibration_error']:.3f}" if "calibration_error" in one else ""
-    return f"{one['correct']:,}", f"{one['n']:,}", f"{one['accuracy']:.1%}", f"{one['low']:.1%} to {one['high']:.1%}", error
-
-
-def _classes(found: Facts) -> list[str]:
-    test = found["test"]
-    if not test or "by_class" not in test:
-        classes = found["validation"]["by_class"]
-        rows = [(_called(part), f"{part['n']:,}", f"{part['accuracy']:.1%}") for part in classes]
-        return ["## Accuracy by class", "", "On the validation samples:", "", *_table(("class", "samples", "accuracy"), rows)]
-    worst = test["worst_drop"]
-    lines = ["## Accuracy by class", "", "On the test samples:", "", *_beside(test["by_class"], "class")]
-    if worst["drop"] > 0:
-        lines += ["", f"The largest drop below the teacher is {worst['drop']:.1%} in class {_called(worst)}."]
-    elif found["stage"] != found["teacher"]["chosen"]:
-        lines += ["", "It is below the teacher in no class."]
-    return lines + (["", "By group:", "", *_beside(test["by_group"], "group")] if test["by_group"] else [])
-
-
-def _called(part: Facts) -> str:
-    """A class by its number and, where it has one, its name."""
-    named = part["name"] != str(part["class"])
-    return plain(f"{part['class']}: {part['name']}" if named else part["class"])
-
-
-def _beside(parts: Sequence[Facts], name: str) -> list[str]:
-    called = [_called(one) if name == "class" else plain(one[name]) for one in parts]
-    shares = [(f"{one['n']:,}", f"{one['accuracy']:.1%}", f"{one['teacher']:.1%}") for one in parts]
-    rows = [(first, *rest) for first, rest in zip(called, shares, strict=True)]
-    return _table((name, "samples", "accuracy", "teacher"), rows)
-
-
-def _speed(found: Facts) -> list[str]:
-    rows = [
-        (one["runs"], plain(one["device"]), one["threads"], times["batch"], f"{times['p50_ms']:.3f}", f"{times['p95_ms']:.3f}")
-        for one in found["latency"]
-        for times in (one["one"], one["batched"])
-    ]
-    heads = ("run by", "on", "threads", "samples", "median ms", "95th percentile ms")
-    return ["## Latency", "", "Time of one call, measured when the files were written:", "", *_table(heads, rows, right=2)]
-
-
-def _chain(found: Facts) -> list[str]:
-    rows = [
-        (plain(one["architecture"]), f"`{one['stage'][:12]}`", f"{one['params']:,}", *_shares(one)) for one in found["chain"]
-    ]
-    heads = ("network", "stage", "parameters", "validation accuracy", "test accuracy")
-    return ["## Chain", "", "From the first teacher to this network:", "", *_table(heads, rows, right=2)]
-
-
-def _shares(link: Facts) -> tuple[str, str]:
-    return f"{link['accuracy']:.1%}", f"{link['test']['accuracy']:.1%}" if link["test"] else "not known"
-
-
-def _training(found: Facts) -> list[str]:
-    if found["loss"] is None:
-        return ["## Training", "", "It was imported; how it was trained is unknown."]
-    terms = [f"- {name}: {plain(_words(term))}" for name, term in found["loss"].items() if isinstance(term, dict)]
-    others = {name: value for name, value in found["loss"].items() if not isinstance(value, dict) and name != "version"}
-    terms += [f"- {plain(_words(others))}"] if others else []
-    terms += ["", f"Initial weights: copied from {plain(found['init'])}."] if found["init"] else []
-    trained = plain(_words(found["environment"])) if found["environment"] else "unknown"
-    recipe = plain(_words(found["recipe"]))
-    return ["## Training", "", "Loss, a weighted sum of:", "", *terms, "", f"Recipe: {recipe}; seed {found['seed']}.", ""] + [
-        f"Trained with: {trained}."
-    ]
-
-
-def _words(values: Facts) -> str:
+def listed(values: Mapping[str, JsonValue]) -> str:
     """Such as `weight 0.9, temperature 4`; versions of our own code are omitted."""
-    shown = {name: f"({_words(value)})" if isinstance(value, dict) else value for name, value in values.items()}
-    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in shown.items()}
-    return ", ".join(f"{name} {value}" for name, value in shown.items() if name != "version")
+    return ", ".join(f"{name} {_one(value)}" for name, value in values.items() if name != "version")
 
 
-def _data(found: Facts) -> list[str]:
-    data = found["data"]
-    unlabeled = f" and {data['unlabeled']:,} without labels" if data["unlabeled"] else ""
-    test = "sealed, size not read" if data["test"] is None else f"{data['test']:,} samples"
-    own = ", the data set's own" if data["own_test"] else ""
-    return [
-        "## Data",
-        "",
-        f"- data set: {plain(data['name'])}, {data['classes']:,} classes",
-        f"- fingerprint of training and validation samples: `{data['fingerprint']}`",
-        f"- training: {data['train']:,} samples{unlabeled}; validation: {data['validation']:,} samples; test: {test}{own}",
-        f"- split: {plain(_words(data['split']))}, stratified by class",
-    ]
+def _one(value: JsonValue) -> str:
+    return f"({listed(value)})" if isinstance(value, dict) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _limits(found: Facts) -> list[str]:
-    opened, classes = found["opened"], found["data"]["classes"]
-    forced = sum(one["forced"] for one in opened)
-    times = f"{len(opened)} time{'s' * (len(opened) != 1)}"
-    too_good = "accuracies on it are optimistic, and no confidence holds"
-    again = f", {forced} of them by force for other networks than before: {too_good}" if forced else ""
-    lines = [
-        "## Limits",
-        "",
-        "- It was measured only on samples of this data set, not on data of another source, time, or device.",
-        f"- It always predicts one of its {classes:,} classes, even for a sample of none of them.",
-        "- It was run in float32 only; the size in float16 is computed, not tested.",
-        f"- The test split was opened {times} in this study{again}.",
-    ]
-    if found["later"]:
-        lines.append(f"- {later(found['later'])}.")
-    if found["test"] is None:
-        lines.append("- It was not tested on the test samples: all accuracies here are validation accuracies.")
-    if not (found["test"] or {}).get("by_group"):
-        lines.append("- Accuracies by group of samples were not measured.")
-    if "model.pt2" in found["formats"]:
-        lines.append(f"- `model.pt2` is guaranteed to load only in torch {plain(found['versions']['torch'])}.")
-    return lines
+def called(part: ClassPart | ClassShare) -> str:
+    """A class by its number and, where it has one, its name."""
+    return plain(part.label if part.name == str(part.label) else f"{part.label}: {part.name}")
 
 
-def _license(found: Facts) -> list[str]:
-    return ["## License", "", "To be filled in by you: the licenses of the data and of the teacher's weights may apply."]
+def _fence(code: str) -> str:
+    """Longer than any in the code."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", code)), default=0))
 
 
-def _made(found: Facts) -> list[str]:
-    versions = ", ".join(f"{name} {plain(version)}" for name, version in found["versions"].items())
-    return [
-        "## How it was made",
-        "",
-        f"These commands create the weights, then the files ({versions}):",
-        "",
-        *_fenced(found["again"]),
-    ]
-
-
-def _fenced(lines: Iterable[str]) -> list[str]:
-    """Code, within a fence that is longer than any in it."""
-    code = "\n".join(lines)
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", code)), default=0))
-    return [fence, code, fence]
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: int = 1) -> list[str]:
-    """Columns from `right` on are aligned to the right."""
-    rule = [":---" if place < right else "---:" for place in range(len(heads))]
-    return [f"| {' | '.join(map(str, row))} |" for row in (heads, rule, *rows)]
+def _file(name: str, one: WrittenFile) -> str:
+    same = "the same predictions" if not one.flipped else f"{one.flipped:,} different predictions, where logits tie"
+    return f"{name:17}  {one.bytes:,} bytes; {same} on {one.n:,} validation samples, largest difference {one.largest:.2g}"

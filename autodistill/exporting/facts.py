@@ -1,4 +1,4 @@
-"""The contents of a model card as plain facts: from the study's record and store, and from the confirmation.
+"""The contents of a model card: from the study's record and store, and from the confirmation.
 
 The test split stays sealed: facts about it were recorded by `confirm`.
 
@@ -10,81 +10,57 @@ from __future__ import annotations
 import platform
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..answers.confirm import went_on
-from ..answers.confirm.judge import accuracy_of
-from ..answers.confirm.results import Confirmed, opened_for, read
-from ..distill import Data, load_network, open_data
+from ..answers.confirm.confirmation import Look, OnTest, Share
+from ..answers.confirm.results import opened_for, read
+from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
-from ..models import Network
 from ..models.sizes import bytes_float16
-from ..reporting.explain import explain, own_folder
-from ..spec import Checkpoint, Spec, Stage, chain, describe
+from ..reporting.explain import Link, explain, own_folder
+from ..spec import Checkpoint, Stage, chain, describe
 from ..spec.task import kind_of
 from ..study.record.folder import Folder
-from ..study.record.ledger import Opening
 from ..study.record.opened import open_study
 from ..version import __version__
+from .card import Card, CardData, CardLink, ClassShare, OnValidation, Settings, TimedFile, WrittenFile
 
-Facts = dict[str, Any]
 
-
-@dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A stored network to export, on the CPU, with its data and all that is known about it."""
+    """The stored network whose key begins with `prefix`, on the CPU, with its data and all that is known about it.
 
-    folder: Folder
-    spec: Spec
-    stage: str
-    network: Stage | Checkpoint
-    built: Network
-    data: Data
-    explained: Facts
-    confirmed: Confirmed | None
-    openings: tuple[Opening, ...]
-    teachers: tuple[str, ...]
-
-
-def chosen(folder: Folder, prefix: str) -> Chosen:
-    """The stored network whose key begins with `prefix`. Raises UsageError if it matches none or several, StoreError if its
-    files are damaged.
+    Raises UsageError if the prefix matches none or several, StoreError if its files are damaged.
     """
-    with open_study(folder) as study:
-        found, openings = read(study), opened_for(folder.path, study.notes.looks)
-    explained = explain(folder, prefix)
-    network = study.stages.network(explained["stage"])
-    return Chosen(
-        folder=folder,
-        spec=study.spec,
-        stage=explained["stage"],
-        network=network,
-        built=load_network(study.store, network, torch.device("cpu")),
-        data=open_data(study.store, network.task.data),
-        explained=explained,
-        confirmed=found,
-        openings=tuple(openings),
-        teachers=study.notes.teachers,
-    )
+
+    def __init__(self, folder: Folder, prefix: str) -> None:
+        with open_study(folder) as study:
+            self.folder, self.spec, self.teachers = folder, study.spec, study.notes.teachers
+            self.confirmed, self.openings = read(study), opened_for(folder.path, study.notes.looks)
+            self.later = None if self.confirmed is None else self.confirmed.later(study.record)
+        self.explained = explain(folder, prefix)
+        self.stage = self.explained.stage
+        self.network = study.stages.network(self.stage)
+        self.built = load_network(study.store, self.network, torch.device("cpu"))
+        self.data = open_data(study.store, self.network.task.data)
 
 
-def architecture_of(one: Chosen) -> Facts:
+def architecture_of(one: Chosen) -> Settings:
     """The contents of architecture.json: all that models.build needs, and the inputs and outputs."""
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
     shape = list(one.data.shape)
+    names = _names(one)
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
-        "shape": shape,
+        "shape": [*shape],
         "classes": one.data.classes,
-        "class_names": _names(one),
+        "class_names": None if names is None else [*names],
         "mean": mean,
         "std": std,
         "input": {"name": "x", "dtype": "float32", "shape": ["batch", *shape], "numbers": "raw, as in the data"},
@@ -92,88 +68,114 @@ def architecture_of(one: Chosen) -> Facts:
     }
 
 
-def _names(one: Chosen) -> list[str] | None:
+def _names(one: Chosen) -> Sequence[str] | None:
     """The names of the classes: known only if the study was confirmed."""
-    return None if one.confirmed is None else one.confirmed.facts["test"]["class_names"]
+    return None if one.confirmed is None else one.confirmed.test.class_names
 
 
-def facts_of(one: Chosen, logits_NK: Tensor) -> Facts:
-    """All facts except those about the files and their speed; `logits_NK` are those of the validation samples."""
-    measured = one.explained["measurement"]
-    return {
-        "study": one.spec.study,
-        "stage": one.stage,
-        "architecture": describe(one.network.architecture),
-        "from": _origin(one),
-        "line": chain(one.network),
-        "init": describe(one.network.init.architecture) if isinstance(one.network, Stage) and one.network.init else None,
-        **{name: measured[name] for name in ("params", "macs", "bytes")},
-        "bytes_float16": bytes_float16(one.built),
-        "chain": [link | {"test": _on_test(one, link["stage"])} for link in one.explained["chain"]],
-        **{name: one.explained[name] for name in ("loss", "recipe", "environment")},
-        "seed": getattr(one.network, "seed", None),
-        "data": _data(one),
-        "normalizes": one.built.mean is not None,
-        "validation": _on_validation(one.data, logits_NK, _names(one)) | {"recorded": measured["correct"]},
-        "test": _on_test(one, one.stage),
-        "teacher": one.confirmed and one.confirmed.teacher,
-        "later": one.confirmed and went_on(one.folder, one.confirmed),
-        "opened": [opening.facts() for opening in one.openings],
-        "versions": _versions(),
-    }
+def card_of(
+    one: Chosen,
+    logits_NK: Tensor,
+    *,
+    to: Path,
+    claim: str | None,
+    formats: dict[str, WrittenFile],
+    left_out: dict[str, str],
+    latency: Sequence[TimedFile],
+) -> Card:
+    """`logits_NK` are those of the validation samples; the rest says what was written into `to`."""
+    explained, found, network = one.explained, one.confirmed, one.network
+    measured = explained.measurement
+    return Card(
+        study=one.spec.study,
+        stage=one.stage,
+        architecture=describe(network.architecture),
+        origin=_origin(network),
+        line=chain(network),
+        init=describe(network.init.architecture) if isinstance(network, Stage) and network.init else None,
+        params=measured.params,
+        macs=measured.macs,
+        bytes=measured.bytes,
+        bytes_float16=bytes_float16(one.built),
+        chain=tuple(_link(one, link) for link in explained.chain),
+        loss=explained.loss,
+        recipe=explained.recipe,
+        environment=explained.environment,
+        seed=network.seed if isinstance(network, Stage) else None,
+        data=_data(one),
+        normalizes=one.built.mean is not None,
+        validation=_on_validation(one, logits_NK),
+        test=_on_test(one, one.stage),
+        teacher=found.teacher if found else None,
+        later=one.later,
+        opened=tuple(Look(**opening.facts()) for opening in one.openings),
+        versions=_versions(),
+        claim=claim,
+        formats=formats,
+        left_out=left_out,
+        latency=tuple(latency),
+        again=again(one, to),
+    )
 
 
-def _origin(one: Chosen) -> str:
-    if isinstance(one.network, Checkpoint):
+def _origin(network: Stage | Checkpoint) -> Literal["teachers", "labels", "outside"]:
+    if isinstance(network, Checkpoint):
         return "outside"
-    return "teachers" if one.network.teachers else "labels"
+    return "teachers" if network.teachers else "labels"
 
 
-def _data(one: Chosen) -> Facts:
+def _link(one: Chosen, link: Link) -> CardLink:
+    names = ("stage", "architecture", "params", "accuracy", "seconds")
+    return CardLink(**{name: getattr(link, name) for name in names}, test=_on_test(one, link.stage))
+
+
+def _data(one: Chosen) -> CardData:
     data, task, found = one.data, one.spec.task, one.confirmed
     named = task.dataset if isinstance(task.dataset, str) else f"import: {task.dataset.factory}"
-    return {
-        "name": named,
-        "kind": kind_of(task.dataset)[0],
-        "fingerprint": one.network.task.data,
-        "train": len(data.train_y),
-        "unlabeled": 0 if data.unlabeled_x is None else len(data.unlabeled_x),
-        "validation": len(data.validation_y),
-        "test": found and found.facts["test"]["n"],
-        "own_test": found and found.facts.get("own_test"),
-        "split": task.split.identity(),
-        "shape": list(data.shape),
-        "classes": data.classes,
-        "dtype": str(data.validation_x.dtype),
-    }
+    return CardData(
+        name=named,
+        kind=kind_of(task.dataset)[0],
+        fingerprint=one.network.task.data,
+        train=len(data.train_y),
+        unlabeled=0 if data.unlabeled_x is None else len(data.unlabeled_x),
+        validation=len(data.validation_y),
+        test=found.test.n if found else None,
+        own_test=found.own_test if found else None,
+        split=task.split.model_dump(),
+        shape=data.shape,
+        classes=data.classes,
+        dtype=str(data.validation_x.dtype),
+    )
 
 
-def _on_validation(data: Data, logits_NK: Tensor, names: Sequence[str] | None) -> Facts:
-    y, predicted = np.array(data.validation_y), logits_NK.argmax(1).numpy()
+def _on_validation(one: Chosen, logits_NK: Tensor) -> OnValidation:
+    y, predicted, names = np.array(one.data.validation_y), logits_NK.argmax(1).numpy(), _names(one)
     sure = torch.softmax(logits_NK.double(), 1).amax(1)
     right = predicted == y
-    return {
-        **accuracy_of(right),
-        "by_class": [
-            {
-                "class": int(label),
-                "name": names[label] if names else str(label),
-                "n": int((y == label).sum()),
-                "accuracy": float(right[y == label].mean()),
-            }
-            for label in np.unique(y)
-        ],
-        "calibration_error": calibration_error(sure.tolist(), right.tolist()),
-    }
+    classes = [
+        ClassShare(
+            label=int(label),
+            name=names[label] if names else str(label),
+            n=int((y == label).sum()),
+            accuracy=float(right[y == label].mean()),
+        )
+        for label in np.unique(y)
+    ]
+    return OnValidation(
+        **dict(Share.of(int(right.sum()), len(right))),
+        by_class=tuple(classes),
+        calibration_error=calibration_error(sure.tolist(), right.tolist()),
+        recorded=one.explained.measurement.correct,
+    )
 
 
-def _on_test(one: Chosen, key: str) -> Facts | None:
-    """All facts for a file that was chosen for its student; only the accuracy for others; None for untested ones."""
-    if one.confirmed is None or key not in one.confirmed.right:
+def _on_test(one: Chosen, key: str) -> OnTest | Share | None:
+    """Everything for a file that was chosen for its student; only the accuracy for others; None for untested ones."""
+    found = one.confirmed
+    if found is None or key not in found.right:
         return None
-    files = {member["chosen"]: member["test"] for member in (*one.confirmed.members, one.confirmed.teacher)}
-    plain: Facts = accuracy_of(one.confirmed.right[key])
-    return dict(files.get(key, plain))
+    chosen = next((file.test for file in (*found.members, found.teacher) if file.chosen == key), None)
+    return chosen or Share.of(int(found.right[key].sum()), len(found.right[key]))
 
 
 def _versions() -> dict[str, str]:
@@ -186,7 +188,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def again(one: Chosen, to: Path) -> list[str]:
+def again(one: Chosen, to: Path) -> tuple[str, ...]:
     """The commands that create these weights, and then the files in `to`.
 
     Only a student with the spec's own seed is a search of its own, in a directory of its own.
@@ -195,7 +197,7 @@ def again(one: Chosen, to: Path) -> list[str]:
     made, place = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)]), str(folder.path)
     if one.stage not in one.teachers and isinstance(network, Stage):
         if network.seed == one.spec.seed:
-            made, place = one.explained["command"], own_folder(folder, network)
+            made, place = one.explained.command, own_folder(folder, network)
         elif found is not None:
-            made = shlex.join(["autodistill", "confirm", str(folder.path), "--seeds", str(found.facts["seeds"])])
-    return [made, shlex.join(["autodistill", "export", place, "--stage", one.stage, "--to", str(to)])]
+            made = shlex.join(["autodistill", "confirm", str(folder.path), "--seeds", str(found.seeds)])
+    return made, shlex.join(["autodistill", "export", place, "--stage", one.stage, "--to", str(to)])

@@ -1,7 +1,7 @@
-"""The export formats: how each is created, and how it is run from its file alone.
+"""The export formats: how each is created, how it is run from its file alone, and whether that reproduces the network.
 
 Each takes `x` (B, *shape), float32, the raw numbers of the data, and returns logits_BK; B is free.
-Shape suffixes: B batch, K classes.
+Shape suffixes: B batch, N validation samples, K classes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from ..distill import Data
 from ..distill.networks import plain_state
+from ..distill.predictions import batch_for, checked_logits, count_correct
 from ..models import Network, build
+from ..spec import Value
 from ..spec.architectures import ANY_ARCHITECTURE
 
 Run = Callable[[Tensor], Tensor]
 """x (B, *shape) float32 on the CPU -> logits_BK."""
 ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors", "model.onnx", "model.pt2"
+ROUNDING = 1e-3
+"""Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
 INSTALL = "pip install 'autodistill-search[onnx]'"
 
 
@@ -40,6 +46,17 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network({"x": x}).logits  # type: ignore[no-any-return]
+
+
+class Called(nn.Module):
+    """What runs a file, as a network whose latency can be measured."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.run(inputs["x"])
 
 
 class Source:
@@ -145,3 +162,61 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+# Whether a file reproduces the outputs of its network
+
+
+def outputs(run: Run, data: Data) -> Tensor:
+    """logits_NK of the validation samples, the first one in a batch of its own: graphs may be wrong for single samples only.
+
+    Raises StageFailed if they are not finite or do not match the data's classes, and whatever `run` raises.
+    """
+    with torch.inference_mode():
+        found = [_checked(run(x), len(x)) for x in _batches(data)]
+    return checked_logits(torch.cat(found), data.classes)
+
+
+def _checked(logits_BK: Tensor, batch: int) -> Tensor:
+    if logits_BK.ndim != 2 or len(logits_BK) != batch:
+        raise ValueError(f"{batch} samples give outputs of shape {tuple(logits_BK.shape)}")
+    return logits_BK
+
+
+def _batches(data: Data) -> Iterator[Tensor]:
+    size, n = batch_for(data), len(data.validation_y)
+    for start, stop in [(0, 1), *((start, min(n, start + size)) for start in range(1, n, size))]:
+        yield torch.from_numpy(np.array(data.validation_x[start:stop], dtype=np.float32))
+
+
+class Compared(Value):
+    """The `largest` absolute difference of logits, `flipped` predictions, and correct predictions, `correct` of `n`."""
+
+    largest: float
+    flipped: int
+    correct: int
+    n: int
+
+
+def compared(found_NK: Tensor, wanted_NK: Tensor, data: Data) -> Compared:
+    return Compared(
+        largest=float((found_NK - wanted_NK).abs().max()),
+        flipped=int((found_NK.argmax(1) != wanted_NK.argmax(1)).sum()),
+        correct=count_correct(found_NK, np.array(data.validation_y)),
+        n=len(wanted_NK),
+    )
+
+
+def refusal(found: Compared, wanted_NK: Tensor) -> str | None:
+    """Why a file is left out; None if all its differences are due to rounding.
+
+    A prediction can only flip if the two largest logits are closer than twice the largest difference: if that is due to
+    rounding, so is every flip.
+    """
+    allowed = ROUNDING * max(1.0, float(wanted_NK.abs().max()))
+    if found.largest <= allowed:
+        return None
+    return (
+        f"its logits differ from PyTorch's by up to {found.largest:.2g}, more than rounding explains ({allowed:.2g}), and "
+        f"{found.flipped:,} of {found.n:,} predictions differ"
+    )

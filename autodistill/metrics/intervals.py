@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,26 @@ Floats = npt.NDArray[np.float64]
 
 EDGE = 0.005
 """How far from 0 and 1 accuracies are kept before the logit: the first and last half percent are within the noise."""
+NARROW = 1e-9
+"""An interval this narrow comes from values that happen to be equal."""
+Effect = Literal["gain", "loss", "not_significant", "unknown"]
 
 
 class Interval(NamedTuple):
-    """A confidence interval of an accuracy; both ends are from 0 to 1."""
+    """A confidence interval of an accuracy, with ends from 0 to 1, or of a difference."""
 
     low: float
     high: float
+
+
+def effect(interval: Interval | None) -> Effect:
+    """What the interval of a difference shows: `gain` or `loss` if it excludes 0, else `not_significant`.
+
+    `unknown` without an interval, or with one of no width, as for two seeds with equal results.
+    """
+    if interval is None or interval.high - interval.low < NARROW:
+        return "unknown"
+    return "gain" if interval.low > 0 else "loss" if interval.high < 0 else "not_significant"
 
 
 @cache

@@ -6,18 +6,36 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import nn
+
+from ..spec import Value
 
 WARM_UP, LEAST, SECONDS = 10, 50, 1.0
 """Calls that are not counted; the fewest calls that are, and the fewest seconds."""
 
 
+class Timing(Value):
+    """Milliseconds of one call with `batch` samples: median and 95th percentile."""
+
+    batch: int
+    p50_ms: float
+    p95_ms: float
+
+    @classmethod
+    def of(cls, batch: int, times: list[float]) -> Self:
+        """From the seconds of each call."""
+        values, shares = torch.tensor(times, dtype=torch.float64), torch.tensor([0.5, 0.95], dtype=torch.float64)
+        p50, p95 = torch.quantile(values, shares).tolist()
+        return cls(batch=batch, p50_ms=1e3 * p50, p95_ms=1e3 * p95)
+
+
 def latency(
     network: nn.Module, shape: tuple[int, ...], *, batch: int, device: torch.device, threads: int = 1, seconds: float = SECONDS
-) -> dict[str, float]:
-    """Milliseconds of a forward pass of `batch` samples of `shape`, in eval mode: median and 95th percentile.
+) -> Timing:
+    """Of a forward pass of `batch` samples of `shape`, in eval mode.
 
     Over at least 50 calls and `seconds`, after 10 that do not count; on CUDA, waits for each. Run nothing else meanwhile.
     """
@@ -30,7 +48,7 @@ def latency(
             times = timed(lambda: network({"x": x}), lambda: _wait(device), seconds)
     finally:
         torch.set_num_threads(before)
-    return {"batch": batch, **percentiles(times)}
+    return Timing.of(batch, times)
 
 
 def timed(call: Callable[[], object], wait: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> list[float]:
@@ -46,11 +64,6 @@ def timed(call: Callable[[], object], wait: Callable[[], None] = lambda: None, s
         wait()
         times.append(time.perf_counter() - started)
     return times
-
-
-def percentiles(times: list[float]) -> dict[str, float]:
-    p50, p95 = torch.quantile(torch.tensor(times, dtype=torch.float64), torch.tensor([0.5, 0.95], dtype=torch.float64)).tolist()
-    return {"p50_ms": 1e3 * p50, "p95_ms": 1e3 * p95}
 
 
 def _wait(device: torch.device) -> None:

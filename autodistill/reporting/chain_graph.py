@@ -6,10 +6,10 @@ of the lower network over learning from the teacher itself, in points. Equal fac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..answers.chains.chain_plan import ChainPlan, Edge, Node
 from .picture import DPI, INCHES, save, short
 
 STYLE = {"svg.hashsalt": "autodistill", "font.size": 15, "text.color": "#222222"}
@@ -17,22 +17,21 @@ CHOSEN, OTHER, QUIET = "#0072B2", "#BFBFBF", "#666666"
 COLORS = {"teacher": "#CC79A7", "assistant": "#D55E00", "student": "#009E73"}
 """Of the palette of Okabe and Ito 2008."""
 STEPS = 60
-Facts = Mapping[str, Any]
 
 
-def draw(found: Facts, target: Path) -> None:
-    """Writes target.png (1600 x 900) and target.svg, each whole or not at all, from what chain.json holds."""
+def draw(found: ChainPlan, target: Path) -> None:
+    """Writes target.png (1600 x 900) and target.svg, each whole or not at all."""
     from matplotlib import style
 
     with style.context(STYLE, after_reset=True):
         save(_figure(found), target)
 
 
-def _figure(found: Facts) -> Any:
+def _figure(found: ChainPlan) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    nodes, edges = found["graph"]["nodes"], found["graph"]["edges"]
+    nodes, edges = found.graph.nodes, found.graph.edges
     figure = Figure(figsize=INCHES, dpi=DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.02, 0.04, 0.96, 0.78))
@@ -40,7 +39,7 @@ def _figure(found: Facts) -> Any:
     last = len(nodes) - 1
     axes.set_xlim(-0.55, last + 0.55)
     axes.set_ylim(-0.5, 1.08)
-    for edge in sorted(edges, key=lambda one: bool(one["chosen"])):
+    for edge in sorted(edges, key=lambda one: one.chosen):
         _draw_edge(axes, edge, last)
     for place, node in enumerate(nodes):
         _draw_node(axes, node, place)
@@ -49,15 +48,15 @@ def _figure(found: Facts) -> Any:
     return figure
 
 
-def _title(found: Facts) -> str:
-    if found["why"] == "helps":
-        return f"{found['study']}: assistants help {found['architecture']}"
-    return f"{found['study']}: no assistant for {found['architecture']}"
+def _title(found: ChainPlan) -> str:
+    if found.why == "helps":
+        return f"{found.study}: assistants help {found.architecture}"
+    return f"{found.study}: no assistant for {found.architecture}"
 
 
-def _legend(found: Facts) -> str:
+def _legend(found: ChainPlan) -> str:
     line = "arcs: points gained over learning from the teacher itself (assistants: the first seed; student: "
-    seeds = max(1, found["seeds"] - 1)
+    seeds = max(1, found.seeds - 1)
     return line + f"{seeds} seed{'s' * (seeds > 1)}); blue: the best chain"
 
 
@@ -66,27 +65,27 @@ def height(above: int, below: int, last: int) -> float:
     return (below - above) / last
 
 
-def _draw_edge(axes: Any, edge: Facts, last: int) -> None:
+def _draw_edge(axes: Any, edge: Edge, last: int) -> None:
     import numpy as np
 
-    above, below = edge["above"], edge["below"]
+    above, below = edge.above, edge.below
     angle = np.linspace(0, np.pi, STEPS)
     x = (above + below) / 2 - (below - above) / 2 * np.cos(angle)
     y = height(above, below, last) * np.sin(angle)
-    color, width = (CHOSEN, 3.2) if edge["chosen"] else (OTHER, 1.2)
-    axes.plot(x, y, color=color, linewidth=width, zorder=3 if edge["chosen"] else 2)
-    gain = "" if edge["gain"] is None else f"{100 * edge['gain']:+.1f}" if above else "0"
+    color, width = (CHOSEN, 3.2) if edge.chosen else (OTHER, 1.2)
+    axes.plot(x, y, color=color, linewidth=width, zorder=3 if edge.chosen else 2)
+    gain = "" if edge.gain is None else f"{100 * edge.gain:+.1f}" if above else "0"
     text = "direct" if (above, below) == (0, last) else gain
     if text:
         place = ((above + below) / 2, height(above, below, last))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        ink = CHOSEN if edge["chosen"] else QUIET
+        ink = CHOSEN if edge.chosen else QUIET
         axes.text(*place, text, ha="center", va="center", fontsize=13, color=ink, bbox=box, zorder=4)
 
 
-def _draw_node(axes: Any, node: Facts, place: int) -> None:
-    axes.scatter([place], [0], s=420, color=COLORS[node["role"]], edgecolor="white", linewidth=1.5, zorder=5)
-    accuracy = "" if node["accuracy"] is None else f"\n{node['accuracy']:.1%}"
-    family, _, rest = node["name"].partition(" ")
-    text = f"{node['role']}\n{family}\n{rest.replace(' ', chr(10))}\n{short(node['params'])} params{accuracy}"
+def _draw_node(axes: Any, node: Node, place: int) -> None:
+    axes.scatter([place], [0], s=420, color=COLORS[node.role], edgecolor="white", linewidth=1.5, zorder=5)
+    accuracy = "" if node.accuracy is None else f"\n{node.accuracy:.1%}"
+    family, _, rest = node.name.partition(" ")
+    text = f"{node.role}\n{family}\n{rest.replace(' ', chr(10))}\n{short(node.params)} params{accuracy}"
     axes.text(place, -0.07, text, ha="center", va="top", fontsize=13, linespacing=1.35, zorder=5, parse_math=False)

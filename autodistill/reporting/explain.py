@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
+from ..spec.measurement import Measurement
 from ..spec.stage import is_dense
 from ..store import Store
 from ..study.record.folder import Folder
@@ -15,8 +17,38 @@ from ..study.record.opened import open_study
 from ..study.record.rows import Stages
 
 
-def explain(folder: Folder, prefix: str) -> dict[str, Any]:
-    """Facts of the stage whose key begins with `prefix`. Raises UsageError if it matches none or several."""
+class Link(NamedTuple):
+    """A network of a chain, with the keys of its teachers."""
+
+    stage: str
+    architecture: str
+    params: int
+    accuracy: float
+    seconds: float
+    teachers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe."""
+
+    stage: str
+    trials: Sequence[int]
+    chain: Sequence[Link]
+    loss: dict[str, Any] | None
+    recipe: dict[str, Any] | None
+    measurement: Measurement
+    environment: dict[str, Any] | None
+    files: str
+    command: str
+
+    def as_json(self) -> dict[str, Any]:
+        links = [{name: value for name, value in link._asdict().items() if name != "teachers"} for link in self.chain]
+        return {**vars(self), "chain": links, "measurement": self.measurement.model_dump()}
+
+
+def explain(folder: Folder, prefix: str) -> Explained:
+    """The stage whose key begins with `prefix`. Raises UsageError if it matches none or several."""
     with open_study(folder) as study:
         store, stages = study.store, study.stages
         trials = [trial.number for trial in study.trials if trial.facts.stage.startswith(prefix)]
@@ -24,18 +56,17 @@ def explain(folder: Folder, prefix: str) -> dict[str, Any]:
     store.verify("stages", key)
     stored = store.manifest("stages", key)
     network = stages.network(key)
-    above = network.ancestors() if isinstance(network, Stage) else []
-    return {
-        "stage": key,
-        "trials": trials,
-        "chain": [_link(stages, one) for one in [*above, network]],
-        "loss": network.loss.identity() if isinstance(network, Stage) else None,
-        "recipe": network.recipe.identity() if isinstance(network, Stage) else None,
-        "measurement": stored["measurement"],
-        "environment": stored.get("environment"),
-        "files": str(store.folder("stages", key) / stored["attempt"]),
-        "command": command(folder, network, study.notes.teachers),
-    }
+    return Explained(
+        stage=key,
+        trials=trials,
+        chain=links(stages, network),
+        loss=network.loss.identity() if isinstance(network, Stage) else None,
+        recipe=network.recipe.identity() if isinstance(network, Stage) else None,
+        measurement=stages.measured(key),
+        environment=stored.get("environment"),
+        files=str(store.folder("stages", key) / stored["attempt"]),
+        command=command(folder, network, study.notes.teachers),
+    )
 
 
 def _one(store: Store, prefix: str) -> str:
@@ -46,13 +77,16 @@ def _one(store: Store, prefix: str) -> str:
     raise UsageError(f"KEY {prefix!r} matches {what}; the column stage of {store.root.parent.name}'s trials.csv lists the keys")
 
 
-def _link(stages: Stages, network: Stage | Checkpoint) -> dict[str, Any]:
-    measured = stages.measured(network.key())
-    return {
-        "stage": network.key(),
-        "architecture": describe(network.architecture),
-        **{name: getattr(measured, name) for name in ("params", "accuracy", "seconds")},
-    }
+def links(stages: Stages, network: Stage | Checkpoint) -> list[Link]:
+    """The chain from the first teacher down to a stored network."""
+    above = network.ancestors() if isinstance(network, Stage) else []
+    return [_link(stages, one) for one in (*above, network)]
+
+
+def _link(stages: Stages, network: Stage | Checkpoint) -> Link:
+    key, measured = network.key(), stages.measured(network.key())
+    teachers = tuple(one.key() for one in network.teachers) if isinstance(network, Stage) else ()
+    return Link(key, describe(network.architecture), measured.params, measured.accuracy, measured.seconds, teachers)
 
 
 def command(folder: Folder, network: Stage | Checkpoint, teachers: Sequence[str]) -> str:

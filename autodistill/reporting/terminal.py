@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # `check` prints without Optuna
+    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, OverSeeds
     from ..study.preflight.values import (
         Architectures,
         DataFacts,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..study.record.region import Region
     from ..study.record.rows import TrialRow
     from ..study.schedule.spent import Spent
+    from .explain import Explained
     from .summary import StudySummary
 
 Facts = Mapping[str, Any]
@@ -56,49 +58,47 @@ def frontier_table(found: StudySummary) -> Table:
     return table
 
 
-def confirmed_table(found: Facts) -> Table:
+def confirmed_table(found: Confirmation) -> Table:
     """What `confirm` found on the test split, smallest student first, teacher last."""
-    title = f"{found['study']}: {found['test']['n']:,} test samples, {found['seeds']} fresh seeds; gains are paired by seed"
+    title = f"{found.study}: {found.test.n:,} test samples, {found.seeds} fresh seeds; gains are paired by seed"
     table = Table(title=title, title_justify="left")
     numbers = ("params", "validation", "test", "95 % interval", "over seeds", "over label-only", "over direct", "largest drop")
     for name in numbers:
         table.add_column(name, justify="right")
     for name in ("p50 ms", "chain below the teacher", "file"):
         table.add_column(name, overflow="fold")
-    for row in found["members"]:
-        seeds, baselines = row["seeds"], row["baselines"]
-        gains = [_gain(baselines[name]) for name in ("label_only", "direct")]
-        table.add_row(*_on_test(row), _over_seeds(seeds), *gains, *_ends(row), style=None if row["on_frontier"] else "dim")
-    teacher = found["teacher"] | {"chain": found["teacher"]["architecture"]}
-    table.add_row(*_on_test(teacher), "", "", "", *_ends(teacher), style="dim")
+    for row in found.members:
+        gains = [_gain(row.baselines.label_only), _gain(row.baselines.direct)]
+        cells = [*_on_test(row), _over_seeds(row.seeds), *gains, *_ends(row, row.chain)]
+        table.add_row(*cells, style=None if row.on_frontier else "dim")
+    teacher = found.teacher
+    table.add_row(*_on_test(teacher), "", "", "", *_ends(teacher, teacher.architecture), style="dim")
     return table
 
 
-def _on_test(row: Facts) -> list[str]:
-    test = row["test"]
-    shares = f"{row['validation']['accuracy']:.1%}", f"{test['accuracy']:.1%}", f"{test['low']:.1%} - {test['high']:.1%}"
-    return [f"{row['params']:,}", *shares]
+def _on_test(row: FrozenNetwork) -> list[str]:
+    test = row.test
+    return [f"{row.params:,}", f"{row.validation.accuracy:.1%}", f"{test.accuracy:.1%}", f"{test.low:.1%} - {test.high:.1%}"]
 
 
-def _ends(row: Facts) -> list[str | Text]:
-    worst, below = row["test"]["worst_drop"], row["chain"].split(" > ", 1)[-1]
-    fall = Text(f"{worst['name']}: {-worst['drop']:+.1%}" if worst["drop"] > 0 else "none")
-    return [fall, f"{row['latency']['one']['p50_ms']:.2f}", below, row["chosen"][:8]]
+def _ends(row: FrozenNetwork, chain: str) -> list[str | Text]:
+    worst = row.test.worst_drop
+    fall = Text(f"{worst.name}: {-worst.drop:+.1%}" if worst.drop > 0 else "none")
+    return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1], row.chosen[:8]]
 
 
-def _over_seeds(seeds: Facts | None) -> str:
+def _over_seeds(seeds: OverSeeds | None) -> str:
     if seeds is None:
         return ""
-    return f"{seeds['mean']:.1%}" + ("" if seeds["deviation"] is None else f" \u00b1 {seeds['deviation']:.1%}")
+    return f"{seeds.mean:.1%}" + ("" if seeds.deviation is None else f" \u00b1 {seeds.deviation:.1%}")
 
 
-def _gain(one: Facts | None) -> str:
-    """A gain over a baseline; in parentheses if its interval includes 0."""
+def _gain(one: Baseline | None) -> str:
+    """A gain over a baseline; in parentheses unless it is significant."""
     if one is None:
         return ""
-    gain = one["gain"]
-    includes_zero = gain["low"] is None or gain["low"] <= 0 <= gain["high"]
-    return f"({gain['mean']:+.1%})" if includes_zero else f"{gain['mean']:+.1%}"
+    is_significant = one.gain.effect in ("gain", "loss")
+    return f"{one.gain.mean:+.1%}" if is_significant else f"({one.gain.mean:+.1%})"
 
 
 def _within(region: Region) -> str:
@@ -242,20 +242,20 @@ def _times(seconds: Seconds | None, workers: int) -> list[str]:
     return [f"time         {total}, plus about 20 s to start: {parts}"]
 
 
-def explained(found: Facts) -> str:
+def explained(found: Explained) -> str:
     """What `explain` prints."""
-    measured = found["measurement"]
-    lines = [f"stage        {found['stage']}", f"trials       {', '.join(map(str, found['trials'])) or 'none'}"]
-    for depth, link in enumerate(found["chain"]):
+    measured = found.measurement
+    lines = [f"stage        {found.stage}", f"trials       {', '.join(map(str, found.trials)) or 'none'}"]
+    for depth, link in enumerate(found.chain):
         lines.append(
-            f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link['architecture']}: {link['accuracy']:.1%}, "
-            f"{link['params']:,} params, {link['seconds']:.1f} s, {link['stage'][:8]}"
+            f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link.architecture}: {link.accuracy:.1%}, "
+            f"{link.params:,} params, {link.seconds:.1f} s, {link.stage[:8]}"
         )
     lines.append(
-        f"accuracy     {measured['correct']} of {measured['n']} validation samples, {measured['params']:,} params, "
-        f"{measured['macs']:,} MACs, {measured['bytes']:,} bytes"
+        f"accuracy     {measured.correct} of {measured.n} validation samples, {measured.params:,} params, "
+        f"{measured.macs:,} MACs, {measured.bytes:,} bytes"
     )
-    for name in ("loss", "recipe", "environment"):
-        if found[name]:
-            lines.append(f"{name:12} {found[name]}")
-    return "\n".join([*lines, f"files        {found['files']}", "command      " + found["command"]])
+    for name, value in (("loss", found.loss), ("recipe", found.recipe), ("environment", found.environment)):
+        if value:
+            lines.append(f"{name:12} {value}")
+    return "\n".join([*lines, f"files        {found.files}", f"command      {found.command}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .value import Value
 
@@ -35,7 +35,19 @@ class Measurement(Value):
     seconds: float
 
 
-Sized = Sizes | Measurement
+class Sized(Protocol):
+    """Anything that has the sizes of a network."""
+
+    @property
+    def params(self) -> int: ...
+
+    @property
+    def macs(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+
 """What has the sizes of a network."""
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
@@ -27,12 +27,13 @@ from ...study.sampling.first import completed
 from ...study.schedule.plan import Plan
 from ...study.space import Space
 from .asked import assistants_of, with_student
+from .chain_plan import ChainPlan
 from .compare import DIRECT
 from .planner import Batch, Ladder, Planner
-from .results import facts
+from .results import chain_plan
 from .trainings import Measured, Trainings
 
-__all__ = ["Home", "plan_chain"]
+__all__ = ["ChainPlan", "Home", "plan_chain"]
 SEEDS = 5
 
 
@@ -76,9 +77,9 @@ def plan_chain(
     seconds: float | None = None,
     runner: Runner | Literal["ray", "serial"] = "ray",
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> ChainPlan:
     """Compares ways to distill the teacher of `spec` into one student (`student` is a text such as depth=1,width=4), on the
-    validation samples, and writes chain.json. Returns what chain.json holds (`results` says what).
+    validation samples, and writes chain.json.
 
     No new round begins after `seconds` of wall time. Stored stages are not trained again: the same call resumes. Raises
     UsageError for invalid arguments, StudyError if direct distillation itself cannot be trained.
@@ -96,11 +97,13 @@ def plan_chain(
             refuse_anothers(home.folder, home.store)
             store = Store(home.store).open()
             trainings = _trainings(spec, splits, store)
-            planner, known, failures = _run(trainings, splits, store, seeds, seconds, runner, console, started)
+            queue = _Queue(trainings, store, splits, console, started)
+            planner, known = _run(queue, runner, seeds, math.inf if seconds is None else started + seconds)
     finally:
         runner.end()
-    found = facts(planner, known, student=student, seconds=time.monotonic() - started, failures=failures)
-    replace(home.out / "chain.json", json.dumps(found, indent=1).encode() + b"\n")
+    spent = time.monotonic() - started
+    found = chain_plan(planner, known, student=student, seconds=spent, failures=queue.plan.failures)
+    replace(home.out / "chain.json", json.dumps(found.as_json(), indent=1).encode() + b"\n")
     return found
 
 
@@ -129,68 +132,47 @@ def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
     return Trainings(space, {name: params[name] for name in domains(space.tree)})
 
 
-def _run(
-    trainings: Trainings,
-    splits: Splits,
-    store: Store,
-    seeds: int,
-    seconds: float | None,
-    runner: Runner,
-    console: Console,
-    started: float,
-) -> tuple[Planner, Measured, dict[str, str]]:
-    space, stages = trainings.space, Stages(store)
+def _run(queue: _Queue, runner: Runner, seeds: int, end: float) -> tuple[Planner, Measured]:
+    """Trains round by round; none begins after `end`. Raises StudyError if direct distillation cannot be trained."""
+    plan, trainings, space = queue.plan, queue.trainings, queue.trainings.space
     numbers = trainings.seeds(seeds)
-    known = _Timed(trainings, stages, numbers[0], started + (math.inf if seconds is None else seconds))
+    known = Measured(trainings, Stages(plan.store), numbers[0], lambda: (end - time.monotonic()) * plan.workers)
     params = [space.sizes(one).params for one in (space.teachers[0].architecture, *space.ladder, trainings.direct.architecture)]
     ladder = Ladder(params[0], tuple(params[1:-1]), params[-1], known.teacher)
     planner = Planner(ladder, numbers, known, rivals=trainings.rivals(), long=known.long)
-    queue = _Queue(planner.rounds(), trainings, console, started)
-    plan = Plan(space.spec, store, splits, [], queue.more)
-    queue.plan = known.plan = plan
+    queue.rounds = planner.rounds()
     plan.begin()
     if not plan.finished():
         runner.begin()
-        runner.run(plan, lambda: None, console.print)
+        runner.run(plan, lambda: None, queue.console.print)
     if not planner.seen(DIRECT):
         reason = next(iter(plan.failures.values()), "it was not trained")
         raise StudyError(f"direct distillation of {trainings.direct.architecture} failed: {reason}")
-    return planner, known, plan.failures
-
-
-class _Timed(Measured):
-    """Adds the time that is left, on all workers."""
-
-    def __init__(self, trainings: Trainings, stages: Stages, first: int, end: float) -> None:
-        super().__init__(trainings, stages, first)
-        self.end = end
-        self.plan: Plan | None = None
-
-    def left(self) -> float:
-        workers = 1 if self.plan is None else self.plan.workers
-        return (self.end - time.monotonic()) * workers
+    return planner, known
 
 
 class _Queue:
-    """Hands batches to a plan, and prints a line for each batch with something left to train."""
+    """Hands the batches of `rounds` to its plan, and prints a line for each batch with something left to train."""
 
-    def __init__(self, rounds: Iterator[Batch], trainings: Trainings, console: Console, started: float) -> None:
-        self.rounds, self.trainings, self.console, self.started = rounds, trainings, console, started
-        self.plan: Plan | None = None
+    def __init__(self, trainings: Trainings, store: Store, splits: Splits, console: Console, started: float) -> None:
+        self.trainings, self.console, self.started = trainings, console, started
+        self.plan = Plan(trainings.space.spec, store, splits, [], self._more)
+        self.rounds: Iterator[Batch] = iter(())
 
-    def more(self) -> list[Stage]:
+    def _more(self) -> list[Stage]:
         """The next batch that is not entirely stored or given up."""
-        assert self.plan is not None
         for batch in self.rounds:
             stages = [self.trainings.stage(one, seed) for one, seed in batch.wanted]
-            left = {stage.key(): stage for stage in stages if self._is_left(stage)}
+            left = list({stage.key(): stage for stage in stages if self._is_left(stage)}.values())
             if left:
-                return list(left.values()) if self._is_begun(batch.what, list(left.values())) else []
+                return left if self._is_begun(batch.what, left) else []
         return []
+
+    def _is_left(self, stage: Stage) -> bool:
+        return not self.plan.store.has("stages", stage.key()) and not self.plan.has_failed(stage)
 
     def _is_begun(self, what: str, left: list[Stage]) -> bool:
         """Caches above the limit are an error in the first batch; in a later one, they end the comparison."""
-        assert self.plan is not None
         clock = f"{time.monotonic() - self.started:.0f} s"
         try:
             self.plan.check_caches(left)
@@ -201,7 +183,3 @@ class _Queue:
             return False
         self.console.print(f"{clock:>6}  {what}: {len(left)} to train", soft_wrap=True)
         return True
-
-    def _is_left(self, stage: Stage) -> bool:
-        assert self.plan is not None
-        return not self.plan.store.has("stages", stage.key()) and not self.plan.has_failed(stage)

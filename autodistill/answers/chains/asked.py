@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
-from ...spec import Spec, UsageError, describe, parse
+from ...spec import LossSpec, Spec, UsageError, Value, describe, parse
 from ...spec.architectures import ARCHITECTURE
 from ...spec.document import Assistants
-from ...spec.domains import Choice, Domain, Int, domains, fill
+from ...spec.domains import Choice, Domain, Int, Tree, domains, fill
 from ...spec.reading import from_text
 from ...spec.recipe import Recipe
 
@@ -18,6 +17,9 @@ PLACE = "--student"
 GEOMETRIC = 3
 """The number of ladder sizes if a spec gives no ladder."""
 AMOUNTS = ("depth", "width", "heads")
+Given = Mapping[str, JsonValue]
+Option = dict[str, object]
+"""An architecture whose fields may be domains."""
 
 
 def with_student(spec: Spec, text: str) -> Spec:
@@ -39,8 +41,8 @@ def with_student(spec: Spec, text: str) -> Spec:
     return parse(document)
 
 
-def _given(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _given(text: str) -> Given:
+    found: dict[str, JsonValue] = {}
     for part in text.split(","):
         name, equals, value = part.strip().partition("=")
         if not equals or not name or name in found:
@@ -49,26 +51,26 @@ def _given(text: str) -> dict[str, Any]:
     return found
 
 
-def _option(tree: Any, given: dict[str, Any]) -> dict[str, Any]:
+def _option(tree: Tree, given: Given) -> Option:
     """The architecture of a choice that has these fields."""
-    options = list(tree.options) if isinstance(tree, Choice) else [tree]
+    options = [one for one in (tree.options if isinstance(tree, Choice) else [tree]) if isinstance(one, dict)]
     able = [one for one in options if given.get("family", one["family"]) == one["family"]]
     fitting = [one for one in able if all(name in one or name in domains(one) for name in given)]
     if len(fitting) > 1:
         fitting = [one for one in fitting if all(_fits(one, name, value) for name, value in given.items())] or fitting
     if len(fitting) == 1 or (len(able) == 1 and not fitting):
-        return dict((fitting or able)[0])
+        return (fitting or able)[0]
     families = ", ".join(dict.fromkeys(str(one["family"]) for one in options))
     what = "fit several options of" if fitting else "fit none of"
     raise UsageError(f"{PLACE}: these fields {what} student.architecture; give family=... ({families}) and its fields")
 
 
-def _fits(option: dict[str, Any], name: str, value: Any) -> bool:
+def _fits(option: Option, name: str, value: JsonValue) -> bool:
     inner = domains(option)
     return value in inner[name] if name in inner else option.get(name) == value
 
 
-def _check(option: dict[str, Any], inner: dict[str, Domain], name: str, value: Any) -> None:
+def _check(option: Option, inner: Mapping[str, Domain], name: str, value: JsonValue) -> None:
     if name not in inner and (name not in option or isinstance(option[name], dict | tuple)):
         there = ", ".join(dict.fromkeys([*(key for key in option if key != "family"), *inner]))
         raise UsageError(f"{PLACE} {name}={value}: student.architecture has no field {name!r}; its fields are {there}")
@@ -88,7 +90,7 @@ def _span(domain: Domain) -> str:
 
 
 def assistants_of(
-    given: Assistants, student: Any, teacher: Any, learns: Any, recipe: Recipe, params: Callable[[Any], int]
+    given: Assistants, student: Value, teacher: Value, learns: LossSpec, recipe: Recipe, params: Callable[[Value], int]
 ) -> Assistants:
     """The assistants that chains may have, largest first: the spec's ladder, else sizes between the two networks.
 
@@ -117,14 +119,14 @@ def assistants_of(
     )
 
 
-def geometric(student: Any, teacher: Any, count: int, params: Callable[[Any], int]) -> Sequence[Any]:
+def geometric(student: Value, teacher: Value, count: int, params: Callable[[Value], int]) -> Sequence[Value]:
     """At most `count` architectures in equal ratios of depth and width between student and teacher; none if their families
     differ or have no such fields.
     """
     names = [name for name in AMOUNTS if hasattr(student, name) and hasattr(teacher, name)]
     if type(student) is not type(teacher) or not names:
         return ()
-    found: list[Any] = []
+    found: list[Value] = []
     for step in range(count, 0, -1):
         ratios = {name: getattr(teacher, name) / getattr(student, name) for name in names}
         amounts = {name: round(getattr(student, name) * ratios[name] ** (step / (count + 1))) for name in names}

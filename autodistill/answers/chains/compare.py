@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from ...metrics.intervals import Interval, mean_interval
+from ...metrics.intervals import Interval, effect, mean_interval
 
 Kind = Literal["labels", "direct", "long", "loss", "early", "chain", "assistant"]
+Why = Literal["helps", "not_significant", "worse", "matched", "unknown", "none"]
 Accuracies = Mapping["Candidate", Sequence[float]]
 
 
@@ -48,9 +49,8 @@ def gains(of: Sequence[float], against: Sequence[float]) -> list[float]:
 
 
 def is_clearly_worse(of: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether the upper end of the paired difference's 95 % interval is below 0; never with fewer than two seeds."""
-    interval = mean_interval(gains(of, best))
-    return interval is not None and interval.high < 0
+    """Whether the paired difference is a significant loss; never with fewer than two seeds."""
+    return effect(mean_interval(gains(of, best))) == "loss"
 
 
 def ranked(found: Accuracies) -> list[Candidate]:
@@ -94,7 +94,7 @@ class Verdict:
     """
 
     answer: Candidate
-    why: Literal["helps", "not_significant", "worse", "matched", "unknown", "none"]
+    why: Why
     chain: Candidate | None = None
     gain: float | None = None
     interval: Interval | None = None
@@ -125,9 +125,11 @@ def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
     return Verdict(answer=answer, why=why, chain=chain, gain=fmean(gained), interval=interval)
 
 
-def _why(interval: Interval | None, is_best: bool) -> Literal["helps", "not_significant", "worse", "matched", "unknown"]:
-    if interval is None:
-        return "unknown"
-    if interval.low <= 0:
-        return "not_significant" if interval.high >= 0 else "worse"
-    return "helps" if is_best else "matched"
+def _why(interval: Interval | None, is_best: bool) -> Why:
+    match effect(interval):
+        case "gain":
+            return "helps" if is_best else "matched"
+        case "loss":
+            return "worse"
+        case other:
+            return other

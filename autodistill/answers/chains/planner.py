@@ -1,15 +1,18 @@
 """Which candidates are trained next, with which seeds: decided from accuracies and seconds alone, so that a table of trainings
-can replay it.
+can replay it. At the end, published rules for one assistant: functions of sizes (parameters) and accuracies (0 to 1).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from .compare import DIRECT, Candidate, assistant, going_on
-from .rules import geometric_mean, middle_accuracy, tradeoff
+
+LAMBDA = 0.2
+"""From MiniDisc's code; one percentage point of accuracy weighs as much as five of size."""
 
 
 class Batch(NamedTuple):
@@ -169,3 +172,39 @@ class Planner:
 
     def _indices(self) -> range:
         return range(len(self.ladder.sizes))
+
+
+# Published rules; each returns an index of the ladder, and ties go to the first
+
+
+def middle_accuracy(accuracies: Sequence[float], *, teacher: float, student: float) -> int:
+    """The index of the ladder size whose accuracy is nearest to the mean of the teacher's and the student's.
+
+    Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2. Raises ValueError for
+    an empty ladder.
+    """
+    middle = (teacher + student) / 2
+    return _least([abs(accuracy - middle) for accuracy in accuracies])
+
+
+def tradeoff(accuracies: Sequence[float], params: Sequence[int], *, teacher: int, weight: float = LAMBDA) -> int:
+    """The index of the ladder size with the largest accuracy + weight * (1 - params / teacher's params).
+
+    Zhang et al., "MiniDisc: Minimal Distillation Schedule for Language Model Compression", 2024, whose scale is the share
+    of parameters that is left. Raises ValueError for an empty ladder.
+    """
+    pairs = zip(accuracies, params, strict=True)
+    return _least([-(accuracy + weight * (1 - size / teacher)) for accuracy, size in pairs])
+
+
+def geometric_mean(params: Sequence[int], *, teacher: int, student: int) -> int:
+    """The index of the size nearest, by its logarithm, to the geometric mean of the teacher's and the student's.
+
+    Raises ValueError for an empty ladder.
+    """
+    middle = (math.log(teacher) + math.log(max(1, student))) / 2
+    return _least([abs(math.log(size) - middle) for size in params])
+
+
+def _least(values: Sequence[float]) -> int:
+    return min(range(len(values)), key=lambda place: values[place])

@@ -1,36 +1,19 @@
-"""The results of a comparison of chains as plain facts: chain.json.
-
-study, student, architecture     what the plan is for
-settings     values of the student's other searched fields: given, or by default
-teacher      architecture, params, accuracy
-seeds        of each candidate; paths were chosen on the first, so gains are over the others
-cut          whether it ran out of time before all seeds were trained
-candidates   the best mean first; dropped ones last, each with
-    name, kind, path (architectures of its assistants), guidance, epochs, why, chain
-    accuracy     on the validation samples, over its seeds: n, mean, deviation, accuracies
-    gain         over direct distillation, paired by seed: n, mean, low, high (95 % t interval; None for one seed)
-    stages       trainings below the teacher
-    seconds      of these, the mean over its seeds: seconds, extra (more than direct), marginal (not shared with others)
-    state        compared, dropped, not trained
-chain        the name of the best chain; answer: the name of the best choice; why (compare.Verdict); gain
-graph        nodes: name, role, params, accuracy; edges: above, below (nodes), gain, chosen
-trained      seconds of all trainings below the teacher that were compared
-seconds      of this run; failures by key
-"""
+"""From the trainings of a comparison of chains to its plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import Literal
 
 from ...metrics.intervals import mean_interval
-from ...spec import chain, describe
+from ...spec import Value, chain, describe
+from ..confirm.confirmation import Mean
+from .chain_plan import ChainPlan, Compared, Edge, Graph, Node, SeedAccuracies, Teacher
 from .compare import DIRECT, Candidate, assistant, gains, judged, ranked, verdict
 from .planner import Planner
 from .trainings import Measured, Trainings
 
-Facts = dict[str, Any]
 NAMES = {
     "labels": "label-only",
     "direct": "direct",
@@ -40,37 +23,33 @@ NAMES = {
 }
 
 
-def facts(planner: Planner, known: Measured, *, student: str, seconds: float, failures: Mapping[str, str]) -> Facts:
-    trainings, found_verdict = known.trainings, verdict(planner.every())
-    space = trainings.space
+def chain_plan(planner: Planner, known: Measured, *, student: str, seconds: float, failures: Mapping[str, str]) -> ChainPlan:
+    trainings, found = known.trainings, verdict(planner.every())
+    space, ladder = trainings.space, planner.ladder
     compared = ranked(planner.found())
     others = sorted((one for one in planner.candidates if one not in compared), key=lambda one: -planner.seen(one))
-    teacher = space.teachers[0]
-    return {
-        "study": space.spec.study,
-        "student": student,
-        "architecture": describe(trainings.direct.architecture),
-        "settings": {name: value for name, value in trainings.params.items()},
-        "teacher": {
-            "architecture": describe(teacher.architecture),
-            "params": planner.ladder.teacher,
-            "accuracy": planner.ladder.accuracy(),
-        },
-        "params": planner.ladder.student,
-        "seeds": planner.seen(DIRECT),
-        "cut": planner.is_cut,
-        "candidates": [_row(one, planner, known, one in compared) for one in (*compared, *others)],
-        "chain": found_verdict.chain and name_of(found_verdict.chain, trainings),
-        "answer": name_of(found_verdict.answer, trainings),
-        "why": found_verdict.why,
-        "gain": found_verdict.gain,
-        "low": found_verdict.interval and found_verdict.interval.low,
-        "high": found_verdict.interval and found_verdict.interval.high,
-        "graph": graph(planner, known, found_verdict.chain),
-        "trained": _trained(planner, known),
-        "seconds": seconds,
-        "failures": dict(failures),
-    }
+    teacher = describe(space.teachers[0].architecture)
+    return ChainPlan(
+        study=space.spec.study,
+        student=student,
+        architecture=describe(trainings.direct.architecture),
+        settings=trainings.params,
+        teacher=Teacher(architecture=teacher, params=ladder.teacher, accuracy=ladder.accuracy()),
+        params=ladder.student,
+        seeds=planner.seen(DIRECT),
+        cut=planner.is_cut,
+        candidates=tuple(_row(one, planner, known, one in compared) for one in (*compared, *others)),
+        chain=None if found.chain is None else name_of(found.chain, trainings),
+        answer=name_of(found.answer, trainings),
+        why=found.why,
+        gain=found.gain,
+        low=found.interval and found.interval.low,
+        high=found.interval and found.interval.high,
+        graph=graph(planner, known, found.chain),
+        trained=_trained(planner, known),
+        seconds=seconds,
+        failures=dict(failures),
+    )
 
 
 def name_of(one: Candidate, trainings: Trainings) -> str:
@@ -80,47 +59,44 @@ def name_of(one: Candidate, trainings: Trainings) -> str:
     return f"{sizes}{' (dense)' if one.guidance == 'dense' else ''}"
 
 
-def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -> Facts:
+def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -> Compared:
     accuracies, trainings = planner.values(one), known.trainings
     seeds = planner.seeds[: len(accuracies)]
     stage = trainings.stage(one, planner.seeds[0])
     seconds = [sum(known.seconds(one, seed).values()) for seed in seeds]
     direct = [sum(known.seconds(DIRECT, seed).values()) for seed in seeds]
     others = [other for other in planner.candidates if planner.seen(other)]
-    return {
-        "name": name_of(one, trainings),
-        "kind": one.kind,
-        "path": [describe(trainings.space.ladder[index]) for index in one.path],
-        "guidance": one.guidance if one.path else None,
-        "epochs": stage.recipe.epochs,
-        "why": planner.rules.get(one, []),
-        "chain": chain(stage),
-        "stages": len(trainings.below(one, planner.seeds[0])),
-        "accuracy": _spread(accuracies),
-        "gain": _gain(accuracies, planner.values(DIRECT)),
-        "seconds": fmean(seconds) if seconds else None,
-        "extra": fmean(gains(seconds, direct)) if seconds else None,
-        "marginal": fmean(known.marginal(one, others, seed) for seed in seeds) if seeds else None,
-        "state": "compared" if is_compared else "dropped" if accuracies else "not trained",
-    }
+    return Compared(
+        name=name_of(one, trainings),
+        kind=one.kind,
+        path=tuple(describe(trainings.space.ladder[index]) for index in one.path),
+        guidance=one.guidance if one.path else None,
+        epochs=stage.recipe.epochs,
+        why=tuple(planner.rules.get(one, ())),
+        chain=chain(stage),
+        stages=len(trainings.below(one, planner.seeds[0])),
+        accuracy=_accuracy(accuracies),
+        gain=_gain(accuracies, planner.values(DIRECT)),
+        seconds=fmean(seconds) if seconds else None,
+        extra=fmean(gains(seconds, direct)) if seconds else None,
+        marginal=fmean(known.marginal(one, others, seed) for seed in seeds) if seeds else None,
+        state="compared" if is_compared else "dropped" if accuracies else "not trained",
+    )
 
 
-def _spread(accuracies: list[float]) -> Facts:
-    return {
-        "n": len(accuracies),
-        "mean": fmean(accuracies) if accuracies else None,
-        "deviation": stdev(accuracies) if len(accuracies) > 1 else None,
-        "accuracies": accuracies,
-    }
+def _accuracy(accuracies: Sequence[float]) -> SeedAccuracies:
+    mean = fmean(accuracies) if accuracies else None
+    deviation = stdev(accuracies) if len(accuracies) > 1 else None
+    return SeedAccuracies(n=len(accuracies), mean=mean, deviation=deviation, accuracies=tuple(accuracies))
 
 
-def _gain(of: list[float], against: list[float]) -> Facts | None:
+def _gain(of: Sequence[float], against: Sequence[float]) -> Mean | None:
     n = min(len(of), len(against))
     if not n:
         return None
     found = judged(gains(of[:n], against[:n]))
     interval = mean_interval(found)
-    return {"n": len(found), "mean": fmean(found), "low": interval and interval.low, "high": interval and interval.high}
+    return Mean(n=len(found), mean=fmean(found), low=interval and interval.low, high=interval and interval.high)
 
 
 def _trained(planner: Planner, known: Measured) -> float:
@@ -136,7 +112,7 @@ def _trained(planner: Planner, known: Measured) -> float:
 # The graph of chains
 
 
-def graph(planner: Planner, known: Measured, best: Candidate | None) -> Facts:
+def graph(planner: Planner, known: Measured, best: Candidate | None) -> Graph:
     """Node 0 is the teacher, the last node is the student, and the best network of each size is in between.
 
     An edge's gain is relative to training the lower node from the teacher itself: with the first seed for assistants, as in
@@ -151,37 +127,38 @@ def graph(planner: Planner, known: Measured, best: Candidate | None) -> Facts:
         nodes.append(_node(trainings.space.ladder[index], "assistant", ladder.sizes[index], accuracy))
     mean = fmean(planner.values(best if best is not None else DIRECT))
     nodes.append(_node(trainings.direct.architecture, "student", ladder.student, mean))
-    edges = [{"above": 0, "below": student, "gain": 0.0}]
+    gained: dict[tuple[int, int], float | None] = {(0, student): 0.0}
     for index in indices:
-        edges += _edges_to(planner, index, places)
-        edges += _edge_to_student(planner, index, places[index], student)
+        gained |= dict(_gains_of(planner, index, places))
+        gained |= dict(_gains_of_student(planner, index, places[index], student))
     chosen = _chosen(best, places, student)
-    return {"nodes": nodes, "edges": [edge | {"chosen": (edge["above"], edge["below"]) in chosen} for edge in edges]}
+    edges = (Edge(above=ends[0], below=ends[1], gain=gain, chosen=ends in chosen) for ends, gain in gained.items())
+    return Graph(nodes=tuple(nodes), edges=tuple(edges))
 
 
-def _node(architecture: Any, role: str, params: int, accuracy: float | None) -> Facts:
-    return {"name": describe(architecture), "role": role, "params": params, "accuracy": accuracy}
+def _node(architecture: Value, role: Literal["teacher", "assistant", "student"], params: int, accuracy: float | None) -> Node:
+    return Node(name=describe(architecture), role=role, params=params, accuracy=accuracy)
 
 
-def _edges_to(planner: Planner, index: int, places: dict[int, int]) -> list[Facts]:
-    known, first, found = planner.known, planner.seeds[0], list[Facts]()
+def _gains_of(planner: Planner, index: int, places: Mapping[int, int]) -> Iterator[tuple[tuple[int, int], float]]:
+    """The gain of an assistant from each network above it, by both places."""
+    known, first = planner.known, planner.seeds[0]
     direct = known.accuracy(assistant((index,)), first)
     ways = {0: (index,)} | {places[above]: (*planner.best[above], index) for above in places if above < index}
     for above, way in ways.items():
         accuracy = known.accuracy(assistant(way), first)
         if accuracy is not None and direct is not None:
-            found.append({"above": above, "below": places[index], "gain": accuracy - direct})
-    return found
+            yield (above, places[index]), accuracy - direct
 
 
-def _edge_to_student(planner: Planner, index: int, place: int, student: int) -> list[Facts]:
+def _gains_of_student(planner: Planner, index: int, place: int, student: int) -> Iterator[tuple[tuple[int, int], float | None]]:
+    """The gain of the student from the assistant at `place`, by the best chain that ends with it."""
     ending = [one for one in planner.candidates if one.path[-1:] == (index,) and one.guidance == "serial"]
     there = [one for one in ending if planner.seen(one)]
-    if not there:
-        return []
-    best = max(there, key=lambda one: (planner.seen(one), fmean(planner.values(one))))
-    gain = _gain(planner.values(best), planner.values(DIRECT))
-    return [{"above": place, "below": student, "gain": gain and gain["mean"]}]
+    if there:
+        best = max(there, key=lambda one: (planner.seen(one), fmean(planner.values(one))))
+        gain = _gain(planner.values(best), planner.values(DIRECT))
+        yield (place, student), None if gain is None else gain.mean
 
 
 def _chosen(best: Candidate | None, places: dict[int, int], student: int) -> set[tuple[int, int]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Stage, UsageError, label_only
+from ...spec.domains import Params
 from ...spec.stage import canonical
 from ...study.record.rows import Stages
 from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
@@ -25,7 +25,7 @@ class Trainings:
     The first seed is the spec's, so that stages of a search are reused; the others are not used by confirmations.
     """
 
-    def __init__(self, space: Space, params: Mapping[str, Any]) -> None:
+    def __init__(self, space: Space, params: Params) -> None:
         self.space, self.params = space, dict(params)
         self.early = _early(space.teachers)
         self.fixed = {network.key() for network in (*space.teachers, *(self.early or ()))}
@@ -84,10 +84,10 @@ def _early(teachers: Sequence[Network]) -> tuple[Stage, ...] | None:
 
 
 class Measured:
-    """Results of the candidates' trainings in the store."""
+    """Results of the candidates' trainings in the store; `left` gives the seconds that are left, on all workers."""
 
-    def __init__(self, trainings: Trainings, stages: Stages, first: int) -> None:
-        self.trainings, self.stages, self.first = trainings, stages, first
+    def __init__(self, trainings: Trainings, stages: Stages, first: int, left: Callable[[], float]) -> None:
+        self.trainings, self.stages, self.first, self.left = trainings, stages, first, left
 
     def accuracy(self, one: Candidate, seed: int) -> float | None:
         key = self.trainings.stage(one, seed).key()

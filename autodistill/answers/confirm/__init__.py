@@ -2,61 +2,33 @@
 
 from __future__ import annotations
 
+import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from rich.console import Console
 
-from ...data import Splits
+from ...data.splits import Samples
+from ...metrics import latency
 from ...runners import Runner, runner_of
-from ...spec import Checkpoint, Spec, Stage, UsageError
+from ...spec import UsageError
 from ...study.preflight.prepare import load_data, space_of
 from ...study.record.folder import Folder
-from ...study.record.ledger import Networks, is_another
+from ...study.record.ledger import Networks, Opening, is_another
 from ...study.record.opened import open_study
-from ...study.record.rows import Stages, TrialRow, rows
+from ...study.record.rows import rows
 from ...study.schedule.plan import Plan
-from .candidates import Candidate, candidates
-from .judge import digest_of, judge
-from .results import (
-    WEIGHTS,
-    Confirmed,
-    Damaged,
-    ended,
-    known_openings,
-    note_opening,
-    refuse_opened,
-    save,
-    unverified,
-    verify,
-)
+from .candidates import candidates
+from .confirmation import Confirmation, Device, Look, SealedSplit, ended
+from .judge import Judged, digest_of, judge
+from .results import Damaged, known_openings, note_opening, refuse_opened, save, unverified, verify, weights_of
 from .results import read as read_confirmed
-from .write import Writer
 
-__all__ = ["Confirmed", "confirm", "confirmed", "read", "refuse_any_opening", "went_on"]
+__all__ = ["Confirmation", "confirm", "confirmed", "read", "refuse_any_opening"]
 SEEDS = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Study:
-    """A finished search, opened to be confirmed."""
-
-    spec: Spec
-    splits: Splits
-    stages: Stages
-    teachers: Sequence[Stage | Checkpoint]
-    rows: Sequence[TrialRow]
-    told: int
-    ended: set[str]
-    looks: int
-
-    def weights(self, networks: Iterable[str]) -> Networks:
-        """The sha256 of the weights of each network, by key; None for a network that is not stored."""
-        store = self.stages.store
-        return {key: store.manifest("stages", key)["files"][WEIGHTS] if self.stages.has(key) else None for key in networks}
 
 
 def confirm(
@@ -66,7 +38,7 @@ def confirm(
     runner: Runner | Literal["ray", "serial"] = "ray",
     force: bool = False,
     console: Console | None = None,
-) -> Confirmed:
+) -> Confirmation:
     """Retrains the frontier of a study, students that may be on the true frontier, and their baselines with fresh `seeds`.
     Then opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
 
@@ -78,51 +50,116 @@ def confirm(
     runner, console = runner_of(runner), console or Console(file=sys.stderr)
     try:
         with folder:
-            study = _opened(folder, cuda=runner.sees_cuda())
-            wanted = candidates(study.spec, study.rows, study.stages, study.teachers, seeds)
-            if not wanted:
-                raise UsageError(f"{folder.path} has no frontier to confirm; run search first")
-            before = _before(folder, study, wanted, force=force, console=console)  # raises before hours of training
-            failures = _train(study, wanted, runner, console)
-            return _tested(folder, study, wanted, failures, before, seeds=seeds, force=force, console=console)
+            study = _Study(folder, seeds, console, force=force, cuda=runner.sees_cuda())
+            before = study.before()  # raises before hours of training
+            return study.tested(before, study.train(runner))
     finally:
         runner.end()
 
 
-def _opened(folder: Folder, *, cuda: bool) -> _Study:
-    with open_study(folder) as study:
-        spec, splits = load_data(study.spec, cuda=cuda)
-        space, stages, record = space_of(spec, splits, study.store), study.stages, study.record
-        found = rows(spec, stages, record, splits.chance)
-        told, known = sum(trial.state != "running" for trial in record.trials), ended(record)
-        looks = study.notes.looks
-    if tuple(teacher.key() for teacher in space.teachers) != study.notes.teachers:
-        raise UsageError(f"the teacher of {folder.path} has changed; search again with --fresh")
-    return _Study(
-        spec=spec, splits=splits, stages=stages, teachers=space.teachers, rows=found, told=told, ended=known, looks=looks
-    )
+class _Study:
+    """A finished search, and which of its students are confirmed with how many fresh seeds."""
 
+    def __init__(self, folder: Folder, seeds: int, console: Console, *, force: bool, cuda: bool) -> None:
+        self.folder, self.path, self.seeds, self.console, self.force = folder, folder.path, seeds, console, force
+        with open_study(folder) as study:
+            self.spec, self.splits = load_data(study.spec, cuda=cuda)
+            self.teachers = space_of(self.spec, self.splits, study.store).teachers
+            self.store, self.stages, self.looks = study.store, study.stages, study.notes.looks
+            record, found = study.record, rows(self.spec, self.stages, study.record, self.splits.chance)
+            self.trials, self.ended = sum(trial.state != "running" for trial in record.trials), ended(record)
+        if tuple(teacher.key() for teacher in self.teachers) != study.notes.teachers:
+            raise UsageError(f"the teacher of {self.path} has changed; search again with --fresh")
+        self.wanted = candidates(self.spec, found, self.stages, self.teachers, seeds)
+        if not self.wanted:
+            raise UsageError(f"{self.path} has no frontier to confirm; run search first")
+        networks = [*self.teachers, *(network for one in self.wanted for network in (one.searched, *one.stages()))]
+        self.networks = {one.key(): one for one in networks}
+        """All networks that are evaluated on the test split."""
 
-def _train(study: _Study, wanted: Sequence[Candidate], runner: Runner, console: Console) -> dict[str, str]:
-    """Trains what is not stored yet; returns why some could not be trained."""
-    stages = [stage for one in wanted for stage in one.stages()]
-    plan = Plan(study.spec, study.stages.store, study.splits, stages)
-    if not plan.finished():
-        progress = _Progress(console, plan)
-        console.print(
-            f"{plan.left()} of {plan.total()} trainings are left: fresh seeds and baselines of {len(wanted)} students"
+    def weights(self) -> Networks:
+        """The sha256 of the weights of each network, by key; None for a network that is not stored."""
+        return {key: weights_of(self.store, key) if self.stages.has(key) else None for key in self.networks}
+
+    def before(self) -> Confirmation | None:
+        """The earlier confirmation; None if there is none or if it is damaged (then prints so, and it is created again).
+
+        Raises StudyError if this would be another opening of the test split, unless `force`.
+        """
+        found, damage = None, None
+        try:
+            if known_openings(self.path, self.looks, self.force) is not None:
+                found = unverified(self.path, self.looks)
+        except Damaged as error:
+            damage = error
+        if not self.force:
+            refuse_opened(self.path, self.looks, self.weights(), damage=damage)
+        if damage is not None:
+            self.console.print(f"{damage.what}; confirming the same networks again", soft_wrap=True)
+        return found
+
+    def train(self, runner: Runner) -> dict[str, str]:
+        """Trains what is not stored yet; returns why some could not be trained."""
+        plan = Plan(self.spec, self.store, self.splits, [stage for one in self.wanted for stage in one.stages()])
+        if not plan.finished():
+            what = f"fresh seeds and baselines of {len(self.wanted)} students"
+            self.console.print(f"{plan.left()} of {plan.total()} trainings are left: {what}")
+            runner.begin()
+            runner.run(plan, _Progress(self.console, plan), self.console.print)
+        return plan.failures
+
+    def tested(self, before: Confirmation | None, failures: Mapping[str, str]) -> Confirmation:
+        """The results on the test split: those of `before` if all are known, otherwise the split is opened."""
+        weights = self.weights()
+        frozen = [key for key in self.networks if weights[key] is not None]
+        if before is not None and set(frozen) <= set(before.right):
+            if not (self.force and is_another(known_openings(self.path, self.looks, self.force) or [], weights)):
+                verify(before, self.store)
+                self.console.print("all of this was confirmed before; nothing to do")
+                return before
+        for key in frozen:
+            self.store.verify("stages", key)
+        test = self.splits.test.unseal()
+        openings = note_opening(
+            self.path, self.looks, weights, test=digest_of(test), trials=self.trials, seeds=self.seeds, force=self.force
+        )  # before any prediction on the test split
+        with open_study(self.folder) as now:
+            now.record.note(replace(now.notes, looks=len(openings)))
+        return save(self.path, self._judged(frozen, test, openings, failures))
+
+    def _judged(
+        self, frozen: Sequence[str], test: Samples, openings: Sequence[Opening], failures: Mapping[str, str]
+    ) -> Confirmation:
+        """What the frozen networks predict on the test samples."""
+        resources, teacher = self.spec.resources, self.teachers[0]
+        device = torch.device("cuda" if resources.gpus and torch.cuda.is_available() else "cpu")
+        found = {key: judge(self.store, self.networks[key], test, device) for key in frozen}
+        what = f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks"
+        self.console.print(f"{what}; measuring latency")
+        known = Judged(self.stages, teacher, found, test, device, resources.threads)
+        return Confirmation(
+            study=self.spec.study,
+            seeds=max(len(one.fresh) for one in self.wanted),
+            test=SealedSplit(n=len(test), digest=digest_of(test), class_names=test.names),
+            device=Device(name=latency.name_of(device), kind=device.type, threads=resources.threads),
+            environment={"torch": torch.__version__, "python": platform.python_version()},
+            failures=dict(failures),
+            teacher=known.frozen(teacher, teacher.key()),
+            members=tuple(known.member(one) for one in self.wanted),
+            opened=tuple(Look(**one.facts()) for one in openings),
+            opening=openings[-1].checksum(),
+            trials=self.trials,
+            ended=tuple(sorted(self.ended)),
+            own_test=self.splits.own_test,
+            right={key: one.right for key, one in found.items()},
         )
-        runner.begin()
-        runner.run(plan, progress, console.print)
-    return plan.failures
 
 
 class _Progress:
     """Prints a line at each tenth of the trainings."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
-        self.console, self.plan = console, plan
-        self._tenth = 0
+        self.console, self.plan, self._tenth = console, plan, 0
 
     def __call__(self) -> None:
         tenth = 10 - 10 * self.plan.left() // max(1, self.plan.total())
@@ -131,69 +168,7 @@ class _Progress:
             self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} trainings are done")
 
 
-def _before(folder: Folder, study: _Study, wanted: Sequence[Candidate], *, force: bool, console: Console) -> Confirmed | None:
-    """The earlier confirmation; None if there is none or if it is damaged (then prints so, and it is created again).
-
-    Raises StudyError if this would be another opening of the test split, unless `force`.
-    """
-    found, damage = None, None
-    try:
-        if known_openings(folder.path, study.looks, force) is not None:
-            found = unverified(folder.path, study.looks)
-    except Damaged as error:
-        damage = error
-    if not force:
-        refuse_opened(folder.path, study.looks, study.weights(_networks(study, wanted)), damage=damage)
-    if damage is not None:
-        console.print(f"{damage.what}; confirming the same networks again", soft_wrap=True)
-    return found
-
-
-def _tested(
-    folder: Folder,
-    study: _Study,
-    wanted: Sequence[Candidate],
-    failures: Mapping[str, str],
-    before: Confirmed | None,
-    *,
-    seeds: int,
-    force: bool,
-    console: Console,
-) -> Confirmed:
-    """The results on the test split: read if all are known, otherwise the split is opened."""
-    networks = _networks(study, wanted)
-    weights = study.weights(networks)
-    frozen = {key: one for key, one in networks.items() if weights[key] is not None}
-    if before is not None and set(frozen) <= set(before.right):
-        if not (force and is_another(known_openings(folder.path, study.looks, force) or [], weights)):
-            verify(before, study.stages.store)
-            console.print("all of this was confirmed before; nothing to do")
-            return before
-    for key in frozen:
-        study.stages.store.verify("stages", key)
-    device = torch.device("cuda" if study.spec.resources.gpus and torch.cuda.is_available() else "cpu")
-    test = study.splits.test.unseal()
-    openings = note_opening(
-        folder.path, study.looks, weights, test=digest_of(test), trials=study.told, seeds=seeds, force=force
-    )  # before any prediction on the test split
-    with open_study(folder) as now:
-        now.record.note(replace(now.notes, looks=len(openings)))
-    verdicts = {key: judge(study.stages.store, network, test, device) for key, network in frozen.items()}
-    console.print(f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks; measuring latency")
-    facts = Writer(study.spec, study.stages, study.teachers, verdicts, test, device).facts(wanted, failures)
-    facts |= {"opened": [one.facts() for one in openings], "opening": openings[-1].checksum()}
-    facts |= {"trials": study.told, "ended": sorted(study.ended), "own_test": study.splits.own_test}
-    found = Confirmed(facts=facts, right={key: verdict.right for key, verdict in verdicts.items()})
-    return save(folder.path, found)
-
-
-def _networks(study: _Study, wanted: Sequence[Candidate]) -> dict[str, Stage | Checkpoint]:
-    """All networks that are evaluated on the test split, by their keys."""
-    networks = [*study.teachers, *(network for one in wanted for network in (one.searched, *one.stages()))]
-    return {one.key(): one for one in networks}
-
-
-def read(folder: Folder) -> Confirmed | None:
+def read(folder: Folder) -> Confirmation | None:
     """The confirmation of a study, or None. Raises StudyError or StoreError if a file of it is damaged."""
     with open_study(folder) as study:
         return read_confirmed(study)
@@ -205,15 +180,9 @@ def refuse_any_opening(folder: Folder) -> None:
         refuse_opened(folder.path, study.notes.looks)
 
 
-def confirmed(folder: Folder) -> Confirmed:
+def confirmed(folder: Folder) -> Confirmation:
     """The same, but raises UsageError if the study is not confirmed."""
     found = read(folder)
     if found is None:
         raise UsageError(f"{folder.path} is not confirmed yet; run: autodistill confirm {folder.path}")
     return found
-
-
-def went_on(folder: Folder, found: Confirmed) -> int:
-    """How many students were tried after the study was confirmed."""
-    with open_study(folder) as study:
-        return found.later(study.record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...spec import Checkpoint, Spec, Stage, label_only
 from ...study.record.rows import Stages, TrialRow, frontier
@@ -78,8 +78,4 @@ def _candidate(spec: Spec, row: TrialRow, stages: Stages, teachers: Sequence[Net
         return found  # it begins with its assistant's weights: without that assistant it is another student
     direct = [direct_of(stage, teachers) for stage in fresh]
     epochs = whole_time(searched, stages, fixed)
-    return Candidate(
-        **{name: getattr(found, name) for name in ("row", "searched", "fresh", "label_only")},
-        direct=direct,
-        direct_long=[longer(stage, epochs) for stage in direct],
-    )
+    return replace(found, direct=direct, direct_long=[longer(stage, epochs) for stage in direct])

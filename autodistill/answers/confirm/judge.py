@@ -1,4 +1,4 @@
-"""The predictions of one frozen network on the test samples.
+"""Frozen networks on the test samples: their predictions, and everything that is confirmed about them.
 
 Shape suffixes: N samples, K classes.
 """
@@ -6,69 +6,64 @@ Shape suffixes: N samples, K classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ...data.splits import Samples
 from ...distill import load_network, open_data
 from ...distill.predictions import logits_of
-from ...metrics.intervals import calibration_error, wilson
-from ...spec import Checkpoint, Stage
+from ...metrics import latency
+from ...metrics.intervals import calibration_error
+from ...models.sizes import bytes_float16
+from ...spec import Checkpoint, Stage, describe
 from ...store import Store
+from ...study.record.region import SIZES
+from ...study.record.rows import Stages
+from .candidates import Candidate
+from .confirmation import (
+    Baseline,
+    Baselines,
+    ClassPart,
+    FrozenNetwork,
+    GroupPart,
+    Latency,
+    Member,
+    OnTest,
+    OverSeeds,
+    Part,
+    Right,
+    SeedResult,
+    Share,
+    Spread,
+)
+from .results import weights_of
+
+BATCH = 64
+Network = Stage | Checkpoint
 
 
-class Verdict(NamedTuple):
+class Predictions(NamedTuple):
     """Arrays (N,): the predicted class, its probability, and whether the prediction is correct."""
 
     predicted: NDArray[np.int64]
     sure: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    right: Right
+
+    def accuracy(self) -> float:
+        return float(self.right.mean())
 
 
-def judge(store: Store, network: Stage | Checkpoint, test: Samples, device: torch.device) -> Verdict:
+def judge(store: Store, network: Network, test: Samples, device: torch.device) -> Predictions:
     logits_NK = logits_of(load_network(store, network, device), open_data(store, network.task.data), test.x, device)
     sure = torch.softmax(logits_NK.double(), 1).amax(1).numpy()
     predicted = logits_NK.argmax(1).numpy()  # ties go to the first class, as on the validation samples
-    return Verdict(predicted=predicted, sure=sure, right=predicted == test.y)
-
-
-def accuracy_of(right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Accuracy with its 95 % interval over samples."""
-    correct, n = int(right.sum()), len(right)
-    interval = wilson(correct, n)
-    return {"accuracy": correct / n, "correct": correct, "n": n, "low": interval.low, "high": interval.high}
-
-
-def beside(own: Verdict, teacher: Verdict, test: Samples) -> dict[str, Any]:
-    """All facts about a network on the test samples: compared with the teacher, by class, and by group."""
-    classes = [
-        part | {"name": str(part["class"]) if test.names is None else test.names[part["class"]]}
-        for part in _parts(own, teacher, test.y, "class")
-    ]
-    groups = None if test.groups is None else _parts(own, teacher, test.groups, "group")
-    return {
-        **accuracy_of(own.right),
-        "by_class": classes,
-        "worst_drop": max(classes, key=lambda part: float(part["drop"])),
-        "by_group": groups,
-        "worst_group": groups and max(groups, key=lambda part: float(part["drop"])),
-        "calibration_error": calibration_error(own.sure.tolist(), own.right.tolist()),
-        "agreement": float((own.predicted == teacher.predicted).mean()),
-    }
-
-
-def _parts(own: Verdict, teacher: Verdict, of: NDArray[Any], name: str) -> list[dict[str, Any]]:
-    """Accuracy on each part of the samples, and how far it is below the teacher's there."""
-    found = []
-    for part in np.unique(of):
-        rows = of == part
-        mine, theirs = float(own.right[rows].mean()), float(teacher.right[rows].mean())
-        found.append({name: part.item(), "n": int(rows.sum()), "accuracy": mine, "teacher": theirs, "drop": theirs - mine})
-    return found
+    return Predictions(predicted=predicted, sure=sure, right=predicted == test.y)
 
 
 def digest_of(test: Samples) -> str:
@@ -79,13 +74,99 @@ def digest_of(test: Samples) -> str:
     return found.hexdigest()
 
 
-def spread(accuracies: Sequence[float], interval: Any) -> dict[str, Any]:
-    """Mean, deviation, and interval over seeds."""
-    return {
-        "n": len(accuracies),
-        "mean": float(np.mean(accuracies)),
-        "deviation": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
-        "low": interval and interval.low,
-        "high": interval and interval.high,
-        "accuracies": list(accuracies),
-    }
+def beside(own: Predictions, teacher: Predictions, test: Samples) -> OnTest:
+    """A network on the test samples: compared with the teacher, by class, and by group."""
+    names = [str(label) for label in range(test.y.max() + 1)] if test.names is None else test.names
+    classes = tuple(
+        ClassPart(label=label.item(), name=names[label.item()], **dict(part))
+        for label, part in _parts(own.right, teacher.right, test.y)
+    )
+    groups = None
+    if test.groups is not None:
+        parts = _parts(own.right, teacher.right, test.groups)
+        groups = tuple(GroupPart(group=group.item(), **dict(part)) for group, part in parts)
+    return OnTest(
+        **dict(Share.of(int(own.right.sum()), len(own.right))),
+        by_class=classes,
+        worst_drop=max(classes, key=lambda part: part.drop),
+        by_group=groups,
+        worst_group=max(groups, key=lambda part: part.drop) if groups else None,
+        calibration_error=calibration_error(own.sure.tolist(), own.right.tolist()),
+        agreement=float((own.predicted == teacher.predicted).mean()),
+    )
+
+
+def _parts(own: Right, teacher: Right, of: NDArray[np.generic]) -> Iterable[tuple[np.generic, Part]]:
+    """The accuracy on each part of the samples, and how far it is below the teacher's there."""
+    for part in np.unique(of):
+        rows = of == part
+        mine, theirs = float(own[rows].mean()), float(teacher[rows].mean())
+        yield part, Part(n=int(rows.sum()), accuracy=mine, teacher=theirs, drop=theirs - mine)
+
+
+class Judged(NamedTuple):
+    """The networks of a study, with the predictions of each on the test samples, by key; latency is measured on `device`."""
+
+    stages: Stages
+    teacher: Network
+    predictions: Mapping[str, Predictions]
+    test: Samples
+    device: torch.device
+    threads: int
+
+    def frozen(self, network: Network, stage: str) -> FrozenNetwork:
+        """Everything about the weights of `network`, which were chosen for `stage`."""
+        key = network.key()
+        measured, store = self.stages.measured(key), self.stages.store
+        return FrozenNetwork(
+            stage=stage,
+            architecture=describe(network.architecture),
+            **{name: getattr(measured, name) for name in SIZES},
+            bytes_float16=bytes_float16(load_network(store, network, torch.device("cpu"))),
+            seconds=measured.seconds,
+            chosen=key,
+            weights=weights_of(store, key),
+            validation=Share.of(measured.correct, measured.n),
+            test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test),
+            latency=latency_of(load_network(store, network, self.device), self.test.x.shape[1:], self.device, self.threads),
+        )
+
+    def member(self, one: Candidate) -> Member:
+        """A student with the best of its files on the validation samples."""
+        fresh = [stage for stage in one.fresh if stage.key() in self.predictions]
+        chosen = max((one.searched, *fresh), key=lambda network: self.stages.measured(network.key()).correct)
+        accuracies = [self.predictions[stage.key()].accuracy() for stage in fresh]
+        return Member(
+            **dict(self.frozen(chosen, one.searched.key())),
+            role=one.row.role,
+            on_frontier=one.row.frontier,
+            chain=one.row.chain,
+            seconds_chain=one.row.seconds_chain,
+            networks=(self._result(one.searched, "searched"), *(self._result(stage, "fresh") for stage in fresh)),
+            seeds=OverSeeds.over(accuracies) if accuracies else None,
+            baselines=Baselines(**{name: self._against(one, stages) for name, stages in one.baselines().items()}),
+        )
+
+    def _result(self, network: Network, kind: Literal["searched", "fresh"]) -> SeedResult:
+        key, seed = network.key(), network.seed if isinstance(network, Stage) else None
+        validation, test = self.stages.measured(key).accuracy, self.predictions[key].accuracy()
+        return SeedResult(key=key, kind=kind, seed=seed, validation=validation, test=test)
+
+    def _against(self, one: Candidate, baselines: Sequence[Stage]) -> Baseline | None:
+        """A baseline's accuracies over seeds, and the student's minus its own, paired by seed."""
+        known = self.predictions
+        pairs = [
+            (known[own.key()].accuracy(), known[other.key()].accuracy())
+            for own, other in zip(one.fresh, baselines, strict=False)
+            if own.key() in known and other.key() in known
+        ]
+        if not pairs:
+            return None
+        gain = Spread.over([own - other for own, other in pairs])
+        return Baseline.over([other for _, other in pairs], epochs=baselines[0].recipe.epochs, gain=gain)
+
+
+def latency_of(network: nn.Module, shape: tuple[int, ...], device: torch.device, threads: int) -> Latency:
+    """Of one sample of `shape`, and of BATCH samples."""
+    timed = partial(latency.latency, network, shape, device=device, threads=threads, seconds=latency.SECONDS)
+    return Latency(one=timed(batch=1), batched=timed(batch=BATCH))

@@ -1,19 +1,4 @@
-"""What was confirmed, as plain facts: confirm.json, and confirm.npz with the correct predictions of each network.
-
-opened       when the sealed test split was opened, after how many trials, for how many networks, whether that was forced
-opening      the checksum of the last of these in opened.json; `answers` is the sha256 of confirm.npz, `checksum` of the rest
-trials       how many had ended when this was confirmed; `ended`: their stages, by the beginnings of their keys
-teacher      the teacher's facts, as a member's
-members      of the frontier and close to it, smallest first, each with
-    stage, role, on_frontier, architecture, chain, params, macs, bytes, bytes_float16
-    chosen       the key of one frozen weight file: the best of its seeds on the validation samples; `weights` is its sha256
-    networks     key, seed, kind (searched, fresh) and validation accuracy of all files
-    validation   of the chosen file: accuracy, correct, n, low, high
-    test         of the chosen file: the same, by_class (and its name), worst_drop, by_group, calibration_error, agreement
-    seeds        over fresh seeds, test accuracy: n, mean, deviation, low, high
-    baselines        label_only, direct, direct_long (None if there is none): the same of mean - baseline, paired by seed
-    latency      one and batched: batch, p50_ms, p95_ms
-"""
+"""Reads and writes confirm.json and confirm.npz, and refuses what has changed since it was written."""
 
 from __future__ import annotations
 
@@ -22,55 +7,28 @@ import hashlib
 import io
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from ...spec import StudyError, digest
+from ...spec.problems import dotted
 from ...store import Store
 from ...study.record.folder import CONFIRMED, replace
 from ...study.record.ledger import Networks, Opening, is_another, lost, openings, write
 from ...study.record.opened import OpenStudy
-from ...study.record.record import Record
+from .confirmation import Confirmation, Right
 
 FACTS, ANSWERS = CONFIRMED
-WEIGHTS = "model.safetensors"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions from reading a file that was damaged or changed."""
-Right = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Confirmed:
-    """`right` gives, for the key of each network, a mask (N,) of the test samples that it predicts correctly."""
-
-    facts: Mapping[str, Any]
-    right: Mapping[str, Right]
-
-    def later(self, record: Record) -> int:
-        """How many trials of students that had not been tried before have ended since."""
-        return len(ended(record) - set(self.facts["ended"]))
-
-    @property
-    def members(self) -> list[dict[str, Any]]:
-        return list(self.facts["members"])
-
-    @property
-    def teacher(self) -> dict[str, Any]:
-        return dict(self.facts["teacher"])
-
-
-def ended(record: Record) -> set[str]:
-    """The stages of all trials that have ended, by the beginnings of their keys."""
-    return {trial.facts.stage[:16] for trial in record.trials if trial.state != "running"}
-
-
-def read(study: OpenStudy) -> Confirmed | None:
+def read(study: OpenStudy) -> Confirmation | None:
     """The confirmation of a study; None if there is none.
 
     Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a claimed
@@ -82,24 +40,24 @@ def read(study: OpenStudy) -> Confirmed | None:
     return found
 
 
-def unverified(folder: Path, looks: int) -> Confirmed | None:
+def unverified(folder: Path, looks: int) -> Confirmation | None:
     """The same, without checking the weights."""
     openings = opened_for(folder, looks)
     if not (folder / FACTS).exists():
         return None
     way_out = f"restore a copy, or create it again: {_again(folder, openings)}"
     try:
-        facts = _facts(folder)
+        found = _validated(_facts(folder))
     except UNREADABLE as error:
         raise Damaged(f"{folder / FACTS} is damaged ({error})", way_out) from error
-    if facts["opening"] != openings[-1].checksum():
+    if found.opening != openings[-1].checksum():
         what = f"{folder / FACTS} belongs to an earlier opening: the last one, on {openings[-1].when}, has no result"
         raise Damaged(what, f"create it again: {_again(folder, openings)}")
     try:
-        right = _right(folder, facts["answers"])
+        right = _right(folder, found.answers)
     except UNREADABLE as error:
         raise Damaged(f"{folder / ANSWERS} is damaged or missing ({error})", way_out) from error
-    return Confirmed(facts=facts, right=right)
+    return found.model_copy(update={"right": right})
 
 
 class Damaged(StudyError):
@@ -122,6 +80,15 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def _validated(facts: dict[str, Any]) -> Confirmation:
+    """Raises ValueError, with the first field that is wrong."""
+    try:
+        return Confirmation.model_validate_json(json.dumps(facts))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{dotted(first['loc'])}: {first['msg']}") from error
+
+
 def _right(folder: Path, checksum: str) -> dict[str, Right]:
     content = (folder / ANSWERS).read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:  # or a kill came between the two files
@@ -130,13 +97,18 @@ def _right(folder: Path, checksum: str) -> dict[str, Right]:
         return {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
 
 
-def verify(found: Confirmed, store: Store) -> None:
+def weights_of(store: Store, key: str) -> str:
+    """The sha256 of the weights of a stored network."""
+    return str(store.manifest("stages", key)["files"]["model.safetensors"])
+
+
+def verify(found: Confirmation, store: Store) -> None:
     """Raises unless each network still has the confirmed weights: a claim is about one weight file."""
     for one in (*found.members, found.teacher):
-        store.verify("stages", one["chosen"])
-        if store.manifest("stages", one["chosen"])["files"][WEIGHTS] != one["weights"]:
+        store.verify("stages", one.chosen)
+        if weights_of(store, one.chosen) != one.weights:
             raise StudyError(
-                f"the weights in {store.folder('stages', one['chosen'])} are not the confirmed ones: the stage was retrained "
+                f"the weights in {store.folder('stages', one.chosen)} are not the confirmed ones: the stage was retrained "
                 "later, and the result differs bit for bit. Restore a copy of the folder, or run confirm with --force"
             )
 
@@ -153,15 +125,16 @@ def opened_for(folder: Path, looks: int) -> list[Opening]:
     return found
 
 
-def save(folder: Path, found: Confirmed) -> Confirmed:
-    """Writes it, and returns it as it will be read."""
+def save(folder: Path, found: Confirmation) -> Confirmation:
+    """Writes it, and returns it with the sha256 of confirm.npz."""
     stream = io.BytesIO()
     keys = list(found.right)
     np.savez_compressed(stream, keys=np.array(keys), right=np.stack([found.right[key] for key in keys]))
-    facts = json.loads(json.dumps({**found.facts, "answers": hashlib.sha256(stream.getvalue()).hexdigest()}))
+    found = found.model_copy(update={"answers": hashlib.sha256(stream.getvalue()).hexdigest()})
+    facts = found.as_json()
     replace(folder / ANSWERS, stream.getvalue())
     replace(folder / FACTS, json.dumps(facts | {"checksum": digest(facts)}, indent=1).encode() + b"\n")
-    return Confirmed(facts=facts, right=found.right)
+    return found
 
 
 def refuse_opened(
@@ -191,12 +164,22 @@ def note_opening(
     Raises StudyError if this needs `force` and it is not given. With `force`, replaces an opened.json that cannot be trusted.
     """
     before = known_openings(folder, looks, force)
-    if before is not None and not force:
+    if not force:
         refuse_opened(folder, looks, networks, test=test)
-    if not before or is_another(before, networks, test):
-        before = [*(before or []), _opening(before, networks, test=test, trials=trials, seeds=seeds)]
-        write(folder, before)
-    return before
+    if before and not is_another(before, networks, test):
+        return before
+    now = Opening(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        trials=trials,
+        seeds=seeds,
+        forced=before != [],  # it may not be the first, if the others are unknown
+        networks=dict(networks),
+        test=test,
+        before=before[-1].checksum() if before else None,
+    )
+    found = [*(before or []), now]
+    write(folder, found)
+    return found
 
 
 def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | None:
@@ -207,10 +190,3 @@ def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | Non
         if not force:
             raise
         return None
-
-
-def _opening(before: Sequence[Opening] | None, networks: Networks, **known: Any) -> Opening:
-    """A new opening; it counts as forced if there was one before, or if that is unknown."""
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    head = before[-1].checksum() if before else None
-    return Opening(when=when, forced=before != [], networks=dict(networks), before=head, **known)

@@ -54,7 +54,7 @@ def html(study: Study, answered: Facts) -> str:
         "page.html",
         study=study,
         document=dump(study.spec.document()),
-        confirmed=study.confirmed and study.confirmed.facts,
+        confirmed=study.confirmed,
         compared=None if study.confirmed is None else len(study.confirmed.right),
         answer=answered,
         confirm_command=shlex.join(["autodistill", "confirm", str(study.path)]),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from ...answers import Wanted, later, lines, sentence, smallest
+from ...answers import Wanted, later, smallest
 from ...spec import UsageError
 from ...study.record.rows import TrialRow
 from .study import Study
@@ -20,43 +21,29 @@ def answer(study: Study, wanted: Wanted) -> Facts:
 
     Without a target in `wanted`, the spec's search.target applies. Raises UsageError for a latency before `confirm`.
     """
-    if (
-        wanted.accuracy is None
-        and wanted.retain is None
-        and study.spec.search.target is not None
-        and study.spec.search.target < 1
-    ):
-        wanted = Wanted(**(vars(wanted) | {"accuracy": study.spec.search.target}))
+    target = study.spec.search.target
+    if not wanted.has_target and target is not None and target < 1:
+        wanted = replace(wanted, accuracy=target)
     return _claimed(study, wanted) if study.confirmed is not None else _seen(study, wanted)
 
 
 def _claimed(study: Study, wanted: Wanted) -> Facts:
     assert study.confirmed is not None
     found = smallest(study.confirmed, wanted)
-    row, teacher = found["answer"], found["teacher"]
-    saves = row and {
-        "smaller": teacher["params"] / max(1, row["params"]),
-        "faster": teacher["latency"]["one"]["p50_ms"] / max(row["latency"]["one"]["p50_ms"], 1e-9),
-        "kept": row["test"]["accuracy"] / max(teacher["test"]["accuracy"], 1e-12),
-    }
+    row = found.answer
     return {
         "is_claim": True,
-        "meets": found["meets"],
-        "sentence": f"{sentence(found)}.",
-        "saves": saves,
-        "stage": row and row["stage"],
-        "chosen": row and row["chosen"],
+        "meets": found.meets,
+        "sentence": f"{found.sentence()}.",
+        "saves": found.savings and found.savings._asdict(),
+        "stage": row and row.stage,
+        "chosen": row and row.chosen,
         "confidence": wanted.confidence,
-        "target": wanted.resolved(teacher["params"]).accuracy,
-        "lines": [_split(line) for line in lines(found)[1:] if not line.startswith("warning")],
-        "forced": found["forced"],
+        "target": found.wanted.accuracy,
+        "lines": [line for line in found.facts() if line[0] != "warning"],
+        "forced": found.forced,
         "later": later(study.later),
     }
-
-
-def _split(line: str) -> tuple[str, str]:
-    """The name in the first 12 columns of a line, and the rest."""
-    return line[:12].strip(), line[12:].strip()
 
 
 def _seen(study: Study, wanted: Wanted) -> Facts:
@@ -64,7 +51,7 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
         raise UsageError(
             f"--latency-ms {wanted.latency_ms:g}: latency is measured by confirm; run: autodistill confirm {study.path}"
         )
-    able = [row for row in study.members if _within(row, wanted)]
+    able = [row for row in study.members if wanted.allows(row.sizes)]
     target = _target(study, wanted)
     row, how = _one(able, target, study.n) if study.members else (None, "no student is on the frontier yet")
     teacher = study.teacher
@@ -85,11 +72,6 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
         "forced": 0,
         "later": "",
     }
-
-
-def _within(row: TrialRow, wanted: Wanted) -> bool:
-    limits = (("params", wanted.params), ("bytes", wanted.bytes))
-    return all(limit is None or getattr(row.sizes, name) <= limit for name, limit in limits)
 
 
 def _target(study: Study, wanted: Wanted) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..explain import Link
 from .printing import points
 
 Facts = dict[str, Any]
@@ -26,15 +27,15 @@ def picture(one: Facts, teacher: str) -> Facts:
     return {"width": WIDTH, "box": BOX, "height": height, "boxes": boxes, "arrows": arrows, "label": _label(links, arrows)}
 
 
-def _box(link: Facts, place: int, count: int, teacher: str) -> Facts:
-    role = "student" if place == count - 1 else "teacher" if not link["teachers"] or link["stage"] == teacher else "assistant"
-    name = link["architecture"]
+def _box(link: Link, place: int, count: int, teacher: str) -> Facts:
+    role = "student" if place == count - 1 else "teacher" if not link.teachers or link.stage == teacher else "assistant"
+    name = link.architecture
     return {
         "y": EDGE + place * (BOX + GAP),
         "role": role,
         "name": name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\u2026",
-        "numbers": f"{link['accuracy']:.1%} validation, {link['params']:,} params",
-        "seconds": link["seconds"],
+        "numbers": f"{link.accuracy:.1%} validation, {link.params:,} params",
+        "seconds": link.seconds,
     }
 
 
@@ -48,7 +49,7 @@ def _gain(one: Facts) -> Facts:
     return {}
 
 
-def _label(links: list[Facts], arrows: list[Facts]) -> str:
-    names = [f"{link['architecture']} ({link['accuracy']:.1%}, {link['params']:,} params)" for link in links]
+def _label(links: list[Link], arrows: list[Facts]) -> str:
+    names = [f"{link.architecture} ({link.accuracy:.1%}, {link.params:,} params)" for link in links]
     label = ", which teaches ".join(names) if len(names) > 1 else f"{names[0]}, trained from labels"
     return label + (f"; {arrows[-1]['text']}" if arrows and arrows[-1]["text"] else "")

@@ -82,9 +82,9 @@ def _short(value: object) -> str:
 
 def comparison(studies: Sequence[Study]) -> Comparison:
     named = dict(zip(_names(studies), studies, strict=True))
-    known = [one.confirmed.facts for one in studies if one.confirmed is not None]
-    tested = len(known) == len(studies) and len({one["test"]["digest"] for one in known}) == 1
-    timed = tested and len({tuple(one["device"].values()) for one in known}) == 1
+    known = [one.confirmed for one in studies if one.confirmed is not None]
+    tested = len(known) == len(studies) and len({one.test.digest for one in known}) == 1
+    timed = tested and len({one.device for one in known}) == 1
     # else a file chosen among seeds would be compared with one that was searched
     shown = named if tested else {name: replace(one, confirmed=None) for name, one in named.items()}
     rows = [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...spec import Checkpoint, Stage, describe
+from ...answers.confirm.confirmation import Baseline, FrozenNetwork, Member
+from ...metrics.intervals import Interval, effect
 from ...study.record.region import SIZES
 from ...study.record.rows import TrialRow
+from ..explain import links
 from .study import Study
 
 Facts = dict[str, Any]
@@ -17,8 +19,6 @@ BASELINES = {
     "direct": "the same student without assistants",
     "direct_long": "the same student without assistants, trained for as long as the whole chain",
 }
-NARROW = 1e-9
-"""An interval this narrow comes from values that happen to be equal."""
 Z = 1.959963984540054
 """The normal quantile of a two-sided 95 % interval."""
 
@@ -30,22 +30,25 @@ def finalists(study: Study) -> list[Facts]:
     else:
         found = [_confirmed(study, member) for member in study.confirmed.members]
     inside = {row.stage for row in study.rows if row.inside}
-    return [one | {"links": links(study, one["stage"]), "paid": paid(one), "inside": one["stage"] in inside} for one in found]
+    for one in found:
+        network = study.stages.network(one["stage"])
+        one |= {"links": links(study.stages, network), "paid": paid(one), "inside": one["stage"] in inside}
+    return found
 
 
 def the_teacher(study: Study) -> Facts:
     """The teacher in the same form, without gains."""
     if study.confirmed is None:
         return _searched(study, study.teacher) | {"gains": dict.fromkeys(BASELINES)}
-    member = study.confirmed.teacher
-    known = {
+    teacher = study.confirmed.teacher
+    return _frozen(study, teacher) | {
         "role": "teacher",
-        "chain": member["architecture"],
+        "chain": teacher.architecture,
         "on_frontier": False,
         "seeds": None,
-        "baselines": dict.fromkeys(BASELINES),
+        "seconds_chain": study.teacher.seconds_chain,
+        "gains": dict.fromkeys(BASELINES),
     }
-    return _confirmed(study, {**known, "seconds_chain": study.teacher.seconds_chain, **member})
 
 
 def _searched(study: Study, row: TrialRow) -> Facts:
@@ -64,21 +67,22 @@ def _searched(study: Study, row: TrialRow) -> Facts:
     }
 
 
-def _confirmed(study: Study, member: Mapping[str, Any]) -> Facts:
-    names = ("stage", "role", "architecture", "chain", *SIZES, "bytes_float16", "chosen", "on_frontier")
-    return {
-        **{name: member[name] for name in (*names, "validation", "test", "seeds", "latency", "seconds_chain")},
-        "smaller": study.teacher.params / max(1, member["params"]),
-        "gains": {name: _over(baseline) for name, baseline in member["baselines"].items()},
-    }
+def _frozen(study: Study, one: FrozenNetwork) -> Facts:
+    names = {"stage", "architecture", *SIZES, "bytes_float16", "chosen", "validation", "test", "latency"}
+    return one.model_dump(include=names) | {"smaller": study.teacher.params / max(1, one.params)}
 
 
-def _over(baseline: Mapping[str, Any] | None) -> Facts | None:
+def _confirmed(study: Study, member: Member) -> Facts:
+    more = member.model_dump(include={"role", "chain", "on_frontier", "seeds", "seconds_chain"})
+    return _frozen(study, member) | more | {"gains": {name: _over(baseline) for name, baseline in member.baselines}}
+
+
+def _over(baseline: Baseline | None) -> Facts | None:
     """A gain over a baseline in test accuracy, paired by seed."""
     if baseline is None:
         return None
-    gain = {name: baseline["gain"][name] for name in ("n", "mean", "low", "high")}
-    return gain | {"of": "seeds", "baseline": baseline["mean"], "verdict": verdict(gain["low"], gain["high"])}
+    gain = baseline.gain.model_dump(include={"n", "mean", "low", "high"})
+    return gain | {"of": "seeds", "baseline": baseline.mean, "verdict": baseline.gain.effect}
 
 
 def difference(own: float, other: float, n: int) -> Facts:
@@ -94,17 +98,8 @@ def difference(own: float, other: float, n: int) -> Facts:
         "high": high,
         "of": "samples",
         "baseline": other,
-        "verdict": verdict(low, high),
+        "verdict": effect(Interval(low, high)),
     }
-
-
-def verdict(low: float | None, high: float | None) -> str:
-    """`gain` or `loss` if the interval excludes 0, else `not_significant`; `unknown` without an interval, or with one of no
-    width, as for two seeds with equal results.
-    """
-    if low is None or high is None or high - low < NARROW:
-        return "unknown"
-    return "gain" if low > 0 else "loss" if high < 0 else "not_significant"
 
 
 def paid(one: Facts) -> Facts:
@@ -121,23 +116,6 @@ def paid(one: Facts) -> Facts:
         return {"verdict": "unknown", "against": against}
     overall = "no" if "loss" in verdicts else "not_significant" if "not_significant" in verdicts else "yes"
     return {"verdict": overall, "against": against}
-
-
-def links(study: Study, key: str) -> list[Facts]:
-    """The chain from the teacher down to a stored network, each with its sizes and validation accuracy."""
-    network = study.stages.network(key)
-    above = network.ancestors() if isinstance(network, Stage) else []
-    found = [_link(study, one) for one in above]
-    return [*found, _link(study, network)]
-
-
-def _link(study: Study, network: Stage | Checkpoint) -> Facts:
-    measured = study.stages.measured(network.key())
-    teachers = [one.key() for one in network.teachers] if isinstance(network, Stage) else []
-    names = ("params", "accuracy", "seconds")
-    return {"stage": network.key(), "architecture": describe(network.architecture), "teachers": teachers} | {
-        name: getattr(measured, name) for name in names
-    }
 
 
 def rules(found: Sequence[Facts], teacher: Facts) -> list[Facts]:

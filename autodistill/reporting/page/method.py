@@ -54,7 +54,7 @@ def _fresh(study: Study) -> set[str]:
     """The stages that `confirm` trained, their assistants included."""
     assert study.confirmed is not None
     teachers = [study.stages.network(row.stage) for row in study.rows if row.role == "teacher"]
-    wanted = candidates(study.spec, study.rows, study.stages, teachers, study.confirmed.facts["seeds"])
+    wanted = candidates(study.spec, study.rows, study.stages, teachers, study.confirmed.seeds)
     trained = [stage for one in wanted for stage in one.stages()]
     return {one.key() for stage in trained for one in (stage, *stage.ancestors())}
 

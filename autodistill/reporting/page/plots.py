@@ -157,7 +157,7 @@ def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
     traces, shares = _on_validation(study, found), {"validation": study.teacher.accuracy}
     if study.confirmed is not None:
         traces += _on_test(study)
-        shares["test"] = study.confirmed.teacher["test"]["accuracy"]
+        shares["test"] = study.confirmed.teacher.test.accuracy
     levels = [
         Level(value=100 * share, text=f"teacher, {split}", split=split, color="--teacher", dash="dot")
         for split, share in shares.items()
@@ -174,7 +174,7 @@ def _latencies(study: Study) -> dict[str, float]:
     if study.confirmed is None:
         return {}
     known = [study.confirmed.teacher, *study.confirmed.members]
-    return {one["stage"]: one["latency"]["one"]["p50_ms"] for one in known}
+    return {one.stage: one.latency.one.p50_ms for one in known}
 
 
 def _on_validation(study: Study, found: View) -> list[Json]:
@@ -204,7 +204,7 @@ def _baselines(baselines: Sequence[Mark], name: str, split: str) -> Json:
 
 def _on_test(study: Study) -> list[Json]:
     assert study.confirmed is not None
-    members, teacher = study.confirmed.members, study.confirmed.teacher
+    teacher, members = study.confirmed.teacher.model_dump(), [one.model_dump() for one in study.confirmed.members]
     marks = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
     baselines = [
         mark.baseline(baseline["mean"], f"mean over {baseline['n']} seeds")

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ...answers.confirm.results import Confirmed, read
+from ...answers.confirm.confirmation import Confirmation
+from ...answers.confirm.results import read
 from ...spec import Spec
 from ...study.record.folder import Folder
 from ...study.record.notes import TrialFacts
@@ -43,7 +44,7 @@ class Study:
     summary: StudySummary
     ended: Sequence[Ended]
     trials: Sequence[FrozenTrial]
-    confirmed: Confirmed | None
+    confirmed: Confirmation | None
     stopped: Mapping[str, float]
     later: int
 

@@ -1,0 +1,202 @@
+"""The plan for a chain, as frozen values: the content of chain.json, its table and its sentences.
+
+The fields are the keys of chain.json. Accuracies are shares from 0 to 1, on the validation samples; a gain is over direct
+distillation, paired by seed, with its 95 % interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import JsonValue
+from rich.table import Table
+
+from ...metrics.intervals import Interval
+from ...spec import Value
+from ..confirm.confirmation import Mean
+from .compare import Kind, Why
+
+
+class Teacher(Value):
+    architecture: str
+    params: int
+    accuracy: float
+
+
+class SeedAccuracies(Value):
+    """The accuracies of `n` seeds; the mean and the standard deviation are None if there are too few."""
+
+    n: int
+    mean: float | None
+    deviation: float | None
+    accuracies: tuple[float, ...]
+
+
+class Compared(Value):
+    """A candidate: its training below the teacher, and what came of it.
+
+    `path` are the architectures of its assistants, `why` says why it is a candidate. `stages` counts its trainings below the
+    teacher; `seconds` are theirs, the mean over its seeds; `extra` are those more than direct's, `marginal` those that no
+    other candidate needs. They are None if nothing was trained. The gain is not of the first seed, on which paths were chosen.
+    """
+
+    name: str
+    kind: Kind
+    path: tuple[str, ...]
+    guidance: Literal["serial", "dense"] | None
+    epochs: int
+    why: tuple[str, ...]
+    chain: str
+    stages: int
+    accuracy: SeedAccuracies
+    gain: Mean | None
+    seconds: float | None
+    extra: float | None
+    marginal: float | None
+    state: Literal["compared", "dropped", "not trained"]
+
+    def cells(self) -> list[str]:
+        name = f"{self.name}, {self.epochs} epochs" if self.kind == "long" else self.name
+        why = ", ".join(self.why) + (f" ({self.state})" if self.state != "compared" else "")
+        return [name, *self._numbers(), why.strip()]
+
+    def _numbers(self) -> list[str]:
+        accuracy, gain = self.accuracy, None if self.kind == "direct" else self.gain
+        if accuracy.mean is None or self.seconds is None or self.marginal is None:
+            return ["", "", "", "", "", str(self.stages), "0"]
+        mean = f"{accuracy.mean:.1%}" + ("" if accuracy.deviation is None else f" ± {accuracy.deviation:.1%}")
+        gained = ["", ""] if gain is None else [points(gain.mean), span(gain.interval)]
+        return [mean, *gained, f"{self.seconds:.1f}", f"{self.marginal:.1f}", str(self.stages), str(accuracy.n)]
+
+
+class Node(Value):
+    """A network in the graph: the teacher first, the student last, and the best network of each ladder size in between."""
+
+    name: str
+    role: Literal["teacher", "assistant", "student"]
+    params: int
+    accuracy: float | None
+
+
+class Edge(Value):
+    """One network teaches another; both are positions of nodes. The gain is over learning from the teacher itself."""
+
+    above: int
+    below: int
+    gain: float | None
+    chosen: bool
+
+
+class Graph(Value):
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+class ChainPlan(Value):
+    """All `candidates`: those compared to the end with the best mean first, then those that were dropped.
+
+    `chain` is the name of the best chain, with its gain and interval, and `answer` that of the best choice; `why` is explained
+    by compare.Verdict. `cut`: time was up before all seeds were trained. `trained` are the seconds of all trainings that were
+    compared, `seconds` those of this run; `settings` are the student's other searched fields; `failures` are by key.
+    """
+
+    study: str
+    student: str
+    architecture: str
+    settings: dict[str, JsonValue]
+    teacher: Teacher
+    params: int
+    seeds: int
+    cut: bool
+    candidates: tuple[Compared, ...]
+    chain: str | None
+    answer: str
+    why: Why
+    gain: float | None
+    low: float | None
+    high: float | None
+    graph: Graph
+    trained: float
+    seconds: float
+    failures: dict[str, str]
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return self.model_dump(mode="json")
+
+    def sentence(self) -> str:
+        """The answer in one sentence."""
+        if self.chain is None or self.gain is None:
+            return "No assistant: no chain was trained"
+        gained = f"{points(self.gain)} points over direct distillation"
+        best = f"No assistant: the best chain, through {self.chain}, has {gained}"
+        if self.why == "unknown" or self.low is None or self.high is None:
+            return f"{best}, with too few seeds to test it"
+        sure = f"(95 %: {span(Interval(self.low, self.high))})"
+        if self.why == "helps":
+            return f"Through {self.chain}: {gained} {sure}"
+        if self.why == "worse":
+            return f"No assistant: even the best chain, through {self.chain}, is worse: {gained} {sure}"
+        return f"{best} {sure}, " + (
+            "which is not significant" if self.why == "not_significant" else f"but {self.answer} is as accurate"
+        )
+
+    def lines(self) -> list[str]:
+        """The answer first, then facts, each with its name in 12 columns."""
+        return [self.sentence(), *(f"{name:12} {text}" for name, text in self._facts())]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        rows = {row.name: row for row in self.candidates}
+        if self.chain is not None and (extra := rows[self.chain].extra) is not None:
+            more = rows[self.chain].stages - 1
+            yield "extra cost", f"{extra:+.1f} s per seed and {more} more stage{'s' * (more != 1)} than direct"
+        if self.why != "helps":
+            yield "no assistant", _without(rows[self.answer])
+        yield "teacher", f"{self.teacher.accuracy:.1%} with {self.teacher.params:,} params"
+        if self.settings:
+            yield "settings", ", ".join(f"{name} {_short(value)}" for name, value in self.settings.items())
+        if any(row.kind == "early" for row in self.candidates):
+            yield "earlier", "checkpoints of the teacher's training count as free, although they were retrained here"
+        if self.cut:
+            yield "time", f"is up after {self.seeds} seed{'s' * (self.seeds > 1)}; the same command resumes"
+        for key, reason in self.failures.items():
+            yield "failed", f"{key[:8]}: {reason}"
+
+    def table(self) -> Table:
+        """All candidates."""
+        title = (
+            f"{self.study}: {self.architecture} ({self.params:,} params) from {self.teacher.architecture}; "
+            "validation accuracy; gains over direct are paired by seed"
+        )
+        made = Table(title=title, title_justify="left")
+        made.add_column("candidate", overflow="fold")
+        for name in ("accuracy", "gain over direct", "95 % interval", "seconds", "marginal", "stages", "seeds"):
+            made.add_column(name, justify="right")
+        made.add_column("reason", overflow="fold")
+        for row in self.candidates:
+            style = "bold" if row.name == self.answer else "dim" if row.state != "compared" else None
+            made.add_row(*row.cells(), style=style)
+        return made
+
+
+def points(share: float) -> str:
+    return f"{100 * share:+.2f}"
+
+
+def span(interval: Interval | None) -> str:
+    return "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
+
+
+def _without(row: Compared) -> str:
+    accuracy = f"{row.name} has {row.accuracy.mean:.1%} in {row.seconds:.1f} s per seed"
+    if row.kind == "direct" or row.gain is None:
+        return accuracy
+    gained = f"{accuracy}, {points(row.gain.mean)} points over direct"
+    if row.gain.interval is None:
+        return f"{gained}, with one seed"
+    note = ", not significant" if row.gain.effect == "not_significant" else ""
+    return f"{gained} (95 %: {span(row.gain.interval)}){note}"
+
+
+def _short(value: JsonValue) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

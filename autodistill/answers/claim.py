@@ -1,0 +1,282 @@
+"""A question for the smallest student, and the answer: claims with a known confidence, and their sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from ..spec import UsageError
+from ..spec.measurement import Sized
+from .confirm.confirmation import FrozenNetwork, Member
+
+RETAIN, HALF = 0.95, 2
+"""The default question: 95 % of the teacher's accuracy at half its size or less."""
+SUREST = 0.999999
+"""The highest confidence of a claim: its assumptions (such as i.i.d. test samples) are no more certain than this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A target, an `accuracy` or the share of the teacher's to `retain`, and limits. Raises UsageError."""
+
+    accuracy: float | None = None
+    retain: float | None = None
+    params: int | None = None
+    bytes: int | None = None
+    latency_ms: float | None = None
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.accuracy is not None and self.retain is not None:
+            raise UsageError("--accuracy and --retain are two targets; give one of them")
+        for name in ("accuracy", "retain", "confidence"):
+            value = getattr(self, name)
+            most = 2 if name == "retain" else 1
+            if value is not None and not 0 < value < most:
+                raise UsageError(f"--{name} {value}: give a share between 0 and {most}, such as 0.95")
+        if self.confidence > SUREST:
+            raise UsageError(f"--confidence {self.confidence}: give at most {SUREST}")
+        for name in ("params", "bytes", "latency_ms"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: a limit must be above 0")
+
+    @property
+    def has_target(self) -> bool:
+        return self.accuracy is not None or self.retain is not None
+
+    def resolved(self, teacher_params: int) -> Wanted:
+        """With the default target where none was given: a share of the teacher's accuracy at half its size."""
+        if self.has_target:
+            return self
+        return replace(self, retain=RETAIN, params=teacher_params // HALF if self.params is None else self.params)
+
+    def allows(self, sizes: Sized, latency_ms: float = 0.0) -> bool:
+        """Whether a network with these sizes and milliseconds per sample is within the limits."""
+        limits = ((sizes.params, self.params), (sizes.bytes, self.bytes), (latency_ms, self.latency_ms))
+        return all(most is None or size <= most for size, most in limits)
+
+    def limits(self) -> dict[str, str]:
+        """What is limited, and how."""
+        sizes = (("params", self.params), ("bytes", self.bytes))
+        found = {name: f"at most {most:,} {name}" for name, most in sizes if most is not None}
+        return found if self.latency_ms is None else found | {"latency": f"at most {self.latency_ms:g} ms per sample"}
+
+    def __str__(self) -> str:
+        """Such as `95 % of the teacher's accuracy with at most 1,000 params`."""
+        if self.accuracy is not None:
+            what = f"an accuracy of {percent(self.accuracy)}"
+        else:
+            what = f"{percent(self.retain or 0)} of the teacher's accuracy"
+        limits = " and ".join(self.limits().values())
+        return f"{what} with {limits}" if limits else what
+
+
+def percent(share: float) -> str:
+    """A requested fraction as a percentage with all its digits: 99.99999 % is not rounded to 100 %."""
+    return f"{(Decimal(str(share)) * 100).normalize():f} %"
+
+
+class Needed(NamedTuple):
+    """How many of the `n` test samples a student must predict correctly to pass; None if even all of them are too few.
+
+    `least_n` is how many test samples there must be at least.
+    """
+
+    correct: int | None
+    n: int
+    accuracy: float | None
+    least_n: int
+
+    def __str__(self) -> str:
+        if self.correct is None:
+            return f"at least {self.least_n:,} test samples (there are {self.n:,}), all predicted correctly"
+        return f"{self.correct:,} correct predictions on {self.n:,} test samples ({self.accuracy:.2%})"
+
+
+class Tested(NamedTuple):
+    """A member with its p-value, and whether it passed; None if the sequence of tests ended before it."""
+
+    member: Member
+    p: float
+    passed: bool | None
+
+    def as_json(self) -> dict[str, JsonValue]:
+        return _shown(self.member) | {"p": self.p, "passed": self.passed}
+
+
+class Savings(NamedTuple):
+    """Times smaller and as fast as the teacher, and the share of its accuracy."""
+
+    smaller: float
+    faster: float
+    kept: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The answer of `smallest` to what is `wanted`; `is_default` if no target was given.
+
+    `tested` are the members within the limits, largest first. `more_correct` is how many more correct predictions the first
+    that failed needs on these test samples, None if even all are too few; `would_pass` is the highest target at which it
+    passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the validation samples. `forced` counts
+    how often the test split was opened by force.
+    """
+
+    study: str
+    wanted: Wanted
+    is_default: bool
+    tested: Sequence[Tested]
+    more_correct: int | None
+    would_pass: float | None
+    needed: Needed | None
+    knee: Member | None
+    one_standard_error: Member | None
+    teacher: FrozenNetwork
+    forced: int
+
+    @property
+    def passed(self) -> list[Member]:
+        return [one.member for one in self.tested if one.passed]
+
+    @property
+    def failed(self) -> Member | None:
+        """The first one that failed."""
+        return next((one.member for one in self.tested if one.passed is False), None)
+
+    @property
+    def meets(self) -> bool:
+        return bool(self.passed)
+
+    @property
+    def answer(self) -> Member | None:
+        """The smallest that passed; None if no student is proven to meet the target."""
+        return self.passed[-1] if self.passed else None
+
+    @property
+    def runner_up(self) -> Member | None:
+        return self.passed[-2] if len(self.passed) > 1 else None
+
+    @property
+    def next_smaller(self) -> Member | None:
+        """The one after the answer, which failed."""
+        return self.failed if self.passed else None
+
+    @property
+    def nearest(self) -> Member | None:
+        """If none passed, the tested one with the best test accuracy."""
+        members = [] if self.passed else [one.member for one in self.tested]
+        return max(members, key=lambda one: one.test.accuracy, default=None)
+
+    @property
+    def savings(self) -> Savings | None:
+        found, teacher = self.answer, self.teacher
+        if found is None:
+            return None
+        return Savings(
+            smaller=teacher.params / max(1, found.params),
+            faster=teacher.latency.one.p50_ms / max(found.latency.one.p50_ms, 1e-9),
+            kept=found.test.accuracy / max(teacher.test.accuracy, 1e-12),
+        )
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As `smallest --json` prints it."""
+        rows = [one.as_json() for one in self.tested]
+        by_file = {row["chosen"]: row for row in rows}
+        found = {name: getattr(self, name) for name in ("answer", "runner_up", "next_smaller", "nearest")}
+        others = {name: getattr(self, name) for name in ("knee", "one_standard_error")}
+        return {
+            **{name: getattr(self, name) for name in ("study", "meets", "more_correct", "would_pass", "forced")},
+            "wanted": asdict(self.wanted),
+            "default": self.is_default,
+            **{name: one and by_file[one.chosen] for name, one in found.items()},
+            "tested": rows,
+            "needed": self.needed and self.needed._asdict(),
+            **{name: one and _shown(one) for name, one in others.items()},
+            "teacher": self.teacher.as_json(),
+        }
+
+    def sentence(self) -> str:
+        """The answer in one sentence."""
+        found, savings = self.answer, self.savings
+        if found is None or savings is None:
+            return f"{'Do not ship' if self.is_default else 'No'}: {self._nothing()}"
+        return (
+            f"{'Ship' if self.is_default else 'Yes'}: {found.architecture} with {found.params:,} params is shown to have at "
+            f"least {self.wanted} {self._sure()}. It has {found.test.accuracy:.1%} accuracy on {found.test.n:,} test samples, "
+            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and keeps "
+            f"{savings.kept:.1%} of its accuracy"
+        )
+
+    def _nothing(self) -> str:
+        row = self.nearest
+        if row is None:
+            return f"no member of the frontier is within the limits of {self.wanted}"
+        return (
+            f"no student is proven to meet the target of {self.wanted} {self._sure()}; the nearest is {row.architecture} with "
+            f"{row.params:,} params and {row.test.accuracy:.1%} accuracy on {row.test.n:,} test samples"
+        )
+
+    def _sure(self) -> str:
+        return f"(with {percent(self.wanted.confidence)} confidence)"
+
+    def lines(self) -> list[str]:
+        """The answer and related facts, one per line; each name has 12 columns."""
+        return [self.sentence(), *(f"{name:12} {text}" for name, text in self.facts())]
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Related facts, each with a name."""
+        if self.answer:
+            yield "file", f"{self.answer.chosen[:12]}, chosen on the validation samples; export writes this one"
+        if self.runner_up:
+            yield "runner-up", _line(self.runner_up)
+        if self.knee:
+            yield "knee point", f"{_line(self.knee)} (farthest above the line between the ends of the frontier)"
+        if self.one_standard_error:
+            yield "simplest", f"{_line(self.one_standard_error)} (within one standard error of the best)"
+        if self.failed:
+            yield "next smaller" if self.meets else "first tested", f"{_line(self.failed)}; {self._more_needed()}"
+        if self.would_pass is not None:
+            limits = self.wanted.limits()
+            way = f"; or relax the limit on {' or '.join(limits)}" if limits else ""
+            yield "would pass", f"at {100 * self.would_pass:.2f} %, for the first one tested{way}"
+        if self.needed is not None:
+            yield "needed", str(self.needed)
+        if self.forced:
+            times = f"{self.forced} time{'s' * (self.forced > 1)}"
+            yield (
+                "warning",
+                f"the test split was opened again {times} after the search continued: the confidence above does not cover "
+                "choices that were made in between",
+            )
+
+    def _more_needed(self) -> str:
+        if self.more_correct is None:
+            return "with so few test samples, even perfect predictions would not be enough"
+        return f"it needs {self.more_correct} more correct prediction{'s' * (self.more_correct != 1)} on these test samples"
+
+
+def _line(one: Member) -> str:
+    shares = f"{one.validation.accuracy:.1%} validation, {one.test.accuracy:.1%} test"
+    return f"{one.architecture}, {one.params:,} params: {shares}"
+
+
+SHOWN = {"stage", "chosen", "role", "architecture", "chain", "params", "macs", "bytes", "validation", "latency"}
+ON_TEST = {"accuracy", "correct", "n", "low", "high"}
+
+
+def _shown(one: Member) -> dict[str, JsonValue]:
+    """What the JSON says of a member."""
+    return one.model_dump(mode="json", include={**dict.fromkeys(SHOWN, True), "test": ON_TEST})
+
+
+def later(students: int) -> str:
+    """A message that `students` were tried after the study was confirmed; empty if there were none."""
+    if not students:
+        return ""
+    were = "student that was" if students == 1 else "students that were"
+    return f"{students:,} {were} tried after the confirmation {'is' if students == 1 else 'are'} not covered by this answer"
