@@ -78,7 +78,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
         stage = network_of(store, key)
         assert isinstance(stage, Stage) and stage.recipe.precision == "bfloat16", "auto, where a GPU was asked for"
     for one in [*found.members, found.teacher]:
-        assert 0 < one["latency"]["one"]["p50_ms"] <= one["latency"]["one"]["p95_ms"]
+        assert 0 < one.latency.one.p50_ms <= one.latency.one.p95_ms
     assert found.device.model_dump() == {"name": name, "kind": "cuda", "threads": 1}
     assert main(["smallest", out, "--accuracy", "0.3"]) == 0
     assert main(["export", out, "--accuracy", "0.3", "--to", str(tmp_path / "model")]) == 0
