@@ -1,8 +1,9 @@
 """Search for the smallest distilled student that is accurate enough.
 
 spec = autodistill.load("search_spaces/digits.yaml")
-study = autodistill.search(spec, out="reports/digits", runner="serial")
-study.frontier()                                  # a pandas DataFrame
+study = autodistill.search(spec, out="reports/digits")
+study.frontier()                                               # a pandas DataFrame
+autodistill.smallest("reports/digits").sentence()              # a claim on the sealed test split
 """
 
 from __future__ import annotations
@@ -12,18 +13,42 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import search
-    from .spec import Spec, load
+    from .answers import Wanted
+    from .api import chain, check, compare, confirm, explain, export, load, report, search, smallest
+    from .spec import Spec
+    from .study.driver import Options
     from .study.schedule.scheduler import Study
 
-__all__ = ["Spec", "Study", "__version__", "load", "search"]
-_PLACES = {"Spec": "spec", "load": "spec", "search": "api", "Study": "study.schedule.scheduler"}
+__all__ = [
+    "Options",
+    "Spec",
+    "Study",
+    "Wanted",
+    "__version__",
+    "chain",
+    "check",
+    "compare",
+    "confirm",
+    "explain",
+    "export",
+    "load",
+    "report",
+    "search",
+    "smallest",
+]
+_PLACES = {
+    "Options": "study.driver",
+    "Spec": "spec",
+    "Study": "study.schedule.scheduler",
+    "Wanted": "answers",
+}
+"""The modules of the types; the functions are in `api`."""
 
 
 def __getattr__(name: str) -> Any:
     """Imports a name when it is first used: torch, Ray, and Optuna take seconds."""
-    if name not in _PLACES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES.get(name, 'api')}"), name)

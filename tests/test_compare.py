@@ -66,7 +66,7 @@ def test_test_accuracies_are_drawn_only_where_all_are_confirmed(two: tuple[Path,
 
 
 def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path], tmp_path: Path) -> None:
-    path = compare(confirmed, tmp_path / "to")[0]
+    path = compare(confirmed, tmp_path / "to").page
     assert path == tmp_path / "to" / "compare.html"
     for width in (1280, 390):
         seen = pages.opened(browser, path, width, "dark")
@@ -113,4 +113,4 @@ def test_studies_of_other_data_are_refused_by_name(two: tuple[Path, Path], tmp_p
 
 def test_a_moved_study_compares_all_the_same(two: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(two[1], tmp_path / "moved")
-    assert len(compare([two[0], tmp_path / "moved"], tmp_path)[1].studies) == 2
+    assert len(compare([two[0], tmp_path / "moved"], tmp_path).studies) == 2

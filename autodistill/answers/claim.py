@@ -124,7 +124,7 @@ class Claim:
     `tested` are the members within the limits, largest first. `more_correct` is how many more correct predictions the first
     that failed needs on these test samples, None if even all are too few; `would_pass` is the highest target at which it
     passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the validation samples. `forced` counts
-    how often the test split was opened by force.
+    how often the test split was opened by force, `later` the students that were tried after the confirmation.
     """
 
     study: str
@@ -138,6 +138,7 @@ class Claim:
     one_standard_error: Member | None
     teacher: FrozenNetwork
     forced: int
+    later: int = 0
 
     @property
     def passed(self) -> list[Member]:

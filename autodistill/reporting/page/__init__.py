@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from ...answers import Wanted
 from ...study.record.folder import dump, replace
-from ..summary import more_trials
+from ..summary import StudySummary, more_trials
 from .answer import answer
 from .chains import picture
-from .compare import compare
+from .compare import Comparison, compare
 from .finalists import Facts, finalists, rules, the_teacher
 from .health import course, edges, importance
 from .method import cost, environments, seconds_of
@@ -20,19 +20,20 @@ from .plots import course_figure, frontier_figure
 from .printing import print_pdf, render
 from .study import Study, read_study
 
-__all__ = ["compare", "html", "write_page"]
+__all__ = ["Comparison", "Report", "compare", "html", "write_page"]
 PAGE = "report.html"
 
 
-class Written(NamedTuple):
-    """A page, its PDF (None without a Chromium), and its answer."""
+class Report(NamedTuple):
+    """A page, its PDF (None without a Chromium), its answer, and the summary of its study."""
 
     page: Path
     pdf: Path | None
     answer: Facts
+    summary: StudySummary
 
 
-def write_page(folder: Path | str, wanted: Wanted | None = None) -> Written:
+def write_page(folder: Path | str, wanted: Wanted | None = None) -> Report:
     """Writes report.html into a study directory and, if a Chromium is installed, report.pdf.
 
     Raises UsageError if there is no study or `wanted` cannot be answered, StudyError for a damaged study.
@@ -41,7 +42,7 @@ def write_page(folder: Path | str, wanted: Wanted | None = None) -> Written:
     answered = answer(study, wanted or Wanted())
     target = study.path / PAGE
     replace(target, html(study, answered).encode())
-    return Written(target, print_pdf(target), answered)
+    return Report(target, print_pdf(target), answered, study.summary)
 
 
 def html(study: Study, answered: Facts) -> str:

@@ -23,10 +23,13 @@ PAGE = "compare.html"
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that compare.html shows of `studies`, which are by name: test accuracies if every study is confirmed on the same
-    samples (`tested`), latencies if all were measured on the same kind of device with the same number of threads (`timed`).
+    """All that compare.html, the `page`, shows of `studies`, which are by name.
+
+    Test accuracies if every study is confirmed on the same samples (`tested`), latencies if all were measured on the same
+    kind of device with the same number of threads (`timed`).
     """
 
+    page: Path
     studies: Mapping[str, Study]
     figure: FrontierFigure
     rows: Sequence[Facts]
@@ -40,7 +43,7 @@ class Comparison:
         return [{"name": name, "folder": str(one.path), "best": known[name]} for name, one in self.studies.items()]
 
 
-def compare(folders: Sequence[Path | str], to: Path | str) -> tuple[Path, Comparison]:
+def compare(folders: Sequence[Path | str], to: Path | str) -> Comparison:
     """Writes compare.html into `to`: the frontiers of these studies in one figure, and one table.
 
     Raises UsageError for fewer than two studies, one named twice, or studies of different data: accuracies on different
@@ -54,14 +57,14 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> tuple[Path, Compar
         raise UsageError(f"{twice[0]} is named twice; name each study once")
     studies = [read_study(path) for path in paths]
     _refuse_other_data(studies)
-    found = comparison(studies)
     target = Path(to).absolute() / PAGE
+    found = comparison(studies, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(target, render("compare.html", **vars(found)).encode())
     except OSError as error:
         raise UsageError(f"--to {to} cannot be written to: {error.strerror}; give another folder") from error
-    return target, found
+    return found
 
 
 def _refuse_other_data(studies: Sequence[Study]) -> None:
@@ -80,7 +83,7 @@ def _short(value: object) -> str:
     return value[:16] if isinstance(value, str) else str(value)
 
 
-def comparison(studies: Sequence[Study]) -> Comparison:
+def comparison(studies: Sequence[Study], page: Path) -> Comparison:
     named = dict(zip(_names(studies), studies, strict=True))
     known = [one.confirmed for one in studies if one.confirmed is not None]
     tested = len(known) == len(studies) and len({one.test.digest for one in known}) == 1
@@ -93,7 +96,7 @@ def comparison(studies: Sequence[Study]) -> Comparison:
         for one in [*_frontier(study), the_teacher(study)]
     ]
     rows.sort(key=lambda one: (one["params"], one["place"]))
-    return Comparison(studies=named, figure=_figure(shown, tested, timed), rows=rows, tested=tested, timed=timed)
+    return Comparison(page=page, studies=named, figure=_figure(shown, tested, timed), rows=rows, tested=tested, timed=timed)
 
 
 def _names(studies: Sequence[Study]) -> list[str]:
