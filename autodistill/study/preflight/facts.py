@@ -172,8 +172,8 @@ def _cached(recipes: list[Recipe], losses: list[LossSpec], classes: int) -> int:
     """Maximum bytes of one teacher's logits for one sample; 0 if teachers always run during the training."""
     if all(one.needs_features() or not one.needs_teachers() for one in losses):
         return 0
-    cached = [one for one in recipes if one.views != "fresh"]
-    return max((bytes_a_sample(one.views, one.outputs_dtype, one.outputs_top, classes) for one in cached), default=0)
+    found = [bytes_a_sample(one.views, one.outputs_dtype, one.outputs_top, classes) for one in recipes if one.views != "fresh"]
+    return max(found, default=0)
 
 
 def _as_one(recipe: Recipe, others: list[Recipe]) -> bool:
