@@ -27,12 +27,12 @@ class Architectures(Value):
 class NetworkFacts(Value):
     """An architecture and its sizes; `source` says where a teacher is from, `name` where what is tried first is."""
 
+    name: str = ""
     architecture: str
     params: int
     macs: int
     bytes: int
     source: str = ""
-    name: str = ""
 
 
 class StageCounts(Value):
@@ -79,7 +79,7 @@ class RegionFacts(Value):
     region: float | Literal["all"]
     target: float | None
     accuracy: float | None
-    below: dict[str, float]
+    below: dict[str, int]
 
 
 class Seconds(Value):

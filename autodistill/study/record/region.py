@@ -30,7 +30,7 @@ class Region:
     floor: float
     samples: int
     rise: float
-    below: Mapping[str, float]
+    below: Mapping[str, int]
     everything: bool = False
 
     def holds(self, accuracy: float, sizes: Sized) -> bool:
@@ -60,13 +60,12 @@ def region_of(search: Search, *, chance: float, teacher: Measurement, incumbent:
     floor = chance + search.region * (top - chance)
     floor = floor if search.target is None else (floor + search.target) / 2
     limits = search.limits.given()
-    below = {}
+    below: dict[str, int] = {}
     for name in SIZES:
         ends = [getattr(one, name) for one in (teacher, incumbent) if one is not None]
         ends += [limits[name] + 1] if name in limits else []
-        below[name] = min((end for end in ends if end > 0), default=math.inf)
-    finite = {name: end for name, end in below.items() if math.isfinite(end)}
-    return Region(floor=floor, samples=teacher.n, rise=rise, below=finite)
+        below |= {name: min(end for end in ends if end > 0)} if any(ends) else {}
+    return Region(floor=floor, samples=teacher.n, rise=rise, below=below)
 
 
 def edges(region: Region, teacher: Measurement) -> list[float]:
