@@ -401,7 +401,6 @@ def test_an_export_beside_another_takes_nothing_of_it_away(study: Folder, tmp_pa
 
 FULL = """
 import resource, sys
-from autodistill import latency
 from autodistill.cli import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
 raise SystemExit(main(sys.argv[1:]))

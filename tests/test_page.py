@@ -31,6 +31,7 @@ from autodistill.reporting.page.study import _in_order, read_study
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.record.folder import Folder
+from autodistill.study.record.notes import TrialFacts
 from autodistill.study.record.rows import TrialRow
 from autodistill.study.space import domains_of
 
@@ -328,5 +329,6 @@ def test_report_takes_what_smallest_takes(
 
 def test_a_trial_that_a_running_search_began_meanwhile_is_left_out(raw: Path) -> None:
     study = read_study(raw)
-    facts_before = [{"stage": str(trial.number), "above": []} for trial in study.trials[:-1]]
+    known = {"role": "student", "architecture": "", "chain": "", "above": (), "params": 1, "macs": 1, "bytes": 1}
+    facts_before = [TrialFacts(stage=str(trial.number), **known) for trial in study.trials[:-1]]
     assert [one.number for one in _in_order(study.trials, facts_before)] == [trial.number for trial in study.trials[:-1]]

@@ -27,6 +27,7 @@ from autodistill.store import Store, sha256
 from autodistill.study.driver import Options
 from autodistill.study.record.folder import Folder
 from autodistill.study.record.ledger import inherit
+from autodistill.study.record.notes import Notes
 from autodistill.study.record.record import Record
 
 from .conftest import DOCUMENT, blobs
@@ -359,9 +360,10 @@ def test_a_search_killed_while_it_takes_on_more_trials_is_asked_all_the_same(
     noted = [0]
     note, write = Record.note, Folder.write
 
-    def noting(self: Record, name: str, value: Any) -> None:
-        note(self, name, value)
-        if name == "specs":
+    def noting(self: Record, notes: Notes) -> None:
+        before = self.notes.specs
+        note(self, notes)
+        if notes.specs != before:
             noted[0] += 1
             if (cut == "specs" and noted[0] == 1) or (cut == "specs again" and noted[0] == 2):
                 raise Killed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from ...spec.measurement import Measurement, Sizes, SoftTargetEntropy, StageFact
 from ...store import Store
 from .. import pareto
 from .notes import Posterior, Role, State, Trial
-from .record import Record
 from .region import Region, region_of
+
+if TYPE_CHECKING:  # it imports Optuna, which `check` does not need
+    from .record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
