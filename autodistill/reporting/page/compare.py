@@ -83,7 +83,7 @@ def _short(value: object) -> str:
     return value[:16] if isinstance(value, str) else str(value)
 
 
-def comparison(studies: Sequence[Study], page: Path) -> Comparison:
+def comparison(studies: Sequence[Study], page: Path = Path(PAGE)) -> Comparison:
     named = dict(zip(_names(studies), studies, strict=True))
     known = [one.confirmed for one in studies if one.confirmed is not None]
     tested = len(known) == len(studies) and len({one.test.digest for one in known}) == 1
