@@ -8,7 +8,7 @@ autodistill.smallest("reports/digits").sentence()              # a claim on the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .version import __version__
 
@@ -45,7 +45,7 @@ _PLACES = {
 """The modules of the types; the functions are in `api`."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports a name when it is first used: torch, Ray, and Optuna take seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
