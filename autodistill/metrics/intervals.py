@@ -126,6 +126,23 @@ def _variance(both: float, student: float, teacher: float, share: float) -> floa
     return share * ((1 + share) * (share * q + (1 - share) * m) - (1 - share) * (share * m - (1 + share) * q))
 
 
+def hoeffding_bentkus(loss: float, n: int, limit: float) -> float:
+    """The p-value of "the mean of a loss from 0 to 1 is above `limit`", for its mean `loss` over n independent samples.
+
+    Bates et al., JACM 2021, proposition 3 (used by Angelopoulos et al., "Learn then test", 2021): the smaller of Hoeffding's
+    exp(-n KL(min(loss, limit) || limit)) and Bentkus' e * P(Binomial(n, limit) <= ceil(n * loss)). Valid for every n.
+    """
+    from scipy.special import rel_entr
+    from scipy.stats import binom
+
+    if not 0 < limit < 1:
+        return float(loss > limit or limit <= 0)
+    least = min(loss, limit)
+    divergence = float(rel_entr(least, limit) + rel_entr(1 - least, 1 - limit))
+    bentkus = math.e * float(binom.cdf(math.ceil(n * loss - 1e-9), n, limit))
+    return min(1.0, math.exp(-n * divergence), bentkus)
+
+
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
     """Student's t interval of a mean (Student 1908). For fractions, the ends may be outside 0 to 1.
 

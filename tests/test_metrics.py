@@ -1,0 +1,211 @@
+"""Metrics against scikit-learn and closed forms, and how often their tests claim what is not so."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn import metrics as sklearn
+
+from autodistill.metrics.intervals import exceeds, hoeffding_bentkus, keeps, wilson
+from autodistill.metrics.metric import ACCURACY, METRICS, Confusion, Mean, Metric, Outcome, outcome
+
+CLASSES = 7
+ALL = pytest.mark.parametrize("metric", METRICS.values(), ids=list(METRICS))
+
+
+def made(seed: int, n: int = 400, sharp: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels; a larger `sharp` makes better predictions."""
+    random = np.random.default_rng(seed)
+    labels = random.choice(CLASSES, n, p=np.arange(1, CLASSES + 1) / sum(range(1, CLASSES + 1)))
+    logits = random.normal(size=(n, CLASSES))
+    logits[np.arange(n), labels] += sharp
+    return logits.astype(np.float32), labels
+
+
+def constant(labels: np.ndarray, row: np.ndarray) -> Outcome:
+    return outcome(np.tile(row, (len(labels), 1)), labels)
+
+
+ORACLES = {
+    "accuracy": lambda z, y: sklearn.accuracy_score(y, z.argmax(1)),
+    "top5": lambda z, y: sklearn.top_k_accuracy_score(y, z, k=5, labels=range(CLASSES)),
+    "balanced_accuracy": lambda z, y: sklearn.balanced_accuracy_score(y, z.argmax(1)),
+    "f1_macro": lambda z, y: sklearn.f1_score(y, z.argmax(1), average="macro"),
+    "log_loss": lambda z, y: sklearn.log_loss(y, softmax(z), labels=range(CLASSES)),
+}
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z.astype(np.float64) - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+@ALL
+@pytest.mark.parametrize("seed", range(5))
+def test_a_metric_has_the_value_of_scikit_learn(metric: Metric, seed: int) -> None:
+    logits, labels = made(seed)
+    assert metric.value(outcome(logits, labels)) == pytest.approx(ORACLES[metric.name](logits, labels), rel=1e-6)
+
+
+def test_of_equal_logits_the_first_class_is_predicted() -> None:
+    found = outcome(np.zeros((3, 4)), [0, 1, 3])
+    assert found.predicted.tolist() == [0, 0, 0]
+    assert found.rank.tolist() == [0, 1, 3]
+    assert found.surprise == pytest.approx([math.log(4)] * 3)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    assert outcome([[1e4, -1e4]], [1]).surprise == pytest.approx([2e4])
+
+
+@ALL
+def test_the_floor_is_what_the_best_constant_prediction_gets(metric: Metric) -> None:
+    _, labels = made(0)
+    shares = np.bincount(labels, minlength=CLASSES) / len(labels)
+    floor = metric.floor(labels, CLASSES)
+    assert metric.value(constant(labels, np.log(shares))) == pytest.approx(floor)
+    random = np.random.default_rng(1)
+    for _ in range(50):
+        other = metric.value(constant(labels, random.normal(size=CLASSES)))
+        assert metric.reaches(floor, other) or other == pytest.approx(floor)
+
+
+@ALL
+def test_a_score_holds_its_value(metric: Metric) -> None:
+    logits, labels = made(3)
+    found = metric.score(outcome(logits, labels), CLASSES)
+    assert found.n == len(labels)
+    assert found.low < found.value < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 * found.error, rel=0.15)
+    assert metric.score(outcome(logits, labels), CLASSES) == found, "a score is not random"
+
+
+@ALL
+def test_the_error_falls_with_the_root_of_the_samples(metric: Metric) -> None:
+    few, many = (metric.score(outcome(*made(4, n)), CLASSES).error for n in (500, 8000))
+    assert few / many == pytest.approx(4, rel=0.3)
+
+
+@ALL
+def test_a_scale_has_an_inverse_and_rises_with_quality(metric: Metric) -> None:
+    values = np.array([0.02, 0.3, 0.5, 0.9, 0.99])
+    assert metric.unwarp(metric.warp(values)) == pytest.approx(values)
+    rising = np.diff(metric.warp(values)) > 0
+    assert rising.all() if metric.higher else not rising.any()
+
+
+@ALL
+@given(value=st.floats(0.05, 0.95))
+@settings(deadline=None, max_examples=30)
+def test_errors_are_scaled_with_the_slope(metric: Metric, value: float) -> None:
+    step = 1e-6
+    slope = abs(float(metric.warp(value + step) - metric.warp(value - step))) / (2 * step)
+    assert float(metric.warped_error(value, 0.01)) == pytest.approx(0.01 * slope, rel=1e-3)
+
+
+@ALL
+def test_the_directions_agree(metric: Metric) -> None:
+    better, worse = (0.9, 0.8) if metric.higher else (0.8, 0.9)
+    assert metric.reaches(better, worse) and not metric.reaches(worse, better) and metric.reaches(worse, worse)
+    assert metric.cost(better) < metric.cost(worse)
+    assert metric.kept(worse, better) < 1 < metric.kept(better, worse)
+    assert metric.kept(metric.keeping(better, 0.95), better) == pytest.approx(0.95)
+    assert metric.reaches(better, metric.keeping(better, 0.95))
+
+
+@ALL
+def test_a_harder_target_has_a_larger_p_value(metric: Metric) -> None:
+    found = outcome(*made(5))
+    value = metric.value(found)
+    targets = np.linspace(0.9, 1.1, 9) * value
+    hard = targets if metric.higher else targets[::-1]
+    p = [metric.misses(found, CLASSES, target) for target in hard]
+    assert p == sorted(p)
+    assert p[0] < 0.05 < 0.4 < p[4] < 0.65
+
+
+@ALL
+def test_a_network_keeps_all_of_what_it_has_and_not_more(metric: Metric) -> None:
+    own, teacher = outcome(*made(6)), outcome(*made(6, sharp=2.5))
+    assert metric.loses(teacher, own, CLASSES, 1.0) < 0.05
+    assert metric.loses(own, teacher, CLASSES, 1.0) > 0.95
+    assert metric.loses(own, own, CLASSES, 0.97) < 0.05, "the two are paired"
+
+
+def test_accuracies_are_tested_exactly() -> None:
+    logits, labels = made(7)
+    found, other = outcome(logits, labels), outcome(*made(7, sharp=1.0))
+    right, theirs = found.rank == 0, other.rank == 0
+    n, correct = len(labels), int(right.sum())
+    assert ACCURACY.misses(found, CLASSES, 0.6) == exceeds(correct, n, 0.6)
+    counts = int((right & theirs).sum()), int((right & ~theirs).sum()), int((~right & theirs).sum())
+    assert ACCURACY.loses(found, other, CLASSES, 0.9) == keeps(*counts, n, 0.9)
+    assert ACCURACY.score(found, CLASSES)[2:4] == wilson(correct, n)
+
+
+def test_a_class_without_an_error_is_not_taken_for_one_without_risk() -> None:
+    """20 correct predictions of 20: with one class, the p-value is Clopper and Pearson's, target^20."""
+    labels = np.zeros(20, dtype=np.int64)
+    sure = Outcome(labels, labels, labels, np.zeros(20))
+    assert METRICS["balanced_accuracy"].misses(sure, 1, 0.9) == pytest.approx(0.9**20, abs=0.01)
+
+
+class Bounded(Mean):
+    """The probability of the label."""
+
+    def each(self, found: Outcome) -> np.ndarray:
+        return np.exp(-found.surprise)
+
+    def floor(self, labels: np.ndarray, classes: int) -> float:
+        return float(np.bincount(labels).max() / len(labels))
+
+
+BOUNDED = Bounded(name="probability", label="probability of the label")
+
+
+def test_a_bound_is_wider_than_an_approximation_and_names_itself() -> None:
+    found = outcome(*made(8, n=2000))
+    value = BOUNDED.value(found)
+    assert "Bentkus" in BOUNDED.method and "bootstrap" in METRICS["log_loss"].method
+    assert BOUNDED.misses(found, CLASSES, value - 0.1) < 0.001
+    assert BOUNDED.misses(found, CLASSES, value) > 0.5
+    assert BOUNDED.loses(found, found, CLASSES, 0.8) < 0.05
+
+
+@given(n=st.integers(1, 300), limit=st.floats(0.01, 0.99), loss=st.floats(0, 1))
+@settings(deadline=None, max_examples=200)
+def test_hoeffding_and_bentkus_bound_the_binomial_tail(n: int, limit: float, loss: float) -> None:
+    """Of losses 0 and 1, the exact p-value is the binomial tail, and no valid bound for all losses is smaller."""
+    count = round(loss * n)
+    p = hoeffding_bentkus(count / n, n, limit)
+    assert 0 <= p <= 1
+    assert p >= min(1.0, float(binom.cdf(count, n, limit))) - 1e-9
+
+
+def claims(metric: Metric, truth: np.ndarray, shares: np.ndarray, n: int, target: float, studies: int, seed: int) -> float:
+    """How often a network of which `target` is the true value is claimed to be better, at 5 %."""
+    random, false = np.random.default_rng(seed), 0
+    for _ in range(studies):
+        labels = random.choice(len(shares), n, p=shares)
+        right = random.random(n) < truth[labels]
+        wrong = (labels + random.integers(1, len(shares), n)) % len(shares)
+        predicted = np.where(right, labels, wrong)
+        found = Outcome(labels, predicted, np.where(right, 0, 1), np.zeros(n))
+        false += metric.misses(found, len(shares), target) <= 0.05
+    return false / studies
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "f1_macro"])
+def test_few_false_claims_on_rare_classes(name: str) -> None:
+    """Four samples in a hundred are of the second class. The rate is 5 %; of 200 studies, 20 would be far above it."""
+    metric, shares, truth = METRICS[name], np.array([0.96, 0.04]), np.array([0.95, 0.85])
+    assert isinstance(metric, Confusion)
+    wrong = shares * (1 - truth)
+    given_ = np.array([shares[0] * truth[0] + wrong[1], shares[1] * truth[1] + wrong[0]])
+    target = float(metric.of(shares * truth, given_, shares))
+    assert claims(metric, truth, shares, 1000, target, 200, seed=0) < 0.1
