@@ -6,13 +6,27 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from autodistill.losses import TERMS, Loss
+from autodistill.losses import TERMS, Loss, weighed
+from autodistill.losses.logits import cross_entropy
 from autodistill.models import Layers, Outputs
-from autodistill.spec import Attention, Cosine, CrossEntropy, Hint, LossSpec, Pair, Relational, Similarity, SoftTargets
+from autodistill.spec import (
+    Attention,
+    Cosine,
+    CrossEntropy,
+    Hint,
+    LossSpec,
+    Pair,
+    Relational,
+    Similarity,
+    SoftTargets,
+    UsageError,
+)
 
 STUDENT = Layers({"stem": (4, 8, 8), "body": (6, 4, 4), "pool": (6,)}, {})
 TEACHER = Layers({"a": (8, 8, 8), "b": (8, 4, 4), "c": (6, 4, 4), "d": (6,)}, {})
@@ -198,3 +212,38 @@ def test_what_cannot_be_is_asserted() -> None:
         Loss(LossSpec(hint=Hint()))
     with pytest.raises(AssertionError, match="resolve"):
         Loss(LossSpec(ce=CrossEntropy(weight="rest")))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_class_weights_are_those_of_torch(smoothing: float) -> None:
+    logits, labels = torch.randn(12, 3), torch.tensor([0, 0, 1, 2] * 3)
+    term = CrossEntropy(class_weights=(0.5, 2.0, 1.0), label_smoothing=smoothing)
+    own = cross_entropy(term, Outputs(logits, {}), None, labels)
+    theirs = F.cross_entropy(logits, labels, weight=torch.tensor([0.5, 2.0, 1.0]), label_smoothing=smoothing)
+    assert torch.allclose(own, theirs)
+    shares = cross_entropy(term, Outputs(logits, {}), None, F.one_hot(labels, 3).float())
+    assert torch.allclose(shares, theirs), "targets as class shares, after mixup"
+    labels[0] = -1
+    some = cross_entropy(term, Outputs(logits, {}), None, labels)
+    assert torch.allclose(some, cross_entropy(term, Outputs(logits[1:], {}), None, labels[1:])), (
+        "without a label, it does not count"
+    )
+
+
+def test_balanced_classes_count_as_much_as_each_other() -> None:
+    """As if the samples of the rare class were there several times."""
+    logits, labels = torch.randn(5, 2), torch.tensor([0, 0, 0, 0, 1])
+    spec = weighed(LossSpec(ce=CrossEntropy(class_weights="balanced")), [4, 1])
+    assert spec.ce is not None and spec.ce.class_weights == (0.625, 2.5)
+    balanced = cross_entropy(spec.ce, Outputs(logits, {}), None, labels)
+    rows = [0, 1, 2, 3, 4, 4, 4, 4]
+    assert torch.allclose(balanced, F.cross_entropy(logits[rows], labels[rows]))
+
+
+def test_weights_that_do_not_suit_the_classes_are_refused() -> None:
+    with pytest.raises(UsageError, match="has 2 numbers for 3 classes; give one for each, or balanced"):
+        weighed(LossSpec(ce=CrossEntropy(class_weights=(1.0, 2.0))), [1, 1, 1])
+    with pytest.raises(UsageError, match="all are 0; raise at least one"):
+        weighed(LossSpec(ce=CrossEntropy(class_weights=(0.0, 0.0))), [1, 1])
+    with pytest.raises(ValidationError, match="class_weights"):
+        CrossEntropy(class_weights="balance")  # type: ignore[arg-type]

@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from ..losses import Loss, matched
+from ..losses import Loss, matched, weighed
 from ..models import Network, Outputs
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..spec.measurement import Rung
@@ -188,9 +189,10 @@ def _continued(left: list[Tensor], device: torch.device) -> Iterator[None]:
 
 
 def loss_of(stage: Stage, data: Data) -> Loss:
-    """The stage's loss, with matched layers if it uses features."""
+    """The stage's loss, with its class weights, and with matched layers if it uses features."""
     architectures = [teacher.architecture for teacher in stage.teachers]
-    return matched(stage.loss, stage.architecture, architectures, data.shape, data.classes)
+    loss = weighed(stage.loss, np.bincount(data.train_y, minlength=data.classes).tolist())
+    return matched(loss, stage.architecture, architectures, data.shape, data.classes)
 
 
 def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe, fused: bool) -> torch.optim.Optimizer:

@@ -32,6 +32,7 @@ from ..spec import (
     Similarity,
     SoftTargets,
     Term,
+    UsageError,
     Value,
 )
 from .features import attention, cosine, hint, relational, similarity
@@ -150,6 +151,25 @@ def _projections(matches: list[Match]) -> nn.ModuleList:
 
 def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
+
+
+def weighed(spec: LossSpec, counts: Sequence[int]) -> LossSpec:
+    """The spec with its class weights as numbers, for that many training samples of each class.
+
+    Raises UsageError if there is not one weight for each class, or if all are 0.
+    """
+    ce, classes = spec.ce, len(counts)
+    if ce is None or ce.class_weights is None:
+        return spec
+    if ce.class_weights == "balanced":
+        weights = tuple(sum(counts) / (classes * max(1, count)) for count in counts)
+        return spec.model_copy(update={"ce": ce.model_copy(update={"class_weights": weights})})
+    if len(ce.class_weights) != classes:
+        given = len(ce.class_weights)
+        raise UsageError(f"ce.class_weights: has {given} numbers for {classes} classes; give one for each, or balanced")
+    if not any(ce.class_weights):
+        raise UsageError("ce.class_weights: all are 0; raise at least one")
+    return spec
 
 
 def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:

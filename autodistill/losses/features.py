@@ -18,9 +18,7 @@ from torch import Tensor
 
 from ..models import Outputs
 from ..spec import Attention, Cosine, Hint, Relational, Similarity
-from .logits import divergence, mean_over, precise
-
-TINY = 1e-12
+from .logits import TINY, divergence, mean_over, precise
 
 
 def per_sample(x_BX: Tensor) -> Tensor:

@@ -8,12 +8,16 @@ target -1 (all probabilities 0): it never counts in `cross_entropy` and counts e
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import Outputs
 from ..spec import CrossEntropy, Decoupled, Dist, SoftTargets
+
+TINY = 1e-12
 
 
 def precise(z: Tensor) -> Tensor:
@@ -38,13 +42,23 @@ def cross_entropy(
 ) -> Tensor:
     """-sum_k y_k log q_k, the mean over the samples that have a label; y = (1 - s) * target + s / K, s = label_smoothing.
 
-    Szegedy et al., CVPR 2016, section 7. Zero when s = 0 and the student is certain of every target.
+    Szegedy et al., CVPR 2016, section 7. Zero when s = 0 and the student is certain of every target. With `class_weights` w:
+    -sum_k w_k y_k log q_k, and the mean is weighted by w of the target, as in torch.
     """
     logits_BK = precise(student.logits)
     labeled_B = targets >= 0 if targets.ndim == 1 else targets.sum(1) > 0
     targets = targets if targets.ndim == 1 else targets.to(logits_BK.dtype)
-    losses_B = F.cross_entropy(logits_BK, targets, ignore_index=-1, label_smoothing=term.label_smoothing, reduction="none")
-    return mean_over(losses_B, labeled_B if mask_B is None else labeled_B * mask_B)
+    counts_B = labeled_B if mask_B is None else labeled_B * mask_B
+    losses = functools.partial(
+        F.cross_entropy, logits_BK, targets, ignore_index=-1, label_smoothing=term.label_smoothing, reduction="none"
+    )
+    if term.class_weights is None:
+        return mean_over(losses(), counts_B)
+    assert term.class_weights != "balanced", "weigh the classes first"
+    weights_K = logits_BK.new_tensor(term.class_weights)
+    losses_B = losses(weight=weights_K)
+    weights_B = weights_K[targets.clamp(min=0)] if targets.ndim == 1 else targets @ weights_K
+    return (losses_B * counts_B).sum() / (weights_B * counts_B).sum().clamp(min=TINY)
 
 
 def soft_targets(

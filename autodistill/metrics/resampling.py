@@ -1,7 +1,7 @@
 """The Bayesian bootstrap: what a metric might have been on other samples (Rubin, Annals of Statistics 1981).
 
-Each draw gives every sample a random weight, Dirichlet(1, ..., 1) over the samples of its stratum, and evaluates the metric with
-these weights. Networks that were measured on the same samples get the same weights, so their differences are paired.
+Each draw gives every sample a random weight, Dirichlet(1, ..., 1) over the samples of its stratum, and evaluates the metric
+with these weights. Networks that were measured on the same samples get the same weights, so their differences are paired.
 
 Shape suffixes: B draws, N samples, C cells (samples that are alike), K classes, M networks.
 """
@@ -56,19 +56,20 @@ class Tables:
         random = np.random.default_rng(seed)
         for count in _chunks(draws, len(self.amounts_C)):
             weights_BC = random.standard_gamma(self.amounts_C, (count, len(self.amounts_C)))
-            totals_BK = weights_BC @ _columns(self.labels_C, self.classes)
+            totals_BK = _added(weights_BC, self.labels_C, self.classes)
             weights_BC *= (self.sizes_K / totals_BK)[:, self.labels_C]
-            right = [weights_BC * (one == self.labels_C) @ _columns(self.labels_C, self.classes) for one in self.predicted_MC]
-            given = [weights_BC @ _columns(one, self.classes) for one in self.predicted_MC]
+            right = [_added(weights_BC * (one == self.labels_C), self.labels_C, self.classes) for one in self.predicted_MC]
+            given = [_added(weights_BC, one, self.classes) for one in self.predicted_MC]
             yield np.stack(right), np.stack(given), self.sizes_K
 
 
-def _columns(of_C: Ints, classes: int) -> npt.ArrayLike:
-    """A sparse matrix (C, K) that adds up the cells of each class."""
+def _added(weights_BC: Floats, of_C: Ints, classes: int) -> Floats:
+    """(B, K) the weights of each class, added up over its cells."""
     from scipy.sparse import csr_array
 
     inside = np.flatnonzero(of_C < classes)
-    return csr_array((np.ones(len(inside)), (inside, of_C[inside])), shape=(len(of_C), classes))  # type: ignore[no-any-return]
+    columns_CK = csr_array((np.ones(len(inside)), (inside, of_C[inside])), shape=(len(of_C), classes))
+    return np.asarray(weights_BC @ columns_CK)
 
 
 def _chunks(draws: int, numbers: int) -> Iterator[int]:

@@ -12,6 +12,7 @@ Weight = Annotated[float, Field(ge=0, le=1e6)] | Literal["rest"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Temperature = Annotated[float, Field(ge=0.01, le=1000)]
 Factor = Annotated[float, Field(ge=0, le=1e6)]
+ClassWeights = Annotated[tuple[Factor, ...], AsTuple]
 
 
 class Pair(Value):
@@ -57,11 +58,16 @@ class FeatureTerm(Term):
 
 
 class CrossEntropy(Term):
-    """Cross-entropy with the labels, smoothed by `label_smoothing` (Szegedy et al. 2016)."""
+    """Cross-entropy with the labels, smoothed by `label_smoothing` (Szegedy et al. 2016).
+
+    `class_weights` weigh the samples of each class: a number per class, or `balanced`: n / (classes * samples of the class),
+    so that each class counts as much as any other.
+    """
 
     version: ClassVar[int] = 1
     needs_teachers: ClassVar[bool] = False
     label_smoothing: Share = 0.0
+    class_weights: Literal["balanced"] | ClassWeights | None = None
 
 
 class SoftTargets(Term):

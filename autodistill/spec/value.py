@@ -15,7 +15,8 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 
 
-def _as_duration(text: str) -> str:
+def _as_duration(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
     seconds_of(text)
     return text
 
@@ -44,7 +45,7 @@ def check_path(value: str) -> str:
     return value
 
 
-Duration = Annotated[str, AfterValidator(_as_duration)]
+Duration = Annotated[str, BeforeValidator(_as_duration)]
 FilePath = Annotated[str, AfterValidator(check_path)]
 NAME, CURRENCY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", r"^[A-Z]{3}$"
 

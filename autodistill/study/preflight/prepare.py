@@ -11,7 +11,7 @@ import torch
 from ...data import Splits, augment, read, split
 from ...distill import adopt, save_data
 from ...distill.weights import Weights, pretrained, read_weights
-from ...losses import matched
+from ...losses import matched, weighed
 from ...spec import Checkpoint, Imported, LossSpec, Spec, Stage, Teacher, Timm, UsageError, Value, located, resolve
 from ...spec.architectures import Normalize
 from ...spec.imports import probe
@@ -91,10 +91,13 @@ def _normalized(found: Weights, given: Normalize | None, splits: Splits) -> Weig
 def check_edges(space: Space) -> None:
     """Checks the ends of all domains against every teacher and every ladder size.
 
-    Raises UsageError, with both shapes, if a term cannot compare two networks or weights cannot be copied, or if an
-    augmentation does not suit the samples.
+    Raises UsageError, with both shapes, if a term cannot compare two networks or weights cannot be copied, if an
+    augmentation does not suit the samples, or if class weights do not suit the classes.
     """
     _check_augmentations(space)
+    for teacher in space.spec.teacher.members():
+        with located("teacher.loss"):
+            weighed(teacher.loss, [1] * space.classes)
     assistants = space.spec.assistants
     ladder = space.ladder if assistants.at_most else ()
     above = [*(teacher.architecture for teacher in space.teachers), *ladder]
@@ -105,6 +108,7 @@ def check_edges(space: Space) -> None:
     ):
         with located(f"{place}.loss"):
             for loss in losses:
+                weighed(loss, [1] * space.classes)
                 _check_terms(space, loss.resolved(), below, above)
     for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
         with located(f"{place}.init"):
