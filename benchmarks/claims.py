@@ -3,10 +3,10 @@
     python benchmarks/claims.py            # of `smallest`
     python benchmarks/claims.py --metrics  # of the tests of each metric
 
-The first prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share with a
-false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
-simulation is that of tests/test_answers.py: answers of all networks go together on hard samples. The second gives, for networks
-whose true value is exactly the target, how often they are claimed to have more at 5 %.
+The first prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share
+with a false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
+simulation is that of tests/test_answers.py: answers of all networks go together on hard samples. The second gives, for
+networks whose true value is exactly the target, how often they are claimed to have more at 5 %.
 """
 
 from __future__ import annotations

@@ -227,11 +227,16 @@ class LogLoss(Mean):
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion(Metric):
-    """A function of the confusion counts: not a mean over samples."""
+    """A function of the confusion counts: not a mean over samples.
+
+    `stratified`: it does not depend on how frequent the classes are, so their sizes are kept when samples are drawn.
+    """
+
+    stratified: bool
 
     @property
     def method(self) -> str:
-        return "an approximate test: a paired Bayesian bootstrap, stratified by class"
+        return f"an approximate test: a paired Bayesian bootstrap{', stratified by class' if self.stratified else ''}"
 
     @abstractmethod
     def of(self, right: Floats, given: Floats, sizes: Floats) -> Floats:
@@ -256,7 +261,7 @@ class Confusion(Metric):
     def _drawn(self, found: Sequence[Outcome], classes: int, draws: int) -> Floats:
         """(M, B) values."""
         tables = Tables(found[0].labels, [one.predicted for one in found], classes)
-        return np.concatenate([self.of(*part) for part in tables.draw(draws)], axis=1)
+        return np.concatenate([self.of(*part) for part in tables.draw(draws, stratified=self.stratified)], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,8 +269,8 @@ class BalancedAccuracy(Confusion):
     """The mean over classes of the fraction of their samples that is predicted correctly."""
 
     def of(self, right: Floats, given: Floats, sizes: Floats) -> Floats:
-        there = sizes > 0
-        found: Floats = (right[..., there] / sizes[there]).mean(axis=-1)
+        there = sizes.reshape(-1, sizes.shape[-1]).max(axis=0) > 0
+        found: Floats = (right[..., there] / sizes[..., there]).mean(axis=-1)
         return found
 
     def floor(self, labels: Ints, classes: int) -> float:
@@ -277,8 +282,9 @@ class MacroF1(Confusion):
     """The mean over classes of F1, the harmonic mean of precision and recall; 0 for a class that is never predicted."""
 
     def of(self, right: Floats, given: Floats, sizes: Floats) -> Floats:
-        there = (sizes > 0) | (given.reshape(-1, given.shape[-1]).max(axis=0) > 0)
-        found: Floats = (2 * right[..., there] / np.maximum(given + sizes, 1e-12)[..., there]).mean(axis=-1)
+        whole = given + sizes
+        there = whole.reshape(-1, whole.shape[-1]).max(axis=0) > 0
+        found: Floats = (2 * right[..., there] / np.maximum(whole, 1e-12)[..., there]).mean(axis=-1)
         return found
 
     def floor(self, labels: Ints, classes: int) -> float:
@@ -307,8 +313,8 @@ METRICS: dict[str, Metric] = {
     for one in (
         ACCURACY,
         TopK(name="top5", label="top-5 accuracy", top=5),
-        BalancedAccuracy(name="balanced_accuracy", label="balanced accuracy"),
-        MacroF1(name="f1_macro", label="macro F1", percent=False),
+        BalancedAccuracy(name="balanced_accuracy", label="balanced accuracy", stratified=True),
+        MacroF1(name="f1_macro", label="macro F1", percent=False, stratified=False),
         LogLoss(name="log_loss", label="log loss", higher=False, high=math.inf, percent=False),
     )
 }

@@ -31,7 +31,7 @@ def means(values_MN: Floats, draws: int, seed: int = 0) -> Floats:
 
 
 class Tables:
-    """Confusion counts of M networks on the same samples, drawn within each class, whose size is kept.
+    """Confusion counts of M networks on the same samples.
 
     Each class gets one more sample, so that a class without an error is not taken for one without risk: partly one that all
     networks predict correctly, partly one on which only the first network errs. With one class, that is an error, which makes
@@ -51,16 +51,21 @@ class Tables:
         self.amounts_C = np.bincount(place.ravel(), weights=amounts)
         self.sizes_K = np.bincount(labels, minlength=classes).astype(np.float64)
 
-    def draw(self, draws: int, seed: int = 0) -> Iterator[tuple[Floats, Floats, Floats]]:
-        """Of a part of the draws: (M, B, K) correct predictions, (M, B, K) predictions, and (K,) samples, by class."""
+    def draw(self, draws: int, *, stratified: bool, seed: int = 0) -> Iterator[tuple[Floats, Floats, Floats]]:
+        """Of a part of the draws: (M, B, K) correct predictions, (M, B, K) predictions, and (B, K) samples, by class.
+
+        `stratified` keeps the size of each class, else it is drawn too.
+        """
         random = np.random.default_rng(seed)
         for count in _chunks(draws, len(self.amounts_C)):
             weights_BC = random.standard_gamma(self.amounts_C, (count, len(self.amounts_C)))
             totals_BK = _added(weights_BC, self.labels_C, self.classes)
-            weights_BC *= (self.sizes_K / totals_BK)[:, self.labels_C]
+            whole_BK = totals_BK * (self.sizes_K.sum() / totals_BK.sum(1, keepdims=True))
+            sizes_BK = np.broadcast_to(self.sizes_K, totals_BK.shape) if stratified else whole_BK
+            weights_BC *= (sizes_BK / totals_BK)[:, self.labels_C]
             right = [_added(weights_BC * (one == self.labels_C), self.labels_C, self.classes) for one in self.predicted_MC]
             given = [_added(weights_BC, one, self.classes) for one in self.predicted_MC]
-            yield np.stack(right), np.stack(given), self.sizes_K
+            yield np.stack(right), np.stack(given), sizes_BK
 
 
 def _added(weights_BC: Floats, of_C: Ints, classes: int) -> Floats:
