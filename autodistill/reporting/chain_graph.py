@@ -7,10 +7,14 @@ of the lower network over learning from the teacher itself, in points. Equal fac
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..answers.chains.chain_plan import ChainPlan, Edge, Node
 from .picture import DPI, INCHES, save, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLE = {"svg.hashsalt": "autodistill", "font.size": 15, "text.color": "#222222"}
 CHOSEN, OTHER, QUIET = "#0072B2", "#BFBFBF", "#666666"
@@ -27,7 +31,7 @@ def draw(found: ChainPlan, target: Path) -> None:
         save(_figure(found), target)
 
 
-def _figure(found: ChainPlan) -> Any:
+def _figure(found: ChainPlan) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -65,7 +69,7 @@ def height(above: int, below: int, last: int) -> float:
     return (below - above) / last
 
 
-def _draw_edge(axes: Any, edge: Edge, last: int) -> None:
+def _draw_edge(axes: Axes, edge: Edge, last: int) -> None:
     import numpy as np
 
     above, below = edge.above, edge.below
@@ -83,7 +87,7 @@ def _draw_edge(axes: Any, edge: Edge, last: int) -> None:
         axes.text(*place, text, ha="center", va="center", fontsize=13, color=ink, bbox=box, zorder=4)
 
 
-def _draw_node(axes: Any, node: Node, place: int) -> None:
+def _draw_node(axes: Axes, node: Node, place: int) -> None:
     axes.scatter([place], [0], s=420, color=COLORS[node.role], edgecolor="white", linewidth=1.5, zorder=5)
     accuracy = "" if node.accuracy is None else f"\n{node.accuracy:.1%}"
     family, _, rest = node.name.partition(" ")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..study.schedule.spent import Spent
     from .explain import Explained
     from .summary import StudySummary
-
-Facts = Mapping[str, Any]
 
 
 def clock(seconds: float) -> str:

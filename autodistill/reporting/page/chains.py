@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..explain import Link
+from .finalists import Facts
 from .printing import points
 
-Facts = dict[str, Any]
 WIDTH, BOX, GAP, EDGE = 340, 62, 46, 1
 """Width of the picture, height of a box, gap for an arrow between two boxes, and border; in pixels."""
 LETTERS = 40
