@@ -43,10 +43,10 @@ def check(spec: Spec, *, workers: int | None = None) -> Preflight:
     Example:
         autodistill.check(autodistill.load("search_spaces/digits.yaml")).params  # the smallest and the largest student
     """
-    from .runners import cores
+    from .runners import parallel
     from .study.preflight import check as preflight
 
-    return preflight.check(spec, workers=workers or max(1, int(cores() / spec.resources.cpus)))
+    return preflight.check(spec, workers=workers or parallel(spec))
 
 
 def search(
@@ -123,7 +123,7 @@ def smallest(
     Raises: UsageError for a target out of range, StudyError if the test split was opened before for other networks.
 
     Example:
-        autodistill.smallest("reports/digits", Wanted(accuracy=0.95)).sentence()
+        autodistill.smallest("reports/digits", autodistill.Wanted(accuracy=0.95)).sentence()
     """
     from dataclasses import replace
 
@@ -235,7 +235,7 @@ def export(study: Path | str, *, to: Path | str, stage: str | None = None, wante
     files, StudyError if the weights do not reproduce the network's outputs.
 
     Example:
-        autodistill.export("reports/digits", to="digits-model", wanted=Wanted(accuracy=0.9))
+        autodistill.export("reports/digits", to="digits-model", wanted=autodistill.Wanted(accuracy=0.9))
     """
     from . import exporting
     from .study.record.folder import Folder

@@ -70,4 +70,7 @@ def shown(name: str, truth: list[float], n: int, found: list[str | None], target
 
 
 if __name__ == "__main__":
-    of_metrics() if "--metrics" in sys.argv else main()
+    if "--metrics" in sys.argv:
+        of_metrics()
+    else:
+        main()

@@ -24,9 +24,9 @@ def check(arguments: argparse.Namespace, console: Console) -> Result:
 
     spec = api.load(arguments.spec, arguments.set)
     from ..reporting.terminal import checked
-    from ..runners import cores
+    from ..runners import parallel
 
-    workers = max(1, int(cores() / spec.resources.cpus))
+    workers = parallel(spec)
     found = api.check(spec, workers=workers)
     console.print(checked(found, workers), soft_wrap=True)
     return found.as_json()

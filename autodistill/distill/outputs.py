@@ -1,4 +1,4 @@
-"""Teachers' outputs: their logits are computed once and memory-mapped by every student, or they run while a student is trained.
+"""Teacher logits: computed once and memory-mapped by every student, or computed by the teacher while a student is trained.
 
 Suffixes of shapes: V views, N samples, B batch, K classes, M classes kept for each sample.
 """

@@ -17,11 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .intervals import EDGE, Interval, exceeds, hoeffding_bentkus, keeps, unwarp, warp, wilson
+from .intervals import EDGE, exceeds, hoeffding_bentkus, keeps, unwarp, warp, wilson
 from .resampling import Floats, Ints, Tables, means
 
 DRAWS = 400
 """Draws for a standard error."""
+TEST_DRAWS = 4000
+"""Draws for a p-value."""
 
 
 class Outcome(NamedTuple):
@@ -192,7 +194,7 @@ class Mean(Metric):
         values = self.each(found)
         if math.isfinite(self.low) and math.isfinite(self.high):
             return self._bound(values, self.low, self.high, target)
-        return self._share_of_draws(means(values[None], _draws())[0] - target)
+        return self._share_of_draws(means(values[None], TEST_DRAWS)[0] - target)
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         own, theirs = self.each(found), self.each(teacher)
@@ -200,7 +202,7 @@ class Mean(Metric):
         if math.isfinite(self.low) and math.isfinite(self.high):
             ends = self.low - weight * self.high, self.high - weight * self.low
             return self._bound(own - weight * theirs, *ends, 0.0)
-        drawn = means(np.stack([own, theirs]), _draws())
+        drawn = means(np.stack([own, theirs]), TEST_DRAWS)
         return self._share_of_draws(drawn[0] - weight * drawn[1])
 
     def _bound(self, values: Floats, low: float, high: float, target: float) -> float:
@@ -252,10 +254,10 @@ class Confusion(Metric):
         return _score(self.value(found), self._drawn([found], classes, DRAWS)[0], len(found.labels))
 
     def misses(self, found: Outcome, classes: int, target: float) -> float:
-        return _share(self._drawn([found], classes, _draws())[0] - target)
+        return _share(self._drawn([found], classes, TEST_DRAWS)[0] - target)
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
-        drawn = self._drawn([found, teacher], classes, _draws())
+        drawn = self._drawn([found, teacher], classes, TEST_DRAWS)
         return _share(drawn[0] - share * drawn[1])
 
     def _drawn(self, found: Sequence[Outcome], classes: int, draws: int) -> Floats:
@@ -298,10 +300,6 @@ def _score(value: float, drawn: Floats, n: int) -> Score:
     return Score(value, float(drawn.std(ddof=1)), min(low, value), max(high, value), n)
 
 
-def _draws() -> int:
-    return 4000
-
-
 def _share(differences: Floats) -> float:
     """The fraction of draws in which the network is worse; at least 1 / (draws + 1)."""
     return float((1 + (differences < 0).sum()) / (1 + len(differences)))
@@ -321,4 +319,4 @@ METRICS: dict[str, Metric] = {
 """All metrics by name: to add one, write its class above and list it here."""
 
 
-__all__ = ["ACCURACY", "METRICS", "Interval", "Metric", "Outcome", "Score", "outcome"]
+__all__ = ["ACCURACY", "METRICS", "Metric", "Outcome", "Score", "outcome"]

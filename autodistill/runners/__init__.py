@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .marks import Cause
 
 
-__all__ = ["Runner", "Work", "check_cpus", "cores", "runner_of"]
+__all__ = ["Runner", "Work", "check_cpus", "cores", "parallel", "runner_of"]
 
 
 class Work(Protocol):
@@ -103,3 +103,8 @@ def check_cpus(spec: Spec, most: float) -> None:
     asked = spec.resources.cpus
     if asked > most:
         raise UsageError(f"resources.cpus: {asked:g} is more than one machine has; use {most:g} or less")
+
+
+def parallel(spec: Spec) -> int:
+    """How many trials run at a time on this machine."""
+    return max(1, int(cores() / spec.resources.cpus))
