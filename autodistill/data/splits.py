@@ -112,7 +112,7 @@ class Splits:
         return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
     def task(self, spec: TaskSpec) -> Task:
-        return Task(data=self.fingerprint, split=spec.split, samples=spec.samples, metric=spec.metric)
+        return Task(data=self.fingerprint, split=spec.split, samples=spec.samples)
 
 
 def _few(x: Pixels, unlabeled: Pixels | None) -> Array:

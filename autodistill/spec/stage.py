@@ -39,7 +39,6 @@ class Task(Value):
     data: str
     split: Split
     samples: int | None = None
-    metric: Literal["accuracy"] = "accuracy"
 
 
 class Keyed(Value):
