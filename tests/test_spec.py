@@ -230,8 +230,9 @@ NAMES = st.sampled_from(["depth", "width", "weight", "layers", "a.b", "c[0]"])
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(-9, 9), st.sampled_from(["x", "rest", ""]))
 FLOATS = st.floats(1e-3, 1e3)
 INTS = st.tuples(st.integers(-9, 9), st.integers(0, 5)).map(lambda pair: Int(low=pair[0], high=sum(pair)))
-UNIFORMS = st.tuples(FLOATS, FLOATS).map(lambda pair: Uniform(low=min(pair), high=max(pair)))
-LOGS = st.tuples(FLOATS, FLOATS).map(lambda pair: Log(low=min(pair), high=max(pair)))
+ENDS = st.tuples(FLOATS, FLOATS).filter(lambda pair: not 0 < abs(pair[0] - pair[1]) < 1e-9 * max(pair))  # too narrow
+UNIFORMS = ENDS.map(lambda pair: Uniform(low=min(pair), high=max(pair)))
+LOGS = ENDS.map(lambda pair: Log(low=min(pair), high=max(pair)))
 
 
 def distinct(options: list[Any]) -> tuple[Any, ...]:
