@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from paired import fashion
@@ -55,7 +56,7 @@ def compare(store: Store, architecture: ResNet, images: int) -> None:
     assert asked is not None
     make_outputs(store, teacher, asked, CPU)
     data, run = open_data(store, task.data), None
-    x_N, y_N = torch.from_numpy(data.train_x.copy()).float(), torch.from_numpy(data.train_y.copy())
+    x_N, y_N = torch.from_numpy(np.array(data.train_x["x"])).float(), torch.from_numpy(data.train_y.copy())
     targets_NK = torch.from_numpy(open_outputs(store, teacher, asked).logits[0].copy())
     live = load_network(store, teacher, CPU)
     run = Run(store, student, data, CPU)
@@ -72,7 +73,7 @@ def compare(store: Store, architecture: ResNet, images: int) -> None:
             if turn:
                 times[name].append(time.perf_counter() - started)
     rates = {name: len(y_N) / statistics.median(found) for name, found in times.items()}
-    macs = [sizes(one, data.shape, data.classes).macs for one in (larger, architecture)]
+    macs = [sizes(one, data.inputs, data.classes).macs for one in (larger, architecture)]
     print(f"resnet 1x{architecture.width}, teacher of {macs[0] / macs[1]:.1f} times its MACs: ", end="")
     print(", ".join(f"{name} {rate:,.0f} images/s" for name, rate in rates.items()), end="; ")
     print(", ".join(f"{rates['ours'] / rates[name]:.2f} of {name}" for name in loops if name != "ours"))

@@ -104,8 +104,8 @@ def networks(splits: Splits) -> Any:
 
     def make(depth: int, width: int) -> tuple[Network, int]:
         architecture = ResNet(depth=depth, width=width)
-        network = build(architecture, shape=splits.shape, classes=splits.classes, mean=mean, std=std)
-        return network, sizes(architecture, splits.shape, splits.classes).params
+        network = build(architecture, inputs=splits.inputs, classes=splits.classes, mean=mean, std=std)
+        return network, sizes(architecture, splits.inputs, splits.classes).params
 
     return make
 
@@ -145,7 +145,7 @@ def trainable(config: dict[str, Any], case: str, seed: int, teacher: str, folder
     spec = spec_of(case, seed)
     spec, splits = load_data(spec, cuda=False)
     make, recipe = networks(splits), spec.student.recipe
-    train = TensorDataset(torch.from_numpy(np.array(splits.train.x)), torch.from_numpy(np.array(splits.train.y)))
+    train = TensorDataset(torch.from_numpy(np.array(splits.train.x["x"])), torch.from_numpy(np.array(splits.train.y)))
     data: DataLoader[Any] = DataLoader(train, batch_size=recipe["batch_size"], shuffle=True, drop_last=True)
     student, params = make(config["depth"], config["width"])
     larger = spec.teacher.architecture

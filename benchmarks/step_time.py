@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from autodistill.data import InputSpec
 from autodistill.distill.layout import subsample
 from autodistill.models import build
 from autodistill.spec import ResNet
@@ -46,7 +47,7 @@ def main() -> None:
 
 def step_ms(depth: int, width: int, side: int, order: Any, onednn: bool, replaced: bool, steps: int = 15) -> float:
     torch.manual_seed(0)
-    network = build(ResNet(depth=depth, width=width), shape=(1, side, side), classes=10).to(memory_format=order)
+    network = build(ResNet(depth=depth, width=width), inputs=InputSpec.x((1, side, side)), classes=10).to(memory_format=order)
     if replaced:
         subsample(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)

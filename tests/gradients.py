@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autodistill.data import InputSpec
 from autodistill.distill.layout import lay_out, without_onednn
 from autodistill.models import Network, build
 from autodistill.spec import MLP, ConvNet, ConvNeXt, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
@@ -69,10 +70,10 @@ def networks(which: str, widths: range, depths: range) -> Iterator[tuple[str, Ne
                 continue
             for depth in depths:
                 architecture: Value = FAMILIES[which](depth, width)
-                yield f"{architecture} {shape}", build(architecture, shape=shape, classes=CLASSES), shape
+                yield f"{architecture} {shape}", build(architecture, inputs=InputSpec.x(shape), classes=CLASSES), shape
     if which == "timm_resnet":
         small = Timm(name="resnet26d", arguments={"layers": [1, 1, 1, 1], "channels": [4, 6, 8, 12]})
-        yield "resnet26d", build(small, shape=(3, 64, 64), classes=CLASSES), (3, 64, 64)
+        yield "resnet26d", build(small, inputs=InputSpec.x((3, 64, 64)), classes=CLASSES), (3, 64, 64)
 
 
 def difference(network: Network, shape: tuple[int, ...]) -> float:

@@ -134,3 +134,77 @@ class Faulty(nn.Module):
 
 def faulty(kind: str, once: str = "") -> nn.Module:
     return Faulty(kind, once)
+
+
+class Both(nn.Module):
+    """Takes an image of bytes and a vector."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.seen, self.told = nn.Linear(36, width), nn.Linear(3, width)
+        self.last = nn.Linear(2 * width, 4)
+
+    def forward(self, image: Tensor, vector: Tensor) -> Tensor:
+        seen, told = self.seen(image.flatten(1) / 255 - 0.5), self.told(vector)
+        return self.last(torch.cat([seen, told], 1).relu())  # type: ignore[no-any-return]
+
+
+def both(width: int) -> nn.Module:
+    return Both(width)
+
+
+class Heard(nn.Module):
+    """Takes signals of any length. What is behind a signal's end does not matter."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv1d(channels, width, 3, padding=1), nn.Conv1d(width, width, 3, padding=1)
+        self.last = nn.Linear(width, 2)
+
+    def forward(self, x: Tensor, x_mask: Tensor) -> Tensor:
+        real = x_mask.unsqueeze(1)
+        found = self.one(x.where(real, 0.0)).relu() * real
+        found = self.two(found).relu() * real
+        return self.last(found.sum(2) / real.sum(2))  # type: ignore[no-any-return]
+
+
+def heard(width: int, channels: int = 1) -> nn.Module:
+    return Heard(width, channels)
+
+
+class Read(nn.Module):
+    """Takes words by number, of any count, and a vector beside them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.words, self.last = nn.Embedding(12, width), nn.Linear(width + 2, 3)
+
+    def forward(self, vector: Tensor, words: Tensor, words_mask: Tensor) -> Tensor:
+        real = words_mask.unsqueeze(2)
+        return self.last(torch.cat([(self.words(words) * real).sum(1) / real.sum(1), vector], 1))  # type: ignore[no-any-return]
+
+
+def read(width: int) -> nn.Module:
+    return Read(width)
+
+
+def signals(samples: int, seed: int = 0) -> object:
+    """Slow and fast waves (1, 8 to 40), the classes."""
+    import numpy as np
+
+    rng, y = np.random.default_rng(seed), np.arange(samples) % 2
+    times = [np.arange(rng.integers(8, 41)) for _ in y]
+    x = [np.sin(time * (0.4, 1.2)[label] + rng.uniform(0, 6))[None] for time, label in zip(times, y, strict=True)]
+    return {"x": x, "y": y}
+
+
+def sentences(samples: int) -> object:
+    """A bag of words of which the first decides, in a mapping of fields."""
+    import numpy as np
+
+    rng, y = np.random.default_rng(0), np.arange(samples) % 3
+    words = np.full((samples, 9), -5)
+    lengths = rng.integers(1, 10, samples)
+    for row, length in enumerate(lengths):
+        words[row, :length] = rng.integers(0, 4, length) * 3 + y[row]
+    return {"x": {"vector": rng.normal(size=(samples, 2)), "words": words, "words_lengths": lengths}, "y": y}

@@ -101,7 +101,7 @@ def test_outputs_on_a_gpu_are_those_of_the_processor(spec: Spec, tmp_path: Path)
     space = space_of(spec, splits, store)
     (teacher,) = space.teachers
     perform(Job(network=teacher), store, cuda=True, threads=1)
-    x = torch.from_numpy(np.array(splits.validation.x))
+    x = torch.from_numpy(np.array(splits.validation.x["x"]))
     with torch.inference_mode():
         here, there = (
             load_network(store, teacher, torch.device(device))({"x": x.to(device)}).logits for device in ("cpu", "cuda")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from autodistill.data import Raw, Splits, read, sources, split
+from autodistill.data import Columns, Raw, Splits, read, sources, split
 from autodistill.data.arrays import check, with_names
 from autodistill.spec import DataError, Split, TaskSpec, load
 from autodistill.spec.task import ImportedData
@@ -37,7 +37,7 @@ def parts(splits: Splits) -> list[Any]:
 
 
 def rows(splits: Splits) -> list[list[int]]:
-    return [part.x[:, 0].astype(int).tolist() for part in parts(splits)]
+    return [part.x["x"][:, 0].astype(int).tolist() for part in parts(splits)]
 
 
 def task(**changes: Any) -> TaskSpec:
@@ -60,7 +60,7 @@ def test_splits_are_stratified_partitions(counts: tuple[int, ...], validation: f
     for part in parts(splits):
         share = np.array(counts) * len(part) / sum(counts)
         assert np.abs(np.bincount(part.y, minlength=len(counts)) - share).max() < 2
-        assert (part.y == raw.y[part.x[:, 0].astype(int)]).all()
+        assert (part.y == raw.y[part.x["x"][:, 0].astype(int)]).all()
     assert rows(split(raw, one)) == [train, held, sealed]
 
 
@@ -99,7 +99,7 @@ def own_test(x_test: Array | None = None, y_test: Array | None = None) -> Raw:
 
 def same(one: Splits, other: Splits) -> bool:
     pairs = [(one.train, other.train), (one.validation, other.validation)]
-    arrays = all((a.x == b.x).all() and (a.y == b.y).all() for a, b in pairs)
+    arrays = all((a.x["x"] == b.x["x"]).all() and (a.y == b.y).all() for a, b in pairs)
     return (
         arrays and one.fingerprint == other.fingerprint and one.task(TASK) == other.task(TASK) and one.scale() == other.scale()
     )
@@ -108,10 +108,10 @@ def same(one: Splits, other: Splits) -> bool:
 def test_the_test_samples_of_a_pool_change_nothing_else() -> None:
     raw = numbered((50, 50))
     splits = split(raw, TASK)
-    x = raw.x.copy()
+    x = raw.x["x"].copy()
     x[rows(splits)[2]] = np.random.default_rng(1).normal(size=(len(splits.test), 1))
-    other = split(Raw(name=raw.name, x=x, y=raw.y), TASK)
-    assert same(splits, other) and not (splits.test.unseal().x == other.test.unseal().x).any()
+    other = split(Raw(name=raw.name, x=Columns({"x": x}), y=raw.y), TASK)
+    assert same(splits, other) and not (splits.test.unseal().x["x"] == other.test.unseal().x["x"]).any()
 
 
 def test_a_test_split_of_its_own_changes_nothing_else() -> None:
@@ -127,6 +127,7 @@ def test_one_number_changes_the_fingerprint(part: int, name: str) -> None:
     splits = split(numbered((50, 50)), TASK)
     before = splits.fingerprint
     array = getattr(parts(splits)[part], name)
+    array = array["x"] if name == "x" else array
     array[3] = 1 - array[3]
     assert Splits(**{field: getattr(splits, field) for field in splits.__dataclass_fields__}).fingerprint != before
 
@@ -160,9 +161,9 @@ def test_layouts(shape: tuple[int, ...], layout: str, expected: tuple[int, ...],
     splits = split(
         check("x", {"x_train": x, "y_train": np.arange(40) % 2, "x_test": x, "y_test": np.arange(40) % 2}), task(layout=layout)
     )
-    assert (splits.shape, splits.layout) == (expected, found)
+    assert (splits.inputs.only, splits.layout) == (expected, found)
     moved = x.transpose(0, 3, 1, 2) if found == "HWC" else x
-    assert (splits.test.unseal().x == moved.reshape(40, *expected)).all()
+    assert (splits.test.unseal().x["x"] == moved.reshape(40, *expected)).all()
 
 
 def test_dtypes() -> None:
@@ -170,7 +171,7 @@ def test_dtypes() -> None:
     kinds = {np.uint8: np.uint8, np.float64: np.float32, np.float32: np.float32, np.float16: np.float32, np.int64: np.float32}
     for given_, kept in (kinds | {np.bool_: np.float32}).items():
         raw = check("x", {"x": np.ones((60, 2), given_), "y": y.astype(np.int8)})
-        assert raw.x.dtype == kept and raw.y.dtype == np.int64
+        assert raw.x["x"].dtype == kept and raw.y.dtype == np.int64
 
 
 MASKED: Array = np.ma.masked_equal(np.arange(1, 41, dtype=np.float32).reshape(20, 2), 7.0)
@@ -197,7 +198,7 @@ def test_scale_is_the_mean_and_deviation_of_each_channel() -> None:
     x = np.random.default_rng(0).normal(3, 2, size=(60, 2, 5, 5)).astype(np.float32)
     x[:, 1] = 7
     splits = split(check("x", {"x": x, "y": np.arange(60) % 2}), TASK)
-    channel = splits.train.x[:, 0].astype(float)
+    channel = splits.train.x["x"][:, 0].astype(float)
     mean, deviation = splits.scale()
     assert mean == pytest.approx([channel.mean(), 7]) and deviation == pytest.approx([channel.std(), 1]), "constant: 1"
 
@@ -205,7 +206,7 @@ def test_scale_is_the_mean_and_deviation_of_each_channel() -> None:
 def test_scale_of_vectors_is_one_number() -> None:
     splits = split(check("x", {"x": np.arange(120.0).reshape(60, 2), "y": np.arange(60) % 2}), TASK)
     mean, deviation = splits.scale()
-    assert mean == pytest.approx([splits.train.x.mean()]) and deviation == pytest.approx([splits.train.x.std()])
+    assert mean == pytest.approx([splits.train.x["x"].mean()]) and deviation == pytest.approx([splits.train.x["x"].std()])
 
 
 def test_chance_is_the_commonest_class() -> None:
@@ -216,7 +217,7 @@ def test_chance_is_the_commonest_class() -> None:
 def test_digits() -> None:
     splits = split(read(TASK), TASK)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (1257, 270, 270)
-    assert splits.shape == (1, 8, 8) and splits.classes == 10 and splits.train.x.dtype == np.uint8
+    assert splits.inputs.only == (1, 8, 8) and splits.classes == 10 and splits.train.x["x"].dtype == np.uint8
 
 
 def test_fingerprints_are_what_they_were() -> None:
@@ -263,7 +264,7 @@ def tensors() -> Any:
 @pytest.mark.parametrize("name", ["pair", "four", "named", "tensors"])
 def test_imported_data(name: str) -> None:
     raw = read(task(dataset=ImportedData(factory=f"{__name__}:{name}")))
-    assert raw.x.shape == (12, 2) and raw.y.tolist() == [0, 1] * 6
+    assert raw.x["x"].shape == (12, 2) and raw.y.tolist() == [0, 1] * 6
     assert (raw.x_test is not None) == (name == "four")
 
 
@@ -291,8 +292,8 @@ def test_fashion_mnist_of_debian(debian: Path) -> None:
         (debian / f"{name}-images-idx3-ubyte.gz").write_bytes(idx(images))
         (debian / f"{name}-labels-idx1-ubyte.gz").write_bytes(idx(np.arange(len(images)) % 10))
     raw = read(task(dataset="fashion_mnist"))
-    assert (raw.x == x["train"]).all() and raw.x_test is not None and (raw.x_test == x["t10k"]).all()
-    assert raw.x.dtype == np.uint8 and raw.y.tolist() == [*range(10)] * 4
+    assert (raw.x["x"] == x["train"]).all() and raw.x_test is not None and (raw.x_test["x"] == x["t10k"]).all()
+    assert raw.x["x"].dtype == np.uint8 and raw.y.tolist() == [*range(10)] * 4
     damaged = debian / "train-labels-idx1-ubyte.gz"
     for data in (b"hello", damaged.read_bytes()[:30], gzip.compress(b"\0\0\x08\x01\0\0\0\x28short"), gzip.compress(b"")):
         damaged.write_bytes(data)
@@ -362,17 +363,17 @@ def test_cifar_of_a_local_folder(name: str, prefix: str, tmp_path: Path, monkeyp
     dataset = f"torch/{name.lower()}" if prefix == "torch" else f"torchvision/{name}"
     one = task(dataset=dataset, folder=str(tmp_path), split=Split(validation=0.5))
     splits = split(read(one), one)
-    assert splits.shape == (3, 32, 32) and splits.layout == "HWC" and splits.own_test
-    assert splits.classes == len(set(y)) and splits.train.x.dtype == np.uint8
+    assert splits.inputs.only == (3, 32, 32) and splits.layout == "HWC" and splits.own_test
+    assert splits.classes == len(set(y)) and splits.train.x["x"].dtype == np.uint8
     sealed = splits.test.unseal()
-    assert (sealed.x == x[-1].reshape(-1, 3, 32, 32)).all() and (sealed.y == y).all()
+    assert (sealed.x["x"] == x[-1].reshape(-1, 3, 32, 32)).all() and (sealed.y == y).all()
     assert len(splits.train) + len(splits.validation) == len(y) * (len(x) - 1)
 
 
 @pytest.mark.skipif(not (sources.DEBIAN_FASHION_MNIST / "train-images-idx3-ubyte.gz").exists(), reason="package not installed")
 def test_fashion_mnist_itself() -> None:
     raw = read(task(dataset="fashion_mnist"))
-    assert raw.x.shape == (60_000, 28, 28) and raw.x_test is not None and raw.x_test.shape == (10_000, 28, 28)
+    assert raw.x["x"].shape == (60_000, 28, 28) and raw.x_test is not None and raw.x_test["x"].shape == (10_000, 28, 28)
     assert np.bincount(raw.y).tolist() == [6000] * 10
 
 

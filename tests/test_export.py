@@ -28,7 +28,7 @@ from autodistill.answers import Wanted
 from autodistill.answers.confirm import confirm, read
 from autodistill.api import search
 from autodistill.cli import main
-from autodistill.data import Sealed
+from autodistill.data import InputSpec, Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.exporting import Exported, drafted, export, formats
 from autodistill.exporting.card import plain
@@ -105,7 +105,7 @@ def validation(study: Folder, key: str) -> tuple[Tensor, np.ndarray]:
     """logits_NK of a stored network, and the validation samples that they are of."""
     store = store_of(study)
     network = network_of(store, key)
-    x = np.array(open_data(store, network.task.data).validation_x)
+    x = np.array(open_data(store, network.task.data).validation_x["x"])
     with torch.inference_mode():
         return load_network(store, network, torch.device("cpu"))({"x": torch.from_numpy(x)}).logits, x
 
@@ -124,7 +124,7 @@ def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(handed: t
     logits, x = validation(study, found.card.stage)
     for name, one in found.card.formats.items():
         run = FORMATS[name].run(to / name, 1)
-        again = run(torch.from_numpy(x.astype(np.float32)))
+        again = run({"x": torch.from_numpy(x.astype(np.float32))})
         assert torch.equal(again.argmax(1), logits.argmax(1))
         assert float((again - logits).abs().max()) <= 1e-5 and one.largest <= 1e-5
         assert one.flipped == 0 and one.n == len(x) and one.bytes == (to / name).stat().st_size
@@ -190,15 +190,17 @@ SLOW = [
 def test_graphs_of_each_family_take_any_batch(architecture: Any, shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
     sides = shape[0] if len(shape) > 1 else 1
-    network = build(architecture, shape=shape, classes=3, mean=[0.5] * sides, std=[2.0] * sides).eval().requires_grad_(False)
-    source = Source(network, shape)
+    numbers = {"mean": [0.5] * sides, "std": [2.0] * sides}
+    network = build(architecture, inputs=InputSpec.x(shape), classes=3, **numbers).eval().requires_grad_(False)
+    source = Source(network, InputSpec.x(shape))
+    (tmp_path / "architecture.json").write_text(json.dumps({"inputs": source.inputs.model_dump(mode="json")["fields"]}))
     for name in ("model.onnx", "model.pt2"):
         with formats.quiet():
             (tmp_path / name).write_bytes(FORMATS[name].content(source))
             run = FORMATS[name].run(tmp_path / name, 1)
         for batch in (1, 2, 7):
             x = torch.randn(batch, *shape)
-            assert torch.allclose(run(x), Plain(network)(x), atol=1e-5), (name, batch)
+            assert torch.allclose(run({"x": x}), Plain(network)(x), atol=1e-5), (name, batch)
 
 
 # The example
@@ -500,7 +502,7 @@ def test_a_file_of_other_weights_is_found_out(study: Folder, tmp_path: Path, mon
         network = copy.deepcopy(source.network)
         with torch.no_grad():
             next(network.body.parameters()).mul_(1.1)
-        return onnx_of(Source(network, source.shape))
+        return onnx_of(Source(network, source.inputs))
 
     monkeypatch.setitem(formats.FORMATS, "model.onnx", Format(changed, run_onnx, "onnxruntime"))
     found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))

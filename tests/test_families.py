@@ -11,6 +11,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
+from autodistill.data import InputSpec
 from autodistill.models import build
 from autodistill.models import sizes as measure
 from autodistill.spec import MLP, ConvNet, ConvNeXt, MobileNet, ResNet, Timm, TimmResNet, UsageError, Value, ViT, describe
@@ -33,15 +34,15 @@ every_shape = pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)], ids=s
 
 
 def params(architecture: Value, shape: Shape, classes: int = 10) -> int:
-    return measure.sizes(architecture, shape, classes).params
+    return measure.sizes(architecture, InputSpec.x(shape), classes).params
 
 
 @every_family
 @every_shape
 def test_every_size_is_built_measured_and_trained(family: Family, shape: Shape) -> None:
     for depth, width in GRID:
-        network = build(family(depth, width), shape=shape, classes=10).train()
-        known = measure.sizes(family(depth, width), shape, 10)
+        network = build(family(depth, width), inputs=InputSpec.x(shape), classes=10).train()
+        known = measure.sizes(family(depth, width), InputSpec.x(shape), 10)
         assert known.params == sum(parameter.numel() for parameter in network.parameters()) and known.macs > 0
         assert known.bytes == sum(tensor.nbytes for tensor in network.state_dict().values())
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -56,9 +57,9 @@ def test_every_size_is_built_measured_and_trained(family: Family, shape: Shape) 
 @every_shape
 def test_params_and_macs_grow_with_depth_and_width(family: Family, shape: Shape) -> None:
     for depth, width in GRID:
-        sizes = measure.sizes(family(depth, width), shape, 10)
+        sizes = measure.sizes(family(depth, width), InputSpec.x(shape), 10)
         for larger in (family(depth + 1, width), family(depth, width + 1)):
-            more = measure.sizes(larger, shape, 10)
+            more = measure.sizes(larger, InputSpec.x(shape), 10)
             assert more.params > sizes.params and more.macs > sizes.macs
 
 
@@ -73,7 +74,7 @@ def test_params_and_macs_grow_with_depth_and_width(family: Family, shape: Shape)
 def test_published_sizes_are_the_published_networks(architecture: Value, name: str, published: int) -> None:
     assert params(architecture, (3, 224, 224), 1000) == published
     with torch.device("meta"):
-        theirs, ours = timm.create_model(name), build(architecture, shape=(3, 224, 224), classes=1000).body
+        theirs, ours = timm.create_model(name), build(architecture, inputs=InputSpec.x((3, 224, 224)), classes=1000).body
     shapes = {key: tensor.shape for key, tensor in theirs.state_dict().items()}
     assert {key: tensor.shape for key, tensor in ours.state_dict().items()} == shapes
 
@@ -91,7 +92,7 @@ def test_published_sizes_are_the_published_networks(architecture: Value, name: s
 )
 def test_published_networks_compute_the_same(architecture: Value, name: str, arguments: dict[str, Any]) -> None:
     theirs = timm.create_model(name, num_classes=10, **arguments).eval()
-    ours = build(architecture, shape=(3, 64, 64), classes=10).body.eval()
+    ours = build(architecture, inputs=InputSpec.x((3, 64, 64)), classes=10).body.eval()
     ours.load_state_dict(theirs.state_dict())
     x_BCHW = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(ours(x_BCHW), theirs(x_BCHW))
@@ -135,7 +136,7 @@ def test_mobilenets_follow_the_formula(width: int, expansion: int) -> None:
     ],
 )
 def test_stages_are_the_layers_to_match(architecture: Value, layers: dict[str, Shape]) -> None:
-    known = measure.layers(architecture, (1, 28, 28), 10)
+    known = measure.layers(architecture, InputSpec.x((1, 28, 28)), 10)
     assert known.layers == layers and list(known.layers) == list(layers)
     attentions = {f"{name}.attn": (3, 2, 17, 3) for name in layers} if isinstance(architecture, ViT) else {}
     assert known.attentions == attentions

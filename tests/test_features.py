@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from autodistill.data import InputSpec
 from autodistill.models import Network, build
 from autodistill.models import sizes as measure
 from autodistill.models.features import attentions_of, layers_of, tapped
@@ -93,7 +94,7 @@ FORKED = Imported(factory=f"{__name__}:Forked")
 
 def seeded(architecture: Value, shape: Shape) -> Network:
     torch.manual_seed(0)
-    return build(architecture, shape=shape, classes=3).eval()
+    return build(architecture, inputs=InputSpec.x(shape), classes=3).eval()
 
 
 def samples(shape: Shape, count: int = 4) -> dict[str, Tensor]:
@@ -106,9 +107,9 @@ def hooks(network: nn.Module) -> int:
 
 @every_case
 def test_shapes_are_known_without_weights(architecture: Value, shape: Shape, layers: Shapes, attentions: Shapes) -> None:
-    known = measure.layers(architecture, shape, 3)
+    known = measure.layers(architecture, InputSpec.x(shape), 3)
     assert known == (layers, attentions) and list(known.layers) == list(layers)
-    assert measure.layers(architecture, shape, 3) is known
+    assert measure.layers(architecture, InputSpec.x(shape), 3) is known
 
 
 @every_case
@@ -172,13 +173,13 @@ def test_hooks_go_when_a_later_name_is_unknown() -> None:
 
 def test_a_module_of_ones_own_hands_over_its_children_but_the_last() -> None:
     assert layers_of(Forked()) == ["inner", "pair", "total"] and attentions_of(Forked()) == []
-    assert measure.layers(FORKED, (4,), 3) == ({"inner": (5,)}, {})
+    assert measure.layers(FORKED, InputSpec.x((4,)), 3) == ({"inner": (5,)}, {})
     assert layers_of(nn.Linear(2, 2)) == layers_of(nn.Sequential(nn.Linear(2, 2))) == []
 
 
 def test_named_modules_stand_where_they_run() -> None:
     architecture = ResNet(depth=1, width=2)
-    known = measure.layers(architecture, (1, 8, 8), 3, ("stages.1.0.conv1", "stem"))
+    known = measure.layers(architecture, InputSpec.x((1, 8, 8)), 3, ("stages.1.0.conv1", "stem"))
     assert list(known.layers) == ["stem", "stages.0", "stages.1.0.conv1", "stages.1", "stages.2"]
 
 
@@ -194,7 +195,7 @@ def test_named_modules_stand_where_they_run() -> None:
 def test_errors_name_the_layer_the_nearest_and_the_family(architecture: Value, name: str, message: str) -> None:
     shape = (4,) if architecture is FORKED else (1, 8, 8)
     with pytest.raises(UsageError, match=message):
-        measure.layers(architecture, shape, 3, (name,))
+        measure.layers(architecture, InputSpec.x(shape), 3, (name,))
 
 
 class InPlace(torch.nn.Module):

@@ -39,14 +39,14 @@ def names(x: Any) -> list[str]:
 
 def test_each_subfolder_is_a_class(tmp_path: Path) -> None:
     splits = splits_of(fill(tmp_path, classes=("10", "2", "a")))
-    assert splits.shape == (3, 8, 8) and splits.layout == "CHW" and not splits.own_test
+    assert splits.inputs.only == (3, 8, 8) and splits.layout == "CHW" and not splits.own_test
     parts = (splits.train, splits.validation, splits.test.unseal())
     assert parts[-1].names == ("2", "10", "a")
     assert [len(part) for part in parts] == [18, 9, 9]
     for part in parts:
-        assert [("2", "10", "a")[number] for number in part.y] == [name.split("/")[0] for name in names(part.x)]
-    for row, path in enumerate(splits.train.x.paths):  # type: ignore[union-attr]
-        assert (splits.train.x[[row]][0] == np.asarray(Image.open(path)).transpose(2, 0, 1)).all()
+        assert [("2", "10", "a")[number] for number in part.y] == [name.split("/")[0] for name in names(part.x["x"])]
+    for row, path in enumerate(splits.train.x["x"].paths):  # type: ignore[union-attr]
+        assert (splits.train.x["x"][[row]][0] == np.asarray(Image.open(path)).transpose(2, 0, 1)).all()
 
 
 def test_a_test_folder_is_the_test_split_and_val_joins_the_rest(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_test_folder_is_the_test_split_and_val_joins_the_rest(tmp_path: Path) 
         fill(tmp_path / part, each=4 if part == "train" else 2, seed=100 * number)
     splits = splits_of(tmp_path)
     assert splits.own_test and len(splits.test) == 6
-    assert {name.split("/")[0] for name in names(splits.test.unseal().x)} == {"test"}
-    pool = names(splits.train.x) + names(splits.validation.x)
+    assert {name.split("/")[0] for name in names(splits.test.unseal().x["x"])} == {"test"}
+    pool = names(splits.train.x["x"]) + names(splits.validation.x["x"])
     assert len(pool) == 18 and {name.split("/")[0] for name in pool} == {"train", "val"}
 
 
@@ -64,7 +64,7 @@ def test_without_test_val_is_the_test_split(tmp_path: Path, name: str) -> None:
     fill(tmp_path / "train")
     fill(tmp_path / name, each=2)
     splits = splits_of(tmp_path)
-    assert splits.own_test and {path.split("/")[0] for path in names(splits.test.unseal().x)} == {name}
+    assert splits.own_test and {path.split("/")[0] for path in names(splits.test.unseal().x["x"])} == {name}
 
 
 def test_a_path_alone_is_a_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +115,9 @@ def test_transparency_in_a_palette_is_no_warning(tmp_path: Path) -> None:
 
 def test_images_of_one_size_need_no_image_size(tmp_path: Path) -> None:
     fill(tmp_path)
-    assert splits_of(tmp_path).shape == (3, 8, 8)
-    assert splits_of(tmp_path, image_size=4, channels=1).shape == (1, 4, 4)
-    assert splits_of(tmp_path, image_size=[4, 6]).shape == (3, 4, 6)
+    assert splits_of(tmp_path).inputs.only == (3, 8, 8)
+    assert splits_of(tmp_path, image_size=4, channels=1).inputs.only == (1, 4, 4)
+    assert splits_of(tmp_path, image_size=[4, 6]).inputs.only == (3, 4, 6)
     write(tmp_path / "cat" / "000.png", pixels(0, 9, 7))
     write(tmp_path / "dog" / "000.png", pixels(0, 9, 7))
     write(tmp_path / "eel" / "001.png", pixels(0, 9, 7))
@@ -146,7 +146,7 @@ OTHERS: list[dict[str, Any]] = [
 def test_one_changed_file_changes_the_fingerprint(tmp_path: Path, part: str) -> None:
     before = splits_of(fill(tmp_path))
     fingerprint = before.fingerprint  # made now
-    path = Path(getattr(before, part).x.paths[3])
+    path = Path(getattr(before, part).x["x"].paths[3])
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
     path.write_bytes(bytes(data))
@@ -157,7 +157,7 @@ def test_exact_reads_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(folders, "EXAMINED", 3)
     before = {exact: splits_of(fill(tmp_path), exact=exact) for exact in (False, True)}
     prints = {exact: splits.fingerprint for exact, splits in before.items()}
-    path = Path(before[True].train.x.paths[1])  # type: ignore[union-attr]
+    path = Path(before[True].train.x["x"].paths[1])  # type: ignore[union-attr]
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
     path.write_bytes(bytes(data))
@@ -175,17 +175,17 @@ def test_scrambled_test_files_change_nothing_else(tmp_path: Path, own: bool, exa
         fill(tmp_path / "test", each=2, seed=50)
     before = splits_of(tmp_path, exact=exact)
     fingerprint, scale = before.fingerprint, before.scale()
-    for path in before.test.unseal().x.paths:  # type: ignore[union-attr]
+    for path in before.test.unseal().x["x"].paths:  # type: ignore[union-attr]
         Path(path).write_bytes(b"scrambled")
     after = splits_of(tmp_path, exact=exact)
-    assert (after.fingerprint, after.scale(), after.shape) == (fingerprint, scale, before.shape)
+    assert (after.fingerprint, after.scale(), after.inputs) == (fingerprint, scale, before.inputs)
     with pytest.raises(DataError, match="is not a readable image"):
-        after.test.unseal().x[:]
+        after.test.unseal().x["x"][:]
 
 
 def test_scale_is_over_some_training_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = splits_of(fill(tmp_path))
-    x = splits.train.x[:]
+    x = splits.train.x["x"][:]
     assert splits.scale()[0] == pytest.approx(x.mean((0, 2, 3)))
     monkeypatch.setattr("autodistill.data.splits.SCALED", 2)
     assert splits.scale()[0] == pytest.approx(x[[0, -1]].mean((0, 2, 3)))
@@ -318,9 +318,7 @@ def test_check_names_a_damaged_image(memory: str, tmp_path: Path) -> None:
 def test_check_says_how_images_are_held(tmp_path: Path) -> None:
     fill(tmp_path / "images")
     found = check(parse(document(tmp_path / "images")), timed=False)
-    assert (
-        found.data.model_copy(update={"memory": "resident", "bytes": 27 * 192, "dtype": "uint8", "unlabeled": 0}) == found.data
-    )
+    assert found.data.model_copy(update={"memory": "resident", "bytes": 27 * 192, "unlabeled": 0}) == found.data
     assert "held         in memory as uint8, 0.0 MB" in checked(found, 1)
     found = check(parse(document(tmp_path / "images", memory="stream", labeled=0.5)), timed=False)
     assert "held         streamed from files by workers; 0.0 MB when decoded" in checked(found, 1)

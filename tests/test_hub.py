@@ -56,14 +56,14 @@ def wds(folder: Path, **changes: Any) -> TaskSpec:
 def test_shards(tmp_path: Path) -> None:
     task = wds(shards(tmp_path / "shards"))
     raw = read(task)
-    assert raw.x.shape == (24, 3, 8, 8) and raw.x.dtype == np.uint8 and raw.y.tolist() == [0, 1, 2] * 8
+    assert raw.x["x"].shape == (24, 3, 8, 8) and raw.x["x"].dtype == np.uint8 and raw.y.tolist() == [0, 1, 2] * 8
     for row in (0, 11, 12, 23):
-        assert (raw.x[row] == pixels(100 * (row // 12) + row % 12).transpose(2, 0, 1)).all()  # type: ignore[index]
+        assert (raw.x["x"][row] == pixels(100 * (row // 12) + row % 12).transpose(2, 0, 1)).all()  # type: ignore[index]
     splits = split(raw, task)
     assert splits.own_test and len(splits.test) == 12 and splits.memory == "resident"
     assert split(read(task), task).fingerprint == splits.fingerprint
     gray = wds(tmp_path / "shards", channels=1, image_size=[4, 6])
-    assert split(read(gray), gray).shape == (1, 4, 6)
+    assert split(read(gray), gray).inputs.only == (1, 4, 6)
 
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -103,10 +103,10 @@ def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     fill(tmp_path / "images" / "test", each=2, seed=50)
     task = hfds(tmp_path / "images")
     raw = read(task)
-    assert raw.x.shape == (36, 3, 8, 8) and np.bincount(raw.y).tolist() == [12, 12, 12]
+    assert raw.x["x"].shape == (36, 3, 8, 8) and np.bincount(raw.y).tolist() == [12, 12, 12]
     expected = {(pixels(1000 * number + row).tobytes(), number) for number in range(3) for row in range(12)}
     assert {
-        (np.ascontiguousarray(x.transpose(1, 2, 0)).tobytes(), int(y)) for x, y in zip(raw.x, raw.y, strict=True)
+        (np.ascontiguousarray(x.transpose(1, 2, 0)).tobytes(), int(y)) for x, y in zip(raw.x["x"], raw.y, strict=True)
     } == expected  # type: ignore[arg-type]
     splits = split(raw, task)
     assert splits.own_test and len(splits.test) == 6

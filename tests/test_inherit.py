@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from autodistill.data import InputSpec
 from autodistill.models import Network, build, inherit
 from autodistill.models import sizes as measure
 from autodistill.models.inherit import taken
@@ -35,7 +36,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES
 def seeded(architecture: Value, seed: int, shape: Shape = IMAGE, **numbers: Any) -> Network:
     """With statistics of norms that are not those of the start."""
     torch.manual_seed(seed)
-    network = build(architecture, shape=shape, classes=3, **numbers)
+    network = build(architecture, inputs=InputSpec.x(shape), classes=3, **numbers)
     for name, tensor in network.state_dict().items():
         if "running" in name:
             tensor.uniform_(0.5, 2)
@@ -86,7 +87,7 @@ def test_every_smaller_student_inherits(family: Callable[[int, int], Value]) -> 
     sizes = list(itertools.product((1, 2, 3), (1, 2, 4)))
     for (depth, width), (deeper, wider) in itertools.product(sizes, sizes):
         if depth <= deeper and width <= wider:
-            measure.check_inherit(family(depth, width), family(deeper, wider), IMAGE, 3)
+            measure.check_inherit(family(depth, width), family(deeper, wider), InputSpec.x(IMAGE), 3)
 
 
 @every_family
@@ -109,7 +110,7 @@ def test_a_larger_student_is_refused_and_left_as_it_was(family: Callable[[int, i
             inherit(student, source)
         assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
         with pytest.raises(UsageError, match=r"\w+ depth=.* cannot inherit from \w+ depth=.*: the student's "):
-            measure.check_inherit(larger, family(2, 3), IMAGE, 3)
+            measure.check_inherit(larger, family(2, 3), InputSpec.x(IMAGE), 3)
 
 
 def test_a_shallower_resnet_takes_the_right_blocks() -> None:
@@ -209,4 +210,4 @@ def test_a_narrower_head_keeps_its_leading_numbers() -> None:
 )
 def test_refusals_name_both_and_their_shapes(student: Value, source: Value, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        measure.check_inherit(student, source, IMAGE, 3)
+        measure.check_inherit(student, source, InputSpec.x(IMAGE), 3)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autodistill.data import InputSpec
 from autodistill.distill.layout import LAST, PLAIN, SAFE, Layout, Subsampled, lay_out, subsample, without_onednn
 from autodistill.models import Network, build
 from autodistill.spec import MLP, ConvNeXt, MobileNet, ResNet, TimmResNet, Value
@@ -88,14 +89,14 @@ def test_rows_first_and_then_stride_one_is_the_same_convolution(
 
 
 def test_weights_and_names_stay() -> None:
-    network = build(ResNet(depth=1, width=3), shape=(3, 8, 8), classes=5)
+    network = build(ResNet(depth=1, width=3), inputs=InputSpec.x((3, 8, 8)), classes=5)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     names = [name for name, _ in network.named_modules()]
     lay_out([network], lambda: {"x": X}, CPU)
     after = network.state_dict()
     assert list(after) == list(before) and all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert [name for name, _ in network.named_modules()] == names
-    build(ResNet(depth=1, width=3), shape=(3, 8, 8), classes=5).load_state_dict(after)
+    build(ResNet(depth=1, width=3), inputs=InputSpec.x((3, 8, 8)), classes=5).load_state_dict(after)
 
 
 class Mapped(nn.Module):
@@ -122,7 +123,7 @@ class Uncopied(nn.Module):
 
 
 def decided(body: nn.Module | Value) -> Layout:
-    network = Network(body) if isinstance(body, nn.Module) else build(body, shape=(3, 8, 8), classes=5)
+    network = Network(body) if isinstance(body, nn.Module) else build(body, inputs=InputSpec.x((3, 8, 8)), classes=5)
     return lay_out([network], lambda: {"x": X}, CPU)
 
 
@@ -161,7 +162,8 @@ def test_what_cannot_be_replaced_is_trained_in_plain_order(body: Callable[[], nn
 
 
 def test_a_teacher_that_runs_along_decides_too() -> None:
-    student, teacher = build(ResNet(depth=1, width=3), shape=(3, 8, 8), classes=5), Network(Functional(3, 4, last=False))
+    student = build(ResNet(depth=1, width=3), inputs=InputSpec.x((3, 8, 8)), classes=5)
+    teacher = Network(Functional(3, 4, last=False))
     assert lay_out([student, teacher], lambda: {"x": X}, CPU) == PLAIN
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from autodistill.data import Columns, InputSpec
 from autodistill.distill.predictions import count_correct, evaluate
 from autodistill.models import FAMILIES, Outputs, build
 from autodistill.models import sizes as measure
@@ -75,7 +76,7 @@ def imported(name: str) -> Imported:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 50), st.integers(1, 20), st.integers(1, 9))
 def test_linear_layers_by_hand(depth: int, width: int, features: int, classes: int) -> None:
-    known = sizes(MLP(depth=depth, width=width), (features,), classes)
+    known = sizes(MLP(depth=depth, width=width), InputSpec.x((features,)), classes)
     weights = features * width + (depth - 1) * width**2 + width * classes
     assert known == (weights + depth * width + classes, weights, 4 * (known.params + 2))
 
@@ -83,7 +84,7 @@ def test_linear_layers_by_hand(depth: int, width: int, features: int, classes: i
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 9)])
 def test_convolutions_by_hand(shape: tuple[int, int, int]) -> None:
     (channels, height, width), w, k = shape, 6, 4
-    known = sizes(ConvNet(depth=1, width=w), shape, k)
+    known = sizes(ConvNet(depth=1, width=w), InputSpec.x(shape), k)
     pooled = (height // 2) * (width // 2)
     assert known.macs == height * width * 9 * channels * w + pooled * w * k
     assert known.params == 9 * channels * w + 3 * w + pooled * w * k + k
@@ -92,31 +93,31 @@ def test_convolutions_by_hand(shape: tuple[int, int, int]) -> None:
 
 
 def test_convolutions_on_signals_by_hand() -> None:
-    assert sizes(ConvNet(depth=1, width=6), (2, 10), 4).macs == 10 * 3 * 2 * 6 + 5 * 6 * 4
+    assert sizes(ConvNet(depth=1, width=6), InputSpec.x((2, 10)), 4).macs == 10 * 3 * 2 * 6 + 5 * 6 * 4
 
 
 def test_resnet_by_hand() -> None:
     w = 4
     stages = 64 * 18 * w**2 + 16 * (18 + 36 + 2) * w**2 + 4 * (72 + 144 + 8) * w**2
-    assert sizes(ResNet(depth=1, width=w), (1, 8, 8), 10).macs == 64 * 9 * w + stages + 4 * w * 10 == 49_568
+    assert sizes(ResNet(depth=1, width=w), InputSpec.x((1, 8, 8)), 10).macs == 64 * 9 * w + stages + 4 * w * 10 == 49_568
 
 
 def test_attention_is_counted_alike_on_meta_and_cpu() -> None:
-    meta = sizes(Timm(name="vit_tiny_patch16_224", arguments=VIT), (3, 32, 32), 10)
-    cpu = sizes(imported("vit"), (3, 32, 32), 10)
+    meta = sizes(Timm(name="vit_tiny_patch16_224", arguments=VIT), InputSpec.x((3, 32, 32)), 10)
+    cpu = sizes(imported("vit"), InputSpec.x((3, 32, 32)), 10)
     assert (meta.params, meta.macs, meta.bytes) == (cpu.params, cpu.macs, cpu.bytes + 4 * 6)
 
 
 def test_fused_attention_is_counted() -> None:
     length, d, hidden = 5, 8, 16
     layer = length * (4 * d * d + 2 * d * hidden) + 2 * length * length * d
-    assert sizes(imported("Frozen"), (length, d), 3).macs == layer + d * 3
+    assert sizes(imported("Frozen"), InputSpec.x((length, d)), 3).macs == layer + d * 3
     assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_sizes_are_remembered_and_draw_nothing() -> None:
     generator = torch.get_rng_state()
-    first, again = sizes(imported("Counted"), (3,), 3), sizes(imported("Counted"), (3,), 3)
+    first, again = sizes(imported("Counted"), InputSpec.x((3,)), 3), sizes(imported("Counted"), InputSpec.x((3,)), 3)
     assert first == again and BUILT == ["once more"] and torch.equal(generator, torch.get_rng_state())
 
 
@@ -143,7 +144,7 @@ def test_all_families_with_a_depth_are_compared() -> None:
 def test_deep_networks_have_the_sizes_that_they_have_once_built(architecture: Value, shape: tuple[int, ...]) -> None:
     for depth in (4, 5, 7, 10, 12) if isinstance(architecture, ConvNet) else (4, 5, 8):
         deep = architecture.model_copy(update={"depth": depth})
-        assert sizes(deep, shape, 3) == measure._measured(deep, shape, 3), depth
+        assert sizes(deep, InputSpec.x(shape), 3) == measure._measured(deep, InputSpec.x(shape), 3), depth
 
 
 @pytest.mark.parametrize(("architecture", "shape"), DEEP, ids=lambda one: describe(one) if isinstance(one, Value) else "")
@@ -151,20 +152,20 @@ def test_wide_networks_have_the_sizes_that_they_have_once_built(architecture: Va
     widths = "heads" if isinstance(architecture, ViT) else "width"
     for depth, width in ((1, 4), (2, 5), (2, 17), (1, 33), (5, 8)):
         wide = architecture.model_copy(update={"depth": depth, widths: width})
-        assert sizes(wide, shape, 3) == measure._measured(wide, shape, 3), (depth, width)
+        assert sizes(wide, InputSpec.x(shape), 3) == measure._measured(wide, InputSpec.x(shape), 3), (depth, width)
 
 
 def test_sizes_of_the_deepest_take_no_longer_and_errors_name_them() -> None:
     started = time.perf_counter()
     for depth in range(900, 1000):
-        sizes(ResNet(depth=depth, width=2), (1, 8, 8), 3)
+        sizes(ResNet(depth=depth, width=2), InputSpec.x((1, 8, 8)), 3)
     assert time.perf_counter() - started < 5
     with pytest.raises(UsageError, match="vit: patch_size 3 does not divide"):
-        sizes(ViT(depth=9, heads=1, patch_size=3), (1, 8, 8), 3)
+        sizes(ViT(depth=9, heads=1, patch_size=3), InputSpec.x((1, 8, 8)), 3)
 
 
 def test_large_models_need_no_memory() -> None:
-    assert sizes(MLP(depth=100, width=65536), (10,), 10).bytes > 4 * 99 * 65536**2
+    assert sizes(MLP(depth=100, width=65536), InputSpec.x((10,)), 10).bytes > 4 * 99 * 65536**2
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_large_models_need_no_memory() -> None:
 )
 def test_errors_name_architecture_shape_and_cause(architecture: Value, shape: tuple[int, ...], cause: str) -> None:
     with pytest.raises(UsageError, match=cause):
-        sizes(architecture, shape, 10)
+        sizes(architecture, InputSpec.x(shape), 10)
 
 
 class Echo(nn.Module):
@@ -191,35 +192,35 @@ class Echo(nn.Module):
 @given(st.integers(1, 20), st.integers(1, 25))
 def test_evaluate_keeps_order_and_the_last_short_batch(count: int, batch_size: int) -> None:
     x_NK = np.arange(3 * count, dtype=np.float32).reshape(count, 3)
-    logits_NK = evaluate(Echo(), x_NK, batch_size=batch_size, device="cpu")
+    logits_NK = evaluate(Echo(), Columns({"x": x_NK}), batch_size=batch_size, device="cpu")
     assert logits_NK.dtype == torch.float32 and torch.equal(logits_NK, torch.from_numpy(x_NK))
 
 
-def test_evaluate_takes_arrays_read_only_or_mapped_and_tensors(tmp_path: Path) -> None:
+def test_evaluate_takes_arrays_read_only_or_mapped(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 255, (7, 1, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
     read_only = x.copy()
     read_only.flags.writeable = False
-    network = build(ResNet(depth=1, width=2), shape=(1, 8, 8), classes=3, mean=[100.0], std=[60.0])
-    forms = [x, read_only, np.load(tmp_path / "x.npy", mmap_mode="r"), torch.from_numpy(x)]
-    first, *others = [evaluate(network, form, batch_size=3, device="cpu") for form in forms]
+    network = build(ResNet(depth=1, width=2), inputs=InputSpec.x((1, 8, 8)), classes=3, mean=[100.0], std=[60.0])
+    forms = [x, read_only, np.load(tmp_path / "x.npy", mmap_mode="r")]
+    first, *others = [evaluate(network, Columns({"x": form}), batch_size=3, device="cpu") for form in forms]
     assert first.shape == (7, 3) and all(torch.equal(first, other) for other in others)
 
 
 def test_evaluate_changes_neither_modes_nor_statistics() -> None:
-    network = build(ResNet(depth=1, width=2), shape=(1, 8, 8), classes=3).train()
+    network = build(ResNet(depth=1, width=2), inputs=InputSpec.x((1, 8, 8)), classes=3).train()
     frozen = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d)).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    logits_NK = evaluate(network, torch.randn(5, 1, 8, 8), batch_size=2, device="cpu")
+    logits_NK = evaluate(network, Columns({"x": np.ones((5, 1, 8, 8), np.float32)}), batch_size=2, device="cpu")
     assert not frozen.training and all(module.training for module in network.modules() if module is not frozen)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert not logits_NK.is_inference() and not logits_NK.requires_grad
 
 
 def test_evaluate_restores_modes_after_an_error() -> None:
-    network = build(MLP(depth=1, width=2), shape=(4,), classes=3).train()
+    network = build(MLP(depth=1, width=2), inputs=InputSpec.x((4,)), classes=3).train()
     with pytest.raises(RuntimeError):
-        evaluate(network, torch.zeros(2, 5), batch_size=2, device="cpu")
+        evaluate(network, Columns({"x": np.zeros((2, 5))}), batch_size=2, device="cpu")
     assert all(module.training for module in network.modules())
 
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autodistill.data import InputSpec
 from autodistill.models import FAMILIES, Network, build
 from autodistill.models.families import groups
 from autodistill.models.sizes import sizes
 from autodistill.spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, UsageError, Value, ViT
-from autodistill.spec.architectures import AnyArchitecture
+from autodistill.spec.architectures import Architecture
 
 torch.set_num_threads(1)
 
@@ -72,7 +73,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 def seeded(architecture: Value, shape: Shape, **numbers: Any) -> Network:
     torch.manual_seed(0)
-    return build(architecture, shape=shape, classes=CLASSES, **numbers)
+    return build(architecture, inputs=InputSpec.x(shape), classes=CLASSES, **numbers)
 
 
 def samples(shape: Shape, count: int = 4) -> Tensor:
@@ -84,7 +85,7 @@ def count(network: nn.Module) -> int:
 
 
 def test_every_schema_has_its_function() -> None:
-    (union, _) = get_args(AnyArchitecture)
+    (union, _) = get_args(Architecture)
     assert set(FAMILIES) == set(get_args(union))
 
 
@@ -108,7 +109,7 @@ def test_sizes_are_those_of_the_built_network_and_draw_nothing(family: type[Valu
     architecture, shape = data.draw(CASES[family])
     network = seeded(architecture, shape)
     generator = torch.get_rng_state()
-    known = sizes(architecture, shape, CLASSES)
+    known = sizes(architecture, InputSpec.x(shape), CLASSES)
     assert torch.equal(generator, torch.get_rng_state())
     assert known.params == count(network) and known.macs > 0
     assert known.bytes == sum(tensor.nbytes for tensor in network.state_dict().values())
@@ -167,7 +168,7 @@ def test_imported_module_gets_raw_numbers() -> None:
     [(1, 1, 399), (1, 2, 1384), (1, 3, 2965), (1, 4, 5142), (1, 8, 19810), (2, 32, 696042)],
 )
 def test_resnets_have_their_known_sizes(depth: int, width: int, params: int) -> None:
-    assert count(build(ResNet(depth=depth, width=width), shape=(1, 8, 8), classes=10)) == params
+    assert count(build(ResNet(depth=depth, width=width), inputs=InputSpec.x((1, 8, 8)), classes=10)) == params
 
 
 def resnet_params(d: int, w: int, channels: int, classes: int, kernel: int) -> int:
@@ -180,7 +181,7 @@ def resnet_params(d: int, w: int, channels: int, classes: int, kernel: int) -> i
 def test_resnet_params_follow_the_formula(shape: Shape) -> None:
     kernel, channels = (9, shape[0]) if len(shape) == 3 else (3, shape[0] if len(shape) == 2 else 1)
     for depth, width, classes in [(1, 1, 2), (1, 5, 10), (2, 3, 10), (3, 2, 7), (5, 4, 10)]:
-        network = build(ResNet(depth=depth, width=width), shape=shape, classes=classes)
+        network = build(ResNet(depth=depth, width=width), inputs=InputSpec.x(shape), classes=classes)
         assert count(network) == resnet_params(depth, width, channels, classes, kernel)
     assert resnet_params(1, 6, 1, 10, 9) == 298 * 36 + 91 * 6 + 10
 
@@ -217,7 +218,7 @@ def test_convnet_has_depth_convolutions(depth: int, width: int) -> None:
 
 def test_convnet_pools_each_side_down_to_one() -> None:
     for shape, features in [((1, 32, 32), 8 * 4), ((1, 7, 1), 8), ((3, 1), 8), ((1, 64, 4), 8 * 4)]:
-        network = build(ConvNet(depth=8, width=1), shape=shape, classes=2)
+        network = build(ConvNet(depth=8, width=1), inputs=InputSpec.x(shape), classes=2)
         assert [layer.in_features for layer in network.modules() if isinstance(layer, nn.Linear)] == [features]
 
 
@@ -225,7 +226,7 @@ def test_convnet_pools_each_side_down_to_one() -> None:
 @pytest.mark.parametrize("architecture", [ConvNet(depth=1, width=1), ResNet(depth=1, width=1)])
 def test_refuses_samples_of_more_sides(architecture: Value, shape: Shape) -> None:
     with pytest.raises(UsageError, match=r"not \(2, 3, 4, 5.*use family mlp"):
-        build(architecture, shape=shape, classes=2)
+        build(architecture, inputs=InputSpec.x(shape), classes=2)
 
 
 @pytest.mark.parametrize(
@@ -248,11 +249,11 @@ def test_refuses_samples_of_more_sides(architecture: Value, shape: Shape) -> Non
 )
 def test_errors_say_what_and_the_way_out(architecture: Value, shape: Shape, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        build(architecture, shape=shape, classes=CLASSES)
+        build(architecture, inputs=InputSpec.x(shape), classes=CLASSES)
 
 
 def test_an_import_that_breaks_says_where(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_module_of_ones_own.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="ZeroDivisionError: division by zero; try it alone: python -c"):
-        build(Imported(factory="broken_module_of_ones_own:net"), shape=(2,), classes=2)
+        build(Imported(factory="broken_module_of_ones_own:net"), inputs=InputSpec.x((2,)), classes=2)

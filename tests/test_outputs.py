@@ -162,7 +162,8 @@ def test_mixed_labels_are_shares_and_unknown_where_either_is(house: House) -> No
 
 def test_labeled_samples_are_mixed_with_labeled_ones(house: House) -> None:
     data = open_data(house.store, house.task.data)
-    few = dataclasses.replace(data, train_y=data.train_y[:100], train_x=data.train_x[:100], unlabeled_x=data.train_x[100:])
+    first, rest = (data.train_x.take(rows) for rows in np.split(np.arange(len(data.train_y)), [100]))
+    few = dataclasses.replace(data, train_y=data.train_y[:100], train_x=first, unlabeled_x=rest)
     samples = Samples(few, MIX, 0, CPU)
     for view in range(3):
         known = samples.batch(torch.arange(100), view).targets.sum(1)

@@ -196,9 +196,9 @@ def test_scrambled_test_rows_change_no_key_and_no_weight(tiny: Callable[..., Spe
     spec = tiny()
     one = search(spec, out=folder / "one", runner="serial")
     raw = read(spec.task)
-    test = split(raw, spec.task).test.unseal().x
-    in_test = [bool((test == row).all(axis=1).any()) for row in raw.x]
-    x = raw.x.copy()
+    test = split(raw, spec.task).test.unseal().x["x"]
+    in_test = [bool((test == row).all(axis=1).any()) for row in raw.x["x"]]
+    x = raw.x["x"].copy()
     x[in_test] = np.random.default_rng(0).permutation(x[in_test]) * 7 - 3
     np.savez(folder / "data.npz", x=x, y=raw.y)
     two = search(spec, out=folder / "two", runner="serial")

@@ -39,7 +39,7 @@ from autodistill.spec import (
     parse,
     resolve,
 )
-from autodistill.spec.architectures import ANY_ARCHITECTURE
+from autodistill.spec.architectures import ARCHITECTURE
 from autodistill.spec.domains import Choice, Int, Log, Uniform, domains, fill, match, plain, probes
 from autodistill.spec.losses import LOSS
 from autodistill.spec.recipe import RECIPE as RECIPES
@@ -565,7 +565,7 @@ class _Schema(GenerateJsonSchema):
         return {}
 
 
-SCHEMAS: list[TypeAdapter[Any]] = [TypeAdapter(Spec), ANY_ARCHITECTURE, LOSS, RECIPES]
+SCHEMAS: list[TypeAdapter[Any]] = [TypeAdapter(Spec), ARCHITECTURE, LOSS, RECIPES]
 LOWER, UPPER = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 
 

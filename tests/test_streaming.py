@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from autodistill.data import Images, Joined, Splits, read, split
+from autodistill.data import Columns, Images, InputSpec, Joined, Splits, read, split
 from autodistill.distill import Data, Job, open_data, perform, save_data, train
 from autodistill.distill.predictions import evaluate
 from autodistill.distill.samples import Samples
@@ -61,15 +61,16 @@ def test_streamed_equals_resident(tmp_path: Path) -> None:
         assert splits.memory == memory
         found[memory] = (splits.fingerprint, stored(Store(tmp_path / memory), splits))
     (one_key, one), (other_key, other) = found.values()
-    assert one_key == other_key and one.mean == other.mean and one.std == other.std and one.shape == other.shape == (3, 8, 7)
-    assert other.streamed and not one.streamed
+    assert one_key == other_key and one.mean == other.mean and one.std == other.std
+    assert one.inputs == other.inputs == InputSpec.x((3, 8, 7), "uint8")
+    assert other.train_x.files and not one.train_x.files
     for name in PARTS:
-        held, read_ = getattr(one, name), getattr(other, name)
+        held, read_ = (getattr(part, name) if name[-1] == "y" else getattr(part, name)["x"] for part in (one, other))
         assert held.dtype == read_.dtype and held.shape == read_.shape and held.ndim == read_.ndim
         assert (np.asarray(held[:]) == read_[:]).all(), name
     assert one.rows == other.rows == len(one.train_y) + len(one.unlabeled_x)  # type: ignore[arg-type]
     rows = np.random.default_rng(0).permutation(one.rows)[:11]
-    assert (one.fetch(rows) == other.fetch(rows)).all()
+    assert (one.fetch(rows)["x"] == other.fetch(rows)["x"]).all()
     names = {path.name for path in (tmp_path / "stream" / "data").rglob("*") if path.is_file()}
     lists = {"train_x.json", "validation_x.json", "unlabeled_x.json"}
     assert names == {"data.json", "train_y.npy", "validation_y.npy", *lists}, "no pixels"
@@ -90,7 +91,7 @@ def test_a_list_gives_way_to_what_is_held_and_that_to_nothing(tmp_path: Path) ->
     root, store = fill(tmp_path / "images"), Store(tmp_path / "store")
     for memory, is_streamed in (("stream", True), ("resident", False), ("stream", False)):
         data = stored(store, splits_of(root, memory=memory))
-        assert data.streamed == is_streamed
+        assert data.train_x.files == is_streamed
         attempts = [path.name for path in store.folder("data", store.keys("data")[0]).iterdir()]
         save_data(store, splits_of(root, memory=memory))
         assert [path.name for path in store.folder("data", store.keys("data")[0]).iterdir()] == attempts
@@ -101,13 +102,13 @@ def test_images_that_were_moved_are_listed_anew(tmp_path: Path) -> None:
     stored(store, splits_of(fill(tmp_path / "images"), memory="stream"))
     (tmp_path / "images").rename(tmp_path / "moved")
     with pytest.raises(DataError, match=r"\.png no longer exists; restore it"):
-        open_data(store, store.keys("data")[0]).train_x[:]
+        open_data(store, store.keys("data")[0]).train_x["x"][:]
     data = stored(store, splits_of(tmp_path / "moved", memory="stream"))
-    assert len(store.keys("data")) == 1 and len(data.train_x[:]) == len(data.train_y)
+    assert len(store.keys("data")) == 1 and len(data.train_x["x"][:]) == len(data.train_y)
 
 
 def test_indices_are_those_of_an_array(tmp_path: Path) -> None:
-    x = streamed(tmp_path).train_x
+    x = streamed(tmp_path).train_x["x"]
     assert isinstance(x, Images)
     whole = x[:]
     for rows in (slice(2, 5), slice(None, None, 3), np.array([4, 1, 1]), np.array([-1]), slice(3, 3), whole[:, 0, 0, 0] > 99):
@@ -120,7 +121,7 @@ def test_indices_are_those_of_an_array(tmp_path: Path) -> None:
 
 
 def test_image_files_are_no_array(tmp_path: Path) -> None:
-    x = streamed(tmp_path).train_x
+    x = streamed(tmp_path).train_x["x"]
     for make in (np.asarray, np.array):
         with pytest.raises(TypeError, match="18 image files .* are not one array; take rows from them, or set task.memory"):
             make(x)
@@ -137,8 +138,8 @@ def test_joined_is_one_array_after_the_other() -> None:
 
 def test_evaluate_takes_streamed_samples(tmp_path: Path) -> None:
     x = streamed(tmp_path).validation_x
-    network = build(MLP(depth=1, width=4), shape=(3, 8, 8), classes=3)
-    logits = [evaluate(network, each, batch_size=4, device="cpu") for each in (x, x[:])]
+    network = build(MLP(depth=1, width=4), inputs=InputSpec.x((3, 8, 8)), classes=3)
+    logits = [evaluate(network, each, batch_size=4, device="cpu") for each in (x, Columns(x.batch(slice(None))))]
     assert torch.equal(*logits)
 
 
@@ -165,7 +166,7 @@ def test_a_network_trained_on_streamed_images_has_the_same_bytes(tmp_path: Path,
 def test_an_image_that_breaks_while_training_is_named(tmp_path: Path) -> None:
     splits, store = splits_of(fill(tmp_path / "images"), memory="stream"), Store(tmp_path / "store")
     save_data(store, splits)
-    bad = Path(open_data(store, splits.fingerprint).train_x.paths[5])  # type: ignore[union-attr]
+    bad = Path(open_data(store, splits.fingerprint).train_x["x"].paths[5])  # type: ignore[union-attr]
     bad.write_bytes(bad.read_bytes()[:60])
     before = threading.active_count()
     with pytest.raises(StudyError, match=f"{bad} is not a readable image.*then run the same command again"):

@@ -45,14 +45,14 @@ def test_unlabeled_arrays_of_a_file_and_of_a_function(tmp_path: Path) -> None:
     ):
         task = TaskSpec(dataset=dataset)
         splits = split(read(task), task)
-        assert splits.unlabeled is not None and splits.unlabeled.shape == (7, 1)
+        assert splits.unlabeled is not None and splits.unlabeled["x"].shape == (7, 1)
         assert splits.rows == len(splits.train) + 7
 
 
 def test_unlabeled_samples_get_the_layout_of_the_others() -> None:
     x = np.random.default_rng(0).integers(0, 255, (60, 8, 9, 3)).astype(np.uint8)
     splits = splits_of({"x": x, "y": np.arange(60) % 3, "x_unlabeled": x[:5]})
-    assert splits.unlabeled is not None and (splits.unlabeled == x[:5].transpose(0, 3, 1, 2)).all()
+    assert splits.unlabeled is not None and (splits.unlabeled["x"] == x[:5].transpose(0, 3, 1, 2)).all()
 
 
 WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -81,8 +81,8 @@ def test_they_are_in_the_fingerprint_and_the_scale() -> None:
     plain = splits_of(arrays())
     one, other = (splits_of(arrays(x_unlabeled=np.full((5, 1), value))) for value in (1.0, 2.0))
     assert len({plain.fingerprint, one.fingerprint, other.fingerprint}) == 3
-    assert plain.train.x.tobytes() == one.train.x.tobytes()  # type: ignore[union-attr]
-    assert one.scale()[0] == pytest.approx([np.concatenate([one.train.x, one.unlabeled]).mean()])  # type: ignore[arg-type]
+    assert plain.train.x["x"].tobytes() == one.train.x["x"].tobytes()  # type: ignore[union-attr]
+    assert one.scale()[0] == pytest.approx([np.concatenate([one.train.x["x"], one.unlabeled["x"]]).mean()])  # type: ignore[arg-type]
 
 
 def test_all_labels_or_none_said_is_the_same_task() -> None:
@@ -95,20 +95,20 @@ def test_all_labels_or_none_said_is_the_same_task() -> None:
 def test_shares_are_nested_stratified_and_leave_the_rest_alone(one: float, other: float, seed: int) -> None:
     low, high = sorted((one, other))
     parts = [splits_of(arrays(), labeled=share, split=Split(seed=seed)) for share in (low, high, 1.0)]
-    few, more, whole = (set(rows_of(part.train.x)) for part in parts)
+    few, more, whole = (set(rows_of(part.train.x["x"])) for part in parts)
     assert few <= more <= whole
     for part, share in zip(parts, (low, high, 1.0), strict=True):
-        assert sorted(rows_of(part.train.x) + rows_of(part.unlabeled)) == sorted(whole)
-        assert rows_of(part.train.x) == sorted(rows_of(part.train.x)), "the old order is kept"
+        assert sorted(rows_of(part.train.x["x"]) + rows_of(part.unlabeled and part.unlabeled["x"])) == sorted(whole)
+        assert rows_of(part.train.x["x"]) == sorted(rows_of(part.train.x["x"])), "the old order is kept"
         counts, all_ = np.bincount(part.train.y), np.bincount(parts[2].train.y)
         assert (counts == [round(share * count) for count in all_]).all()
-        assert rows_of(part.validation.x) == rows_of(parts[2].validation.x)
-        assert rows_of(part.test.unseal().x) == rows_of(parts[2].test.unseal().x)
-        assert (part.train.y == np.array(rows_of(part.train.x)) % 3).all()
+        assert rows_of(part.validation.x["x"]) == rows_of(parts[2].validation.x["x"])
+        assert rows_of(part.test.unseal().x["x"]) == rows_of(parts[2].test.unseal().x["x"])
+        assert (part.train.y == np.array(rows_of(part.train.x["x"])) % 3).all()
 
 
 def test_another_seed_keeps_other_labels() -> None:
-    kept = [tuple(rows_of(splits_of(arrays(each=200), labeled=0.1, split=Split(seed=seed)).train.x)) for seed in range(3)]
+    kept = [tuple(rows_of(splits_of(arrays(each=200), labeled=0.1, split=Split(seed=seed)).train.x["x"])) for seed in range(3)]
     assert len(set(kept)) == 3
 
 
@@ -123,7 +123,8 @@ def test_too_small_a_share_is_refused_with_one_that_is_enough() -> None:
 
 def test_both_kinds_come_one_after_the_other() -> None:
     splits = splits_of(arrays(x_unlabeled=np.full((5, 1), 99)), labeled=0.5)
-    assert rows_of(splits.unlabeled)[-5:] == [99] * 5 and splits.rows == len(splits.train) + len(rows_of(splits.unlabeled))
+    rest = rows_of(splits.unlabeled["x"])
+    assert rest[-5:] == [99] * 5 and splits.rows == len(splits.train) + len(rest)
 
 
 def test_the_store_has_them_after_the_labeled(tmp_path: Path) -> None:
@@ -131,11 +132,11 @@ def test_the_store_has_them_after_the_labeled(tmp_path: Path) -> None:
     save_data(store, splits)
     data = open_data(store, splits.fingerprint)
     n = len(data.train_y)
-    assert data.rows == splits.rows and not data.streamed and len(data.x) == data.rows
-    assert rows_of(data.fetch(np.arange(data.rows))) == rows_of(splits.train.x) + rows_of(splits.unlabeled)
-    assert rows_of(data.fetch(np.array([n, 0, data.rows - 1]))) == [
-        rows_of(splits.unlabeled)[0],
-        rows_of(splits.train.x)[0],
+    assert data.rows == splits.rows and not data.train_x.files and len(data.x) == data.rows
+    assert rows_of(data.fetch(np.arange(data.rows))["x"]) == rows_of(splits.train.x["x"]) + rows_of(splits.unlabeled["x"])
+    assert rows_of(data.fetch(np.array([n, 0, data.rows - 1]))["x"]) == [
+        rows_of(splits.unlabeled["x"])[0],
+        rows_of(splits.train.x["x"])[0],
         99,
     ]
     assert data.mean == splits.scale()[0]
@@ -156,8 +157,8 @@ def test_a_folder_without_labels(tmp_path: Path) -> None:
         write(tmp_path / "more" / ("deep" if row % 2 else "") / f"{row}.png", pixels(row, 9, 11))
     task = TaskSpec(dataset=f"folder/{tmp_path / 'images'}", unlabeled=str(tmp_path / "more"), labeled=0.5)
     splits = split(read(task), task)
-    assert isinstance(splits.unlabeled, Images) and splits.unlabeled.shape[1:] == (3, 8, 8)
-    assert splits.unlabeled.names[-4:] == ("0.png", "2.png", "deep/1.png", "deep/3.png")
+    assert isinstance(splits.unlabeled["x"], Images) and splits.unlabeled["x"].shape[1:] == (3, 8, 8)
+    assert splits.unlabeled["x"].names[-4:] == ("0.png", "2.png", "deep/1.png", "deep/3.png")
     before = splits.fingerprint
     write(tmp_path / "more" / "0.png", pixels(77, 9, 11))
     assert split(read(task), task).fingerprint != before

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from autodistill.api import search
+from autodistill.data import InputSpec
 from autodistill.distill import load_network, open_data
 from autodistill.distill.predictions import evaluate
 from autodistill.distill.weights import pretrained, read_weights
@@ -37,14 +38,14 @@ def space(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Space]:
 @pytest.fixture
 def body() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build(MLP(depth=1, width=64), shape=(12,), classes=4).body
+    return build(MLP(depth=1, width=64), inputs=InputSpec.x((12,)), classes=4).body
 
 
 def logits(space: Space) -> torch.Tensor:
     store = Store(Path(str(space.spec.task.dataset)).parent / "store")
     network = load_network(store, space.teachers[0], torch.device("cpu"))
     data = open_data(store, space.task.data)
-    return evaluate(network, np.array(data.validation_x), batch_size=64, device="cpu")
+    return evaluate(network, data.validation_x, batch_size=64, device="cpu")
 
 
 WRAPS = [lambda state: state, lambda state: {"state_dict": state, "epoch": 3}, lambda state: {"model": {"state_dict": state}}]
@@ -132,7 +133,7 @@ def test_a_teacher_may_expect_other_numbers_than_the_task_gives(
     normalize = {"mean": [0.5], "std": [0.25], "scale": 3.0}
     made = space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalize=normalize)
     store = Store(tmp_path / "store")
-    x = torch.from_numpy(np.array(open_data(store, made.task.data).validation_x))
+    x = torch.from_numpy(np.array(open_data(store, made.task.data).validation_x["x"]))
     with torch.no_grad():
         torch.testing.assert_close(logits(made), body((x / 3.0 - 0.5) / 0.25), rtol=1e-4, atol=1e-5)
     wide = normalize | {"mean": [0.5, 0.5], "std": [1.0, 1.0]}
@@ -141,7 +142,7 @@ def test_a_teacher_may_expect_other_numbers_than_the_task_gives(
 
 
 def test_a_classifier_that_is_drawn_anew_comes_from_the_seed(space: Callable[..., Space], tmp_path: Path) -> None:
-    wide = build(MLP(depth=1, width=64), shape=(12,), classes=7).body.state_dict()
+    wide = build(MLP(depth=1, width=64), inputs=InputSpec.x((12,)), classes=7).body.state_dict()
     save_file(wide, tmp_path / "wide.safetensors")
     keys = []
     for seed in (1, 2):
@@ -162,7 +163,7 @@ def test_only_a_classifier_may_be_of_another_shape(space: Callable[..., Space], 
 
 
 def test_a_network_that_knows_its_normalization_takes_no_other(space: Callable[..., Space], tmp_path: Path) -> None:
-    whole = build(MLP(depth=1, width=64), shape=(12,), classes=4)
+    whole = build(MLP(depth=1, width=64), inputs=InputSpec.x((12,)), classes=4)
     save_file(whole.state_dict(), tmp_path / "whole.safetensors")
     normalize = {"mean": [0.5], "std": [0.25]}
     with pytest.raises(UsageError, match="contains its own normalization; remove normalize"):
@@ -192,14 +193,16 @@ def test_timms_pretrained_weights_and_their_normalization_are_taken(tmp_path: Pa
     torch.save(source.state_dict(), tmp_path / "resnet18.pth")
     overlay = {"file": str(tmp_path / "resnet18.pth"), "num_classes": 1000}
     architecture = Timm(name="resnet18", arguments={**small, "pretrained_cfg_overlay": overlay})
-    found = pretrained(architecture, (3, 32, 32), 7)
+    found = pretrained(architecture, InputSpec.x((3, 32, 32)), 7)
     assert torch.equal(found.state["layer1.0.conv1.weight"], source.state_dict()["layer1.0.conv1.weight"])
     assert found.state["fc.weight"].shape == (7, 4) and list(found.mean or []) == pytest.approx([0.485, 0.456, 0.406])
-    gray = pretrained(architecture, (1, 32, 32), 7)
+    gray = pretrained(architecture, InputSpec.x((1, 32, 32)), 7)
     torch.testing.assert_close(gray.state["conv1.weight"], source.state_dict()["conv1.weight"].sum(1, keepdim=True))
     assert list(gray.mean or []) == pytest.approx([0.449])
 
 
 def test_pretrained_weights_that_cannot_be_had_name_the_way_out() -> None:
     with pytest.raises(AutodistillError, match="give its file as checkpoint"):
-        pretrained(Timm(name="resnet18", arguments={"pretrained_cfg_overlay": {"file": "/nowhere.pth"}}), (3, 32, 32), 7)
+        pretrained(
+            Timm(name="resnet18", arguments={"pretrained_cfg_overlay": {"file": "/nowhere.pth"}}), InputSpec.x((3, 32, 32)), 7
+        )

@@ -555,11 +555,11 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
     "an unseen test label": (lambda: with_test() | {"y_test": np.full(9, 3)}, ("y_test row 0", "3", "labels up to 2")),
     "another shape of test samples": (
         lambda: with_test() | {"x_test": np.zeros((9, 2))},
-        ("(4,)", "x_test of (2,)", "make them equal"),
+        ("x_test has samples of shape (2,)", "x_train of (4,)", "make them equal"),
     ),
     "bytes beside floats": (
         lambda: with_test() | {"x_train": with_test()["x_train"].astype(np.uint8)},
-        ("x_train has samples of shape (4,) and dtype uint8", "x_test of (4,) and float32", "make them equal"),
+        ("x_test has samples of shape (4,) and dtype float32", "x_train of (4,) and uint8", "make them equal"),
     ),
     "bytes beside unlabeled floats": (
         lambda: good() | {"x": good()["x"].astype(np.uint8), "x_unlabeled": good()["x"]},

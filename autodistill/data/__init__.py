@@ -1,9 +1,29 @@
 """Data sets as splits; the test split is sealed."""
 
 from .arrays import Raw
+from .columns import Column, Columns, Ragged
 from .images import Array, Images, Joined, Pixels
+from .inputs import InputField, InputSpec, inputs_of
 from .parts import split
 from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits
 
-__all__ = ["Array", "Images", "Joined", "Pixels", "Raw", "Samples", "Sealed", "Splits", "memory_bytes", "read", "split"]
+__all__ = [
+    "Array",
+    "Column",
+    "Columns",
+    "Images",
+    "InputField",
+    "InputSpec",
+    "Joined",
+    "Pixels",
+    "Ragged",
+    "Raw",
+    "Samples",
+    "Sealed",
+    "Splits",
+    "inputs_of",
+    "memory_bytes",
+    "read",
+    "split",
+]

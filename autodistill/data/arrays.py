@@ -1,91 +1,191 @@
-"""Arrays of samples and labels, checked before anything else sees them."""
+"""Arrays of samples and labels, checked before anything else sees them.
+
+`x` holds samples of a single field; several have an array each, `x_image` and `x_vector` for example. The data set's own test
+split and samples without labels are called likewise: `x_train_image`, `x_test_image`, `x_unlabeled_image`.
+"""
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..spec import DataError
-from ..spec.imports import reason
-from .images import Array, Images, Pixels, spread
+from ..spec.task import FieldOptions
+from .columns import Columns, Ragged, X, mask_of
+from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, same_length
+from .images import Array, Images
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
 RENAMED = {"x_unlabelled": UNLABELED}
 """Arrays of data made before the first release; to be removed with it."""
 MOST_CLASSES = 2**31
-FAR = 50
-"""Arrays whose values differ by this factor have different scales: 0 to 255 against 0 to 1 is a factor of 255."""
-COMPARED = 256, 4096
-"""How many samples, and how many values of each, are used to compare the scales of two arrays."""
+RESERVED = ("train", "test", "unlabeled")
+"""No field has such a name: `x_train` is a part of `x`."""
+NO_OPTIONS = FieldOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """x (N, ...) numbers or image files and y (N,) labels from 0 to classes - 1.
+    """x: N samples, numbers or image files by field; y (N,) labels from 0 to classes - 1.
 
-    x_test, y_test: the data set's own test split, if it has one. x_unlabeled (U, ...): samples without labels.
-    groups (N,): the group of each sample (of x_test, if that is given), for test accuracies by group.
-    names: readable names of the classes.
+    x_test, y_test: the data set's own test split, if it has one. x_unlabeled: U samples without labels. groups (N,): the
+    group of each sample (of x_test, if that is given), for test accuracies by group. names: readable names of the classes.
     """
 
     name: str
-    x: Pixels
+    x: Columns
     y: Array
-    x_test: Pixels | None = None
+    x_test: Columns | None = None
     y_test: Array | None = None
-    x_unlabeled: Pixels | None = None
+    x_unlabeled: Columns | None = None
     groups: Array | None = None
     names: tuple[str, ...] | None = None
 
 
-def check(name: str, arrays: Mapping[str, object]) -> Raw:
-    """Checked arrays. Raises DataError naming the array, the first bad row and what to do."""
+def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOptions] | None = None) -> Raw:
+    """Checked arrays; `options` are those of the spec by field.
+
+    Raises DataError naming the array, the first bad row and what to do.
+    """
+    arrays = _by_key(arrays)
     x_key, y_key, *test_keys = _form(name, arrays)
-    x, y = _pair(name, arrays, x_key, y_key)
-    x_test, y_test = _pair(name, arrays, *test_keys) if test_keys else (None, None)
+    parts = [x_key, *test_keys[:1], *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
+    columns = dict(zip(parts, _columns(name, parts, arrays, options or {}), strict=True))
+    x, x_test = columns[x_key], columns[test_keys[0]] if test_keys else None
+    y = _labels(name, y_key, array_of(name, y_key, arrays[y_key]), len(x))
+    y_test = (
+        None if x_test is None else _labels(name, test_keys[1], array_of(name, test_keys[1], arrays[test_keys[1]]), len(x_test))
+    )
     _classes(name, y_key, y)
-    if x_test is not None and y_test is not None:
-        _same_task(name, x, y, x_test, y_test)
+    if y_test is not None:
+        _same_task(name, y, y_test)
     return Raw(
         name=name,
         x=x,
         y=y,
         x_test=x_test,
         y_test=y_test,
-        x_unlabeled=_unlabeled(name, x_key, x, arrays.get(UNLABELED)),
+        x_unlabeled=columns.get(UNLABELED),
         groups=_groups(name, GROUPS[bool(test_keys)], arrays, len(y if y_test is None else y_test)),
         names=_names(name, arrays.get(NAMES), int(y.max()) + 1),
     )
 
 
+def _by_key(arrays: Mapping[str, object]) -> dict[str, object]:
+    """A mapping of fields, as a function may return it for `x`, as one array for each: `x_image`, `x_image_lengths`, ..."""
+    found: dict[str, object] = {}
+    for key, value in arrays.items():
+        if isinstance(value, Mapping):
+            found |= {_key_of(str(key), str(field)): value[field] for field in value}
+        elif value is not None:
+            found[str(key)] = value
+    return found
+
+
+def _key_of(part: str, field: str) -> str:
+    if field in (X, X + LENGTHS):
+        return part + field.removeprefix(X)
+    return f"{part}_{field}"
+
+
+def is_known(key: str) -> bool:
+    """Whether an array of this name may be part of a data set."""
+    return key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS} or key.startswith(f"{X}_")
+
+
+def _keys_of(part: str, arrays: Mapping[str, object]) -> dict[str, str]:
+    """The arrays of a part (x, x_train, x_test, x_unlabeled) by field, in the order of their names."""
+    named = {} if part not in arrays else {X: part}
+    for key in sorted(arrays):
+        field = key.removeprefix(f"{part}_")
+        other = part == X and field.startswith(RESERVED) and field.split("_")[0] in RESERVED
+        if field != key and not other and not key.endswith(LENGTHS):
+            named[field] = key
+    return named
+
+
+def _columns(
+    name: str, parts: Sequence[str], arrays: Mapping[str, object], options: Mapping[str, FieldOptions]
+) -> list[Columns]:
+    """The samples of each part, the same fields in all. Raises DataError as `check` does."""
+    keys = [_keys_of(part, arrays) for part in parts]
+    _check_fields(name, parts, keys, arrays, options)
+    found: list[dict[str, Keyed]] = [{} for _ in parts]
+    for field in keys[0]:
+        given = options.get(field, NO_OPTIONS)
+        each = opened([Keyed(part[field], column_of(name, part[field], arrays, given)) for part in keys], arrays)
+        for other in each[1:]:
+            if not isinstance(other.column, Images):
+                check_alike(name, each[0], other)
+        for columns, one in zip(found, each, strict=True):
+            columns[field] = one
+    for columns in found:
+        same_length(name, list(columns.values()))
+    whole = [Columns({field: one.column for field, one in columns.items()}) for columns in found]
+    _check_masks(name, whole[0])
+    return whole
+
+
+def _check_fields(
+    name: str,
+    parts: Sequence[str],
+    keys: Sequence[Mapping[str, str]],
+    arrays: Mapping[str, object],
+    options: Mapping[str, FieldOptions],
+) -> None:
+    """Raises DataError for fields that cannot be told apart, cannot be arguments, or differ between the parts."""
+    first, *others = keys
+    for part, fields in zip(parts, keys, strict=True):
+        if X in fields and len(fields) > 1:
+            there = ", ".join(fields.values())
+            raise DataError(f"{name} has {there}; give one array {part}, or one for each field, such as {part}_image")
+    for field in first:
+        if not field.isidentifier() or keyword.iskeyword(field) or field == "self":
+            raise DataError(f"{name}: {first[field]} names the field {field!r}, which is no argument's name; use letters and _")
+    for part, fields in zip(parts[1:], others, strict=True):
+        if fields.keys() != first.keys():
+            what = f"{part} has the fields {', '.join(fields)}, but {parts[0]} has {', '.join(first)}"
+            raise DataError(f"{name}: {what}; give both the same")
+    stray = [key for key in arrays if key.startswith(X) and key.endswith(LENGTHS) and key.removesuffix(LENGTHS) not in arrays]
+    if stray:
+        raise DataError(f"{name} has {stray[0]}, but no {stray[0].removesuffix(LENGTHS)}; give both, or remove it")
+    unknown = [field for field in options if field not in first]
+    if unknown:
+        raise DataError(f"task.inputs: the data have no field {unknown[0]!r}; use one of {', '.join(first)} ({name})")
+
+
+def _check_masks(name: str, x: Columns) -> None:
+    """Raises DataError if a field has the name of another one's mask."""
+    for field in x:
+        if isinstance(x[field], Ragged) and mask_of(field) in list(x):
+            raise DataError(f"{name}: {mask_of(field)} is the name of the mask of {field}; rename that field")
+
+
 def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
-    """The names of the arrays of samples and labels, of the test split's last."""
+    """The names of samples and labels, of the test split's last."""
     old = next((key for key in RENAMED if key in arrays), None)
     if old is not None:
         raise DataError(f"{name} has {old}, which is called {RENAMED[old]} now; rename it")
-    keys = next((form for form in FORMS if set(form) <= set(arrays)), None)
+    there = {key for form in FORMS for key in form if (_keys_of(key, arrays) if key.startswith(X) else key in arrays)}
+    keys = next((form for form in FORMS if set(form) <= there), None)
     if keys is None:
-        there = ", ".join(map(str, arrays)) or "nothing"
-        raise DataError(f"{name} has {there}; give x and y, or x_train, y_train, x_test and y_test")
-    others = [key for form in FORMS for key in form if key in arrays and key not in keys]
+        found = ", ".join(map(str, arrays)) or "nothing"
+        raise DataError(f"{name} has {found}; give x and y, or x_train, y_train, x_test and y_test")
+    others = [key for form in FORMS for key in form if key in there and key not in keys]
     if others:
         both = f"{', '.join(keys)} and {', '.join(others)}"
         raise DataError(f"{name} has {both}; give either x and y, or x_train, y_train, x_test and y_test")
     return keys
 
 
-def _pair(name: str, arrays: Mapping[str, object], x_key: str, y_key: str) -> tuple[Pixels, Array]:
-    x = _pixels(name, x_key, arrays[x_key])
-    return x, _labels(name, y_key, _array(name, y_key, arrays[y_key]), len(x))
-
-
 def _names(name: str, given: object, classes: int) -> tuple[str, ...] | None:
     if given is None:
         return None
-    found = _array(name, NAMES, given)
+    found = array_of(name, NAMES, given)
     if found.shape != (classes,) or not all(isinstance(one, str) for one in found.tolist()):
         what = f"shape {found.shape} and dtype {found.dtype} for {classes} classes"
         raise DataError(f"{name}: {NAMES} has {what}; give one string per class, shape ({classes},), dtype str, or remove it")
@@ -106,82 +206,15 @@ def with_names(arrays: dict[str, Array], names: Sequence[str]) -> dict[str, Arra
 def _groups(name: str, key: str, arrays: Mapping[str, object], samples: int) -> Array | None:
     if key not in arrays:
         return None
-    found = _array(name, key, arrays[key])
+    found = array_of(name, key, arrays[key])
     if found.shape != (samples,) or found.dtype.kind not in "uiUb":
         what = f"shape {found.shape} and dtype {found.dtype} for {samples} samples"
         raise DataError(f"{name}: {key} has {what}; give one number or string per sample, shape ({samples},)")
     return found
 
 
-def _unlabeled(name: str, key: str, x: Pixels, given: object) -> Pixels | None:
-    if given is None or isinstance(given, Images):
-        return given
-    found = _pixels(name, UNLABELED, given)
-    _same_form(name, UNLABELED, found, key, x)
-    _same_scale(name, key, x, UNLABELED, found)
-    return found
-
-
-def _same_form(name: str, one_key: str, one: Pixels, other_key: str, other: Pixels) -> None:
-    if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
-        what = f"samples of shape {one.shape[1:]} and dtype {one.dtype}, but {other_key} of {other.shape[1:]} and {other.dtype}"
-        raise DataError(f"{name}: {one_key} has {what}; make them equal")
-
-
-def _same_scale(name: str, key: str, one: Pixels, other_key: str, other: Pixels) -> None:
-    """Raises DataError if only one of the two arrays was scaled."""
-    if isinstance(one, Images) or isinstance(other, Images):
-        return
-    ratio = _ratio(one, other)
-    if not 1 / FAR < ratio < FAR:
-        what = f"{ratio:.0f} times larger" if ratio > 1 else f"{1 / ratio:.0f} times smaller"
-        raise DataError(f"{name}: the values of {other_key} are about {what} than those of {key}; scale both the same way")
-
-
-def _ratio(one: Array, other: Array) -> float:
-    """How many times larger the values of `other` are: the median over features of the ratio of their medians."""
-    medians = np.stack([_medians(one), _medians(other)])
-    kept = medians[:, (medians > 0).all(axis=0)]
-    return float(np.median(kept[1] / kept[0])) if kept.size else 1.0
-
-
-def _medians(x: Array) -> Array:
-    """The medians of the absolute values of each feature, or of some features."""
-    few = x[spread(len(x), COMPARED[0])].reshape(min(len(x), COMPARED[0]), -1)
-    return np.median(np.abs(few[:, spread(few.shape[1], COMPARED[1])].astype(np.float64)), axis=0)
-
-
-def _array(name: str, key: str, value: object) -> Array:
-    if any(map(np.ma.isMaskedArray, [value, *(value if isinstance(value, list | tuple) else ())])):
-        way = "drop the masked samples, or fill in their values"
-        raise DataError(f"{name}: {key} is a masked array, which is not supported; {way}")
-    try:
-        return np.asarray(value)
-    except Exception as error:  # rows of different lengths, a tensor on a GPU, any error of a user's class
-        raise DataError(f"{name}: {key} cannot be converted to an array ({reason(error)}); give a numpy array") from None
-
-
-def _pixels(name: str, key: str, value: object) -> Pixels:
-    """Image files, or finite numbers as uint8 or float32."""
-    if isinstance(value, Images):
-        return value
-    x = _array(name, key, value)
-    if x.dtype.kind not in "uifb":
-        raise DataError(f"{name}: {key} has dtype {x.dtype}; give numbers")
-    if x.ndim < 2 or x.size == 0:
-        raise DataError(f"{name}: {key} has shape {x.shape}; give (samples, ...) with at least one number per sample")
-    if x.dtype == np.uint8:
-        return x
-    with np.errstate(over="ignore"):
-        x = x.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-    if len(bad):
-        what = f"has NaN, infinity or a number beyond float32 ({len(bad):,} of {len(x):,} rows do)"
-        raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
-    return x
-
-
-def _labels(name: str, key: str, y: Array, samples: int) -> Array:
+def _labels(name: str, key: str, given: object, samples: int) -> Array:
+    y = array_of(name, key, given)
     if y.shape != (samples,):
         raise DataError(
             f"{name}: {key} has shape {y.shape} for {samples} samples; give one label per sample, shape ({samples},)"
@@ -206,9 +239,7 @@ def _classes(name: str, key: str, y: Array) -> None:
         )
 
 
-def _same_task(name: str, x: Pixels, y: Array, x_test: Pixels, y_test: Array) -> None:
-    _same_form(name, "x_train", x, "x_test", x_test)
-    _same_scale(name, "x_train", x, "x_test", x_test)
+def _same_task(name: str, y: Array, y_test: Array) -> None:
     if y_test.max() > y.max():
         row = int(np.argmax(y_test > y.max()))
         raise DataError(

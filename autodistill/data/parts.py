@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from ..spec import DataError, TaskSpec
 from .arrays import Raw
+from .columns import Columns, X
 from .folders import UNKNOWN, common_size
-from .images import Array, Images, Pixels, joined
+from .images import Array, Images
 from .sources import most_held
 from .splits import Memory, Samples, Sealed, Splits
 
@@ -35,10 +37,10 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
     else:
         groups = None if raw.groups is None else raw.groups[test]
-        sealed = Samples(x=_take(raw.x, test), y=raw.y[test], groups=groups, names=raw.names)
+        sealed = Samples(x=raw.x.take(test), y=raw.y[test], groups=groups, names=raw.names)
     found = Splits(
-        train=Samples(x=_take(raw.x, train), y=raw.y[train]),
-        validation=Samples(x=_take(raw.x, validation), y=raw.y[validation]),
+        train=Samples(x=raw.x.take(train), y=raw.y[train]),
+        validation=Samples(x=raw.x.take(validation), y=raw.y[validation]),
         test=Sealed(sealed),
         layout=layout,
         own_test=raw.x_test is not None,
@@ -48,54 +50,64 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     return replace(found, memory=_memory(found, task))
 
 
-def _take(x: Pixels, rows: Array) -> Pixels:
-    return x.take(rows) if isinstance(x, Images) else x[rows]
-
-
 def _memory(splits: Splits, task: TaskSpec) -> Memory:
     """Decides `auto`: arrays are held in memory, and so are image files that fit once decoded. No key depends on it."""
     if task.memory != "auto":
         return task.memory
-    fits = not isinstance(splits.train.x, Images) or splits.nbytes <= most_held()
+    fits = not splits.train.x.files or splits.nbytes <= most_held()
     return "resident" if fits else "stream"
 
 
 def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
-    """Samples with channels first; image files get the common size of those at `rows`, which training may see."""
-    if not isinstance(raw.x, Images):
-        x, layout = _channels_first(raw.x, task.layout, raw.name)
-        others = [None if one is None else _channels_first(one, layout, raw.name)[0] for one in (raw.x_test, raw.x_unlabeled)]
-        return replace(raw, x=x, x_test=others[0], x_unlabeled=others[1]), layout
-    size = common_size(raw.x.take(rows)) if raw.x.size == UNKNOWN else raw.x.size
-    sized = {name: getattr(raw, name) for name in ("x", "x_test", "x_unlabeled")}
-    return replace(raw, **{name: one and replace(one, size=size) for name, one in sized.items()}), "CHW"
+    """Samples with channels first; image files get the common size of those at `rows`, which training may see.
+
+    Several fields, and samples of different lengths, are taken as they are.
+    """
+    x, others = raw.x.pixels, (raw.x_test, raw.x_unlabeled)
+    if x is None:
+        if task.layout != "auto":
+            fields = ", ".join(raw.x)
+            raise DataError(
+                f"task.layout: {task.layout} applies to a single array x of one shape, not to {fields}; remove it, and save "
+                f"samples with the channels first ({raw.name})"
+            )
+        return raw, "as given"
+    if isinstance(x, Images):
+        size, layout = common_size(x.take(rows)) if x.size == UNKNOWN else x.size, "CHW"
+        of = partial(_sized, size=size)
+    else:
+        layout = _guess(x.shape[1:]) if task.layout == "auto" else task.layout
+        of = partial(_channels_first, layout=layout, name=raw.name)
+    x_test, x_unlabeled = (None if one is None else of(one) for one in others)
+    return replace(raw, x=of(raw.x), x_test=x_test, x_unlabeled=x_unlabeled), layout
 
 
-def _without_labels(raw: Raw, rows: Array) -> Pixels | None:
+def _sized(x: Columns, size: tuple[int, int]) -> Columns:
+    assert isinstance(x.pixels, Images)
+    return Columns({X: replace(x.pixels, size=size)})
+
+
+def _without_labels(raw: Raw, rows: Array) -> Columns | None:
     """The samples at `rows`, then those that came without labels."""
-    parts = [_take(raw.x, rows)] if len(rows) else []
+    parts = [raw.x.take(rows)] if len(rows) else []
     parts += [] if raw.x_unlabeled is None else [raw.x_unlabeled]
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    files = [part for part in parts if isinstance(part, Images)]
-    return joined(files) if files else np.concatenate([np.asarray(part) for part in parts])
+    return parts[0].followed_by(parts[1:]) if len(parts) > 1 else next(iter(parts), None)
 
 
-def _channels_first(x: Pixels, layout: str, name: str) -> tuple[Array, str]:
-    """x (N, ...) as (N, D), (N, C, L) or (N, C, H, W), and the layout that was read or guessed."""
-    assert not isinstance(x, Images)
-    if layout == "auto":
-        layout = _guess(x.shape[1:])
+def _channels_first(columns: Columns, layout: str, name: str) -> Columns:
+    """x (N, ...) as (N, D), (N, C, L) or (N, C, H, W)."""
+    x = columns.pixels
+    assert isinstance(x, np.ndarray)
     if len(layout) != x.ndim - 1 and layout != "D":
         count, shape = len(layout), x.shape[1:]
         raise DataError(
             f"task.layout: {layout} has {count} axes but samples have shape {shape}; remove it, or reshape ({name})"
         )
     if layout == "D":
-        return x.reshape(len(x), -1), layout
-    if layout == "HW":
-        return x[:, None], layout
-    return (x.transpose(0, 3, 1, 2) if layout == "HWC" else x), layout
+        x = x.reshape(len(x), -1)
+    elif layout == "HW":
+        x = x[:, None]
+    return Columns({X: x.transpose(0, 3, 1, 2) if layout == "HWC" else x})
 
 
 def _guess(shape: tuple[int, ...]) -> str:

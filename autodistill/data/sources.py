@@ -15,7 +15,7 @@ import numpy as np
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.imports import import_function, probe, reason, running
 from ..spec.task import ImportedData, kind_of
-from .arrays import FORMS, GROUPS, NAMES, RENAMED, UNLABELED, Raw, check, with_names
+from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
@@ -33,11 +33,11 @@ def read(task: TaskSpec) -> Raw:
     """
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
-        return check(f"task.dataset: {dataset.factory}", _call(dataset))
+        return check(f"task.dataset: {dataset.factory}", _call(dataset), task.inputs)
     kind, name = kind_of(dataset)
     if kind == "npz":
         path = _whole(name)
-        return check(f"task.dataset: {path}", _npz(path))
+        return check(f"task.dataset: {path}", _npz(path), task.inputs)
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":
@@ -92,7 +92,7 @@ def _call(dataset: ImportedData) -> Mapping[str, object]:
     what = f"{type(found).__name__} of {len(found)}" if isinstance(found, tuple | list) else type(found).__name__
     raise DataError(
         f"task.dataset.import: {dataset.factory} returned {what}; return (x, y), "
-        "(x_train, y_train, x_test, y_test), or a dict with these names"
+        "(x_train, y_train, x_test, y_test), or a dict with these names (x may be a dict of fields)"
     )
 
 
@@ -185,7 +185,7 @@ def _npz(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             _check_memory(path, archive.zip)
-            wanted = [key for key in archive.files if key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS}]
+            wanted = [key for key in archive.files if is_known(key)]
             also = [NAMES] if wanted and NAMES in archive.files else []
             return {key: archive[key] for key in wanted + also or archive.files}
     except DataError:

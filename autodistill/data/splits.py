@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 
 from ..spec import Task, TaskSpec
+from .columns import Columns
 from .folders import fingerprint_of
-from .images import Array, Images, Pixels, joined, spread
+from .images import Array, Images, spread
+from .inputs import InputSpec, inputs_of
 
 Memory = Literal["resident", "stream"]
 SCALED = 2048
@@ -21,12 +23,12 @@ PART = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """x (N, *shape) channels first, uint8 or float32, or still in image files; y (N,) int64.
+    """x: N samples by field, channels first, or still in image files; y (N,) int64.
 
     Only for test samples, to report on their parts: groups (N,), and the names of the classes.
     """
 
-    x: Pixels
+    x: Columns
     y: Array
     groups: Array | None = None
     names: tuple[str, ...] | None = None
@@ -50,14 +52,14 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """`unlabeled` (U, *shape) are training samples whose labels are never used; `memory` says where workers find samples."""
+    """`unlabeled` are U training samples whose labels are never used; `memory` says where workers find samples."""
 
     train: Samples
     validation: Samples
     test: Sealed
     layout: str
     own_test: bool
-    unlabeled: Pixels | None = None
+    unlabeled: Columns | None = None
     memory: Memory = "resident"
     exact: bool = False
 
@@ -66,8 +68,14 @@ class Splits:
         return int(self.train.y.max()) + 1
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.train.x.shape[1:]
+    def samples(self) -> list[Columns]:
+        """Those of training and validation, and those without labels, if any."""
+        return [self.train.x, self.validation.x, *([] if self.unlabeled is None else [self.unlabeled])]
+
+    @cached_property
+    def inputs(self) -> InputSpec:
+        """What a sample is."""
+        return inputs_of(self.samples)
 
     @property
     def rows(self) -> int:
@@ -77,7 +85,7 @@ class Splits:
     @property
     def nbytes(self) -> int:
         """The decoded size of training and validation samples in bytes."""
-        return sum(x.nbytes for x in (self.train.x, self.validation.x, self.unlabeled) if x is not None)
+        return sum(x.nbytes for x in self.samples)
 
     @property
     def chance(self) -> float:
@@ -87,23 +95,26 @@ class Splits:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files."""
-        parts: list[tuple[Pixels, Array | None]] = [(part.x, part.y) for part in (self.train, self.validation)]
-        parts += [] if self.unlabeled is None else [(self.unlabeled, None)]
-        files = [(x, y) for x, y in parts if isinstance(x, Images)]
+        labels = [self.train.y, self.validation.y, None]
+        files = [(x.pixels, y) for x, y in zip(self.samples, labels, strict=False) if isinstance(x.pixels, Images)]
         if files:
             return fingerprint_of(files, self.exact)
         found = hashlib.sha256()
-        for array in (array for pair in parts for array in pair if array is not None):
-            found.update(f"{array.dtype.str}{array.shape}".encode())
-            found.update(np.ascontiguousarray(array).data)
+        for x, y in zip(self.samples, labels, strict=False):
+            for text, array in [*x.parts(), *([] if y is None else [(f"{y.dtype.str}{y.shape}", y)])]:
+                found.update(text.encode())
+                found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
-    def scale(self) -> tuple[list[float], list[float]]:
+    def scale(self) -> tuple[list[float], list[float]] | tuple[None, None]:
         """Mean and standard deviation of the training data by channel (of all numbers if a sample is a flat vector).
 
-        Includes samples without labels. Of image files, uses 2,048, evenly spaced, whether or not they are streamed.
+        Includes samples without labels. Of image files, uses 2,048, evenly spaced, whether or not they are streamed. None
+        unless the only field is `x` with samples of one shape.
         """
         x = _few(self.train.x, self.unlabeled)
+        if x is None:
+            return None, None
         axes = (0, 1) if x.ndim == 2 else (0, *range(2, x.ndim))
         mean = np.atleast_1d(x.mean(axes, np.float64))
         wide = mean.reshape(-1, *[1] * (x.ndim - 2))
@@ -115,8 +126,8 @@ class Splits:
         return Task(data=self.fingerprint, split=spec.split, samples=spec.samples)
 
 
-def _few(x: Pixels, unlabeled: Pixels | None) -> Array:
-    if isinstance(x, Images):
-        whole = joined([x, unlabeled]) if isinstance(unlabeled, Images) else x
-        return whole[spread(len(whole), SCALED)]
-    return x if unlabeled is None else np.concatenate([x, np.asarray(unlabeled)])
+def _few(x: Columns, unlabeled: Columns | None) -> Array | None:
+    if x.pixels is None:
+        return None
+    whole = (x if unlabeled is None else x.followed_by([unlabeled])).pixels
+    return whole[spread(len(whole), SCALED)] if isinstance(whole, Images) else whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,39 +11,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike
 
-from ..data import Array, Images, Joined, Pixels, Splits
+from ..data import Array, Column, Columns, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
+from ..data.columns import X
+from ..models import Inputs
 from ..spec import StoreError
-from ..store import Store
+from ..store import Manifest, Store
 
 DECODED = 512
 """How many image files are decoded at a time when they are stored."""
 SAMPLES = ("train_x", "validation_x", "unlabeled_x")
-"""The files of samples, in the order of training; the last one only where there are samples without labels."""
+"""The samples, in the order of training; the last one only where there are samples without labels.
+
+The file of the field `x` is train_x.npy (or .json, a list of image files), that of another field train_x.NAME.npy; samples of
+different lengths have two, train_x.NAME.values.npy and train_x.NAME.offsets.npy.
+"""
+LABELS = ("train_y", "validation_y")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Training and validation samples: memory-mapped arrays, or image files. `shape` is that of a sample, channels first.
+    """Training and validation samples: memory-mapped arrays, or image files. `inputs` says what a sample is.
 
-    Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any.
+    Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any. `mean` and
+    `std` are by channel, if the only field is `x` with samples of one shape.
     """
 
-    train_x: Pixels
+    train_x: Columns
     train_y: Array
-    validation_x: Pixels
+    validation_x: Columns
     validation_y: Array
-    shape: tuple[int, ...]
+    inputs: InputSpec
     classes: int
-    mean: list[float]
-    std: list[float]
-    unlabeled_x: Pixels | None = None
-
-    @property
-    def streamed(self) -> bool:
-        """Whether samples are read from image files while training."""
-        return isinstance(self.train_x, Images)
+    mean: list[float] | None
+    std: list[float] | None
+    unlabeled_x: Columns | None = None
 
     @property
     def rows(self) -> int:
@@ -51,13 +55,18 @@ class Data:
         return len(self.x)
 
     @cached_property
-    def x(self) -> Joined:
-        """All training samples (N + U, *shape), the labeled ones first; `x[rows]` reads only those rows."""
-        return Joined(parts=(self.train_x,) if self.unlabeled_x is None else (self.train_x, self.unlabeled_x))
+    def x(self) -> Columns:
+        """All training samples, the labeled ones first; a batch reads only its rows."""
+        return self.train_x.joined([] if self.unlabeled_x is None else [self.unlabeled_x])
 
-    def fetch(self, rows: Array) -> Array:
-        """Samples (B, *shape) at an array of rows, in its order. Raises DataError naming a file that cannot be read."""
-        return self.x[rows]
+    def fetch(self, rows: Array) -> dict[str, Array]:
+        """Samples (B, ...) by field at an array of rows, in its order. Raises DataError naming a file that cannot be read."""
+        return self.x.batch(rows)
+
+
+def tensors_of(batch: Mapping[str, Array], device: torch.device | str) -> Inputs:
+    """A batch on a device, in the data's dtypes. Copies what torch cannot share."""
+    return {name: torch.from_numpy(np.require(one, requirements=["C", "W"])).to(device) for name, one in batch.items()}
 
 
 def save_data(store: Store, splits: Splits) -> None:
@@ -66,10 +75,10 @@ def save_data(store: Store, splits: Splits) -> None:
     Image files are decoded once or, with `memory: stream`, only listed, unless they are stored decoded already. A list of
     files in another place is replaced. Raises DataError naming a file that cannot be read.
     """
-    pixels = (splits.train.x, splits.validation.x, splits.unlabeled)
-    samples = {name: x for name, x in zip(SAMPLES, pixels, strict=True) if x is not None}
-    lists = {name: x.listed() for name, x in samples.items() if isinstance(x, Images) and splits.memory == "stream"}
-    arrays = {name: x for name, x in samples.items() if name not in lists}
+    parts = dict(zip(SAMPLES, splits.samples, strict=False))
+    files = {name: array for part, x in parts.items() for name, array in _files(part, x).items()}
+    lists = {name: x.listed() for name, x in files.items() if isinstance(x, Images) and splits.memory == "stream"}
+    arrays = {name: x for name, x in files.items() if name not in lists}
     arrays |= {"train_y": splits.train.y, "validation_y": splits.validation.y}
 
     def fill(folder: Path) -> dict[str, object]:
@@ -80,11 +89,25 @@ def save_data(store: Store, splits: Splits) -> None:
             with new_array(folder / f"{name}.npy", array.shape, array.dtype) as append:
                 for start in range(0, len(array), DECODED):
                     append(array[start : start + DECODED])
-        facts = {"shape": list(splits.shape), "classes": splits.classes, "mean": mean, "std": std}
-        return facts | ({"memory": "stream"} if lists else {})
+        padding = {field.name: field.padding for field in splits.inputs.fields if field.open}
+        facts = {"classes": splits.classes, "mean": mean, "std": std}
+        return facts | ({"padding": padding} if padding else {}) | ({"memory": "stream"} if lists else {})
 
     _forget_other(store, splits.fingerprint, lists)
     store.make("data", splits.fingerprint, fill)
+
+
+def _files(part: str, x: Columns) -> dict[str, Pixels]:
+    """The arrays that hold the samples of a part, by the names of their files without the suffix."""
+    found: dict[str, Pixels] = {}
+    for field in x:
+        column = x[field]
+        if isinstance(column, Ragged):
+            found |= {f"{part}.{field}.values": column.values, f"{part}.{field}.offsets": column.offsets}
+        else:
+            assert isinstance(column, np.ndarray | Images)
+            found[part if field == X else f"{part}.{field}"] = column
+    return found
 
 
 def _forget_other(store: Store, fingerprint: str, lists: dict[str, str]) -> None:
@@ -114,14 +137,32 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
 def open_data(store: Store, fingerprint: str) -> Data:
     """The stored data. Raises StoreError if a file is damaged, or if another version of autodistill wrote them."""
     manifest = store.manifest("data", fingerprint)
-    there = {Path(name).stem for name in manifest["files"]}
-    if not there <= {*SAMPLES, "train_y", "validation_y"}:
+    there = {Path(name).stem: _opened(store.file("data", fingerprint, name)) for name in manifest["files"]}
+    if not {name.partition(".")[0] for name in there} <= {*SAMPLES, *LABELS}:
         raise StoreError(f"{store.folder('data', fingerprint)} was made by another version of autodistill; remove that folder")
+    train, validation, unlabeled = (_columns(part, there, manifest) for part in SAMPLES)
+    assert train is not None and validation is not None
     return Data(
-        **{Path(name).stem: _opened(store.file("data", fingerprint, name)) for name in manifest["files"]},
-        shape=tuple(manifest["shape"]),
+        train_x=train,
+        validation_x=validation,
+        unlabeled_x=unlabeled,
+        **{name: there[name] for name in LABELS},
+        inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None]),
         **{name: manifest[name] for name in ("classes", "mean", "std")},
     )
+
+
+def _columns(part: str, there: Mapping[str, Any], manifest: Manifest) -> Columns | None:
+    """The samples of a part, from what is in the files by their names; None if there are none."""
+    found: dict[str, Column] = {}
+    for name, array in there.items():
+        own, field, kind = [*name.split("."), "", ""][:3]
+        if own == part and kind == "values":
+            offsets = there[f"{part}.{field}.offsets"]
+            found[field] = Ragged(values=array, offsets=offsets, padding=manifest["padding"][field])
+        elif own == part and not kind:
+            found[field or X] = array
+    return Columns({name: found[name] for name in sorted(found)}) if found else None
 
 
 def _opened(path: Path) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..models import Network, build, inherit
 from ..spec import Checkpoint, Stage
-from ..spec.architectures import AnyArchitecture
+from ..spec.architectures import Architecture
 from ..store import Store
 from .data import Data, open_data
 
@@ -40,8 +40,8 @@ def generators_restored(device: torch.device) -> contextlib.AbstractContextManag
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else [])
 
 
-def build_for(data: Data, architecture: AnyArchitecture) -> Network:
-    return build(architecture, shape=data.shape, classes=data.classes, mean=data.mean, std=data.std)
+def build_for(data: Data, architecture: Architecture) -> Network:
+    return build(architecture, inputs=data.inputs, classes=data.classes, mean=data.mean, std=data.std)
 
 
 def initialized(store: Store, stage: Stage, data: Data) -> Network:

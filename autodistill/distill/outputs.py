@@ -76,12 +76,12 @@ def compressed(logits_BK: Tensor, top: int | None) -> dict[str, Tensor]:
     With `top` = M, only the M largest; `rest` is the logit with which the other K - M classes, all equal, keep their total
     probability: log(sum of exp) - log(K - M).
     """
-    logits_BK = (logits_BK - logits_BK.amax(1, keepdim=True)).clamp(min=-6e4)
+    logits_BK = (logits_BK - logits_BK.amax(-1, keepdim=True)).clamp(min=-6e4)
     if top is None:
         return {"logits": logits_BK}
-    ordered_BK, index_BK = logits_BK.sort(dim=1, descending=True, stable=True)
-    rest_B = ordered_BK[:, top:].logsumexp(1) - np.log(logits_BK.shape[1] - top)
-    return {"logits": ordered_BK[:, :top], "index": index_BK[:, :top], "rest": rest_B.clamp(min=-6e4)}
+    ordered_BK, index_BK = logits_BK.sort(dim=-1, descending=True, stable=True)
+    rest_B = ordered_BK[..., top:].logsumexp(-1) - np.log(logits_BK.shape[-1] - top)
+    return {"logits": ordered_BK[..., :top], "index": index_BK[..., :top], "rest": rest_B.clamp(min=-6e4)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ class Cached:
         found: Array = self.logits[view][rows].astype(np.float32)
         if self.index is None or self.rest is None:
             return found
-        whole: Array = np.repeat(self.rest[view][rows][:, None].astype(np.float32), self.classes, axis=1)
-        np.put_along_axis(whole, self.index[view][rows].astype(np.int64), found, axis=1)
+        whole: Array = np.repeat(self.rest[view][rows][..., None].astype(np.float32), self.classes, axis=-1)
+        np.put_along_axis(whole, self.index[view][rows].astype(np.int64), found, axis=-1)
         return whole
 
 

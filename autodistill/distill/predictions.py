@@ -5,7 +5,6 @@ Shape suffixes: B batch, N samples, K classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,24 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data import Array, Pixels
+from ..data import Array, Columns
 from ..models import Inputs, Network
 from ..models.sizes import sizes
 from ..spec import StageFailed, UsageError
-from ..spec.architectures import AnyArchitecture
+from ..spec.architectures import Architecture
 from ..spec.measurement import Measurement, SoftTargetEntropy
-from .data import Data
+from .data import Data, tensors_of
 
 TEMPERATURES = (1, 4, 8)
 MOST_SAMPLES = 2000
 
 
 def measurement(
-    network: Network, data: Data, architecture: AnyArchitecture, device: torch.device, *, seconds: float
+    network: Network, data: Data, architecture: Architecture, device: torch.device, *, seconds: float
 ) -> Measurement:
     """Validation accuracy and exact sizes of a trained network. Raises StageFailed if its outputs are not logits."""
     correct, n = count_right(network, data, device), len(data.validation_y)
-    size = sizes(architecture, data.shape, data.classes)
+    size = sizes(architecture, data.inputs, data.classes)
     return Measurement(accuracy=correct / n, correct=correct, n=n, **size._asdict(), seconds=seconds)
 
 
@@ -41,7 +40,7 @@ def count_right(network: Network, data: Data, device: torch.device) -> int:
 
 def count_correct(logits_NK: Tensor, y: Tensor | Array) -> int:
     """How many of the labels `y` (N,) have the largest logit (of several, the first)."""
-    return int((logits_NK.argmax(dim=1) == _tensor(y).to(logits_NK.device)).sum())
+    return int((logits_NK.argmax(dim=-1) == _tensor(y).to(logits_NK.device)).sum())
 
 
 def soft_targets(network: Network, data: Data, device: torch.device) -> SoftTargetEntropy:
@@ -51,7 +50,7 @@ def soft_targets(network: Network, data: Data, device: torch.device) -> SoftTarg
     classes are equally likely), and its accuracy.
     """
     rows = np.linspace(0, len(data.train_y) - 1, min(MOST_SAMPLES, len(data.train_y))).astype(int)
-    logits_NK = logits_of(network, data, data.fetch(rows), device)
+    logits_NK = logits_of(network, data, data.train_x.take(rows), device)
     return SoftTargetEntropy(
         entropy={str(temperature): float(entropy(logits_NK, temperature).mean()) for temperature in TEMPERATURES},
         classes=data.classes,
@@ -61,38 +60,38 @@ def soft_targets(network: Network, data: Data, device: torch.device) -> SoftTarg
 
 def entropy(logits_NK: Tensor, temperature: float) -> Tensor:
     """(N,) entropies of softmax(logits / T) in nats."""
-    log_NK = torch.log_softmax(logits_NK.float() / temperature, 1)
-    return -(log_NK.exp() * log_NK).sum(1)
+    log_NK = torch.log_softmax(logits_NK.float() / temperature, -1)
+    return -(log_NK.exp() * log_NK).sum(-1)
 
 
-def logits_of(network: Network, data: Data, x: Pixels, device: torch.device) -> Tensor:
-    """Finite logits_NK of samples `x` (N, *shape), float32 on the CPU. Raises StageFailed if they are not."""
+def logits_of(network: Network, data: Data, x: Columns, device: torch.device) -> Tensor:
+    """Finite logits_NK of N samples `x`, float32 on the CPU. Raises StageFailed if they are not."""
     return checked_logits(evaluate(network, x, batch_size=batch_for(data), device=device), data.classes)
 
 
 def checked_logits(logits: Tensor, classes: int) -> Tensor:
     """Logits (N, classes), float32 on the CPU. Raises StageFailed if they have other classes or are not finite."""
-    if logits.shape[1] != classes or not bool(torch.isfinite(logits).all()):
-        what = "are not finite" if logits.shape[1] == classes else f"have {logits.shape[1]} classes, not {classes}"
+    if logits.shape[-1] != classes or not bool(torch.isfinite(logits).all()):
+        what = "are not finite" if logits.shape[-1] == classes else f"have {logits.shape[-1]} classes, not {classes}"
         raise StageFailed(f"the outputs {what}")
     return logits.float().cpu()
 
 
 def batch_for(data: Data) -> int:
     """The batch size for inference: at most 4 million numbers and 1,024 samples."""
-    return max(1, min(1024, 4_000_000 // math.prod(data.shape)))
+    return max(1, min(1024, 4_000_000 // data.inputs.numbers))
 
 
-def evaluate(network: nn.Module, x: Tensor | Pixels, *, batch_size: int, device: torch.device | str) -> Tensor:
-    """logits_NK of all samples `x` (N, *shape), float32 on the CPU.
+def evaluate(network: nn.Module, x: Columns, *, batch_size: int, device: torch.device | str) -> Tensor:
+    """logits_NK of N samples `x`, float32 on the CPU.
 
     Runs in eval mode and restores each module's mode; moves the network to `device`. Needs at least one sample.
     """
     assert len(x) > 0, "nothing to evaluate"
     network.to(device)
-    parts = (_tensor(x[start : start + batch_size]).to(device) for start in range(0, len(x), batch_size))
+    parts = (tensors_of(x.batch(slice(start, start + batch_size)), device) for start in range(0, len(x), batch_size))
     with _eval_mode(network), torch.inference_mode():
-        batches = [predict(network, {"x": part}) for part in parts]
+        batches = [predict(network, part) for part in parts]
     return torch.cat(batches)  # outside of inference mode, so that autograd may use the result
 
 

@@ -192,7 +192,7 @@ def loss_of(stage: Stage, data: Data) -> Loss:
     """The stage's loss, with its class weights, and with matched layers if it uses features."""
     architectures = [teacher.architecture for teacher in stage.teachers]
     loss = weighed(stage.loss, np.bincount(data.train_y, minlength=data.classes).tolist())
-    return matched(loss, stage.architecture, architectures, data.shape, data.classes)
+    return matched(loss, stage.architecture, architectures, data.inputs, data.classes)
 
 
 def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe, fused: bool) -> torch.optim.Optimizer:

@@ -1,5 +1,7 @@
 """Training samples on a device, batch by batch, as both teachers and student see them.
 
+Samples of different lengths are padded to the longest of their batch; a mask comes with them.
+
 Suffixes of shapes: N labeled and unlabeled samples, B batch, K classes.
 """
 
@@ -14,24 +16,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.augment import Seen, Views
+from ..data.augment import Views
+from ..data.columns import X
 from ..models import Inputs
 from ..spec import Augmentation
-from .data import Data
+from .data import Data, tensors_of
 from .layout import PLAIN
 
 UNLABELED = -1
 
 
 class Batch(NamedTuple):
-    """`inputs`: x (B, *shape) in the data's units. `targets`: (B,), UNLABELED if there is none; (B, K) shares after mixup."""
+    """`inputs`: the fields (B, ...) in the data's units. `targets`: (B,), UNLABELED if there is none; (B, K) after mixup."""
 
     inputs: Inputs
     targets: Tensor
 
 
 class Samples:
-    """Rows 0 to N - 1, the labeled ones first. Arrays are resident on the device, image files are read batch by batch."""
+    """Rows 0 to N - 1, the labeled ones first. Arrays are resident on the device; image files, and samples of different
+    lengths, are read batch by batch.
+    """
 
     def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
         self.data, self.device, self.labeled = data, device, len(data.train_y)
@@ -40,14 +45,16 @@ class Samples:
         self.y_N = torch.full((data.rows,), UNLABELED)
         self.y_N[: self.labeled] = torch.from_numpy(np.array(data.train_y))
         self.y_N = self.y_N.to(device)
-        self.x_N = None if data.streamed else _resident(data, device)
+        self.resident = _resident(data, device)
         self.views = None
         if augmentation is not None:
+            shape = data.inputs.numbers_of_x("augmentation", "remove it")
+            assert data.mean is not None
             self.views = Views(
                 augmentation,
                 seed=seed,
                 samples=data.rows,
-                shape=data.shape,
+                shape=shape,
                 fill=data.mean,
                 device=device,
                 labeled=self.labeled,
@@ -56,27 +63,33 @@ class Samples:
     def __len__(self) -> int:
         return len(self.y_N)
 
-    def fetch(self, rows_B: Tensor) -> Tensor:
+    def fetch(self, rows_B: Tensor) -> Inputs:
         """The samples of these rows, unchanged."""
-        if self.x_N is not None:
-            return self.x_N[rows_B]
-        return torch.from_numpy(np.ascontiguousarray(self.data.fetch(rows_B.cpu().numpy()))).to(self.device)
+        if self.resident is not None:
+            return {name: x_N[rows_B] for name, x_N in self.resident.items()}
+        return tensors_of(self.data.fetch(rows_B.cpu().numpy()), self.device)
 
     def pair(self) -> Inputs:
         """Two samples for a trial forward pass."""
-        return {"x": self.fetch(torch.arange(2, device=self.device) % len(self))}
+        return self.fetch(torch.arange(2, device=self.device) % len(self))
 
     def batch(self, rows_B: Tensor, view: int) -> Batch:
         """These rows in one view: the view of a sample depends only on the seed, the sample and the view."""
-        seen = Seen(self.fetch(rows_B), None, None) if self.views is None else self.views.batch(self.fetch, rows_B, view)
-        inputs, y_B = {"x": self.layout.arranged(seen.x_B)}, self.y_N[rows_B]
+        y_B = self.y_N[rows_B]
+        if self.views is None:
+            return Batch(self._arranged(self.fetch(rows_B)), y_B)
+        seen = self.views.batch(lambda rows: self.fetch(rows)[X], rows_B, view)
+        inputs = self._arranged({X: seen.x_B})
         if seen.partner_B is None or seen.share_B is None:
             return Batch(inputs, y_B)
         return Batch(inputs, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
 
+    def _arranged(self, inputs: Inputs) -> Inputs:
+        return {name: self.layout.arranged(one) for name, one in inputs.items()}
+
     def batches(self, rows_SB: Tensor, view: int) -> Iterator[tuple[Tensor, Batch]]:
-        """The batches of `rows_SB`, in order; if samples are read from files, the next one is read during the current step."""
-        if self.x_N is not None:
+        """The batches of `rows_SB`, in order; if samples are not resident, the next one is read during the current step."""
+        if self.resident is not None:
             yield from ((rows_B, self.batch(rows_B, view)) for rows_B in rows_SB)
             return
         with ThreadPoolExecutor(1) as pool:
@@ -95,10 +108,18 @@ class Samples:
         return torch.cat(orders)[:wanted].to(self.device).view(steps, batch)
 
 
-def _resident(data: Data, device: torch.device) -> Tensor:
-    """All samples on the device; on the CPU mapped from the file, so that the workers of a machine share one copy."""
-    whole = isinstance(data.train_x, np.ndarray) and data.unlabeled_x is None
-    return torch.from_numpy(data.train_x if whole else data.fetch(np.arange(data.rows))).to(device)
+def _resident(data: Data, device: torch.device) -> Inputs | None:
+    """All samples on the device, if they are arrays of one shape; on the CPU mapped from the file, so that the workers of a
+    machine share one copy.
+    """
+    parts = [data.train_x, *([] if data.unlabeled_x is None else [data.unlabeled_x])]
+    found = {}
+    for name in data.train_x:
+        arrays = [column for part in parts if isinstance(column := part[name], np.ndarray)]
+        if len(arrays) < len(parts):
+            return None
+        found[name] = torch.from_numpy(arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).to(device)
+    return found
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..data import InputSpec
 from ..models import Network
 from ..spec import NETWORK, Checkpoint, DataError, Task, Timm, UsageError, Value, describe
-from ..spec.architectures import AnyArchitecture
+from ..spec.architectures import Architecture
 from ..spec.imports import reason, running
 from ..store import Store
 from .data import Data, open_data
@@ -44,7 +46,7 @@ class Weights(NamedTuple):
     lenient: bool = False
 
 
-def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchitecture, Weights]:
+def read_weights(path: Path, architecture: Architecture | None) -> tuple[Architecture, Weights]:
     """Weights of a .safetensors or .pth file, or of the folder of a stored stage, which records its architecture.
 
     Raises DataError if they cannot be read, UsageError if the architecture is missing or differs.
@@ -59,7 +61,7 @@ def read_weights(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyA
     return architecture, Weights(state, str(path))
 
 
-def _stage(path: Path, architecture: AnyArchitecture | None) -> tuple[AnyArchitecture, Weights]:
+def _stage(path: Path, architecture: Architecture | None) -> tuple[Architecture, Weights]:
     """A folder <store>/stages/<key>."""
     store, key = Store(path.parent.parent), path.name
     if path.parent.name != "stages" or not store.has("stages", key):
@@ -96,14 +98,15 @@ def _pickled(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
 
 
-def pretrained(architecture: Timm, shape: tuple[int, ...], classes: int, seed: int = 0) -> Weights:
+def pretrained(architecture: Timm, inputs: InputSpec, classes: int, seed: int = 0) -> Weights:
     """timm's weights, from its cache or the hub; a classifier for other classes is drawn from the seed.
 
-    Raises UsageError if they are not available.
+    Raises UsageError if they are not available, or if samples are not images.
     """
     import timm
 
-    name, channels = architecture.name, shape[0]
+    name = architecture.name
+    channels = inputs.numbers_of_x(f"timm's {name}", "use a teacher of your own (import)")[0]
     try:
         with warnings.catch_warnings(), seeded(seed, "init"):
             warnings.simplefilter("ignore")
@@ -150,7 +153,9 @@ def _of_other_classes(own: Tensor, given: Tensor, classes: int) -> bool:
 
 def _normalize(network: Network, weights: Weights) -> None:
     """Raises UsageError unless there is one number for each channel."""
-    assert network.mean is not None and network.std is not None and weights.scale is not None
+    assert weights.scale is not None
+    if network.mean is None:
+        raise UsageError("normalize does not apply to a module of your own, which takes the raw numbers of the data; remove it")
     for name, numbers in (("mean", weights.mean), ("std", weights.std)):
         buffer = getattr(network, name)
         assert numbers is not None
@@ -160,7 +165,7 @@ def _normalize(network: Network, weights: Weights) -> None:
 
 
 def adopt(
-    store: Store, task: Task, architecture: AnyArchitecture, weights: Weights | None, device: torch.device, seed: int = 0
+    store: Store, task: Task, architecture: Architecture, weights: Weights | None, device: torch.device, seed: int = 0
 ) -> Checkpoint:
     """Adds an existing network to the store: its weights, or an imported module as its factory made it.
 
@@ -191,7 +196,7 @@ def adopt(
 
 
 def _check_outputs(network: Network, data: Data, name: str, device: torch.device) -> None:
-    with running(f"the forward pass of {name} on samples of shape {data.shape}"):
-        logits = evaluate(network, data.validation_x[:2], batch_size=2, device=device)
+    with running(f"the forward pass of {name} on samples of {data.inputs.label}"):
+        logits = evaluate(network, data.validation_x.take(np.arange(2)), batch_size=2, device=device)
     if tuple(logits.shape) != (2, data.classes):
         raise UsageError(f"{name} returns {tuple(logits.shape)} for 2 samples; the data need (2, {data.classes})")

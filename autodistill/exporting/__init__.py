@@ -129,8 +129,8 @@ def _explained(target: Path) -> Iterator[None]:
 def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Card:
     """Writes all files; returns what the card says."""
     (draft / ARCHITECTURE).write_bytes(json.dumps(architecture_of(one), indent=1).encode() + b"\n")
-    source = Source(one.built, one.data.shape)
-    wanted_NK = outputs(source.plain, one.data)
+    source = Source(one.built, one.data.inputs)
+    wanted_NK = outputs(source.run, one.data)
     formats, runs, left_out = _formats(draft, source, one, wanted_NK)
     cpu, has_cuda = torch.device("cpu"), one.spec.resources.gpus and torch.cuda.is_available()
     timed = [_timed("PyTorch", source.network, one, cpu)]
@@ -199,5 +199,5 @@ def _left_out() -> Iterator[None]:
 
 def _timed(name: str, network: nn.Module, one: Chosen, device: torch.device) -> TimedFile:
     threads = one.spec.resources.threads
-    found = latency_of(network, one.data.shape, device, threads)
+    found = latency_of(network, one.data.inputs, device, threads)
     return TimedFile(**dict(found), runs=name, device=latency.name_of(device), threads=threads)

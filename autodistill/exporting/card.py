@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue
 
 from ..answers import Claim, later
 from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest, Share
+from ..data import InputSpec
 from ..spec import Value
 from .formats import FORMATS, Compared
 
@@ -49,7 +50,7 @@ class CardLink(Value):
 
 
 class CardData(Value):
-    """`test` is None while the test split is sealed; `shape` is that of a sample."""
+    """`test` is None while the test split is sealed; `inputs` says what a sample is."""
 
     name: str
     kind: str
@@ -60,9 +61,8 @@ class CardData(Value):
     test: int | None
     own_test: bool | None
     split: Settings
-    shape: tuple[int, ...]
+    inputs: InputSpec
     classes: int
-    dtype: str
 
 
 class WrittenFile(Compared):

@@ -1,7 +1,9 @@
-"""Runs the network in this folder: python example.py [SAMPLES.npy] [model.onnx | model.pt2 | model.safetensors]...
+"""Runs the network in this folder: python example.py [SAMPLES] [model.onnx | model.pt2 | model.safetensors]...
 
-SAMPLES.npy contains one or more samples: raw numbers as in the training data, channels first (`shape` in architecture.json).
-Without it, one sample of zeros is classified. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
+SAMPLES contains one or more samples: raw numbers as in the training data (`inputs` in architecture.json). If the only input is
+x with samples of one shape, it is a .npy file, channels first. Otherwise it is a .npz file with an array (B, ...) for each
+input NAME and, if its samples differ in length (null in its shape), NAME_lengths (B,); shorter samples end in anything.
+Without SAMPLES, one sample of zeros is classified. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
 that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
 model.pt2 are run if they exist. Prints the class of each sample as a number.
 
@@ -22,56 +24,83 @@ from numpy.typing import NDArray
 HERE = Path(__file__).resolve().parent
 FACTS = json.loads((HERE / "architecture.json").read_text())
 Array = NDArray[Any]
+Inputs = dict[str, Array]
+FIELDS = FACTS["inputs"]
+SINGLE = len(FIELDS) == 1 and FIELDS[0]["name"] == "x" and None not in FIELDS[0]["shape"]
+"""Whether the only input is x with samples of one shape."""
 
 
-def run_onnx(path: Path, x: Array) -> Array:
-    """x (B, *shape) float32 -> logits_BK."""
+def run_onnx(path: Path, inputs: Inputs) -> Array:
+    """Arrays by the names in `tensors` of architecture.json -> logits_BK."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logits"], {"x": x})[0])
+    return np.asarray(session.run(["logits"], inputs)[0])
 
 
-def run_pt2(path: Path, x: Array) -> Array:
-    """x (B, *shape) float32 -> logits_BK."""
+def run_pt2(path: Path, inputs: Inputs) -> Array:
+    """The same arrays -> logits_BK."""
     import torch
 
     network = torch.export.load(path).module()
+    tensors = {name: torch.from_numpy(one) for name, one in inputs.items()}
     with torch.inference_mode():
-        return np.asarray(network(torch.from_numpy(x)))
+        return np.asarray(network(tensors["x"]) if SINGLE else network(**tensors))
 
 
-def run_safetensors(path: Path, x: Array) -> Array:
-    """x (B, *shape) float32 -> logits_BK, by the network that autodistill builds from architecture.json."""
+def run_safetensors(path: Path, inputs: Inputs) -> Array:
+    """The same arrays -> logits_BK, by the network that autodistill builds from architecture.json."""
     import torch
     from safetensors.torch import load_file
 
+    from autodistill.data import InputSpec
     from autodistill.models import build
-    from autodistill.spec.architectures import ANY_ARCHITECTURE
+    from autodistill.spec.architectures import ARCHITECTURE
 
-    architecture = ANY_ARCHITECTURE.validate_python(FACTS["architecture"])
+    architecture = ARCHITECTURE.validate_python(FACTS["architecture"])
     numbers = {name: FACTS[name] for name in ("classes", "mean", "std")}
-    network = build(architecture, shape=tuple(FACTS["shape"]), **numbers)
+    network = build(architecture, inputs=InputSpec.model_validate({"fields": FACTS["inputs"]}), **numbers)
     network.load_state_dict(load_file(path))
     with torch.inference_mode():
-        return np.asarray(network.eval()({"x": torch.from_numpy(x)}).logits)
+        return np.asarray(network.eval()({name: torch.from_numpy(one) for name, one in inputs.items()}).logits)
 
 
-RUNS: dict[str, Callable[[Path, Array], Array]] = {
+RUNS: dict[str, Callable[[Path, Inputs], Array]] = {
     "model.onnx": run_onnx,
     "model.pt2": run_pt2,
     "model.safetensors": run_safetensors,
 }
 
 
-def samples(path: str | None) -> Array:
-    """(B, *shape) float32: bytes are numbers from 0 to 255."""
-    shape = tuple(FACTS["shape"])
-    x = np.zeros(shape) if path is None else np.load(path)
-    x = x[None] if x.shape == shape else x
-    if x.shape[1:] != shape:
-        raise SystemExit(f"{path} has shape {x.shape}; give one sample of shape {shape}, or several as (B, *shape)")
-    return np.ascontiguousarray(x, dtype=np.float32)
+def samples(path: str | None) -> Inputs:
+    """The arrays by the names in `tensors` of architecture.json: bytes are numbers from 0 to 255."""
+    if SINGLE:
+        return {"x": numbers(FIELDS[0], path, None if path is None else np.load(path))}
+    given = {} if path is None else dict(np.load(path))
+    found = {}
+    for field in FIELDS:
+        name = field["name"]
+        if path is not None and name not in given:
+            raise SystemExit(f"{path} has {', '.join(given)}; give an array {name}, too")
+        found[name] = numbers(field, path, given.get(name))
+        if None in field["shape"]:
+            count, length = len(found[name]), found[name].shape[-1]
+            found[f"{name}_mask"] = np.arange(length) < given.get(f"{name}_lengths", np.full(count, length))[:, None]
+            hidden = found[f"{name}_mask"].reshape(count, *[1] * (found[name].ndim - 2), length)
+            found[name] = np.where(hidden, found[name], np.asarray(field["padding"], found[name].dtype))
+    return found
+
+
+def numbers(field: dict[str, Any], path: str | None, x: Array | None) -> Array:
+    """(B, ...) of one input, float32 or int64; zeros, as long as the longest sample, if none are given."""
+    shape = tuple(field["longest"] if side is None else side for side in field["shape"])
+    x = np.zeros(shape) if x is None else x
+    x = x[None] if x.ndim == len(shape) else x
+    pairs = zip(field["shape"], x.shape[1:], strict=False)
+    if x.ndim != len(shape) + 1 or any(side not in (None, there) for side, there in pairs):
+        wanted = str(tuple("length" if side is None else side for side in field["shape"])).replace("'", "")
+        raise SystemExit(f"{path} has shape {x.shape}; give one sample of shape {wanted}, or several as (B, *shape)")
+    return np.ascontiguousarray(x, dtype="int64" if field["dtype"] == "int64" else "float32")
 
 
 def main(arguments: list[str]) -> None:
@@ -79,10 +108,10 @@ def main(arguments: list[str]) -> None:
     paths = [name for name in arguments if name not in RUNS]
     if len(paths) > 1:
         raise SystemExit(f"{paths[1]} is not one of {', '.join(RUNS)}; give only one file of samples")
-    x = samples(paths[0] if paths else None)
+    inputs = samples(paths[0] if paths else None)
     alone = [name for name in ("model.onnx", "model.pt2") if (HERE / name).exists()]
     for name in names or alone or ["model.safetensors"]:
-        logits_BK = RUNS[name](HERE / name, x)
+        logits_BK = RUNS[name](HERE / name, inputs)
         print(f"{name}: {' '.join(map(str, logits_BK.argmax(1)))}")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..answers.confirm.confirmation import Look, OnTest, Share
 from ..answers.confirm.results import opened_for, read
+from ..data.inputs import BATCH
 from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
 from ..models.sizes import bytes_float16
@@ -53,18 +54,19 @@ class Chosen:
 def architecture_of(one: Chosen) -> Settings:
     """The contents of architecture.json: all that models.build needs, and the inputs and outputs."""
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
-    shape = list(one.data.shape)
-    names = _names(one)
+    inputs, names = one.data.inputs, _names(one)
+    tensors = [{"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()]
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
-        "shape": [*shape],
+        "inputs": inputs.model_dump(mode="json")["fields"],
         "classes": one.data.classes,
         "class_names": None if names is None else [*names],
         "mean": mean,
         "std": std,
-        "input": {"name": "x", "dtype": "float32", "shape": ["batch", *shape], "numbers": "raw, as in the data"},
-        "output": {"name": "logits", "dtype": "float32", "shape": ["batch", one.data.classes]},
+        "tensors": tensors,
+        "numbers": "raw, as in the data",
+        "output": {"name": "logits", "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
 
 
@@ -142,9 +144,8 @@ def _data(one: Chosen) -> CardData:
         test=found.test.n if found else None,
         own_test=found.own_test if found else None,
         split=task.split.model_dump(),
-        shape=data.shape,
+        inputs=data.inputs,
         classes=data.classes,
-        dtype=str(data.validation_x.dtype),
     )
 
 

@@ -1,6 +1,7 @@
 """The export formats: how each is created, how it is run from its file alone, and whether that reproduces the network.
 
-Each takes `x` (B, *shape), float32, the raw numbers of the data, and returns logits_BK; B is free.
+Each takes the raw numbers of the data by name, such as `x` (B, *shape) float32, and returns logits_BK. B is free, and so is the
+length of an input with an open axis, which comes with its mask.
 Shape suffixes: B batch, N validation samples, K classes.
 """
 
@@ -8,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,15 +24,18 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from ..data import InputSpec
+from ..data.columns import X
+from ..data.inputs import BATCH
 from ..distill import Data
 from ..distill.networks import plain_state
 from ..distill.predictions import batch_for, checked_logits, count_correct
-from ..models import Network, build
+from ..models import Inputs, Network, build
 from ..spec import Value
-from ..spec.architectures import ANY_ARCHITECTURE
+from ..spec.architectures import ARCHITECTURE as SCHEMA
 
-Run = Callable[[Tensor], Tensor]
-"""x (B, *shape) float32 on the CPU -> logits_BK."""
+Run = Callable[[Inputs], Tensor]
+"""A batch on the CPU, tensors by name as `InputSpec.tensors` lists them -> logits_BK."""
 ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors", "model.onnx", "model.pt2"
 ROUNDING = 1e-3
 """Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
@@ -38,14 +43,31 @@ INSTALL = "pip install 'autodistill-search[onnx]'"
 
 
 class Plain(nn.Module):
-    """A network with one input tensor and logits as its only output: the graphs are made from it."""
+    """A network with logits as its only output: the graphs are made from it. The single input `x` is positional."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network({"x": x}).logits  # type: ignore[no-any-return]
+        return self.network({X: x}).logits  # type: ignore[no-any-return]
+
+
+class Named(nn.Module):
+    """The same for other inputs, which have names."""
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+
+        def forward(**inputs: Tensor) -> Tensor:
+            return network(inputs).logits  # type: ignore[no-any-return]
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(name, kind) for name in names]
+        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        self.forward = forward
+        """torch.export takes the names from its signature; for **inputs, the graph has guards that torch.onnx cannot read."""
 
 
 class Called(nn.Module):
@@ -55,22 +77,39 @@ class Called(nn.Module):
         super().__init__()
         self.run = run
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        return self.run(inputs["x"])
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.run(inputs)
+
+
+def called(module: Callable[..., Tensor], inputs: InputSpec) -> Run:
+    """A module with the inputs of `Plain` or `Named` as a run."""
+    return (lambda batch: module(batch[X])) if inputs.only is not None else (lambda batch: module(**batch))
 
 
 class Source:
     """A network on the CPU, in eval mode and frozen, and its graph, from which both graph formats are made."""
 
-    def __init__(self, network: Network, shape: tuple[int, ...]) -> None:
-        self.network, self.shape, self.plain = network, shape, Plain(network)
+    def __init__(self, network: Network, inputs: InputSpec) -> None:
+        self.network, self.inputs = network, inputs
+        self.plain: nn.Module = Plain(network) if inputs.only is not None else Named(network, list(inputs.tensors()))
+
+    @property
+    def run(self) -> Run:
+        return called(self.plain, self.inputs)
 
     @cached_property
     def program(self) -> torch.export.ExportedProgram:
         """Raises whatever torch.export raises for a module that it cannot trace."""
-        x = torch.zeros(2, *self.shape)  # with one sample, the batch size would be taken as a constant
-        batch = torch.export.Dim("batch")
-        program = torch.export.export(self.plain, (x,), dynamic_shapes=({0: batch},))
+        batch = self.inputs.dummy(2)  # with one sample, the batch size would be taken as a constant
+        some, any_length = torch.export.Dim(BATCH), torch.export.Dim.DYNAMIC  # torch finds the least length by itself
+        free = {
+            name: {place: some if axis == BATCH else any_length for place, axis in axes.items()}
+            for name, axes in self.inputs.dynamic_axes().items()
+        }
+        if self.inputs.only is not None:
+            program = torch.export.export(self.plain, (batch[X],), dynamic_shapes=(free[X],))
+        else:
+            program = torch.export.export(self.plain, (), batch, dynamic_shapes=free)
         for module in program.graph_module.modules():
             for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
                 node.meta.pop("stack_trace", None)  # contains paths of this machine
@@ -91,12 +130,15 @@ def pt2_of(source: Source) -> bytes:
 def onnx_of(source: Source) -> bytes:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         importlib.import_module(name)  # a file that cannot be run is not written
-    program = torch.onnx.export(source.program, input_names=["x"], output_names=["logits"], verbose=False)
+    names = list(source.inputs.tensors())
+    program = torch.onnx.export(source.program, input_names=names, output_names=["logits"], verbose=False)
     assert program is not None
     model = program.model_proto
     _strip(model.graph)
+    axes = source.inputs.dynamic_axes()
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        for place, axis in axes.get(value.name, {0: BATCH}).items():
+            value.type.tensor_type.shape.dim[place].dim_param = axis
     content: bytes = model.SerializeToString()
     return content
 
@@ -117,14 +159,19 @@ def run_safetensors(path: Path, threads: int) -> Run:
     """The network, rebuilt from the file and from architecture.json beside it."""
     facts = json.loads((path.parent / ARCHITECTURE).read_bytes())
     numbers = {name: facts[name] for name in ("classes", "mean", "std")}
-    network = build(ANY_ARCHITECTURE.validate_python(facts["architecture"]), shape=tuple(facts["shape"]), **numbers)
+    inputs = inputs_beside(path)
+    network = build(SCHEMA.validate_python(facts["architecture"]), inputs=inputs, **numbers)
     network.load_state_dict(load_file(path))
-    return Plain(network.eval().requires_grad_(False))
+    return Source(network.eval().requires_grad_(False), inputs).run
+
+
+def inputs_beside(path: Path) -> InputSpec:
+    """The inputs that architecture.json beside a file lists."""
+    return InputSpec.model_validate({"fields": json.loads((path.parent / ARCHITECTURE).read_bytes())["inputs"]})
 
 
 def run_pt2(path: Path, threads: int) -> Run:
-    program: Run = torch.export.load(path).module()
-    return program
+    return called(torch.export.load(path).module(), inputs_beside(path))
 
 
 def run_onnx(path: Path, threads: int) -> Run:
@@ -133,7 +180,7 @@ def run_onnx(path: Path, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(["logits"], {"x": x.numpy()})[0])
+    return lambda batch: torch.from_numpy(session.run(["logits"], {name: one.numpy() for name, one in batch.items()})[0])
 
 
 class Format(NamedTuple):
@@ -173,7 +220,7 @@ def outputs(run: Run, data: Data) -> Tensor:
     Raises StageFailed if they are not finite or do not match the data's classes, and whatever `run` raises.
     """
     with torch.inference_mode():
-        found = [_checked(run(x), len(x)) for x in _batches(data)]
+        found = [_checked(run(batch), len(next(iter(batch.values())))) for batch in _batches(data)]
     return checked_logits(torch.cat(found), data.classes)
 
 
@@ -183,10 +230,12 @@ def _checked(logits_BK: Tensor, batch: int) -> Tensor:
     return logits_BK
 
 
-def _batches(data: Data) -> Iterator[Tensor]:
-    size, n = batch_for(data), len(data.validation_y)
+def _batches(data: Data) -> Iterator[Inputs]:
+    """Batches as files take them: in float32, but for integers and masks."""
+    size, n, forms = batch_for(data), len(data.validation_y), data.inputs.tensors()
     for start, stop in [(0, 1), *((start, min(n, start + size)) for start in range(1, n, size))]:
-        yield torch.from_numpy(np.array(data.validation_x[start:stop], dtype=np.float32))
+        batch = data.validation_x.batch(slice(start, stop))
+        yield {name: torch.from_numpy(np.array(one, dtype=forms[name].dtype)) for name, one in batch.items()}
 
 
 class Compared(Value):

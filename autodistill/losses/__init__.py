@@ -4,7 +4,8 @@ Suffixes of shapes: B batch, K classes, X any.
 
 A term takes its schema, the student's Outputs, one teacher's Outputs, the targets and an optional mask of the samples that
 count; it returns a scalar, the mean over these samples, at least in float32. Features correspond in order: `Loss` matches
-layers, projects them, and takes the mean over teachers (a sum would multiply the gradient).
+layers, projects them, and takes the mean over teachers (a sum would multiply the gradient). Terms on logits see rows: `Loss`
+flattens positions, so logits may be (B, K) or (B, P, K), with targets (B, P) and a mask (B, P).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import InputSpec
 from ..models import Layers, Outputs
 from ..models.sizes import layers
 from ..spec import (
@@ -38,6 +40,7 @@ from ..spec import (
 from .features import attention, cosine, hint, relational, similarity
 from .logits import cross_entropy, decoupled, dist, soft_targets
 from .matching import Match, aligned, pairs
+from .rows import by_rows, by_sample
 
 TERMS: dict[type[Term], Callable[..., Tensor]] = {
     CrossEntropy: cross_entropy,
@@ -82,12 +85,12 @@ class Loss(nn.Module):
         student: Outputs,
         teachers: Sequence[Outputs],
         targets: Tensor,
-        mask_B: Tensor | None = None,
+        mask: Tensor | None = None,
         progress: float = 1.0,
         which: Sequence[int] | None = None,
     ) -> Tensor:
         """The loss, a scalar. `progress` is the fraction of the training that is done; `which` as in `values`."""
-        values = self.values(student, teachers, targets, mask_B, which)
+        values = self.values(student, teachers, targets, mask, which)
         factors = [self.factor(name, progress) for name in values]
         loss: Tensor = functools.reduce(operator.add, map(operator.mul, values.values(), factors))
         return loss
@@ -97,24 +100,27 @@ class Loss(nn.Module):
         student: Outputs,
         teachers: Sequence[Outputs],
         targets: Tensor,
-        mask_B: Tensor | None = None,
+        mask: Tensor | None = None,
         which: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
         """The terms by name, without weights, each the mean over the teachers.
 
-        `which`: the positions of `teachers` among all, if some were dropped.
+        The mask (B,), or (B, P) of logits (B, P, K), says which samples or positions count. `which`: the
+        places of `teachers` among all, if some were dropped.
         """
         found = {}
+        rows, counted_B = by_rows(student, teachers, targets, mask), by_sample(mask)
         for name, term in self.terms.items():
             f = TERMS[type(term)]
-            if term.needs_teachers:
-                assert teachers, f"{name} needs a teacher"
+            assert teachers or not term.needs_teachers, f"{name} needs a teacher"
+            if name in self.matches:
                 numbered = zip(which if which is not None else range(len(teachers)), teachers, strict=True)
                 sides = [self._sides(name, student, teacher, index) for index, teacher in numbered]
-                each = [f(term, own, its, targets, mask_B) for own, its in sides]
-                found[name] = each[0] if len(each) == 1 else torch.stack(each).mean()
+                each = [f(term, own, its, targets, counted_B) for own, its in sides]
             else:
-                found[name] = f(term, student, None, targets, mask_B)
+                others = rows.teachers if term.needs_teachers else [None]
+                each = [f(term, rows.student, its, rows.targets, rows.mask) for its in others]
+            found[name] = each[0] if len(each) == 1 else torch.stack(each).mean()
         return found
 
     def factor(self, name: str, progress: float = 1.0) -> float:
@@ -134,8 +140,6 @@ class Loss(nn.Module):
 
     def _sides(self, name: str, student: Outputs, teacher: Outputs, index: int) -> tuple[Outputs, Outputs]:
         """Student and teacher with the features that a term compares, in order."""
-        if name not in self.matches:
-            return student, teacher
         own, its = {}, {}
         projections: Any = self.projections[name]
         for number, match in enumerate(self.matches[name][index]):
@@ -172,7 +176,7 @@ def weighed(spec: LossSpec, counts: Sequence[int]) -> LossSpec:
     return spec
 
 
-def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], shape: tuple[int, ...], classes: int) -> Loss:
+def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], inputs: InputSpec, classes: int) -> Loss:
     """The loss of a spec between these architectures, its projections drawn from torch's global generator.
 
     Raises UsageError, with both shapes, if a term cannot compare them.
@@ -180,5 +184,5 @@ def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], shape: tu
     if not spec.needs_features():
         return Loss(spec, None, [Layers({}, {})] * len(teachers))
     own, theirs = spec.named_layers()
-    found = [layers(teacher, shape, classes, theirs) for teacher in teachers]
-    return Loss(spec, layers(student, shape, classes, own), found)
+    found = [layers(teacher, inputs, classes, theirs) for teacher in teachers]
+    return Loss(spec, layers(student, inputs, classes, own), found)

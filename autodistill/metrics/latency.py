@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..spec import Value
 
@@ -33,22 +33,22 @@ class Timing(Value):
 
 
 def latency(
-    network: nn.Module, shape: tuple[int, ...], *, batch: int, device: torch.device, threads: int = 1, seconds: float = SECONDS
+    network: nn.Module, inputs: Mapping[str, Tensor], *, device: torch.device, threads: int = 1, seconds: float = SECONDS
 ) -> Timing:
-    """Of a forward pass of `batch` samples of `shape`, in eval mode.
+    """Of a forward pass of one batch, tensors (B, ...) by name, in eval mode.
 
     Over at least 50 calls and `seconds`, after 10 that do not count; on CUDA, waits for each. Run nothing else meanwhile.
     """
-    x = torch.zeros(batch, *shape, device=device)
+    placed = {name: one.to(device) for name, one in inputs.items()}
     network = network.to(device).eval()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
-            times = timed(lambda: network({"x": x}), lambda: _wait(device), seconds)
+            times = timed(lambda: network(placed), lambda: _wait(device), seconds)
     finally:
         torch.set_num_threads(before)
-    return Timing.of(batch, times)
+    return Timing.of(len(next(iter(placed.values()))), times)
 
 
 def timed(call: Callable[[], object], wait: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> list[float]:

@@ -1,7 +1,8 @@
 """Architectures as torch modules, one function for each family in one table.
 
-Shape suffixes: B batch, C channels, H height, W width, L length, D features, K classes. `shape` is a sample's shape,
-channels first: (D,), (C, L) or (C, H, W); `x` is (B, *shape).
+Shape suffixes: B batch, C channels, H height, W width, L length, D features, K classes. `shape` is the shape of a sample
+whose only field is `x`, channels first: (D,), (C, L) or (C, H, W); `x` is (B, *shape). Only a module of your own takes other
+samples.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import InputSpec
+from ..data.columns import X
 from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
 from .families import build_convnet, build_mlp, build_resnet
 from .features import Inputs, Layers, Outputs, tapped
@@ -29,15 +32,20 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
     ConvNeXt: build_convnext,
     MobileNet: build_mobilenet,
     Timm: build_timm,
-    Imported: build_imported,
+    Imported: lambda architecture, shape, classes: build_imported(architecture),
 }
 """Each schema's function: (architecture, shape, classes) -> the body, x float32 (B, *shape) -> logits_BK."""
+OWN_WAY = "use a module of your own (family import), whose forward takes {}"
+KEPT = (torch.int64, torch.bool)
+"""Dtypes that are not cast: integers that name something, and masks."""
 
 
 class Network(nn.Module):
-    """A body that takes raw numbers of any dtype: they are cast to float32 and standardized, (x - mean) / std.
+    """A body that takes a batch in the data's dtypes: numbers are cast to float32 and, with `mean` and `std`, standardized.
 
-    `mean` and `std` (C, 1, ...) or, for samples (D,), (1,), are part of the weights; None: the body takes raw numbers.
+    A body with the single input `x` is called with it; otherwise it is called by name, `body(**inputs)`. An input NAME of open
+    length comes with NAME_mask (B, L), True at real positions. `mean` and `std` (C, 1, ...) or, for samples (D,), (1,), are
+    part of the weights and apply to `x`, which becomes (x - mean) / std; None: the body takes raw numbers.
     """
 
     mean: Tensor | None
@@ -52,31 +60,35 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs, layers: Sequence[str] = ()) -> Outputs:
         """`features` holds what each of `layers` (names of layers or attentions within the body) gives in this call."""
-        x = inputs["x"].float()
-        if self.mean is not None and self.std is not None:
-            x = (x - self.mean) / self.std
         if not layers:
-            return Outputs(logits=self.body(x), features={})
+            return Outputs(logits=self._logits(inputs), features={})
         with tapped(self.body, layers) as features:
-            return Outputs(logits=self.body(x), features=features)
+            return Outputs(logits=self._logits(inputs), features=features)
+
+    def _logits(self, inputs: Inputs) -> Tensor:
+        if self.mean is not None and self.std is not None:
+            return self.body((inputs[X].float() - self.mean) / self.std)  # type: ignore[no-any-return]
+        cast = {name: one if one.dtype in KEPT else one.float() for name, one in inputs.items()}
+        return self.body(cast[X]) if cast.keys() == {X} else self.body(**cast)  # type: ignore[no-any-return]
 
 
 def build(
     architecture: Value,
     *,
-    shape: tuple[int, ...],
+    inputs: InputSpec,
     classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Network:
-    """The network of `architecture` for samples of `shape`, with weights drawn from torch's global generator.
+    """The network of `architecture` for samples of `inputs`, with weights drawn from torch's global generator.
 
     `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
-    Imported module gets neither. Raises UsageError if the family does not take the shape or its arguments.
+    Imported module gets neither. Raises UsageError if the family does not take such samples or its arguments.
     """
-    body = FAMILIES[type(architecture)](architecture, shape, classes)
     if isinstance(architecture, Imported):
-        return Network(body.cpu())
+        return Network(build_imported(architecture).cpu())
+    shape = inputs.numbers_of_x(f"family {architecture.identity()['family']}", OWN_WAY.format(", ".join(inputs.tensors())))
+    body = FAMILIES[type(architecture)](architecture, shape, classes)
     return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape))
 
 

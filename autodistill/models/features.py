@@ -24,7 +24,7 @@ STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
 
 
 class Outputs(NamedTuple):
-    """`logits` (B, classes) and `features` by layer."""
+    """`logits` (B, classes), or (B, positions, classes), and `features` by layer."""
 
     logits: Tensor
     features: dict[str, Tensor]

@@ -1,6 +1,6 @@
 """Sizes of a network and the shapes of its features, known before any training and without any weights in memory.
 
-A sample's `shape` is channels first: (D,), (C, L) or (C, H, W).
+If samples differ in length, these are those of the longest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..data import InputSpec
 from ..spec import (
     MLP,
     ConvNet,
@@ -31,50 +32,50 @@ from ..spec import (
     located,
 )
 from ..spec.measurement import Sizes
-from . import Inputs, Layers, Network, build, inherit
+from . import Layers, Network, build, inherit
 from .features import attentions_of, layers_of
 
 LINEAR: dict[type[Value], int] = {MLP: 2, ConvNet: 8, ResNet: 2, TimmResNet: 2, ViT: 2, ConvNeXt: 2, MobileNet: 2}
 """The depth from which each further layer of a family adds the same size: building a hundred layers takes long."""
 QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
 """Families whose sizes are all polynomials of degree 2 in the width."""
-_SIZES: dict[tuple[str, tuple[int, ...], int], Sizes] = {}
-_LAYERS: dict[tuple[str, tuple[int, ...], int, tuple[str, ...]], Layers] = {}
-_CAN_INHERIT: set[tuple[str, str, tuple[int, ...], int]] = set()
+_SIZES: dict[tuple[str, InputSpec, int], Sizes] = {}
+_LAYERS: dict[tuple[str, InputSpec, int, tuple[str, ...]], Layers] = {}
+_CAN_INHERIT: set[tuple[str, str, InputSpec, int]] = set()
 
 
-def sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
-    """Sizes of `architecture` for samples of `shape`, without any weights in memory; cached within the process.
+def sizes(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
+    """Sizes of `architecture` for samples of `inputs`, without any weights in memory; cached within the process.
 
     An Imported module is actually built, on the CPU. Does not use torch's global generator. Raises UsageError if the
-    network cannot be built, does not take the shape, or does not return logits of shape (1, classes).
+    network cannot be built, does not take such samples, or does not return logits of shape (1, classes).
     """
-    key = (digest(architecture), shape, classes)
+    key = (digest(architecture), inputs, classes)
     if key not in _SIZES:
-        _SIZES[key] = _sizes(architecture, shape, classes)
+        _SIZES[key] = _sizes(architecture, inputs, classes)
     return _SIZES[key]
 
 
-def layers(architecture: Value, shape: tuple[int, ...], classes: int, names: Sequence[str] = ()) -> Layers:
+def layers(architecture: Value, inputs: InputSpec, classes: int, names: Sequence[str] = ()) -> Layers:
     """What `architecture` can give by layer, without any weights in memory; cached within the process.
 
     `names`: modules that a spec names; they are listed among the layers, in the order in which they run. Raises UsageError
     if a named module does not exist or gives no tensor with a batch axis, and as `sizes` does.
     """
-    key = (digest(architecture), shape, classes, tuple(names))
+    key = (digest(architecture), inputs, classes, tuple(names))
     if key not in _LAYERS:
         family = architecture.identity()["family"]
-        with located(f"family {family}"), _built(architecture, shape, classes) as network:
-            _LAYERS[key] = _layers(network, shape, names)
+        with located(f"family {family}"), _built(architecture, inputs, classes) as network:
+            _LAYERS[key] = _layers(network, inputs, names)
     return _LAYERS[key]
 
 
-def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> Layers:
+def _layers(network: Network, inputs: InputSpec, names: Sequence[str]) -> Layers:
     """Runs two samples, so that outputs without a batch axis (windows of an image, say) are noticed and left out."""
     attentions = attentions_of(network.body)
     asked = list(dict.fromkeys([*layers_of(network.body), *attentions, *names]))
     with torch.no_grad():
-        features = network(_dummy(shape, 2), asked).features if asked else {}
+        features = network(inputs.dummy(2), asked).features if asked else {}
     shapes = {name: tuple(feature.shape[1:]) for name, feature in features.items() if feature.shape[:1] == (2,)}
     for name in names:
         if name not in shapes:
@@ -87,25 +88,25 @@ def _layers(network: Network, shape: tuple[int, ...], names: Sequence[str]) -> L
     )
 
 
-def check_inherit(architecture: Value, source: Value, shape: tuple[int, ...], classes: int) -> None:
+def check_inherit(architecture: Value, source: Value, inputs: InputSpec, classes: int) -> None:
     """Raises the UsageError of `inherit` if `architecture` cannot start from weights of `source`; needs no weights."""
-    key = (digest(architecture), digest(source), shape, classes)
+    key = (digest(architecture), digest(source), inputs, classes)
     if key not in _CAN_INHERIT:
         with (
             located(f"{describe(architecture)} cannot inherit from {describe(source)}"),
-            _built(architecture, shape, classes) as student,
-            _built(source, shape, classes) as network,
+            _built(architecture, inputs, classes) as student,
+            _built(source, inputs, classes) as network,
         ):
             inherit(student, network)
         _CAN_INHERIT.add(key)
 
 
-def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
+def _sizes(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
     """Extrapolated from shallower or narrower networks of the family where that is exact, otherwise measured."""
     depth, width, family = getattr(architecture, "depth", 0), getattr(architecture, "width", 0), type(architecture)
 
     def of(**changes: int) -> Sizes:
-        return sizes(architecture.model_copy(update=changes), shape, classes)
+        return sizes(architecture.model_copy(update=changes), inputs, classes)
 
     try:
         if depth > (first := LINEAR.get(family, depth)) + 1:
@@ -114,7 +115,7 @@ def _sizes(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
             return _extrapolated([of(width=1), of(width=2), of(width=3)], width - 1)
     except UsageError:
         pass  # measuring raises the same error for the requested network
-    return _measured(architecture, shape, classes)
+    return _measured(architecture, inputs, classes)
 
 
 def _extrapolated(known: Sequence[Sizes], x: int) -> Sizes:
@@ -123,33 +124,29 @@ def _extrapolated(known: Sequence[Sizes], x: int) -> Sizes:
     return Sizes(*sum(math.comb(x, order) * difference for order, difference in enumerate(differences)))
 
 
-def _measured(architecture: Value, shape: tuple[int, ...], classes: int) -> Sizes:
-    with _built(architecture, shape, classes) as network:
+def _measured(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
+    with _built(architecture, inputs, classes) as network:
         return Sizes(
             params=sum(parameter.numel() for parameter in network.parameters()),
-            macs=_macs(network, shape, classes),
+            macs=_macs(network, inputs, classes),
             bytes=sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values()),
         )
 
 
 @contextmanager
-def _built(architecture: Value, shape: tuple[int, ...], classes: int) -> Iterator[Network]:
+def _built(architecture: Value, inputs: InputSpec, classes: int) -> Iterator[Network]:
     """The network in eval mode, on the meta device (Imported: on the CPU), where this context creates all tensors."""
     device = torch.device("cpu" if isinstance(architecture, Imported) else "meta")
     try:
         with torch.random.fork_rng(devices=[]), device:
-            yield build(architecture, shape=shape, classes=classes).eval()
+            yield build(architecture, inputs=inputs, classes=classes).eval()
     except UsageError:
         raise
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         raise UsageError(
-            f"{describe(architecture)} cannot take samples of shape {shape} with {classes} classes: {cause}"
+            f"{describe(architecture)} cannot take samples of {inputs.label} with {classes} classes: {cause}"
         ) from error
-
-
-def _dummy(shape: tuple[int, ...], batch: int) -> Inputs:
-    return {"x": torch.zeros(batch, *shape)}
 
 
 def bytes_float16(network: nn.Module) -> int:
@@ -158,13 +155,13 @@ def bytes_float16(network: nn.Module) -> int:
     return sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state)
 
 
-def _macs(network: Network, shape: tuple[int, ...], classes: int) -> int:
+def _macs(network: Network, inputs: InputSpec, classes: int) -> int:
     """Half of the floating-point operations that torch counts, because a multiply-add is two; on the current device.
 
     Raises ValueError if the network returns anything but logits_1K.
     """
     with torch.no_grad(), _unfused(), FlopCounterMode(display=False) as counter:
-        logits = network(_dummy(shape, 1)).logits
+        logits = network(inputs.dummy(1)).logits
     if not isinstance(logits, Tensor):
         raise ValueError(f"it returns a {type(logits).__name__}, not a tensor of logits")
     if logits.shape != (1, classes):

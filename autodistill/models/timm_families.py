@@ -185,8 +185,8 @@ def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.M
             raise UsageError(f"timm {name} rejected {_call(arguments)}: {cause}") from error
 
 
-def build_imported(architecture: Imported, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The module that the factory returns, unchanged: x (B, *shape), the data's raw numbers -> logits_BK.
+def build_imported(architecture: Imported) -> nn.Module:
+    """The module that the factory returns, unchanged: the inputs by name, in the data's raw numbers -> logits_BK.
 
     Raises UsageError if the factory cannot be imported, raises, or returns something other than a torch.nn.Module.
     """

@@ -10,6 +10,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, OverSeeds
+    from ..data import InputField
     from ..study.preflight.values import (
         Architectures,
         DataFacts,
@@ -153,7 +154,6 @@ def checked(found: Preflight, workers: int) -> str:
     """What `check` prints."""
     count, data = found.architectures, found.data
     low, high = data.test_interval_at_90
-    shape = "x".join(map(str, data.shape))
     lines = [
         f"study        {found.study}",
         f"students     {count.count:,} architectures{'' if count.all else ' in a sample of the space'}"
@@ -163,7 +163,7 @@ def checked(found: Preflight, workers: int) -> str:
         _stages(found.stages),
         *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}" for one in found.teachers),
         *(f"assistant    {one.architecture}: {one.params:,} params" for one in found.assistants),
-        f"samples      {shape} ({data.layout}), {data.classes} classes, majority class {data.chance:.1%}",
+        *_samples(data),
         _held(data),
         f"splits       {data.train:,} train{_unlabeled(data)}, {data.validation:,} validation, {data.test:,} test"
         f"{' (the data set has a test split of its own)' if data.own_test else ''}, sealed",
@@ -194,7 +194,23 @@ def _held(data: DataFacts) -> str:
     size = f"{data.bytes / 1e6:,.1f} MB"
     if data.memory == "stream":
         return f"held         streamed from files by workers; {size} when decoded"
-    return f"held         in memory as {data.dtype}, {size}"
+    dtypes = dict.fromkeys(field.dtype for field in data.inputs.fields)
+    return f"held         in memory as {' and '.join(dtypes)}, {size}"
+
+
+def _samples(data: DataFacts) -> list[str]:
+    """What a sample is, field by field unless it is the usual one."""
+    classes = f"{data.classes} classes, majority class {data.chance:.1%}"
+    if data.inputs.only is not None:
+        return [f"samples      {data.inputs.fields[0].sides()} ({data.layout}), {classes}"]
+    return [f"samples      {classes}", *map(_field, data.inputs.fields)]
+
+
+def _field(field: InputField) -> str:
+    text = f"input        {field.name}: {field.sides()}, {field.dtype}"
+    if field.longest is None:
+        return text
+    return f"{text}, at most {field.longest:,} long, padded with {field.padding:g}; sizes and times are those of the longest"
 
 
 def _first(first: Sequence[NetworkFacts]) -> str:

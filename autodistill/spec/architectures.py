@@ -140,12 +140,16 @@ class Timm(Value):
 
 
 class Imported(Value):
-    """Your own module: `factory` is "package.module:function", called with `arguments`. Its input is the raw data."""
+    """Your own module: `factory` is "package.module:function", called with `arguments`. Its inputs are the raw data, by name.
+
+    `source` is the sha256 of the file of that module, so that a network that was trained with other code has another key.
+    """
 
     version: ClassVar[int] = 1
     family: Literal["import"] = "import"
     factory: Import
     arguments: dict[str, JsonValue] = {}
+    source: str | None = None
 
 
 def _numbers(value: JsonValue) -> Iterator[int | float]:
@@ -157,13 +161,10 @@ def _numbers(value: JsonValue) -> Iterator[int | float]:
             yield from _numbers(item)
 
 
-Trainable = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm
-Architecture = Annotated[Trainable, Field(discriminator="family")]
-"""What the tool can train."""
-AnyArchitecture = Annotated[Trainable | Imported, Field(discriminator="family")]
-"""What a teacher can be, including your own module."""
-ARCHITECTURE: TypeAdapter[Trainable] = TypeAdapter(Architecture)
-ANY_ARCHITECTURE: TypeAdapter[Trainable | Imported] = TypeAdapter(AnyArchitecture)
+Families = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm | Imported
+Architecture = Annotated[Families, Field(discriminator="family")]
+"""What the tool can train, including your own module."""
+ARCHITECTURE: TypeAdapter[Families] = TypeAdapter(Architecture)
 
 
 class Normalize(Value):
@@ -177,6 +178,6 @@ class Normalize(Value):
 def describe(architecture: Value) -> str:
     """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default."""
     known = type(architecture).model_fields
-    fields = {name: value for name, value in architecture if name != "family" and value is not None}
+    fields = {name: value for name, value in architecture if name not in ("family", "source") and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]
     return " ".join([getattr(architecture, "family", "?"), *words])

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .document import Spec, Teacher
-from .errors import DataError, Location, Problem, SpecError, shown
+from .errors import DataError, Location, Problem, SpecError, UsageError, located, shown
+from .imports import source_of
 from .losses import LossSpec
 from .problems import OVERRIDE, dotted, explained, models_of
 from .reading import Places, from_text, read_yaml
@@ -129,9 +130,9 @@ def _stray(raw: object, above: Location, part: int | str) -> str:
 
 
 def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
-    """The spec with every default, the precision, the GPUs and the data's fingerprint filled in.
+    """The spec with every default, the precision, the GPUs, the data's fingerprint and the source of your modules filled in.
 
-    `cuda` says whether workers have CUDA. Raises DataError if the spec pins other data.
+    `cuda` says whether workers have CUDA. Raises DataError if the spec pins other data, UsageError if it pins other code.
     """
     pinned = spec.task.fingerprint
     if pinned not in (None, fingerprint):
@@ -139,7 +140,7 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
         raise DataError(f"task.fingerprint: {message}")
     gpus = (1.0 if cuda else 0.0) if spec.resources.gpus == "auto" else spec.resources.gpus
     precision = "bfloat16" if gpus else "float32"
-    document = spec.document()
+    document = _sourced(spec.document(), "")
     document["task"]["fingerprint"] = fingerprint
     document["resources"]["gpus"] = gpus
     student = document["student"]
@@ -149,6 +150,24 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
         if part.get("recipe") is not None:
             part["recipe"] = _precise(part["recipe"], precision)
     return Spec.model_validate(document)
+
+
+def _sourced(value: Any, place: str) -> Any:
+    """`value` with the source of each module of your own (family import) within it."""
+    if isinstance(value, list):
+        return [_sourced(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if value.get("family") != "import":
+        return {name: _sourced(item, f"{place}.{name}".lstrip(".")) for name, item in value.items()}
+    if not isinstance(value["factory"], str):
+        raise UsageError(f"{place}.factory: cannot be searched; use a choice of architectures, each with its own factory")
+    with located(place):
+        source = source_of(value["factory"])
+    if value.get("source") not in (None, source):
+        way = "restore it, or begin another study"
+        raise UsageError(f"{place}.source: the code of {value['factory']} has changed since the spec pinned it; {way}")
+    return value | {"source": source}
 
 
 def _filled(tree: object, model: type[BaseModel] = Value) -> object:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import hashlib
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -97,6 +99,21 @@ def import_function(path: str) -> Callable[..., Any]:
     if not callable(function):
         raise UsageError(f"{path}: {name} is of type {type(function).__name__}, which is not callable; name a function")
     return function
+
+
+def source_of(path: str) -> str:
+    """The sha256 of the file of the module that `path` names; other modules that it imports do not count.
+
+    Raises UsageError if there is no such file.
+    """
+    place = path.partition(":")[0]
+    with running(f"{path}: finding {place}", f"; try it alone: python -c 'import {place}'"):
+        found = importlib.util.find_spec(place)
+    file = found.origin if found is not None else None
+    if file is None or not os.path.isfile(file):
+        raise UsageError(f"{path}: {place} has no file; save it as a module in the working directory or on PYTHONPATH")
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

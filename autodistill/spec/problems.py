@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .architectures import Trainable
+from .architectures import Families
 from .document import Spec
 from .domains import KINDS
 from .errors import Location, Problem, shown
@@ -20,7 +20,7 @@ from .trees import origin
 from .value import CURRENCY, NAME
 
 Models = list[type[BaseModel]]
-FAMILIES: Models = list(get_args(Trainable))
+FAMILIES: Models = list(get_args(Families))
 SEARCHED: dict[tuple[str, ...], Models] = {
     ("student", "architecture"): FAMILIES,
     ("student", "loss"): [LossSpec],
@@ -182,8 +182,13 @@ def keys_at(path: Location, family: object = None) -> list[str]:
     """The valid keys at a path; for an architecture, those of `family` or, if it is unknown, of all families."""
     kinds: Models = [Spec]
     names = [part for part in path if isinstance(part, str) and part != "choice"]
+    free = False
     for index, name in enumerate(names):
+        if free:  # the name of an item of a mapping
+            free = False
+            continue
         searched = SEARCHED.get(tuple(names[: index + 1]))
+        free = any(_is_mapping(kind, name) for kind in kinds)
         kinds = searched or [model for kind in kinds for model in models_of(kind, name)]
     named = [kind for kind in kinds if "family" in kind.model_fields and kind.model_fields["family"].default == family]
     found = {field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()}
@@ -195,6 +200,13 @@ def models_of(model: type[BaseModel], name: str) -> Models:
     """The models that the field of this name or alias may hold; none if there is no such field."""
     fields = {field.alias or key: field for key, field in model.model_fields.items()}
     return _within(fields[name].annotation) if name in fields else []
+
+
+def _is_mapping(model: type[BaseModel], name: str) -> bool:
+    """Whether the field of this name holds models by name."""
+    field = model.model_fields.get(name)
+    forms = () if field is None else (field.annotation, *get_args(field.annotation))
+    return any(get_origin(one) is dict and _within(one) for one in forms)
 
 
 def _within(annotation: object) -> Models:

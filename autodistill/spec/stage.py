@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from .architectures import AnyArchitecture, describe
+from .architectures import Architecture, describe
 from .losses import CrossEntropy, LossSpec
 from .recipe import Augmentation, Recipe
 from .value import AsTuple, Seed, Value, digest
@@ -62,7 +62,7 @@ class Checkpoint(Keyed):
 
     kind: Literal["checkpoint"] = "checkpoint"
     task: Task
-    architecture: AnyArchitecture
+    architecture: Architecture
     weights: str
 
 
@@ -88,7 +88,7 @@ class Stage(Keyed):
     version: ClassVar[int] = 1
     kind: Literal["stage"] = "stage"
     task: Task
-    architecture: AnyArchitecture
+    architecture: Architecture
     loss: LossSpec
     recipe: Recipe
     seed: int

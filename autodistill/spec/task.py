@@ -54,14 +54,21 @@ def _check_name(value: str) -> str:
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
+class FieldOptions(Value):
+    """`dtype: int64` keeps integers as they are, for an embedding; `padding` fills the positions behind a shorter sample."""
+
+    dtype: Literal["int64"] | None = None
+    padding: Annotated[float, Field(ge=-1e30, le=1e30)] = 0.0
+
+
 class TaskSpec(Value):
     """Where the data come from and how they are split.
 
     `samples` uses that many, stratified, for training and validation; `labeled` keeps the labels of that fraction of the
-    training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `folder` is the
-    folder of torchvision's files. `image_size` and `channels` say how image files are decoded, `memory` whether they are
-    decoded once or read during training. `fingerprint` pins the data: other data is refused; with `exact`, it covers the
-    contents of every image file instead of 1,024 of them.
+    training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has options of
+    the fields of a .npz file or an import by name, `folder` is the folder of torchvision's files. `image_size` and `channels`
+    say how image files are decoded, `memory` whether they are decoded once or read during training. `fingerprint` pins the
+    data: other data is refused; with `exact`, it covers the contents of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -73,6 +80,7 @@ class TaskSpec(Value):
     image_size: Side | Annotated[tuple[Side, Side], AsTuple] | None = None
     channels: Literal[1, 3] | None = None
     memory: Literal["auto", "resident", "stream"] = "auto"
+    inputs: dict[str, FieldOptions] | None = None
     metric: Literal["accuracy"] = "accuracy"
     folder: FilePath | None = None
     fingerprint: str | None = None
@@ -85,6 +93,8 @@ class TaskSpec(Value):
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
             if given:
                 raise ValueError(f"{given[0]} applies to image files (folder/, hfds/, wds/), not to {name}; remove it")
+        if self.inputs is not None and kind not in ("npz", "import"):
+            raise ValueError(f"inputs applies to arrays of your own (.npz, import), not to {name}; remove it")
         if kind != "folder":
             given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
             given += ["memory: stream"] if self.memory == "stream" else []

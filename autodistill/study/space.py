@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from ..data import InputSpec
 from ..models.sizes import check_inherit, sizes
 from ..spec import Checkpoint, LossSpec, Network, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
-from ..spec.architectures import ARCHITECTURE, AnyArchitecture
+from ..spec.architectures import ARCHITECTURE, Architecture
 from ..spec.document import INIT
 from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
 from ..spec.losses import LOSS
@@ -72,13 +73,13 @@ class Space:
         *,
         task: Task,
         teachers: tuple[Network, ...],
-        shape: tuple[int, ...],
+        inputs: InputSpec,
         classes: int,
         measure: Callable[[Value], Sizes] | None = None,
     ) -> None:
         self.spec, self.task, self.teachers = spec, task, teachers
-        self.shape, self.classes = shape, classes
-        self._measure = measure or (lambda architecture: sizes(architecture, shape, classes))
+        self.inputs, self.classes = inputs, classes
+        self._measure = measure or (lambda architecture: sizes(architecture, inputs, classes))
         self.tree = spec.student.tree()
         self.ladder = spec.assistants.ladder
         self.domains = domains_of(spec)
@@ -114,8 +115,8 @@ class Space:
             return False
         return True
 
-    def architecture(self, params: Params) -> AnyArchitecture:
-        found: AnyArchitecture = ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
+    def architecture(self, params: Params) -> Architecture:
+        found: Architecture = ARCHITECTURE.validate_python(fill(self.tree["architecture"], params, "architecture"))
         return found
 
     def ladder_indices(self, params: Params) -> list[int]:
@@ -152,7 +153,7 @@ class Space:
         return teachers
 
     def _stage(
-        self, architecture: AnyArchitecture, loss: LossSpec, recipe: Recipe, teachers: tuple[Network, ...], init: str
+        self, architecture: Architecture, loss: LossSpec, recipe: Recipe, teachers: tuple[Network, ...], init: str
     ) -> Stage:
         return canonical(
             Stage(
@@ -173,9 +174,9 @@ class Space:
         """
         for network in reversed(teachers):
             with contextlib.suppress(UsageError):
-                check_inherit(architecture, network.architecture, self.shape, self.classes)
+                check_inherit(architecture, network.architecture, self.inputs, self.classes)
                 return network
-        check_inherit(architecture, self.teachers[0].architecture, self.shape, self.classes)
+        check_inherit(architecture, self.teachers[0].architecture, self.inputs, self.classes)
         return self.teachers[0]
 
     def encode(self, stage: Stage) -> Settings | None:
@@ -196,7 +197,7 @@ class Space:
         tried = [params | ({GUIDANCE: guidance} if guidance else {}) for guidance in guidances]
         return next((one for one in tried if self.feasible(one) and self.decode(one).key() == stage.key()), None)
 
-    def architectures(self, most: int = 2000) -> tuple[list[AnyArchitecture], bool]:
+    def architectures(self, most: int = 2000) -> tuple[list[Architecture], bool]:
         """Distinct architectures of students, and whether these are all; a sample if there are more than `most`."""
         found, everything = self.candidates(most)
         return [self.architecture(params) for params in found], everything

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodistill.data import InputSpec
 from autodistill.distill import Job
 from autodistill.spec import Spec, Stage, Task, UsageError, Value, parse, resolve
 from autodistill.spec.measurement import Measurement, Sizes
@@ -108,7 +109,7 @@ class Draw:
     def space(self, spec: Spec) -> Space:
         task = Task(data="table", split=spec.task.split)
         teacher = teacher_stage(spec.teacher, task, spec.seed)
-        return Space(spec, task=task, teachers=(teacher,), shape=(1,), classes=2, measure=self.sizes)
+        return Space(spec, task=task, teachers=(teacher,), inputs=InputSpec.x((1,)), classes=2, measure=self.sizes)
 
     def reference(self) -> Sizes:
         return Sizes(*(FAR * max(size) for size in zip(*(one.sizes for one in self.students.values()), strict=True)))

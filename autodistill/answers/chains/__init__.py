@@ -127,7 +127,7 @@ def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
     student, teacher = space.architecture(params), space.teachers[0].architecture
     assistants = assistants_of(given, student, teacher, direct.loss, direct.recipe, lambda one: space.sizes(one).params)
     spec = spec.model_copy(update={"assistants": assistants})
-    space = Space(spec, task=space.task, teachers=space.teachers, shape=splits.shape, classes=splits.classes)
+    space = Space(spec, task=space.task, teachers=space.teachers, inputs=splits.inputs, classes=splits.classes)
     check_edges(space)
     return Trainings(space, {name: params[name] for name in domains(space.tree)})
 

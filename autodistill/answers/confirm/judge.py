@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ...data.splits import Samples
+from ...data import InputSpec, Samples
 from ...distill import load_network, open_data
 from ...distill.predictions import logits_of
 from ...metrics import latency
@@ -69,8 +69,8 @@ def judge(store: Store, network: Network, test: Samples, device: torch.device) -
 def digest_of(test: Samples) -> str:
     """sha256 of the labels and, if they are in memory, of the samples: tells whether two studies use the same ones."""
     found = hashlib.sha256(np.ascontiguousarray(test.y).data)
-    if isinstance(test.x, np.ndarray):
-        found.update(np.ascontiguousarray(test.x).data)
+    for _, array in test.x.parts():
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 
@@ -118,6 +118,7 @@ class Judged(NamedTuple):
         """Everything about the weights of `network`, which were chosen for `stage`."""
         key = network.key()
         measured, store = self.stages.measured(key), self.stages.store
+        inputs = open_data(store, network.task.data).inputs
         return FrozenNetwork(
             stage=stage,
             architecture=describe(network.architecture),
@@ -128,7 +129,7 @@ class Judged(NamedTuple):
             weights=weights_of(store, key),
             validation=Share.of(measured.correct, measured.n),
             test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test),
-            latency=latency_of(load_network(store, network, self.device), self.test.x.shape[1:], self.device, self.threads),
+            latency=latency_of(load_network(store, network, self.device), inputs, self.device, self.threads),
         )
 
     def member(self, one: Candidate) -> Member:
@@ -166,7 +167,7 @@ class Judged(NamedTuple):
         return Baseline.over([other for _, other in pairs], epochs=baselines[0].recipe.epochs, gain=gain)
 
 
-def latency_of(network: nn.Module, shape: tuple[int, ...], device: torch.device, threads: int) -> Latency:
-    """Of one sample of `shape`, and of BATCH samples."""
-    timed = partial(latency.latency, network, shape, device=device, threads=threads, seconds=latency.SECONDS)
-    return Latency(one=timed(batch=1), batched=timed(batch=BATCH))
+def latency_of(network: nn.Module, inputs: InputSpec, device: torch.device, threads: int) -> Latency:
+    """Of one sample, as long as the longest, and of BATCH of them."""
+    timed = partial(latency.latency, network, device=device, threads=threads, seconds=latency.SECONDS)
+    return Latency(one=timed(inputs.dummy(1)), batched=timed(inputs.dummy(BATCH)))

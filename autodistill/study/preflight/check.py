@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...data import Splits, memory_bytes
-from ...data.images import Array
+from ...data import Columns, Splits, memory_bytes
 from ...distill import Data, open_data, time_steps
 from ...distill.networks import build_for
 from ...distill.predictions import evaluate
 from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
-from ...spec.architectures import AnyArchitecture
+from ...spec.architectures import Architecture
 from ...spec.imports import reason
 from ...spec.measurement import Measurement
 from ...spec.search import ALL
@@ -117,11 +116,11 @@ def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) ->
     if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("loss")):
         return 0.0
     data = open_data(store, space.task.data)
-    x = data.fetch(np.arange(min(recipe.batch_size, data.rows)))
+    x = data.x.take(np.arange(min(recipe.batch_size, data.rows)))
     return _steps(splits, recipe) * sum(_forward_seconds(space, data, x, teacher) for teacher in space.teachers)
 
 
-def _forward_seconds(space: Space, data: Data, x: Array, teacher: Stage | Checkpoint) -> float:
+def _forward_seconds(space: Space, data: Data, x: Columns, teacher: Stage | Checkpoint) -> float:
     network = build_for(data, teacher.architecture)
     device = "cuda" if space.spec.resources.gpus else "cpu"
     evaluate(network, x, batch_size=len(x), device=device)
@@ -134,7 +133,7 @@ def _steps(splits: Splits, recipe: Recipe) -> int:
     return max(1, splits.rows // recipe.batch_size) * recipe.epochs
 
 
-def _seconds(space: Space, store: Store, splits: Splits, architecture: AnyArchitecture, recipe: Recipe | None) -> float:
+def _seconds(space: Space, store: Store, splits: Splits, architecture: Architecture, recipe: Recipe | None) -> float:
     """Seconds of training an architecture from labels; a cached teacher adds almost nothing."""
     if recipe is None:
         return 0.0

@@ -141,14 +141,13 @@ def _data(splits: Splits) -> DataFacts:
         validation=len(splits.validation),
         test=n,
         own_test=splits.own_test,
-        shape=splits.shape,
+        inputs=splits.inputs,
         layout=splits.layout,
         classes=splits.classes,
         chance=splits.chance,
         unlabeled=splits.rows - len(splits.train),
         memory=splits.memory,
         bytes=splits.nbytes,
-        dtype=str(splits.train.x.dtype),
         test_interval_at_90=wilson(round(0.9 * n), n),
     )
 

@@ -33,7 +33,7 @@ def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
     teachers = tuple(_teacher(spec, member, spec.seed + index, splits, store) for index, member in enumerate(members))
     if len({teacher.key() for teacher in teachers}) < len(teachers):
         raise UsageError("teacher.ensemble: two of its teachers are the same network; keep one of them")
-    return Space(spec, task=splits.task(spec.task), teachers=teachers, shape=splits.shape, classes=splits.classes)
+    return Space(spec, task=splits.task(spec.task), teachers=teachers, inputs=splits.inputs, classes=splits.classes)
 
 
 def _teacher(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Stage | Checkpoint:
@@ -55,7 +55,7 @@ def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store
     if teacher.pretrained:
         assert isinstance(teacher.architecture, Timm)
         with located("teacher.pretrained"):
-            found = pretrained(teacher.architecture, splits.shape, splits.classes, seed)
+            found = pretrained(teacher.architecture, splits.inputs, splits.classes, seed)
             return adopt(store, task, teacher.architecture, _normalized(found, teacher.normalize, splits), device, seed)
     if teacher.checkpoint is None:
         return None
@@ -82,7 +82,7 @@ def _device(spec: Spec) -> torch.device:
 
 def _normalized(found: Weights, given: Normalize | None, splits: Splits) -> Weights:
     """Adds the input normalization that the network expects, from the spec, in the units of the data."""
-    byte = splits.train.x.dtype == "uint8"
+    byte = all(field.dtype == "uint8" for field in splits.inputs.fields)
     if given is not None:
         found = found._replace(mean=given.mean, std=given.std, scale=given.scale)
     return found._replace(scale=found.scale or (255.0 if byte else 1.0))
@@ -123,11 +123,12 @@ def _check_augmentations(space: Space) -> None:
     for place, recipe in recipes:
         if recipe is not None and recipe.augmentation is not None:
             with located(place):
-                augment.check(recipe.augmentation, space.shape)
+                way = "remove it, or augment in your own module"
+                augment.check(recipe.augmentation, space.inputs.numbers_of_x("augmentation", way))
 
 
 def _check_terms(space: Space, loss: LossSpec, students: Sequence[Value], teachers: Sequence[Value]) -> None:
     if loss.needs_features():
         with torch.random.fork_rng(devices=[]):
             for student, teacher in itertools.product(students, teachers):
-                matched(loss, student, [teacher], space.shape, space.classes)
+                matched(loss, student, [teacher], space.inputs, space.classes)

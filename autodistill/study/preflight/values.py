@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+from ...data import InputSpec
 from ...metrics.intervals import Interval
 from ...spec import Value
 from ...spec.measurement import SoftTargetEntropy
@@ -46,7 +47,7 @@ class StageCounts(Value):
 
 
 class DataFacts(Value):
-    """Samples of the splits (`unlabeled` ones too), and what they are like; `bytes` are those of all when decoded.
+    """Samples of the splits (`unlabeled` ones too), and what they are like by field; `bytes` are those of all when decoded.
 
     `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 %
     on the test split.
@@ -56,14 +57,13 @@ class DataFacts(Value):
     validation: int
     test: int
     own_test: bool
-    shape: tuple[int, ...]
+    inputs: InputSpec
     layout: str
     classes: int
     chance: float
     unlabeled: int
     memory: str
     bytes: int
-    dtype: str
     test_interval_at_90: Interval
 
 

@@ -126,7 +126,7 @@ class Plan:
         """Multiply-adds a sample, times epochs: enough to tell what takes longest."""
         if not isinstance(job.network, Stage) or not job.trains:
             return 0.0
-        return float(job.network.recipe.epochs * sizes(job.network.architecture, self.splits.shape, self.splits.classes).macs)
+        return float(job.network.recipe.epochs * sizes(job.network.architecture, self.splits.inputs, self.splits.classes).macs)
 
 
 # The disk space of cached teacher logits

@@ -1,0 +1,178 @@
+"""Samples as columns by field: arrays, image files, or numbers of different lengths.
+
+Suffixes of shapes: N samples, B batch, L length, T the total length of all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .images import Array, Images, Joined, Pixels, joined
+
+Rows = slice | Array
+X = "x"
+"""The usual field: networks get it as their only positional argument."""
+
+
+def mask_of(name: str) -> str:
+    """The name of the tensor that says which positions of a field are real."""
+    return f"{name}_mask"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ragged:
+    """Samples that differ in the length of their last axis. `padding` fills the positions behind a shorter one in a batch.
+
+    values (T, *rest) holds the samples one behind the other, that axis first; sample i, (*rest, L), is
+    values[offsets[i]:offsets[i + 1]] with the axis moved to the end. offsets (N + 1,) int64.
+    """
+
+    values: Array
+    offsets: Array
+    padding: float = 0.0
+
+    @classmethod
+    def of(cls, samples: Sequence[Array]) -> Ragged:
+        """From arrays (*rest, L) of one dtype; at least one."""
+        offsets = np.concatenate([[0], np.cumsum([one.shape[-1] for one in samples])]).astype(np.int64)
+        return cls(values=np.concatenate([np.moveaxis(one, -1, 0) for one in samples]), offsets=offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.offsets.nbytes
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """The shape of a sample without its last axis."""
+        return self.values.shape[1:]
+
+    @property
+    def lengths(self) -> Array:
+        """(N,)."""
+        return np.diff(self.offsets)
+
+    def padded(self, rows: Rows) -> tuple[Array, Array]:
+        """The samples at `rows`, (B, *rest, L) for the longest of them, and mask_BL: True at real positions."""
+        chosen_B = np.arange(len(self))[rows]
+        lengths_B = self.lengths[chosen_B]
+        steps_L = np.arange(lengths_B.max(initial=0))
+        mask_BL = steps_L < lengths_B[:, None]
+        places_BL = np.where(mask_BL, self.offsets[chosen_B][:, None] + steps_L, 0)
+        found = self.values[places_BL]
+        found[~mask_BL] = self.padding
+        return np.ascontiguousarray(np.moveaxis(found, 1, -1)), mask_BL
+
+    def take(self, rows: Array) -> Ragged:
+        """These rows, in their order."""
+        lengths_B = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths_B)]).astype(np.int64)
+        places_T = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths_B)
+        return replace(self, values=self.values[places_T], offsets=offsets)
+
+    def followed_by(self, others: Sequence[Ragged]) -> Ragged:
+        """One column of all rows, in memory."""
+        parts = [self, *others]
+        starts = np.cumsum([0, *(len(part.values) for part in parts)])
+        offsets = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=False)]
+        values = np.concatenate([part.values for part in parts])
+        return replace(self, values=values, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
+
+
+Column = Array | Images | Joined | Ragged
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Samples by field, all of one length. `columns["x"]` is a column, `columns.batch(rows)` what networks get of some rows."""
+
+    by_name: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.by_name.values())))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __getitem__(self, name: str) -> Column:
+        return self.by_name[name]
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """The column of the only field, if that is `x` with samples of one shape."""
+        one = self.by_name.get(X)
+        return one if len(self.by_name) == 1 and isinstance(one, np.ndarray | Images) else None
+
+    @property
+    def nbytes(self) -> int:
+        """The decoded size in bytes."""
+        return sum(column.nbytes for column in self.by_name.values() if not isinstance(column, Joined))
+
+    @property
+    def files(self) -> bool:
+        """Whether samples are read from image files."""
+        return any(isinstance(column, Images) for column in self.by_name.values())
+
+    def batch(self, rows: Rows) -> dict[str, Array]:
+        """The samples at `rows` by field (B, ...); behind a field of different lengths comes its mask.
+
+        Raises DataError naming an image file that cannot be read.
+        """
+        found: dict[str, Array] = {}
+        for name, column in self.by_name.items():
+            if isinstance(column, Ragged):
+                found[name], found[mask_of(name)] = column.padded(rows)
+            else:
+                found[name] = column[rows]
+        return found
+
+    def take(self, rows: Array) -> Columns:
+        """These rows; image files are not decoded."""
+        return Columns({name: _taken(column, rows) for name, column in self.by_name.items()})
+
+    def followed_by(self, others: Sequence[Columns]) -> Columns:
+        """All rows as one, in memory; image files are not decoded."""
+        return Columns({name: _concatenated([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
+
+    def joined(self, others: Sequence[Columns]) -> Columns:
+        """The same, but arrays stay where they are (numbers of different lengths are copied into memory)."""
+        return Columns({name: _joined([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
+
+    def parts(self) -> Iterator[tuple[str, Array]]:
+        """What decides the samples, for a hash: descriptions and arrays. Image files have their own."""
+        for name, column in self.by_name.items():
+            label = "" if self.pixels is not None else f"{name} "
+            if isinstance(column, Ragged):
+                yield f"{label}padding {column.padding!r} {column.offsets.shape}", column.offsets
+                yield f"{column.values.dtype.str}{column.values.shape}", column.values
+            elif isinstance(column, np.ndarray):
+                yield f"{label}{column.dtype.str}{column.shape}", column
+
+
+def _taken(column: Column, rows: Array) -> Column:
+    return column.take(rows) if isinstance(column, Images | Ragged) else column[rows]
+
+
+def _concatenated(columns: Sequence[Column]) -> Column:
+    first, *others = columns
+    if isinstance(first, Ragged):
+        return first.followed_by([one for one in others if isinstance(one, Ragged)])
+    files = [one for one in columns if isinstance(one, Images)]
+    return joined(files) if files else np.concatenate([np.asarray(one) for one in columns])
+
+
+def _joined(columns: Sequence[Column]) -> Column:
+    first, *others = columns
+    if isinstance(first, Ragged):
+        return first.followed_by([one for one in others if isinstance(one, Ragged)]) if others else first
+    return Joined(parts=tuple(one for one in columns if isinstance(one, np.ndarray | Images)))

@@ -1,0 +1,147 @@
+"""What the samples of a data set are: named fields, from which sizes, latency, exports and checks make their inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
+
+from ..spec import UsageError, Value
+from ..spec.value import AsTuple
+from .columns import Column, Columns, Ragged, X, mask_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Dtype = Literal["float32", "uint8", "int64"]
+BATCH = "batch"
+
+
+class TensorForm(NamedTuple):
+    """A tensor that a network takes: its dtype by torch's name, and its axes; an open one has a name instead of a size."""
+
+    dtype: Literal["float32", "int64", "bool"]
+    axes: tuple[int | str, ...]
+
+
+class InputField(Value):
+    """One field: the shape of a sample, in which None is the open axis (at most one), and the dtype of the data.
+
+    `padding` fills the positions behind a shorter sample of a batch; `longest` is the length of the longest training or
+    validation sample. Both are only for a field with an open axis.
+    """
+
+    name: str
+    shape: Annotated[tuple[int | None, ...], AsTuple]
+    dtype: Dtype = "float32"
+    padding: float = 0.0
+    longest: int | None = None
+
+    @property
+    def open(self) -> bool:
+        return None in self.shape
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        """The shape of the longest sample."""
+        return tuple(self._longest() if side is None else side for side in self.shape)
+
+    def _longest(self) -> int:
+        assert self.longest is not None, f"{self.name} has an open axis, so its longest sample is known"
+        return self.longest
+
+    def tensors(self) -> dict[str, TensorForm]:
+        """The tensor of this field, as a network takes it, and behind a field with an open axis its mask."""
+        length = f"{self.name}_length"
+        axes = (BATCH, *(length if side is None else side for side in self.shape))
+        found = {self.name: TensorForm("int64" if self.dtype == "int64" else "float32", axes)}
+        return found | ({mask_of(self.name): TensorForm("bool", (BATCH, length))} if self.open else {})
+
+    def sides(self) -> str:
+        """Such as `1x8x8`, or `2xlength`."""
+        return "x".join("length" if side is None else str(side) for side in self.shape)
+
+    @property
+    def label(self) -> str:
+        """Such as `image (3, 8, 8)` or `signal (2, length)`."""
+        sides = ["length" if side is None else str(side) for side in self.shape]
+        return f"{self.name} ({', '.join(sides)}{',' * (len(sides) == 1)})"
+
+
+class InputSpec(Value):
+    """The fields of a sample, by which a network is called: `forward(x)`, or by name where there are several or an open one."""
+
+    fields: Annotated[tuple[InputField, ...], AsTuple]
+
+    @classmethod
+    def x(cls, shape: tuple[int, ...], dtype: Dtype = "float32") -> InputSpec:
+        """The usual one: the single field `x`, samples of one shape."""
+        return cls(fields=(InputField(name=X, shape=shape, dtype=dtype),))
+
+    @property
+    def only(self) -> tuple[int, ...] | None:
+        """The shape of a sample, if its only field is `x` without an open axis."""
+        first, *others = self.fields
+        return None if others or first.open or first.name != X else first.largest
+
+    @property
+    def label(self) -> str:
+        """Such as `shape (1, 8, 8)`, or `image (3, 8, 8) and vector (5,)`, behind "samples of"."""
+        return f"shape {self.only}" if self.only is not None else " and ".join(field.label for field in self.fields)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the longest sample has."""
+        return sum(math.prod(field.largest) for field in self.fields)
+
+    def numbers_of_x(self, what: str, way: str) -> tuple[int, ...]:
+        """The shape of samples whose only field is `x`, in numbers. Raises UsageError that `what` takes no other samples."""
+        if self.only is None:
+            raise UsageError(f"{what} takes a single input x of one shape, not samples of {self.label}; {way}")
+        if self.fields[0].dtype == "int64":
+            raise UsageError(f"{what} takes numbers, but task.inputs.x.dtype makes them int64; remove that dtype, or {way}")
+        return self.only
+
+    def tensors(self) -> dict[str, TensorForm]:
+        """The tensors of a batch by name."""
+        return {name: form for field in self.fields for name, form in field.tensors().items()}
+
+    def dummy(self, batch: int, device: torch.device | str | None = None) -> dict[str, Tensor]:
+        """A batch of zeros as a network gets it, each sample as long as the longest, all positions real."""
+        import torch
+
+        sizes = {BATCH: batch} | {f"{field.name}_length": field.longest for field in self.fields if field.longest is not None}
+        return {
+            name: torch.full(
+                [sizes.get(axis, 0) if isinstance(axis, str) else axis for axis in form.axes],
+                form.dtype == "bool",
+                dtype=getattr(torch, form.dtype),
+                device=device,
+            )
+            for name, form in self.tensors().items()
+        }
+
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        """The names of the axes of each tensor that have no fixed size: the batch, and the open ones."""
+        return {
+            name: {place: axis for place, axis in enumerate(form.axes) if isinstance(axis, str)}
+            for name, form in self.tensors().items()
+        }
+
+
+def inputs_of(parts: Sequence[Columns]) -> InputSpec:
+    """What the samples of all parts are; they have the same fields, shapes and dtypes."""
+    return InputSpec(fields=tuple(_field(name, [part[name] for part in parts]) for name in parts[0]))
+
+
+def _field(name: str, columns: Sequence[Column]) -> InputField:
+    first = columns[0]
+    if not isinstance(first, Ragged):
+        return InputField(name=name, shape=first.shape[1:], dtype=_dtype(first))
+    longest = max(int(column.lengths.max(initial=0)) for column in columns if isinstance(column, Ragged))
+    return InputField(name=name, shape=(*first.rest, None), dtype=_dtype(first), padding=first.padding, longest=longest)
+
+
+def _dtype(column: Column) -> Dtype:
+    return next(dtype for dtype in get_args(Dtype) if column.dtype == dtype)
