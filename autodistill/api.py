@@ -94,7 +94,7 @@ def confirm(
     Raises: UsageError if there is nothing to confirm, StudyError if the split was opened before for other networks.
 
     Example:
-        autodistill.confirm("reports/digits", seeds=3).members[0].test.accuracy
+        autodistill.confirm("reports/digits", seeds=3).members[0].on_test.value
     """
     from .answers import confirm as confirmation
     from .study.record.folder import Folder
@@ -112,7 +112,7 @@ def smallest(
     force: bool = False,
     console: Console | None = None,
 ) -> Claim:
-    """The smallest student that is shown to meet what is `wanted`: by default, 95 % of the teacher's accuracy at half its size.
+    """The smallest student that is shown to meet what is `wanted`: by default, 95 % of the teacher's metric at half its size.
 
     A study that is not confirmed yet is confirmed first, as by `confirm`. With `within`, in seconds, the search first
     continues toward the target for at most that time.
@@ -123,7 +123,7 @@ def smallest(
     Raises: UsageError for a target out of range, StudyError if the test split was opened before for other networks.
 
     Example:
-        autodistill.smallest("reports/digits", autodistill.Wanted(accuracy=0.95)).sentence()
+        autodistill.smallest("reports/digits", autodistill.Wanted(target=0.95)).sentence()
     """
     from dataclasses import replace
 
@@ -169,7 +169,7 @@ def chain(
 ) -> ChainPlan:
     """Compares ways to distill the teacher of `spec` into one student, through assistants or without.
 
-    Accuracies are those on the validation samples. `student` gives the searched fields of its architecture, such as
+    The metric is that on the validation samples. `student` gives the searched fields of its architecture, such as
     `depth=1,width=4`. `home` says where the plan is kept, by default below `reports/<study>`; it gets chain.json, chain.png
     and chain.svg. No new round begins after `seconds`. The same call continues where an earlier one stopped.
 
@@ -235,7 +235,7 @@ def export(study: Path | str, *, to: Path | str, stage: str | None = None, wante
     files, StudyError if the weights do not reproduce the network's outputs.
 
     Example:
-        autodistill.export("reports/digits", to="digits-model", wanted=autodistill.Wanted(accuracy=0.9))
+        autodistill.export("reports/digits", to="digits-model", wanted=autodistill.Wanted(target=0.9))
     """
     from . import exporting
     from .study.record.folder import Folder

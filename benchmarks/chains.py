@@ -113,7 +113,7 @@ def make(name: str, store: Store, workers: int, seeds: Sequence[int]) -> None:
         for path, seed, stage in found:
             own = measured[stage.key()]
             like = [measured[other.key()]["seconds"] for _, _, other in found if other.architecture == stage.architecture]
-            numbers = (own["params"], f"{own['accuracy']:.6f}", f"{min(like):.3f}")
+            numbers = (own["params"], f"{own['scores']['accuracy']['value']:.6f}", f"{min(like):.3f}")
             if len(path) > 1 or seed == seeds[0]:
                 writer.writerow([name, ">".join(map(str, path)), seed, *numbers])
 
@@ -164,7 +164,8 @@ class Replay:
         self.table, self.first, self.budget = table, seeds[0], budget
         self.done: set[tuple[str, int]] = set()
 
-    def accuracy(self, one: Candidate, seed: int) -> float | None:
+    def height(self, one: Candidate, seed: int) -> float | None:
+        """The accuracy."""
         place = (self.table.trainings(one)[-1], seed)
         return self.table.accuracies[place] if place in self.done else None
 

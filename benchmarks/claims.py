@@ -34,7 +34,7 @@ def main() -> None:
     for truth in (BELOW, ACROSS, ABOVE):
         for n in (270, 2000, 10_000):
             for name, wanted, target in (
-                ("accuracy 0.95", Wanted(accuracy=0.95), 0.95),
+                ("accuracy 0.95", Wanted(target=0.95), 0.95),
                 ("retain 0.98", Wanted(retain=0.98), 0.98 * TEACHER),
             ):
                 shown(name, truth, n, claims(truth, TEACHER, n, wanted, seed=n), target)

@@ -93,7 +93,7 @@ def measured(one: Training, stage: Stage, store: Store) -> dict[str, Any]:
             run.epochs += 1
             found["seconds"] += time.perf_counter() - started
             for name, network in (("raw", run.network), ("ema", average.module)):
-                found[name].append(measurement(network, data, stage.architecture, CPU, seconds=0.0).accuracy)
+                found[name].append(measurement(network, data, stage.architecture, CPU, seconds=0.0).scores["accuracy"].value)
     sizes = measurement(run.network, data, stage.architecture, CPU, seconds=0.0)
     return found | {"params": sizes.params, "macs": sizes.macs}
 

@@ -43,13 +43,13 @@ def searched(table: Table, strategy: str, seeds: int, asked: Asked) -> list[Stud
 def finalists(study: Study) -> tuple[list[Any], list[Any]]:
     """The trials on the measured frontier in the region, and those that the model adds."""
     trials = [one for one in study.record.trials if one.values and not one.facts.repeats]
-    costs = np.array([[-one.accuracy, one.facts.params] for one in trials])
+    costs = np.array([[-one.value, one.facts.params] for one in trials])
     members = [
-        trials[place] for place in pareto.frontier(costs) if study.region.holds(trials[place].accuracy, trials[place].sizes)
+        trials[place] for place in pareto.frontier(costs) if study.region.holds(trials[place].value, trials[place].sizes)
     ]
     found = informed(study.spec.search, study.space, study.record.trials, study.region).posterior()
     keys = {one.facts.stage for one in members}
-    likely = [one for one in trials if one.facts.stage not in keys and study.region.holds(one.accuracy, one.sizes)]
+    likely = [one for one in trials if one.facts.stage not in keys and study.region.holds(one.value, one.sizes)]
     likely = [one for one in likely if found[one.facts.stage].on_frontier > LIKELY]
     return members, sorted(likely, key=lambda one: -found[one.facts.stage].on_frontier)[: len(members)]
 

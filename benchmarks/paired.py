@@ -65,7 +65,7 @@ def _perform(job: str, root: str) -> None:
 
 
 def accuracies(store: Store, stages: Sequence[Stage | Checkpoint]) -> list[float]:
-    return [100 * store.manifest("stages", stage.key())["measurement"]["accuracy"] for stage in stages]
+    return [100 * store.manifest("stages", stage.key())["measurement"]["scores"]["accuracy"]["value"] for stage in stages]
 
 
 def seconds(store: Store, stage: Stage) -> float:

@@ -374,15 +374,15 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
         found["peer"] = {"seconds": seconds, "points": points}
     for name in (*arms, "peer"):
         run = found[name]
-        run["hypervolume"] = score(run["points"], teacher, splits.chance)
+        run["hypervolume"] = score(run["points"], teacher, splits.floors["accuracy"])
         run["smallest"] = smallest_at(run["points"], teacher)
         if given.retrain and name != "longer" and "retrained" not in run:
             run["retrained"] = retrained(run["points"], teacher, space, splits, store, given.retrain)
     everything = [point for name in (*arms, "peer") for point in found[name]["points"]]
-    found["together"] = score(everything, teacher, splits.chance)
+    found["together"] = score(everything, teacher, splits.floors["accuracy"])
     for name in arms:
         value = found["peer"]["hypervolume"]["region"]
-        found[name]["to_peer"] = reached_at(found[name], value, teacher, splits.chance)
+        found[name]["to_peer"] = reached_at(found[name], value, teacher, splits.floors["accuracy"])
     return found
 
 

@@ -50,9 +50,13 @@ def found(checkout: Path, case: str, folder: Path) -> dict[str, Any]:
         trials = [[row[name] for name in ("state", "params", "accuracy", "frontier")] for row in csv.DictReader(file)]
     return {
         "trials": trials,
-        "test": [{name: one["test"][name] for name in ("accuracy", "correct")} for one in confirmed["members"]],
+        "test": [_on_test(one["test"]["scores"]["accuracy"]) for one in confirmed["members"]],
         "claim": [claim["meets"], claim["answer"] and claim["answer"]["params"]],
     }
+
+
+def _on_test(score: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": score["value"], "correct": round(score["value"] * score["n"])}
 
 
 def main() -> None:

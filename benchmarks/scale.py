@@ -62,7 +62,7 @@ def open_study(spec: Spec, folder: Path, database: Path | None) -> Study:
     space = space_of(spec, splits, Store(folder / "data"))
     record = Record(database, spec, space.domains)
     record.note(replace(record.notes, teachers=tuple(teacher.key() for teacher in space.teachers)))
-    return Study(spec, space, Memory(), record, chance=splits.chance)
+    return Study(spec, space, Memory(), record, floors=splits.floors)
 
 
 class Watch:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autodistill.spec.measurement import Measurement, Sizes
+from autodistill.metrics.metric import ACCURACY
+from autodistill.spec.measurement import Measurement, Score, Sizes
 from autodistill.study.record.rows import Origin, TrialRow
+
+from .scored import measured
 
 
 def trial_row(**changes: Any) -> TrialRow:
     """A complete student of 1,000 params that is right on 80 of 100 samples, unless `changes` say otherwise."""
     sizes = Sizes(params=1000, macs=60_000, bytes=4000)
-    measured = Measurement(accuracy=0.8, correct=80, n=100, **sizes._asdict(), seconds=1.0)
     known = {"role": "student", "state": "complete", "stage": "s", "architecture": "mlp depth=1", "chain": ""}
-    return TrialRow(**{**known, "sizes": sizes, "measured": measured, **changes})
+    return TrialRow(**{"metric": ACCURACY, **known, "sizes": sizes, "measured": measured(0.8, 100, sizes), **changes})
 
 
 def origin(params: Mapping[str, Any] | None = None, rungs: Sequence[tuple[int, float]] = ()) -> Origin:
     return Origin(trial=0, params=params or {}, repeats=False, retried=None, enqueued=None, kept=None, rungs=tuple(rungs))
+
+
+def measurement(**values: float) -> Measurement:
+    """Of a student of 1,000 params with these values of metrics, each with an error of 0.02."""
+    scores = {name: Score(value=one, error=0.02, low=one - 0.04, high=one + 0.04, n=100) for name, one in values.items()}
+    return Measurement(scores=scores, params=1000, macs=60_000, bytes=4000, seconds=1.0)

@@ -30,18 +30,21 @@ from autodistill.answers.confirm.confirmation import (
     Member,
     OnTest,
     SealedSplit,
-    Share,
 )
 from autodistill.answers.smallest import in_order, knee, one_standard_error
 from autodistill.answers.towards import Until, towards
 from autodistill.api import search
 from autodistill.metrics.intervals import calibration_error, enough, exceeds, keeps, mean_interval
 from autodistill.metrics.latency import Timing
+from autodistill.metrics.metric import METRICS, Outcome, named
 from autodistill.reporting.progress import Progress
 from autodistill.spec import Spec, StudyError, UsageError, parse
+from autodistill.spec.measurement import Score
 from autodistill.study import driver
 from autodistill.study.driver import Options
 from autodistill.study.record.folder import Folder
+
+from .scored import score
 
 STUDIES = 2000
 
@@ -57,16 +60,10 @@ def member(name: str, params: int, validation: float, right: np.ndarray, n: int 
         **{"stage": name, "chosen": name, "role": "student", "architecture": name, "chain": f"teacher > {name}"},
         **{"params": params, "macs": params, "bytes": 4 * params, "bytes_float16": 2 * params},
         **{"seconds": 1.0, "seconds_chain": 2.0, "weights": name, "on_frontier": True, "networks": (), "seeds": None},
-        validation=Share(accuracy=validation, correct=round(validation * n), n=n, low=0.0, high=1.0),
+        metric="accuracy",
+        validation={"accuracy": score(validation, n)},
         test=OnTest(
-            accuracy=correct / len(right),
-            correct=correct,
-            n=len(right),
-            low=0.0,
-            high=1.0,
-            **known,
-            calibration_error=0.0,
-            agreement=1.0,
+            scores={"accuracy": score(correct / len(right), len(right))}, **known, calibration_error=0.0, agreement=1.0
         ),
         latency=Latency(one=timing, batched=timing),
         baselines=Baselines(label_only=None, direct=None, direct_long=None),
@@ -83,8 +80,9 @@ def confirmed(rights: Sequence[np.ndarray], teacher: np.ndarray, validations: Se
     ]
     return Confirmation(
         study="simulated",
+        metric="accuracy",
         seeds=0,
-        test=SealedSplit(n=len(teacher), digest="", class_names=None),
+        test=SealedSplit(n=len(teacher), classes=2, digest="", class_names=None),
         device=Device(name="", kind="cpu", threads=1),
         environment={},
         failures={},
@@ -95,8 +93,14 @@ def confirmed(rights: Sequence[np.ndarray], teacher: np.ndarray, validations: Se
         trials=0,
         ended=(),
         own_test=True,
-        right={**dict(zip(names, rights, strict=True)), "teacher": teacher},
+        outcomes={name: outcome_of(right) for name, right in zip([*names, "teacher"], [*rights, teacher], strict=True)},
     )
+
+
+def outcome_of(right: np.ndarray) -> Outcome:
+    """Predictions of two classes that are right where the mask says so."""
+    wrong = (~right).astype(np.int64)
+    return Outcome(labels=np.zeros(len(right), dtype=np.int64), predicted=wrong, rank=wrong, surprise=wrong.astype(np.float64))
 
 
 def drawn(generator: np.random.Generator, accuracies: Sequence[float], n: int) -> list[np.ndarray]:
@@ -137,7 +141,7 @@ WORST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / STUDIES)
 @pytest.mark.parametrize("n", [270, 2000])
 def test_at_95_per_cent_at_most_5_per_cent_of_claims_on_an_accuracy_are_false(truth: list[float], n: int) -> None:
     false = {f"student{index}" for index, accuracy in enumerate(truth) if accuracy < 0.95}
-    found = claims(truth, 0.98, n, Wanted(accuracy=0.95), seed=n)
+    found = claims(truth, 0.98, n, Wanted(target=0.95), seed=n)
     assert sum(name in false for name in found) / STUDIES <= WORST
 
 
@@ -151,7 +155,7 @@ def test_and_of_claims_on_what_is_kept_of_the_teachers_accuracy(n: int) -> None:
 
 def test_two_points_above_the_target_are_seen_in_80_per_cent_and_as_often_as_by_bonferroni() -> None:
     truth, n, target = [0.97, 0.975, 0.98, 0.985], 2000, 0.95
-    found = claims(truth, 0.99, n, Wanted(accuracy=target), seed=3)
+    found = claims(truth, 0.99, n, Wanted(target=target), seed=3)
     generator, bonferroni = np.random.default_rng(3), 0
     for _ in range(STUDIES):
         first, *_ = drawn(generator, [*truth, 0.99], n)
@@ -239,7 +243,7 @@ def test_the_order_goes_down_in_size_and_in_validation_accuracy(points: list[tup
     order = in_order(members)
     for larger, smaller in itertools.pairwise(order):
         assert larger.params > smaller.params
-        assert larger.validation.accuracy > smaller.validation.accuracy
+        assert larger.on_validation.value > smaller.on_validation.value
 
 
 def rights(*correct: int, n: int = 1000) -> list[np.ndarray]:
@@ -247,7 +251,7 @@ def rights(*correct: int, n: int = 1000) -> list[np.ndarray]:
 
 
 def test_the_sequence_stops_at_the_first_that_fails() -> None:
-    found = smallest(confirmed(rights(990, 900, 985, 990), rights(995)[0]), Wanted(accuracy=0.95))
+    found = smallest(confirmed(rights(990, 900, 985, 990), rights(995)[0]), Wanted(target=0.95))
     assert [row.passed for row in found.tested] == [True, True, False, None]
     assert found.answer.stage == "student2"
     assert found.runner_up.stage == "student3"
@@ -258,17 +262,17 @@ def test_the_sequence_stops_at_the_first_that_fails() -> None:
 
 
 def test_test_accuracies_do_not_change_the_order() -> None:
-    found = smallest(confirmed(rights(999, 960), rights(995)[0]), Wanted(accuracy=0.99))
+    found = smallest(confirmed(rights(999, 960), rights(995)[0]), Wanted(target=0.99))
     assert [row.member.stage for row in found.tested] == ["student1", "student0"]
     assert not found.meets, "the largest failed: what is smaller is not asked, however well it did"
 
 
 def test_limits_leave_larger_ones_out_before_anything_is_tested() -> None:
     everyone = confirmed(rights(970, 990, 995), rights(995)[0])
-    assert smallest(everyone, Wanted(accuracy=0.9, params=200)).tested[0].member.stage == "student1"
-    assert smallest(everyone, Wanted(accuracy=0.9, bytes=400)).tested[0].member.stage == "student0"
-    assert smallest(everyone, Wanted(accuracy=0.9, latency_ms=0.25)).tested[0].member.stage == "student1"
-    nobody = smallest(everyone, Wanted(accuracy=0.9, params=5))
+    assert smallest(everyone, Wanted(target=0.9, params=200)).tested[0].member.stage == "student1"
+    assert smallest(everyone, Wanted(target=0.9, bytes=400)).tested[0].member.stage == "student0"
+    assert smallest(everyone, Wanted(target=0.9, latency_ms=0.25)).tested[0].member.stage == "student1"
+    nobody = smallest(everyone, Wanted(target=0.9, params=5))
     assert not nobody.meets and nobody.nearest is None
     assert "no member of the frontier is within the limits" in nobody.sentence()
 
@@ -284,14 +288,14 @@ def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
 
 
 def test_what_would_pass_instead_is_the_highest_target_that_passes() -> None:
-    found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(accuracy=0.99))
+    found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(target=0.99))
     would = found.would_pass
     assert exceeds(950, 1000, would) <= 0.05 < exceeds(950, 1000, would + 1e-4)
     assert any(line.startswith(f"would pass   at {100 * would:.2f} %") for line in found.lines())
 
 
 def test_too_few_test_samples_are_said() -> None:
-    found = smallest(confirmed(rights(40, 50, n=50), rights(50, n=50)[0]), Wanted(accuracy=0.99))
+    found = smallest(confirmed(rights(40, 50, n=50), rights(50, n=50)[0]), Wanted(target=0.99))
     assert found.needed == Needed(correct=None, n=50, accuracy=None, least_n=299)
     assert any("at least 299 test samples (there are 50), all predicted correctly" in line for line in found.lines())
 
@@ -311,8 +315,12 @@ POINTS = [(100, 0.5), (1000, 0.95), (10_000, 0.965), (100_000, 0.97)]
 @pytest.mark.parametrize(
     "given, said",
     [
-        ({"accuracy": 0.9, "retain": 0.9}, "two targets"),
-        ({"accuracy": 95.0}, "--accuracy 95.0"),
+        ({"target": 0.9, "retain": 0.9}, "--accuracy and --retain are two targets"),
+        ({"metric": "f1_macro", "target": 0.9, "retain": 0.9}, "--target and --retain are two targets"),
+        ({"metric": "accuracy", "target": 95.0}, "--accuracy 95.0: give a share between 0 and 1, such as 0.95"),
+        ({"metric": "f1_macro", "target": 95.0}, "--target f1_macro=95.0: give a value between 0 and 1"),
+        ({"metric": "log_loss", "target": -1.0}, "--target log_loss=-1.0: give a value above 0"),
+        ({"metric": "f1", "target": 0.5}, "--target: 'f1' is not a metric"),
         ({"retain": 2.5}, "--retain 2.5"),
         ({"confidence": 1.0}, "--confidence 1.0"),
         ({"confidence": 0.9999999999999999}, "--confidence 0.9999999999999999: give at most 0.999999"),
@@ -329,7 +337,7 @@ def test_questions_that_are_none_are_refused(given: dict[str, Any], said: str) -
 def test_no_share_is_rounded_up_to_certainty(confidence: float, target: float) -> None:
     found = confirmed(rights(990), rights(995)[0])
     exact, sure = (f"{Decimal(str(share)) * 100:f}".rstrip("0").rstrip(".") for share in (target, confidence))
-    said = smallest(found, Wanted(accuracy=target, confidence=confidence)).sentence()
+    said = smallest(found, Wanted(target=target, confidence=confidence)).sentence()
     assert f"an accuracy of {exact} %" in said and f"with {sure} % confidence" in said
     said = smallest(found, Wanted(retain=target, confidence=confidence)).sentence()
     assert f"{exact} % of the teacher's accuracy" in said
@@ -338,7 +346,7 @@ def test_no_share_is_rounded_up_to_certainty(confidence: float, target: float) -
 def test_a_forced_opening_is_said_in_the_answer() -> None:
     looks = tuple(Look(when="", trials=0, forced=forced, networks=1) for forced in (False, True))
     found = confirmed(rights(985), rights(990)[0]).model_copy(update={"opened": looks})
-    assert any("opened again 1 time" in line for line in smallest(found, Wanted(accuracy=0.9)).lines())
+    assert any("opened again 1 time" in line for line in smallest(found, Wanted(target=0.9)).lines())
 
 
 # A search within a time
@@ -357,7 +365,7 @@ def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
     before = folder.read()
     monkeypatch.setattr(Until, "__call__", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(error if isinstance(error, type) else type(error)):
-        towards(folder, Wanted(accuracy=0.5, params=100), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))
+        towards(folder, Wanted(target=0.5, params=100), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))
     after = folder.read()
     assert after.search.trials < 10
     assert after.search == before.search.model_copy(update={"trials": after.search.trials})
@@ -378,11 +386,9 @@ def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(driver, name, killed)
         patched.setattr(toward, "_put_back", lambda *_: None)
-        towards(
-            folder, Wanted(accuracy=0.5, params=10**30), seconds=60, runner="serial", listener=Progress(Console(quiet=True))
-        )
+        towards(folder, Wanted(target=0.5, params=10**30), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))
     assert (folder.read().search.target is None) == (moment == "before")
-    study = towards(folder, Wanted(accuracy=0.9999), seconds=0.1, runner="serial", listener=Progress(Console(quiet=True)))
+    study = towards(folder, Wanted(target=0.9999), seconds=0.1, runner="serial", listener=Progress(Console(quiet=True)))
     assert study.spec.search.limits == before.search.limits, "the limits were of the question before"
     assert folder.read().search == before.search.model_copy(update={"trials": folder.read().search.trials})
     assert folder.read().search.trials < 20
@@ -393,7 +399,7 @@ def test_a_question_asks_for_no_more_than_a_spec_may_have(tiny: Callable[..., Sp
     search(tiny(search__trials=2), out=folder.path, runner="serial")
     search(tiny(search__trials=999_999), out=folder.path, runner="serial", options=Options(extend=True, until=lambda _: "over"))
     study = towards(
-        folder, Wanted(accuracy=0.9999, params=10**30), seconds=0.1, runner="serial", listener=Progress(Console(quiet=True))
+        folder, Wanted(target=0.9999, params=10**30), seconds=0.1, runner="serial", listener=Progress(Console(quiet=True))
     )
     assert study.spec.search.trials == 1_000_000 and study.spec.search.limits.params == 10**18
     assert parse(study.spec.document()).search == study.spec.search
@@ -405,4 +411,91 @@ def test_a_question_of_a_study_without_a_teacher_says_how_to_go_on(tiny: Callabl
         search(tiny(), out=folder.path, runner="serial", options=Options(until=lambda _: (_ for _ in ()).throw(Killed)))
     shutil.rmtree(folder.path / "store")
     with pytest.raises(UsageError, match="has no trained teacher yet; run: autodistill search"):
-        towards(folder, Wanted(accuracy=0.5), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))
+        towards(folder, Wanted(target=0.5), seconds=60, runner="serial", listener=Progress(Console(quiet=True)))
+
+
+# Other metrics
+
+
+def with_metric(found: Confirmation, metric: str) -> Confirmation:
+    """The same networks, with the scores of this metric on the test samples; validation scores rise in quality with size."""
+    measure, count = named(metric), len(found.members)
+
+    def of(one: Any, place: int) -> Any:
+        values = [0.5 + 0.01 * place, 0.5 - 0.01 * place]
+        own = Score(value=values[not measure.higher], error=0.01, low=0.4, high=0.6, n=1000)
+        test = one.test.model_copy(update={"scores": {metric: found.scored(one.chosen, measure)}})
+        return one.model_copy(update={"metric": metric, "validation": {metric: own}, "test": test})
+
+    members = tuple(of(one, place) for place, one in enumerate(found.members))
+    return found.model_copy(update={"metric": metric, "members": members, "teacher": of(found.teacher, count)})
+
+
+def unlike(*shares: tuple[float, float], n: int = 1000) -> Confirmation:
+    """Networks that predict these shares of a class with 96 % of the samples, and of one with the rest, correctly."""
+    labels = (np.arange(n) < 0.04 * n).astype(np.int64)
+    outcomes = {}
+    for place, (common, rare) in enumerate(shares):
+        wrong = [
+            np.arange((labels == label).sum()) >= round(share * (labels == label).sum())
+            for label, share in ((1, rare), (0, common))
+        ]
+        predicted = np.where(np.concatenate(wrong), 1 - labels, labels)
+        outcomes[f"student{place}"] = Outcome(
+            labels, predicted, (predicted != labels).astype(np.int64), 0.1 + (predicted != labels)
+        )
+    masks = [one.predicted == labels for one in outcomes.values()]
+    found = confirmed(masks[:-1], masks[-1])
+    outcomes["teacher"] = outcomes.pop(f"student{len(shares) - 1}")
+    return found.model_copy(update={"outcomes": outcomes})
+
+
+def test_a_network_that_never_predicts_the_rare_class_is_accurate_but_not_balanced() -> None:
+    plain = unlike((1.0, 0.0), (0.97, 0.97), (0.98, 0.98))
+    assert len(smallest(plain, Wanted(target=0.9)).passed) == 2, "96 % of the samples are of one class"
+    found = smallest(with_metric(plain, "balanced_accuracy"), Wanted(target=0.9))
+    assert [one.passed for one in found.tested] == [True, False] and found.needed is None and found.more_correct is None
+    assert found.answer is not None and found.answer.stage == "student1"
+    said = found.sentence()
+    assert "is shown to have at least a balanced accuracy of 90 %" in said and "It has 97.2% balanced accuracy" in said
+    assert "keeps 99.5% of its balanced accuracy" in said
+    row = found.as_json()["answer"]
+    assert isinstance(row, dict) and set(row["test"]) == {"balanced_accuracy", "low", "high", "n"}  # type: ignore[arg-type]
+
+
+def test_a_target_may_name_another_metric_than_the_study() -> None:
+    plain = unlike((1.0, 0.0), (0.97, 0.97), (0.98, 0.98))
+    scores = {name: {one: plain.scored(name, METRICS[one]) for one in METRICS} for name in plain.outcomes}
+    members = tuple(
+        one.model_copy(
+            update={"test": one.test.model_copy(update={"scores": scores[one.chosen]}), "validation": scores[one.chosen]}
+        )
+        for one in plain.members
+    )
+    teacher = plain.teacher.model_copy(update={"test": plain.teacher.test.model_copy(update={"scores": scores["teacher"]})})
+    found = smallest(plain.model_copy(update={"members": members, "teacher": teacher}), Wanted(metric="f1_macro", target=0.7))
+    assert found.answer is not None and found.answer.stage == "student1"
+    assert "at least a macro F1 of 0.7 (with 95 % confidence). It has a macro F1 of 0.853" in found.sentence()
+
+
+def test_a_loss_is_claimed_to_be_small() -> None:
+    """Losses of 0.1 and 1.1 nats where a network is right and where it is wrong: 0.136, 0.13 and 0.12 on average."""
+    found = with_metric(unlike((0.964, 0.964), (0.97, 0.97), (0.98, 0.98)), "log_loss")
+    passes = smallest(found, Wanted(target=0.15))
+    assert passes.answer is not None and passes.answer.stage == "student0"
+    assert "is shown to have a log loss of at most 0.15 (with 95 % confidence). It has a log loss of 0.1" in passes.sentence()
+    assert "times its log loss" in passes.sentence()
+    fails = smallest(found, Wanted(target=0.12))
+    assert not fails.meets and fails.nearest is not None and fails.nearest.stage == "student1", "the smallest loss"
+    assert fails.would_pass is not None and 0.13 < fails.would_pass < 0.15
+    assert smallest(found, Wanted(target=fails.would_pass + 1e-4)).passed
+    assert any(line.startswith(f"would pass   at {fails.would_pass:.4f}, for") for line in fails.lines())
+    kept = smallest(found, Wanted(retain=0.8))
+    assert "a log loss of at most 1.25 times the teacher's" in kept.sentence() and kept.answer is not None
+
+
+def test_choices_on_validation_look_in_the_direction_of_the_metric() -> None:
+    found = with_metric(confirmed(rights(900, 950, 990), rights(995)[0]), "log_loss")
+    assert [one.stage for one in in_order(found.members)] == ["student2", "student1", "student0"]
+    best = one_standard_error(found.members)
+    assert best is not None and best.stage == "student1", "0.48 + 0.01 nats"

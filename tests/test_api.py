@@ -54,17 +54,17 @@ def test_a_study_from_search_to_files(tiny: Callable[..., Spec], tmp_path: Path)
     assert len(study.frontier()) >= 1
     confirmed = autodistill.confirm(out, seeds=1, runner="serial")
     assert {one.stage for one in confirmed.members} >= {row.stage for row in study.rows() if row.frontier and row.inside}
-    claim = autodistill.smallest(out, Wanted(accuracy=0.05))
+    claim = autodistill.smallest(out, Wanted(target=0.05))
     assert claim.answer is not None and claim.sentence().startswith("Yes: ") and claim.later == 0
-    assert autodistill.smallest(out, Wanted(accuracy=0.999999)).answer is None
+    assert autodistill.smallest(out, Wanted(target=0.999999)).answer is None
     found = autodistill.report(out)
     assert found.page == out / "report.html" and found.page.exists() and found.summary.study == spec.study
     again = autodistill.search(spec.model_copy(update={"study": "other"}), out=tmp_path / "other", runner="serial")
     assert autodistill.compare([out, tmp_path / "other"], tmp_path / "both").page.exists()
     assert autodistill.explain(out, claim.answer.stage[:12]).stage == claim.answer.stage
-    exported = autodistill.export(out, to=tmp_path / "model", wanted=Wanted(accuracy=0.05))
+    exported = autodistill.export(out, to=tmp_path / "model", wanted=Wanted(target=0.05))
     assert exported.to == str(tmp_path / "model") and (tmp_path / "model" / "model.safetensors").exists()
     with pytest.raises(UsageError, match="already names a network"):
-        autodistill.export(out, to=tmp_path / "no", stage="ab", wanted=Wanted(accuracy=0.05))
+        autodistill.export(out, to=tmp_path / "no", stage="ab", wanted=Wanted(target=0.05))
     assert json.dumps([claim.as_json(), confirmed.as_json(), exported.as_json()])
     assert again.finished()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,13 +34,18 @@ from autodistill.data import Sealed
 from autodistill.distill import load_network
 from autodistill.distill.loop import load_state, train, training
 from autodistill.metrics.intervals import mean_interval
-from autodistill.reporting.chain_graph import draw
-from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError
+from autodistill.metrics.metric import named
+from autodistill.reporting.chain_graph import _legend, draw
+from autodistill.reporting.explain import Link
+from autodistill.reporting.page.chains import picture
+from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError, parse
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.record.folder import Folder, dump
 from autodistill.study.record.rows import Stages, network_of
 from autodistill.study.space import Space
+
+from .conftest import DOCUMENT, blobs
 
 CPU = torch.device("cpu")
 STUDENT = "depth=1,width=4"
@@ -72,6 +79,12 @@ def test_the_middle_accuracy_is_that_of_both_ends(accuracies: list[float], teach
     found = middle_accuracy(accuracies, teacher=teacher, student=student)
     assert found == middle_accuracy(accuracies, teacher=student, student=teacher)
     assert abs(accuracies[found] - (teacher + student) / 2) == min(abs(one - (teacher + student) / 2) for one in accuracies)
+
+
+@given(st.lists(SHARES, min_size=1, max_size=6), SHARES, SHARES)
+def test_the_middle_of_a_loss_is_the_middle_of_its_heights(losses: list[float], teacher: float, student: float) -> None:
+    found = middle_accuracy([-loss for loss in losses], teacher=-teacher, student=-student)
+    assert found == middle_accuracy(losses, teacher=teacher, student=student)
 
 
 # Who goes on
@@ -161,13 +174,13 @@ def test_under_pressure_the_best_chain_stays_beside_direct() -> None:
 
 
 class Table:
-    """Trainings that need no time; the accuracy of each network is a function of its chain."""
+    """Trainings that need no time; the height of each network is a function of its chain."""
 
-    def __init__(self, accuracy: Callable[[tuple[int, ...], bool], float], left: float = math.inf) -> None:
-        self.of, self._left = accuracy, left
+    def __init__(self, height: Callable[[tuple[int, ...], bool], float], left: float = math.inf) -> None:
+        self.of, self._left = height, left
         self.asked: list[tuple[Candidate, int]] = []
 
-    def accuracy(self, one: Candidate, seed: int) -> float | None:
+    def height(self, one: Candidate, seed: int) -> float | None:
         return self.of(one.path, one.kind == "assistant") if (one, seed) in self.asked else None
 
     def cost(self, ones: Any, seed: int) -> float:
@@ -199,14 +212,14 @@ def test_the_sweep_trains_n_times_n_plus_1_halves_assistants(rungs: int) -> None
 def test_where_a_better_teacher_teaches_better_the_sweep_finds_the_best_of_all_chains(rungs: int, rng: Any) -> None:
     gain = {pair: rng.random() for pair in itertools.combinations(range(-1, rungs + 1), 2)}
 
-    def accuracy(path: tuple[int, ...], is_assistant: bool) -> float:
+    def height(path: tuple[int, ...], is_assistant: bool) -> float:
         line = [-1, *path, *([] if is_assistant else [rungs])]
-        return sum(gain[pair] for pair in itertools.pairwise(line)) / 10
+        return sum(gain[pair] for pair in itertools.pairwise(line)) / 10 - 1
 
-    planner = planned(Table(accuracy), rungs)
+    planner = planned(Table(height), rungs)
     ways = [way for length in range(rungs + 1) for way in itertools.combinations(range(rungs), length)]
     [best, *_] = ranked(planner.found())
-    assert accuracy(best.path, False) == pytest.approx(max(accuracy(way, False) for way in ways))
+    assert height(best.path, False) == pytest.approx(max(height(way, False) for way in ways))
 
 
 def test_without_time_nothing_goes_on_after_what_stands_first() -> None:
@@ -243,13 +256,13 @@ def test_a_stage_that_ends_early_is_a_checkpoint_on_the_way(space: Callable[...,
     store = space_store(space)
     train(store, early, CPU)
     rungs = training(store, whole, CPU, (2,))
-    accuracy = next(rungs).accuracy
+    values = next(rungs).values
     rungs.close()
     state = load_state(store, whole.key(), CPU)
     assert state is not None
     found = load_network(store, early, CPU).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in state["network"].items())
-    assert store.manifest("stages", early.key())["measurement"]["accuracy"] == accuracy
+    assert {name: score.value for name, score in Stages(store).measured(early.key()).scores.items()} == values
     assert network_of(store, early.key()) == early
 
 
@@ -320,8 +333,7 @@ def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test
     [direct] = [row for row in found.candidates if row.kind == "direct"]
     assert direct.gain.mean == direct.extra == 0 and direct.stages == 1
     for row in found.candidates:
-        accuracies = row.accuracy.accuracies
-        paired = [own - other for own, other in zip(accuracies, direct.accuracy.accuracies, strict=False)]
+        paired = [own - other for own, other in zip(row.value.values, direct.value.values, strict=False)]
         assert row.gain.mean == pytest.approx(fmean(paired[1:] or paired))
         assert row.stages == (len(row.path) + 1) and 0 <= row.marginal <= row.seconds
     stages = [network_of(store, key) for key in store.keys("stages")]
@@ -329,6 +341,120 @@ def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test
     assert len({one.seed for one in students}) == 3
     assert all(above.seed == one.seed for one in students for above in one.teachers if above.teachers)
     assert found.trained == pytest.approx(seconds_below(store, stages), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def by_loss(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChainPlan]:
+    """A plan for the smallest log loss, and where it was written."""
+    folder = tmp_path_factory.mktemp("loss")
+    np.savez(folder / "data.npz", **blobs())
+    document = copy.deepcopy(DOCUMENT)
+    document["task"] |= {"dataset": str(folder / "data.npz"), "metric": "log_loss"}
+    return folder / "out", plan(parse(document), folder / "out", seeds=3)
+
+
+def test_of_a_loss_the_smallest_is_the_best(by_loss: tuple[Path, ChainPlan]) -> None:
+    out, found = by_loss
+    stages = Stages(Store(out / "store"))
+    keys = [key for key in stages.store.keys("stages") if stages.network(key).architecture == MLP(depth=1, width=4)]
+    stored = {stages.measured(key).scores["log_loss"].value for key in keys}
+    rows = [row for row in found.candidates if row.state == "compared"]
+    means = [row.value.mean for row in rows]
+    assert found.metric == json.loads((out / "chain.json").read_text())["metric"] == "log_loss"
+    assert means == sorted(means) and len(means) > 1
+    assert {value for row in found.candidates for value in row.value.values} == stored
+    [direct] = [row for row in rows if row.kind == "direct"]
+    for row in rows:
+        paired = [other - own for own, other in zip(row.value.values, direct.value.values, strict=True)]
+        assert row.gain is not None and row.gain.mean == pytest.approx(fmean(paired[1:]))
+
+
+def test_the_graph_of_a_loss_shows_losses_and_what_is_gained(by_loss: tuple[Path, ChainPlan]) -> None:
+    """An assistant is shown as the best of all ways to train it, which come from each larger network."""
+    out, found = by_loss
+    stages = Stages(Store(out / "store"))
+    [teacher, *assistants, student] = found.graph.nodes
+    assert teacher.value == found.teacher.value and 0 < found.teacher.value < math.log(4)
+    for place, node in enumerate(assistants, 1):
+        losses = [
+            stages.measured(one.key()).scores["log_loss"].value
+            for one in (network_of(stages.store, key) for key in stages.store.keys("stages"))
+            if isinstance(one, Stage) and one.seed == 0 and len(one.teachers) == 1
+            if stages.measured(one.key()).params == node.params
+        ]
+        gains = [edge.gain or 0 for edge in found.graph.edges if edge.below == place]
+        assert node.value == min(losses) and len(losses) == place
+        assert sorted(max(gains) - gain for gain in gains) == pytest.approx(sorted(loss - node.value for loss in losses))
+    [best] = [row for row in found.candidates if row.name == found.chain]
+    assert student.value == best.value.mean
+
+
+@pytest.mark.parametrize(
+    ("metric", "gained", "span", "teacher", "legend"),
+    [
+        ("accuracy", "+1.25 points over direct", "+0.50 to +2.00", "95.0% with", "arcs: points gained over"),
+        (
+            "balanced_accuracy",
+            "a gain of +1.25 points in balanced accuracy over direct",
+            "+0.50 to +2.00",
+            "95.0% balanced accuracy with",
+            "arcs: gains in balanced accuracy (points) over",
+        ),
+        (
+            "f1_macro",
+            "a gain of +0.0125 in macro F1 over direct",
+            "+0.0050 to +0.0200",
+            "0.950 macro F1 with",
+            "arcs: gains in macro F1 over",
+        ),
+        (
+            "log_loss",
+            "a gain of +0.0125 in log loss over direct",
+            "+0.0050 to +0.0200",
+            "0.950 log loss with",
+            "arcs: gains in log loss over",
+        ),
+    ],
+)
+def test_a_plan_names_its_metric(
+    by_loss: tuple[Path, ChainPlan], metric: str, gained: str, span: str, teacher: str, legend: str
+) -> None:
+    found = by_loss[1]
+    known = {"metric": metric, "why": "matched", "chain": "mlp", "answer": "direct", "gain": 0.0125, "low": 0.005, "high": 0.02}
+    changed = found.teacher.model_copy(update={"value": 0.95})
+    [chained] = [row for row in found.candidates if row.name == found.chain]
+    rows = (*(row for row in found.candidates if row != chained), chained.model_copy(update={"name": "mlp"}))
+    found = found.model_copy(update={**known, "teacher": changed, "candidates": rows})
+    as_good = "accurate" if metric == "accuracy" else "good"
+    assert found.sentence() == (
+        f"No assistant: the best chain, through mlp, has {gained} distillation (95 %: {span}), but direct is as {as_good}"
+    )
+    assert any(line.startswith(f"teacher      {teacher}") for line in found.lines())
+    table = found.table()
+    assert found.measure.label == table.columns[1].header and f"validation {found.measure.label};" in str(table.title)
+    assert _legend(found).startswith(legend)
+    [cells] = [row.cells(found.measure) for row in rows if row.name == "mlp"]
+    assert cells[1].startswith(found.measure.text(chained.value.mean or 0)) and "points" not in " ".join(cells)
+
+
+@pytest.mark.parametrize(
+    ("metric", "numbers", "stated", "gain"),
+    [
+        ("accuracy", "95.0% validation, 72 params", "(95.0%, 72 params)", "+1.2 points over direct"),
+        ("balanced_accuracy", "95.0% validation balanced accuracy", "(95.0% balanced accuracy, 72", "+1.2 points over direct"),
+        ("log_loss", "0.950 validation log loss, 72 params", "(log loss 0.950, 72 params)", "+0.0123 over direct"),
+    ],
+)
+def test_the_page_draws_a_chain_with_its_metric(metric: str, numbers: str, stated: str, gain: str) -> None:
+    links = [
+        Link("t", "mlp depth=1 width=64", 1092, 0.95, 1.0, ()),
+        Link("s", "mlp depth=1 width=4", 72, 0.95, 1.0, ("t",)),
+    ]
+    one = {"links": links, "gains": {"direct": {"mean": 0.0123, "verdict": "not_significant"}}}
+    drawn = picture(one, "t", named(metric))
+    assert drawn["boxes"][-1]["numbers"].startswith(numbers)
+    assert stated in drawn["label"] and drawn["label"].endswith(f"; {gain} (not significant)")
+    assert drawn["arrows"][-1]["text"] == f"{gain} (not significant)"
 
 
 def seconds_below(store: Store, stages: list[Any]) -> float:
@@ -344,9 +470,9 @@ def test_the_same_command_goes_on_and_a_second_trains_nothing(tiny: Callable[...
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "store").rglob("*") if path.is_file()} == before
     assert again.model_copy(update={"seconds": 0}) == one.model_copy(update={"seconds": 0})
     more = plan(tiny(), tmp_path / "out", seeds=3)
-    rows = {row.name: row.accuracy.accuracies for row in more.candidates}
+    rows = {row.name: row.value.values for row in more.candidates}
     for row in one.candidates:
-        assert rows[row.name][:2] == row.accuracy.accuracies
+        assert rows[row.name][:2] == row.value.values
 
 
 def test_a_plan_from_a_finished_study_reuses_what_it_trained(
@@ -366,9 +492,9 @@ def test_a_plan_from_a_finished_study_reuses_what_it_trained(
     assert found["out"] == str(tmp_path / "study" / "chain-depth1-width4")
     for key, content in before.items():
         assert (stages / key / "stage.json").read_bytes() == content
-    accuracies = {row.accuracy for row in study.rows() if row.chain.count(" > ") == 1 and row.role == "student"}
+    values = {row.value for row in study.rows() if row.chain.count(" > ") == 1 and row.role == "student"}
     [direct] = [row for row in found["candidates"] if row["kind"] == "direct"]
-    assert set(direct["accuracy"]["accuracies"]) <= accuracies
+    assert set(direct["value"]["values"]) <= values
     assert found["why"] == "unknown" and "too few seeds" in found["sentence"]
 
 
@@ -511,5 +637,5 @@ def test_with_ray_it_is_the_same_plan(tiny: Callable[..., Spec], tmp_path: Path,
     other = api.chain(
         tiny(), student=STUDENT, home=Home.of(tiny(), STUDENT, out=str(tmp_path / "other")), seeds=1, runner="ray"
     )
-    names = [{row.name: row.accuracy.accuracies for row in found.candidates if row.kind != "long"} for found in (one, other)]
+    names = [{row.name: row.value.values for row in found.candidates if row.kind != "long"} for found in (one, other)]
     assert names[0] == names[1]

@@ -29,12 +29,13 @@ from autodistill.data import Sealed
 from autodistill.distill import perform
 from autodistill.metrics import latency
 from autodistill.metrics.intervals import exceeds
+from autodistill.metrics.metric import ACCURACY, METRICS
 from autodistill.reporting.page import printing
 from autodistill.reporting.page.study import read_study
 from autodistill.reporting.progress import Progress
 from autodistill.reporting.terminal import confirmed_table
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError, chain, label_only
-from autodistill.spec.measurement import Sizes
+from autodistill.spec.measurement import Score, Sizes
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
@@ -48,6 +49,7 @@ from autodistill.study.schedule.plan import FRESH, Plan, direct_of, wanted_bytes
 
 from .conftest import blobs
 from .rows import trial_row
+from .scored import score
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +77,7 @@ def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: Folder) -
         assert [file.seed for file in fresh] == [spec.seed + FRESH, spec.seed + FRESH + 1]
         assert all(network_of(store, file.key).task == splits.task(spec.task) for file in fresh), "the split stays"
         best = max(file.validation for file in one.networks)
-        assert one.validation.accuracy == best
+        assert one.on_validation.value == best
         assert one.seeds.n == 2
         if one.role == "student":
             assert one.baselines.label_only.n == one.baselines.label_only.gain.n == 2
@@ -86,9 +88,9 @@ def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
     _, splits = load_data(searched.read(), cuda=False)
     test = splits.test.unseal()
     for one in [*found.members, found.teacher]:
-        right = found.right[one.chosen]
-        assert len(right) == one.test.n == len(test)
-        assert one.test.correct == right.sum()
+        right = found.outcomes[one.chosen].predicted == test.y
+        assert len(right) == one.on_test.n == len(test)
+        assert one.on_test.value == right.mean()
         by_class = {part.label: part for part in one.test.by_class}
         for label in np.unique(test.y):
             assert by_class[label].accuracy == pytest.approx(right[test.y == label].mean())
@@ -342,7 +344,7 @@ def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spe
     [*_, member] = confirmed(Folder(tmp_path / "out"), seeds=0).members
     parts = {part.group: part for part in member.test.by_group}
     assert set(parts) == {"indoors", "outdoors"}
-    assert sum(part.n * part.accuracy for part in parts.values()) == pytest.approx(member.test.correct)
+    assert sum(part.n * part.accuracy for part in parts.values()) == pytest.approx(member.on_test.value * member.on_test.n)
     assert member.test.worst_group.drop == max(part.drop for part in parts.values())
 
 
@@ -417,23 +419,31 @@ def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_cert
 
 @pytest.mark.parametrize(("target", "n"), [(0.35, 80), (0.9, 270), (0.95, 10_000), (0.5, 2000)])
 def test_what_is_aimed_at_is_the_least_that_may_be_claimed(target: float, n: int) -> None:
-    correct = round(claimable(target, 0.95, n) * n)
+    correct = round(claimable(ACCURACY, target, 0.95, n, score(target, n)) * n)
     assert exceeds(correct, n, target) <= 0.05 < exceeds(correct - 1, n, target)
-    assert claimable(0.99, 0.95, 20) == 0.99, "not even 20 of 20 would do"
+    assert claimable(ACCURACY, 0.99, 0.95, 20, score(0.99, 20)) == 0.99, "not even 20 of 20 would do"
+
+
+def test_the_margin_of_other_metrics_is_a_normal_one() -> None:
+    f1, loss = METRICS["f1_macro"], METRICS["log_loss"]
+    like = Score(value=0.8, error=0.02, low=0.76, high=0.84, n=100)
+    assert claimable(f1, 0.8, 0.95, 100, like) == pytest.approx(0.8 + 1.645 * 0.02, abs=2e-3)
+    assert claimable(loss, 0.8, 0.95, 400, like) == pytest.approx(0.8 - 1.645 * 0.02 / 2, abs=1e-3)
+    assert claimable(f1, 0.99, 0.95, 1, like) == 0.99, "no sample size would do"
 
 
 def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(
-        Folder(tmp_path / "out"), Wanted(accuracy=0.35), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
+        Folder(tmp_path / "out"), Wanted(target=0.35), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
     )
-    assert study.spec.search.target == claimable(0.35, 0.95, 80)
+    assert study.spec.search.target == claimable(ACCURACY, 0.35, 0.95, 80, score(0.35, 80))
 
 
 def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(
-        Folder(tmp_path / "out"), Wanted(accuracy=0.9999), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
+        Folder(tmp_path / "out"), Wanted(target=0.9999), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
     )
     assert study.policy.ended == "the time of --within is up"
     assert study.finished()

@@ -15,16 +15,18 @@ from autodistill.answers.chains import Home
 from autodistill.answers.confirm import confirm, read
 from autodistill.api import search
 from autodistill.cli import main
-from autodistill.distill import Job, load_network, perform
+from autodistill.distill import Job, load_network, open_data, perform
 from autodistill.distill.jobs import StageFailed
+from autodistill.distill.predictions import logits_of
 from autodistill.metrics import latency
-from autodistill.spec import Spec, Stage
+from autodistill.spec import Spec, Stage, parse
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.folder import Folder
 from autodistill.study.record.rows import network_of
 
 from .conftest import blobs
+from .test_inputs import document
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
 
@@ -71,9 +73,9 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
     study = search(spec, out=tmp_path / "out")
     assert study.finished() and {trial.state for trial in study.record.trials} == {"complete"}
     found = confirm(Folder(tmp_path / "out"), seeds=1)
-    assert read(tmp_path / "out") is not None
+    assert read(Folder(tmp_path / "out")) is not None
     store = Store(tmp_path / "out" / "store")
-    for key in found.right:
+    for key in found.outcomes:
         assert store.manifest("stages", key)["environment"]["device"] == f"cuda: {name}"
         stage = network_of(store, key)
         assert isinstance(stage, Stage) and stage.recipe.precision == "bfloat16", "auto, where a GPU was asked for"
@@ -122,3 +124,20 @@ def test_out_of_memory_fails_the_stage_and_gives_the_memory_back(spec: Spec, tmp
         torch.cuda.set_per_process_memory_fraction(1.0)
     perform(Job(network=teacher), store, cuda=True, threads=1)
     assert store.has("stages", teacher.key())
+
+
+def test_signals_of_any_length_train_on_a_gpu_and_give_the_processors_logits(tmp_path: Path) -> None:
+    """Through a network of one's own, which gets the samples and their mask."""
+    dataset = {"import": "tests.own:signals", "arguments": {"samples": 400}}
+    changed = document(dataset, "heard")
+    changed["resources"] = GPU
+    study = search(parse(changed), out=tmp_path / "out", runner="serial")
+    assert study.finished() and {trial.state for trial in study.record.trials} == {"complete"}
+    data = open_data(study.store, study.space.task.data)
+    for row in study.rows():
+        network = network_of(study.store, row.stage)
+        here, there = (
+            logits_of(load_network(study.store, network, torch.device(name)), data, data.validation_x, torch.device(name))
+            for name in ("cpu", "cuda")
+        )
+        torch.testing.assert_close(there, here, atol=2e-2, rtol=1e-2)

@@ -211,7 +211,7 @@ def test_scale_of_vectors_is_one_number() -> None:
 
 def test_chance_is_the_commonest_class() -> None:
     splits = split(numbered((80, 20)), TASK)
-    assert splits.chance == pytest.approx(0.8, abs=0.05) and splits.classes == 2
+    assert splits.floors["accuracy"] == pytest.approx(0.8, abs=0.05) and splits.classes == 2
 
 
 def test_digits() -> None:

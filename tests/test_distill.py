@@ -166,7 +166,7 @@ def test_the_teacher_stays_bitwise_unchanged_and_in_eval_mode(house: House) -> N
 def test_no_teacher_runs_inside_a_students_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = house.trained_teacher()
     monkeypatch.setattr("autodistill.distill.outputs.load_network", lambda *_: pytest.fail("the teacher was loaded"))
-    assert train(house.store, house.stage(loss=KD, teachers=(teacher,)), CPU).accuracy > 0.3
+    assert train(house.store, house.stage(loss=KD, teachers=(teacher,)), CPU).scores["accuracy"].value > 0.3
 
 
 def test_stored_outputs_are_the_teachers_logits(house: House) -> None:
@@ -192,7 +192,7 @@ def test_what_is_measured_is_the_stored_network(house: House) -> None:
     measured = house.store.manifest("stages", teacher.key())["measurement"]
     data = open_data(house.store, house.task.data)
     logits = evaluate(load_network(house.store, teacher, CPU), data.validation_x, batch_size=1024, device=CPU)
-    assert measured["correct"] == int((logits.argmax(1).numpy() == data.validation_y).sum())
+    assert measured["scores"]["accuracy"]["value"] == (logits.argmax(1).numpy() == data.validation_y).mean()
     assert measured["params"] == 64 * 64 + 64 + 64 * 10 + 10
     saved = load_file(house.store.file("stages", teacher.key(), "model.safetensors"))
     assert measured["bytes"] == sum(tensor.numel() * tensor.element_size() for tensor in saved.values())
@@ -324,7 +324,7 @@ def test_a_chain_trains_on_cuda_in_bfloat16(house: House) -> None:
         perform(Job(network=stage), house.store, cuda=True, threads=1)
         make_outputs(house.store, stage, CACHE, device)
         record = house.store.manifest("stages", stage.key())
-        assert record["measurement"]["accuracy"] > 0.5 and record["environment"]["device"].startswith("cuda")
+        assert record["measurement"]["scores"]["accuracy"]["value"] > 0.5 and record["environment"]["device"].startswith("cuda")
 
 
 def test_the_same_spec_on_scrambled_test_rows_has_the_same_keys(tiny: Callable[..., Spec], folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.distill import Job
+from autodistill.metrics.intervals import sampling_error
+from autodistill.metrics.metric import ACCURACY
 from autodistill.spec import Spec, UsageError
 from autodistill.study import pareto
 from autodistill.study.record.notes import Trial, TrialFacts
@@ -30,16 +33,20 @@ from benchmarks.replay import Asked, Table, bench
 from benchmarks.replay.memory import Memory
 from benchmarks.replay.replay import Answer, Replay
 
+from .scored import score
 from .test_bench import DIGITS
 from .test_replay import formula, open_study
 
 POINTS = st.lists(st.tuples(st.floats(2, 6), st.floats(0, 1)), min_size=0, max_size=12)
 REFERENCE, CHANCE, SAMPLES = 5.0, 0.1, 2000
+GOAL = Goal(ACCURACY, CHANCE, REFERENCE)
 
 
 def flat(slopes: Any, samples: int = SAMPLES) -> Prior:
     """Nothing is expected to rise."""
-    return Prior(samples=samples, rise=np.zeros(len(slopes)), slopes=slopes, scales=np.ones(len(slopes)))
+    return Prior(
+        noise=partial(sampling_error, samples=samples), rise=np.zeros(len(slopes)), slopes=slopes, scales=np.ones(len(slopes))
+    )
 
 
 def steps_of(points: list[tuple[float, float]]) -> Steps:
@@ -54,7 +61,7 @@ def volume(points: list[tuple[float, float]]) -> float:
 
 @given(st.floats(0, 1))
 def test_the_warp_is_undone(accuracy: float) -> None:
-    assert ehvi.unwarp(ehvi.warp(accuracy)) == pytest.approx(accuracy, abs=1e-9)
+    assert ACCURACY.unwarp(ACCURACY.warp(accuracy)) == pytest.approx(accuracy, abs=1e-9)
 
 
 @given(POINTS)
@@ -66,16 +73,16 @@ def test_the_staircase_has_the_hypervolume_of_the_points(points: list[tuple[floa
 def test_a_sure_accuracy_gains_what_the_hypervolume_grows(
     points: list[tuple[float, float]], size: float, accuracy: float
 ) -> None:
-    found = ehvi.expected_improvement(np.array([size]), ehvi.warp([accuracy]), np.array([1e-9]), steps_of(points), REFERENCE)
+    found = ehvi.expected_improvement(np.array([size]), ACCURACY.warp([accuracy]), np.array([1e-9]), steps_of(points), GOAL)
     assert found[0] == pytest.approx(volume([*points, (size, accuracy)]) - volume(points), abs=1e-6)
 
 
 def test_the_expected_gain_is_the_mean_over_draws() -> None:
     points = [(2.5, 0.4), (3.0, 0.7), (4.0, 0.9)]
     mean, deviation = 0.6, 0.8
-    draws = ehvi.unwarp(mean + deviation * np.random.default_rng(0).normal(size=20_000))
+    draws = ACCURACY.unwarp(mean + deviation * np.random.default_rng(0).normal(size=20_000))
     wanted = np.mean([steps_of(points).joined(2.8, accuracy).volume(REFERENCE) for accuracy in draws]) - volume(points)
-    found = ehvi.expected_improvement(np.array([2.8]), np.array([mean]), np.array([deviation]), steps_of(points), REFERENCE)
+    found = ehvi.expected_improvement(np.array([2.8]), np.array([mean]), np.array([deviation]), steps_of(points), GOAL)
     assert found[0] == pytest.approx(wanted, rel=0.02)
 
 
@@ -84,12 +91,12 @@ def test_the_expected_gain_is_the_mean_over_draws() -> None:
 def test_the_expected_gain_is_right_far_below_a_frontier(z: float, deviation: float) -> None:
     """Its highest step lies z deviations above the mean: against a fine sum over the normal density."""
     for height in (0.5, 0.9, 0.98):
-        steps, mean = steps_of([(2.5, height / 2), (3.0, height)]), float(ehvi.warp(height)) - z * deviation
+        steps, mean = steps_of([(2.5, height / 2), (3.0, height)]), float(ACCURACY.warp(height)) - z * deviation
         for size in (2.0, 2.8, 3.5):
-            found = ehvi.expected_improvement(np.array([size]), np.array([mean]), np.array([deviation]), steps, REFERENCE)
+            found = ehvi.expected_improvement(np.array([size]), np.array([mean]), np.array([deviation]), steps, GOAL)
             draws, step = np.linspace(-10, 20, 200_001, retstep=True)
             low, high = max(0.0, 3.0 - max(size, 2.5)), REFERENCE - max(size, 3.0)
-            above = np.maximum(ehvi.unwarp(mean + draws * deviation)[:, None] - np.array([CHANCE, height / 2, height]), 0)
+            above = np.maximum(ACCURACY.unwarp(mean + draws * deviation)[:, None] - np.array([CHANCE, height / 2, height]), 0)
             wanted = above @ np.array([max(0.0, 2.5 - size), low, high]) @ np.exp(-0.5 * draws**2) * step / np.sqrt(2 * np.pi)
             assert found[0] == pytest.approx(wanted, rel=0.005)
 
@@ -97,19 +104,21 @@ def test_the_expected_gain_is_right_far_below_a_frontier(z: float, deviation: fl
 def test_where_nothing_can_move_nothing_is_gained() -> None:
     """Above a student that is always right, and at the reference's size."""
     sizes, mean, deviation = np.array([3.5, 4.0, 5.0]), np.full(3, 3.0), np.full(3, 2.0)
-    assert ehvi.expected_improvement(sizes, mean, deviation, steps_of([(3.0, 1.0)]), REFERENCE) == pytest.approx(np.zeros(3))
+    assert ehvi.expected_improvement(sizes, mean, deviation, steps_of([(3.0, 1.0)]), GOAL) == pytest.approx(np.zeros(3))
 
 
 def test_the_saving_is_chance_times_log_size() -> None:
-    found = ehvi.expected_saving(np.array([3.0, 5.0]), ehvi.warp([0.7, 0.9]), np.ones(2), smallest=4.0, target=0.7)
+    found = ehvi.expected_saving(
+        np.array([3.0, 5.0]), ACCURACY.warp([0.7, 0.9]), np.ones(2), smallest=4.0, target=float(ACCURACY.warp(0.7))
+    )
     assert found == pytest.approx([0.5 * 1.0, 0.0])
 
 
 def test_a_target_is_sought_below_the_smallest_that_reached_it() -> None:
     rng = np.random.default_rng(0)
     x, sizes = rng.random((20, 2)), np.linspace(2, 4, 20)
-    belief = Model.fit(x[:8], ehvi.warp(0.5 + 0.4 * x[:8, 0]), flat(np.zeros(2), SAMPLES)).at(x)
-    found = ehvi.worth(sizes, belief, steps_of([(3.0, 0.8)]), Goal(CHANCE, REFERENCE, target=0.75))
+    belief = Model.fit(x[:8], ACCURACY.warp(0.5 + 0.4 * x[:8, 0]), flat(np.zeros(2), SAMPLES)).at(x)
+    found = ehvi.worth(sizes, belief, steps_of([(3.0, 0.8)]), Goal(ACCURACY, CHANCE, REFERENCE, target=0.75))
     assert (found[sizes < 3.0] > 0).any() and (found[sizes >= 3.0] == 0).all()
 
 
@@ -117,9 +126,9 @@ def test_a_model_of_few_points_neither_forgets_nor_believes_all(n: int = 4) -> N
     """The trap of Gaussian processes on few points: all is noise, or there is none and no doubt between points."""
     x = np.linspace(0, 1, n)[:, None]
     accuracies = np.array([0.4, 0.8, 0.9, 0.95])
-    model = Model.fit(x, ehvi.warp(accuracies), flat(np.ones(1), SAMPLES))
+    model = Model.fit(x, ACCURACY.warp(accuracies), flat(np.ones(1), SAMPLES))
     belief = model.at(np.vstack([x, [[0.5]]]))
-    assert ehvi.unwarp(belief.mean[:n]) == pytest.approx(accuracies, abs=0.08)
+    assert ACCURACY.unwarp(belief.mean[:n]) == pytest.approx(accuracies, abs=0.08)
     assert belief.deviation()[n] > belief.deviation()[:n].max()
 
 
@@ -135,7 +144,7 @@ def test_the_gradient_of_the_fit_is_the_slope_of_its_value() -> None:
 
 
 def test_along_a_feature_of_a_larger_scale_accuracies_are_expected_to_change_less() -> None:
-    x, z = np.array([[0.2, 0.2], [0.5, 0.5], [0.8, 0.8]]), ehvi.warp([0.6, 0.7, 0.8])
+    x, z = np.array([[0.2, 0.2], [0.5, 0.5], [0.8, 0.8]]), ACCURACY.warp([0.6, 0.7, 0.8])
     model = Model.fit(x, z, flat(np.zeros(2))._replace(scales=np.array([1.0, 3.0])))
     sideways, along = model.at(np.array([[1.0, 0.5], [0.5, 1.0]])).deviation()
     assert along < 0.7 * sideways
@@ -152,7 +161,7 @@ def test_everything_but_the_architecture_is_expected_to_matter_less(tiny: Callab
 def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:
     rng = np.random.default_rng(2)
     x, others = rng.random((6, 2)), rng.random((5, 2))
-    z = ehvi.warp(rng.uniform(0.3, 0.9, 6))
+    z = ACCURACY.warp(rng.uniform(0.3, 0.9, 6))
     model = Model.fit(x, z, flat(np.ones(2), SAMPLES))
     belief = model.at(others)
     mean = belief.mean.copy()
@@ -164,18 +173,18 @@ def test_believing_a_candidate_is_knowing_it_at_its_mean() -> None:
 
 def test_the_deviation_of_a_model_is_that_of_its_draws() -> None:
     x = np.random.default_rng(3).random((6, 2))
-    belief = Model.fit(x[:3], ehvi.warp([0.3, 0.6, 0.8]), flat(np.ones(2), SAMPLES)).at(x)
+    belief = Model.fit(x[:3], ACCURACY.warp([0.3, 0.6, 0.8]), flat(np.ones(2), SAMPLES)).at(x)
     assert np.sqrt(np.diag(belief.covariance(range(6)))) == pytest.approx(belief.deviation(), abs=1e-5)
 
 
 def test_the_improvement_of_more_trials_is_small_where_all_is_known_and_large_where_nothing_is() -> None:
     x, sizes = np.linspace(0, 1, 12)[:, None], np.linspace(2, 4, 12)
     accuracy = 0.2 + 0.7 * x[:, 0]
-    goal = Goal(CHANCE, REFERENCE)
+    goal = Goal(ACCURACY, CHANCE, REFERENCE)
     some, most = [0, 1, 2], [*range(12)]
     found = []
     for known in (some, most):
-        model = Model.fit(x[known], ehvi.warp(accuracy[known]), flat(np.ones(1), SAMPLES))
+        model = Model.fit(x[known], ACCURACY.warp(accuracy[known]), flat(np.ones(1), SAMPLES))
         found.append(ehvi.improvement(model, Students(x[known], sizes[known]), Students(x, sizes), goal, 6))
     few, many = found
     assert few is not None and many is not None
@@ -185,18 +194,18 @@ def test_the_improvement_of_more_trials_is_small_where_all_is_known_and_large_wh
 @pytest.mark.parametrize(("asked", "candidates", "looked"), [(6, 12, 6), (60, 12, 12), (500, 300, ehvi.MOST_TRIALS)])
 def test_the_improvement_says_how_many_trials_it_looked_at(asked: int, candidates: int, looked: int) -> None:
     x, sizes = np.linspace(0, 1, candidates)[:, None], np.linspace(2, 4, candidates)
-    model = Model.fit(x[:3], ehvi.warp([0.4, 0.5, 0.6]), flat(np.ones(1), SAMPLES))
+    model = Model.fit(x[:3], ACCURACY.warp([0.4, 0.5, 0.6]), flat(np.ones(1), SAMPLES))
     found = ehvi.improvement(
-        model, Students(x[:3], np.array([2.0, 2.1, 2.2])), Students(x, sizes), Goal(CHANCE, REFERENCE), asked
+        model, Students(x[:3], np.array([2.0, 2.1, 2.2])), Students(x, sizes), Goal(ACCURACY, CHANCE, REFERENCE), asked
     )
     assert found is not None and found.trials == looked
 
 
 def test_without_anything_below_the_reference_there_is_no_improvement() -> None:
     x = np.linspace(0, 1, 5)[:, None]
-    model = Model.fit(x[:3], ehvi.warp([0.5, 0.6, 0.7]), flat(np.ones(1), SAMPLES))
+    model = Model.fit(x[:3], ACCURACY.warp([0.5, 0.6, 0.7]), flat(np.ones(1), SAMPLES))
     known = Students(x[:3], np.full(3, REFERENCE + 1))
-    assert ehvi.improvement(model, known, Students(x, np.linspace(2, 4, 5)), Goal(CHANCE, REFERENCE), 3) is None
+    assert ehvi.improvement(model, known, Students(x, np.linspace(2, 4, 5)), Goal(ACCURACY, CHANCE, REFERENCE), 3) is None
 
 
 # Spaces
@@ -270,7 +279,9 @@ def test_a_student_that_nearly_reached_the_frontier_goes_on_first(tiny: Callable
     changes = {"student__recipe": {"epochs": 4}, "assistants__at_most": 0, "student__loss": {"ce": {"weight": 1.0}}}
     search = {"trials": 40, "halving": {"first": 0.5}, "label_baselines": False, "region": "all"}
     study = open_study(tiny(search=search, **changes), tmp_path)
-    study.region = Region(floor=0.25, samples=100, rise=1.0, below={"params": 10**6}, everything=True)
+    study.region = Region(
+        metric=ACCURACY, floor=0.25, teacher=score(0.9, 100), rise=1.0, below={"params": 10**6}, everything=True
+    )
     sampler = study.trials.sampler
     assert isinstance(sampler, EhviSampler)
     told = {}
@@ -338,7 +349,7 @@ def test_several_sizes_take_turns(tmp_path: Path) -> None:
     drawn, names = Table.read(tmp_path / "table.csv").draw(0), ("params", "macs")
     spec = drawn.spec({"trials": 12, "sampler": "ehvi", "objectives": ["accuracy", *names]})
     space = drawn.space(spec)
-    study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=0.05)
+    study = Study(spec, space, Memory(), Record(None, spec, space.domains), floors={"accuracy": 0.05})
     original, compared = study.trials.sampler.propose, []
 
     def propose(feasible: Any) -> Any:
@@ -384,7 +395,10 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
 
     def half_right(job: Job) -> Answer:
         found = alike(job)
-        return replace(found, measurement=found.measurement and found.measurement.model_copy(update={"accuracy": 0.5}))
+        return replace(
+            found,
+            measurement=found.measurement and found.measurement.model_copy(update={"scores": {"accuracy": score(0.5, 100)}}),
+        )
 
     Replay(half_right).run(study, lambda: None)
     sampler = study.trials.sampler
@@ -400,7 +414,7 @@ def test_optunas_samplers_know_the_frontier_and_the_latest(
 def test_hyperparameters_stay_where_numbers_are_finite() -> None:
     """Equal rows of unlike accuracies, and equal accuracies."""
     for accuracies in ([0.2, 0.9, 0.5], [0.5, 0.5, 0.5]):
-        model = Model.fit(np.zeros((3, 2)), ehvi.warp(accuracies), flat(np.ones(2), SAMPLES))
+        model = Model.fit(np.zeros((3, 2)), ACCURACY.warp(accuracies), flat(np.ones(2), SAMPLES))
         assert np.isfinite(model.hyper.vector()).all() and np.isfinite(model.at(np.ones((1, 2))).mean).all()
     assert Hyper.of(np.arange(4.0)).vector() == pytest.approx(np.arange(4.0))
 
@@ -410,5 +424,5 @@ def test_hyperparameters_stay_where_numbers_are_finite() -> None:
 def test_larger_students_are_expected_to_be_better_before_anything_is_known(seed: int) -> None:
     """The trend in log params: from one student."""
     x = np.array([[0.5], [0.0], [1.0]])
-    belief = Model.fit(x[:1], ehvi.warp([0.5]), flat(np.ones(1), SAMPLES)).at(x)
+    belief = Model.fit(x[:1], ACCURACY.warp([0.5]), flat(np.ones(1), SAMPLES)).at(x)
     assert belief.mean[1] == pytest.approx(belief.mean[2]) and belief.deviation()[1] > belief.deviation()[0]

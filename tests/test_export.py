@@ -31,7 +31,7 @@ from autodistill.cli import main
 from autodistill.data import InputSpec, Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.exporting import Exported, drafted, export, formats
-from autodistill.exporting.card import plain
+from autodistill.exporting.card import correct, plain
 from autodistill.exporting.formats import FORMATS, Compared, Format, Plain, Source, compared, onnx_of, refusal, run_onnx
 from autodistill.metrics import latency
 from autodistill.models import build
@@ -51,7 +51,7 @@ from autodistill.spec import (
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.folder import Folder
-from autodistill.study.record.rows import network_of
+from autodistill.study.record.rows import Stages, network_of
 
 from .conftest import DOCUMENT, blobs
 
@@ -94,7 +94,7 @@ def handed(study: Folder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     to = tmp_path_factory.mktemp("handed") / "model"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(latency, "SECONDS", 0.01)
-        return to, export(study, to=to, wanted=Wanted(accuracy=0.3))
+        return to, export(study, to=to, wanted=Wanted(target=0.3))
 
 
 def store_of(study: Folder) -> Store:
@@ -145,12 +145,13 @@ def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: 
     assert confirmed is not None
     [member] = [one for one in confirmed.members if one.chosen == found.card.stage]
     test, teacher = member.test, confirmed.teacher
-    assert f"| test | {test.correct} | {test.n} | {test.accuracy:.1%} | {test.low:.1%} to {test.high:.1%} |" in text
+    score, correct = member.on_test, int((confirmed.outcomes[member.chosen].rank == 0).sum())
+    assert f"| test | {correct} | {score.n} | {score.value:.1%} | {score.low:.1%} to {score.high:.1%} |" in text
     for part in test.by_class:
         assert f"| {part.label} | {part.n} | {part.accuracy:.1%} | {part.teacher:.1%} |" in text
     for name in ("params", "macs", "bytes", "bytes_float16"):
         assert f"| {getattr(member, name):,} |" in text
-    assert f"| {teacher.params:,} | {teacher.validation.accuracy:.1%} | {teacher.test.accuracy:.1%} |" in text
+    assert f"| {teacher.params:,} | {teacher.on_validation.value:.1%} | {teacher.on_test.value:.1%} |" in text
     assert "Yes: mlp" in text and "with 95 % confidence" in text
     assert "The test split was opened 1 time in this study." in text
     assert f"`{network_of(store_of(study), found.card.stage).task.data}`" in text
@@ -257,7 +258,7 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, Exported
     other, splits = load_data(spec.parse(document(Path(str(task)), teacher=teacher)), cuda=False)
     store = Store(tmp_path / "store")
     [adopted] = space_of(other, splits, store).teachers
-    assert store.manifest("stages", adopted.key())["measurement"]["correct"] == found.card.validation.correct
+    assert Stages(store).measured(adopted.key()).scores["accuracy"] == found.card.validation.scores["accuracy"]
 
 
 # Which network
@@ -272,7 +273,7 @@ def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Fold
     text = (tmp_path / "teacher" / "card.md").read_text()
     assert "trained from labels, without a teacher" in text
     assert found.card.again[0] == f"autodistill search {study.spec} --out {study.path}"
-    assert found.card.test.correct == confirmed.teacher.test.correct
+    assert found.card.test == confirmed.teacher.test
 
 
 @pytest.mark.parametrize(("key", "message"), [("", "matches .* stages, such as"), ("none", "matches no stored stage")])
@@ -295,7 +296,7 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
     assert found.card.test is None and "This network was not tested on the test samples." in text
     assert "The test split was opened 0 times in this study." in text
     assert sum(part.n * part.accuracy for part in found.card.validation.by_class) == pytest.approx(
-        found.card.validation.correct
+        correct(found.card.validation)
     )
     with pytest.raises(UsageError, match="is not confirmed yet"):
         export(folder, to=tmp_path / "other")
@@ -352,7 +353,7 @@ def test_a_folder_that_holds_anything_is_left_alone(study: Folder, tmp_path: Pat
     with pytest.raises(UsageError, match="mine is a file"):
         export(study, to=tmp_path / "full" / "mine", stage="0")
     with pytest.raises(UsageError, match="cannot be written to"):
-        export(study, to=tmp_path / "full" / "mine" / "below", wanted=Wanted(accuracy=0.3))
+        export(study, to=tmp_path / "full" / "mine" / "below", wanted=Wanted(target=0.3))
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
 
 
@@ -374,7 +375,7 @@ def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert draft.exists() and nothing_in(to)
-    export(study, to=to, wanted=Wanted(accuracy=0.3))
+    export(study, to=to, wanted=Wanted(target=0.3))
     assert {path.name for path in to.iterdir()} == FILES and not draft.exists()
 
 
@@ -396,7 +397,7 @@ def test_an_export_beside_another_takes_nothing_of_it_away(study: Folder, tmp_pa
     with drafted(tmp_path / "out") as mine:
         (mine / "file").touch()
         with pytest.raises(StudyError, match="another export is writing to it; wait for it, or give another folder"):
-            export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+            export(study, to=tmp_path / "out", wanted=Wanted(target=0.3))
         assert mine == draft and (draft / "file").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"out"} and (tmp_path / "out" / "file").exists()
 
@@ -458,7 +459,7 @@ def moody(path: str, fickle: bool = False) -> nn.Module:
 @pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
 def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+    found = export(study, to=tmp_path / "out", wanted=Wanted(target=0.3))
     assert set(found.card.formats) == set(FORMATS) - {"model.onnx"}
     assert found.card.left_out["model.onnx"].endswith("; pip install 'autodistill-search[onnx]'")
     assert [one.runs for one in found.card.latency] == ["PyTorch"]
@@ -505,7 +506,7 @@ def test_a_file_of_other_weights_is_found_out(study: Folder, tmp_path: Path, mon
         return onnx_of(Source(network, source.inputs))
 
     monkeypatch.setitem(formats.FORMATS, "model.onnx", Format(changed, run_onnx, "onnxruntime"))
-    found = export(study, to=tmp_path / "out", wanted=Wanted(accuracy=0.3))
+    found = export(study, to=tmp_path / "out", wanted=Wanted(target=0.3))
     assert "more than rounding explains" in found.card.left_out["model.onnx"]
     assert not (tmp_path / "out" / "model.onnx").exists() and (tmp_path / "out" / "model.pt2").exists()
 
@@ -540,6 +541,52 @@ def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, Expor
     assert "- `model.onnx` predicts another class for 2 of 80 samples" in card.markdown()
     assert "opened 2 times in this study, 1 of them by force" in card.markdown()
     assert "warning      the test split was opened 1 more time by force" in card.lines()
+
+
+def test_the_card_shows_the_metric_of_the_study_and_those_beside_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", **images())
+    task = document(tmp_path / "data.npz")["task"] | {"metric": "log_loss", "also": ["accuracy", "f1_macro"]}
+    loss = spec.parse(document(tmp_path / "data.npz", task=task, search=DOCUMENT["search"] | {"trials": 2}))
+    search(loss, out=tmp_path / "study", runner="serial")
+    confirm(Folder(tmp_path / "study"), runner="serial", seeds=1)
+    confirmed = read(Folder(tmp_path / "study"))
+    assert confirmed is not None
+    frozen = confirmed.members[0]
+    found = export(Folder(tmp_path / "study"), to=tmp_path / "out", stage=frozen.chosen)
+    card, text = found.card, (tmp_path / "out" / "card.md").read_text()
+    assert card is not None and card.test is not None
+    assert (card.metric, card.also) == ("log_loss", ("accuracy", "f1_macro")) and card.test.scores == frozen.test.scores
+    for name, score in card.validation.scores.items():
+        assert score.value == pytest.approx(frozen.validation[name].value, abs=1e-6)
+    assert "\n## Log loss\n" in text
+    heads = [line for line in text.splitlines() if line.startswith("| samples | correct | of |")]
+    metrics = ("log loss", "accuracy", "macro F1")
+    assert heads == [
+        f"| samples | correct | of | {' | '.join(f'{one} | 95 % interval' for one in metrics)} | calibration error |"
+    ]
+    for name, part in (("validation", card.validation), ("test", card.test)):
+        loss, accuracy, f1 = (part.scores[one] for one in ("log_loss", "accuracy", "f1_macro"))
+        cells = [f"{loss.value:.3f}", f"{loss.low:.3f} to {loss.high:.3f}"]
+        cells += [f"{accuracy.value:.1%}", f"{accuracy.low:.1%} to {accuracy.high:.1%}"]
+        cells += [f"{f1.value:.3f}", f"{f1.low:.3f} to {f1.high:.3f}", f"{part.calibration_error:.3f}"]
+        assert f"| {name} | {correct(part)} | {accuracy.n} | {' | '.join(cells)} |" in text
+    table = text.split("\n## Log loss\n\n")[1].split("\n\n")[0].splitlines()
+    assert {line.count("|") for line in table} == {11}
+    assert "| validation log loss | test log loss |" in text
+    assert f"| {frozen.params:,} | {card.chain[-1].value:.3f} | {frozen.on_test.value:.3f} |" in text
+    assert "chosen by their validation log loss" in text and "The test log loss was measured for this frozen file." in text
+    measured = [line for line in card.lines() if " validation (" in line]
+    assert [line[:13].rstrip() for line in measured] == list(metrics)
+    assert measured[0].startswith(f"log loss     {card.validation.scores['log_loss'].value:.3f} validation (")
+
+
+def test_the_card_says_if_it_was_better_or_worse_where_it_was_trained(handed: tuple[Path, Exported]) -> None:
+    card = handed[1].card
+    assert card is not None and card.validation.recorded == card.validation.scores["accuracy"]
+    assert "Where it was trained" not in card.markdown()
+    recorded = card.validation.recorded.model_copy(update={"value": 0.125})
+    other = card.model_copy(update={"validation": card.validation.model_copy(update={"recorded": recorded})})
+    assert "\n\nWhere it was trained, the validation accuracy was 12.5%.\n" in other.markdown()
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40))

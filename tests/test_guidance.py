@@ -215,8 +215,11 @@ def test_a_teacher_may_be_trained_on_from_a_file(space: Callable[..., Space], fo
     )
     tuned = made.teachers[0]
     assert isinstance(tuned, Stage) and tuned.init is not None
-    found = trained(made, tuned).manifest("stages", tuned.key())["measurement"]
-    assert found["accuracy"] >= store.manifest("stages", teacher.key())["measurement"]["accuracy"] - 0.05
+    found = trained(made, tuned).manifest("stages", tuned.key())["measurement"]["scores"]
+    assert (
+        found["accuracy"]["value"]
+        >= store.manifest("stages", teacher.key())["measurement"]["scores"]["accuracy"]["value"] - 0.05
+    )
 
 
 # Baselines

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autodistill.metrics.metric import ACCURACY
 from autodistill.spec.measurement import Sizes
 from autodistill.spec.search import Halving, Search
 from autodistill.study import pareto
 from autodistill.study.record.region import Region
 from autodistill.study.schedule.halving import Reached, Rungs, continues, net, ranks_of
+
+from .scored import score
 
 COSTS = st.integers(2, 3).flatmap(
     lambda columns: st.lists(st.tuples(*[st.integers(0, 6)] * columns), min_size=1, max_size=40).map(np.array)
@@ -157,7 +160,7 @@ def test_a_rung_is_a_share_whatever_the_epochs() -> None:
 
 
 SIZES = Sizes(100, 0, 0)
-EVERYWHERE = Region(floor=0.0, samples=10**9, rise=0.0, below={}, everything=True)
+EVERYWHERE = Region(metric=ACCURACY, floor=0.0, teacher=score(0.9, 10**9), rise=0.0, below={}, everything=True)
 
 
 def rungs(**halving: float) -> Rungs:

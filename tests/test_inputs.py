@@ -426,7 +426,7 @@ def made(root: Path, found: dict[str, Any]) -> tuple[Folder, Path, Exported]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(latency, "SECONDS", 0.01)
         assert confirm(folder, runner="serial", seeds=1).test.n == 40
-        best = max((row for row in study.rows() if row.role == "student"), key=lambda row: row.accuracy)
+        best = max((row for row in study.rows() if row.role == "student"), key=lambda row: row.value)
         return folder, to, export(folder, to=to, stage=best.stage)
 
 
@@ -453,7 +453,7 @@ def stored(folder: Folder, stage: str) -> tuple[Network, Any]:
 def test_files_take_named_inputs_of_any_length(name: str, request: pytest.FixtureRequest) -> None:
     folder, to, found = request.getfixturevalue(name)
     assert found.card is not None and not found.card.left_out and set(found.card.formats) == set(FORMATS)
-    assert found.card.validation.accuracy > 0.8
+    assert found.card.validation.scores["accuracy"].value > 0.8
     network, data = stored(folder, found.card.stage)
     generator = torch.Generator().manual_seed(0)
     for batch, length in ((1, 40), (5, 40), (3, 8), (2, 95)):
@@ -513,7 +513,7 @@ def test_ids_and_a_vector_beside_them_are_searched(tmp_path: Path) -> None:
     dataset = {"import": "tests.own:sentences", "arguments": {"samples": 120}}
     found = document(dataset, "read", inputs={"words": {"dtype": "int64", "padding": 0}})
     study = search(spec.parse(found), out=tmp_path / "out", runner="serial")
-    assert max(row.accuracy for row in study.rows()) > 0.8
+    assert max(row.value for row in study.rows()) > 0.8
 
 
 def test_check_says_what_each_field_is() -> None:

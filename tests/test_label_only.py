@@ -53,8 +53,8 @@ def test_every_member_of_the_frontier_has_its_baseline(with_baselines: Any) -> N
     for row in members:
         network = network_of(study.store, row.stage)
         measured = study.store.manifest("stages", label_only(network).key())["measurement"]  # type: ignore[arg-type]
-        assert row.label_only == measured["accuracy"]
-        assert row.worse_than_label_only == (row.accuracy < measured["accuracy"])
+        assert row.label_only == measured["scores"]["accuracy"]["value"]
+        assert row.worse_than_label_only == (row.value < measured["scores"]["accuracy"]["value"])
 
 
 def test_a_student_worse_than_label_only_is_marked_everywhere(with_baselines: Any) -> None:

@@ -12,7 +12,8 @@ from scipy.stats import binom
 from sklearn import metrics as sklearn
 
 from autodistill.metrics.intervals import exceeds, hoeffding_bentkus, keeps, wilson
-from autodistill.metrics.metric import ACCURACY, METRICS, Confusion, Mean, Metric, Outcome, outcome
+from autodistill.metrics.metric import ACCURACY, METRICS, Confusion, Mean, Metric, Outcome, named, outcome
+from autodistill.spec import UsageError
 
 CLASSES = 7
 ALL = pytest.mark.parametrize("metric", METRICS.values(), ids=list(METRICS))
@@ -105,7 +106,49 @@ def test_a_scale_has_an_inverse_and_rises_with_quality(metric: Metric) -> None:
 def test_errors_are_scaled_with_the_slope(metric: Metric, value: float) -> None:
     step = 1e-6
     slope = abs(float(metric.warp(value + step) - metric.warp(value - step))) / (2 * step)
-    assert float(metric.warped_error(value, 0.01)) == pytest.approx(0.01 * slope, rel=1e-3)
+    logits, labels = made(3)
+    like = metric.score(outcome(logits, labels), CLASSES)
+    found = metric.noise([float(metric.warp(value))], like)[0]
+    assert found == pytest.approx(slope * metric.error(value, like), rel=0.05)
+
+
+@ALL
+def test_where_it_was_measured_the_error_is_the_measured_one(metric: Metric) -> None:
+    logits, labels = made(3)
+    like = metric.score(outcome(logits, labels), CLASSES)
+    assert metric.error(like.value, like) == pytest.approx(like.error, rel=0.1)
+
+
+@ALL
+def test_heights_rise_with_quality_and_are_their_own_inverse(metric: Metric) -> None:
+    values = np.array([0.2, 0.5])
+    assert metric.height(metric.height(values)) == pytest.approx(values)
+    better, worse = metric.height([0.9, 0.8] if metric.higher else [0.8, 0.9])
+    assert better > worse and metric.cost(0.3) == -metric.height([0.3])[0]
+
+
+@ALL
+def test_a_perfect_network_has_no_shortfall(metric: Metric) -> None:
+    best = metric.high if metric.higher else metric.low
+    assert metric.shortfall(best) == 0 < metric.shortfall(0.5)
+    logits, labels = made(3)
+    found = metric.score(outcome(logits, labels), CLASSES)
+    assert metric.likely_shortfall(found) == pytest.approx(metric.shortfall(found.value), abs=2 / found.n)
+
+
+@ALL
+def test_only_an_interval_beyond_the_floor_clears_it(metric: Metric) -> None:
+    logits, labels = made(3)
+    found = metric.score(outcome(logits, labels), CLASSES)
+    assert metric.clears(found, metric.floor(labels, CLASSES))
+    assert not metric.clears(found, found.value) and not metric.clears(found, found.low if metric.higher else found.high)
+
+
+def test_an_unknown_metric_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="task.metric: 'acuracy' is not a metric; did you mean 'accuracy'"):
+        named("acuracy")
+    with pytest.raises(UsageError, match=r"task.also\[0\]: 'x' is not a metric; use one of accuracy, top5"):
+        named("x", "task.also[0]")
 
 
 @ALL
@@ -146,7 +189,8 @@ def test_accuracies_are_tested_exactly() -> None:
     assert ACCURACY.misses(found, CLASSES, 0.6) == exceeds(correct, n, 0.6)
     counts = int((right & theirs).sum()), int((right & ~theirs).sum()), int((~right & theirs).sum())
     assert ACCURACY.loses(found, other, CLASSES, 0.9) == keeps(*counts, n, 0.9)
-    assert ACCURACY.score(found, CLASSES)[2:4] == wilson(correct, n)
+    score = ACCURACY.score(found, CLASSES)
+    assert (score.low, score.high) == wilson(correct, n)
 
 
 def test_a_class_without_an_error_is_not_taken_for_one_without_risk() -> None:

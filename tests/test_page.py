@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from autodistill.answers import Wanted, smallest
 from autodistill.cli import main
 from autodistill.metrics.intervals import Interval, effect
+from autodistill.metrics.metric import ACCURACY
 from autodistill.reporting.marks import Mark
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
@@ -26,8 +27,8 @@ from autodistill.reporting.page.finalists import difference, finalists, paid, ru
 from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import line
-from autodistill.reporting.page.printing import floor_percent, points
 from autodistill.reporting.page.study import _in_order, read_study
+from autodistill.reporting.words import gained, safe
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.record.folder import Folder
@@ -36,6 +37,7 @@ from autodistill.study.record.rows import TrialRow
 from autodistill.study.space import domains_of
 
 from .rows import origin, trial_row
+from .scored import score
 
 pytestmark = pytest.mark.xdist_group("page")
 
@@ -52,9 +54,9 @@ def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
 
 def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
     study = read_study(raw)
-    best = max(row.accuracy for row in study.members)
+    best = max(row.value for row in study.members)
     error = math.sqrt(best * (1 - best) / study.n)
-    [first, *_] = [row for row in study.members if row.accuracy >= best - error]
+    [first, *_] = [row for row in study.members if row.value >= best - error]
     found = answer(study, Wanted())
     assert found["stage"] == first.stage and f"{first.params:,} params" in found["sentence"]
     assert found["saves"]["smaller"] == pytest.approx(study.teacher.params / first.params)
@@ -62,10 +64,10 @@ def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw
 
 def test_before_confirm_a_target_is_looked_up_on_validation(raw: Path) -> None:
     study = read_study(raw)
-    target = study.members[0].accuracy
-    assert answer(study, Wanted(accuracy=target))["stage"] == study.members[0].stage
-    assert answer(study, Wanted(retain=target / study.teacher.accuracy - 1e-9))["stage"] == study.members[0].stage
-    missed = answer(study, Wanted(accuracy=0.9999))
+    target = study.members[0].value
+    assert answer(study, Wanted(target=target))["stage"] == study.members[0].stage
+    assert answer(study, Wanted(retain=target / study.teacher.value - 1e-9))["stage"] == study.members[0].stage
+    missed = answer(study, Wanted(target=0.9999))
     assert not missed["meets"] and "no student has 100.0%" in missed["sentence"]
     assert "within the limits" in answer(study, Wanted(params=1))["sentence"]
     with pytest.raises(UsageError, match="latency is measured by confirm; run: autodistill confirm"):
@@ -78,10 +80,10 @@ def test_the_target_of_the_spec_stands_unless_another_is_given(raw: Path, confir
         search = study.spec.search.model_copy(update={"target": 0.4})
         study = dataclasses.replace(study, spec=study.spec.model_copy(update={"search": search}))
         assert answer(study, Wanted())["target"] == 0.4
-        assert answer(study, Wanted(accuracy=0.3))["target"] == 0.3
+        assert answer(study, Wanted(target=0.3))["target"] == 0.3
 
 
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(accuracy=0.3), Wanted(retain=0.5, confidence=0.9), Wanted(accuracy=0.999)])
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(target=0.3), Wanted(retain=0.5, confidence=0.9), Wanted(target=0.999)])
 def test_after_confirm_the_sentence_is_that_of_smallest(confirmed: Path, wanted: Wanted) -> None:
     study = read_study(confirmed)
     assert study.confirmed is not None
@@ -89,7 +91,7 @@ def test_after_confirm_the_sentence_is_that_of_smallest(confirmed: Path, wanted:
     assert found["sentence"] == f"{expected.sentence()}." and found["meets"] == expected.meets
     if expected.answer:
         row, teacher = expected.answer, expected.teacher
-        assert found["saves"]["kept"] == pytest.approx(row.test.accuracy / teacher.test.accuracy)
+        assert found["saves"]["kept"] == pytest.approx(row.on_test.value / teacher.on_test.value)
         assert found["saves"]["faster"] == pytest.approx(teacher.latency.one.p50_ms / row.latency.one.p50_ms)
 
 
@@ -118,7 +120,7 @@ def test_finalists_are_what_was_confirmed(confirmed: Path) -> None:
 
 
 def test_a_difference_and_its_interval_in_closed_form() -> None:
-    found = difference(0.9, 0.8, 100)
+    found = difference(ACCURACY, score(0.9, 100), score(0.8, 100))
     reach = 1.959963984540054 * math.sqrt((0.09 + 0.16) / 100)
     assert found["mean"] == pytest.approx(0.1)
     assert (found["low"], found["high"]) == pytest.approx((0.1 - reach, 0.1 + reach))
@@ -158,17 +160,20 @@ def test_assistants_pay_only_if_they_beat_both_direct_baselines(direct: str | No
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1)), min_size=1, unique_by=lambda one: one[0]))
 def test_the_rule_names_the_smallest_that_has_what_is_needed(pairs: list[tuple[int, float]]) -> None:
-    known = [{"params": params, "architecture": str(params), "role": "student", "test": {"low": low}} for params, low in pairs]
-    steps = rules(known[1:], known[0])
-    assert all(a["at_least"] < b["at_least"] and a["params"] < b["params"] for a, b in itertools.pairwise(steps))
+    known = [
+        {"params": params, "architecture": str(params), "role": "student", "on_test": {"low": low, "high": 1.0}}
+        for params, low in pairs
+    ]
+    steps = rules(known[1:], known[0], ACCURACY)
+    assert all(a["bound"] < b["bound"] and a["params"] < b["params"] for a, b in itertools.pairwise(steps))
     for step in steps:
-        assert step["params"] == min(one["params"] for one in known if one["test"]["low"] >= step["at_least"])
-    assert steps[-1]["at_least"] == max(one["test"]["low"] for one in known)
+        assert step["params"] == min(one["params"] for one in known if one["on_test"]["low"] >= step["bound"])
+    assert steps[-1]["bound"] == max(one["on_test"]["low"] for one in known)
 
 
 def test_a_bound_is_rounded_down() -> None:
-    assert floor_percent(0.9799) == "97.9%" and floor_percent(0.5) == "50.0%"
-    assert points(-0.0001) == "+0.0" and points(-0.012) == "\u22121.2"
+    assert safe(ACCURACY, 0.9799) == "97.9%" and safe(ACCURACY, 0.5) == "50.0%"
+    assert gained(ACCURACY, -0.0001) == "+0.0" and gained(ACCURACY, -0.012) == "\u22121.2"
 
 
 def test_the_hypervolume_never_falls_and_ends_where_the_summary_is(raw: Path) -> None:
@@ -200,13 +205,13 @@ def trial(width: int, temperature: float) -> Any:
 
 def test_what_alone_decides_the_accuracy_is_alone_important() -> None:
     trials = [trial(width, temperature) for width in range(1, 9) for temperature in (1.0, 5.0, 9.0, 15.0)]
-    found = importance(trials)
+    found = importance(trials, ACCURACY)
     assert found is not None and not found.few and found.trials == 32
     first, second = found.parameters
     assert first.name == "width" and first.fanova > 0.95 and second.fanova < 0.05
     assert sum(one.fanova for one in found.parameters) == pytest.approx(1)
-    assert importance(trials[:4]) is None, "these do not differ"
-    few = importance(trials[2:7])
+    assert importance(trials[:4], ACCURACY) is None, "these do not differ"
+    few = importance(trials[2:7], ACCURACY)
     assert few is not None and few.few
 
 
@@ -282,11 +287,11 @@ MARK = Mark.of(trial_row())
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))
 def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int, int, int]]) -> None:
     places = [{"params": a, "macs": b, "bytes": a, "latency_ms": None} for a, b, _ in table]
-    marks = [dataclasses.replace(MARK, x=x, accuracy=row[2]) for x, row in zip(places, table, strict=True)]
+    marks = [dataclasses.replace(MARK, x=x, value=row[2]) for x, row in zip(places, table, strict=True)]
     found = line(marks, name="f", split="validation", color="--student")
     for axis in ("params", "macs"):
         drawn = list(zip(found["meta"]["x"][axis], found["meta"]["y"][axis], strict=True))
-        best = [(one.x[axis], one.accuracy) for one in marks]
+        best = [(one.x[axis], one.value) for one in marks]
         expected = {(x, y) for x, y in best if not any(u <= x and v >= y and (u, v) != (x, y) for u, v in best)}
         assert drawn == sorted(expected)
     assert found["meta"]["x"]["latency_ms"] == []
@@ -295,7 +300,7 @@ def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int,
 def test_a_chain_is_drawn_from_the_teacher_down(confirmed: Path) -> None:
     study = read_study(confirmed)
     for one in finalists(study):
-        drawn = picture(one, study.teacher.stage)
+        drawn = picture(one, study.teacher.stage, study.metric)
         roles = [box["role"] for box in drawn["boxes"]]
         assert roles[-1] == "student" and len(drawn["arrows"]) == len(roles) - 1
         network = study.stages.network(one["stage"])

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autodistill.metrics.metric import ACCURACY
 from autodistill.reporting import picture
 from autodistill.reporting.marks import Mark, View
 from autodistill.reporting.picture import draw, short, size_ticks
-from autodistill.spec.measurement import Measurement, Sizes
+from autodistill.spec.measurement import Sizes
 
 from .rows import origin, trial_row
+from .scored import measured
 
 
 def row(
@@ -28,8 +30,8 @@ def row(
 ):  # fmt: skip
     """A mark, made of a row of a study; its interval is that of 400 samples."""
     sizes = Sizes(params=params, macs=60 * params, bytes=4 * params)
-    measured = Measurement(accuracy=accuracy, correct=round(400 * accuracy), n=400, **sizes._asdict(), seconds=1.0)
-    seen = {"measured": None, "origin": origin(rungs=[(1, accuracy)])} if state == "stopped" else {"measured": measured}
+    stopped = {"measured": None, "origin": origin(rungs=[(1, accuracy)])}
+    seen = stopped if state == "stopped" else {"measured": measured(accuracy, 400, sizes)}
     known = {"role": role, "state": state, "architecture": architecture, "frontier": frontier, "inside": inside}
     return Mark.of(trial_row(**known, **seen, sizes=sizes, label_only=accuracy + 0.01 if worse else None))
 
@@ -74,7 +76,7 @@ REGIMES = {
 
 def figure(rows, size="params", floor=None):
     with matplotlib.style.context(picture.STYLE, after_reset=True):
-        drawn = picture._figure(View(marks=rows, size=size, floor=floor), "title")
+        drawn = picture._figure(View(metric=ACCURACY, marks=rows, size=size, floor=floor), "title")
         drawn.draw_without_rendering()
         return drawn
 
@@ -103,7 +105,7 @@ def pixels(path):
 
 @pytest.mark.parametrize("name", REGIMES)
 def test_two_files_of_the_right_size_and_nothing_else(name, tmp_path):
-    draw(View(marks=REGIMES[name]), title=name, target=tmp_path / "frontier")
+    draw(View(metric=ACCURACY, marks=REGIMES[name]), title=name, target=tmp_path / "frontier")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frontier.png", "frontier.svg"]
     assert pixels(tmp_path / "frontier.png") == (1600, 900)
     assert ElementTree.parse(tmp_path / "frontier.svg").getroot().tag.endswith("svg")
@@ -122,7 +124,7 @@ def test_labels_are_inside_the_axes_and_apart(name):
 def test_labels_leave_the_frontier_and_the_teacher_free():
     axes = figure(study(24)).axes[0]
     members = [item for item in study(24) if item.kind in ("frontier", "teacher")]
-    shown = [(item.x["params"], item.accuracy) for item in members]
+    shown = [(item.x["params"], item.value) for item in members]
     for text in axes.texts:
         box = matplotlib.text.Text.get_window_extent(text)
         assert not any(box.contains(*spot) for spot in axes.transData.transform(shown))
@@ -130,30 +132,31 @@ def test_labels_leave_the_frontier_and_the_teacher_free():
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in ("once", "again"):
-        draw(View(marks=study(24)), title="digits", target=tmp_path / name)
+        draw(View(metric=ACCURACY, marks=study(24)), title="digits", target=tmp_path / name)
     for kind in ("png", "svg"):
         assert (tmp_path / f"once.{kind}").read_bytes() == (tmp_path / f"again.{kind}").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "once.svg").read_bytes()
 
 
 def test_ones_own_style_changes_nothing_and_stays(tmp_path):
-    draw(View(marks=study(9)), title="digits", target=tmp_path / "plain")
+    draw(View(metric=ACCURACY, marks=study(9)), title="digits", target=tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": "x", "text.usetex": True, "axes.facecolor": "red"}):
         before = dict(matplotlib.rcParams)
-        draw(View(marks=study(9)), title="digits", target=tmp_path / "styled")
+        draw(View(metric=ACCURACY, marks=study(9)), title="digits", target=tmp_path / "styled")
         assert dict(matplotlib.rcParams) == before
     for kind in ("png", "svg"):
         assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"styled.{kind}").read_bytes()
 
 
 def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
-    draw(View(marks=[TEACHER]), title="one", target=tmp_path / "here")
+    draw(View(metric=ACCURACY, marks=[TEACHER]), title="one", target=tmp_path / "here")
     code = (
         "import sys; from pathlib import Path; from autodistill.reporting import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
         "from autodistill.reporting.marks import Mark, View\n"
+        "from autodistill.metrics.metric import ACCURACY, TopK\n"
         "from autodistill.spec.measurement import Sizes\n"
-        f"picture.draw(View(marks=[{TEACHER!r}]), title='one', target=Path(sys.argv[1]))\n"
+        f"picture.draw(View(metric=ACCURACY, marks=[{TEACHER!r}]), title='one', target=Path(sys.argv[1]))\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "MPLBACKEND": "svg"}
@@ -168,7 +171,7 @@ STRANGE = ["costs $5 or $6", "$\\frac{", "a_b^c", "<b> & </b> -->", "漢字 \ud8
 @pytest.mark.parametrize("text", [*STRANGE, "x" * 999])
 def test_any_text_is_drawn_as_it_is(text, tmp_path):
     rows = [row(frontier=True, architecture=text), row("teacher", 9000, 0.9, architecture=text)]
-    draw(View(marks=rows), title=text, target=tmp_path / "frontier")
+    draw(View(metric=ACCURACY, marks=rows), title=text, target=tmp_path / "frontier")
     assert ElementTree.parse(tmp_path / "frontier.svg").getroot().tag.endswith("svg")
 
 
@@ -262,8 +265,8 @@ def test_a_row_becomes_a_mark_of_its_kind():
     assert {kind: point.kind for kind, point in points.items()} == {kind: kind for kind in kinds}
     assert [kind for kind, point in points.items() if point.worse] == ["frontier"]
     mark = points["stopped"]
-    assert (mark.x["params"], mark.accuracy, mark.low, mark.high) == (1000.0, 30.0, 30.0, 30.0)
-    assert points["dominated"].accuracy == 80 and points["dominated"].low < 80 < points["dominated"].high
+    assert (mark.x["params"], mark.value, mark.low, mark.high) == (1000.0, 30.0, 30.0, 30.0)
+    assert points["dominated"].value == 80 and points["dominated"].low < 80 < points["dominated"].high
 
 
 @settings(deadline=None)
@@ -287,25 +290,25 @@ def test_sizes_are_short():
     [
         ({"role": "judge"}, "point 1: role is 'judge'; give one of student, assistant, label-only, incumbent, teacher"),
         ({"x": {"params": 0}}, "point 1: params is 0; a logarithmic axis needs a number above 0"),
-        ({"accuracy": 198.9}, "point 1: accuracy, low and high are .*198.9.* percentages from 0 to 100"),
+        ({"value": 198.9}, "point 1: accuracy, low and high are .*198.9.* percentages from 0 to 100"),
         ({"low": float("nan")}, "point 1: accuracy, low and high are .*nan"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        draw(View(marks=[TEACHER, replace(row(), **change)]), title="wrong", target=tmp_path / "frontier")
+        draw(View(metric=ACCURACY, marks=[TEACHER, replace(row(), **change)]), title="wrong", target=tmp_path / "frontier")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_size_is_refused(tmp_path):
     with pytest.raises(ValueError, match="size is 'latency'; choose one of params, macs, bytes"):
-        draw(View(marks=[TEACHER], size="latency"), title="wrong", target=tmp_path / "frontier")
+        draw(View(metric=ACCURACY, marks=[TEACHER], size="latency"), title="wrong", target=tmp_path / "frontier")
 
 
 def test_a_picture_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    draw(View(marks=[TEACHER]), title="first", target=tmp_path / "frontier")
+    draw(View(metric=ACCURACY, marks=[TEACHER]), title="first", target=tmp_path / "frontier")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
     with pytest.raises(OSError, match="disk"):
-        draw(View(marks=study(9)), title="second", target=tmp_path / "frontier")
+        draw(View(metric=ACCURACY, marks=study(9)), title="second", target=tmp_path / "frontier")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

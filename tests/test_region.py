@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from autodistill.api import search
+from autodistill.metrics.intervals import sampling_error
+from autodistill.metrics.metric import ACCURACY
 from autodistill.reporting.summary import summary
 from autodistill.reporting.terminal import frontier_table
 from autodistill.spec import Spec, SpecError, UsageError
@@ -32,11 +35,12 @@ from benchmarks.replay.compare import run
 from benchmarks.replay.memory import Memory
 from benchmarks.replay.replay import Replay
 
+from .scored import measured
 from .test_bench import DIGITS
 from .test_ehvi import flat
 from .test_replay import formula, open_study
 
-TEACHER = Measurement(accuracy=0.95, n=1000, correct=950, params=10_000, macs=50_000, bytes=40_000, seconds=1.0)
+TEACHER = measured(0.95, 1000, Sizes(10_000, 50_000, 40_000))
 
 
 def region(teacher: Measurement = TEACHER, incumbent: Sizes | None = None, **asked: Any) -> Region:
@@ -78,20 +82,20 @@ def test_everything_is_inside_where_it_is_all() -> None:
 
 @pytest.mark.parametrize("share", REDUCIBLE)
 def test_the_edge_is_where_the_power_law_has_the_errors_of_the_floor(share: float) -> None:
-    teacher = TEACHER.model_copy(update={"n": 10**6, "correct": 950_000})
-    found, size = region(teacher), edges(region(teacher), teacher)[REDUCIBLE.index(share)]
+    teacher = measured(0.95, 10**6, Sizes(10_000, 50_000, 40_000))
+    found, size = region(teacher), edges(region(teacher), teacher.params)[REDUCIBLE.index(share)]
     rest = 0.05 * (1 - share)
     error = rest + 0.05 * share * (size / 10_000) ** -0.5
     assert error == pytest.approx(1 - found.floor, rel=1e-3)
 
 
 def test_a_teacher_without_errors_on_few_samples_predicts_no_tiny_students() -> None:
-    teacher = TEACHER.model_copy(update={"accuracy": 1.0, "n": 50, "correct": 50})
-    assert min(edges(region(teacher), teacher)) > 10_000 / 200
+    teacher = measured(1.0, 50, Sizes(10_000, 50_000, 40_000))
+    assert min(edges(region(teacher), teacher.params)) > 10_000 / 200
 
 
 def test_beyond_the_teacher_the_edge_is_the_teacher() -> None:
-    assert edges(region(target=0.999), TEACHER) == [10_000, 10_000]
+    assert edges(region(target=0.999), TEACHER.params) == [10_000, 10_000]
 
 
 # Who is stopped
@@ -99,24 +103,26 @@ def test_beyond_the_teacher_the_edge_is_the_teacher() -> None:
 
 def test_a_training_is_hopeless_where_its_predicted_end_is_below_the_floor() -> None:
     """Changes that are all alike: the deviation is the least that is believed. t(0.95, 3) = 2.353."""
-    ended = [(0.6, float(ehvi.unwarp(ehvi.warp(0.6) + 0.5)))] * FEWEST
+    ended = [(0.6, float(ACCURACY.unwarp(ACCURACY.warp(0.6) + 0.5)))] * FEWEST
     reach = 2.3534 * ehvi.LEAST * math.sqrt(1 + 1 / FEWEST)
-    edge = float(ehvi.unwarp(ehvi.warp(0.9) - 0.5 - reach))
-    assert is_hopeless(edge - 1e-3, ended, 0.9) and not is_hopeless(edge + 1e-3, ended, 0.9)
-    assert not is_hopeless(0.01, ended[1:], 0.9)
+    edge = float(ACCURACY.unwarp(ACCURACY.warp(0.9) - 0.5 - reach))
+    assert is_hopeless(ACCURACY, edge - 1e-3, ended, 0.9) and not is_hopeless(ACCURACY, edge + 1e-3, ended, 0.9)
+    assert not is_hopeless(ACCURACY, 0.01, ended[1:], 0.9)
 
 
 def test_only_the_nearest_at_the_rung_predict_an_end() -> None:
     near = [(0.5, 0.7), (0.52, 0.7), (0.48, 0.71), (0.5, 0.72), (0.51, 0.69)]
     far = [(0.95, 0.96), (0.1, 0.1), (0.99, 0.99)]
-    z = float(ehvi.warp(0.5))
-    mean, deviation, n = ehvi.predict_end(z, near)
-    assert ehvi.predict_end(z, [*far, *near]) == (mean, deviation, n) and n == ehvi.NEAREST
-    assert float(ehvi.unwarp(mean)) == pytest.approx(0.7, abs=0.01) and deviation >= ehvi.LEAST
+    z = float(ACCURACY.warp(0.5))
+    mean, deviation, n = ehvi.predict_end(ACCURACY, z, near)
+    assert ehvi.predict_end(ACCURACY, z, [*far, *near]) == (mean, deviation, n) and n == ehvi.NEAREST
+    assert float(ACCURACY.unwarp(mean)) == pytest.approx(0.7, abs=0.01) and deviation >= ehvi.LEAST
 
 
 def test_far_from_what_was_measured_accuracies_rise_as_expected() -> None:
-    prior = Prior(samples=1000, rise=np.array([3.0, 0.0]), slopes=np.array([0.0, 0.0]), scales=np.ones(2))
+    prior = Prior(
+        noise=partial(sampling_error, samples=1000), rise=np.array([3.0, 0.0]), slopes=np.array([0.0, 0.0]), scales=np.ones(2)
+    )
     x = np.array([[0.4, 0.0], [0.5, 0.0], [0.6, 0.0]])
     model = Model.fit(x, prior.mean(x) + 0.5, prior)
     found = model.at(np.array([[0.0, 0.0], [1.0, 0.0]])).mean
@@ -160,17 +166,17 @@ def test_few_trials_look_outside(tmp_path: Path) -> None:
         drawn = Table.read(DIGITS).draw(seed)
         trials = [trial for trial in _bench(drawn, seed).record.trials if not trial.facts.repeats]
         found = region_of(Search.model_validate({"trials": 1}), chance=0.1, teacher=drawn.teacher())
-        inside = [number for number, trial in enumerate(trials) if found.holds(trial.accuracy, trial.sizes)]
+        inside = [number for number, trial in enumerate(trials) if found.holds(trial.value, trial.sizes)]
         after = trials[inside[2] + 1 :]
         later += len(after)
-        outside_of += sum(not found.holds(trial.accuracy, trial.sizes) for trial in after)
+        outside_of += sum(not found.holds(trial.value, trial.sizes) for trial in after)
     assert later > 150 and outside_of <= later / 6
 
 
 def _bench(drawn: Any, seed: int) -> Study:
     spec = drawn.spec({"trials": 24, "sampler": "ehvi", "seed": seed, "halving": False})
     space = drawn.space(spec)
-    study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=0.1)
+    study = Study(spec, space, Memory(), Record(None, spec, space.domains), floors={"accuracy": 0.1})
     Replay(drawn.answer).run(study, lambda: None)
     return study
 
@@ -191,22 +197,22 @@ def test_a_search_in_the_region_finds_more_there_than_one_everywhere() -> None:
 def test_the_sampling_error_is_the_binomial_one() -> None:
     for accuracy in (0.1, 0.5, 0.9):
         step = 1e-5
-        slope = (ehvi.warp(accuracy + step) - ehvi.warp(accuracy - step)) / (2 * step)
+        slope = (ACCURACY.warp(accuracy + step) - ACCURACY.warp(accuracy - step)) / (2 * step)
         wanted = slope * math.sqrt(accuracy * (1 - accuracy) / 400)
-        assert ehvi.sampling_error(ehvi.warp([accuracy]), 400)[0] == pytest.approx(wanted, rel=0.03)
+        assert sampling_error(ACCURACY.warp([accuracy]), 400)[0] == pytest.approx(wanted, rel=0.03)
 
 
 def test_more_samples_leave_less_doubt() -> None:
     x = np.linspace(0, 1, 12)[:, None]
-    z = ehvi.warp(np.linspace(0.6, 0.9, 12) + 0.01 * np.random.default_rng(0).normal(size=12))
+    z = ACCURACY.warp(np.linspace(0.6, 0.9, 12) + 0.01 * np.random.default_rng(0).normal(size=12))
     few, many = (Model.fit(x, z, flat(np.ones(1), samples)).at(x).deviation().mean() for samples in (100, 100_000))
     assert many < few / 2
 
 
 def test_who_is_clearly_dominated_is_not_on_the_true_frontier() -> None:
     x, sizes = np.linspace(0, 1, 4)[:, None], np.array([2.0, 3.0, 4.0, 6.0])
-    model = Model.fit(x, ehvi.warp([0.6, 0.9, 0.5, 0.99]), flat(np.zeros(1), 100_000))
-    found = ehvi.posterior(model.at(x), sizes, Goal(0.3, 5.0))
+    model = Model.fit(x, ACCURACY.warp([0.6, 0.9, 0.5, 0.99]), flat(np.zeros(1), 100_000))
+    found = ehvi.posterior(model.at(x), sizes, Goal(ACCURACY, 0.3, 5.0))
     shares = [one.on_frontier for one in found]
     assert shares[0] > 0.95 and shares[1] > 0.95 and shares[2] < 0.05 and shares[3] == 0  # beyond the reference
     assert [one.mean for one in found] == pytest.approx([0.6, 0.9, 0.5, 0.99], abs=0.05)
@@ -291,10 +297,10 @@ def test_no_trial_begins_after_the_time_and_a_resumed_search_knows_it(tiny: Call
     assert study.finished() and study.policy.ended == "search.time (10s) is up"
     done = study.trials.counted_done
     assert 6 <= done <= 10  # a second each, after a teacher and its outputs
-    again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
+    again = Study(study.spec, study.space, study.store, study.record, floors=study.floors)
     assert again.next() is None and again.finished() and again.trials.counted_done == done
     longer = study.spec.model_copy(update={"search": study.spec.search.model_copy(update={"time": "20s"})})
-    extended = Study(longer, study.space, study.store, study.record, chance=study.chance)
+    extended = Study(longer, study.space, study.store, study.record, floors=study.floors)
     Replay(formula(extended)).run(extended, lambda: None)
     assert done + 6 <= extended.trials.counted_done <= done + 12
 
@@ -305,7 +311,7 @@ def test_a_search_ends_where_little_is_left_to_gain(tiny: Callable[..., Spec], t
     Replay(formula(study)).run(study, lambda: None)
     assert study.finished() and study.policy.ended is not None and "less than search.stop.gain" in study.policy.ended
     assert FIRST <= study.trials.counted_done < 60
-    again = Study(study.spec, study.space, study.store, study.record, chance=study.chance)
+    again = Study(study.spec, study.space, study.store, study.record, floors=study.floors)
     assert again.next() is None and again.finished()
 
 

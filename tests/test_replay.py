@@ -34,7 +34,7 @@ def open_study(spec: Spec, folder: Path, store: Store | None = None) -> Study:
     space = space_of(spec, splits, store or Store(folder / "data"))
     record = Record(None, spec, space.domains)
     record.note(replace(record.notes, teachers=tuple(teacher.key() for teacher in space.teachers)))
-    return Study(spec, space, store or Memory(), record, chance=splits.chance)
+    return Study(spec, space, store or Memory(), record, floors=splits.floors)
 
 
 def formula(study: Study, seconds: Callable[[Job], float] = lambda job: 1.0, scatter: float = 0.0) -> Callable[[Job], Answer]:
@@ -94,7 +94,7 @@ def watched(study: Study) -> Mapping[str, Mapping[int, float]]:
     original = study.continues
 
     def continues(job: Job, rung: Rung) -> bool:
-        reported.setdefault(job.network.key(), {})[rung.epochs] = rung.accuracy
+        reported.setdefault(job.network.key(), {})[rung.epochs] = rung.values["accuracy"]
         return original(job, rung)
 
     study.continues = continues  # type: ignore[method-assign]

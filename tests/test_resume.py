@@ -21,8 +21,9 @@ from torch import nn
 from autodistill.api import search
 from autodistill.distill import Job, Rung, open_data, perform, train
 from autodistill.distill.loop import training
-from autodistill.distill.predictions import measurement
+from autodistill.distill.predictions import measurement, on_validation
 from autodistill.distill.run import Run
+from autodistill.metrics.metric import Outcome
 from autodistill.spec import (
     MLP,
     Augmentation,
@@ -227,7 +228,7 @@ def test_a_rung_is_the_accuracy_of_so_many_epochs_as_they_are(houses: tuple[Hous
         while run.epochs < rung.epochs:
             run.epoch()
         found = measurement(run.network, open_data(houses[1].store, stage.task.data), stage.architecture, CPU, seconds=0.0)
-        assert rung.accuracy == found.accuracy > 0.1
+        assert rung.values["accuracy"] == found.scores["accuracy"].value > 0.1
 
 
 def test_seconds_are_those_of_training_over_all_stretches(houses: tuple[House, House], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,12 +240,12 @@ def test_seconds_are_those_of_training_over_all_stretches(houses: tuple[House, H
         now[0] += 1.0
         return step(run, *arguments)
 
-    def measured(*_: Any) -> int:
+    def measured(*arguments: Any) -> Outcome:
         now[0] += 1000.0
-        return 7
+        return on_validation(*arguments)
 
     monkeypatch.setattr(Run, "step", slow)
-    monkeypatch.setattr("autodistill.distill.loop.count_right", measured)
+    monkeypatch.setattr("autodistill.distill.loop.on_validation", measured)
     stage = KINDS["mlp"](houses[0])
     steps = houses[0].run(stage).steps
     assert [rung.seconds for rung in stretch(houses[0].store, stage, [1, 2])] == [steps, 2 * steps]

@@ -118,11 +118,11 @@ def refused(
 
 
 def accuracy(found: Any) -> None:
-    found["members"][-1]["test"]["accuracy"] = 0.99
+    found["members"][-1]["test"]["scores"]["accuracy"]["value"] = 0.99
 
 
 def correct(found: Any) -> None:
-    found["members"][-1]["test"]["correct"] += 1
+    found["members"][-1]["test"]["scores"]["accuracy"]["n"] += 1
 
 
 def params(found: Any) -> None:
@@ -162,7 +162,10 @@ def test_a_confirmation_that_is_none_is_refused(content: bytes, study: Path, cap
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda found: found["members"][0]["test"].pop("n"), "members[0].test.n: Field required"),
+        (
+            lambda found: found["members"][0]["test"]["scores"]["accuracy"].pop("n"),
+            "members[0].test.scores.accuracy.n: Field required",
+        ),
         (lambda found: found["teacher"].update(params="many"), "teacher.params: Input should be a valid integer"),
     ],
 )

@@ -225,7 +225,7 @@ def test_a_flipped_byte_in_the_teacher_is_found(tiny: Callable[..., Spec], tmp_p
     study = search(tiny(), out=tmp_path / "out", runner="serial")
     path = study.store.folder("stages", study.space.teachers[0].key()) / "stage.json"
     content = bytearray(path.read_bytes())
-    content[content.index(b'"correct"') + 12] ^= 1
+    content[content.index(b'"value"') + 12] ^= 1
     path.write_bytes(content)
     with pytest.raises(StoreError, match="damaged|cannot be read"):
         search(tiny(), out=tmp_path / "out", runner="serial")
@@ -296,8 +296,8 @@ def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path
     assert "lost" in {row.state for row in found}
     again = search(tiny(), out=tmp_path / "out", runner="serial")
     assert set(again.trained) == {student.stage, assistant.stage}
-    told = [(row.stage, row.measured and row.measured.accuracy, row.state) for row in before]
-    assert [(row.stage, row.measured and row.measured.accuracy, row.state) for row in again.rows()] == told
+    told = [(row.stage, row.measured and row.value, row.state) for row in before]
+    assert [(row.stage, row.measured and row.value, row.state) for row in again.rows()] == told
 
 
 def test_a_record_without_its_spec_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:

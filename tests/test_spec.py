@@ -316,7 +316,7 @@ def test_equal_options_of_a_choice_are_refused() -> None:
 
 FIELDS = {
     "study": "digits",
-    "task": {"dataset": "sklearn/digits", "split": {"validation": 0.15, "test": 0.15, "seed": 0}, "metric": "accuracy"},
+    "task": {"dataset": "sklearn/digits", "split": {"validation": 0.25, "test": 0.15, "seed": 0}, "metric": "accuracy"},
     "teacher": {
         "architecture": {"family": "resnet", "depth": 2, "width": 32},
         "recipe": {"epochs": 15, "batch_size": 64, "learning_rate": 0.003},

@@ -256,7 +256,7 @@ def test_ones_own_student_is_shown_and_its_neighborhood_tried(
     own = [row for row in study.rows() if row.role == "incumbent"]
     assert len(own) == 1 and own[0].architecture == "mlp depth=1 width=8" and not own[0].frontier
     source = json.loads((Path(like["checkpoint"]) / "stage.json").read_text())
-    assert own[0].accuracy == source["measurement"]["accuracy"]
+    assert own[0].value == source["measurement"]["scores"]["accuracy"]["value"]
     around = [t for t in asked(study) if str(t.facts.enqueued).startswith("search.incumbent")]
     shapes = [(t.params["architecture.depth"], t.params["architecture.width"]) for t in around]
     assert shapes == [(1, 8), (1, 6), (2, 8), (1, 10)]
@@ -398,7 +398,7 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     assert kept(new)
     for trial in kept(new):
         measured = new.stages.measured(trial.facts.stage)
-        assert trial.values == [measured.accuracy, measured.macs, measured.params] and measured.params <= 200
+        assert trial.values == [measured.scores["accuracy"].value, measured.macs, measured.params] and measured.params <= 200
         assert all(one.architecture.width != 16 for one in new.space.decode(trial.params).ancestors())
     left = {trial.facts.stage for trial in old.record.trials} - {trial.facts.stage for trial in kept(new)}
     assert left and all(new.store.has("stages", key) for key in left)  # their stages stay

@@ -113,12 +113,12 @@ def test_weights_of_another_architecture_are_refused_by_name(
 
 def test_a_student_of_an_earlier_study_teaches(space: Callable[..., Space], tiny: Any, tmp_path: Path) -> None:
     study = search(tiny(search__trials=3), out=tmp_path / "first", runner="serial")
-    best = max((row for row in study.rows() if row.role == "student"), key=lambda row: row.accuracy)
+    best = max((row for row in study.rows() if row.role == "student"), key=lambda row: row.value)
     folder = tmp_path / "first" / "store" / "stages" / best.stage
     made = space(checkpoint=str(folder))
     assert made.sizes(made.teachers[0].architecture).params == best.params
     measured = Store(tmp_path / "store").manifest("stages", made.teachers[0].key())["measurement"]
-    assert measured["accuracy"] == best.accuracy, "its own normalization comes along"
+    assert measured["scores"]["accuracy"]["value"] == best.value, "its own normalization comes along"
     with pytest.raises(UsageError, match="remove architecture, or set it to that"):
         space(checkpoint=str(folder), architecture=TEACHER)
     with pytest.raises(UsageError, match="is not a stage of a study"):

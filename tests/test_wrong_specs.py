@@ -316,7 +316,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("test: 0.2", "test: 1.5", "task.split.test", ("1.5", "use a number below 1")),
     ("validation: 0.2, test: 0.2", "validation: 0.5, test: 0.5", "task.split", ("0.5", "leave nothing to train on")),
     ("auto\n", "HCW\n", "task.layout", ('"HCW"', "'auto', 'D', 'CL', 'HW', 'CHW' or 'HWC'")),
-    ("layout: auto", "metric: f1", "task.metric", ('"f1"', "'accuracy'")),
+    ("[accuracy, params]", "[f1, params]", "search.objectives", ("is f1", "task.metric is accuracy")),
     ("layout: auto", "samples: 0", "task.samples", ("0", "use 1 or more")),
     ("temperature: 4", "temperature: 1e300", "assistants.loss.kd.temperature", ("1e+300", "use 1000 or less")),
     (TEMPERATURE, "{log: [1, 1e308]}", "student.loss.kd.temperature", ("1e+308", "use 1000 or less")),
@@ -469,9 +469,9 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("  recipe: {epochs: 3, batch_size: 16}\n", "", "assistants.recipe", ("is missing",)),
     ("study: tiny\n", "", "study", ("is missing",)),
     # search
-    ("[accuracy, params]", "[params, macs]", "search.objectives", ("['params', 'macs']", "accuracy first")),
+    ("[accuracy, params]", "[params, macs]", "search.objectives", ("['params', 'macs']", "the metric first")),
     ("[accuracy, params]", "[accuracy]", "search.objectives", ("['accuracy']", "one or more of params, macs, bytes")),
-    ("[accuracy, params]", "[accuracy, params, params]", "search.objectives", ("'params', 'params'", "accuracy first")),
+    ("[accuracy, params]", "[accuracy, params, params]", "search.objectives", ("'params', 'params'", "the metric first")),
 ]
 LINES = {"teacher": 7, "student.loss": 12, "assistants.recipe": 16, "assistants.at_least": 18}
 """Where the change does not begin at the line to be named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from ..metrics.metric import ACCURACY, Metric, TopK, named
 from ..spec import UsageError
-from ..spec.measurement import Sized
+from ..spec.measurement import Score, Sized
 from .confirm.confirmation import FrozenNetwork, Member
 
 RETAIN, HALF = 0.95, 2
@@ -21,9 +23,13 @@ SUREST = 0.999999
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A target, an `accuracy` or the share of the teacher's to `retain`, and limits. Raises UsageError."""
+    """A target and limits. Raises UsageError.
 
-    accuracy: float | None = None
+    `target` is a value of `metric` (None: that of the study), `retain` a share of the teacher's to keep.
+    """
+
+    target: float | None = None
+    metric: str | None = None
     retain: float | None = None
     params: int | None = None
     bytes: int | None = None
@@ -31,11 +37,12 @@ class Wanted:
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        if self.accuracy is not None and self.retain is not None:
-            raise UsageError("--accuracy and --retain are two targets; give one of them")
-        for name in ("accuracy", "retain", "confidence"):
+        if self.target is not None and self.retain is not None:
+            raise UsageError(f"{self._target()} and --retain are two targets; give one of them")
+        if self.metric is not None:
+            self._check_target(named(self.metric, "--target"))
+        for name, most in (("retain", 2), ("confidence", 1)):
             value = getattr(self, name)
-            most = 2 if name == "retain" else 1
             if value is not None and not 0 < value < most:
                 raise UsageError(f"--{name} {value}: give a share between 0 and {most}, such as 0.95")
         if self.confidence > SUREST:
@@ -45,15 +52,33 @@ class Wanted:
             if value is not None and not value > 0:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: a limit must be above 0")
 
+    def _target(self) -> str:
+        """The option of the target."""
+        return "--accuracy" if self.metric in (None, ACCURACY.name) else "--target"
+
+    def _check_target(self, metric: Metric) -> None:
+        if self.target is not None and not metric.low < self.target < metric.high:
+            given = f"{self.target}" if metric == ACCURACY else f"{metric.name}={self.target}"
+            kind = "share" if metric.percent else "value"
+            ends = f"between {metric.low:g} and {metric.high:g}" if math.isfinite(metric.high) else f"above {metric.low:g}"
+            raise UsageError(f"{self._target()} {given}: give a {kind} {ends}{', such as 0.95' * metric.percent}")
+
     @property
     def has_target(self) -> bool:
-        return self.accuracy is not None or self.retain is not None
+        return self.target is not None or self.retain is not None
 
-    def resolved(self, teacher_params: int) -> Wanted:
-        """With the default target where none was given: a share of the teacher's accuracy at half its size."""
-        if self.has_target:
-            return self
-        return replace(self, retain=RETAIN, params=teacher_params // HALF if self.params is None else self.params)
+    def resolved(self, teacher_params: int, metric: str) -> Wanted:
+        """With the metric of the study and, if no target was given, the default: a share of the teacher's at half its size."""
+        found = self if self.metric is not None else replace(self, metric=metric)
+        if found.has_target:
+            return found
+        return replace(found, retain=RETAIN, params=teacher_params // HALF if self.params is None else self.params)
+
+    @property
+    def measure(self) -> Metric:
+        """The metric, once it is resolved."""
+        assert self.metric is not None, "resolve what is wanted first"
+        return named(self.metric)
 
     def allows(self, sizes: Sized, latency_ms: float = 0.0) -> bool:
         """Whether a network with these sizes and milliseconds per sample is within the limits."""
@@ -68,12 +93,21 @@ class Wanted:
 
     def __str__(self) -> str:
         """Such as `95 % of the teacher's accuracy with at most 1,000 params`."""
-        if self.accuracy is not None:
-            what = f"an accuracy of {percent(self.accuracy)}"
+        metric = self.measure
+        start, most = f"{metric.article} {metric.label} of", "" if metric.higher else "at most "
+        if self.target is not None:
+            what = f"{start} {most}{percent(self.target) if metric.percent else f'{self.target:g}'}"
+        elif metric.higher:
+            what = f"{percent(self.retain or 0)} of the teacher's {metric.label}"
         else:
-            what = f"{percent(self.retain or 0)} of the teacher's accuracy"
+            what = f"{start} {most}{1 / (self.retain or 1):.4g} times the teacher's"
         limits = " and ".join(self.limits().values())
         return f"{what} with {limits}" if limits else what
+
+    @property
+    def shown(self) -> str:
+        """What a student is shown to have."""
+        return f"at least {self}" if self.measure.higher else str(self)
 
 
 def percent(share: float) -> str:
@@ -105,12 +139,9 @@ class Tested(NamedTuple):
     p: float
     passed: bool | None
 
-    def as_json(self) -> dict[str, JsonValue]:
-        return _shown(self.member) | {"p": self.p, "passed": self.passed}
-
 
 class Savings(NamedTuple):
-    """Times smaller and as fast as the teacher, and the share of its accuracy."""
+    """Times smaller and as fast as the teacher, and the share of its metric that is kept."""
 
     smaller: float
     faster: float
@@ -122,9 +153,10 @@ class Claim:
     """The answer of `smallest` to what is `wanted`; `is_default` if no target was given.
 
     `tested` are the members within the limits, largest first. `more_correct` is how many more correct predictions the first
-    that failed needs on these test samples, None if even all are too few; `would_pass` is the highest target at which it
-    passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the validation samples. `forced` counts
-    how often the test split was opened by force, `later` the students that were tried after the confirmation.
+    that failed needs on these test samples, None if even all are too few or if the metric does not count them; `would_pass` is
+    the most demanding target at which it passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the
+    validation samples. `forced` counts how often the test split was opened by force, `later` the students that were tried after
+    the confirmation.
     """
 
     study: str
@@ -169,9 +201,17 @@ class Claim:
 
     @property
     def nearest(self) -> Member | None:
-        """If none passed, the tested one with the best test accuracy."""
+        """If none passed, the tested one with the best metric on the test samples."""
         members = [] if self.passed else [one.member for one in self.tested]
-        return max(members, key=lambda one: one.test.accuracy, default=None)
+        return min(members, key=lambda one: self.metric.cost(self.on_test(one).value), default=None)
+
+    @property
+    def metric(self) -> Metric:
+        """The one that the claim is about."""
+        return self.wanted.measure
+
+    def on_test(self, one: FrozenNetwork) -> Score:
+        return one.test.scores[self.metric.name]
 
     @property
     def savings(self) -> Savings | None:
@@ -181,12 +221,12 @@ class Claim:
         return Savings(
             smaller=teacher.params / max(1, found.params),
             faster=teacher.latency.one.p50_ms / max(found.latency.one.p50_ms, 1e-9),
-            kept=found.test.accuracy / max(teacher.test.accuracy, 1e-12),
+            kept=self.metric.kept(self.on_test(found).value, self.on_test(teacher).value),
         )
 
     def as_json(self) -> dict[str, JsonValue]:
         """As `smallest --json` prints it."""
-        rows = [one.as_json() for one in self.tested]
+        rows = [_shown(one.member, self.metric) | {"p": one.p, "passed": one.passed} for one in self.tested]
         by_file = {row["chosen"]: row for row in rows}
         found = {name: getattr(self, name) for name in ("answer", "runner_up", "next_smaller", "nearest")}
         others = {name: getattr(self, name) for name in ("knee", "one_standard_error")}
@@ -197,7 +237,7 @@ class Claim:
             **{name: one and by_file[one.chosen] for name, one in found.items()},
             "tested": rows,
             "needed": self.needed and self.needed._asdict(),
-            **{name: one and _shown(one) for name, one in others.items()},
+            **{name: one and _shown(one, self.metric) for name, one in others.items()},
             "teacher": self.teacher.as_json(),
         }
 
@@ -206,20 +246,24 @@ class Claim:
         found, savings = self.answer, self.savings
         if found is None or savings is None:
             return f"{'Do not ship' if self.is_default else 'No'}: {self._nothing()}"
+        score, teacher = self.on_test(found), self.on_test(self.teacher)
+        kept = f"keeps {savings.kept:.1%} of its {self.metric.label}"
+        if not self.metric.higher:
+            kept = f"has {score.value / max(teacher.value, 1e-12):.2f} times its {self.metric.label}"
         return (
-            f"{'Ship' if self.is_default else 'Yes'}: {found.architecture} with {found.params:,} params is shown to have at "
-            f"least {self.wanted} {self._sure()}. It has {found.test.accuracy:.1%} accuracy on {found.test.n:,} test samples, "
-            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and keeps "
-            f"{savings.kept:.1%} of its accuracy"
+            f"{'Ship' if self.is_default else 'Yes'}: {found.architecture} with {found.params:,} params is shown to have "
+            f"{self.wanted.shown} {self._sure()}. It has {self.metric.phrase(score.value)} on {score.n:,} test samples, "
+            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and {kept}"
         )
 
     def _nothing(self) -> str:
         row = self.nearest
         if row is None:
             return f"no member of the frontier is within the limits of {self.wanted}"
+        score = self.on_test(row)
         return (
             f"no student is proven to meet the target of {self.wanted} {self._sure()}; the nearest is {row.architecture} with "
-            f"{row.params:,} params and {row.test.accuracy:.1%} accuracy on {row.test.n:,} test samples"
+            f"{row.params:,} params and {self.metric.phrase(score.value)} on {score.n:,} test samples"
         )
 
     def _sure(self) -> str:
@@ -234,17 +278,19 @@ class Claim:
         if self.answer:
             yield "file", f"{self.answer.chosen[:12]}, chosen on the validation samples; export writes this one"
         if self.runner_up:
-            yield "runner-up", _line(self.runner_up)
+            yield "runner-up", self._line(self.runner_up)
         if self.knee:
-            yield "knee point", f"{_line(self.knee)} (farthest above the line between the ends of the frontier)"
+            yield "knee point", f"{self._line(self.knee)} (farthest above the line between the ends of the frontier)"
         if self.one_standard_error:
-            yield "simplest", f"{_line(self.one_standard_error)} (within one standard error of the best)"
+            yield "simplest", f"{self._line(self.one_standard_error)} (within one standard error of the best)"
         if self.failed:
-            yield "next smaller" if self.meets else "first tested", f"{_line(self.failed)}; {self._more_needed()}"
+            yield "next smaller" if self.meets else "first tested", f"{self._line(self.failed)}{self._more_needed()}"
         if self.would_pass is not None:
             limits = self.wanted.limits()
             way = f"; or relax the limit on {' or '.join(limits)}" if limits else ""
-            yield "would pass", f"at {100 * self.would_pass:.2f} %, for the first one tested{way}"
+            is_share = self.metric.percent or self.wanted.retain is not None
+            at = f"{100 * self.would_pass:.2f} %" if is_share else f"{self.would_pass:.4f}"
+            yield "would pass", f"at {at}, for the first one tested{way}"
         if self.needed is not None:
             yield "needed", str(self.needed)
         if self.forced:
@@ -256,23 +302,32 @@ class Claim:
             )
 
     def _more_needed(self) -> str:
+        if not isinstance(self.metric, TopK):
+            return ""
         if self.more_correct is None:
-            return "with so few test samples, even perfect predictions would not be enough"
-        return f"it needs {self.more_correct} more correct prediction{'s' * (self.more_correct != 1)} on these test samples"
+            return "; with so few test samples, even perfect predictions would not be enough"
+        return f"; it needs {self.more_correct} more correct prediction{'s' * (self.more_correct != 1)} on these test samples"
+
+    def _line(self, one: Member) -> str:
+        validation, test = one.validation[self.metric.name].value, self.on_test(one).value
+        values = f"{self.metric.text(validation)} validation, {self.metric.text(test)} test"
+        return f"{one.architecture}, {one.params:,} params: {values}"
 
 
-def _line(one: Member) -> str:
-    shares = f"{one.validation.accuracy:.1%} validation, {one.test.accuracy:.1%} test"
-    return f"{one.architecture}, {one.params:,} params: {shares}"
+SHOWN = {"stage", "chosen", "role", "architecture", "chain", "params", "macs", "bytes", "latency"}
 
 
-SHOWN = {"stage", "chosen", "role", "architecture", "chain", "params", "macs", "bytes", "validation", "latency"}
-ON_TEST = {"accuracy", "correct", "n", "low", "high"}
-
-
-def _shown(one: Member) -> dict[str, JsonValue]:
+def _shown(one: Member, metric: Metric) -> dict[str, JsonValue]:
     """What the JSON says of a member."""
-    return one.model_dump(mode="json", include={**dict.fromkeys(SHOWN, True), "test": ON_TEST})
+    return {
+        **one.model_dump(mode="json", include=SHOWN),
+        "validation": _score(one.validation[metric.name], metric),
+        "test": _score(one.test.scores[metric.name], metric),
+    }
+
+
+def _score(score: Score, metric: Metric) -> dict[str, JsonValue]:
+    return {metric.name: score.value, "low": score.low, "high": score.high, "n": score.n}
 
 
 def later(students: int) -> str:

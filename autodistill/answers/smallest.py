@@ -15,17 +15,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..metrics.intervals import enough, exceeds, keeps
+from ..metrics.intervals import enough
+from ..metrics.metric import Outcome, TopK, named
 from ..study import pareto
 from ..study.record.rows import costs
 from .claim import Claim, Needed, Tested, Wanted
-from .confirm.confirmation import Confirmation, Member, Right
+from .confirm.confirmation import Confirmation, Member
+
+FAR = 10
+"""A loss passes at least at so many standard errors above its value."""
 
 
 def smallest(found: Confirmation, wanted: Wanted) -> Claim:
     """The smallest confirmed student that is shown to have what is wanted."""
     is_default = not wanted.has_target
-    wanted = wanted.resolved(found.teacher.params)
+    wanted = wanted.resolved(found.teacher.params, found.metric)
     sequence = [member for member in in_order(found.members) if wanted.allows(member, member.latency.one.p50_ms)]
     tested = tests(found, sequence, wanted)
     failed = next((one.member.chosen for one in tested if one.passed is False), None)
@@ -35,7 +39,7 @@ def smallest(found: Confirmation, wanted: Wanted) -> Claim:
         wanted=wanted,
         is_default=is_default,
         tested=tested,
-        more_correct=_more_correct(found, failed, wanted) if failed else None,
+        more_correct=_more_correct(found, failed, wanted) if failed and isinstance(wanted.measure, TopK) else None,
         would_pass=_would_pass(found, failed, wanted) if failed and none_passed else None,
         needed=_needed(found, wanted),
         knee=knee(found.members),
@@ -47,7 +51,9 @@ def smallest(found: Confirmation, wanted: Wanted) -> Claim:
 
 def in_order(members: Sequence[Member]) -> list[Member]:
     """The nondominated members on the validation samples, largest first."""
-    table = costs([(member.validation.accuracy, member.params) for member in members], ("accuracy", "params"))
+    if not members:
+        return []
+    table = costs([(member.on_validation.value, member.params) for member in members], (members[0].metric, "params"))
     return [members[index] for index in pareto.frontier(table)][::-1]
 
 
@@ -56,59 +62,68 @@ def tests(found: Confirmation, sequence: Sequence[Member], wanted: Wanted) -> li
     rows: list[Tested] = []
     continues = True
     for member in sequence:
-        p = _p_value(found, found.right[member.chosen], wanted)
+        p = _p_value(found, found.outcomes[member.chosen], wanted)
         passes = p <= 1 - wanted.confidence
         rows.append(Tested(member, p, passes if continues else None))
         continues = continues and passes
     return rows
 
 
-def _p_value(found: Confirmation, right: Right, wanted: Wanted) -> float:
-    if wanted.accuracy is not None:
-        return exceeds(int(right.sum()), len(right), wanted.accuracy)
+def _p_value(found: Confirmation, outcome: Outcome, wanted: Wanted) -> float:
+    metric, classes = wanted.measure, found.test.classes
+    if wanted.target is not None:
+        return metric.misses(outcome, classes, wanted.target)
     assert wanted.retain is not None
-    teacher = found.right[found.teacher.chosen]
-    both, own, theirs = (int(part.sum()) for part in (right & teacher, right & ~teacher, ~right & teacher))
-    return keeps(both, own, theirs, len(right), wanted.retain) if both + own + theirs else 1.0
+    return metric.loses(outcome, found.outcomes[found.teacher.chosen], classes, wanted.retain)
 
 
 def _more_correct(found: Confirmation, key: str, wanted: Wanted) -> int | None:
     """How many more correct predictions on this test split it needs; 0 if it has enough, None if even all are too few."""
-    right = found.right[key]
-    wrong = np.flatnonzero(~right)
+    outcome, metric = found.outcomes[key], wanted.measure
+    assert isinstance(metric, TopK)
+    wrong = np.flatnonzero(~metric.right(outcome))
 
     def passes(more: int) -> bool:  # p falls with every correct prediction
-        better = right.copy()
-        better[wrong[:more]] = True
-        return _p_value(found, better, wanted) <= 1 - wanted.confidence
+        rank = outcome.rank.copy()
+        rank[wrong[:more]] = 0
+        return _p_value(found, outcome._replace(rank=rank), wanted) <= 1 - wanted.confidence
 
     fewest = bisect_left(range(len(wrong) + 1), True, key=passes)
     return fewest if fewest <= len(wrong) else None
 
 
 def _would_pass(found: Confirmation, key: str, wanted: Wanted) -> float:
-    """The highest target at which a network would pass: the lower end of its one-sided interval, to 0.01 points."""
-    name = "accuracy" if wanted.accuracy is not None else "retain"
-    low, high = 0, round(1e4 * getattr(wanted, name))
-    while low < high:
-        middle = (low + high + 1) // 2
-        holds = _p_value(found, found.right[key], replace(wanted, **{name: middle / 1e4})) <= 1 - wanted.confidence
-        low, high = (middle, high) if holds else (low, middle - 1)
-    return low / 1e4
+    """The most demanding target at which a network would pass: the end of its one-sided interval, to 0.0001."""
+    name = "target" if wanted.target is not None else "retain"
+    asked, score = getattr(wanted, name), found.scored(key, wanted.measure)
+    if name == "target" and not wanted.measure.higher:  # the largest loss comes first
+        targets = np.arange(round(1e4 * max(asked, score.value + FAR * score.error)), round(1e4 * asked) - 1, -1) / 1e4
+    else:
+        targets = np.arange(round(1e4 * asked) + 1) / 1e4
+
+    def fails(place: int) -> bool:
+        value = float(targets[place])
+        asked = replace(wanted, target=value) if name == "target" else replace(wanted, retain=value)
+        return _p_value(found, found.outcomes[key], asked) > 1 - wanted.confidence
+
+    first = bisect_left(range(1, len(targets)), True, key=fails)  # the first one passes: it asks for nothing
+    return float(targets[first])
 
 
 def _needed(found: Confirmation, wanted: Wanted) -> Needed | None:
-    """None for a share of the teacher's accuracy: there, it depends on the samples that the teacher predicts correctly."""
-    if wanted.accuracy is None:
+    """None for a share of the teacher's metric, where it depends on the teacher's predictions, and for metrics that are no
+    counts.
+    """
+    if wanted.target is None or not isinstance(wanted.measure, TopK):
         return None
-    n, alpha = len(next(iter(found.right.values()))), 1 - wanted.confidence
-    correct = enough(n, wanted.accuracy, alpha)
-    least = math.ceil(math.log(alpha) / math.log(wanted.accuracy))
+    n, alpha = found.test.n, 1 - wanted.confidence
+    correct = enough(n, wanted.target, alpha)
+    least = math.ceil(math.log(alpha) / math.log(wanted.target))
     return Needed(correct=correct, n=n, accuracy=None if correct is None else correct / n, least_n=least)
 
 
 def knee(members: Sequence[Member]) -> Member | None:
-    """The member that is farthest above the line between the frontier's ends, in accuracy over log10 of params.
+    """The member that is farthest above the line between the frontier's ends, in the metric over log10 of params.
 
     Both axes are scaled to 1 (Das 1999, normal-boundary intersection). None if there are fewer than three members.
     """
@@ -116,16 +131,16 @@ def knee(members: Sequence[Member]) -> Member | None:
     if len(order) < 3:
         return None
     x = np.array([math.log10(max(1, member.params)) for member in order])
-    y = np.array([member.validation.accuracy for member in order])
+    y = named(order[0].metric).height([member.on_validation.value for member in order])
     above = (y - y.min()) / max(np.ptp(y), 1e-12) - (x - x.min()) / max(np.ptp(x), 1e-12)
     return order[int(np.argmax(above))]
 
 
 def one_standard_error(members: Sequence[Member]) -> Member | None:
-    """The smallest member whose validation accuracy is within one standard error of the best (Breiman et al. 1984)."""
+    """The smallest member whose validation metric is within one standard error of the best (Breiman et al. 1984)."""
     order = in_order(members)
     if not order:
         return None
-    best = order[0].validation
-    error = math.sqrt(best.accuracy * (1 - best.accuracy) / best.n)
-    return [one for one in order if one.validation.accuracy >= best.accuracy - error][-1]
+    metric, best = named(order[0].metric), order[0].on_validation
+    most = metric.cost(best.value) + metric.error(best.value, best)
+    return [one for one in order if metric.cost(one.on_validation.value) <= most][-1]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Literal
 
 from ..metrics.intervals import enough
+from ..metrics.metric import Metric, TopK, metric_of
 from ..runners import Runner
 from ..spec import Spec, UsageError, parse
+from ..spec.measurement import Score
 from ..study.driver import Listener, Options, search
 from ..study.preflight.prepare import load_data
 from ..study.record.folder import Folder, comparable
@@ -36,8 +40,8 @@ def towards(
 ) -> Study:
     """Continues a study toward the smallest student that meets a target, for at most `seconds`; finished trials are kept.
 
-    Ends when a student has the validation accuracy that a claim needs on the test split, and no smaller one is likely to. For
-    --retain, that is the share of the teacher's validation accuracy, without a margin for the test. The limits on params and
+    Ends when a student has the validation metric that a claim needs on the test split, and no smaller one is likely to. For
+    --retain, that is the share of the teacher's validation metric, without a margin for the test. The limits on params and
     bytes apply. Raises UsageError.
     """
     if not seconds > 0:
@@ -65,10 +69,17 @@ def _put_back(folder: Folder, before: Spec) -> None:
         folder.claim(spec, study.record)
 
 
-def claimable(target: float, confidence: float, n: int) -> float:
-    """The share of n test samples that must be correct to claim an accuracy of `target`; `target` if all n are too few."""
-    correct = enough(n, target, 1 - confidence)
-    return target if correct is None else correct / n
+def claimable(metric: Metric, target: float, confidence: float, n: int, like: Score) -> float:
+    """The value on n test samples from which `target` can be claimed; `target` itself if n samples are too few.
+
+    Of a fraction of correct predictions, the exact value; of other metrics, a normal margin, with errors as those of `like`.
+    """
+    if isinstance(metric, TopK):
+        correct = enough(n, target, 1 - confidence)
+        return target if correct is None else correct / n
+    margin = NormalDist().inv_cdf(confidence) * metric.error(target, like) * math.sqrt(like.n / n)
+    found = float(metric.height(metric.height(target) + margin))
+    return found if metric.low < found < metric.high else target
 
 
 class Until:
@@ -98,17 +109,23 @@ def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
         rows = study.rows()
         teacher = next(row for row in rows if row.role == "teacher")
         spec = _before(study)
-    if list(spec.search.objectives) != ["accuracy", "params"]:
-        raise UsageError("--within needs a study whose search.objectives are accuracy and params")
-    wanted = wanted.resolved(teacher.params)
-    target = (wanted.retain or 0.0) * teacher.accuracy
-    if wanted.accuracy is not None:
-        target = claimable(wanted.accuracy, wanted.confidence, len(load_data(spec, cuda=False)[1].test))
+    metric = metric_of(spec.search)
+    if spec.search.objectives[1:] != ("params",):
+        raise UsageError(f"--within needs a study whose search.objectives are {metric.name} and params")
+    wanted = wanted.resolved(teacher.params, metric.name)
+    if wanted.metric != metric.name:
+        raise UsageError(
+            f"--within: the target is about {wanted.metric}, but the study searches by {metric.name}; give that one"
+        )
+    target = metric.keeping(teacher.value, wanted.retain or 1.0)
+    if wanted.target is not None:
+        samples = len(load_data(spec, cuda=False)[1].test)
+        target = claimable(metric, wanted.target, wanted.confidence, samples, teacher.score)
     asked = {name: getattr(wanted, name) for name in ("params", "bytes")}
     limits = {name: min(value, LARGEST) for name, value in asked.items() if value is not None}
     search = spec.search.model_copy(
         update={
-            "target": min(target, 0.9999),
+            "target": min(target, 0.9999 * metric.high),
             "trials": min(spec.search.most() + MANY, MOST),
             "time": None,
             "stop": None,

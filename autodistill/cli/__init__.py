@@ -188,14 +188,29 @@ def _takes_smallest(one: argparse.ArgumentParser) -> None:
 
 
 def _takes_wanted(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--accuracy", type=float, metavar="SHARE", help="the target, such as 0.95")
+    one.add_argument("--target", type=_target, metavar="NAME=VALUE", help="the target of a metric, such as f1_macro=0.9")
     one.add_argument(
-        "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's accuracy, such as 0.97"
+        "--accuracy", dest="target", type=_accuracy, metavar="SHARE", help="short for --target accuracy=SHARE, such as 0.95"
+    )
+    one.add_argument(
+        "--retain", type=float, metavar="SHARE", help="the target as a share of the teacher's metric, such as 0.97"
     )
     one.add_argument("--params", type=int, metavar="N", help="maximum number of parameters")
     one.add_argument("--bytes", type=int, metavar="N", help="maximum bytes in float32")
     one.add_argument("--latency-ms", type=float, metavar="MS", help="maximum median latency of one sample")
     one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="confidence of the claim (default: 0.95)")
+
+
+def _target(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a metric and its value, such as accuracy=0.95") from None
+
+
+def _accuracy(text: str) -> tuple[str, float]:
+    return "accuracy", float(text)
 
 
 def _duration(text: str) -> float:

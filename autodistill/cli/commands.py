@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..runners import Runner
 
 Result = dict[str, Any]
-WANTED = ("accuracy", "retain", "params", "bytes", "latency_ms", "confidence")
+WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 
 
 def check(arguments: argparse.Namespace, console: Console) -> Result:
@@ -139,7 +139,8 @@ def explain(arguments: argparse.Namespace, console: Console) -> Result:
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     from ..answers import Wanted
 
-    return Wanted(**{name: getattr(arguments, name) for name in WANTED})
+    metric, target = arguments.target or (None, None)
+    return Wanted(metric=metric, target=target, **{name: getattr(arguments, name) for name in WANTED})
 
 
 def _runner(arguments: argparse.Namespace) -> Runner:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..metrics.metric import floors
 from ..spec import Task, TaskSpec
 from .columns import Columns
 from .folders import fingerprint_of
@@ -87,10 +88,10 @@ class Splits:
         """The decoded size of training and validation samples in bytes."""
         return sum(x.nbytes for x in self.samples)
 
-    @property
-    def chance(self) -> float:
-        """The fraction of the majority class among the validation samples: the accuracy of guessing it."""
-        return float(np.bincount(self.validation.y).max() / len(self.validation))
+    @cached_property
+    def floors(self) -> dict[str, float]:
+        """By metric, the best value of a network that ignores its input, on the validation samples."""
+        return floors(self.validation.y, self.classes)
 
     @cached_property
     def fingerprint(self) -> str:

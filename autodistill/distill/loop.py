@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..metrics.metric import values
 from ..spec import Stage
 from ..spec.measurement import Measurement, Rung, StageFacts
 from ..store import Store
 from .data import Data, open_data
 from .networks import save_network
-from .predictions import count_right, measurement, soft_targets
+from .predictions import measurement, on_validation, soft_targets
 from .run import Run, State, passed
 
 
@@ -50,8 +51,8 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
         run.epoch()
         if run.epochs in rungs:
             with run.layout.kernels():
-                accuracy = count_right(run.network, data, device) / len(data.validation_y)
-            run.rungs.append(Rung(run.epochs, accuracy, run.seconds))
+                found = values(on_validation(run.network, data, device))
+            run.rungs.append(Rung(run.epochs, found, run.seconds))
             save_state(store, stage.key(), run.state(), device, safe=safe)
             yield run.rungs[-1]
     _store(store, stage, data, run)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Array, Columns
+from ..metrics.metric import Outcome, outcome, scores
 from ..models import Inputs, Network
 from ..models.sizes import sizes
 from ..spec import StageFailed, UsageError
@@ -27,15 +28,14 @@ MOST_SAMPLES = 2000
 def measurement(
     network: Network, data: Data, architecture: Architecture, device: torch.device, *, seconds: float
 ) -> Measurement:
-    """Validation accuracy and exact sizes of a trained network. Raises StageFailed if its outputs are not logits."""
-    correct, n = count_right(network, data, device), len(data.validation_y)
-    size = sizes(architecture, data.inputs, data.classes)
-    return Measurement(accuracy=correct / n, correct=correct, n=n, **size._asdict(), seconds=seconds)
+    """Validation scores and exact sizes of a trained network. Raises StageFailed if its outputs are not logits."""
+    found = scores(on_validation(network, data, device), data.classes)
+    return Measurement(scores=found, **sizes(architecture, data.inputs, data.classes)._asdict(), seconds=seconds)
 
 
-def count_right(network: Network, data: Data, device: torch.device) -> int:
-    """How many validation samples a network predicts correctly. Raises StageFailed if its outputs are not logits."""
-    return count_correct(logits_of(network, data, data.validation_x, device), data.validation_y)
+def on_validation(network: Network, data: Data, device: torch.device) -> Outcome:
+    """The predictions on the validation samples. Raises StageFailed if the network's outputs are not logits."""
+    return outcome(logits_of(network, data, data.validation_x, device), data.validation_y)
 
 
 def count_correct(logits_NK: Tensor, y: Tensor | Array) -> int:

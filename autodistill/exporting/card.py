@@ -15,9 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field, JsonValue
 
 from ..answers import Claim, later
-from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest, Share
+from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest
 from ..data import InputSpec
+from ..metrics.metric import ACCURACY, Metric, named
 from ..spec import Value
+from ..spec.measurement import Score
 from .formats import FORMATS, Compared
 
 Settings = dict[str, JsonValue]
@@ -30,23 +32,32 @@ class ClassShare(Value):
     accuracy: float
 
 
-class OnValidation(Share):
-    """`recorded` counts the correct predictions where it was trained."""
+class Scored(Value):
+    """The scores on some samples, by metric."""
+
+    scores: dict[str, Score]
+
+
+class OnValidation(Scored):
+    """`recorded` is the score of the study's metric where the network was trained."""
 
     by_class: tuple[ClassShare, ...]
     calibration_error: float
-    recorded: int
+    recorded: Score
 
 
 class CardLink(Value):
-    """A network of the chain. `test` has everything for a file that was chosen for its student; None if it is untested."""
+    """A network of the chain, with its `value` of the study's metric on the validation samples.
+
+    `test` has everything for a file that was chosen for its student; None if it is untested.
+    """
 
     stage: str
     architecture: str
     params: int
-    accuracy: float
+    value: float
     seconds: float
-    test: OnTest | Share | None
+    test: OnTest | Scored | None
 
 
 class CardData(Value):
@@ -80,11 +91,14 @@ class TimedFile(Latency):
 class Card(Value):
     """Everything that the card says; the fields are keys of `export --json`.
 
-    `line` is the chain as one line, `init` the network whose weights it began with, `claim` the sentence of `smallest`,
-    `later` counts students that were tried after the confirmation, and `again` has the commands that make it again.
+    `metric` names that of the study, `also` those that are shown beside it. `line` is the chain as one line, `init` the network
+    whose weights it began with, `claim` the sentence of `smallest`, `later` counts students that were tried after the
+    confirmation, and `again` has the commands that make it again.
     """
 
     study: str
+    metric: str
+    also: tuple[str, ...]
     stage: str
     architecture: str
     origin: Literal["teachers", "labels", "outside"] = Field(alias="from")
@@ -102,7 +116,7 @@ class Card(Value):
     data: CardData
     normalizes: bool
     validation: OnValidation
-    test: OnTest | Share | None
+    test: OnTest | Scored | None
     teacher: FrozenNetwork | None
     later: int | None
     opened: tuple[Look, ...]
@@ -118,6 +132,11 @@ class Card(Value):
         """How often the test split was opened by force."""
         return sum(one.forced for one in self.opened)
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """That of the study first, then those that are shown beside it, each once."""
+        return tuple(named(name) for name in dict.fromkeys((self.metric, *self.also)))
+
     def markdown(self) -> str:
         """The page: every number in it comes from here."""
         room = Environment(
@@ -129,14 +148,22 @@ class Card(Value):
             keep_trailing_newline=True,
         )
         room.filters |= {"plain": plain, "listed": listed, "called": called, "num": "{:,}".format, "pc": "{:.1%}".format}
+        room.filters["correct"] = correct
         rest = {name: one for name, one in (self.loss or {}).items() if not isinstance(one, dict) and name != "version"}
         return room.get_template("card.md").render(
-            card=self, formats=FORMATS, later=later, others=rest, fence=_fence("\n".join(self.again))
+            card=self,
+            metric=self.metrics[0],
+            accuracy=ACCURACY,
+            formats=FORMATS,
+            later=later,
+            others=rest,
+            fence=_fence("\n".join(self.again)),
         )
 
     def lines(self) -> list[str]:
         """Each file with its largest difference, what was left out and why, and how fast it is."""
-        messages = [f"network      {self.architecture}, {self.params:,} params, stage {self.stage[:12]}", self._accuracy()]
+        messages = [f"network      {self.architecture}, {self.params:,} params, stage {self.stage[:12]}"]
+        messages += [self._scores(metric) for metric in self.metrics]
         messages += [_file(name, one) for name, one in self.formats.items()]
         messages += [f"{name:17}  left out: {why}" for name, why in self.left_out.items()]
         messages += [
@@ -148,10 +175,12 @@ class Card(Value):
             messages.append(f"warning      the test split was opened {self.forced} more time{'s' * (self.forced > 1)} by force")
         return messages + ([f"warning      {later(self.later)}"] if self.later else [])
 
-    def _accuracy(self) -> str:
-        parts = [(name, one) for name, one in (("validation", self.validation), ("test", self.test)) if one]
-        shares = ", ".join(f"{one.accuracy:.1%} {name} ({one.low:.1%} to {one.high:.1%})" for name, one in parts)
-        return f"accuracy     {shares}" + ("" if self.test else "; it was not tested on the test samples")
+    def _scores(self, metric: Metric) -> str:
+        parts = [
+            (name, part.scores[metric.name]) for name, part in (("validation", self.validation), ("test", self.test)) if part
+        ]
+        scores = [f"{metric.text(one.value)} {name} ({metric.text(one.low)} to {metric.text(one.high)})" for name, one in parts]
+        return f"{metric.label:12} {', '.join(scores)}" + ("" if self.test else "; it was not tested on the test samples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +216,12 @@ def listed(values: Mapping[str, JsonValue]) -> str:
 
 def _one(value: JsonValue) -> str:
     return f"({listed(value)})" if isinstance(value, dict) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def correct(part: OnTest | Scored) -> int:
+    """How many predictions are correct: known for every metric, because the accuracy is."""
+    accuracy = part.scores[ACCURACY.name]
+    return round(accuracy.value * accuracy.n)
 
 
 def called(part: ClassPart | ClassShare) -> str:

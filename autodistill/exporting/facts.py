@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..answers.confirm.confirmation import Look, OnTest, Share
+from ..answers.confirm.confirmation import Look, OnTest
 from ..answers.confirm.results import opened_for, read
 from ..data.inputs import BATCH
 from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
+from ..metrics.metric import metric_of, outcome, scores
 from ..models.sizes import bytes_float16
 from ..reporting.explain import Link, explain, own_folder
 from ..spec import Checkpoint, Stage, chain, describe
@@ -30,7 +31,7 @@ from ..spec.task import kind_of
 from ..study.record.folder import Folder
 from ..study.record.opened import open_study
 from ..version import __version__
-from .card import Card, CardData, CardLink, ClassShare, OnValidation, Settings, TimedFile, WrittenFile
+from .card import Card, CardData, CardLink, ClassShare, OnValidation, Scored, Settings, TimedFile, WrittenFile
 
 
 class Chosen:
@@ -42,6 +43,7 @@ class Chosen:
     def __init__(self, folder: Folder, prefix: str) -> None:
         with open_study(folder) as study:
             self.folder, self.spec, self.teachers = folder, study.spec, study.notes.teachers
+            self.metric = metric_of(study.spec.search)
             self.confirmed, self.openings = read(study), opened_for(folder.path, study.notes.looks)
             self.later = None if self.confirmed is None else self.confirmed.later(study.record)
         self.explained = explain(folder, prefix)
@@ -90,6 +92,8 @@ def card_of(
     measured = explained.measurement
     return Card(
         study=one.spec.study,
+        metric=one.metric.name,
+        also=one.spec.task.also,
         stage=one.stage,
         architecture=describe(network.architecture),
         origin=_origin(network),
@@ -127,7 +131,7 @@ def _origin(network: Stage | Checkpoint) -> Literal["teachers", "labels", "outsi
 
 
 def _link(one: Chosen, link: Link) -> CardLink:
-    names = ("stage", "architecture", "params", "accuracy", "seconds")
+    names = ("stage", "architecture", "params", "value", "seconds")
     return CardLink(**{name: getattr(link, name) for name in names}, test=_on_test(one, link.stage))
 
 
@@ -150,9 +154,9 @@ def _data(one: Chosen) -> CardData:
 
 
 def _on_validation(one: Chosen, logits_NK: Tensor) -> OnValidation:
-    y, predicted, names = np.array(one.data.validation_y), logits_NK.argmax(1).numpy(), _names(one)
+    found, names = outcome(logits_NK, one.data.validation_y), _names(one)
     sure = torch.softmax(logits_NK.double(), 1).amax(1)
-    right = predicted == y
+    y, right = found.labels, found.predicted == found.labels
     classes = [
         ClassShare(
             label=int(label),
@@ -163,20 +167,20 @@ def _on_validation(one: Chosen, logits_NK: Tensor) -> OnValidation:
         for label in np.unique(y)
     ]
     return OnValidation(
-        **dict(Share.of(int(right.sum()), len(right))),
+        scores=scores(found, one.data.classes),
         by_class=tuple(classes),
         calibration_error=calibration_error(sure.tolist(), right.tolist()),
-        recorded=one.explained.measurement.correct,
+        recorded=one.explained.measurement.scores[one.metric.name],
     )
 
 
-def _on_test(one: Chosen, key: str) -> OnTest | Share | None:
-    """Everything for a file that was chosen for its student; only the accuracy for others; None for untested ones."""
+def _on_test(one: Chosen, key: str) -> OnTest | Scored | None:
+    """Everything for a file that was chosen for its student; only the scores for others; None for untested ones."""
     found = one.confirmed
-    if found is None or key not in found.right:
+    if found is None or key not in found.outcomes:
         return None
     chosen = next((file.test for file in (*found.members, found.teacher) if file.chosen == key), None)
-    return chosen or Share.of(int(found.right[key].sum()), len(found.right[key]))
+    return chosen or Scored(scores=scores(found.outcomes[key], one.data.classes))
 
 
 def _versions() -> dict[str, str]:

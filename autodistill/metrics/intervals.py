@@ -181,7 +181,7 @@ def unwarp(value: npt.ArrayLike) -> Floats:
     return np.clip((inner - EDGE) / (1 - 2 * EDGE), 0.0, 1.0)
 
 
-def sampling_error(value: npt.ArrayLike, samples: int) -> Floats:
+def sampling_error(value: npt.ArrayLike, samples: float) -> Floats:
     """(n,) standard errors of warped accuracies that were measured on that many samples: binomial, by the delta method."""
     inner = 1 / (1 + np.exp(-np.asarray(value, dtype=np.float64)))
     inner = np.clip(inner, EDGE, 1 - EDGE)

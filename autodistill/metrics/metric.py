@@ -8,6 +8,7 @@ Shape suffixes: N samples, K classes, B draws, M networks.
 
 from __future__ import annotations
 
+import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .intervals import EDGE, exceeds, hoeffding_bentkus, keeps, unwarp, warp, wilson
+from ..spec import UsageError
+from ..spec.measurement import Score
+from ..spec.search import Search
+from .intervals import EDGE, exceeds, hoeffding_bentkus, keeps, sampling_error, unwarp, warp, wilson
 from .resampling import Floats, Ints, Tables, means
 
 DRAWS = 400
@@ -47,16 +51,6 @@ def outcome(logits_NK: npt.ArrayLike, labels: npt.ArrayLike) -> Outcome:
     most_N1 = z_NK.max(axis=1, keepdims=True)
     total_N = np.log(np.exp(z_NK - most_N1).sum(axis=1)) + most_N1[:, 0]
     return Outcome(y_N, z_NK.argmax(axis=1), before_NK.sum(axis=1), total_N - own_N1[:, 0])
-
-
-class Score(NamedTuple):
-    """The value of a metric on `n` samples, its standard error, and its 95 % interval over samples."""
-
-    value: float
-    error: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +97,23 @@ class Metric(ABC):
         """In units in which smaller is better."""
         return -value if self.higher else value
 
+    def height(self, values: npt.ArrayLike) -> Floats:
+        """Values (n,) in units in which larger is better: themselves, or minus a loss. Its own inverse."""
+        found = np.asarray(values, dtype=np.float64)
+        return found if self.higher else -found
+
+    def clears(self, score: Score, floor: float) -> bool:
+        """Whether the 95 % interval is better than the floor."""
+        return score.low > floor if self.higher else score.high < floor
+
+    def shortfall(self, value: float) -> float:
+        """How far a value is from the best possible one."""
+        return self.high - value if self.higher else value - self.low
+
+    def likely_shortfall(self, score: Score) -> float:
+        """The same of a measured score. By Laplace's rule of succession, no errors on few samples do not mean an error of 0."""
+        return (score.n * self.shortfall(score.value) + 1) / (score.n + 2) if self.higher else self.shortfall(score.value)
+
     def keeping(self, teacher: float, share: float) -> float:
         """The value that keeps `share` of the teacher's. A loss may be 1 / share times as large."""
         return teacher * share if self.higher else teacher / share
@@ -122,13 +133,37 @@ class Metric(ABC):
             return unwarp(values)
         return np.clip(np.exp(-np.asarray(values, dtype=np.float64)) - EDGE, self.low, self.high)
 
-    def warped_error(self, values: npt.ArrayLike, errors: npt.ArrayLike) -> Floats:
-        """Standard errors (n,) of warped values, by the delta method."""
-        values, errors = np.asarray(values, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+    def noise(self, warped: npt.ArrayLike, like: Score) -> Floats:
+        """Standard errors (n,) of warped values of networks that are measured on the samples of `like`.
+
+        As if the value were a fraction of so many samples that its error at `like` is the measured one; a loss has the same
+        relative error everywhere.
+        """
         if not self.higher:
-            return errors / (values + EDGE)
-        inner = np.clip(EDGE + (1 - 2 * EDGE) * values, EDGE, 1 - EDGE)
-        return (1 - 2 * EDGE) * errors / (inner * (1 - inner))
+            return np.full(np.shape(warped), like.error / (like.value + EDGE))
+        return sampling_error(warped, self._effective(like))
+
+    def error(self, value: float, like: Score) -> float:
+        """The standard error of a value that is measured on the samples of `like`."""
+        if not self.higher:
+            return (value + EDGE) * like.error / (like.value + EDGE)
+        return math.sqrt(value * (1 - value) / self._effective(like))
+
+    def _effective(self, like: Score) -> float:
+        inner = EDGE + (1 - 2 * EDGE) * like.value
+        return inner * (1 - inner) / max(like.error, 1e-9) ** 2
+
+    def bound(self, value: str) -> str:
+        """Such as `accuracy of at least 90.0%`."""
+        return f"{self.label} of at {'least' if self.higher else 'most'} {value}"
+
+    def phrase(self, value: float) -> str:
+        """Such as `95.0% accuracy`, or `a log loss of 0.310`."""
+        return f"{self.text(value)} {self.label}" if self.percent else f"{self.article} {self.label} of {self.text(value)}"
+
+    @property
+    def article(self) -> str:
+        return "an" if self.label[0] in "aeiou" else "a"
 
     def text(self, value: float) -> str:
         return f"{value:.1%}" if self.percent else f"{value:.3f}"
@@ -161,7 +196,14 @@ class TopK(Metric):
     def score(self, found: Outcome, classes: int) -> Score:
         correct, n = int(self.right(found).sum()), len(found.rank)
         inner = EDGE + (1 - 2 * EDGE) * correct / n
-        return Score(correct / n, math.sqrt(inner * (1 - inner) / n), *wilson(correct, n), n)
+        low, high = wilson(correct, n)
+        return Score(value=correct / n, error=math.sqrt(inner * (1 - inner) / n), low=low, high=high, n=n)
+
+    def likely_shortfall(self, score: Score) -> float:
+        return (score.n - round(score.value * score.n) + 1) / (score.n + 2)
+
+    def _effective(self, like: Score) -> float:
+        return like.n
 
     def misses(self, found: Outcome, classes: int, target: float) -> float:
         return exceeds(int(self.right(found).sum()), len(found.rank), target)
@@ -297,7 +339,7 @@ class MacroF1(Confusion):
 
 def _score(value: float, drawn: Floats, n: int) -> Score:
     low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
-    return Score(value, float(drawn.std(ddof=1)), min(low, value), max(high, value), n)
+    return Score(value=value, error=float(drawn.std(ddof=1)), low=min(low, value), high=max(high, value), n=n)
 
 
 def _share(differences: Floats) -> float:
@@ -319,4 +361,30 @@ METRICS: dict[str, Metric] = {
 """All metrics by name: to add one, write its class above and list it here."""
 
 
-__all__ = ["ACCURACY", "METRICS", "Metric", "Outcome", "Score", "outcome"]
+def named(name: str, place: str = "task.metric") -> Metric:
+    """The metric of that name. Raises UsageError, with `place`, the place of the name in the spec, if there is none."""
+    if name not in METRICS:
+        near = difflib.get_close_matches(name, METRICS, n=1)
+        way = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(METRICS)}"
+        raise UsageError(f"{place}: {name!r} is not a metric; {way}")
+    return METRICS[name]
+
+
+def metric_of(search: Search) -> Metric:
+    """The metric that a search trades off against size: its first objective."""
+    return named(search.objectives[0])
+
+
+def floors(labels: Ints, classes: int) -> dict[str, float]:
+    """By metric, the best value of a network that ignores its input, for labels (N,)."""
+    return {name: metric.floor(labels, classes) for name, metric in METRICS.items()}
+
+
+def scores(found: Outcome, classes: int) -> dict[str, Score]:
+    """The score of every metric."""
+    return {name: metric.score(found, classes) for name, metric in METRICS.items()}
+
+
+def values(found: Outcome) -> dict[str, float]:
+    """The value of every metric."""
+    return {name: metric.value(found) for name, metric in METRICS.items()}

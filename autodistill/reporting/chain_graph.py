@@ -1,7 +1,7 @@
 """The picture of a comparison of chains: which network can teach which, what that gains, and the best chain.
 
 Networks are on a line from the teacher to the student. An arc means that one network teaches another; its number is the gain
-of the lower network over learning from the teacher itself, in points. Equal facts give equal bytes.
+of the lower network over learning from the teacher itself. Equal facts give equal bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..answers.chains.chain_plan import ChainPlan, Edge, Node
+from ..metrics.metric import ACCURACY, Metric
 from .picture import DPI, INCHES, save, short
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def _figure(found: ChainPlan) -> Figure:
     axes.set_xlim(-0.55, last + 0.55)
     axes.set_ylim(-0.5, 1.08)
     for edge in sorted(edges, key=lambda one: one.chosen):
-        _draw_edge(axes, edge, last)
+        _draw_edge(axes, edge, last, found.measure)
     for place, node in enumerate(nodes):
-        _draw_node(axes, node, place)
+        _draw_node(axes, node, place, found.measure)
     figure.text(0.03, 0.93, _title(found), fontsize=20, weight="bold", parse_math=False)
     figure.text(0.03, 0.875, _legend(found), fontsize=13, color=QUIET, parse_math=False)
     return figure
@@ -59,9 +60,16 @@ def _title(found: ChainPlan) -> str:
 
 
 def _legend(found: ChainPlan) -> str:
-    line = "arcs: points gained over learning from the teacher itself (assistants: the first seed; student: "
     seeds = max(1, found.seeds - 1)
-    return line + f"{seeds} seed{'s' * (seeds > 1)}); blue: the best chain"
+    counted = f"(assistants: the first seed; student: {seeds} seed{'s' * (seeds > 1)})"
+    return f"arcs: {_gained(found.measure)} {counted}; blue: the best chain"
+
+
+def _gained(metric: Metric) -> str:
+    """Short enough for one line."""
+    if metric == ACCURACY:
+        return "points gained over learning from the teacher itself"
+    return f"gains in {metric.label}{' (points)' if metric.percent else ''} over learning from the teacher"
 
 
 def height(above: int, below: int, last: int) -> float:
@@ -69,7 +77,7 @@ def height(above: int, below: int, last: int) -> float:
     return (below - above) / last
 
 
-def _draw_edge(axes: Axes, edge: Edge, last: int) -> None:
+def _draw_edge(axes: Axes, edge: Edge, last: int, metric: Metric) -> None:
     import numpy as np
 
     above, below = edge.above, edge.below
@@ -78,8 +86,7 @@ def _draw_edge(axes: Axes, edge: Edge, last: int) -> None:
     y = height(above, below, last) * np.sin(angle)
     color, width = (CHOSEN, 3.2) if edge.chosen else (OTHER, 1.2)
     axes.plot(x, y, color=color, linewidth=width, zorder=3 if edge.chosen else 2)
-    gain = "" if edge.gain is None else f"{100 * edge.gain:+.1f}" if above else "0"
-    text = "direct" if (above, below) == (0, last) else gain
+    text = "direct" if (above, below) == (0, last) else _gain(edge, metric)
     if text:
         place = ((above + below) / 2, height(above, below, last))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
@@ -87,9 +94,17 @@ def _draw_edge(axes: Axes, edge: Edge, last: int) -> None:
         axes.text(*place, text, ha="center", va="center", fontsize=13, color=ink, bbox=box, zorder=4)
 
 
-def _draw_node(axes: Axes, node: Node, place: int) -> None:
+def _gain(edge: Edge, metric: Metric) -> str:
+    if edge.gain is None:
+        return ""
+    if not edge.above:
+        return "0"
+    return f"{100 * edge.gain:+.1f}" if metric.percent else metric.difference(edge.gain)
+
+
+def _draw_node(axes: Axes, node: Node, place: int, metric: Metric) -> None:
     axes.scatter([place], [0], s=420, color=COLORS[node.role], edgecolor="white", linewidth=1.5, zorder=5)
-    accuracy = "" if node.accuracy is None else f"\n{node.accuracy:.1%}"
+    value = "" if node.value is None else f"\n{metric.text(node.value)}"
     family, _, rest = node.name.partition(" ")
-    text = f"{node.role}\n{family}\n{rest.replace(' ', chr(10))}\n{short(node.params)} params{accuracy}"
+    text = f"{node.role}\n{family}\n{rest.replace(' ', chr(10))}\n{short(node.params)} params{value}"
     axes.text(place, -0.07, text, ha="center", va="top", fontsize=13, linespacing=1.35, zorder=5, parse_math=False)

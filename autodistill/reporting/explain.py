@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..metrics.metric import METRICS, Metric, metric_of
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.measurement import Measurement
 from ..spec.stage import is_dense
@@ -18,20 +19,25 @@ from ..study.record.rows import Stages
 
 
 class Link(NamedTuple):
-    """A network of a chain, with the keys of its teachers."""
+    """A network of a chain, with its `value` of the study's metric on the validation samples, and the keys of its teachers."""
 
     stage: str
     architecture: str
     params: int
-    accuracy: float
+    value: float
     seconds: float
     teachers: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe."""
+    """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe.
 
+    `metric` is that of the study, those in `also` are shown beside it.
+    """
+
+    metric: Metric
+    also: Sequence[Metric]
     stage: str
     trials: Sequence[int]
     chain: Sequence[Link]
@@ -43,23 +49,30 @@ class Explained:
     command: str
 
     def as_json(self) -> dict[str, Any]:
-        links = [{name: value for name, value in link._asdict().items() if name != "teachers"} for link in self.chain]
-        return {**vars(self), "chain": links, "measurement": self.measurement.model_dump()}
+        found = {name: value for name, value in vars(self).items() if name not in ("metric", "also")}
+        links = [self._link(link) for link in self.chain]
+        return {**found, "chain": links, "measurement": self.measurement.model_dump()}
+
+    def _link(self, link: Link) -> dict[str, Any]:
+        names = {"value": self.metric.name}
+        return {names.get(name, name): cell for name, cell in link._asdict().items() if name != "teachers"}
 
 
 def explain(folder: Folder, prefix: str) -> Explained:
     """The stage whose key begins with `prefix`. Raises UsageError if it matches none or several."""
     with open_study(folder) as study:
-        store, stages = study.store, study.stages
+        store, stages, spec = study.store, study.stages, study.spec
         trials = [trial.number for trial in study.trials if trial.facts.stage.startswith(prefix)]
     key = _one(store, prefix)
     store.verify("stages", key)
     stored = store.manifest("stages", key)
     network = stages.network(key)
     return Explained(
+        metric=metric_of(spec.search),
+        also=[METRICS[name] for name in spec.task.also],
         stage=key,
         trials=trials,
-        chain=links(stages, network),
+        chain=links(stages, network, metric_of(spec.search)),
         loss=network.loss.identity() if isinstance(network, Stage) else None,
         recipe=network.recipe.identity() if isinstance(network, Stage) else None,
         measurement=stages.measured(key),
@@ -77,16 +90,17 @@ def _one(store: Store, prefix: str) -> str:
     raise UsageError(f"KEY {prefix!r} matches {what}; the column stage of {store.root.parent.name}'s trials.csv lists the keys")
 
 
-def links(stages: Stages, network: Stage | Checkpoint) -> list[Link]:
+def links(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> list[Link]:
     """The chain from the first teacher down to a stored network."""
     above = network.ancestors() if isinstance(network, Stage) else []
-    return [_link(stages, one) for one in (*above, network)]
+    return [_link(stages, one, metric) for one in (*above, network)]
 
 
-def _link(stages: Stages, network: Stage | Checkpoint) -> Link:
+def _link(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> Link:
     key, measured = network.key(), stages.measured(network.key())
     teachers = tuple(one.key() for one in network.teachers) if isinstance(network, Stage) else ()
-    return Link(key, describe(network.architecture), measured.params, measured.accuracy, measured.seconds, teachers)
+    value = measured.scores[metric.name].value
+    return Link(key, describe(network.architecture), measured.params, value, measured.seconds, teachers)
 
 
 def command(folder: Folder, network: Stage | Checkpoint, teachers: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a figure of accuracy against size shows. picture.py draws it with matplotlib, page/plots.py with plotly."""
+"""What a figure of a metric against size shows. picture.py draws it with matplotlib, page/plots.py with plotly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
+from ..metrics.metric import Metric, metric_of
 from ..spec import Spec
 from ..spec.measurement import Sizes
 from ..study import pareto
 from ..study.record.region import Region
 from ..study.record.rows import TrialRow, may_be_member
+from .words import on_axis, scaled
 
 Kind = Literal["teacher", "incumbent", "frontier", "outside", "dominated", "stopped"]
 MEMBERS, CROWD = ("student", "assistant", "label-only"), ("dominated", "stopped", "outside")
@@ -62,19 +64,21 @@ LOOKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A network in a figure: `x` by axis, at least 1 for sizes; accuracy and its 95 % interval in percent, equal if unknown.
+    """A network in a figure: `x` by axis, at least 1 for sizes; the value of the metric and its 95 % interval (equal if
+    unknown), in percent or in units of the metric.
 
     `kind`: teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated or stopped.
     `worse`: than its label-only baseline.
     """
 
+    metric: Metric
     role: str
     kind: Kind
     architecture: str
     chain: str
     sizes: Sizes
     x: Mapping[str, float | None]
-    accuracy: float
+    value: float
     low: float
     high: float
     worse: bool = False
@@ -82,15 +86,15 @@ class Mark:
 
     @classmethod
     def of(cls, row: TrialRow, latency_ms: float | None = None) -> Self:
-        """A complete row, or a stopped one at the accuracy of its last rung."""
+        """A complete row, or a stopped one at the value of its last rung."""
         rungs = row.origin.rungs if row.origin else ()
-        shares = (row.accuracy, *row.interval) if row.is_complete else (rungs[-1][1],) * 3
-        accuracy, low, high = (100 * share for share in shares)
+        known = (row.value, *row.interval) if row.is_complete else (rungs[-1][1],) * 3
+        value, low, high = (scaled(row.metric, one) for one in known)
         return cls(
-            **{name: getattr(row, name) for name in ("role", "architecture", "chain", "sizes")},
+            **{name: getattr(row, name) for name in ("metric", "role", "architecture", "chain", "sizes")},
             kind=_kind(row),
             x=places(row.sizes, latency_ms),
-            accuracy=accuracy,
+            value=value,
             low=low,
             high=high,
             worse=bool(row.worse_than_label_only),
@@ -101,10 +105,20 @@ class Mark:
     def look(self) -> str:
         return self.role if self.kind == "frontier" else self.kind
 
-    def baseline(self, share: float, note: str = "") -> Mark:
-        """The same network trained from labels, with this accuracy (0 to 1); it is equally fast."""
-        accuracy, role = 100 * share, "the same student trained from labels"
-        return replace(self, role=role, chain="", accuracy=accuracy, low=accuracy, high=accuracy, note=note)
+    @property
+    def text(self) -> str:
+        """The value with its unit."""
+        return on_axis(self.metric, self.value) + " %" * self.metric.percent
+
+    @property
+    def cost(self) -> float:
+        """In units in which smaller is better."""
+        return self.metric.cost(self.value)
+
+    def baseline(self, found: float, note: str = "") -> Mark:
+        """The same network trained from labels, with this value of the metric; it is equally fast."""
+        value, role = scaled(self.metric, found), "the same student trained from labels"
+        return replace(self, role=role, chain="", value=value, low=value, high=value, note=note)
 
 
 def _kind(row: TrialRow) -> Kind:
@@ -122,10 +136,11 @@ def places(sizes: Sizes, latency_ms: float | None) -> dict[str, float | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The networks of a study by their validation accuracy; `able` may be on a frontier. `size` is the axis: params, macs or
-    bytes. The region of interest begins at the accuracy `floor` in percent; None if it is everywhere.
+    """The networks of a study by a metric on the validation samples; `able` may be on a frontier. `size` is the axis: params,
+    macs or bytes. The region of interest begins at `floor`, in percent or in units of the metric; None if it is everywhere.
     """
 
+    metric: Metric
     marks: Sequence[Mark]
     size: str = "params"
     floor: float | None = None
@@ -142,26 +157,29 @@ class View:
 
     def members(self) -> list[Mark]:
         """The frontier in the region of interest, smallest first."""
-        return sorted(self.of("frontier"), key=lambda mark: (self.at(mark), mark.accuracy, mark.role, mark.architecture))
+        return sorted(self.of("frontier"), key=lambda mark: (self.at(mark), mark.value, mark.role, mark.architecture))
 
     def teachers(self) -> list[Mark]:
-        """The most accurate one is last."""
-        return sorted(self.of("teacher"), key=lambda mark: mark.accuracy)
+        """The best one is last."""
+        return sorted(self.of("teacher"), key=lambda mark: mark.cost, reverse=True)
 
 
 def view(spec: Spec, rows: Sequence[TrialRow], region: Region, latency: Mapping[str, float] | None = None) -> View:
     """These rows in their order; `latency` has milliseconds by stage."""
     known = latency or {}
     shown = [(row, Mark.of(row, known.get(row.stage))) for row in rows if row.is_complete or row.state == "stopped"]
+    metric = metric_of(spec.search)
     return View(
+        metric=metric,
         marks=[mark for _, mark in shown],
-        size=spec.search.objectives[1],
-        floor=None if region.everything else 100 * region.floor,
+        size=spec.search.objectives[1:][0],
+        floor=None if region.everything else scaled(metric, region.floor),
         able=[mark for row, mark in shown if may_be_member(row, spec)],
     )
 
 
 def best(marks: Sequence[Mark], axis: str) -> list[Mark]:
-    """The marks that are more accurate than all that are at most as large on this axis, smallest first."""
-    known = [mark for mark in marks if mark.x[axis] is not None]
-    return [known[index] for index in pareto.frontier(np.array([[-one.accuracy, one.x[axis]] for one in known]).reshape(-1, 2))]
+    """The marks that are better than all that are at most as large on this axis, smallest first."""
+    known = [(mark, size) for mark in marks if (size := mark.x[axis]) is not None]
+    table = np.array([(mark.cost, size) for mark, size in known], dtype=np.float64).reshape(-1, 2)
+    return [known[index][0] for index in pareto.frontier(table)]

@@ -1,4 +1,4 @@
-"""The picture of a study, drawn with matplotlib: accuracy against size, the frontier, the teacher.
+"""The picture of a study, drawn with matplotlib: a metric against size, the frontier, the teacher.
 
 Equal marks give equal bytes: no date, no random ids, matplotlib's own defaults and its own font. Nothing of matplotlib's
 global state is used or left changed (no pyplot, no backend).
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..metrics.metric import Metric
+from ..spec.search import SIZES
 from ..study.record.folder import replace
-from ..study.record.region import SIZES
 from .marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best
+from .words import axis_title, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,13 +67,22 @@ def draw(found: View, *, title: str, target: Path) -> None:
 
 
 def _check(mark: Mark, size: str, number: int) -> None:
-    amount, shares = mark.x[size], [mark.accuracy, mark.low, mark.high]
+    amount, values = mark.x[size], _ends(mark)
+    least, most = _bounds(mark.metric)
     if mark.role not in (*MEMBERS, "incumbent", "teacher"):
         raise ValueError(f"point {number}: role is {mark.role!r}; give one of {', '.join(MEMBERS)}, incumbent, teacher")
     if amount is None or not 0 < amount < float("inf"):
         raise ValueError(f"point {number}: {size} is {amount!r}; a logarithmic axis needs a number above 0")
-    if not all(0 <= value <= 100 for value in shares):
-        raise ValueError(f"point {number}: accuracy, low and high are {shares}; give percentages from 0 to 100")
+    if not all(least <= value <= most and isfinite(value) for value in values):
+        unit = "percentages" if mark.metric.percent else "finite values"
+        raise ValueError(
+            f"point {number}: {mark.metric.label}, low and high are {values}; give {unit} from {least:g} to {most:g}"
+        )
+
+
+def _bounds(metric: Metric) -> tuple[float, float]:
+    """The smallest and the largest possible value, in the units of the axis."""
+    return scaled(metric, metric.low), scaled(metric, metric.high)
 
 
 def save(figure: Figure, target: Path) -> None:
@@ -106,21 +118,23 @@ def _figure(found: View, title: str) -> Figure:
 
 
 def _scale(axes: Axes, found: View) -> None:
-    """Limits and ticks: all sizes, but only the accuracies that the frontier and the teacher need."""
+    """Limits and ticks: all sizes, but only the values that the frontier and the teacher need. The better end is on top."""
     left, right = _size_limits([found.at(mark) for mark in found.marks] or [1e3, 1e6])
     axes.set_xscale("log")
     axes.set_xlim(left, right)
     axes.set_xticks(ticks := size_ticks(left, right), labels=[short(tick) for tick in ticks])
     axes.minorticks_off()
-    bottom, top = _accuracy_limits(found)
+    bottom, top = _limits(found)
     axes.set_ylim(bottom, top)
-    axes.spines.left.set_bounds(bottom, min(top, 100))
-    axes.set_yticks([tick for tick in axes.get_yticks() if max(bottom, 0) <= tick <= min(top, 100)])
+    ends = sorted(float(end) for end in np.clip((bottom, top), *_bounds(found.metric)))
+    axes.spines.left.set_bounds(bottom, ends[found.metric.higher])
+    axes.set_yticks([tick for tick in axes.get_yticks() if ends[0] <= tick <= ends[1]])
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y")
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel(f"{AXES[found.size].title} (logarithmic)", labelpad=8)
-    axes.set_ylabel("validation accuracy in %" + " (bars: 95 % interval)" * bool(found.of("frontier")), labelpad=8)
+    title = f"validation {axis_title(found.metric)}"
+    axes.set_ylabel(title + " (bars: 95 % interval)" * bool(found.of("frontier")), labelpad=8)
 
 
 def _size_limits(sizes: Sequence[float]) -> tuple[float, float]:
@@ -130,13 +144,18 @@ def _size_limits(sizes: Sequence[float]) -> tuple[float, float]:
     return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 
-def _accuracy_limits(found: View) -> tuple[float, float]:
-    """From a bit below the lowest member of the frontier or teacher; room for a label above the best."""
-    seen = _shown(found) if found.of("frontier") else found.marks
-    low = min((min(mark.low, mark.accuracy) for mark in seen), default=0.0)
-    high = max((max(mark.high, mark.accuracy) for mark in found.marks), default=100.0)
-    span = max(high - low, 4.0)
-    return low - 0.13 * span, high + 0.16 * span
+def _limits(found: View) -> tuple[float, float]:
+    """From a bit below the worst member of the frontier or teacher; room for a label above the best."""
+    height, seen = found.metric.height, _shown(found) if found.of("frontier") else found.marks
+    none = height([0.0, scaled(found.metric, 1.0)])
+    low = min((float(height(_ends(mark)).min()) for mark in seen), default=float(none.min()))
+    high = max((float(height(_ends(mark)).max()) for mark in found.marks), default=float(none.max()))
+    span = max(high - low, scaled(found.metric, 0.04))
+    return float(height(low - 0.13 * span)), float(height(high + 0.16 * span))
+
+
+def _ends(mark: Mark) -> list[float]:
+    return [mark.value, mark.low, mark.high]
 
 
 def _shown(found: View) -> list[Mark]:
@@ -181,11 +200,11 @@ def _steps(found: View) -> Floats:
         return np.empty((0, 2))
     sizes = [found.at(mark) for mark in members]
     end = max([sizes[-1], *(found.at(mark) for mark in found.of("teacher"))])
-    return np.column_stack([np.repeat([*sizes, end], 2)[1:-1], np.repeat([mark.accuracy for mark in members], 2)])
+    return np.column_stack([np.repeat([*sizes, end], 2)[1:-1], np.repeat([mark.value for mark in members], 2)])
 
 
 def _spots(found: View, marks: Sequence[Mark]) -> tuple[list[float], list[float]]:
-    return [found.at(mark) for mark in marks], [mark.accuracy for mark in marks]
+    return [found.at(mark) for mark in marks], [mark.value for mark in marks]
 
 
 def _draw_frontier(axes: Axes, found: View, steps: Floats) -> None:
@@ -216,7 +235,7 @@ def _draw_intervals(axes: Axes, found: View, marks: Sequence[Mark], color: str) 
 def _draw_teachers(axes: Axes, found: View) -> None:
     look = LOOKS["teacher"]
     for number, mark in enumerate(found.teachers()):
-        axes.axhline(mark.accuracy, color=look.ink, linestyle=":", linewidth=2, zorder=2)
+        axes.axhline(mark.value, color=look.ink, linestyle=":", linewidth=2, zorder=2)
         style: Style = {"marker": look.marker, "color": look.ink, "edgecolor": "white", "label": None if number else look.name}
         axes.scatter(*_spots(found, [mark]), s=480, zorder=7, **style)
 
@@ -232,25 +251,26 @@ def _draw_incumbent(axes: Axes, found: View) -> None:
 def _draw_crowd(axes: Axes, found: View) -> None:
     """The trials that are not on the frontier; those below the picture are marked on its lower edge and counted."""
     bottom = axes.get_ylim()[0]
-    crowd = [mark for mark in found.of(*CROWD) if mark.accuracy >= bottom]
+    crowd = [mark for mark in found.of(*CROWD) if found.metric.reaches(mark.value, bottom)]
     for kind in CROWD:
         if chosen := [mark for mark in crowd if mark.kind == kind]:
             style: Style = {"facecolor": LOOKS[kind].ink, "edgecolor": GRAY, "alpha": 0.75, "label": LOOKS[kind].name}
             axes.scatter(*_spots(found, chosen), s=34 if len(crowd) < 100 else 20, zorder=2.5, **style)
-    if below := [found.at(mark) for mark in found.marks if mark.accuracy < bottom]:
+    if below := [found.at(mark) for mark in found.marks if not found.metric.reaches(mark.value, bottom)]:
         edge: Style = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
         axes.scatter(below, [0.0] * len(below), s=40, marker="v", color=GRAY, **edge)
-        axes.figure.text(FRAME[0] + FRAME[2], 0.03, f"▾ {len(below)} below", color=TEXT_GRAY, fontsize=14, ha="right")
+        where = "below" if found.metric.higher else "worse"
+        axes.figure.text(FRAME[0] + FRAME[2], 0.03, f"▾ {len(below)} {where}", color=TEXT_GRAY, fontsize=14, ha="right")
 
 
 def _obstacles(axes: Axes, found: View, steps: Floats) -> Floats:
     """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars and the line of steps."""
-    spots = [(found.at(mark), mark.accuracy, 1.0 if mark.kind in CROWD else 20.0) for mark in found.marks]
+    spots = [(found.at(mark), mark.value, 1.0 if mark.kind in CROWD else 20.0) for mark in found.marks]
     spots += [(found.at(mark), y, 2.0) for mark in _shown(found) for y in np.linspace(mark.low, mark.high, 12)]
     for (x, y), (to_x, to_y) in zip(steps[:-1], steps[1:], strict=True):
         spots += [(*spot, 3.0) for spot in zip(np.geomspace(x, to_x, 40), np.linspace(y, to_y, 40), strict=True)]
     across = np.geomspace(*axes.get_xlim(), 200)
-    spots += [(x, mark.accuracy, 0.5) for mark in found.of("teacher") for x in across]
+    spots += [(x, mark.value, 0.5) for mark in found.of("teacher") for x in across]
     table = np.array(spots, dtype=np.float64).reshape(-1, 3)
     table[:, :2] = axes.transData.transform(table[:, :2])
     return table
@@ -263,8 +283,8 @@ def _draw_labels(axes: Axes, found: View, obstacles: Floats) -> None:
     for mark in [*found.of("incumbent"), *found.teachers()[-1:], *ends]:
         name = _plain(mark.architecture, 34)
         name = f"{mark.kind}: {name}" if mark.kind != "frontier" else name
-        text = f"{name}\n{short(found.at(mark))} {AXES[found.size].unit}, {mark.accuracy:.1f} %"
-        anchor = axes.transData.transform((found.at(mark), mark.accuracy))
+        text = f"{name}\n{short(found.at(mark))} {AXES[found.size].unit}, {mark.text}"
+        anchor = axes.transData.transform((found.at(mark), mark.value))
         box = _place(axes, text, anchor, obstacles)
         _write(axes, text, anchor, box)
         grid = np.stack(np.meshgrid(*np.linspace(box[0], box[1], 12).T), axis=-1).reshape(-1, 2)

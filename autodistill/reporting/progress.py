@@ -14,6 +14,7 @@ from ..study.record.folder import Folder
 from ..study.schedule.scheduler import Study
 from .summary import StudySummary, summary
 from .terminal import clock
+from .words import stated
 from .write import write
 
 QUIET_SECONDS = 15.0
@@ -76,8 +77,8 @@ class Progress:
         left = study.seconds_left()
         self.left = "; training the label-only baselines of the frontier" if study.pending.baselines is not None else ""
         self.left += "" if left is None else f", {clock(left)} left"
-        best = found.best
-        self.best = f"best {best.accuracy:.1%} with {best.params:,} params" if best else f"teacher {found.teacher.accuracy:.1%}"
+        best, teacher = found.best, stated(found.metric, found.teacher.value)
+        self.best = f"best {stated(found.metric, best.value)} with {best.params:,} params" if best else f"teacher {teacher}"
         before, self._ended = self._ended, study.finished()
         due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
         if not self.console.is_terminal and due:

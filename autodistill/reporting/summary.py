@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..metrics.metric import ACCURACY, METRICS, Metric
 from ..spec import Spec
 from ..study.record.findings import (
     Concordance,
@@ -21,12 +22,13 @@ from ..study.record.findings import (
 from ..study.record.notes import Improvement
 from ..study.record.region import Region
 from ..study.record.rows import TrialRow, frontier, region_among
+from .words import asked, of_teacher, plural, stated
 
 if TYPE_CHECKING:  # it imports torch
     from ..study.schedule.spent import Spent
 
 SHARES = (0.9, 0.95, 0.97, 0.99)
-"""Shares of the teacher's accuracy."""
+"""Shares of the teacher's metric."""
 ENOUGH, DISCORDANT = 8, 0.5
 """With at least this many complete trials, a lower Kendall's tau between a rung and full length triggers a warning."""
 
@@ -40,32 +42,37 @@ class Counts(NamedTuple):
 
 
 class Headline(NamedTuple):
-    """The smallest student with a share of the teacher's accuracy; None if there is none."""
+    """The smallest student with a share of the teacher's metric; None if there is none."""
 
+    metric: Metric
     of_teacher: float
     row: TrialRow | None
 
     def sentence(self) -> str:
-        start, row = f"{self.of_teacher:.0%} of the teacher's accuracy", self.row
+        start, row = of_teacher(self.metric, self.of_teacher), self.row
         if row is None:
             return f"{start}: no student"
-        how = f"{row.compression:.1f} times smaller ({row.accuracy:.1%}, {row.architecture})"
+        how = f"{row.compression:.1f} times smaller ({stated(row.metric, row.value)}, {row.architecture})"
         return f"{start}: {row.params:,} params, {how}"
 
 
 class Reached(NamedTuple):
-    """The smallest member of the frontier with the spec's target on validation, else the most accurate one."""
+    """The smallest member of the frontier with the spec's target on validation, else the best one."""
 
     wanted: float
     reached: bool
     row: TrialRow
 
     def sentence(self) -> str:
-        row, (low, high) = self.row, self.row.interval
-        what = f"{row.params:,} params with {row.accuracy:.1%} (95 %: {low:.1%} to {high:.1%})"
-        if self.reached:
-            return f"the smallest student with {self.wanted:.1%} validation accuracy has {what}"
-        return f"no student has {self.wanted:.1%} validation accuracy; the nearest has {what}"
+        row, metric = self.row, self.row.metric
+        low, high = (metric.text(end) for end in row.interval)
+        what = f"{row.params:,} params with {stated(metric, row.value)} (95 %: {low} to {high})"
+        wanted = asked(metric, self.wanted, "validation")
+        return (
+            f"the smallest student with {wanted} has {what}"
+            if self.reached
+            else f"no student has {wanted}; the nearest has {what}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +106,17 @@ class StudySummary:
 
     @property
     def best(self) -> TrialRow | None:
-        """The most accurate member of the frontier."""
-        return max(self.frontier, key=lambda row: row.accuracy, default=None)
+        """The member of the frontier with the best metric."""
+        return min(self.frontier, key=lambda row: row.metric.cost(row.value), default=None)
+
+    @property
+    def metric(self) -> Metric:
+        return self.region.metric
+
+    @property
+    def also(self) -> list[Metric]:
+        """The metrics that are shown beside that of the study."""
+        return [METRICS[name] for name in self.teacher.also]
 
     def why_failed(self) -> list[str]:
         """How many trials failed and why."""
@@ -117,9 +133,9 @@ class StudySummary:
             return []
         if len(rows) == len(self.frontier):
             return ["no student is in the region of interest; those above are outside it and have no label-only baselines"]
-        low, high = min(row.accuracy for row in rows), max(row.accuracy for row in rows)
+        low, high = (self.metric.text(end([row.value for row in rows])) for end in (min, max))
         what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
-        many = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
+        many = low if low == high else f"{low} to {high}"
         return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
 
     def remarks(self) -> list[str]:
@@ -138,20 +154,27 @@ class StudySummary:
         lines += [self.target.sentence()] if self.target is not None else []
         lines += [more_trials(self.improvement)] if self.improvement is not None else []
         for row in self.teachers:
-            lines += row.soft_targets.warnings(row.accuracy) if row.soft_targets else []
-        return lines + predicted(self.rungs)
+            lines += row.soft_targets.warnings(accuracy(row)) if row.soft_targets else []
+        return lines + predicted(self.rungs, self.metric)
+
+
+def accuracy(row: TrialRow) -> float:
+    """The validation accuracy of a complete row, whatever the metric of its study."""
+    assert row.measured is not None, "only a complete row is measured"
+    return row.measured.scores[ACCURACY.name].value
 
 
 def dominated(found: Incumbent) -> str:
     """Whether the incumbent is dominated."""
-    row, by = found.row, found.dominated_by
-    name = f"your {row.architecture} ({row.params:,} params, {row.accuracy:.1%})"
+    row, by, metric = found.row, found.dominated_by, found.row.metric
+    name = f"your {row.architecture} ({row.params:,} params, {stated(metric, row.value)})"
     if not by:
         return f"nothing on the frontier dominates {name}"
-    shown = ", ".join(f"{one.params:,} params with {one.accuracy:.1%}" for one in by[:3])
+    shown = ", ".join(f"{one.params:,} params with {stated(metric, one.value)}" for one in by[:3])
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
     sure = "" if any(map(found.is_apart, by)) else "; their 95 % intervals overlap with its own, so confirm it"
-    return f"{name} is dominated by {shown}{more}: at most its size, at least its accuracy{sure}"
+    least = "at least" if metric.higher else "at most"
+    return f"{name} is dominated by {shown}{more}: at most its size, {least} its {metric.label}{sure}"
 
 
 def more_trials(improvement: Improvement) -> str:
@@ -161,14 +184,14 @@ def more_trials(improvement: Improvement) -> str:
     return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80 % band: {band})"
 
 
-def predicted(rungs: Sequence[Concordance]) -> list[str]:
+def predicted(rungs: Sequence[Concordance], metric: Metric) -> list[str]:
     """How well rungs predict full length, and a warning if they do not."""
     known = [(rung, rung.tau, f"{100 * rung.share_of_epochs:.3g} % of the epochs") for rung in rungs if rung.tau is not None]
     taus = ", ".join(f"{tau:.2f} after {share} (n {rung.n})" for rung, tau, share in known)
-    lines = [f"Kendall's tau between the accuracies at rungs and at full length: {taus}"] if known else []
+    lines = [f"Kendall's tau between the {plural(metric)} at rungs and at full length: {taus}"] if known else []
     low = [(tau, share) for rung, tau, share in known if rung.n >= ENOUGH and tau < DISCORDANT]
     return lines + [
-        f"rungs predict the final accuracy poorly (tau {tau:.2f} after {share}): raise search.halving.first or "
+        f"rungs predict the final {metric.label} poorly (tau {tau:.2f} after {share}): raise search.halving.first or "
         "share, or set search.halving to false"
         for tau, share in low[:1]
     ]
@@ -181,14 +204,16 @@ def summary(
     improvement: Improvement | None = None,
     spent: Spent | None = None,
 ) -> StudySummary:
-    """`chance` is the share of the majority class; `improvement` and `spent` are as the record and the search have them."""
+    """`chance` is the best value of a network that ignores its input; `improvement` and `spent` are as the record and the
+    search have them.
+    """
     region, members = region_among(spec, found, chance), frontier(found)
     return StudySummary(
         study=spec.study,
         rows=found,
         failures=grouped(found),
         trials=counts(found),
-        headline=[Headline(share, next((row for row in members if (row.of_teacher or 0) >= share), None)) for share in SHARES],
+        headline=[_headline(region.metric, share, members) for share in SHARES],
         frontier=sorted(members, key=lambda row: not row.inside),
         incumbent=compared(spec, found),
         target=_reached(spec.search.target, members),
@@ -200,11 +225,15 @@ def summary(
     )
 
 
+def _headline(metric: Metric, share: float, members: Sequence[TrialRow]) -> Headline:
+    return Headline(metric, share, next((row for row in members if (row.of_teacher or 0) >= share), None))
+
+
 def _reached(target: float | None, members: Sequence[TrialRow]) -> Reached | None:
     if target is None or not members:
         return None
-    able = [row for row in members if row.accuracy >= target]
-    return Reached(target, bool(able), able[0] if able else max(members, key=lambda one: one.accuracy))
+    able = [row for row in members if row.metric.reaches(row.value, target)]
+    return Reached(target, bool(able), able[0] if able else min(members, key=lambda one: one.metric.cost(one.value)))
 
 
 def counts(found: Sequence[TrialRow]) -> Counts:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from ..metrics.metric import ACCURACY, METRICS, Metric, TopK
+from .words import at_best, share_kept, stated
+
 if TYPE_CHECKING:  # `check` prints without Optuna
-    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, OverSeeds
+    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
     from ..data import InputField
+    from ..spec.measurement import Score
     from ..study.preflight.values import (
         Architectures,
         DataFacts,
@@ -41,9 +45,13 @@ def frontier_table(found: StudySummary) -> Table:
 
     If the region is empty, the members outside it are in gray.
     """
-    title = f"{found.study}: frontier of validation accuracy and size {_within(found.region)}; the teacher is last"
+    metric = found.metric
+    title = f"{found.study}: frontier of validation {metric.label} and size {_within(found.region)}; the teacher is last"
     table = Table(title=title, title_justify="left")
-    for name in ("params", "accuracy", "95 % interval", "expected", "label-only", "% of teacher", "compression", "seconds"):
+    others = (other.label for other in found.also)
+    share = "% of teacher" if metric.higher else "times teacher"
+    beside = ("expected", "label-only", share, "compression", "seconds")
+    for name in ("params", metric.label, "95 % interval", *others, *beside):
         table.add_column(name, justify="right")
     for name in ("role", "chain below the teacher", "stage"):
         table.add_column(name, overflow="fold")
@@ -59,25 +67,29 @@ def frontier_table(found: StudySummary) -> Table:
 
 def confirmed_table(found: Confirmation) -> Table:
     """What `confirm` found on the test split, smallest student first, teacher last."""
-    title = f"{found.study}: {found.test.n:,} test samples, {found.seeds} fresh seeds; gains are paired by seed"
+    metric, also = found.measure, [METRICS[name] for name in found.also]
+    measured = "" if metric == ACCURACY else f"{metric.label} on "
+    title = f"{found.study}: {measured}{found.test.n:,} test samples, {found.seeds} fresh seeds; gains are paired by seed"
     table = Table(title=title, title_justify="left")
-    numbers = ("params", "validation", "test", "95 % interval", "over seeds", "over label-only", "over direct", "largest drop")
-    for name in numbers:
+    others = (other.label for other in also)
+    gains = ("over seeds", "over label-only", "over direct", "largest drop")
+    for name in ("params", "validation", "test", "95 % interval", *others, *gains):
         table.add_column(name, justify="right")
     for name in ("p50 ms", "chain below the teacher", "file"):
         table.add_column(name, overflow="fold")
     for row in found.members:
-        gains = [_gain(row.baselines.label_only), _gain(row.baselines.direct)]
-        cells = [*_on_test(row), _over_seeds(row.seeds), *gains, *_ends(row, row.chain)]
+        over = [_gain(one, metric) for one in (row.baselines.label_only, row.baselines.direct)]
+        cells = [*_on_test(row, metric, also), _over_seeds(row.seeds, metric), *over, *_ends(row, row.chain)]
         table.add_row(*cells, style=None if row.on_frontier else "dim")
     teacher = found.teacher
-    table.add_row(*_on_test(teacher), "", "", "", *_ends(teacher, teacher.architecture), style="dim")
+    table.add_row(*_on_test(teacher, metric, also), "", "", "", *_ends(teacher, teacher.architecture), style="dim")
     return table
 
 
-def _on_test(row: FrozenNetwork) -> list[str]:
-    test = row.test
-    return [f"{row.params:,}", f"{row.validation.accuracy:.1%}", f"{test.accuracy:.1%}", f"{test.low:.1%} - {test.high:.1%}"]
+def _on_test(row: FrozenNetwork, metric: Metric, also: Sequence[Metric]) -> list[str]:
+    validation, test = row.on_validation, row.on_test
+    numbers = [metric.text(validation.value), metric.text(test.value), f"{metric.text(test.low)} - {metric.text(test.high)}"]
+    return [f"{row.params:,}", *numbers, *(other.text(row.test.scores[other.name].value) for other in also)]
 
 
 def _ends(row: FrozenNetwork, chain: str) -> list[str | Text]:
@@ -86,25 +98,26 @@ def _ends(row: FrozenNetwork, chain: str) -> list[str | Text]:
     return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1], row.chosen[:8]]
 
 
-def _over_seeds(seeds: OverSeeds | None) -> str:
+def _over_seeds(seeds: Spread | None, metric: Metric) -> str:
     if seeds is None:
         return ""
-    return f"{seeds.mean:.1%}" + ("" if seeds.deviation is None else f" \u00b1 {seeds.deviation:.1%}")
+    return metric.text(seeds.mean) + ("" if seeds.deviation is None else f" \u00b1 {metric.text(seeds.deviation)}")
 
 
-def _gain(one: Baseline | None) -> str:
+def _gain(one: Baseline | None, metric: Metric) -> str:
     """A gain over a baseline; in parentheses unless it is significant."""
     if one is None:
         return ""
     is_significant = one.gain.effect in ("gain", "loss")
-    return f"{one.gain.mean:+.1%}" if is_significant else f"({one.gain.mean:+.1%})"
+    gain = f"{one.gain.mean:+.1%}" if metric.percent else metric.difference(one.gain.mean)
+    return gain if is_significant else f"({gain})"
 
 
 def _within(region: Region) -> str:
     if region.everything:
         return "of all students"
     below = f" and fewer than {region.below['params']:,} params" if "params" in region.below else ""
-    return f"with at least {region.floor:.1%} accuracy{below}"
+    return f"with {at_best(region.metric, region.metric.text(region.floor))}{below}"
 
 
 BEGUN_AGAIN = {
@@ -137,14 +150,17 @@ def _spent(spent: Spent) -> str:
 
 
 def _numbers(row: TrialRow) -> list[str]:
+    text, expected = row.metric.text, None if row.role == "teacher" else row.expected
     low, high = row.interval
+    assert row.measured is not None, "only complete rows are shown"
     return [
         f"{row.params:,}",
-        f"{row.accuracy:.1%}{' !' if row.worse_than_label_only else ''}",
-        f"{low:.1%} - {high:.1%}",
-        "" if row.expected is None or row.role == "teacher" else f"{row.expected.mean:.1%} \u00b1 {row.expected.deviation:.1%}",
-        "" if row.label_only is None else f"{row.label_only:.1%}",
-        f"{row.of_teacher:.1%}",
+        f"{text(row.value)}{' !' if row.worse_than_label_only else ''}",
+        f"{text(low)} - {text(high)}",
+        *(METRICS[name].text(row.measured.scores[name].value) for name in row.also),
+        "" if expected is None else f"{text(expected.mean)} \u00b1 {text(expected.deviation)}",
+        "" if row.label_only is None else text(row.label_only),
+        share_kept(row.metric, row.of_teacher or 0.0),
         f"{row.compression:.1f}x",
         f"{row.seconds:.1f}",
     ]
@@ -158,7 +174,7 @@ def checked(found: Preflight, workers: int) -> str:
         f"study        {found.study}",
         f"students     {count.count:,} architectures{'' if count.all else ' in a sample of the space'}"
         f"{_too_large(count)}, {_span(found.params)} params, {_span(found.macs)} MACs, {_span(found.bytes)} bytes",
-        *([] if found.region is None else [_region(found.region, data.chance)]),
+        *([] if found.region is None else [_region(found.region)]),
         _first(found.first),
         _stages(found.stages),
         *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}" for one in found.teachers),
@@ -200,7 +216,7 @@ def _held(data: DataFacts) -> str:
 
 def _samples(data: DataFacts) -> list[str]:
     """What a sample is, field by field unless it is the usual one."""
-    classes = f"{data.classes} classes, majority class {data.chance:.1%}"
+    classes = f"{data.classes} classes, majority class {data.majority:.1%}"
     if data.inputs.only is not None:
         return [f"samples      {data.inputs.fields[0].sides()} ({data.layout}), {classes}"]
     return [f"samples      {classes}", *map(_field, data.inputs.fields)]
@@ -220,17 +236,18 @@ def _first(first: Sequence[NetworkFacts]) -> str:
     return f"first        {names}students predicted to reach the region of interest"
 
 
-def _region(found: RegionFacts, chance: float) -> str:
+def _region(found: RegionFacts) -> str:
     """Where the search looks for students."""
+    metric = METRICS[found.metric]
     if found.region == "all":
         return "region       everywhere (search.region: all)"
     below = f"fewer than {found.below['params']:,} params" if "params" in found.below else "any size"
-    top = "the teacher" if found.target is None else f"the target ({found.target:.1%})"
-    way = f"{100 * found.region:g} % of the way from the majority class ({chance:.1%}) to {top}"
+    top = "the teacher" if found.target is None else f"the target ({metric.text(found.target)})"
+    way = f"{100 * found.region:g} % of the way from a network that ignores its input ({metric.text(found.ignorant)}) to {top}"
     if found.target is not None:
         way = f"halfway between {way} and the target"
-    known = "" if found.accuracy is None else f"{found.accuracy:.1%}, "
-    return f"region       accuracy of at least {known}{way}; {below}"
+    known = "" if found.floor is None else f"{metric.text(found.floor)}, "
+    return f"region       {metric.bound(known)}{way}; {below}"
 
 
 def _unlabeled(data: DataFacts) -> str:
@@ -258,18 +275,24 @@ def _times(seconds: Seconds | None, workers: int) -> list[str]:
 
 def explained(found: Explained) -> str:
     """What `explain` prints."""
-    measured = found.measurement
+    measured, metric = found.measurement, found.metric
     lines = [f"stage        {found.stage}", f"trials       {', '.join(map(str, found.trials)) or 'none'}"]
     for depth, link in enumerate(found.chain):
         lines.append(
-            f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link.architecture}: {link.accuracy:.1%}, "
+            f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link.architecture}: {stated(metric, link.value)}, "
             f"{link.params:,} params, {link.seconds:.1f} s, {link.stage[:8]}"
         )
-    lines.append(
-        f"accuracy     {measured.correct} of {measured.n} validation samples, {measured.params:,} params, "
-        f"{measured.macs:,} MACs, {measured.bytes:,} bytes"
-    )
+    sizes = f"{measured.params:,} params, {measured.macs:,} MACs, {measured.bytes:,} bytes"
+    lines.append(f"{metric.label:12} {_measured(metric, measured.scores[metric.name])}, {sizes}")
+    lines += [f"{other.label:12} {_measured(other, measured.scores[other.name])}" for other in found.also]
     for name, value in (("loss", found.loss), ("recipe", found.recipe), ("environment", found.environment)):
         if value:
             lines.append(f"{name:12} {value}")
     return "\n".join([*lines, f"files        {found.files}", f"command      {found.command}"])
+
+
+def _measured(metric: Metric, score: Score) -> str:
+    """A score on the validation samples: as a count where it is one."""
+    if isinstance(metric, TopK):
+        return f"{round(score.value * score.n)} of {score.n} validation samples"
+    return f"{metric.text(score.value)} ({metric.text(score.low)} to {metric.text(score.high)}) on {score.n} validation samples"

@@ -188,6 +188,23 @@ class Spec(Value):
     search: Search
     resources: Resources = Resources()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, raw: object) -> object:
+        """The metric of the task is the first objective of the search, unless objectives are given."""
+        task, search = (raw.get(name) if isinstance(raw, dict) else None for name in ("task", "search"))
+        if isinstance(task, dict) and isinstance(search, dict) and isinstance(task.get("metric"), str):
+            return {**raw, "search": {"objectives": [task["metric"], "params"], **search}}  # type: ignore[dict-item]
+        return raw
+
+    @model_validator(mode="after")
+    def _has_one_metric(self) -> Self:
+        first, metric = self.search.objectives[0], self.task.metric
+        if first != metric:
+            message = f"the first objective is {first}, but task.metric is {metric}; make them equal"
+            raise wrong(self.search.objectives, message, ("search", "objectives"))
+        return self
+
     def document(self) -> dict[str, Any]:
         """Plain dicts, lists and scalars: what spec.yaml holds, and what `parse` takes back."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -23,12 +23,20 @@ class Sizes(NamedTuple):
     bytes: int
 
 
-class Measurement(Value):
-    """Validation accuracy (`correct` of `n` samples, 0 to 1), exact sizes, and `seconds` of training (0 of one from a file)."""
+class Score(Value):
+    """The value of a metric on `n` samples, its standard error, and its 95 % interval over samples."""
 
-    accuracy: float
-    correct: int
+    value: float
+    error: float
+    low: float
+    high: float
     n: int
+
+
+class Measurement(Value):
+    """The validation score of every metric, by its name, exact sizes, and `seconds` of training (0 of one from a file)."""
+
+    scores: dict[str, Score]
     params: int
     macs: int
     bytes: int
@@ -81,10 +89,12 @@ class SoftTargetEntropy(Value):
 
 
 class Rung(NamedTuple):
-    """What a training reports after a number of epochs: validation accuracy and seconds of training so far."""
+    """What a training reports after a number of epochs: the value of every metric on the validation samples, by its name, and
+    seconds of training so far.
+    """
 
     epochs: int
-    accuracy: float
+    values: dict[str, float]
     seconds: float
 
 

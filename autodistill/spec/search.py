@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -13,6 +13,7 @@ from .measurement import Sized
 from .value import AsTuple, Count, Duration, FilePath, Seed, Value, seconds_of
 
 Size = Literal["params", "macs", "bytes"]
+SIZES: tuple[Size, ...] = get_args(Size)
 Params = dict[str, JsonValue]
 Amount = Annotated[int, Field(ge=1, le=10**18)]
 ALL: Literal["all"] = "all"
@@ -37,7 +38,7 @@ class Limits(Value):
 
 
 class Halving(Value):
-    """Students report their accuracy after the fraction `first` of their epochs, and each time `factor` times as many are done.
+    """Students report the metric after the fraction `first` of their epochs, and each time `factor` times as many are done.
 
     At each of these rungs the best `share` continues, and so does each student that none of at most its size beats.
     """
@@ -82,23 +83,24 @@ class Search(Value):
 
     `label_baselines` also trains each frontier member from labels, at the end, to show whether distillation beats that.
 
-    `target` makes the search look for the smallest student with that validation accuracy. `enqueue` lists configurations
+    `objectives` are the metric of the task and one or more sizes. `target` makes the search look for the smallest student whose
+    metric reaches it on the validation samples. `enqueue` lists configurations
     to try first, by the paths of their parameters; `incumbent` is the student in use today, to see whether another dominates
     it. The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
-    `region` is where to look for students: at accuracies from that fraction of the way between the majority class and the
+    `region` is where to look for students: from that fraction of the way between a network that ignores its input and the
     teacher (with a target: closer to it), and smaller than the teacher, the incumbent and the limits; `all`: everywhere.
     """
 
     trials: Count | None = None
     time: Duration | None = None
     stop: Stop | None = None
-    objectives: Annotated[tuple[Literal["accuracy"] | Size, ...], AsTuple] = ("accuracy", "params")
+    objectives: Annotated[tuple[str, ...], AsTuple] = ("accuracy", "params")
     sampler: Literal["auto", "ehvi", "tpe", "gp", "nsga2", "random"] = "auto"
     seed: Seed = 0
     limits: Limits = Limits()
     label_baselines: bool = True
     halving: Halving | Literal[False] = Halving()
-    target: Annotated[float, Field(gt=0, le=1)] | None = None
+    target: Annotated[float, Field(gt=0, le=1e9)] | None = None
     enqueue: Annotated[tuple[Params, ...], AsTuple] = ()
     incumbent: Incumbent | None = None
     tolerate_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -107,9 +109,12 @@ class Search(Value):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         names = self.objectives
-        if names[:1] != ("accuracy",) or len(set(names)) != len(names) or len(names) < 2:
-            message = f"{list(names)} is invalid: put accuracy first, then one or more of params, macs, bytes"
+        if len(names) < 2 or len(set(names)) < len(names) or names[0] in SIZES:
+            message = f"{list(names)} is invalid: put the metric first, then one or more of {', '.join(SIZES)}"
             raise wrong(names, message, ("objectives",))
+        for number, name in enumerate(names[1:], 1):
+            if name not in SIZES:
+                raise wrong(name, f"\"{name}\" is not a size; use 'params', 'macs' or 'bytes'", ("objectives", number))
         if self.trials is None and self.time is None and self.stop is None:
             raise wrong(None, "null: nothing ends the search; set search.trials, search.time or search.stop", ("trials",))
         if len(self.enqueue) > self.most():

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from .architectures import Import
+from .errors import wrong
 from .stage import Split
 from .value import AsTuple, FilePath, Value, check_path
 
@@ -67,8 +68,9 @@ class TaskSpec(Value):
     `samples` uses that many, stratified, for training and validation; `labeled` keeps the labels of that fraction of the
     training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has options of
     the fields of a .npz file or an import by name, `folder` is the folder of torchvision's files. `image_size` and `channels`
-    say how image files are decoded, `memory` whether they are decoded once or read during training. `fingerprint` pins the
-    data: other data is refused; with `exact`, it covers the contents of every image file instead of 1,024 of them.
+    say how image files are decoded, `memory` whether they are decoded once or read during training. `metric` is what a search
+    trades off against size; those in `also` are shown beside it. `fingerprint` pins the data: other data is refused; with
+    `exact`, it covers the contents of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -81,10 +83,18 @@ class TaskSpec(Value):
     channels: Literal[1, 3] | None = None
     memory: Literal["auto", "resident", "stream"] = "auto"
     inputs: dict[str, FieldOptions] | None = None
-    metric: Literal["accuracy"] = "accuracy"
+    metric: str = "accuracy"
+    also: Annotated[tuple[str, ...], AsTuple] = ()
     folder: FilePath | None = None
     fingerprint: str | None = None
     exact: bool = False
+
+    @model_validator(mode="after")
+    def _names_each_metric_once(self) -> Self:
+        for number, name in enumerate(self.also):
+            if name in (self.metric, *self.also[:number]):
+                raise wrong(name, f"{name} is already shown; remove it", ("also", number))
+        return self
 
     @model_validator(mode="after")
     def _fits_its_data_set(self) -> Self:

@@ -109,14 +109,19 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
         facts(space, splits, incumbent)  # refuses what check would refuse
         first = tuple(configurations(space, incumbent))
         notes = Notes(
-            store=place, teachers=teachers, chance=splits.chance, incumbent=own, specs=(comparable(spec),), first=first
+            store=place,
+            teachers=teachers,
+            chance=splits.floors[spec.task.metric],
+            incumbent=own,
+            specs=(comparable(spec),),
+            first=first,
         )
         _begin(folder, options, older, space, store, notes)
     record = study.record if study is not None else Record(folder.database, spec, space.domains)
     folder.claim(spec, record)
     drawn = record.notes.drawn if record.notes.incumbent == own else None  # its picture shows another one
     record.note(replace(record.notes, store=place, incumbent=own, drawn=drawn))
-    return Study(spec, space, store, record, chance=splits.chance)
+    return Study(spec, space, store, record, floors=splits.floors)
 
 
 def _found(folder: Folder, spec: Spec, options: Options) -> tuple[OpenStudy | None, OpenStudy | None]:

@@ -123,7 +123,7 @@ def run(drawn: Draw, strategy: str, seed: int, asked: Asked) -> list[Event]:
     search |= {} if asked.target is None else {"target": asked.target}
     spec = drawn.spec(search)
     space = drawn.space(spec)
-    study = Study(spec, space, Memory(), Record(None, spec, space.domains), chance=asked.chance)
+    study = Study(spec, space, Memory(), Record(None, spec, space.domains), floors={"accuracy": asked.chance})
     study.trials.sampler = Fresh(spec.search, space, drawn.everything(), lambda: study.region)
     replay, score, found = Replay(drawn.answer, workers=asked.workers), Score(drawn, asked), list[Event]()
 

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autodistill.distill import Job, Rung
-from autodistill.spec.measurement import Measurement, Sizes, SoftTargetEntropy
+from autodistill.metrics.intervals import wilson
+from autodistill.metrics.metric import ACCURACY
+from autodistill.spec.measurement import Measurement, Score, Sizes, SoftTargetEntropy
 from autodistill.study.schedule.scheduler import Study
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a job comes to: its `seconds` at full length, validation accuracies by epochs (all rungs at least), and
-    the measurement (accuracy, correct, n, params, macs, bytes) or the `failure`; a teacher has `soft_targets`. For a
+    the measurement or the `failure`; a teacher has `soft_targets`. For a
     teacher's outputs the seconds are enough.
     """
 
@@ -29,7 +31,10 @@ class Answer:
 
 def measurement(accuracy: float, sizes: Sizes, n: int) -> Measurement:
     """As a training on `n` validation samples would write it, less its seconds."""
-    return Measurement(accuracy=accuracy, correct=round(accuracy * n), n=n, **sizes._asdict(), seconds=0.0)
+    low, high = wilson(round(accuracy * n), n)
+    error = float(ACCURACY.error(accuracy, Score(value=accuracy, error=0.0, low=low, high=high, n=n)))
+    score = Score(value=accuracy, error=error, low=low, high=high, n=n)
+    return Measurement(scores={ACCURACY.name: score}, **sizes._asdict(), seconds=0.0)
 
 
 class Replay:
@@ -76,7 +81,9 @@ class Replay:
         key, epochs = job.network.key(), getattr(getattr(job.network, "recipe", None), "epochs", 1)
         reached = self._reached.get(key, 0) if job.trains else 0
         place = next((epoch for epoch in job.rungs if epoch > reached), None)
-        rung = None if place is None else Rung(place, answer.accuracies[place], answer.seconds * place / epochs)
+        rung = (
+            None if place is None else Rung(place, {ACCURACY.name: answer.accuracies[place]}, answer.seconds * place / epochs)
+        )
         seconds = answer.seconds * ((epochs if place is None else place) - reached) / epochs
         heapq.heappush(self._events, (self.clock + seconds, number, job, answer, rung))
 

@@ -1,7 +1,7 @@
 """The plan for a chain, as frozen values: the content of chain.json, its table and its sentences.
 
-The fields are the keys of chain.json. Accuracies are shares from 0 to 1, on the validation samples; a gain is over direct
-distillation, paired by seed, with its 95 % interval.
+The fields are the keys of chain.json. A value is that of the study's metric on the validation samples. A gain is over direct
+distillation, paired by seed, with its 95 % interval; it is positive if the metric is better, whatever its direction.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from rich.table import Table
 
 from ...metrics.intervals import Interval
+from ...metrics.metric import ACCURACY, Metric, named
 from ...spec import Value
 from ..confirm.confirmation import Mean
 from .compare import Kind, Why
@@ -21,16 +22,16 @@ from .compare import Kind, Why
 class Teacher(Value):
     architecture: str
     params: int
-    accuracy: float
+    value: float
 
 
-class SeedAccuracies(Value):
-    """The accuracies of `n` seeds; the mean and the standard deviation are None if there are too few."""
+class SeedValues(Value):
+    """The values of `n` seeds; the mean and the standard deviation are None if there are too few."""
 
     n: int
     mean: float | None
     deviation: float | None
-    accuracies: tuple[float, ...]
+    values: tuple[float, ...]
 
 
 class Compared(Value):
@@ -49,25 +50,25 @@ class Compared(Value):
     why: tuple[str, ...]
     chain: str
     stages: int
-    accuracy: SeedAccuracies
+    value: SeedValues
     gain: Mean | None
     seconds: float | None
     extra: float | None
     marginal: float | None
     state: Literal["compared", "dropped", "not trained"]
 
-    def cells(self) -> list[str]:
+    def cells(self, metric: Metric) -> list[str]:
         name = f"{self.name}, {self.epochs} epochs" if self.kind == "long" else self.name
         why = ", ".join(self.why) + (f" ({self.state})" if self.state != "compared" else "")
-        return [name, *self._numbers(), why.strip()]
+        return [name, *self._numbers(metric), why.strip()]
 
-    def _numbers(self) -> list[str]:
-        accuracy, gain = self.accuracy, None if self.kind == "direct" else self.gain
-        if accuracy.mean is None or self.seconds is None or self.marginal is None:
+    def _numbers(self, metric: Metric) -> list[str]:
+        value, gain = self.value, None if self.kind == "direct" else self.gain
+        if value.mean is None or self.seconds is None or self.marginal is None:
             return ["", "", "", "", "", str(self.stages), "0"]
-        mean = f"{accuracy.mean:.1%}" + ("" if accuracy.deviation is None else f" ± {accuracy.deviation:.1%}")
-        gained = ["", ""] if gain is None else [points(gain.mean), span(gain.interval)]
-        return [mean, *gained, f"{self.seconds:.1f}", f"{self.marginal:.1f}", str(self.stages), str(accuracy.n)]
+        mean = metric.text(value.mean) + ("" if value.deviation is None else f" ± {metric.text(value.deviation)}")
+        gained = ["", ""] if gain is None else [_bare(gain.mean, metric), _span(gain.interval, metric)]
+        return [mean, *gained, f"{self.seconds:.1f}", f"{self.marginal:.1f}", str(self.stages), str(value.n)]
 
 
 class Node(Value):
@@ -76,7 +77,7 @@ class Node(Value):
     name: str
     role: Literal["teacher", "assistant", "student"]
     params: int
-    accuracy: float | None
+    value: float | None
 
 
 class Edge(Value):
@@ -96,12 +97,14 @@ class Graph(Value):
 class ChainPlan(Value):
     """All `candidates`: those compared to the end with the best mean first, then those that were dropped.
 
-    `chain` is the name of the best chain, with its gain and interval, and `answer` that of the best choice; `why` is explained
-    by compare.Verdict. `cut`: time was up before all seeds were trained. `trained` are the seconds of all trainings that were
-    compared, `seconds` those of this run; `settings` are the student's other searched fields; `failures` are by key.
+    `metric` names that of the study. `chain` is the name of the best chain, with its gain and interval, and `answer` that of
+    the best choice; `why` is explained by compare.Verdict. `cut`: time was up before all seeds were trained. `trained` are the
+    seconds of all trainings that were compared, `seconds` those of this run; `settings` are the student's other searched
+    fields; `failures` are by key.
     """
 
     study: str
+    metric: str
     student: str
     architecture: str
     settings: dict[str, JsonValue]
@@ -121,6 +124,11 @@ class ChainPlan(Value):
     seconds: float
     failures: dict[str, str]
 
+    @property
+    def measure(self) -> Metric:
+        """The metric of the study."""
+        return named(self.metric)
+
     def as_json(self) -> dict[str, JsonValue]:
         return self.model_dump(mode="json")
 
@@ -128,17 +136,18 @@ class ChainPlan(Value):
         """The answer in one sentence."""
         if self.chain is None or self.gain is None:
             return "No assistant: no chain was trained"
-        gained = f"{points(self.gain)} points over direct distillation"
+        gained = f"{_gain(self.gain, self.measure)} over direct distillation"
         best = f"No assistant: the best chain, through {self.chain}, has {gained}"
         if self.why == "unknown" or self.low is None or self.high is None:
             return f"{best}, with too few seeds to test it"
-        sure = f"(95 %: {span(Interval(self.low, self.high))})"
+        sure = f"(95 %: {_span(Interval(self.low, self.high), self.measure)})"
         if self.why == "helps":
             return f"Through {self.chain}: {gained} {sure}"
         if self.why == "worse":
             return f"No assistant: even the best chain, through {self.chain}, is worse: {gained} {sure}"
+        as_good = "as accurate" if self.measure == ACCURACY else "as good"
         return f"{best} {sure}, " + (
-            "which is not significant" if self.why == "not_significant" else f"but {self.answer} is as accurate"
+            "which is not significant" if self.why == "not_significant" else f"but {self.answer} is {as_good}"
         )
 
     def lines(self) -> list[str]:
@@ -151,8 +160,8 @@ class ChainPlan(Value):
             more = rows[self.chain].stages - 1
             yield "extra cost", f"{extra:+.1f} s per seed and {more} more stage{'s' * (more != 1)} than direct"
         if self.why != "helps":
-            yield "no assistant", _without(rows[self.answer])
-        yield "teacher", f"{self.teacher.accuracy:.1%} with {self.teacher.params:,} params"
+            yield "no assistant", _without(rows[self.answer], self.measure)
+        yield "teacher", f"{_value(self.teacher.value, self.measure)} with {self.teacher.params:,} params"
         if self.settings:
             yield "settings", ", ".join(f"{name} {_short(value)}" for name, value in self.settings.items())
         if any(row.kind == "early" for row in self.candidates):
@@ -166,36 +175,48 @@ class ChainPlan(Value):
         """All candidates."""
         title = (
             f"{self.study}: {self.architecture} ({self.params:,} params) from {self.teacher.architecture}; "
-            "validation accuracy; gains over direct are paired by seed"
+            f"validation {self.measure.label}; gains over direct are paired by seed"
         )
         made = Table(title=title, title_justify="left")
         made.add_column("candidate", overflow="fold")
-        for name in ("accuracy", "gain over direct", "95 % interval", "seconds", "marginal", "stages", "seeds"):
+        for name in (self.measure.label, "gain over direct", "95 % interval", "seconds", "marginal", "stages", "seeds"):
             made.add_column(name, justify="right")
         made.add_column("reason", overflow="fold")
         for row in self.candidates:
             style = "bold" if row.name == self.answer else "dim" if row.state != "compared" else None
-            made.add_row(*row.cells(), style=style)
+            made.add_row(*row.cells(self.measure), style=style)
         return made
 
 
-def points(share: float) -> str:
-    return f"{100 * share:+.2f}"
+def _bare(gain: float, metric: Metric) -> str:
+    """A gain without its unit, for tables and intervals."""
+    return metric.difference(gain).removesuffix(" points")
 
 
-def span(interval: Interval | None) -> str:
-    return "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
+def _span(interval: Interval | None, metric: Metric) -> str:
+    return "" if interval is None else f"{_bare(interval.low, metric)} to {_bare(interval.high, metric)}"
 
 
-def _without(row: Compared) -> str:
-    accuracy = f"{row.name} has {row.accuracy.mean:.1%} in {row.seconds:.1f} s per seed"
+def _gain(gain: float, metric: Metric) -> str:
+    """Such as `+1.20 points`, or `a gain of +0.0120 in log loss`, which means a lower one."""
+    return metric.difference(gain) if metric == ACCURACY else f"a gain of {metric.difference(gain)} in {metric.label}"
+
+
+def _value(value: float, metric: Metric) -> str:
+    """Such as `93.1%`, or `0.412 log loss`."""
+    return metric.text(value) if metric == ACCURACY else f"{metric.text(value)} {metric.label}"
+
+
+def _without(row: Compared, metric: Metric) -> str:
+    assert row.value.mean is not None, "an answer was trained"
+    value = f"{row.name} has {_value(row.value.mean, metric)} in {row.seconds:.1f} s per seed"
     if row.kind == "direct" or row.gain is None:
-        return accuracy
-    gained = f"{accuracy}, {points(row.gain.mean)} points over direct"
+        return value
+    gained = f"{value}, {_gain(row.gain.mean, metric)} over direct"
     if row.gain.interval is None:
         return f"{gained}, with one seed"
     note = ", not significant" if row.gain.effect == "not_significant" else ""
-    return f"{gained} (95 %: {span(row.gain.interval)}){note}"
+    return f"{gained} (95 %: {_span(row.gain.interval, metric)}){note}"
 
 
 def _short(value: JsonValue) -> str:

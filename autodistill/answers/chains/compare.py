@@ -1,7 +1,7 @@
-"""Candidates, which of them continue, and the final verdict: pure decisions on accuracies that are paired by seed.
+"""Candidates, which of them continue, and the final verdict: pure decisions on heights that are paired by seed.
 
-Ladder sizes are numbered from the largest, 0. Accuracies are shares from 0 to 1; all candidates of a seed begin with the same
-weights and see the same batches, so their differences are paired.
+Ladder sizes are numbered from the largest, 0. Heights are values of the metric in units in which larger is better; all
+candidates of a seed begin with the same weights and see the same batches, so their differences are paired.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ...metrics.intervals import Interval, effect, mean_interval
 
 Kind = Literal["labels", "direct", "long", "loss", "early", "chain", "assistant"]
 Why = Literal["helps", "not_significant", "worse", "matched", "unknown", "none"]
-Accuracies = Mapping["Candidate", Sequence[float]]
+Heights = Mapping["Candidate", Sequence[float]]
+"""Seed by seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def assistant(path: tuple[int, ...]) -> Candidate:
 
 
 def gains(of: Sequence[float], against: Sequence[float]) -> list[float]:
-    """Differences, paired by seed."""
+    """Differences of heights, paired by seed: positive if `of` is better."""
     return [one - other for one, other in zip(of, against, strict=True)]
 
 
@@ -53,13 +54,13 @@ def is_clearly_worse(of: Sequence[float], best: Sequence[float]) -> bool:
     return effect(mean_interval(gains(of, best))) == "loss"
 
 
-def ranked(found: Accuracies) -> list[Candidate]:
+def ranked(found: Heights) -> list[Candidate]:
     """The best mean first; ties keep their order."""
     return sorted(found, key=lambda one: -fmean(found[one]))
 
 
 def going_on(
-    found: Accuracies, costs: Callable[[Sequence[Candidate]], Sequence[float]], left: float, reference: Candidate = DIRECT
+    found: Heights, costs: Callable[[Sequence[Candidate]], Sequence[float]], left: float, reference: Candidate = DIRECT
 ) -> list[Candidate]:
     """The candidates that are trained with one more seed, best first; none if there is no time for two of them.
 
@@ -90,7 +91,7 @@ class Verdict:
     """`chain` is the best chain with its gain over direct distillation and the 95 % interval of that; `answer` is what to do.
 
     `why`: helps; not_significant (the interval includes 0); worse (it is below); matched (something without an assistant is as
-    accurate); unknown (too few seeds to tell); none (no chain was trained).
+    good); unknown (too few seeds to tell); none (no chain was trained).
     """
 
     answer: Candidate
@@ -105,7 +106,7 @@ def judged(gained: Sequence[float]) -> Sequence[float]:
     return gained[1:] or gained
 
 
-def verdict(found: Accuracies, reference: Candidate = DIRECT) -> Verdict:
+def verdict(found: Heights, reference: Candidate = DIRECT) -> Verdict:
     """The verdict on all candidates, seed by seed. Only a candidate with every seed of the reference can be the answer.
 
     The best of k chains is chosen by the seeds that judge it, so its interval has the level 1 - 0.05 / k (Bonferroni): the

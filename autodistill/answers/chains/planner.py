@@ -1,5 +1,7 @@
-"""Which candidates are trained next, with which seeds: decided from accuracies and seconds alone, so that a table of trainings
-can replay it. At the end, published rules for one assistant: functions of sizes (parameters) and accuracies (0 to 1).
+"""Which candidates are trained next, with which seeds: decided from heights and seconds alone, so that a table of trainings
+can replay it. At the end, published rules for one assistant: functions of sizes (parameters) and heights.
+
+Heights are values of the metric in units in which larger is better: accuracies themselves, or minus a loss.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import NamedTuple, Protocol
 from .compare import DIRECT, Candidate, assistant, going_on
 
 LAMBDA = 0.2
-"""From MiniDisc's code; one percentage point of accuracy weighs as much as five of size."""
+"""From MiniDisc's code; one percentage point of accuracy, or 0.01 of a loss, weighs as much as five of size."""
 
 
 class Batch(NamedTuple):
@@ -25,7 +27,7 @@ class Batch(NamedTuple):
 class Known(Protocol):
     """Results of trainings so far."""
 
-    def accuracy(self, one: Candidate, seed: int) -> float | None:
+    def height(self, one: Candidate, seed: int) -> float | None:
         """None if it is missing or failed."""
         ...
 
@@ -39,16 +41,16 @@ class Known(Protocol):
 
 
 class Ladder(NamedTuple):
-    """Parameters of the teacher, the ladder (the largest first) and the student; the teacher's accuracy, once it is known."""
+    """Parameters of the teacher, the ladder (the largest first) and the student; the teacher's height, once it is known."""
 
     teacher: int
     sizes: tuple[int, ...]
     student: int
-    accuracy: Callable[[], float]
+    height: Callable[[], float]
 
 
 class Planner:
-    """Requests trainings batch by batch; `found` returns the current accuracies of the candidates.
+    """Requests trainings batch by batch; `found` returns the current heights of the candidates.
 
     The first seed goes through the ladder: for each size, from the largest, the best of all ways over the best network of
     each larger size is kept (dynamic programming: n (n + 1) / 2 assistants for n sizes, not 2^n - 1). The other seeds go to
@@ -91,27 +93,27 @@ class Planner:
             yield self._batch(f"seed {place + 1} of {len(self.seeds)}", staying, seed)
 
     def found(self, seeds: int | None = None) -> dict[Candidate, list[float]]:
-        """The accuracies of candidates that have the first `seeds` seeds; by default, as many as direct has."""
+        """The heights of candidates that have the first `seeds` seeds; by default, as many as direct has."""
         count = self.seen(DIRECT) if seeds is None else seeds
-        values = {one: self.values(one) for one in self.candidates}
-        return {one: accuracies[:count] for one, accuracies in values.items() if len(accuracies) >= count > 0}
+        every = {one: self.heights(one) for one in self.candidates}
+        return {one: heights[:count] for one, heights in every.items() if len(heights) >= count > 0}
 
     def every(self) -> dict[Candidate, list[float]]:
-        """The accuracies of all candidates that have any."""
-        return {one: values for one in self.candidates if (values := self.values(one))}
+        """The heights of all candidates that have any."""
+        return {one: heights for one in self.candidates if (heights := self.heights(one))}
 
-    def values(self, one: Candidate) -> list[float]:
-        """Its accuracies, seed by seed, up to the first missing one."""
+    def heights(self, one: Candidate) -> list[float]:
+        """Its heights, seed by seed, up to the first missing one."""
         found = []
         for seed in self.seeds:
-            accuracy = self.known.accuracy(one, seed)
-            if accuracy is None:
+            height = self.known.height(one, seed)
+            if height is None:
                 break
-            found.append(accuracy)
+            found.append(height)
         return found
 
     def seen(self, one: Candidate) -> int:
-        return len(self.values(one))
+        return len(self.heights(one))
 
     def _batch(self, what: str, ones: Sequence[Candidate], seed: int, indices: Sequence[int] = ()) -> Batch:
         return Batch(what, [*((one, seed) for one in ones), *((assistant((index,)), seed) for index in indices)])
@@ -126,9 +128,9 @@ class Planner:
             self.is_cut = self.is_cut or self.known.left() <= 0
             if ways and not self.is_cut:
                 yield Batch(f"assistant {index + 1} taught by larger ones", [(assistant(way), seed) for way in ways])
-            there = [way for way in ((index,), *ways) if self.known.accuracy(assistant(way), seed) is not None]
+            there = self._heights([assistant(way) for way in ((index,), *ways)], seed)
             if there:
-                self.best[index] = max(there, key=lambda way: self.known.accuracy(assistant(way), seed) or 0.0)
+                self.best[index] = max(there, key=there.__getitem__).path
 
     def _chains(self, seed: int) -> Iterator[Batch]:
         """The student taught by each of these, by the choices of published rules, and by several at once."""
@@ -139,10 +141,10 @@ class Planner:
         if self.is_cut:
             return
         yield self._batch("the student taught by each assistant", [one for one in self.candidates if one.kind == "chain"], seed)
-        ending = [one for one in self.candidates if one.kind == "chain" and self.known.accuracy(one, seed) is not None]
+        ending = self._heights([one for one in self.candidates if one.kind == "chain"], seed)
         if not ending:
             return
-        best = max(ending, key=lambda one: self.known.accuracy(one, seed) or 0.0)
+        best = max(ending, key=ending.__getitem__)
         if self.dense and self.known.left() > 0:
             self._add(Candidate(kind="chain", path=best.path, guidance="dense"), "best path, dense")
             self._add(Candidate(kind="chain", path=tuple(sorted(self.best)), guidance="dense"), "all sizes, dense")
@@ -152,21 +154,25 @@ class Planner:
         if more:
             yield self._batch("dense chains, and direct at equal cost", more, seed)
 
+    def _heights(self, ones: Sequence[Candidate], seed: int) -> dict[Candidate, float]:
+        """The heights of those that have one."""
+        return {one: height for one in ones if (height := self.known.height(one, seed)) is not None}
+
     def _add(self, one: Candidate, why: str) -> None:
         self.rules.setdefault(one, []).append(why)
         if one not in self.candidates:
             self.candidates.append(one)
 
     def _add_by_rules(self, seed: int) -> None:
-        ladder, accuracies = self.ladder, [self.known.accuracy(assistant((index,)), seed) for index in self._indices()]
-        student = self.known.accuracy(Candidate(kind="labels"), seed)
-        student = self.known.accuracy(DIRECT, seed) if student is None else student
+        ladder, heights = self.ladder, [self.known.height(assistant((index,)), seed) for index in self._indices()]
+        student = self.known.height(Candidate(kind="labels"), seed)
+        student = self.known.height(DIRECT, seed) if student is None else student
         by_size = geometric_mean(ladder.sizes, teacher=ladder.teacher, student=ladder.student)
         self._add(Candidate(kind="chain", path=(by_size,)), "geometric mean of sizes")
-        known = [accuracy for accuracy in accuracies if accuracy is not None]
-        if student is None or len(known) < len(accuracies):
+        known = [height for height in heights if height is not None]
+        if student is None or len(known) < len(heights):
             return
-        middle = middle_accuracy(known, teacher=ladder.accuracy(), student=student)
+        middle = middle_accuracy(known, teacher=ladder.height(), student=student)
         self._add(Candidate(kind="chain", path=(middle,)), "middle accuracy")
         self._add(Candidate(kind="chain", path=(tradeoff(known, ladder.sizes, teacher=ladder.teacher),)), "lambda trade-off")
 
@@ -177,24 +183,25 @@ class Planner:
 # Published rules; each returns an index of the ladder, and ties go to the first
 
 
-def middle_accuracy(accuracies: Sequence[float], *, teacher: float, student: float) -> int:
-    """The index of the ladder size whose accuracy is nearest to the mean of the teacher's and the student's.
+def middle_accuracy(heights: Sequence[float], *, teacher: float, student: float) -> int:
+    """The index of the ladder size whose height is nearest to the mean of the teacher's and the student's.
 
-    Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2. Raises ValueError for
-    an empty ladder.
+    Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2, for accuracies. Of a
+    loss, the choice is the same with losses as with heights. Raises ValueError for an empty ladder.
     """
     middle = (teacher + student) / 2
-    return _least([abs(accuracy - middle) for accuracy in accuracies])
+    return _least([abs(height - middle) for height in heights])
 
 
-def tradeoff(accuracies: Sequence[float], params: Sequence[int], *, teacher: int, weight: float = LAMBDA) -> int:
-    """The index of the ladder size with the largest accuracy + weight * (1 - params / teacher's params).
+def tradeoff(heights: Sequence[float], params: Sequence[int], *, teacher: int, weight: float = LAMBDA) -> int:
+    """The index of the ladder size with the largest height + weight * (1 - params / teacher's params).
 
-    Zhang et al., "MiniDisc: Minimal Distillation Schedule for Language Model Compression", 2024, whose scale is the share
-    of parameters that is left. Raises ValueError for an empty ladder.
+    Zhang et al., "MiniDisc: Minimal Distillation Schedule for Language Model Compression", 2024, for accuracies from 0 to 1;
+    their scale is the share of parameters that is left. A loss is not scaled: a teacher's size weighs as much as `weight`
+    units of it, such as 0.2 nats. Raises ValueError for an empty ladder.
     """
-    pairs = zip(accuracies, params, strict=True)
-    return _least([-(accuracy + weight * (1 - size / teacher)) for accuracy, size in pairs])
+    pairs = zip(heights, params, strict=True)
+    return _least([-(height + weight * (1 - size / teacher)) for height, size in pairs])
 
 
 def geometric_mean(params: Sequence[int], *, teacher: int, student: int) -> int:

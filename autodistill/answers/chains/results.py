@@ -7,9 +7,10 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from ...metrics.intervals import mean_interval
+from ...metrics.metric import Metric
 from ...spec import Value, chain, describe
 from ..confirm.confirmation import Mean
-from .chain_plan import ChainPlan, Compared, Edge, Graph, Node, SeedAccuracies, Teacher
+from .chain_plan import ChainPlan, Compared, Edge, Graph, Node, SeedValues, Teacher
 from .compare import DIRECT, Candidate, assistant, gains, judged, ranked, verdict
 from .planner import Planner
 from .trainings import Measured, Trainings
@@ -31,10 +32,11 @@ def chain_plan(planner: Planner, known: Measured, *, student: str, seconds: floa
     teacher = describe(space.teachers[0].architecture)
     return ChainPlan(
         study=space.spec.study,
+        metric=trainings.metric.name,
         student=student,
         architecture=describe(trainings.direct.architecture),
         settings=trainings.params,
-        teacher=Teacher(architecture=teacher, params=ladder.teacher, accuracy=ladder.accuracy()),
+        teacher=Teacher(architecture=teacher, params=ladder.teacher, value=value_of(ladder.height(), trainings.metric)),
         params=ladder.student,
         seeds=planner.seen(DIRECT),
         cut=planner.is_cut,
@@ -60,8 +62,8 @@ def name_of(one: Candidate, trainings: Trainings) -> str:
 
 
 def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -> Compared:
-    accuracies, trainings = planner.values(one), known.trainings
-    seeds = planner.seeds[: len(accuracies)]
+    heights, trainings = planner.heights(one), known.trainings
+    seeds = planner.seeds[: len(heights)]
     stage = trainings.stage(one, planner.seeds[0])
     seconds = [sum(known.seconds(one, seed).values()) for seed in seeds]
     direct = [sum(known.seconds(DIRECT, seed).values()) for seed in seeds]
@@ -75,22 +77,28 @@ def _row(one: Candidate, planner: Planner, known: Measured, is_compared: bool) -
         why=tuple(planner.rules.get(one, ())),
         chain=chain(stage),
         stages=len(trainings.below(one, planner.seeds[0])),
-        accuracy=_accuracy(accuracies),
-        gain=_gain(accuracies, planner.values(DIRECT)),
+        value=_values(heights, trainings.metric),
+        gain=_gain(heights, planner.heights(DIRECT)),
         seconds=fmean(seconds) if seconds else None,
         extra=fmean(gains(seconds, direct)) if seconds else None,
         marginal=fmean(known.marginal(one, others, seed) for seed in seeds) if seeds else None,
-        state="compared" if is_compared else "dropped" if accuracies else "not trained",
+        state="compared" if is_compared else "dropped" if heights else "not trained",
     )
 
 
-def _accuracy(accuracies: Sequence[float]) -> SeedAccuracies:
-    mean = fmean(accuracies) if accuracies else None
-    deviation = stdev(accuracies) if len(accuracies) > 1 else None
-    return SeedAccuracies(n=len(accuracies), mean=mean, deviation=deviation, accuracies=tuple(accuracies))
+def value_of(height: float, metric: Metric) -> float:
+    """The value of the metric that has this height."""
+    return float(metric.height(height))
+
+
+def _values(heights: Sequence[float], metric: Metric) -> SeedValues:
+    values = tuple(value_of(height, metric) for height in heights)
+    mean = fmean(values) if values else None
+    return SeedValues(n=len(values), mean=mean, deviation=stdev(values) if len(values) > 1 else None, values=values)
 
 
 def _gain(of: Sequence[float], against: Sequence[float]) -> Mean | None:
+    """Of heights over others."""
     n = min(len(of), len(against))
     if not n:
         return None
@@ -105,7 +113,7 @@ def _trained(planner: Planner, known: Measured) -> float:
     ways = [assistant((*planner.best[above], index)) for index in planner.best for above in planner.best if above < index]
     for one in (*planner.candidates, *ways, *(assistant((index,)) for index in planner.best)):
         for seed in planner.seeds:
-            found |= known.seconds(one, seed) if known.accuracy(one, seed) is not None else {}
+            found |= known.seconds(one, seed) if known.height(one, seed) is not None else {}
     return sum(found.values())
 
 
@@ -118,37 +126,42 @@ def graph(planner: Planner, known: Measured, best: Candidate | None) -> Graph:
     An edge's gain is relative to training the lower node from the teacher itself: with the first seed for assistants, as in
     the table for the student.
     """
-    indices, ladder, trainings = sorted(planner.best), planner.ladder, known.trainings
+    indices = sorted(planner.best)
     places = {index: place for place, index in enumerate(indices, 1)}
     student = len(indices) + 1
-    nodes = [_node(trainings.space.teachers[0].architecture, "teacher", ladder.teacher, ladder.accuracy())]
-    for index in indices:
-        accuracy = known.accuracy(assistant(planner.best[index]), planner.seeds[0])
-        nodes.append(_node(trainings.space.ladder[index], "assistant", ladder.sizes[index], accuracy))
-    mean = fmean(planner.values(best if best is not None else DIRECT))
-    nodes.append(_node(trainings.direct.architecture, "student", ladder.student, mean))
     gained: dict[tuple[int, int], float | None] = {(0, student): 0.0}
     for index in indices:
         gained |= dict(_gains_of(planner, index, places))
         gained |= dict(_gains_of_student(planner, index, places[index], student))
     chosen = _chosen(best, places, student)
     edges = (Edge(above=ends[0], below=ends[1], gain=gain, chosen=ends in chosen) for ends, gain in gained.items())
-    return Graph(nodes=tuple(nodes), edges=tuple(edges))
+    return Graph(nodes=tuple(_nodes(planner, known, best)), edges=tuple(edges))
 
 
-def _node(architecture: Value, role: Literal["teacher", "assistant", "student"], params: int, accuracy: float | None) -> Node:
-    return Node(name=describe(architecture), role=role, params=params, accuracy=accuracy)
+def _nodes(planner: Planner, known: Measured, best: Candidate | None) -> Iterator[Node]:
+    ladder, trainings = planner.ladder, known.trainings
+
+    def node(architecture: Value, role: Literal["teacher", "assistant", "student"], params: int, height: float | None) -> Node:
+        value = None if height is None else value_of(height, trainings.metric)
+        return Node(name=describe(architecture), role=role, params=params, value=value)
+
+    yield node(trainings.space.teachers[0].architecture, "teacher", ladder.teacher, ladder.height())
+    for index in sorted(planner.best):
+        height = known.height(assistant(planner.best[index]), planner.seeds[0])
+        yield node(trainings.space.ladder[index], "assistant", ladder.sizes[index], height)
+    mean = fmean(planner.heights(best if best is not None else DIRECT))
+    yield node(trainings.direct.architecture, "student", ladder.student, mean)
 
 
 def _gains_of(planner: Planner, index: int, places: Mapping[int, int]) -> Iterator[tuple[tuple[int, int], float]]:
     """The gain of an assistant from each network above it, by both places."""
     known, first = planner.known, planner.seeds[0]
-    direct = known.accuracy(assistant((index,)), first)
+    direct = known.height(assistant((index,)), first)
     ways = {0: (index,)} | {places[above]: (*planner.best[above], index) for above in places if above < index}
     for above, way in ways.items():
-        accuracy = known.accuracy(assistant(way), first)
-        if accuracy is not None and direct is not None:
-            yield (above, places[index]), accuracy - direct
+        height = known.height(assistant(way), first)
+        if height is not None and direct is not None:
+            yield (above, places[index]), height - direct
 
 
 def _gains_of_student(planner: Planner, index: int, place: int, student: int) -> Iterator[tuple[tuple[int, int], float | None]]:
@@ -156,8 +169,8 @@ def _gains_of_student(planner: Planner, index: int, place: int, student: int) ->
     ending = [one for one in planner.candidates if one.path[-1:] == (index,) and one.guidance == "serial"]
     there = [one for one in ending if planner.seen(one)]
     if there:
-        best = max(there, key=lambda one: (planner.seen(one), fmean(planner.values(one))))
-        gain = _gain(planner.values(best), planner.values(DIRECT))
+        best = max(there, key=lambda one: (planner.seen(one), fmean(planner.heights(one))))
+        gain = _gain(planner.heights(best), planner.heights(DIRECT))
         yield (place, student), None if gain is None else gain.mean
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ...metrics.metric import metric_of
 from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Stage, UsageError, label_only
 from ...spec.domains import Params
 from ...spec.stage import canonical
@@ -27,6 +28,7 @@ class Trainings:
 
     def __init__(self, space: Space, params: Params) -> None:
         self.space, self.params = space, dict(params)
+        self.metric = metric_of(space.spec.search)
         self.early = _early(space.teachers)
         self.fixed = {network.key() for network in (*space.teachers, *(self.early or ()))}
         self._stages: dict[tuple[Candidate, int], Stage] = {}
@@ -89,9 +91,9 @@ class Measured:
     def __init__(self, trainings: Trainings, stages: Stages, first: int, left: Callable[[], float]) -> None:
         self.trainings, self.stages, self.first, self.left = trainings, stages, first, left
 
-    def accuracy(self, one: Candidate, seed: int) -> float | None:
+    def height(self, one: Candidate, seed: int) -> float | None:
         key = self.trainings.stage(one, seed).key()
-        return self.stages.measured(key).accuracy if self.stages.has(key) else None
+        return self._height(key) if self.stages.has(key) else None
 
     def cost(self, ones: Sequence[Candidate], seed: int) -> float:
         """Predicted from the same trainings with the first seed."""
@@ -117,8 +119,12 @@ class Measured:
         return Candidate(kind="long", epochs=epochs) if epochs > stage.recipe.epochs else None
 
     def teacher(self) -> float:
-        """The teacher's accuracy; with several teachers, the first one's."""
-        return self.stages.measured(self.trainings.space.teachers[0].key()).accuracy
+        """The teacher's height; with several teachers, the first one's."""
+        return self._height(self.trainings.space.teachers[0].key())
+
+    def _height(self, key: str) -> float:
+        metric = self.trainings.metric
+        return float(metric.height(self.stages.measured(key).scores[metric.name].value))
 
     def _seconds(self, stage: Stage) -> float:
         return self.stages.measured(stage.key()).seconds if self.stages.has(stage.key()) else 0.0

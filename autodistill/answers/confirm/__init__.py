@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ...data.splits import Samples
 from ...metrics import latency
+from ...metrics.metric import metric_of
 from ...runners import Runner, runner_of
 from ...spec import UsageError
 from ...study.preflight.prepare import load_data, space_of
@@ -66,7 +67,7 @@ class _Study:
             self.spec, self.splits = load_data(study.spec, cuda=cuda)
             self.teachers = space_of(self.spec, self.splits, study.store).teachers
             self.store, self.stages, self.looks = study.store, study.stages, study.notes.looks
-            record, found = study.record, rows(self.spec, self.stages, study.record, self.splits.chance)
+            record, found = study.record, rows(self.spec, self.stages, study.record, self.splits.floors[self.spec.task.metric])
             self.trials, self.ended = sum(trial.state != "running" for trial in record.trials), ended(record)
         if tuple(teacher.key() for teacher in self.teachers) != study.notes.teachers:
             raise UsageError(f"the teacher of {self.path} has changed; search again with --fresh")
@@ -112,7 +113,7 @@ class _Study:
         """The results on the test split: those of `before` if all are known, otherwise the split is opened."""
         weights = self.weights()
         frozen = [key for key in self.networks if weights[key] is not None]
-        if before is not None and set(frozen) <= set(before.right):
+        if before is not None and set(frozen) <= set(before.outcomes):
             if not (self.force and is_another(known_openings(self.path, self.looks, self.force) or [], weights)):
                 verify(before, self.store)
                 self.console.print("all of this was confirmed before; nothing to do")
@@ -136,11 +137,14 @@ class _Study:
         found = {key: judge(self.store, self.networks[key], test, device) for key in frozen}
         what = f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks"
         self.console.print(f"{what}; measuring latency")
-        known = Judged(self.stages, teacher, found, test, device, resources.threads)
+        metric, classes = metric_of(self.spec.search), self.splits.classes
+        known = Judged(metric, classes, self.stages, teacher, found, test, device, resources.threads)
         return Confirmation(
             study=self.spec.study,
+            metric=metric.name,
+            also=self.spec.task.also,
             seeds=max(len(one.fresh) for one in self.wanted),
-            test=SealedSplit(n=len(test), digest=digest_of(test), class_names=test.names),
+            test=SealedSplit(n=len(test), classes=classes, digest=digest_of(test), class_names=test.names),
             device=Device(name=latency.name_of(device), kind=device.type, threads=resources.threads),
             environment={"torch": torch.__version__, "python": platform.python_version()},
             failures=dict(failures),
@@ -151,7 +155,7 @@ class _Study:
             trials=self.trials,
             ended=tuple(sorted(self.ended)),
             own_test=self.splits.own_test,
-            right={key: one.right for key, one in found.items()},
+            outcomes={key: one.outcome for key, one in found.items()},
         )
 
 

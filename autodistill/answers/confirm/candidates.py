@@ -44,7 +44,7 @@ def candidates(
     Only students in the region of interest are retrained, with their baselines. Networks outside it are used as they were
     searched, and so are networks from a file, which cannot be retrained.
     """
-    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row.params, row.accuracy))
+    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row.params, row.value))
     return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
 
 

@@ -1,6 +1,7 @@
-"""What was confirmed, as frozen values: the content of confirm.json, and of confirm.npz with the correct predictions.
+"""What was confirmed, as frozen values: the content of confirm.json, and of confirm.npz with the predictions.
 
-The fields are the keys of confirm.json. Accuracies are shares from 0 to 1, intervals are 95 % intervals; N is for samples.
+The fields are the keys of confirm.json. Scores are by metric; a single number is the metric of the study. Gains are positive if
+the metric is better, whatever its direction. Accuracies are shares from 0 to 1, intervals are 95 % intervals.
 """
 
 from __future__ import annotations
@@ -9,32 +10,15 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, JsonValue, SkipValidation
 
-from ...metrics.intervals import Effect, Interval, effect, mean_interval, wilson
+from ...metrics.intervals import Effect, Interval, effect, mean_interval
 from ...metrics.latency import Timing
+from ...metrics.metric import Metric, Outcome, named
 from ...spec import Value
+from ...spec.measurement import Score
 from ...study.record.notes import Role
 from ...study.record.record import Record
-
-Right = NDArray[np.bool_]
-"""A mask (N,) of the test samples that a network predicts correctly."""
-
-
-class Share(Value):
-    """An accuracy, `correct` of `n` predictions, with its interval over samples."""
-
-    accuracy: float
-    correct: int
-    n: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, correct: int, n: int) -> Share:
-        interval = wilson(correct, n)
-        return cls(accuracy=correct / n, correct=correct, n=n, low=interval.low, high=interval.high)
 
 
 class Part(Value):
@@ -55,9 +39,10 @@ class GroupPart(Part):
     group: bool | int | float | str
 
 
-class OnTest(Share):
+class OnTest(Value):
     """All that is known of a network on the test samples; by group only if the data set has groups."""
 
+    scores: dict[str, Score]
     by_class: tuple[ClassPart, ...]
     worst_drop: ClassPart
     by_group: tuple[GroupPart, ...] | None
@@ -106,14 +91,8 @@ class Spread(Mean):
         )
 
 
-class OverSeeds(Spread):
-    """Of test accuracies."""
-
-    values: tuple[float, ...] = Field(alias="accuracies")
-
-
-class Baseline(OverSeeds):
-    """`gain` is the member's test accuracy minus the baseline's."""
+class Baseline(Spread):
+    """Of the test metric of a baseline; `gain` is how much better the member is."""
 
     epochs: int
     gain: Spread
@@ -133,8 +112,12 @@ class Latency(Value):
 
 
 class FrozenNetwork(Value):
-    """One frozen weight file: `chosen` is its key, `weights` the sha256 of the file, `stage` the network it was chosen for."""
+    """One frozen weight file: `chosen` is its key, `weights` the sha256 of the file, `stage` the network it was chosen for.
 
+    `metric` names that of the study; `validation` has the scores by metric.
+    """
+
+    metric: str
     stage: str
     architecture: str
     params: int
@@ -144,16 +127,26 @@ class FrozenNetwork(Value):
     seconds: float
     chosen: str
     weights: str
-    validation: Share
+    validation: dict[str, Score]
     test: OnTest
     latency: Latency
+
+    @property
+    def on_validation(self) -> Score:
+        """The study's metric on the validation samples."""
+        return self.validation[self.metric]
+
+    @property
+    def on_test(self) -> Score:
+        """The study's metric on the test samples."""
+        return self.test.scores[self.metric]
 
     def as_json(self) -> dict[str, JsonValue]:
         return self.model_dump(mode="json", by_alias=True)
 
 
 class SeedResult(Value):
-    """One training of a student, as it was searched or with a fresh seed; a network from a file has no seed."""
+    """One training of a student, as it was searched or with a fresh seed, and its metric; a network from a file has no seed."""
 
     key: str
     kind: Literal["searched", "fresh"]
@@ -163,9 +156,9 @@ class SeedResult(Value):
 
 
 class Member(FrozenNetwork):
-    """A student on the frontier or close to it. Of its `networks`, the one with the best validation accuracy was chosen.
+    """A student on the frontier or close to it. Of its `networks`, the one with the best validation metric was chosen.
 
-    `seeds` has the fresh seeds; None if there are none.
+    `seeds` has the test metric of the fresh seeds; None if there are none.
     """
 
     role: Role
@@ -173,7 +166,7 @@ class Member(FrozenNetwork):
     chain: str
     seconds_chain: float | None
     networks: tuple[SeedResult, ...]
-    seeds: OverSeeds | None
+    seeds: Spread | None
     baselines: Baselines
 
 
@@ -181,6 +174,7 @@ class SealedSplit(Value):
     """The test split; `digest` tells whether two studies use the same samples."""
 
     n: int
+    classes: int
     digest: str
     class_names: tuple[str, ...] | None
 
@@ -210,6 +204,8 @@ class Confirmation(Value):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     study: str
+    metric: str
+    also: tuple[str, ...] = ()
     seeds: int
     test: SealedSplit
     device: Device
@@ -223,8 +219,17 @@ class Confirmation(Value):
     ended: tuple[str, ...]
     own_test: bool
     answers: str = ""
-    right: SkipValidation[dict[str, Right]] = Field(exclude=True, repr=False, default_factory=dict)
-    """By the keys of all networks that were tested."""
+    outcomes: SkipValidation[dict[str, Outcome]] = Field(exclude=True, repr=False, default_factory=dict)
+    """The predictions on the test samples, by the keys of all networks that were tested."""
+
+    @property
+    def measure(self) -> Metric:
+        """The metric of the study."""
+        return named(self.metric)
+
+    def scored(self, key: str, metric: Metric) -> Score:
+        """The score of a network on the test samples."""
+        return metric.score(self.outcomes[key], self.test.classes)
 
     @property
     def forced(self) -> int:

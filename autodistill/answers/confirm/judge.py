@@ -20,10 +20,11 @@ from ...distill import load_network, open_data
 from ...distill.predictions import logits_of
 from ...metrics import latency
 from ...metrics.intervals import calibration_error
+from ...metrics.metric import Metric, Outcome, outcome, scores
 from ...models.sizes import bytes_float16
 from ...spec import Checkpoint, Stage, describe
+from ...spec.search import SIZES
 from ...store import Store
-from ...study.record.region import SIZES
 from ...study.record.rows import Stages
 from .candidates import Candidate
 from .confirmation import (
@@ -35,35 +36,32 @@ from .confirmation import (
     Latency,
     Member,
     OnTest,
-    OverSeeds,
     Part,
-    Right,
     SeedResult,
-    Share,
     Spread,
 )
 from .results import weights_of
 
 BATCH = 64
+Mask = NDArray[np.bool_]
 Network = Stage | Checkpoint
 
 
 class Predictions(NamedTuple):
-    """Arrays (N,): the predicted class, its probability, and whether the prediction is correct."""
+    """What metrics need, and the probability (N,) of each predicted class."""
 
-    predicted: NDArray[np.int64]
+    outcome: Outcome
     sure: NDArray[np.float64]
-    right: Right
 
-    def accuracy(self) -> float:
-        return float(self.right.mean())
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) whether a prediction is correct."""
+        return np.equal(self.outcome.predicted, self.outcome.labels)
 
 
 def judge(store: Store, network: Network, test: Samples, device: torch.device) -> Predictions:
     logits_NK = logits_of(load_network(store, network, device), open_data(store, network.task.data), test.x, device)
-    sure = torch.softmax(logits_NK.double(), 1).amax(1).numpy()
-    predicted = logits_NK.argmax(1).numpy()  # ties go to the first class, as on the validation samples
-    return Predictions(predicted=predicted, sure=sure, right=predicted == test.y)
+    return Predictions(outcome(logits_NK, test.y), torch.softmax(logits_NK.double(), 1).amax(1).numpy())
 
 
 def digest_of(test: Samples) -> str:
@@ -74,10 +72,10 @@ def digest_of(test: Samples) -> str:
     return found.hexdigest()
 
 
-def beside(own: Predictions, teacher: Predictions, test: Samples) -> OnTest:
+def beside(own: Predictions, teacher: Predictions, test: Samples, classes: int) -> OnTest:
     """A network on the test samples: compared with the teacher, by class, and by group."""
     names = [str(label) for label in range(test.y.max() + 1)] if test.names is None else test.names
-    classes = tuple(
+    by_class = tuple(
         ClassPart(label=label.item(), name=names[label.item()], **dict(part))
         for label, part in _parts(own.right, teacher.right, test.y)
     )
@@ -86,17 +84,17 @@ def beside(own: Predictions, teacher: Predictions, test: Samples) -> OnTest:
         parts = _parts(own.right, teacher.right, test.groups)
         groups = tuple(GroupPart(group=group.item(), **dict(part)) for group, part in parts)
     return OnTest(
-        **dict(Share.of(int(own.right.sum()), len(own.right))),
-        by_class=classes,
-        worst_drop=max(classes, key=lambda part: part.drop),
+        scores=scores(own.outcome, classes),
+        by_class=by_class,
+        worst_drop=max(by_class, key=lambda part: part.drop),
         by_group=groups,
         worst_group=max(groups, key=lambda part: part.drop) if groups else None,
         calibration_error=calibration_error(own.sure.tolist(), own.right.tolist()),
-        agreement=float((own.predicted == teacher.predicted).mean()),
+        agreement=float((own.outcome.predicted == teacher.outcome.predicted).mean()),
     )
 
 
-def _parts(own: Right, teacher: Right, of: NDArray[np.generic]) -> Iterable[tuple[np.generic, Part]]:
+def _parts(own: Mask, teacher: Mask, of: NDArray[np.generic]) -> Iterable[tuple[np.generic, Part]]:
     """The accuracy on each part of the samples, and how far it is below the teacher's there."""
     for part in np.unique(of):
         rows = of == part
@@ -107,6 +105,8 @@ def _parts(own: Right, teacher: Right, of: NDArray[np.generic]) -> Iterable[tupl
 class Judged(NamedTuple):
     """The networks of a study, with the predictions of each on the test samples, by key; latency is measured on `device`."""
 
+    metric: Metric
+    classes: int
     stages: Stages
     teacher: Network
     predictions: Mapping[str, Predictions]
@@ -120,6 +120,7 @@ class Judged(NamedTuple):
         measured, store = self.stages.measured(key), self.stages.store
         inputs = open_data(store, network.task.data).inputs
         return FrozenNetwork(
+            metric=self.metric.name,
             stage=stage,
             architecture=describe(network.architecture),
             **{name: getattr(measured, name) for name in SIZES},
@@ -127,16 +128,16 @@ class Judged(NamedTuple):
             seconds=measured.seconds,
             chosen=key,
             weights=weights_of(store, key),
-            validation=Share.of(measured.correct, measured.n),
-            test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test),
+            validation=measured.scores,
+            test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test, self.classes),
             latency=latency_of(load_network(store, network, self.device), inputs, self.device, self.threads),
         )
 
     def member(self, one: Candidate) -> Member:
         """A student with the best of its files on the validation samples."""
         fresh = [stage for stage in one.fresh if stage.key() in self.predictions]
-        chosen = max((one.searched, *fresh), key=lambda network: self.stages.measured(network.key()).correct)
-        accuracies = [self.predictions[stage.key()].accuracy() for stage in fresh]
+        chosen = min((one.searched, *fresh), key=lambda network: self.metric.cost(self._on_validation(network)))
+        values = [self._on_test(stage) for stage in fresh]
         return Member(
             **dict(self.frozen(chosen, one.searched.key())),
             role=one.row.role,
@@ -144,26 +145,32 @@ class Judged(NamedTuple):
             chain=one.row.chain,
             seconds_chain=one.row.seconds_chain,
             networks=(self._result(one.searched, "searched"), *(self._result(stage, "fresh") for stage in fresh)),
-            seeds=OverSeeds.over(accuracies) if accuracies else None,
+            seeds=Spread.over(values) if values else None,
             baselines=Baselines(**{name: self._against(one, stages) for name, stages in one.baselines().items()}),
         )
 
     def _result(self, network: Network, kind: Literal["searched", "fresh"]) -> SeedResult:
         key, seed = network.key(), network.seed if isinstance(network, Stage) else None
-        validation, test = self.stages.measured(key).accuracy, self.predictions[key].accuracy()
-        return SeedResult(key=key, kind=kind, seed=seed, validation=validation, test=test)
+        values = {"validation": self._on_validation(network), "test": self._on_test(network)}
+        return SeedResult(key=key, kind=kind, seed=seed, **values)
+
+    def _on_validation(self, network: Network) -> float:
+        return self.stages.measured(network.key()).scores[self.metric.name].value
+
+    def _on_test(self, network: Network) -> float:
+        return self.metric.value(self.predictions[network.key()].outcome)
 
     def _against(self, one: Candidate, baselines: Sequence[Stage]) -> Baseline | None:
-        """A baseline's accuracies over seeds, and the student's minus its own, paired by seed."""
+        """A baseline's metric over seeds, and how much better the student is, paired by seed."""
         known = self.predictions
         pairs = [
-            (known[own.key()].accuracy(), known[other.key()].accuracy())
+            (self._on_test(own), self._on_test(other))
             for own, other in zip(one.fresh, baselines, strict=False)
             if own.key() in known and other.key() in known
         ]
         if not pairs:
             return None
-        gain = Spread.over([own - other for own, other in pairs])
+        gain = Spread.over([self.metric.cost(other) - self.metric.cost(own) for own, other in pairs])
         return Baseline.over([other for _, other in pairs], epochs=baselines[0].recipe.epochs, gain=gain)
 
 

@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from ...metrics.metric import Outcome
 from ...spec import StudyError, digest
 from ...spec.problems import dotted
 from ...store import Store
 from ...study.record.folder import CONFIRMED, replace
 from ...study.record.ledger import Networks, Opening, is_another, lost, openings, write
 from ...study.record.opened import OpenStudy
-from .confirmation import Confirmation, Right
+from .confirmation import Confirmation
 
 FACTS, ANSWERS = CONFIRMED
+PREDICTIONS = ("predicted", "rank", "surprise")
+"""The arrays (M, N) of confirm.npz, for M networks and N test samples."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions from reading a file that was damaged or changed."""
 
@@ -54,10 +57,10 @@ def unverified(folder: Path, looks: int) -> Confirmation | None:
         what = f"{folder / FACTS} belongs to an earlier opening: the last one, on {openings[-1].when}, has no result"
         raise Damaged(what, f"create it again: {_again(folder, openings)}")
     try:
-        right = _right(folder, found.answers)
+        outcomes = _outcomes(folder, found.answers)
     except UNREADABLE as error:
         raise Damaged(f"{folder / ANSWERS} is damaged or missing ({error})", way_out) from error
-    return found.model_copy(update={"right": right})
+    return found.model_copy(update={"outcomes": outcomes})
 
 
 class Damaged(StudyError):
@@ -89,12 +92,14 @@ def _validated(facts: dict[str, Any]) -> Confirmation:
         raise ValueError(f"{dotted(first['loc'])}: {first['msg']}") from error
 
 
-def _right(folder: Path, checksum: str) -> dict[str, Right]:
+def _outcomes(folder: Path, checksum: str) -> dict[str, Outcome]:
     content = (folder / ANSWERS).read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:  # or a kill came between the two files
         raise ValueError(f"its sha256 is not the one in {FACTS}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {str(key): row for key, row in zip(arrays["keys"], arrays["right"], strict=True)}
+        rows = zip(arrays["keys"], *(arrays[name] for name in PREDICTIONS), strict=True)
+        labels = arrays["labels"]
+        return {str(key): Outcome(labels, *predictions) for key, *predictions in rows}
 
 
 def weights_of(store: Store, key: str) -> str:
@@ -128,8 +133,9 @@ def opened_for(folder: Path, looks: int) -> list[Opening]:
 def save(folder: Path, found: Confirmation) -> Confirmation:
     """Writes it, and returns it with the sha256 of confirm.npz."""
     stream = io.BytesIO()
-    keys = list(found.right)
-    np.savez_compressed(stream, keys=np.array(keys), right=np.stack([found.right[key] for key in keys]))
+    rows = list(found.outcomes.values())
+    tables: dict[str, Any] = {name: np.stack([getattr(row, name) for row in rows]) for name in PREDICTIONS}
+    np.savez_compressed(stream, keys=np.array(list(found.outcomes)), labels=rows[0].labels, **tables)
     found = found.model_copy(update={"answers": hashlib.sha256(stream.getvalue()).hexdigest()})
     facts = found.as_json()
     replace(folder / ANSWERS, stream.getvalue())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...answers import Wanted
+from ...metrics.metric import named
 from ...study.record.folder import dump, replace
 from ..summary import StudySummary, more_trials
 from .answer import answer
@@ -48,27 +49,31 @@ def write_page(folder: Path | str, wanted: Wanted | None = None) -> Report:
 def html(study: Study, answered: Facts) -> str:
     """The page of a study, with its answer."""
     teacher, points, still = the_teacher(study), course(study), study.path / "frontier.svg"
-    rows = [one | {"picture": picture(one, study.teacher.stage)} for one in finalists(study)]
+    rows = [one | {"picture": picture(one, study.teacher.stage, study.metric)} for one in finalists(study)]
     inside, seconds = [one for one in rows if one["inside"]], seconds_of(study)
     members = [one for one in rows if one["on_frontier"]]
+    about = named(answered["metric"])
     return render(
         "page.html",
         study=study,
+        metric=study.metric,
+        also=study.also,
+        about=about,
         document=dump(study.spec.document()),
         confirmed=study.confirmed,
-        compared=None if study.confirmed is None else len(study.confirmed.right),
+        compared=None if study.confirmed is None else len(study.confirmed.outcomes),
         answer=answered,
         confirm_command=shlex.join(["autodistill", "confirm", str(study.path)]),
-        figure=frontier_figure(study, answered["target"]),
+        figure=frontier_figure(study, answered["target"] if about == study.metric else None),
         still=base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
         finalists=inside or rows,
         outside=[one for one in rows if not one["inside"]] if inside else [],
         teacher=teacher,
-        rules=rules([one for one in members if one["inside"]] or members, teacher),
+        rules=rules([one for one in members if one["inside"]] or members, teacher, study.metric),
         course=points,
         course_figure=course_figure(points),
         more_trials=study.summary.improvement and more_trials(study.summary.improvement),
-        importance=importance(study.trials),
+        importance=importance(study.trials, study.metric),
         edges=edges(study.spec, study.members),
         environments=environments(study),
         seconds=seconds,

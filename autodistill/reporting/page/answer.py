@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 from ...answers import Wanted, later, smallest
+from ...metrics.metric import Metric, named
 from ...spec import UsageError
+from ...spec.measurement import Score
 from ...study.record.rows import TrialRow
+from ..words import asked, at_best, keeps
 from .study import Study
 
 Facts = dict[str, Any]
 
 
 def answer(study: Study, wanted: Wanted) -> Facts:
-    """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's accuracy kept; None if
+    """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's metric kept; None if
     unknown), further `lines`, the number of `forced` openings of the test split, and a message about students that were tried
-    `later`.
+    `later`. `metric` is the one that it is about, and `target` a value of it.
 
     Without a target in `wanted`, the spec's search.target applies. Raises UsageError for a latency before `confirm`.
     """
-    target = study.spec.search.target
-    if not wanted.has_target and target is not None and target < 1:
-        wanted = replace(wanted, accuracy=target)
+    target, metric = study.spec.search.target, study.metric
+    if not wanted.has_target and target is not None and metric.low < target < metric.high:
+        wanted = replace(wanted, target=target, metric=metric.name)
     return _claimed(study, wanted) if study.confirmed is not None else _seen(study, wanted)
 
 
@@ -32,6 +34,7 @@ def _claimed(study: Study, wanted: Wanted) -> Facts:
     found = smallest(study.confirmed, wanted)
     row = found.answer
     return {
+        "metric": found.metric.name,
         "is_claim": True,
         "meets": found.meets,
         "sentence": f"{found.sentence()}.",
@@ -39,7 +42,7 @@ def _claimed(study: Study, wanted: Wanted) -> Facts:
         "stage": row and row.stage,
         "chosen": row and row.chosen,
         "confidence": wanted.confidence,
-        "target": found.wanted.accuracy,
+        "target": found.wanted.target,
         "lines": [line for line in found.facts() if line[0] != "warning"],
         "forced": found.forced,
         "later": later(study.later),
@@ -51,18 +54,19 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
         raise UsageError(
             f"--latency-ms {wanted.latency_ms:g}: latency is measured by confirm; run: autodistill confirm {study.path}"
         )
+    metric = study.metric if wanted.metric is None else named(wanted.metric)
     able = [row for row in study.members if wanted.allows(row.sizes)]
-    target = _target(study, wanted)
-    row, how = _one(able, target, study.n) if study.members else (None, "no student is on the frontier yet")
-    teacher = study.teacher
+    target, teacher = _target(study, wanted, metric), study.teacher
+    row, how = _one(able, target, metric) if study.members else (None, "no student is on the frontier yet")
     saves = None
     if row is not None:
-        kept = row.accuracy / max(teacher.accuracy, 1e-12)
+        kept = metric.kept(_score(row, metric).value, _score(teacher, metric).value)
         saves = {"smaller": teacher.params / max(1, row.params), "faster": None, "kept": kept}
     return {
+        "metric": metric.name,
         "is_claim": False,
         "meets": row is not None,
-        "sentence": _sentence(study, row, how, saves),
+        "sentence": _sentence(study, row, how, saves, metric),
         "saves": saves,
         "stage": row and row.stage,
         "chosen": row and row.stage,
@@ -74,33 +78,39 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
     }
 
 
-def _target(study: Study, wanted: Wanted) -> float | None:
+def _score(row: TrialRow, metric: Metric) -> Score:
+    assert row.measured is not None, "only complete rows are shown"
+    return row.measured.scores[metric.name]
+
+
+def _target(study: Study, wanted: Wanted, metric: Metric) -> float | None:
     if wanted.retain is not None:
-        return wanted.retain * study.teacher.accuracy
-    return wanted.accuracy if wanted.accuracy is not None else study.spec.search.target
+        return metric.keeping(_score(study.teacher, metric).value, wanted.retain)
+    if wanted.target is not None:
+        return wanted.target
+    return study.spec.search.target if metric == study.metric else None
 
 
-def _one(able: list[TrialRow], target: float | None, n: int) -> tuple[TrialRow | None, str]:
+def _one(able: list[TrialRow], target: float | None, metric: Metric) -> tuple[TrialRow | None, str]:
     """The smallest row that meets the target or, without one, is within one standard error of the best; and its description."""
     if not able:
         return None, "no student on the frontier is within the limits"
+    best = min((_score(row, metric) for row in able), key=lambda score: metric.cost(score.value))
     if target is not None:
-        found = next((row for row in able if row.accuracy >= target), None)
-        best = max(row.accuracy for row in able)
-        missing = f"no student has {target:.1%} validation accuracy; the best has {best:.1%}"
-        return found, missing if found is None else f"the smallest student with at least {target:.1%} accuracy"
-    best = max(row.accuracy for row in able)
-    error = math.sqrt(best * (1 - best) / n)
-    return next(row for row in able if row.accuracy >= best - error), (
-        f"the smallest student within one standard error of the best ({best:.1%})"
+        found = next((row for row in able if metric.reaches(_score(row, metric).value, target)), None)
+        missing = f"no student has {asked(metric, target, 'validation')}; the best has {metric.text(best.value)}"
+        return found, missing if found is None else f"the smallest student with {at_best(metric, metric.text(target))}"
+    most = metric.cost(best.value) + metric.error(best.value, best)
+    return next(row for row in able if metric.cost(_score(row, metric).value) <= most), (
+        f"the smallest student within one standard error of the best ({metric.text(best.value)})"
     )
 
 
-def _sentence(study: Study, row: TrialRow | None, how: str, saves: Facts | None) -> str:
+def _sentence(study: Study, row: TrialRow | None, how: str, saves: Facts | None, metric: Metric) -> str:
     if row is None or saves is None:
         return f"On the {study.n:,} validation samples {how}."
     return (
         f"On the {study.n:,} validation samples, {how} is {row.architecture} with {row.params:,} params. It has "
-        f"{row.accuracy:.1%} accuracy, is {saves['smaller']:.1f} times smaller than the teacher, and keeps "
-        f"{saves['kept']:.1%} of its accuracy."
+        f"{metric.phrase(_score(row, metric).value)}, is {saves['smaller']:.1f} times smaller than the teacher, and "
+        f"{keeps(metric, saves['kept'])}."
     )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
+from ...metrics.metric import Metric
 from ...spec import UsageError
 from ...study.record.folder import replace as write
 from ..marks import Mark
+from ..words import scaled
 from .finalists import Facts, finalists, the_teacher
 from .plots import FrontierFigure, Json, Level, figure, line, mark, trace
 from .printing import render
@@ -25,11 +27,13 @@ PAGE = "compare.html"
 class Comparison:
     """All that compare.html, the `page`, shows of `studies`, which are by name.
 
-    Test accuracies if every study is confirmed on the same samples (`tested`), latencies if all were measured on the same
-    kind of device with the same number of threads (`timed`).
+    The metric on the test split if every study is confirmed on the same samples (`tested`), latencies if all were measured on
+    the same kind of device with the same number of threads (`timed`).
     """
 
     page: Path
+    metric: Metric
+    also: Sequence[Metric]
     studies: Mapping[str, Study]
     figure: FrontierFigure
     rows: Sequence[Facts]
@@ -38,16 +42,19 @@ class Comparison:
 
     def as_json(self) -> list[Facts]:
         """What `compare --json` says of each study."""
-        best, names = {name: one.summary.best for name, one in self.studies.items()}, ("architecture", "params", "accuracy")
-        known = {name: row and {key: getattr(row, key) for key in names} for name, row in best.items()}
+        best, names = {name: one.summary.best for name, one in self.studies.items()}, ("architecture", "params")
+        known = {
+            name: row and {**{key: getattr(row, key) for key in names}, self.metric.name: row.value}
+            for name, row in best.items()
+        }
         return [{"name": name, "folder": str(one.path), "best": known[name]} for name, one in self.studies.items()]
 
 
 def compare(folders: Sequence[Path | str], to: Path | str) -> Comparison:
     """Writes compare.html into `to`: the frontiers of these studies in one figure, and one table.
 
-    Raises UsageError for fewer than two studies, one named twice, or studies of different data: accuracies on different
-    samples are not comparable.
+    Raises UsageError for fewer than two studies, one named twice, or studies of different data or metrics: their values are not
+    comparable.
     """
     paths = [Path(folder).absolute() for folder in folders]
     if len(paths) < 2:
@@ -57,6 +64,7 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> Comparison:
         raise UsageError(f"{twice[0]} is named twice; name each study once")
     studies = [read_study(path) for path in paths]
     _refuse_other_data(studies)
+    _refuse_other_metric(studies)
     target = Path(to).absolute() / PAGE
     found = comparison(studies, target)
     try:
@@ -68,7 +76,7 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> Comparison:
 
 
 def _refuse_other_data(studies: Sequence[Study]) -> None:
-    """Raises UsageError unless the accuracies of all studies are measured on the same samples."""
+    """Raises UsageError unless all studies are measured on the same samples."""
     tasks = [study.stages.network(study.teacher.stage).task.model_dump() for study in studies]
     for study, task in zip(studies, tasks, strict=True):
         for name, what in (("data", "the fingerprint of its data"), ("split", "task.split"), ("samples", "task.samples")):
@@ -77,6 +85,17 @@ def _refuse_other_data(studies: Sequence[Study]) -> None:
                     f"{study.path} and {studies[0].path} do not use the same samples: {what} is {_short(task[name])}, not "
                     f"{_short(tasks[0][name])}. Accuracies on different samples are not comparable; give studies of one task"
                 )
+
+
+def _refuse_other_metric(studies: Sequence[Study]) -> None:
+    """Raises UsageError unless all studies have the same metric."""
+    first = studies[0]
+    for study in studies:
+        if study.metric != first.metric:
+            raise UsageError(
+                f"{study.path} and {first.path} do not have the same metric: task.metric is {study.metric.name}, not "
+                f"{first.metric.name}. Their frontiers are not comparable; give studies of one metric"
+            )
 
 
 def _short(value: object) -> str:
@@ -96,7 +115,17 @@ def comparison(studies: Sequence[Study], page: Path = Path(PAGE)) -> Comparison:
         for one in [*_frontier(study), the_teacher(study)]
     ]
     rows.sort(key=lambda one: (one["params"], one["place"]))
-    return Comparison(page=page, studies=named, figure=_figure(shown, tested, timed), rows=rows, tested=tested, timed=timed)
+    also = dict.fromkeys(metric for one in studies for metric in one.also)
+    return Comparison(
+        page=page,
+        metric=studies[0].metric,
+        also=[metric for metric in also if metric != studies[0].metric],
+        studies=named,
+        figure=_figure(studies[0].metric, shown, tested, timed),
+        rows=rows,
+        tested=tested,
+        timed=timed,
+    )
 
 
 def _names(studies: Sequence[Study]) -> list[str]:
@@ -109,7 +138,7 @@ def _frontier(study: Study) -> list[Facts]:
     return [one for one in finalists(study) if one["on_frontier"]]
 
 
-def _figure(studies: Mapping[str, Study], tested: bool, timed: bool) -> FrontierFigure:
+def _figure(metric: Metric, studies: Mapping[str, Study], tested: bool, timed: bool) -> FrontierFigure:
     traces: list[Json] = []
     levels: list[Level] = []
     for place, (name, study) in enumerate(studies.items()):
@@ -118,14 +147,14 @@ def _figure(studies: Mapping[str, Study], tested: bool, timed: bool) -> Frontier
             marks, title = _marks(study, name, split, timed), f"{name}, {split}"
             traces.append(line(marks, name=title, split=split, color=color))
             traces.append(trace(marks, name=title, split=split, color=color, symbol=symbol) | {"showlegend": False})
-            share, text = the_teacher(study)[split]["accuracy"], escape(f"teacher of {name}")
-            levels.append(Level(value=100 * share, text=text, split=split, color=color, dash="dot"))
-    return figure(traces, levels)
+            value, text = the_teacher(study)[f"on_{split}"]["value"], escape(f"teacher of {name}")
+            levels.append(Level(value=scaled(metric, value), text=text, split=split, color=color, dash="dot"))
+    return figure(metric, traces, levels)
 
 
 def _marks(study: Study, name: str, split: str, timed: bool) -> list[Mark]:
     marks = []
     for one in _frontier(study):
         latency = one["latency"]["one"]["p50_ms"] if timed and one["latency"] else None
-        marks.append(mark(one, one[split], role=one["role"], latency=latency, note=name))
+        marks.append(mark(study.metric, one, one[f"on_{split}"], role=one["role"], latency=latency, note=name))
     return marks

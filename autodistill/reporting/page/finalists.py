@@ -8,7 +8,10 @@ from typing import Any
 
 from ...answers.confirm.confirmation import Baseline, FrozenNetwork, Member
 from ...metrics.intervals import Interval, effect
-from ...study.record.region import SIZES
+from ...metrics.metric import Metric, TopK
+from ...spec import Stage, label_only
+from ...spec.measurement import Score
+from ...spec.search import SIZES
 from ...study.record.rows import TrialRow
 from ..explain import links
 from .study import Study
@@ -24,7 +27,10 @@ Z = 1.959963984540054
 
 
 def finalists(study: Study) -> list[Facts]:
-    """Smallest first: after `confirm`, all confirmed students; before it, the frontier on validation."""
+    """Smallest first: after `confirm`, all confirmed students; before it, the frontier on validation.
+
+    `on_validation` and `on_test` are scores of the study's metric; `validation` has those of every metric, by name.
+    """
     if study.confirmed is None:
         found = [_searched(study, row) for row in study.members]
     else:
@@ -32,7 +38,7 @@ def finalists(study: Study) -> list[Facts]:
     inside = {row.stage for row in study.rows if row.inside}
     for one in found:
         network = study.stages.network(one["stage"])
-        one |= {"links": links(study.stages, network), "paid": paid(one), "inside": one["stage"] in inside}
+        one |= {"links": links(study.stages, network, study.metric), "paid": paid(one), "inside": one["stage"] in inside}
     return found
 
 
@@ -52,9 +58,8 @@ def the_teacher(study: Study) -> Facts:
 
 
 def _searched(study: Study, row: TrialRow) -> Facts:
-    unknown = dict.fromkeys(("bytes_float16", "test", "seeds", "latency"))
-    n = study.n
-    gain = None if row.label_only is None else difference(row.accuracy, row.label_only, n)
+    unknown = dict.fromkeys(("bytes_float16", "test", "on_test", "seeds", "latency"))
+    assert row.measured is not None, "only complete rows are shown"
     return {
         **{name: getattr(row, name) for name in ("stage", "role", "architecture", "chain", "seconds_chain")},
         **row.sizes._asdict(),
@@ -62,14 +67,25 @@ def _searched(study: Study, row: TrialRow) -> Facts:
         "chosen": row.stage,
         "on_frontier": row.frontier,
         "smaller": study.teacher.params / max(1, row.params),
-        "validation": {"accuracy": row.accuracy, **row.interval._asdict(), "n": n},
-        "gains": {"label_only": gain, "direct": None, "direct_long": None},
+        "validation": {name: one.model_dump() for name, one in row.measured.scores.items()},
+        "on_validation": row.score.model_dump(),
+        "gains": {"label_only": _over_label_only(study, row), "direct": None, "direct_long": None},
     }
+
+
+def _over_label_only(study: Study, row: TrialRow) -> Facts | None:
+    """The gain over the label-only baseline on the validation samples; None if there is no baseline."""
+    network = study.stages.network(row.stage)
+    if row.label_only is None or not isinstance(network, Stage):
+        return None
+    baseline = study.stages.measured(label_only(network).key()).scores[row.metric.name]
+    return difference(row.metric, row.score, baseline)
 
 
 def _frozen(study: Study, one: FrozenNetwork) -> Facts:
     names = {"stage", "architecture", *SIZES, "bytes_float16", "chosen", "validation", "test", "latency"}
-    return one.model_dump(include=names) | {"smaller": study.teacher.params / max(1, one.params)}
+    scores = {"on_validation": one.on_validation.model_dump(), "on_test": one.on_test.model_dump()}
+    return one.model_dump(include=names) | scores | {"smaller": study.teacher.params / max(1, one.params)}
 
 
 def _confirmed(study: Study, member: Member) -> Facts:
@@ -78,28 +94,34 @@ def _confirmed(study: Study, member: Member) -> Facts:
 
 
 def _over(baseline: Baseline | None) -> Facts | None:
-    """A gain over a baseline in test accuracy, paired by seed."""
+    """A gain over a baseline in the test metric, paired by seed."""
     if baseline is None:
         return None
     gain = baseline.gain.model_dump(include={"n", "mean", "low", "high"})
     return gain | {"of": "seeds", "baseline": baseline.mean, "verdict": baseline.gain.effect}
 
 
-def difference(own: float, other: float, n: int) -> Facts:
-    """The difference of two accuracies on n samples each, with a 95 % interval as if the samples were independent, which is
-    wider than necessary: its deviation is sqrt(p (1 - p) / n + q (1 - q) / n).
+def difference(metric: Metric, own: Score, other: Score) -> Facts:
+    """How much better one score is than another, with a 95 % interval as if the samples were independent, which is wider than
+    necessary: its deviation is sqrt(e^2 + f^2), with e and f the standard errors of the two.
     """
-    reach = Z * math.sqrt((own * (1 - own) + other * (1 - other)) / n)
-    low, high = own - other - reach, own - other + reach
+    mean = metric.cost(other.value) - metric.cost(own.value)
+    reach = Z * math.hypot(*(_error(metric, one) for one in (own, other)))
+    low, high = mean - reach, mean + reach
     return {
-        "n": n,
-        "mean": own - other,
+        "n": own.n,
+        "mean": mean,
         "low": low,
         "high": high,
         "of": "samples",
-        "baseline": other,
+        "baseline": other.value,
         "verdict": effect(Interval(low, high)),
     }
+
+
+def _error(metric: Metric, score: Score) -> float:
+    """The standard error of a score: of a count, the binomial one, which is 0 without errors; else the measured one."""
+    return metric.error(score.value, score) if isinstance(metric, TopK) else score.error
 
 
 def paid(one: Facts) -> Facts:
@@ -118,16 +140,16 @@ def paid(one: Facts) -> Facts:
     return {"verdict": overall, "against": against}
 
 
-def rules(found: Sequence[Facts], teacher: Facts) -> list[Facts]:
-    """The decision rule: the smallest student for each required accuracy. `at_least` is the lower end of its 95 % interval, so
-    that each step holds by itself; a student that offers no more than a smaller one is left out.
+def rules(found: Sequence[Facts], teacher: Facts, metric: Metric) -> list[Facts]:
+    """The decision rule: the smallest student for each required value. `bound` is the worse end of its 95 % interval (of a
+    loss, the upper one), so that each step holds by itself; a student that offers no more than a smaller one is left out.
     """
     steps: list[Facts] = []
-    best = -math.inf
-    where = "validation" if teacher["test"] is None else "test"
+    least = math.inf
+    where = "on_validation" if teacher["on_test"] is None else "on_test"
     for one in sorted([*found, teacher], key=lambda one: int(one["params"])):
-        low = one[where]["low"]
-        if low > best:
-            steps.append({"at_least": low, "architecture": one["architecture"], "params": one["params"], "role": one["role"]})
-            best = low
+        bound = max(one[where]["low"], one[where]["high"], key=metric.cost)
+        if metric.cost(bound) < least:
+            steps.append({"bound": bound, "architecture": one["architecture"], "params": one["params"], "role": one["role"]})
+            least = metric.cost(bound)
     return steps

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ...metrics.metric import Metric
 from ...spec import Spec
 from ...spec.domains import Choice, Int, Log, Uniform
 from ...study import pareto
@@ -76,13 +77,13 @@ def course(study: Study) -> list[CoursePoint]:
 
 
 def _undominated(rows: list[TrialRow]) -> list[TrialRow]:
-    names = ("accuracy", "params")
+    names = (rows[0].metric.name, "params")
     mask = pareto.nondominated(costs([row.values(names) for row in rows], names))
     return [row for row, keep in zip(rows, mask, strict=True) if keep]
 
 
-def importance(trials: Sequence[FrozenTrial]) -> Importance | None:
-    """How much of the validation accuracy each parameter explains: fANOVA (Hutter et al., ICML 2014) over the whole space,
+def importance(trials: Sequence[FrozenTrial], metric: Metric) -> Importance | None:
+    """How much of the validation metric each parameter explains: fANOVA (Hutter et al., ICML 2014) over the whole space,
     PED-ANOVA (Watanabe et al., IJCAI 2023) among the best. None if trials do not differ.
     """
     import optuna
@@ -90,7 +91,7 @@ def importance(trials: Sequence[FrozenTrial]) -> Importance | None:
     done = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values and trial.params]
     if len({trial.values[0] for trial in done}) < 2 or len(done) < 4:
         return None
-    scratch = optuna.create_study(direction="maximize")
+    scratch = optuna.create_study(direction="maximize" if metric.higher else "minimize")
     scratch.add_trials([create_trial(params=one.params, distributions=one.distributions, value=one.values[0]) for one in done])
     ways = {
         "fanova": optuna.importance.FanovaImportanceEvaluator(seed=0),

@@ -1,7 +1,7 @@
 """The interactive figures: plain plotly figures, whose colors are names of CSS variables.
 
 A trace's `meta` holds its x by axis (params, macs, bytes, latency_ms; and y, if that depends on the axis), the `split` of its
-accuracies, and its `color`: page.js inserts the selected ones. All text is escaped, because plotly interprets tags in it.
+values, and its `color`: page.js inserts the selected ones. All text is escaped, because plotly interprets tags in it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ...metrics.metric import ACCURACY, Metric
 from ...spec.measurement import Sizes
 from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
+from ..words import axis_title, of_teacher, on_axis, scaled
 from .finalists import Facts
 from .health import CoursePoint
 from .study import Study
@@ -20,11 +22,14 @@ from .study import Study
 Json = dict[str, Any]
 """A part of a plotly figure."""
 NEAR = 0.9
+"""The share of the teacher's metric at which the part near the teacher starts."""
+ROOM = 0.05
+"""Space above the best value, as a share of the axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """A horizontal line at an accuracy in percent, with its name."""
+    """A horizontal line at a value in the units of the axis, with its name."""
 
     value: float
     text: str
@@ -44,11 +49,13 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontierFigure(Figure):
-    """Accuracy against size. `near` is the accuracy in percent at which the figure starts when it shows the part near the
-    teacher; `range` is what it shows at first, `near` or `all`. `titles` are those of the axes, `known` the axes with a mark.
+    """A metric against size. When it shows the part near the teacher, the axis goes from `near` to the better end `top`, in
+    the units of the axis; `range` is what it shows at first, `near` or `all`. `titles` are those of the axes, `known` the axes
+    with a mark.
     """
 
     near: float
+    top: float
     near_name: str
     range: str
     titles: Mapping[str, str]
@@ -56,27 +63,32 @@ class FrontierFigure(Figure):
     splits: Sequence[str]
 
 
-def mark(one: Facts, seen: Facts, *, role: str, latency: float | None, note: str) -> Mark:
-    """A finalist, or the teacher, with its accuracy and interval as `seen` on one split."""
+def mark(metric: Metric, one: Facts, seen: Facts, *, role: str, latency: float | None, note: str) -> Mark:
+    """A finalist, or the teacher, with its value and interval as `seen` on one split."""
     sizes = Sizes(one["params"], one["macs"], one["bytes"])
     return Mark(
+        metric=metric,
         role=role,
         kind="frontier",
         architecture=one["architecture"],
         chain=one.get("chain", ""),
         sizes=sizes,
         x=places(sizes, latency),
-        **{name: 100 * seen[name] for name in ("accuracy", "low", "high")},
+        value=scaled(metric, seen["value"]),
+        low=scaled(metric, seen["low"]),
+        high=scaled(metric, seen["high"]),
         note=note,
     )
 
 
 def _text(one: Mark) -> str:
-    interval = "" if one.low == one.high else f" ({one.low:.1f} to {one.high:.1f})"
+    low, high = (on_axis(one.metric, end) for end in (one.low, one.high))
+    interval = "" if one.low == one.high else f" ({low} to {high})"
+    name = "" if one.metric == ACCURACY else f"{one.metric.label} "
     latency, chain = one.x["latency_ms"], one.chain
     lines = [
         one.role + (f", {one.note}" if one.note else ""),
-        f"{one.accuracy:.1f} %{interval}",
+        f"{name}{one.text}{interval}",
         "{:,} params, {:,} MACs, {:,} bytes".format(*one.sizes),
         *([] if latency is None else [f"{latency:.3g} ms per sample"]),
         *([f"chain: {chain}"] if " > " in chain else []),
@@ -88,14 +100,14 @@ def trace(
     marks: Sequence[Mark], *, name: str, split: str, color: str, symbol: str, size: float = 11, intervals: bool = True
 ) -> Json:
     """Marks of one kind, with bars at their intervals unless told otherwise."""
-    above, below = [one.high - one.accuracy for one in marks], [one.accuracy - one.low for one in marks]
+    above, below = [one.high - one.value for one in marks], [one.value - one.low for one in marks]
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "width": 0, "thickness": 1.5}
     return {
         "type": "scatter",
         "mode": "markers",
         "name": escape(name),
         "x": [one.x["params"] for one in marks],
-        "y": [one.accuracy for one in marks],
+        "y": [one.value for one in marks],
         "hovertext": [_text(one) for one in marks],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "marker": {"symbol": symbol, "size": size, "line": {"width": 1.5}},
@@ -105,10 +117,10 @@ def trace(
 
 
 def line(marks: Sequence[Mark], *, name: str, split: str, color: str, dash: str = "solid") -> Json:
-    """The best accuracy up to each size, separately for each axis."""
+    """The best value up to each size, separately for each axis."""
     found = {axis: best(marks, axis) for axis in AXES}
     xs = {axis: [one.x[axis] for one in members] for axis, members in found.items()}
-    ys = {axis: [one.accuracy for one in members] for axis, members in found.items()}
+    ys = {axis: [one.value for one in members] for axis, members in found.items()}
     return {
         "type": "scatter",
         "mode": "lines",
@@ -121,24 +133,43 @@ def line(marks: Sequence[Mark], *, name: str, split: str, color: str, dash: str 
     }
 
 
-def figure(traces: Sequence[Json], levels: Sequence[Level], near: float | None = None) -> FrontierFigure:
-    """Of the traces that have marks. `near` is the accuracy in percent at which the part near the teacher starts: by default,
-    NEAR times the first level. If it is given, the figure shows that part at first.
+def figure(metric: Metric, traces: Sequence[Json], levels: Sequence[Level], near: float | None = None) -> FrontierFigure:
+    """Of the traces that have marks, with the better end on top. `near` is where the part near the teacher starts, in the units
+    of the axis: by default, at NEAR of the first level. If it is given, the figure shows that part at first.
     """
     shown = [one for one in traces if one["x"]]
-    axes = {"xaxis": {"type": "log", "title": AXES["params"].long}, "yaxis": {"title": "accuracy in % (bars: 95 % interval)"}}
+    yaxis = {"title": f"{axis_title(metric)} (bars: 95 % interval)"} | ({} if metric.higher else {"autorange": "reversed"})
+    axes = {"xaxis": {"type": "log", "title": AXES["params"].long}, "yaxis": yaxis}
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
     drawn = _checked(shown, **axes, legend=legend, hovermode="closest")
+    start = metric.keeping(levels[0].value, NEAR) if near is None else near
     return FrontierFigure(
         **drawn,
         levels=levels,
-        near=NEAR * levels[0].value if near is None else near,
-        near_name=f"from {NEAR:.0%} of the teacher's accuracy" if near is None else "region of interest",
+        near=start,
+        top=_top(metric, shown, levels, start),
+        near_name=_near_name(metric) if near is None else "region of interest",
         range="all" if near is None else "near",
         titles={name: axis.long for name, axis in AXES.items()},
         known=[axis for axis in AXES if any(x is not None for one in shown for x in one["meta"]["x"][axis])],
         splits=sorted({one["meta"]["split"] for one in shown}, reverse=True),
     )
+
+
+def _near_name(metric: Metric) -> str:
+    """The name of the part near the teacher."""
+    return f"{'from ' if metric.higher else ''}{of_teacher(metric, NEAR)}"
+
+
+def _top(metric: Metric, shown: Sequence[Json], levels: Sequence[Level], near: float) -> float:
+    """Where the axis ends: beyond the best value with its interval, but hardly beyond the best possible one."""
+    ends = [level.value for level in levels]
+    for one in shown:
+        bars = one.get("error_y", {}).get("array" if metric.higher else "arrayminus", [0.0] * len(one["y"]))
+        ends += [y + bar if metric.higher else y - bar for y, bar in zip(one["y"], bars, strict=True)]
+    best = max(ends) if metric.higher else min(ends)
+    top = best + ROOM * (best - near)
+    return min(top, scaled(metric, metric.high) + scaled(metric, 0.005)) if metric.higher else top
 
 
 def _checked(traces: Sequence[Json], **layout: Any) -> Json:
@@ -152,21 +183,21 @@ def _checked(traces: Sequence[Json], **layout: Any) -> Json:
 
 
 def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
-    """Accuracy against size: the frontier on validation and, once confirmed, on test, all trials, and baselines."""
+    """A metric against size: the frontier on validation and, once confirmed, on test, all trials, and baselines."""
     found = view(study.spec, study.rows, study.summary.region, _latencies(study))
-    traces, shares = _on_validation(study, found), {"validation": study.teacher.accuracy}
+    metric, values = study.metric, {"validation": study.teacher.value}
+    traces = _on_validation(study, found)
     if study.confirmed is not None:
         traces += _on_test(study)
-        shares["test"] = study.confirmed.teacher.test.accuracy
+        values["test"] = study.confirmed.teacher.on_test.value
     levels = [
-        Level(value=100 * share, text=f"teacher, {split}", split=split, color="--teacher", dash="dot")
-        for split, share in shares.items()
+        Level(value=scaled(metric, value), text=f"teacher, {split}", split=split, color="--teacher", dash="dot")
+        for split, value in values.items()
     ]
     if target is not None:
-        levels += [
-            Level(value=100 * target, text=f"target {target:.1%}", split=split, color="--bad", dash="dash") for split in shares
-        ]
-    return figure(traces, levels, near=found.floor)
+        line_at = scaled(metric, target), f"target {metric.text(target)}"
+        levels += [Level(value=line_at[0], text=line_at[1], split=split, color="--bad", dash="dash") for split in values]
+    return figure(metric, traces, levels, near=found.floor)
 
 
 def _latencies(study: Study) -> dict[str, float]:
@@ -205,7 +236,8 @@ def _baselines(baselines: Sequence[Mark], name: str, split: str) -> Json:
 def _on_test(study: Study) -> list[Json]:
     assert study.confirmed is not None
     teacher, members = study.confirmed.teacher.model_dump(), [one.model_dump() for one in study.confirmed.members]
-    marks = [_tested(one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
+    metric = study.metric
+    marks = [_tested(metric, one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
     baselines = [
         mark.baseline(baseline["mean"], f"mean over {baseline['n']} seeds")
         for mark, one in zip(marks, members, strict=True)
@@ -213,7 +245,7 @@ def _on_test(study: Study) -> list[Json]:
     ]
     chosen = [mark for mark, one in zip(marks, members, strict=True) if one["on_frontier"]]
     near = [mark for mark, one in zip(marks, members, strict=True) if not one["on_frontier"]]
-    top = [_tested(teacher, "teacher", "")]
+    top = [_tested(metric, teacher, "teacher", "")]
     return [
         trace(near, name="close to the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
         line(chosen, name="frontier, test", split="test", color="--tested", dash="dash"),
@@ -223,9 +255,9 @@ def _on_test(study: Study) -> list[Json]:
     ]
 
 
-def _tested(one: Facts, role: str, note: str) -> Mark:
-    notes = ", ".join(filter(None, [note, "test samples"]))
-    return mark(one, one["test"], role=role, latency=one["latency"]["one"]["p50_ms"], note=notes)
+def _tested(metric: Metric, one: Facts, role: str, note: str) -> Mark:
+    notes, seen = ", ".join(filter(None, [note, "test samples"])), one["test"]["scores"][metric.name]
+    return mark(metric, one, seen, role=role, latency=one["latency"]["one"]["p50_ms"], note=notes)
 
 
 def course_figure(course: Sequence[CoursePoint]) -> Figure:

@@ -4,7 +4,6 @@ safe is our own.
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
@@ -15,14 +14,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...answers import percent as exact
+from ...metrics.metric import ACCURACY
 from ...spec import StudyError
 from ...study.record.folder import replace
 from ...version import __version__
+from .. import words
 from ..terminal import clock as whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PRINT_SECONDS = 120
+WORDS = ("share_kept", "gain_over", "gain_unit", "gained", "gains_in", "plural", "safe", "stated")
+"""Functions of words.py that templates call."""
 
 
 def render(name: str, **facts: object) -> str:
@@ -36,12 +39,12 @@ def render(name: str, **facts: object) -> str:
     room.filters |= {
         "exact_pc": exact,
         "pc": "{:.1%}".format,
-        "floor_pc": floor_percent,
-        "points": points,
+        "capital": capital,
         "num": "{:,}".format,
         "clock": clock,
         "hours": hours,
     }
+    room.globals |= {name: getattr(words, name) for name in WORDS} | {"accuracy": ACCURACY}
     own = {"style": _read("style.css"), "script": _read("page.js"), "plotly": Markup(get_plotlyjs())}  # noqa: S704
     return room.get_template(name).render(**own, **facts, version=__version__)
 
@@ -50,14 +53,9 @@ def _read(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text())
 
 
-def floor_percent(share: float) -> str:
-    """Rounded down: a bound may not become larger."""
-    return f"{math.floor(1000 * share) / 10:.1f}%"
-
-
-def points(share: float) -> str:
-    """Signed, in hundredths, with one digit; never a negative zero."""
-    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "\u2212")
+def capital(text: str) -> str:
+    """With a capital letter first."""
+    return text[:1].upper() + text[1:]
 
 
 def clock(seconds: float) -> str:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...answers.confirm.confirmation import Confirmation
 from ...answers.confirm.results import read
+from ...metrics.metric import METRICS, Metric, metric_of
 from ...spec import Spec
 from ...study.record.folder import Folder
 from ...study.record.notes import TrialFacts
@@ -49,6 +50,15 @@ class Study:
     later: int
 
     @property
+    def metric(self) -> Metric:
+        return metric_of(self.spec.search)
+
+    @property
+    def also(self) -> list[Metric]:
+        """The metrics that are shown beside it."""
+        return [METRICS[name] for name in self.spec.task.also]
+
+    @property
     def teacher(self) -> TrialRow:
         return next(row for row in self.rows if row.role == "teacher")
 
@@ -65,7 +75,7 @@ class Study:
     @property
     def n(self) -> int:
         """Validation samples."""
-        return self.stages.measured(self.teacher.stage).n
+        return self.teacher.score.n
 
 
 def read_study(path: Path | str) -> Study:

@@ -13,11 +13,12 @@ from ...data import Columns, Splits, memory_bytes
 from ...distill import Data, open_data, time_steps
 from ...distill.networks import build_for
 from ...distill.predictions import evaluate
+from ...metrics.metric import ACCURACY, metric_of
 from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
 from ...spec.architectures import Architecture
 from ...spec.imports import reason
-from ...spec.measurement import Measurement
+from ...spec.measurement import Measurement, Score, StageFacts
 from ...spec.search import ALL
 from ...store import Store
 from ..record.folder import OWN_STORE
@@ -44,7 +45,8 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
         incumbent = incumbent_of(spec, splits, store)
         found = facts(space, splits, incumbent)
         taught = tuple(_taught(store, spec, teacher) for teacher in space.teachers)
-        found = found.model_copy(update={"soft_targets": taught, "region": _region(space, splits, taught[0], incumbent)})
+        known = {"soft_targets": taught, "region": _region(space, splits, _known(store, spec, space.teachers[0]), incumbent)}
+        found = found.model_copy(update=known)
         if timed and (large := _too_large(space)):
             return found.model_copy(update={"cautions": (*found.cautions, large)})
         if timed and (not spec.resources.gpus or torch.cuda.is_available()):
@@ -65,27 +67,41 @@ def _too_large(space: Space) -> str | None:
 
 
 def _taught(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> Taught | None:
-    """Facts about a teacher's soft targets; known if it came from outside or if this study has already trained it."""
+    """How much a teacher says beyond the label, if that is known."""
+    found = _known(scratch, spec, teacher)
+    if found is None or found.soft_targets is None:
+        return None
+    return Taught(**dict(found.soft_targets), accuracy=found.measurement.scores[ACCURACY.name].value)
+
+
+def _known(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> StageFacts | None:
+    """Facts about a teacher that came from outside, or that this study has already trained."""
     for store in (scratch, Store(Path("reports") / spec.study / OWN_STORE)):
         if store.has("stages", teacher.key()):
-            manifest = store.manifest("stages", teacher.key())
-            return Taught(**manifest["soft_targets"], accuracy=manifest["measurement"]["accuracy"])
+            return StageFacts.of(store.manifest("stages", teacher.key()))
     return None
 
 
-def _region(space: Space, splits: Splits, taught: Taught | None, incumbent: Checkpoint | None) -> RegionFacts:
-    """The region of interest; its accuracy is None while it depends on a teacher that is not trained yet."""
-    search, teacher = space.spec.search, space.sizes(space.teachers[0].architecture)
-    accuracy, n = (taught.accuracy if taught else 1.0), len(splits.validation)
+def _region(space: Space, splits: Splits, teacher: StageFacts | None, incumbent: Checkpoint | None) -> RegionFacts:
+    """The region of interest; its floor is None while it depends on a teacher that is not trained yet."""
+    search, metric, sizes = space.spec.search, metric_of(space.spec.search), space.sizes(space.teachers[0].architecture)
+    perfect = metric.high if metric.higher else metric.low
+    score = Score(value=perfect, error=0.0, low=perfect, high=perfect, n=len(splits.validation))
     region = region_of(
         search,
-        chance=splits.chance,
-        teacher=Measurement(accuracy=accuracy, correct=round(accuracy * n), n=n, **teacher._asdict(), seconds=0.0),
+        chance=splits.floors[metric.name],
+        teacher=teacher.measurement if teacher else Measurement(scores={metric.name: score}, **sizes._asdict(), seconds=0.0),
         incumbent=space.sizes(incumbent.architecture) if incumbent else None,
     )
-    known = taught is not None or search.target is not None or search.region == ALL
-    floor = region.floor if known else None
-    return RegionFacts(region=search.region, target=search.target, accuracy=floor, below=dict(region.below))
+    known = teacher is not None or search.target is not None or search.region == ALL
+    return RegionFacts(
+        region=search.region,
+        target=search.target,
+        metric=metric.name,
+        floor=region.floor if known else None,
+        ignorant=splits.floors[metric.name],
+        below=dict(region.below),
+    )
 
 
 def estimate(space: Space, store: Store, splits: Splits, workers: int) -> Seconds:

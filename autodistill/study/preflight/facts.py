@@ -6,6 +6,7 @@ import math
 
 from ...data import Splits, memory_bytes
 from ...metrics.intervals import wilson
+from ...metrics.metric import ACCURACY
 from ...spec import Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Value, describe, located
 from ...spec.domains import domains
 from ...spec.measurement import Sizes
@@ -144,7 +145,7 @@ def _data(splits: Splits) -> DataFacts:
         inputs=splits.inputs,
         layout=splits.layout,
         classes=splits.classes,
-        chance=splits.chance,
+        majority=splits.floors[ACCURACY.name],
         unlabeled=splits.rows - len(splits.train),
         memory=splits.memory,
         bytes=splits.nbytes,

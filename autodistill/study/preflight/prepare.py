@@ -12,6 +12,7 @@ from ...data import Splits, augment, read, split
 from ...distill import adopt, save_data
 from ...distill.weights import Weights, pretrained, read_weights
 from ...losses import matched, weighed
+from ...metrics.metric import named
 from ...spec import Checkpoint, Imported, LossSpec, Spec, Stage, Teacher, Timm, UsageError, Value, located, resolve
 from ...spec.architectures import Normalize
 from ...spec.imports import probe
@@ -20,10 +21,22 @@ from ..space import Space, teacher_stage
 
 
 def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
-    """The resolved spec and the splits of its data. Raises DataError."""
+    """The resolved spec and the splits of its data. Raises DataError, and UsageError for an unknown metric."""
+    _check_metrics(spec)
     splits = split(read(spec.task), spec.task)
     spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
     return spec, splits
+
+
+def _check_metrics(spec: Spec) -> None:
+    """Raises UsageError for metrics that do not exist, and for a target that the metric cannot have."""
+    metric, target = named(spec.task.metric), spec.search.target
+    for number, name in enumerate(spec.task.also):
+        named(name, f"task.also[{number}]")
+    if target is not None and not metric.low < target <= metric.high:
+        raise UsageError(
+            f"search.target: {target:g} is no {metric.label}; give a number from {metric.low:g} to {metric.high:g}"
+        )
 
 
 def space_of(spec: Spec, splits: Splits, store: Store) -> Space:

@@ -60,7 +60,7 @@ class DataFacts(Value):
     inputs: InputSpec
     layout: str
     classes: int
-    chance: float
+    majority: float
     unlabeled: int
     memory: str
     bytes: int
@@ -74,11 +74,15 @@ class Taught(SoftTargetEntropy):
 
 
 class RegionFacts(Value):
-    """The region of interest: as the spec has it, and its ends; `accuracy` is None while no teacher is trained."""
+    """The region of interest: as the spec has it, and its ends; `floor` is None while no teacher is trained. `ignorant` is the
+    best value of a network that ignores its input.
+    """
 
     region: float | Literal["all"]
     target: float | None
-    accuracy: float | None
+    metric: str
+    floor: float | None
+    ignorant: float
     below: dict[str, int]
 
 

@@ -46,16 +46,17 @@ def _kind(row: TrialRow) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Incumbent:
-    """The incumbent, and the members of the frontier that dominate it, smallest first: they are at least as accurate and at
-    most as large, and better in one of the two. All are measured on the same validation samples.
+    """The incumbent, and the members of the frontier that dominate it, smallest first: they are at least as good and at most
+    as large, and better in one of the two. All are measured on the same validation samples.
     """
 
     row: TrialRow
     dominated_by: Sequence[TrialRow]
 
     def is_apart(self, member: TrialRow) -> bool:
-        """Whether the 95 % interval of a member lies above that of the incumbent."""
-        return member.interval.low > self.row.interval.high
+        """Whether the 95 % interval of a member is better than that of the incumbent."""
+        own, theirs = member.interval, self.row.interval
+        return own.low > theirs.high if member.metric.higher else own.high < theirs.low
 
 
 def compared(spec: Spec, found: Sequence[TrialRow]) -> Incumbent | None:
@@ -70,7 +71,7 @@ def compared(spec: Spec, found: Sequence[TrialRow]) -> Incumbent | None:
 
 
 class Concordance(NamedTuple):
-    """Kendall's tau (None: undefined) of the accuracies at a rung and at full length, over `n` complete trials; the rung is
+    """Kendall's tau (None: undefined) of the metric at a rung and at full length, over `n` complete trials; the rung is
     after a share of the epochs."""
 
     share_of_epochs: float
@@ -87,11 +88,11 @@ def concordance(spec: Spec, found: Sequence[TrialRow]) -> list[Concordance]:
     pairs: dict[int, list[tuple[float, float]]] = {}
     for row in complete.values():
         assert row.origin is not None
-        for rung, accuracy in passed(spec, row.origin.params, row.origin.rungs):
-            pairs.setdefault(rung, []).append((accuracy, row.accuracy))
+        for rung, value in passed(spec, row.origin.params, row.origin.rungs):
+            pairs.setdefault(rung, []).append((value, row.value))
     return [Concordance(halving.at(rung), len(pairs[rung]), kendall(pairs[rung])) for rung in sorted(pairs)]
 
 
 def hypervolume(spec: Spec, found: Sequence[TrialRow], region: Region) -> float:
-    """Of validation accuracy and log10 of params, inside the region, whatever the spec's objectives are."""
-    return volume([(row.accuracy, row.params) for row in found if may_be_member(row, spec)], region)
+    """Of the validation metric and log10 of params, inside the region, whatever sizes are objectives."""
+    return volume([(row.value, row.params) for row in found if may_be_member(row, spec)], region)

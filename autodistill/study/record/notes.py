@@ -26,8 +26,8 @@ class First(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """What the sampler's model estimates for a measured student: the mean and deviation of its expected accuracy (over seeds
-    and validation samples), and the probability that it is on the frontier of expected accuracies."""
+    """What the sampler's model estimates for a measured student: the mean and deviation of its expected metric (over seeds and
+    validation samples), and the probability that it is on the frontier of expected values."""
 
     mean: float
     deviation: float
@@ -73,12 +73,12 @@ class Notes:
     """The facts about a study as a whole.
 
     `store` is the place of its stages (a relative one is inside the study directory), `teachers` and `incumbent` are keys of
-    stages, `chance` is the share of the majority class. `specs` are the specs that it was searched with, as `comparable` gives
-    them: two while a kill may come between study.db and spec.yaml. `first` is what is tried first, `edges` the default students
-    of predicted sizes that follow (None: not known yet). `failed` has the reasons why networks could not be trained, `stopped`
-    the seconds of trainings that an older study stopped. `looks` counts the openings of the test split, so that a removed
-    opened.json is detected. `elapsed` are seconds of searching. `drawn` is how many trials had ended when the report was drawn
-    for the last time; `posterior` and `expected_improvement` are the model's estimates then.
+    stages, `chance` is the best value of a network that ignores its input. `specs` are the specs that it was searched with, as
+    `comparable` gives them: two while a kill may come between study.db and spec.yaml. `first` is what is tried first, `edges`
+    the default students of predicted sizes that follow (None: not known yet). `failed` has the reasons why networks could not
+    be trained, `stopped` the seconds of trainings that an older study stopped. `looks` counts the openings of the test split,
+    so that a removed opened.json is detected. `elapsed` are seconds of searching. `drawn` is how many trials had ended when
+    the report was drawn for the last time; `posterior` and `expected_improvement` are the model's estimates then.
     """
 
     store: str | None = None
@@ -107,8 +107,8 @@ class TrialFacts:
     `stage` is the key of its student; `chain` and `above` are the networks that this learns from. `repeats`: it repeats a
     finished stage. `retries` and `kept` are numbers of trials: of the failed one that it retries, and of the one of an older
     study that it was. `enqueued` names the configuration that was tried first as it (None: the sampler proposed it). `rungs`
-    are the accuracies at the rungs that it passed, by epochs. `seconds` are those of a stopped training, `reason` is why it
-    failed.
+    are the values of the metric at the rungs that it passed, by epochs. `seconds` are those of a stopped training, `reason` is
+    why it failed.
     """
 
     stage: str
@@ -155,8 +155,8 @@ class Trial:
     retried: int | None = None
 
     @property
-    def accuracy(self) -> float:
-        """Of a complete trial."""
+    def value(self) -> float:
+        """The metric of a complete trial."""
         assert self.values is not None
         return self.values[0]
 

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from ...metrics.metric import metric_of
 from ...spec import Spec, StudyError
 from ...spec.domains import Choice, Domain, Int, Log, Params
 from ...spec.search import Search
@@ -51,8 +52,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def directions(search: Search) -> list[StudyDirection]:
-    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
-    return [up if name == "accuracy" else down for name in search.objectives]
+    down = StudyDirection.MINIMIZE
+    return [StudyDirection.MAXIMIZE if metric_of(search).higher else down, *[down] * len(search.objectives[1:])]
 
 
 def distribution(domain: Domain) -> BaseDistribution:

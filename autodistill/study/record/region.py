@@ -1,4 +1,4 @@
-"""The region of interest: the students that people would choose from, by accuracy and size."""
+"""The region of interest: the students that people would choose from, by metric and size."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...metrics.intervals import warp
-from ...spec.measurement import Measurement, Sized
-from ...spec.search import ALL, Search
+from ...metrics.metric import Metric, metric_of
+from ...spec.measurement import Measurement, Score, Sized
+from ...spec.search import ALL, SIZES, Search
 
-SIZES = ("params", "macs", "bytes")
 EXPONENT = 0.5
 """The error of image classifiers falls with this power of the number of parameters (Rosenfeld et al., ICLR 2020)."""
 REDUCIBLE = (1.0, 0.5)
@@ -19,24 +18,25 @@ REDUCIBLE = (1.0, 0.5)
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """Networks with an accuracy (0 to 1) of at least `floor`, measured on `samples` samples, and with each size under `below`.
+    """Networks whose metric is at least as good as `floor`, and with each size under `below`.
 
-    `rise` is the expected gain in warped accuracy for ten times the params: from the majority class at one parameter to the
-    teacher at its own size.
+    `teacher` is the teacher's score, which also tells how large the noise is. `rise` is the expected gain in the warped metric
+    for ten times the params: from a network that ignores its input, at one parameter, to the teacher at its own size.
 
     `everything`: every network is inside. Then floor and sizes are only the reference point of the hypervolume.
     """
 
+    metric: Metric
     floor: float
-    samples: int
+    teacher: Score
     rise: float
     below: Mapping[str, int]
     everything: bool = False
 
-    def holds(self, accuracy: float, sizes: Sized) -> bool:
-        """Whether a network with this accuracy and these sizes is inside."""
+    def holds(self, value: float, sizes: Sized) -> bool:
+        """Whether a network with this value of the metric and these sizes is inside."""
         return self.everything or (
-            accuracy >= self.floor and all(getattr(sizes, name) < most for name, most in self.below.items())
+            self.metric.reaches(value, self.floor) and all(getattr(sizes, name) < most for name, most in self.below.items())
         )
 
     def reference(self, size: str) -> float:
@@ -45,38 +45,38 @@ class Region:
 
 
 def region_of(search: Search, *, chance: float, teacher: Measurement, incumbent: Sized | None = None) -> Region:
-    """The region of a search, from the measured accuracy and sizes of its teacher and of the incumbent.
+    """The region of a search, from the measurements of its teacher and of the incumbent.
 
-    `chance` is the share of the majority class. A region of 0.9 begins at 90 % of the way from there to the teacher. With a
-    target, it begins halfway between 90 % of the way to the target and the target itself.
+    `chance` is the best value of a network that ignores its input. A region of 0.9 begins at 90 % of the way from there to the
+    teacher. With a target, it begins halfway between 90 % of the way to the target and the target itself.
     """
-    decades = math.log10(max(teacher.params, 10))
-    rise = float(warp(teacher.accuracy) - warp(chance)) / decades
+    metric = metric_of(search)
+    score, decades = teacher.scores[metric.name], math.log10(max(teacher.params, 10))
+    rise = float(metric.warp(score.value) - metric.warp(chance)) / decades
     if search.region == ALL:
-        return Region(
-            floor=chance, samples=teacher.n, rise=rise, below={name: getattr(teacher, name) for name in SIZES}, everything=True
-        )
-    top = teacher.accuracy if search.target is None else search.target
+        below: dict[str, int] = {name: getattr(teacher, name) for name in SIZES}
+        return Region(metric=metric, floor=chance, teacher=score, rise=rise, below=below, everything=True)
+    top = score.value if search.target is None else search.target
     floor = chance + search.region * (top - chance)
     floor = floor if search.target is None else (floor + search.target) / 2
     limits = search.limits.given()
-    below: dict[str, int] = {}
+    below = {}
     for name in SIZES:
         ends = [getattr(one, name) for one in (teacher, incumbent) if one is not None]
         ends += [limits[name] + 1] if name in limits else []
         below |= {name: min(end for end in ends if end > 0)} if any(ends) else {}
-    return Region(floor=floor, samples=teacher.n, rise=rise, below=below)
+    return Region(metric=metric, floor=floor, teacher=score, rise=rise, below=below)
 
 
-def edges(region: Region, teacher: Measurement) -> list[float]:
-    """Params at which students are predicted to reach the region's floor, largest first.
+def edges(region: Region, params: int) -> list[float]:
+    """Params at which students are predicted to reach the region's floor, largest first; `params` are the teacher's.
 
-    By a power law of the error: err(n) = irreducible + (teacher's error - irreducible) * (n / teacher's params)^-EXPONENT.
-    The teacher's error is estimated by Laplace's rule of succession: no errors on few samples do not mean an error of 0.
+    By a power law of the error, which is how far the metric is from the best possible value:
+    err(n) = irreducible + (teacher's error - irreducible) * (n / teacher's params)^-EXPONENT.
     """
-    own, asked = (teacher.n - teacher.correct + 1) / (teacher.n + 2), 1 - region.floor
+    own, asked = region.metric.likely_shortfall(region.teacher), region.metric.shortfall(region.floor)
     found = []
     for share in REDUCIBLE:
         rest = own * (1 - share)
-        found.append(teacher.params * (own * share / max(asked - rest, own * share)) ** (1 / EXPONENT))
+        found.append(params * (own * share / max(asked - rest, own * share)) ** (1 / EXPONENT))
     return found

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics.intervals import Interval, wilson
+from ...metrics.intervals import Interval
+from ...metrics.metric import ACCURACY, Metric, metric_of, named
 from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
 from ...spec.domains import Params
-from ...spec.measurement import Measurement, Sizes, SoftTargetEntropy, StageFacts
+from ...spec.measurement import Measurement, Score, Sizes, SoftTargetEntropy, StageFacts
 from ...store import Store
 from .. import pareto
 from .notes import Posterior, Role, State, Trial
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # it imports Optuna, which `check` does not need
 class Origin:
     """The trial behind a row: its number and parameters, whether it `repeats` a finished stage, the trial that `retried` it,
     what `enqueued` it (None: the sampler proposed it), the number of the trial of an older study that was `kept` as it, and
-    the accuracies at the rungs that it passed, by epochs.
+    the values of the metric at the rungs that it passed, by epochs.
     """
 
     trial: int
@@ -43,11 +44,14 @@ class Origin:
 class TrialRow:
     """A network of a study: a teacher, the incumbent, an assistant, or the student of a trial (which has an `origin`).
 
-    Only a complete one is `measured`. `seconds` are those of its own training; `seconds_chain` counts every stage above it
-    too. `of_teacher` and `compression` compare it with the first teacher. `inside`: in the region of interest. `label_only` is
-    the accuracy of the label-only baseline of a member of the frontier in that region.
+    `metric` is that of the study, `also` names those that are shown beside it. Only a complete one is `measured`. `seconds` are
+    those of its own training; `seconds_chain` counts every stage above it too. `of_teacher` and `compression` compare it with
+    the first teacher. `inside`: in the region of interest. `label_only` is the metric of the label-only baseline of a member of
+    the frontier in that region.
     """
 
+    metric: Metric
+    also: tuple[str, ...] = ()
     role: Role
     state: State | Literal["lost"]
     stage: str
@@ -72,16 +76,20 @@ class TrialRow:
         return self.measured is not None
 
     @property
-    def accuracy(self) -> float:
-        """On the validation samples, 0 to 1; only of a complete row."""
+    def score(self) -> Score:
+        """On the validation samples; only of a complete row."""
         assert self.measured is not None, "only a complete row is measured"
-        return self.measured.accuracy
+        return self.measured.scores[self.metric.name]
+
+    @property
+    def value(self) -> float:
+        """The metric on the validation samples; only of a complete row."""
+        return self.score.value
 
     @property
     def interval(self) -> Interval:
-        """The 95 % Wilson interval of the accuracy; only of a complete row."""
-        assert self.measured is not None, "only a complete row is measured"
-        return wilson(self.measured.correct, self.measured.n)
+        """The 95 % interval of the value; only of a complete row."""
+        return Interval(self.score.low, self.score.high)
 
     @property
     def params(self) -> int:
@@ -89,30 +97,32 @@ class TrialRow:
 
     @property
     def worse_than_label_only(self) -> bool | None:
-        return None if self.label_only is None else self.accuracy < self.label_only
+        return None if self.label_only is None else not self.metric.reaches(self.value, self.label_only)
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """In natural units; only of a complete row."""
-        return [self.accuracy if name == "accuracy" else float(getattr(self.sizes, name)) for name in objectives]
+        return [self.value, *(float(getattr(self.sizes, name)) for name in objectives[1:])]
 
     def columns(self) -> dict[str, Any]:
         """The cells of a table, by column; what is not known is None."""
-        one, interval = self.origin, self.interval if self.is_complete else None
+        one, name, scores = self.origin, self.metric.name, self.measured.scores if self.measured else {}
+        interval = self.interval if self.is_complete else None
         return {
-            **{name: one and getattr(one, name) for name in ("trial", "repeats", "retried", "enqueued", "kept")},
-            **{name: getattr(self, name) for name in ("role", "state", "frontier", "stage", "architecture", "chain", "reason")},
+            **{key: one and getattr(one, key) for key in ("trial", "repeats", "retried", "enqueued", "kept")},
+            **{key: getattr(self, key) for key in ("role", "state", "frontier", "stage", "architecture", "chain", "reason")},
             **self.sizes._asdict(),
-            "accuracy": self.accuracy if self.is_complete else None,
+            name: self.value if self.is_complete else None,
             "low": interval and interval.low,
             "high": interval and interval.high,
-            **{name: getattr(self, name) for name in ("of_teacher", "compression", "inside", "seconds", "seconds_chain")},
+            **{other: scores[other].value if other in scores else None for other in self.also},
+            **{key: getattr(self, key) for key in ("of_teacher", "compression", "inside", "seconds", "seconds_chain")},
             "expected": self.expected and self.expected.mean,
             "expected_deviation": self.expected and self.expected.deviation,
             "frontier_probability": self.expected and self.expected.on_frontier,
             "label_only": self.label_only,
             "worse_than_label_only": self.worse_than_label_only,
             "rung_epochs": one.rungs[-1][0] if one and one.rungs else None,
-            "rung_accuracy": one.rungs[-1][1] if one and one.rungs else None,
+            f"rung_{name}": one.rungs[-1][1] if one and one.rungs else None,
             **{f"param.{path}": value for path, value in (one.params if one else {}).items()},
         }
 
@@ -149,20 +159,23 @@ class Stages:
         return self.facts(key).measurement
 
     def values(self, key: str, objectives: Sequence[str]) -> list[float]:
-        return [float(getattr(self.measured(key), name)) for name in objectives]
+        """Of a metric and sizes, in natural units."""
+        found = self.measured(key)
+        return [found.scores[objectives[0]].value, *(float(getattr(found, name)) for name in objectives[1:])]
 
-    def row(self, key: str, *, role: Role) -> TrialRow:
+    def row(self, key: str, *, role: Role, metric: Metric) -> TrialRow:
         """The row of a stored network."""
         if key not in self._rows:
             self._rows[key] = self._row(key)
         found = self._rows[key]
-        return replace(found, role=role, soft_targets=found.soft_targets if role == "teacher" else None)
+        return replace(found, role=role, metric=metric, soft_targets=found.soft_targets if role == "teacher" else None)
 
     def _row(self, key: str) -> TrialRow:
         network, facts = self.network(key), self.facts(key)
         above = network.ancestors() if isinstance(network, Stage) else []
         found = facts.measurement
         return TrialRow(
+            metric=ACCURACY,
             role="student",
             state="complete",
             stage=key,
@@ -179,17 +192,20 @@ class Stages:
 def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[TrialRow]:
     """One row for each teacher, the incumbent, each assistant, and each trial, in this order; the frontier's are marked.
 
-    `of_teacher` and `compression` are relative to the first teacher; `chance` is the share of the majority class.
+    `of_teacher` and `compression` are relative to the first teacher; `chance` is the best value of a network that ignores its
+    input.
     """
-    notes = record.notes
+    notes, metric = record.notes, metric_of(spec.search)
     if not notes.teachers or not all(map(stages.has, notes.teachers)):
         return []
     trials = [trial for trial in record.trials if not trial.is_assistant]
-    found = [stages.row(key, role="teacher") for key in notes.teachers]
-    found += [stages.row(key, role="incumbent") for key in (notes.incumbent,) if key is not None and stages.has(key)]
-    found += [*_assistants(stages, trials, notes.teachers), *(_of_trial(stages, trial) for trial in trials)]
-    region = region_among(spec, found, chance)
-    found = [_related(row, found[0], region, notes.posterior.get(row.stage)) for row in found]
+    kinds: list[tuple[str, Role]] = [(key, "teacher") for key in notes.teachers]
+    kinds += [(key, "incumbent") for key in (notes.incumbent,) if key is not None and stages.has(key)]
+    kinds += [(key, "assistant") for key in _assistants(stages, trials, notes.teachers)]
+    found = [stages.row(key, role=role, metric=metric) for key, role in kinds]
+    found += [_of_trial(stages, trial, metric) for trial in trials]
+    region, also = region_among(spec, found, chance), spec.task.also
+    found = [replace(_related(row, found[0], region, notes.posterior.get(row.stage)), also=also) for row in found]
     for index in _members(found, spec):
         found[index] = _with_baseline(stages, replace(found[index], frontier=True), notes.failed)
     return found
@@ -199,28 +215,28 @@ def _related(row: TrialRow, teacher: TrialRow, region: Region, expected: Posteri
     """A row beside the teacher, the region of interest, and what the sampler's model says of it."""
     return replace(
         row,
-        of_teacher=row.accuracy / max(teacher.accuracy, 1e-12) if row.is_complete else None,
+        of_teacher=row.metric.kept(row.value, teacher.value) if row.is_complete else None,
         compression=teacher.params / max(row.params, 1),
-        inside=row.is_complete and region.holds(row.accuracy, row.sizes),
+        inside=row.is_complete and region.holds(row.value, row.sizes),
         expected=expected,
     )
 
 
 def _with_baseline(stages: Stages, row: TrialRow, failed: Mapping[str, str]) -> TrialRow:
-    """A distilled member with the accuracy of its label-only baseline, or the reason why it has none."""
+    """A distilled member with the metric of its label-only baseline, or the reason why it has none."""
     network = stages.network(row.stage)
     key = label_only(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
         return row
     if not stages.has(key):
         return replace(row, reason=f"its label-only baseline failed: {failed[key]}") if key in failed else row
-    return replace(row, label_only=stages.measured(key).accuracy)
+    return replace(row, label_only=stages.measured(key).scores[row.metric.name].value)
 
 
-def _of_trial(stages: Stages, trial: Trial) -> TrialRow:
+def _of_trial(stages: Stages, trial: Trial, metric: Metric) -> TrialRow:
     facts = trial.facts
     there = trial.state == "complete" and all(map(stages.has, (*facts.above, facts.stage)))
-    row = stages.row(facts.stage, role=facts.role) if there else _unmeasured(trial)
+    row = stages.row(facts.stage, role=facts.role, metric=metric) if there else _unmeasured(trial, metric)
     origin = Origin(
         trial=trial.number,
         params=trial.params,
@@ -230,10 +246,11 @@ def _of_trial(stages: Stages, trial: Trial) -> TrialRow:
     return replace(row, origin=origin)
 
 
-def _unmeasured(trial: Trial) -> TrialRow:
+def _unmeasured(trial: Trial, metric: Metric) -> TrialRow:
     lost = trial.state == "complete"
     gone = "its stage, or one above it, is no longer stored; the search trains it again"
     return TrialRow(
+        metric=metric,
         state="lost" if lost else trial.state,
         **{name: getattr(trial.facts, name) for name in ("role", "stage", "architecture", "chain", "seconds")},
         sizes=trial.sizes,
@@ -241,24 +258,24 @@ def _unmeasured(trial: Trial) -> TrialRow:
     )
 
 
-def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[TrialRow]:
-    """Stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
+def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[str]:
+    """Keys of the stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
     above = dict.fromkeys(key for trial in trials for key in trial.facts.above)
     known = {trial.facts.stage for trial in trials if trial.state == "complete"} | set(teachers)
     there = [key for key in above if key not in known and stages.has(key)]
-    return [stages.row(key, role="assistant") for key in there if isinstance(stages.network(key), Stage)]
+    return [key for key in there if isinstance(stages.network(key), Stage)]
 
 
 def passed(spec: Spec, params: Params, rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Which rungs a trial passed, and its accuracies there. Reports at other shares of the epochs are left out."""
+    """Which rungs a trial passed, and its values there. Reports at other shares of the epochs are left out."""
     places = spec.search.places(spec.student.epochs(params))
-    return [(places[epochs], accuracy) for epochs, accuracy in rungs if epochs in places]
+    return [(places[epochs], value) for epochs, value in rungs if epochs in places]
 
 
 def costs(values: Sequence[Sequence[float]], objectives: Sequence[str]) -> NDArray[np.float64]:
     """(n, m) costs, smaller is better, of values in natural units: the only place where anything is negated."""
-    signs = np.array([-1.0 if name == "accuracy" else 1.0 for name in objectives])
-    table: NDArray[np.float64] = np.array(values, dtype=np.float64).reshape(len(values), len(objectives)) * signs
+    table: NDArray[np.float64] = np.array(values, dtype=np.float64).reshape(len(values), len(objectives))
+    table[:, 0] = -named(objectives[0]).height(table[:, 0])
     return table
 
 
@@ -276,7 +293,7 @@ def may_be_member(row: TrialRow, spec: Spec) -> bool:
 
 def frontier(found: Sequence[TrialRow]) -> list[TrialRow]:
     """The frontier's rows, smallest first."""
-    return sorted((row for row in found if row.frontier), key=lambda row: (row.params, row.accuracy))
+    return sorted((row for row in found if row.frontier), key=lambda row: (row.params, row.value))
 
 
 def region_among(spec: Spec, found: Sequence[TrialRow], chance: float) -> Region:
@@ -287,7 +304,7 @@ def region_among(spec: Spec, found: Sequence[TrialRow], chance: float) -> Region
 
 
 def volume(points: Sequence[tuple[float, float]], region: Region) -> float:
-    """The hypervolume of networks with these accuracies and log10 of these params, inside the region."""
-    ends = [(accuracy, math.log10(max(params, 1))) for accuracy, params in points]
-    *table, reference = costs([*ends, (region.floor, region.reference("params"))], ("accuracy", "params"))
+    """The hypervolume of networks with these values of the metric and log10 of these params, inside the region."""
+    ends = [(value, math.log10(max(params, 1))) for value, params in points]
+    *table, reference = costs([*ends, (region.floor, region.reference("params"))], (region.metric.name, "params"))
     return pareto.hypervolume(np.reshape(table, (-1, 2)), reference)

@@ -1,20 +1,21 @@
-"""The model behind the sampler `ehvi`: accuracy is modeled, size is known.
+"""The model behind the sampler `ehvi`: the metric is modeled, size is known.
 
-A Gaussian process on the warped accuracy with ARD Matern 5/2 (Rasmussen and Williams 2006, equations 2.23-2.26, 4.17) and
-a linear trend; nothing here knows of spaces or studies. Accuracies are shares from 0 to 1, sizes log10.
+A Gaussian process on the warped metric with ARD Matern 5/2 (Rasmussen and Williams 2006, equations 2.23-2.26, 4.17) and
+a linear trend; nothing here knows of spaces or studies. Heights are values of the metric in units in which larger is better,
+sizes are log10.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ...metrics.intervals import sampling_error, unwarp, warp
+from ...metrics.metric import Metric
 from ..record.notes import Improvement, Posterior
 
 Floats = npt.NDArray[np.float64]
@@ -24,20 +25,20 @@ BEYOND = 0.05
 """While no student has reached the target, even the largest candidate counts as saving this much (log10)."""
 MOST_TRIALS, DRAWS = 100, 200
 NARROW = 0.5
-"""The smallest deviation of warped accuracies around their prior mean."""
+"""The smallest deviation of warped values around their prior mean."""
 NEAREST, LEAST, UNSURE = 5, 0.1, 0.5
 """An end is predicted from the NEAREST other trainings. Its warped deviation is at least LEAST; from one training, UNSURE."""
 
 
-def predict_end(z: float, ended: Sequence[tuple[float, float]]) -> tuple[float, float, int]:
-    """Predicts the warped accuracy at the end of a training from `z`, that at a rung.
+def predict_end(metric: Metric, z: float, ended: Sequence[tuple[float, float]]) -> tuple[float, float, int]:
+    """Predicts the warped value at the end of a training from `z`, that at a rung.
 
-    `ended` has the accuracies of other trainings at that rung and at their end, at least one pair. Only those with the nearest
-    accuracies at the rung count, because a student far below its final accuracy gains more than one close to it.
+    `ended` has the values of other trainings at that rung and at their end, at least one pair. Only those with the nearest
+    values at the rung count, because a student far below its final value gains more than one close to it.
 
     Returns: mean, deviation, and the number of trainings that counted.
     """
-    table = warp(np.array(ended, dtype=np.float64))
+    table = metric.warp(np.array(ended, dtype=np.float64))
     near = np.argsort(np.abs(table[:, 0] - z), kind="stable")[:NEAREST]
     changes = table[near, 1] - table[near, 0]
     deviation = float(changes.std(ddof=1)) if len(near) > 1 else UNSURE
@@ -101,18 +102,18 @@ def _objective(vector: Floats, x: Floats, y: Floats, errors: Floats, known: Prio
 class Prior(NamedTuple):
     """What is known before any training.
 
-    Accuracies are measured on `samples` samples. `rise` (d,) is how much warped accuracies are expected to rise over the range
-    of each feature, plus or minus `slopes` (d,) deviations of all warped accuracies. `scales` (d,) are relative length scales:
-    along a feature with a larger one, accuracies are expected to change less.
+    `noise` gives the sampling errors (n,) of warped values (n,). `rise` (d,) is how much warped values are expected to rise
+    over the range of each feature, plus or minus `slopes` (d,) deviations of all warped values. `scales` (d,) are relative
+    length scales: along a feature with a larger one, values are expected to change less.
     """
 
-    samples: int
+    noise: Callable[[Floats], Floats]
     rise: Floats
     slopes: Floats
     scales: Floats
 
     def mean(self, x: Floats) -> Floats:
-        """(n,) warped accuracies, up to a constant."""
+        """(n,) warped values, up to a constant."""
         return np.asarray(x @ self.rise)
 
     def logs(self) -> tuple[Floats, Floats]:
@@ -128,7 +129,7 @@ class Prior(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A Gaussian process on features x (n, d) in [0, 1] and warped accuracies z (n,)."""
+    """A Gaussian process on features x (n, d) in [0, 1] and warped values z (n,)."""
 
     x: Floats
     root: Floats
@@ -143,14 +144,14 @@ class Model:
         """Fits hyperparameters from x and z alone, always from the same start: no fit depends on an earlier one."""
         left = z - prior.mean(x)
         center, spread = float(left.mean()), max(float(left.std()), NARROW)
-        hyper = fitted(x, (left - center) / spread, sampling_error(z, prior.samples) / spread, prior)
+        hyper = fitted(x, (left - center) / spread, prior.noise(z) / spread, prior)
         return cls._of(x, z, np.zeros(len(z)), hyper=hyper, center=center, spread=spread, prior=prior)
 
     @classmethod
     def _of(cls, x: Floats, z: Floats, doubt: Floats, *, hyper: Hyper, center: float, spread: float, prior: Prior) -> Self:
         from scipy.linalg import cho_solve, cholesky
 
-        noise = ((np.exp(hyper.noise) * sampling_error(z, prior.samples)) ** 2 + doubt**2) / spread**2
+        noise = ((np.exp(hyper.noise) * prior.noise(z)) ** 2 + doubt**2) / spread**2
         k = _matern(x, x, hyper) + _trend(x, x, prior.slopes) + np.diag(noise + 1e-8)
         root = cholesky(k, lower=True, check_finite=False)
         alpha = cho_solve((root, True), (z - prior.mean(x) - center) / spread, check_finite=False)
@@ -161,8 +162,8 @@ class Model:
         return self._of(x, z, doubt, hyper=self.hyper, center=self.center, spread=self.spread, prior=self.prior)
 
     def noise(self, z: Floats) -> Floats:
-        """Deviations (n,) of the noise in warped accuracies, from samples and seeds."""
-        return np.asarray(np.exp(self.hyper.noise) * sampling_error(z, self.prior.samples))
+        """Deviations (n,) of the noise in warped values, from samples and seeds."""
+        return np.asarray(np.exp(self.hyper.noise) * self.prior.noise(z))
 
     def at(self, x: Floats) -> Belief:
         """The posterior of candidates x (m, d)."""
@@ -180,7 +181,7 @@ class Model:
 
 @dataclass
 class Belief:
-    """The accuracies of m candidates: warped means (m,); `variance` (m,) in units of the model's spread."""
+    """The metric of m candidates: warped means (m,); `variance` (m,) in units of the model's spread."""
 
     model: Model
     x: Floats
@@ -189,11 +190,11 @@ class Belief:
     variance: Floats
 
     def deviation(self) -> Floats:
-        """(m,) of the warped accuracy without noise."""
+        """(m,) of the warped metric without noise."""
         return self.model.spread * np.sqrt(np.maximum(self.variance, 1e-10))
 
     def covariance(self, chosen: npt.ArrayLike) -> Floats:
-        """(k, k) of the warped accuracies of some candidates, without noise."""
+        """(k, k) of the warped metric of some candidates, without noise."""
         x, solved = self.x[np.asarray(chosen)], self.solved[:, np.asarray(chosen)]
         return self.model.spread**2 * np.asarray(self.model._between(x, x) - solved.T @ solved)
 
@@ -224,79 +225,86 @@ def _quadrature() -> tuple[Floats, Floats]:
 
 
 class Goal(NamedTuple):
-    """The goal of a search: accuracy above a floor at sizes below a reference (log10); with `target` (an accuracy), the
-    smallest student that reaches it."""
+    """The goal of a search: heights above a floor at sizes below a reference (log10); with `target`, the smallest student that
+    reaches that height."""
 
+    metric: Metric
     floor: float
     reference: float
     target: float | None = None
 
+    def warp(self, heights: npt.ArrayLike) -> Floats:
+        return self.metric.warp(self.metric.height(heights))
+
+    def unwarp(self, z: npt.ArrayLike) -> Floats:
+        return self.metric.height(self.metric.unwarp(z))
+
 
 class Steps(NamedTuple):
-    """A frontier as a staircase: log sizes where steps begin (k,), first -inf; accuracies (k,), first the floor's."""
+    """A frontier as a staircase: log sizes where steps begin (k,), first -inf; heights (k,), first the floor."""
 
     sizes: Floats
     heights: Floats
 
     @classmethod
-    def of(cls, sizes: Floats, accuracies: Floats, floor: float) -> Self:
-        """Of students with log sizes (n,) and accuracies (n,)."""
-        order = np.lexsort((-accuracies, sizes))
-        heights = np.maximum.accumulate(np.append(floor, accuracies[order]))
-        new = np.append(True, heights[1:] > heights[:-1])
-        return cls(np.append(-np.inf, sizes[order])[new], heights[new])
+    def of(cls, sizes: Floats, heights: Floats, floor: float) -> Self:
+        """Of students with log sizes (n,) and heights (n,)."""
+        order = np.lexsort((-heights, sizes))
+        best = np.maximum.accumulate(np.append(floor, heights[order]))
+        new = np.append(True, best[1:] > best[:-1])
+        return cls(np.append(-np.inf, sizes[order])[new], best[new])
 
     def height(self, sizes: Floats) -> Floats:
-        """The best accuracy among students of at most these log sizes (m,)."""
+        """The best height among students of at most these log sizes (m,)."""
         return self.heights[np.searchsorted(self.sizes, sizes, side="right") - 1]
 
     def volume(self, reference: float) -> float:
         """The hypervolume above the floor and below the reference."""
         return float(np.maximum(reference - self.sizes[1:], 0) @ np.diff(self.heights))
 
-    def joined(self, sizes: npt.ArrayLike, accuracies: npt.ArrayLike) -> Steps:
+    def joined(self, sizes: npt.ArrayLike, heights: npt.ArrayLike) -> Steps:
         """With further students."""
-        everything = np.append(self.sizes[1:], sizes), np.append(self.heights[1:], accuracies)
+        everything = np.append(self.sizes[1:], sizes), np.append(self.heights[1:], heights)
         return Steps.of(*everything, float(self.heights[0]))
 
 
-def expected_improvement(sizes: Floats, mean: Floats, deviation: Floats, steps: Steps, reference: float) -> Floats:
+def expected_improvement(sizes: Floats, mean: Floats, deviation: Floats, steps: Steps, goal: Goal) -> Floats:
     """(m,) the expected hypervolume improvement (Emmerich et al., IEEE TEC 10(4), 2006) by candidates of exactly known log
-    sizes, whose warped accuracies without noise are normal with `mean` and `deviation` (m,).
+    sizes, whose warped values without noise are normal with `mean` and `deviation` (m,).
 
-    At size s and accuracy a the gain is the sum over steps of (their width above s) * max(0, a - their height): piecewise
+    At size s and height a the gain is the sum over steps of (their width above s) * max(0, a - their height): piecewise
     linear in a, so that its expectation is a sum of expected improvements, each above a threshold of its own.
     """
-    ends = np.append(steps.sizes[1:], reference)
-    widths = np.maximum(np.minimum(ends, reference) - np.maximum(steps.sizes, sizes[:, None]), 0)  # (m, k)
+    ends = np.append(steps.sizes[1:], goal.reference)
+    widths = np.maximum(np.minimum(ends, goal.reference) - np.maximum(steps.sizes, sizes[:, None]), 0)  # (m, k)
     rows, columns = widths.nonzero()
-    each = _improvement(mean[rows], deviation[rows], steps.heights[columns])
+    each = _improvement(mean[rows], deviation[rows], steps.heights[columns], goal)
     return np.asarray(np.bincount(rows, widths[rows, columns] * each, minlength=len(sizes)), dtype=np.float64)
 
 
-def _improvement(mean: Floats, deviation: Floats, heights: Floats) -> Floats:
-    """(n,) the expectations of max(0, a - height) of accuracies a, warped normal with `mean` and `deviation`.
+def _improvement(mean: Floats, deviation: Floats, heights: Floats, goal: Goal) -> Floats:
+    """(n,) the expectations of max(0, a - height) of heights a, warped normal with `mean` and `deviation`.
 
     The chance to be above the threshold, which is exact, times the mean excess there: by Gauss-Legendre quadrature from the
     threshold to where the normal density is a millionth of its largest value.
     """
     from scipy.special import ndtr
 
-    threshold = (warp(heights) - mean) / deviation
+    threshold = (goal.warp(heights) - mean) / deviation
     low = np.clip(threshold, -FAR, FAR)
     share, weights = _quadrature()
     nodes = low[:, None] + (np.sqrt(np.maximum(low, 0) ** 2 + FAR**2) - low)[:, None] * share
     density = np.exp(-0.5 * (nodes**2 - np.maximum(low, 0)[:, None] ** 2)) * weights
-    reached = unwarp(mean[:, None] + nodes * deviation[:, None])
+    reached = goal.unwarp(mean[:, None] + nodes * deviation[:, None])
     excess = (density * reached).sum(axis=1) / density.sum(axis=1) - heights
     return np.asarray(ndtr(-threshold) * np.maximum(excess, 0))
 
 
 def expected_saving(sizes: Floats, mean: Floats, deviation: Floats, smallest: float, target: float) -> Floats:
-    """(m,) the chance to reach the target accuracy, times the log size saved against the `smallest` that is known to."""
+    """(m,) the chance to reach the warped target, times the log size saved against the `smallest` that is known to."""
     from scipy.special import ndtr
 
-    return np.asarray(ndtr((mean - warp(target)) / deviation) * np.maximum(smallest - sizes, 0))
+    return np.asarray(ndtr((mean - target) / deviation) * np.maximum(smallest - sizes, 0))
 
 
 def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
@@ -304,10 +312,10 @@ def worth(sizes: Floats, belief: Belief, steps: Steps, goal: Goal) -> Floats:
     if goal.target is not None:
         reached = steps.sizes[steps.heights >= goal.target]
         smallest = float(reached.min()) if len(reached) else float(sizes.max()) + BEYOND
-        found = expected_saving(sizes, belief.mean, belief.deviation(), smallest, goal.target)
+        found = expected_saving(sizes, belief.mean, belief.deviation(), smallest, float(goal.warp(goal.target)))
         if found.max() > 1e-6:
             return found
-    return expected_improvement(sizes, belief.mean, belief.deviation(), steps, goal.reference)
+    return expected_improvement(sizes, belief.mean, belief.deviation(), steps, goal)
 
 
 class Students(NamedTuple):
@@ -321,19 +329,19 @@ def improvement(model: Model, known: Students, new: Students, goal: Goal, trials
     """The expected gain of more trials; None if no `known` student is above the floor.
 
     At most `trials`, and at most MOST_TRIALS, of the `new` candidates are chosen one by one as a search would, each assumed to
-    be measured at its mean (Ginsbourger et al. 2010); then the expected accuracies of all students are drawn jointly (Daulton
+    be measured at its mean (Ginsbourger et al. 2010); then the expected heights of all students are drawn jointly (Daulton
     et al., NeurIPS 2020). Luck with seeds and samples does not count as a gain.
     """
     belief, chosen = model.at(new.x), list[int]()
-    steps = Steps.of(known.sizes, unwarp(model.at(known.x).mean), goal.floor)
+    steps = Steps.of(known.sizes, goal.unwarp(model.at(known.x).mean), goal.floor)
     for _ in range(min(trials, len(new.x), MOST_TRIALS)):
         found = worth(new.sizes, belief, steps, goal._replace(target=None))
         found[chosen] = -1.0
         chosen.append(int(np.argmax(found)))
-        steps = steps.joined(new.sizes[chosen[-1]], unwarp(belief.mean[chosen[-1]]))
+        steps = steps.joined(new.sizes[chosen[-1]], goal.unwarp(belief.mean[chosen[-1]]))
         belief.believe(chosen[-1])
     both = Students(np.vstack([known.x, new.x[chosen]]), np.append(known.sizes, new.sizes[chosen]))
-    draws, n = _draws(model.at(both.x)), len(known.x)
+    draws, n = _draws(model.at(both.x), goal), len(known.x)
     now = np.array([Steps.of(known.sizes, one[:n], goal.floor).volume(goal.reference) for one in draws])
     if now.mean() <= 0:
         return None
@@ -343,21 +351,21 @@ def improvement(model: Model, known: Students, new: Students, goal: Goal, trials
     return Improvement(len(chosen), float(gains.mean()), float(low), float(high))
 
 
-def _draws(belief: Belief) -> Floats:
-    """(DRAWS, m) joint draws of expected accuracies."""
+def _draws(belief: Belief, goal: Goal) -> Floats:
+    """(DRAWS, m) joint draws of expected heights."""
     spread = belief.covariance(range(len(belief.x))) + 1e-8 * np.eye(len(belief.x))
     rng = np.random.default_rng(0)
-    return unwarp(rng.multivariate_normal(belief.mean, spread, DRAWS, check_valid="ignore", method="eigh"))
+    return goal.unwarp(rng.multivariate_normal(belief.mean, spread, DRAWS, check_valid="ignore", method="eigh"))
 
 
 def posterior(belief: Belief, sizes: Floats, goal: Goal) -> list[Posterior]:
-    """The posterior of candidates (m,) with log sizes; frontiers are counted in DRAWS joint draws of noiseless accuracies."""
-    draws = _draws(belief)
+    """The posterior of candidates (m,) with log sizes; frontiers are counted in DRAWS joint draws of noiseless heights."""
+    draws = _draws(belief, goal)
     order = np.argsort(sizes, kind="stable")
     counts = np.zeros(len(sizes))
     for one in draws:
         best = np.maximum.accumulate(np.append(goal.floor, one[order]))
         counts[order] += one[order] > best[:-1]
     counts[sizes >= goal.reference] = 0
-    columns = zip(draws.mean(axis=0), draws.std(axis=0), counts / DRAWS, strict=True)
+    columns = zip(goal.metric.height(draws.mean(axis=0)), draws.std(axis=0), counts / DRAWS, strict=True)
     return [Posterior(float(mean), float(deviation), float(share)) for mean, deviation, share in columns]

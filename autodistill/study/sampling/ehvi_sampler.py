@@ -6,6 +6,7 @@ a resumed study proposes what the uninterrupted one would have proposed.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ...metrics.intervals import unwarp, warp
+from ...metrics.metric import metric_of
 from ...spec import UsageError
 from ...spec.domains import Params
 from ...spec.search import Search
@@ -33,7 +34,7 @@ ENOUGH = 4
 SHARE = 10
 """With many workers, one model makes one proposal for every SHARE running trials."""
 SLOPE = 1.0
-"""Deviation of the accuracy's trend over the range of log params before any data, in deviations of the warped accuracy."""
+"""Deviation of the metric's trend over the range of log params before any data, in deviations of the warped metric."""
 SMOOTHER = 3.0
 """Losses, recipes, and assistants are expected to matter less than the architecture: their length scales are larger."""
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -48,7 +49,7 @@ class EhviSampler:
     """
 
     def __init__(self, search: Search, space: Space, region: Callable[[], Region]) -> None:
-        self.search, self.space, self.region = search, space, region
+        self.search, self.space, self.region, self.metric = search, space, region, metric_of(search)
         self.candidates = Candidates(space, search.seed)
         self.history = History(search, space, self.candidates)
         self.added, self.ended = self.history.added, self.history.ended
@@ -73,7 +74,7 @@ class EhviSampler:
         """A proposal for a space in which (almost) all was tried: first the stopped ones, nearest to the frontier first."""
         stopped = self.history.stopped()
         places, mean, _ = self.history.predicted(stopped)
-        short = dict(zip(places, self._heights(self._steps(), places) - mean, strict=True))
+        short = dict(zip(places, self._warped(self._steps(), places) - mean, strict=True))
         tried = [self.history.trials[place].params for place in sorted(stopped, key=lambda place: short.get(place, math.inf))]
         for params in (*tried, *(one.params for one in self.candidates.draw(self.history.asked, ()))):
             if feasible(params):
@@ -105,12 +106,12 @@ class EhviSampler:
         return improvement(self._model()[0], self.history.students(), new, self.goal(), trials)
 
     def reaches(self, target: float, below: int, feasible: Feasible) -> float:
-        """The largest probability that a new student of fewer than `below` params reaches the target."""
+        """The largest probability that a new student of fewer than `below` params reaches the target, a value of the metric."""
         new = [one for one in self._draw() if one.sizes.params < below and self._is_new(one.params, feasible)]
         if not new:
             return 0.0
         belief = self._model()[0].at(self._encoded(new))
-        return float(ndtr((belief.mean - warp([target])) / belief.deviation()).max())
+        return float(ndtr((belief.mean - self.metric.warp([target])) / belief.deviation()).max())
 
     # Plans
 
@@ -155,7 +156,7 @@ class EhviSampler:
             left[best] = False
             yield found[best]
             if self.history.asked > before:  # it was taken
-                steps = steps.joined(sizes[best], unwarp(belief.mean[best]))
+                steps = steps.joined(sizes[best], goal.unwarp(belief.mean[best]))
                 belief.believe(best)
                 spare += RISK - risk[best]
 
@@ -165,13 +166,13 @@ class EhviSampler:
         Trials count after the third one inside; before it, there is no limit.
         """
         trials = self.history.trials
-        inside = [place for place in self.history.complete if region.holds(trials[place].accuracy, trials[place].sizes)]
+        inside = [place for place in self.history.complete if region.holds(trials[place].value, trials[place].sizes)]
         if region.everything or len(inside) < INSIDE:
             return math.inf
         later = [place for place in range(inside[INSIDE - 1] + 1, len(trials)) if trials[place].was_proposed]
         spent = float(len(set(later) & set(self.history.complete) - set(inside)))
         stopped = [place for place in later if trials[place].state == "stopped"]
-        spent += len(stopped) - float((self.history.predicted(stopped).mean >= warp(region.floor)).sum())
+        spent += len(stopped) - float((self.history.predicted(stopped).mean >= self.metric.warp(region.floor)).sum())
         running = [place for place in later if trials[place].state == "running"]
         if running:
             spent += float((1 - _inside(model.at(self.history.features(running)), model, region)).sum())
@@ -181,58 +182,64 @@ class EhviSampler:
 
     def goal(self) -> Goal:
         """In the region of interest."""
-        region = self.region()
-        return Goal(region.floor, region.reference(self.history.size()), self.search.target)
+        region, target = self.region(), self.search.target
+        return Goal(
+            self.metric,
+            float(self.metric.height(region.floor)),
+            region.reference(self.history.size()),
+            None if target is None else float(self.metric.height(target)),
+        )
 
     def _steps(self) -> Steps:
-        return self.history.steps(self.region().floor)
+        return self.history.steps(self.goal().floor)
 
-    def _heights(self, steps: Steps, places: Sequence[int]) -> Floats:
-        """The frontier's accuracies, warped, at the sizes of trials."""
-        return warp(steps.height(self.history.sizes(places)))
+    def _warped(self, steps: Steps, places: Sequence[int]) -> Floats:
+        """The frontier's heights, warped, at the sizes of trials."""
+        return self.goal().warp(steps.height(self.history.sizes(places)))
 
     def _prior(self) -> Prior:
         region, (low, high) = self.region(), (self.candidates.low[0], self.candidates.high[0])
         rise = self.candidates.slopes(region.rise * float(high - low) / math.log(10))
         slopes, scales = self.candidates.slopes(SLOPE), self.candidates.scales(SMOOTHER)
-        return Prior(samples=region.samples, rise=rise, slopes=slopes, scales=scales)
+        noise = functools.partial(self.metric.noise, like=region.teacher)
+        return Prior(noise=noise, rise=rise, slopes=slopes, scales=scales)
 
     def _model(self) -> tuple[Model, Steps]:
         """A model of ended trials, with running trials at their predicted means, and the frontier to improve.
 
-        The frontier is one of expected accuracies, so that neither good nor bad luck of a student counts. With a target, it is
-        one of measured accuracies, as the target is.
+        The frontier is one of expected heights, so that neither good nor bad luck of a student counts. With a target, it is
+        one of measured heights, as the target is.
         """
-        history, steps = self.history, self._steps()
+        history, steps, goal = self.history, self._steps(), self.goal()
         places = history.window(steps)
-        x, z = history.features(places), warp(history.accuracies(places))
+        x, z = history.features(places), goal.warp(history.heights(places))
         model = Model.fit(x, z, self._prior())
         if self.search.target is None:
             known = history.students()
-            steps = Steps.of(known.sizes, unwarp(model.at(known.x).mean), self.region().floor)
+            steps = Steps.of(known.sizes, goal.unwarp(model.at(known.x).mean), goal.floor)
         stopped, mean, deviation = history.predicted(history.stopped()[-RECENT:])
         doubt = np.append(np.zeros(len(z)), deviation)
         if stopped:  # at most at the frontier: a trial that would have improved it is not stopped
-            x, z = np.vstack([x, history.features(stopped)]), np.append(z, np.minimum(mean, self._heights(steps, stopped)))
+            x, z = np.vstack([x, history.features(stopped)]), np.append(z, np.minimum(mean, self._warped(steps, stopped)))
             model = model.knowing(x, z, doubt)
         running = history.running()[-RECENT:]
         if running:
             more = history.features(running)
             mean = model.at(more).mean
             model = model.knowing(np.vstack([x, more]), np.append(z, mean), np.append(doubt, np.zeros(len(more))))
-            steps = steps.joined(history.sizes(running), unwarp(mean))
+            steps = steps.joined(history.sizes(running), goal.unwarp(mean))
         return model, steps
 
 
 def _inside(belief: Belief, model: Model, region: Region) -> Floats:
-    """(m,) the probabilities that the measured accuracies of candidates reach the region's floor."""
+    """(m,) the probabilities that the measured values of candidates reach the region's floor."""
     deviation = np.hypot(belief.deviation(), model.noise(belief.mean))
-    return np.asarray(ndtr((belief.mean - warp(region.floor)) / deviation))
+    return np.asarray(ndtr((belief.mean - region.metric.warp(region.floor)) / deviation))
 
 
 def informed(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> EhviSampler:
-    """A sampler for accuracy and params that knows these trials, regardless of who proposed them."""
-    plain = search.model_copy(update={"objectives": ("accuracy", "params"), "target": None})
+    """A sampler for the metric and params that knows these trials, regardless of who proposed them."""
+    plain = search.model_copy(update={"objectives": (search.objectives[0], "params"), "target": None})
     sampler = EhviSampler(plain, space, lambda: region)
     for trial in trials:
         sampler.added(trial)
@@ -242,10 +249,11 @@ def informed(search: Search, space: Space, trials: Sequence[Trial], region: Regi
 def smaller(search: Search, space: Space, trials: Sequence[Trial], region: Region) -> float | None:
     """The largest probability that an untried student reaches the target with fewer params than all that have reached it.
 
-    For a study of accuracy and params; None while no student has reached it.
+    For a study of a metric and params; None while no student has reached it.
     """
     assert search.target is not None
-    reached = [trial.facts.params for trial in trials if trial.values is not None and trial.accuracy >= search.target]
+    metric, target = metric_of(search), search.target
+    reached = [one.facts.params for one in trials if one.values is not None and metric.reaches(one.value, target)]
     if not reached:
         return None
     return informed(search, space, trials, region).reaches(search.target, min(reached), space.feasible)

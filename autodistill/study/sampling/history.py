@@ -1,4 +1,4 @@
-"""The trials of a search as arrays: features, log sizes, accuracies, and what stopped ones are predicted to reach."""
+"""The trials of a search as arrays: features, log sizes, heights, and what stopped ones are predicted to reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...metrics.intervals import warp
+from ...metrics.metric import metric_of
 from ...spec.measurement import Sizes
 from ...spec.search import Search
 from ..record.notes import Trial
@@ -26,7 +26,7 @@ RECENT = 300
 
 
 class Predicted(NamedTuple):
-    """Places of stopped trials, their predicted final accuracies, warped, and the deviations of these."""
+    """Places of stopped trials, the predicted final values of their metric, warped, and the deviations of these."""
 
     places: list[int]
     mean: Floats
@@ -40,7 +40,7 @@ class History:
     """
 
     def __init__(self, search: Search, space: Space, candidates: Candidates) -> None:
-        self.search, self.space, self.candidates = search, space, candidates
+        self.search, self.space, self.candidates, self.metric = search, space, candidates, metric_of(search)
         self.asked = 0
         self.trials: list[Trial] = []
         self.complete: list[int] = []
@@ -91,22 +91,22 @@ class History:
         """(n,) log sizes."""
         return self.logs([self._sizes[place] for place in places])
 
-    def accuracies(self, places: Sequence[int]) -> Floats:
-        """(n,) of complete trials."""
-        return np.array([self.trials[place].accuracy for place in places], dtype=np.float64)
+    def heights(self, places: Sequence[int]) -> Floats:
+        """(n,) the metric of complete trials, in units in which larger is better."""
+        return self.metric.height([self.trials[place].value for place in places])
 
     def students(self) -> Students:
         """The complete ones."""
         return Students(self.features(self.complete), self.sizes(self.complete))
 
     def steps(self, floor: float) -> Steps:
-        """The frontier of measured accuracies above the floor."""
-        return Steps.of(self.sizes(self.complete), self.accuracies(self.complete), floor)
+        """The frontier of measured heights above the floor."""
+        return Steps.of(self.sizes(self.complete), self.heights(self.complete), floor)
 
     def front(self, steps: Steps) -> list[int]:
         """Places of the members of that frontier."""
-        sizes, accuracies = self.sizes(self.complete), self.accuracies(self.complete)
-        on = np.isin(sizes, steps.sizes) & (accuracies >= steps.height(sizes) - 1e-12)
+        sizes, heights = self.sizes(self.complete), self.heights(self.complete)
+        on = np.isin(sizes, steps.sizes) & (heights >= steps.height(sizes) - 1e-12)
         return [self.complete[index] for index in np.flatnonzero(on)]
 
     def window(self, steps: Steps) -> list[int]:
@@ -114,7 +114,8 @@ class History:
         if len(self.complete) <= WINDOW:
             return self.complete
         recent, older = self.complete[-WINDOW // 2 :], self.complete[: -WINDOW // 2]
-        short = warp(steps.height(self.sizes(older))) - warp(self.accuracies(older))
+        reached, own = (self.metric.height(one) for one in (steps.height(self.sizes(older)), self.heights(older)))
+        short = self.metric.warp(reached) - self.metric.warp(own)
         return [older[index] for index in sorted(np.argsort(short, kind="stable")[: WINDOW // 2])] + recent
 
     # Trials without a result
@@ -131,11 +132,11 @@ class History:
         """Of the stopped trials, those that can be predicted: others have passed the same rung and ended."""
         ended: dict[int, list[tuple[float, float]]] = {}
         for trial in (self.trials[place] for place in self.complete[-RECENT:]):
-            for rung, accuracy in self._passed(trial):
-                ended.setdefault(rung, []).append((accuracy, trial.accuracy))
+            for rung, value in self._passed(trial):
+                ended.setdefault(rung, []).append((value, trial.value))
         last = {place: rungs[-1] for place in stopped if (rungs := self._passed(self.trials[place]))}
         places = [place for place, (rung, _) in last.items() if rung in ended]
-        found = [predict_end(float(warp(last[place][1])), ended[last[place][0]]) for place in places]
+        found = [predict_end(self.metric, float(self.metric.warp(last[place][1])), ended[last[place][0]]) for place in places]
         return Predicted(places, np.array([mean for mean, _, _ in found]), np.array([deviation for _, deviation, _ in found]))
 
     def _passed(self, trial: Trial) -> list[tuple[int, float]]:

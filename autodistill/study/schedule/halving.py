@@ -1,7 +1,7 @@
-"""Which students continue after a rung: a pure decision, the same for every runner, and the accuracies that it compares.
+"""Which students continue after a rung: a pure decision, the same for every runner, and the values that it compares.
 
-A trial is never compared with another by accuracy alone: candidates are ordered by nondominated rank of their costs (n, m),
-smaller is better, accuracy at the rung first and sizes after it. Within a rank, those that spread most evenly come first.
+A trial is never compared with another by its metric alone: candidates are ordered by nondominated rank of their costs (n, m),
+smaller is better, the metric at the rung first and sizes after it. Within a rank, those that spread most evenly come first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...metrics.intervals import warp
+from ...metrics.metric import Metric, metric_of
 from ...spec.measurement import Sized
 from ...spec.search import Search
 from .. import pareto
@@ -29,7 +29,7 @@ FEWEST, CERTAIN = 4, 0.95
 def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = None, margin: float = 0.0) -> bool:
     """Whether the last of the rows that reached the rung, costs (n, m), is in the best `share` of them (at least one).
 
-    Always True for a row that no row of at most its size beats in accuracy by more than `margin`: it may end on the frontier.
+    Always True for a row that no row of at most its size beats in the metric by more than `margin`: it may end on the frontier.
     Asynchronous successive halving (Li et al., MLSys 2020) in the order of MO-ASHA (Schmucker et al., arXiv:2106.12639). Of
     equal rows, the last one is last in its rank. The order of the other rows does not matter. `ranks` are their ranks, if
     known.
@@ -50,7 +50,7 @@ def continues(costs: npt.ArrayLike, *, share: float, ranks: Indices | None = Non
 
 
 def _is_unbeaten(costs: Floats, margin: float) -> bool:
-    """Whether no row of at most the last one's sizes has an accuracy that is better by more than the margin."""
+    """Whether no row of at most the last one's sizes has a metric that is better by more than the margin."""
     return not bool(((costs[:, 0] < costs[-1, 0] - margin) & (costs[:, 1:] <= costs[-1, 1:]).all(axis=1)).any())
 
 
@@ -129,67 +129,66 @@ class Rungs:
     """
 
     def __init__(self, search: Search, region: Callable[[], Region]) -> None:
-        self.search, self.region = search, region
+        self.search, self.region, self.metric = search, region, metric_of(search)
         self._complete: set[str] = set()
         self._ended: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
-        """By rung, the accuracies there and at full length of trainings that continued to the end."""
+        """By rung, the values there and at full length of trainings that continued to the end."""
         self._reached = defaultdict[int, Reached](lambda: Reached(len(search.objectives)))
         self._passed: dict[str, list[tuple[int, float]]] = {}
 
     def passed(self, key: str) -> list[tuple[int, float]]:
-        """Epochs and validation accuracy at each rung so far."""
+        """Epochs and validation metric at each rung so far."""
         return self._passed.get(key, [])
 
     def enter(self, key: str, sizes: Sized, of: int, passed: Sequence[tuple[int, float]]) -> None:
         """Adds earlier decisions. Known ones stay; epochs that are not rungs of this study are left out."""
         places = self.search.places(of)
-        for epochs, accuracy in passed:
+        for epochs, value in passed:
             if epochs in places and not self._has(key, epochs):
-                self._enter(key, sizes, places[epochs], epochs, accuracy)
+                self._enter(key, sizes, places[epochs], epochs, value)
 
-    def completed(self, key: str, of: int, accuracy: float) -> None:
-        """A training ended: records its final accuracy for each of its rungs."""
+    def completed(self, key: str, of: int, value: float) -> None:
+        """A training ended: records its final metric for each of its rungs."""
         places = self.search.places(of)
         for epochs, before in self.passed(key) if key not in self._complete else ():
-            self._ended[places[epochs]].append((before, accuracy))
+            self._ended[places[epochs]].append((before, value))
         self._complete.add(key)
 
-    def continues(self, key: str, sizes: Sized, of: int, epochs: int, accuracy: float) -> bool:
+    def continues(self, key: str, sizes: Sized, of: int, epochs: int, value: float) -> bool:
         """Records the result and decides. A training that was proposed again continues where it was stopped.
 
         A training that will not reach the region of interest ends, however small; otherwise `halving.continues` decides, which
-        treats accuracies within one standard error as equal.
+        treats values within one standard error as equal.
         """
         assert self.search.halving, "without halving no training reports"
         if self._has(key, epochs):
             return True
         rung, region = self.search.places(of)[epochs], self.region()
-        self._enter(key, sizes, rung, epochs, accuracy)
-        if not region.everything and is_hopeless(accuracy, self._ended[rung], region.floor):
+        self._enter(key, sizes, rung, epochs, value)
+        if not region.everything and is_hopeless(self.metric, value, self._ended[rung], region.floor):
             return False
-        error = math.sqrt(accuracy * (1 - accuracy) / region.samples)
-        return self._reached[rung].last_continues(self.search.halving.share, margin=error)
+        margin = self.metric.error(value, region.teacher)
+        return self._reached[rung].last_continues(self.search.halving.share, margin=margin)
 
     def _has(self, key: str, epochs: int) -> bool:
         return any(epochs == before for before, _ in self.passed(key))
 
-    def _enter(self, key: str, sizes: Sized, rung: int, epochs: int, accuracy: float) -> None:
+    def _enter(self, key: str, sizes: Sized, rung: int, epochs: int, value: float) -> None:
         names = self.search.objectives
-        self._passed.setdefault(key, []).append((epochs, accuracy))
-        values = [accuracy if name == "accuracy" else float(getattr(sizes, name)) for name in names]
-        self._reached[rung].enter(costs([values], names)[0])
+        self._passed.setdefault(key, []).append((epochs, value))
+        self._reached[rung].enter(costs([[value, *(float(getattr(sizes, name)) for name in names[1:])]], names)[0])
 
 
-def is_hopeless(accuracy: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:
-    """Whether a training with this accuracy at a rung will, with 95 % confidence, end below the accuracy `floor`.
+def is_hopeless(metric: Metric, value: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:
+    """Whether a training with this value of the metric at a rung will, with 95 % confidence, end worse than `floor`.
 
-    `ended` are accuracies of others at that rung and at their end. The one-sided t interval is for one more training; False
+    `ended` are values of others at that rung and at their end. The one-sided t interval is for one more training; False
     while fewer than FEWEST have ended.
     """
     if len(ended) < FEWEST:
         return False
     from scipy.stats import t
 
-    mean, deviation, n = predict_end(float(warp(accuracy)), ended)
+    mean, deviation, n = predict_end(metric, float(metric.warp(value)), ended)
     reach = float(t.ppf(CERTAIN, n - 1)) * deviation * math.sqrt(1 + 1 / n)
-    return bool(mean + reach < warp(floor))
+    return bool(mean + reach < metric.warp(floor))

@@ -140,7 +140,8 @@ class Pending:
 
     def _note_passed(self, stage: Stage) -> None:
         """The rungs of a stage count, no matter which study trained it: another one, or this one before it was killed."""
-        found = [(epochs, accuracy) for epochs, accuracy, _ in self.stages.facts(stage.key()).rungs]
+        name = self.space.spec.search.objectives[0]
+        found = [(rung.epochs, rung.values[name]) for rung in self.stages.facts(stage.key()).rungs]
         self.trials.rungs.enter(stage.key(), self.space.sizes(stage.architecture), stage.recipe.epochs, found)
 
     def _enter_assistant(self, network: Stage) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ...spec import UsageError
-from ...spec.measurement import Measurement
+from ...spec.measurement import Sized
 from ...spec.search import Search
 from ..record.notes import First, Over
 from ..record.region import Region, edges
@@ -59,7 +59,7 @@ class Policy:
         count = len(self.trials.open)
         return count < workers or (count < workers + len(self.space.ladder) and jobs.train_for_others())
 
-    def propose(self, teacher: Measurement) -> Proposal | None:
+    def propose(self, teacher: Sized) -> Proposal | None:
         """What is to be tried first, then what the sampler proposes; None if no student is left. Raises UsageError if none
         was within the limits from the beginning.
         """
@@ -81,10 +81,10 @@ class Policy:
         """Seconds of searching, those of earlier runs included."""
         return self._before + self._elapsed()
 
-    def _aim(self, teacher: Measurement) -> None:
+    def _aim(self, teacher: Sized) -> None:
         """Queues default students of the sizes at which students are predicted to reach the region."""
         region = self.region()
-        sizes = None if region.everything else edges(region, teacher)
+        sizes = None if region.everything else edges(region, teacher.params)
         self.record.note(replace(self.record.notes, edges=tuple(defaults(self.space, sizes))))
         self._first = self._queue()
 
@@ -121,7 +121,7 @@ class Policy:
             return None
         self._due = math.ceil(STEP * done)
         known = self.record.trials
-        if sum(trial.values is not None and region.holds(trial.accuracy, trial.sizes) for trial in known) < INSIDE:
+        if sum(trial.values is not None and region.holds(trial.value, trial.sizes) for trial in known) < INSIDE:
             return None
         found = informed(self.search, self.space, known, region).improvement(next_round(done, workers), self.space.feasible)
         if found is None or found.mean >= self.search.stop.gain:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ...distill import Job, Rung
-from ...metrics.intervals import wilson
+from ...metrics.metric import METRICS, Metric, metric_of
 from ...spec import Network, Spec, Stage, StudyError, describe, label_only
+from ...spec.measurement import Measurement
 from ...spec.search import Search
 from ...store import Store
 from ..record.findings import grouped
@@ -46,12 +47,15 @@ SEEN = 100
 class Study:
     """The driver's view of a search: asks for students, hands out ready jobs, records their results.
 
-    `clock` gives seconds; a simulated runner has its own. `ends` is the time, by the clock, at which the search will be ended,
+    `floors` are, by metric, the best values of a network that ignores its input, `chance` that of this study's metric. `clock`
+    gives seconds; a simulated runner has its own. `ends` is the time, by the clock, at which the search will be ended,
     if any. `trained` are the keys of the networks that were trained in this run.
     """
 
-    def __init__(self, spec: Spec, space: Space, store: Store, record: Record, *, chance: float) -> None:
-        self.spec, self.space, self.store, self.record, self.chance = spec, space, store, record, chance
+    def __init__(self, spec: Spec, space: Space, store: Store, record: Record, *, floors: Mapping[str, float]) -> None:
+        self.spec, self.space, self.store, self.record, self.floors = spec, space, store, record, floors
+        self.metric = metric_of(spec.search)
+        self.chance = floors[self.metric.name]
         self.teachers = {teacher.key(): teacher for teacher in space.teachers}
         self.workers = 1
         self.clock: Callable[[], float] = time.monotonic
@@ -75,7 +79,7 @@ class Study:
             if key in self._absent:
                 self.jobs.want(teacher, first=True)
             else:
-                refuse_ignorant(self.stages, teacher, self.chance)
+                refuse_ignorant(self.stages.measured(key), teacher, self.metric, self.floors)
         self.pending.want_lost()
         complete = [trial.facts.stage for trial in self.record.trials if trial.state == "complete"]
         self.lengths.look_back(self.stages, [*self.teachers, *complete[-SEEN:]])
@@ -144,7 +148,7 @@ class Study:
             assert isinstance(job.network, Stage)
             key, of = job.network.key(), job.network.recipe.epochs
             self.lengths.saw(job.network, rung.seconds, rung.epochs)
-            continues = self.rungs.continues(key, self.trials.of(key)[-1].sizes, of, rung.epochs, rung.accuracy)
+            continues = self.rungs.continues(key, self.trials.of(key)[-1].sizes, of, rung.epochs, rung.values[self.metric.name])
             if continues or self.jobs.unblocks(job):
                 return True
             self.meter.end(job)
@@ -188,7 +192,7 @@ class Study:
         self.lengths.saw(job.network, self.stages.measured(key).seconds)
         if key in self.teachers:
             self._absent.discard(key)
-            refuse_ignorant(self.stages, job.network, self.chance)
+            refuse_ignorant(self.stages.measured(key), job.network, self.metric, self.floors)
         self.pending.stored(job.network)
 
     def _fail(self, job: Job, reason: str) -> None:
@@ -260,15 +264,22 @@ class Study:
         return pandas.DataFrame([row.columns() for row in frontier(self.rows())])
 
 
-def refuse_ignorant(stages: Stages, teacher: Network, chance: float) -> None:
-    """Raises StudyError if a teacher is no better than guessing the majority class."""
-    found = stages.measured(teacher.key())
-    if wilson(found.correct, found.n).low <= chance:
-        raise StudyError(
-            f"the teacher {describe(teacher.architecture)} has {found.accuracy:.1%} validation accuracy, no "
-            f"better than guessing the majority class ({chance:.1%}); train it longer, change its learning rate, or check "
-            "that the checkpoint belongs to this architecture and these labels"
-        )
+def refuse_ignorant(found: Measurement, teacher: Network, metric: Metric, floors: Mapping[str, float]) -> None:
+    """Raises StudyError if a teacher is no better than a network that ignores its input, and names a metric by which it is."""
+    score, floor = found.scores[metric.name], floors[metric.name]
+    if metric.clears(score, floor):
+        return
+    others = [one for name, one in METRICS.items() if one.clears(found.scores[name], floors[name])]
+    way = "train it longer, change its learning rate, or check that a checkpoint belongs to its architecture and these labels"
+    if others:
+        best = others[0]
+        value, least = best.text(found.scores[best.name].value), best.text(floors[best.name])
+        better = f"its {best.label} of {value} is better than such a network's ({least})"
+        way = f"{better}, so set task.metric: {best.name}; or {way}"
+    raise StudyError(
+        f"the teacher {describe(teacher.architecture)} has a validation {metric.label} of {metric.text(score.value)}, no "
+        f"better than a network that ignores its input ({metric.text(floor)}); {way}"
+    )
 
 
 def refuse_many(search: Search, failed: int, done: int, rows: Callable[[], Sequence[TrialRow]]) -> None:

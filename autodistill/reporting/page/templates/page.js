@@ -31,7 +31,9 @@
     return { shapes, annotations };
   }
 
-  const range = (figure, state) => (state.range === "near" ? { range: [figure.near, 100.5] } : { autorange: true });
+  // A loss has its axis reversed, so that the better end is on top.
+  const range = (figure, state) =>
+    state.range === "near" ? { range: [figure.near, figure.top], autorange: false } : { autorange: figure.layout.yaxis.autorange ?? true };
 
   // Browsers do not report the width of a printed A4 page: 186 mm at 96 dots per inch.
   const paper = (box) => (root.classList.contains("printing") ? { width: 700, height: box.classList.contains("low") ? 256 : 480 } : {});

@@ -1,0 +1,153 @@
+"""Studies whose metric is not accuracy: the whole way from a spec to a claim, and the gate of ignorant teachers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodistill import Wanted, api
+from autodistill.cli import main
+from autodistill.spec import Spec, SpecError, StudyError, UsageError
+
+from .conftest import RECIPE
+
+
+def rare(path: Path, samples: int = 800, share: float = 0.04) -> str:
+    """Two overlapping classes, one with 4 % of the samples."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(samples) < share * samples).astype(np.int64)
+    x = rng.normal(size=(samples, 6)) + 0.9 * y[:, None]
+    order = rng.permutation(samples)
+    np.savez(path / "rare.npz", x=x[order].astype(np.float32), y=y[order])
+    return str(path / "rare.npz")
+
+
+@pytest.fixture
+def changes(tmp_path: Path) -> dict[str, Any]:
+    """Teacher and students weigh the classes alike, so that they find the rare one at the cost of some accuracy."""
+    weighed = {"ce": {"weight": 1.0, "class_weights": "balanced"}}
+    return {
+        "task__dataset": rare(tmp_path),
+        "task__split": {"validation": 0.3, "test": 0.3, "seed": 0},
+        "teacher": {
+            "architecture": {"family": "mlp", "depth": 1, "width": 32},
+            "recipe": RECIPE | {"epochs": 10},
+            "loss": weighed,
+        },
+        "student__loss": {"ce": {"weight": 0.5, "class_weights": "balanced"}, "kd": {"weight": 0.5, "temperature": 2}},
+        "student__recipe": RECIPE | {"epochs": 6},
+        "assistants__at_most": 0,
+    }
+
+
+def test_a_sound_teacher_is_refused_by_accuracy_and_the_message_names_a_metric(
+    tiny: Callable[..., Spec], changes: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError) as refused:
+        api.search(tiny(**changes), out=tmp_path / "out", runner="serial")
+    message = str(refused.value)
+    assert "no better than a network that ignores its input (96.2%)" in message
+    assert "its balanced accuracy of" in message
+    assert "is better than such a network's (50.0%), so set task.metric: balanced_accuracy" in message
+
+
+@pytest.fixture
+def balanced(tiny: Callable[..., Spec], changes: dict[str, Any], tmp_path: Path) -> Path:
+    more = {"task__metric": "balanced_accuracy", "task__also": ["accuracy", "log_loss"], "search__halving": {"first": 0.5}}
+    found = api.search(tiny(**changes, **more), out=tmp_path / "out", runner="serial")
+    assert found.finished() and found.record.trials[0].value == found.rows()[-found.trials.counted].value
+    return tmp_path / "out"
+
+
+def test_a_study_of_balanced_accuracy_speaks_of_it_from_the_search_to_the_export(balanced: Path) -> None:
+    with (balanced / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"balanced_accuracy", "low", "high", "accuracy", "log_loss", "rung_balanced_accuracy"} <= rows[0].keys()
+    front = [row for row in rows if row["frontier"] == "True"]
+    values = [float(row["balanced_accuracy"]) for row in sorted(front, key=lambda row: int(row["params"]))]
+    assert values == sorted(values) and len(values) >= 2
+    facts = json.loads((balanced / "frontier.json").read_text())
+    assert facts["region"]["balanced_accuracy"] == pytest.approx(0.5) and "balanced_accuracy" in facts["teacher"]
+
+    claim = api.smallest(balanced, Wanted(target=0.55), seeds=1, runner="serial")
+    assert claim.answer is not None and "at least a balanced accuracy of 55 %" in claim.sentence()
+    confirmed = json.loads((balanced / "confirm.json").read_text())
+    assert confirmed["metric"] == "balanced_accuracy" and confirmed["also"] == ["accuracy", "log_loss"]
+    assert set(confirmed["members"][0]["test"]["scores"]) >= {"accuracy", "balanced_accuracy", "f1_macro", "log_loss"}
+    page = api.report(balanced).page.read_text()
+    assert "balanced accuracy" in page
+    exported = api.export(balanced, to=balanced / "model", wanted=Wanted(target=0.55))
+    assert exported.to is not None and "balanced accuracy" in (balanced / "model" / "card.md").read_text()
+
+
+def test_a_target_on_the_command_line_names_its_metric(balanced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    api.confirm(balanced, seeds=0, runner="serial")
+    capsys.readouterr()
+    assert main(["smallest", str(balanced), "--target", "balanced_accuracy=0.55"]) == 0
+    assert "at least a balanced accuracy of 55 %" in capsys.readouterr().out
+    assert main(["smallest", str(balanced), "--target", "log_loss=3"]) == 0
+    assert "a log loss of at most 3" in capsys.readouterr().out
+    assert main(["smallest", str(balanced), "--target", "f1=0.9"]) == 2
+    assert "--target: 'f1' is not a metric" in capsys.readouterr().err
+
+
+def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    spec = tiny(
+        task__metric="log_loss", task__also=["accuracy"], search__region=0.5, search__trials=8, search__label_baselines=True
+    )
+    assert spec.search.objectives == ("log_loss", "params")
+    study = api.search(spec, out=tmp_path / "out", runner="serial")
+    frontier = study.frontier()
+    losses, sizes = list(frontier["log_loss"]), list(frontier["params"])
+    assert losses == sorted(losses, reverse=True) and sizes == sorted(sizes) and len(losses) >= 2
+    for row in study.rows():
+        if row.origin is not None and row.is_complete and not row.frontier:
+            assert any(loss <= row.value and size <= row.params for loss, size in zip(losses, sizes, strict=True))
+    teacher = study.rows()[0]
+    assert study.chance == pytest.approx(np.log(4), rel=0.01)
+    assert study.region.floor == pytest.approx((study.chance + teacher.value) / 2)
+    assert all(row.inside == (row.value <= study.region.floor and row.params < teacher.params) for row in study.rows()[1:])
+    claim = api.smallest(tmp_path / "out", Wanted(target=1.3), seeds=1, runner="serial")
+    assert claim.answer is not None and "a log loss of at most 1.3" in claim.sentence()
+    best = min(claim.tested, key=lambda one: one.member.on_validation.value)
+    assert best.member.params == max(one.member.params for one in claim.tested)
+    assert api.report(tmp_path / "out").page.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"task__metric": "acuracy"}, "task.metric: 'acuracy' is not a metric; did you mean 'accuracy'"),
+        ({"task__also": ["top5", "auc"]}, r"task.also\[1\]: 'auc' is not a metric; use one of accuracy"),
+        ({"search__target": 1.5}, "search.target: 1.5 is no accuracy; give a number from 0 to 1"),
+    ],
+)
+def test_wrong_metrics_are_refused_with_their_place(
+    tiny: Callable[..., Spec], tmp_path: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        api.search(tiny(**given), out=tmp_path / "out", runner="serial")
+
+
+def test_the_objectives_and_the_metric_must_agree(tiny: Callable[..., Spec]) -> None:
+    with pytest.raises(SpecError, match="the first objective is accuracy, but task.metric is f1_macro; make them equal"):
+        tiny(task__metric="f1_macro", search__objectives=["accuracy", "params"])
+    assert tiny(task__metric="f1_macro", search__objectives=["f1_macro", "macs"]).search.objectives == ("f1_macro", "macs")
+
+
+@pytest.mark.parametrize("also", [["accuracy"], ["top5", "top5"]])
+def test_a_metric_is_shown_once(tiny: Callable[..., Spec], also: list[str]) -> None:
+    with pytest.raises(SpecError, match=rf"task.also\[{len(also) - 1}\]: {also[-1]} is already shown; remove it"):
+        tiny(task__also=also)
+
+
+def test_a_study_continues_only_by_its_own_metric(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    api.search(tiny(search__trials=2), out=tmp_path / "out", runner="serial")
+    with pytest.raises(UsageError, match="task.metric was 'accuracy', is 'f1_macro'"):
+        api.search(tiny(search__trials=2, task__metric="f1_macro"), out=tmp_path / "out", runner="serial")
