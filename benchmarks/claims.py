@@ -1,7 +1,7 @@
 """How often a claim is false, and how often what is true is seen: simulated studies of known truth.
 
     python benchmarks/claims.py            # of `smallest`
-    python benchmarks/claims.py --metrics  # of the tests of each metric
+    python benchmarks/claims.py --metrics  # of the tests of each metric (--losses: of log loss alone)
 
 The first prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share
 with a false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np  # noqa: E402
 
 from autodistill.answers import Wanted  # noqa: E402
-from autodistill.metrics.metric import METRICS, Confusion  # noqa: E402
+from autodistill.metrics.metric import METRICS, Confusion, Outcome  # noqa: E402
 from tests import test_metrics  # noqa: E402
 from tests.test_answers import STUDIES, claims  # noqa: E402
 
@@ -49,6 +49,22 @@ COMPOSED = {
 """Shares of the classes, and the share of each that is predicted correctly."""
 
 
+LOSSES = {"many errors": (0.1, 2.0), "few errors": (0.02, 3.0), "very few errors": (0.01, 4.0)}
+"""The share of samples with a large loss, and its mean in nats; that of the others is 0.02. Both are exponential."""
+
+
+def of_losses(studies: int = 1000) -> None:
+    metric, random = METRICS["log_loss"], np.random.default_rng(0)
+    for what, (share, large) in LOSSES.items():
+        for n in (300, 1000, 5000):
+            false, none = 0, np.zeros(n, dtype=np.int64)
+            for _ in range(studies if n < 5000 else studies // 4):
+                losses = random.exponential(np.where(random.random(n) < share, large, 0.02))
+                mean = share * large + (1 - share) * 0.02
+                false += metric.misses(Outcome(none, none, none, losses), 2, mean) <= 0.05
+            print(f"| log_loss | {what} | {n:,} | {false / (studies if n < 5000 else studies // 4):.1%} |", flush=True)
+
+
 def of_metrics(studies: int = 1000) -> None:
     print("| metric | classes | test samples | false claims |\n|---|---|---|---|")
     for name, metric in METRICS.items():
@@ -72,5 +88,8 @@ def shown(name: str, truth: list[float], n: int, found: list[str | None], target
 if __name__ == "__main__":
     if "--metrics" in sys.argv:
         of_metrics()
+        of_losses()
+    elif "--losses" in sys.argv:
+        of_losses()
     else:
         main()

@@ -481,17 +481,17 @@ def test_a_target_may_name_another_metric_than_the_study() -> None:
 def test_a_loss_is_claimed_to_be_small() -> None:
     """Losses of 0.1 and 1.1 nats where a network is right and where it is wrong: 0.136, 0.13 and 0.12 on average."""
     found = with_metric(unlike((0.964, 0.964), (0.97, 0.97), (0.98, 0.98)), "log_loss")
-    passes = smallest(found, Wanted(target=0.15))
+    passes = smallest(found, Wanted(target=0.19))
     assert passes.answer is not None and passes.answer.stage == "student0"
-    assert "is shown to have a log loss of at most 0.15 (with 95 % confidence). It has a log loss of 0.1" in passes.sentence()
+    assert "is shown to have a log loss of at most 0.19 (with 95 % confidence). It has a log loss of 0.1" in passes.sentence()
     assert "times its log loss" in passes.sentence()
     fails = smallest(found, Wanted(target=0.12))
     assert not fails.meets and fails.nearest is not None and fails.nearest.stage == "student1", "the smallest loss"
-    assert fails.would_pass is not None and 0.13 < fails.would_pass < 0.15
+    assert fails.would_pass is not None and 0.14 < fails.would_pass < 0.19
     assert smallest(found, Wanted(target=fails.would_pass + 1e-4)).passed
     assert any(line.startswith(f"would pass   at {fails.would_pass:.4f}, for") for line in fails.lines())
-    kept = smallest(found, Wanted(retain=0.8))
-    assert "a log loss of at most 1.25 times the teacher's" in kept.sentence() and kept.answer is not None
+    kept = smallest(found, Wanted(retain=0.6))
+    assert "a log loss of at most 1.667 times the teacher's" in kept.sentence() and kept.answer is not None
 
 
 def test_choices_on_validation_look_in_the_direction_of_the_metric() -> None:

@@ -216,7 +216,12 @@ class TopK(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Mean(Metric):
-    """The mean of a number per sample, (N,). If it is bounded, claims rest on a finite-sample bound."""
+    """The mean of a number per sample, (N,). If it is bounded, claims rest on a finite-sample bound.
+
+    If it is not, `worst` is a value that samples may have even if none has been seen to.
+    """
+
+    worst: float = math.nan
 
     @property
     def method(self) -> str:
@@ -236,7 +241,7 @@ class Mean(Metric):
         values = self.each(found)
         if math.isfinite(self.low) and math.isfinite(self.high):
             return self._bound(values, self.low, self.high, target)
-        return self._share_of_draws(means(values[None], TEST_DRAWS)[0] - target)
+        return self._drawn(values, target)
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         own, theirs = self.each(found), self.each(teacher)
@@ -244,16 +249,22 @@ class Mean(Metric):
         if math.isfinite(self.low) and math.isfinite(self.high):
             ends = self.low - weight * self.high, self.high - weight * self.low
             return self._bound(own - weight * theirs, *ends, 0.0)
-        drawn = means(np.stack([own, theirs]), TEST_DRAWS)
-        return self._share_of_draws(drawn[0] - weight * drawn[1])
+        return self._drawn(own - weight * theirs, 0.0)
 
     def _bound(self, values: Floats, low: float, high: float, target: float) -> float:
         losses = (high - values if self.higher else values - low) / (high - low)
         limit = (high - target if self.higher else target - low) / (high - low)
         return hoeffding_bentkus(float(losses.mean()), len(losses), limit)
 
-    def _share_of_draws(self, differences: Floats) -> float:
-        return _share(differences if self.higher else -differences)
+    def _drawn(self, values_N: Floats, target: float) -> float:
+        """The p-value of "the mean of these values is worse than the target", with one more sample of the worst value.
+
+        Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable", 2005.
+        Without it, few samples of a skewed loss hide how bad it can be.
+        """
+        gains_N = self.height(np.append(values_N, self.worst))
+        gains_N[-1] = gains_N.min()
+        return _share(means(gains_N[None], TEST_DRAWS)[0] - float(self.height(target)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,7 +366,7 @@ METRICS: dict[str, Metric] = {
         TopK(name="top5", label="top-5 accuracy", top=5),
         BalancedAccuracy(name="balanced_accuracy", label="balanced accuracy", stratified=True),
         MacroF1(name="f1_macro", label="macro F1", percent=False, stratified=False),
-        LogLoss(name="log_loss", label="log loss", higher=False, high=math.inf, percent=False),
+        LogLoss(name="log_loss", label="log loss", higher=False, high=math.inf, percent=False, worst=10.0),
     )
 }
 """All metrics by name: to add one, write its class above and list it here."""
