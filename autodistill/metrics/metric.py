@@ -88,8 +88,6 @@ class Metric(ABC):
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         """The p-value of "the network keeps less than `share` of what its teacher has", both measured on the same samples."""
 
-    # What follows depends on the direction alone.
-
     def reaches(self, value: float, target: float) -> bool:
         return value >= target if self.higher else value <= target
 
