@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np  # noqa: E402
 
 from autodistill.answers import Wanted  # noqa: E402
-from autodistill.metrics.metric import METRICS, Confusion, Outcome  # noqa: E402
+from autodistill.metrics.metric import METRICS, TEST_DRAWS, Confusion  # noqa: E402
+from autodistill.metrics.resampling import means  # noqa: E402
 from tests import test_metrics  # noqa: E402
 from tests.test_answers import STUDIES, claims  # noqa: E402
 
@@ -49,20 +50,19 @@ COMPOSED = {
 """Shares of the classes, and the share of each that is predicted correctly."""
 
 
-LOSSES = {"many errors": (0.1, 2.0), "few errors": (0.02, 3.0), "very few errors": (0.01, 4.0)}
-"""The share of samples with a large loss, and its mean in nats; that of the others is 0.02. Both are exponential."""
-
-
 def of_losses(studies: int = 1000) -> None:
-    metric, random = METRICS["log_loss"], np.random.default_rng(0)
-    for what, (share, large) in LOSSES.items():
+    print("| large losses | test samples | false claims | without the sample of 10 nats |\n|---|---|---|---|")
+    for case in test_metrics.LOSSES:
         for n in (300, 1000, 5000):
-            false, none = 0, np.zeros(n, dtype=np.int64)
-            for _ in range(studies if n < 5000 else studies // 4):
-                losses = random.exponential(np.where(random.random(n) < share, large, 0.02))
-                mean = share * large + (1 - share) * 0.02
-                false += metric.misses(Outcome(none, none, none, losses), 2, mean) <= 0.05
-            print(f"| log_loss | {what} | {n:,} | {false / (studies if n < 5000 else studies // 4):.1%} |", flush=True)
+            count = studies if n < 5000 else studies // 4
+            found = test_metrics.loss_claims(case, n, count, seed=n)
+            print(f"| {case} | {n:,} | {found:.1%} | {plain_claims(case, n, count):.1%} |", flush=True)
+
+
+def plain_claims(case: str, n: int, studies: int) -> float:
+    """The same by the Bayesian bootstrap alone."""
+    losses, mean = test_metrics.drawn_losses(case, n, studies, seed=n)
+    return float(np.mean([np.mean(means(one[None], TEST_DRAWS)[0] > mean) <= 0.05 for one in losses]))
 
 
 def of_metrics(studies: int = 1000) -> None:

@@ -127,7 +127,7 @@ def test_out_of_memory_fails_the_stage_and_gives_the_memory_back(spec: Spec, tmp
 
 
 def test_signals_of_any_length_train_on_a_gpu_and_give_the_processors_logits(tmp_path: Path) -> None:
-    """Through a network of one's own, which gets the samples and their mask."""
+    """Through your own network, which gets the samples and their mask."""
     dataset = {"import": "tests.own:signals", "arguments": {"samples": 400}}
     changed = document(dataset, "heard")
     changed["resources"] = GPU

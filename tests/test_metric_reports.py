@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from autodistill.answers import Wanted
 from autodistill.metrics.metric import ACCURACY, METRICS, Metric
+from autodistill.metrics.words import gained, of_teacher, plural, safe, share_kept, stated
 from autodistill.reporting import picture
 from autodistill.reporting.explain import explain
 from autodistill.reporting.marks import Mark, View, best
@@ -30,7 +31,6 @@ from autodistill.reporting.page.plots import Level, figure, frontier_figure, lin
 from autodistill.reporting.page.study import read_study
 from autodistill.reporting.summary import Headline, Reached, dominated, predicted
 from autodistill.reporting.terminal import confirmed_table, explained, frontier_table
-from autodistill.reporting.words import gained, of_teacher, plural, safe, share_kept, stated
 from autodistill.reporting.write import redraw
 from autodistill.spec import UsageError
 from autodistill.spec.measurement import Score, Sizes

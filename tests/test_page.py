@@ -19,6 +19,7 @@ from autodistill.answers import Wanted, smallest
 from autodistill.cli import main
 from autodistill.metrics.intervals import Interval, effect
 from autodistill.metrics.metric import ACCURACY
+from autodistill.metrics.words import gained, safe
 from autodistill.reporting.marks import Mark
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
@@ -28,7 +29,6 @@ from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import line
 from autodistill.reporting.page.study import _in_order, read_study
-from autodistill.reporting.words import gained, safe
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
 from autodistill.study.record.folder import Folder

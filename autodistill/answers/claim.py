@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from ..metrics.metric import ACCURACY, Metric, TopK, named
+from ..metrics.words import keeps, phrase, with_article
 from ..spec import UsageError
 from ..spec.measurement import Score, Sized
 from .confirm.confirmation import FrozenNetwork, Member
@@ -94,7 +95,7 @@ class Wanted:
     def __str__(self) -> str:
         """Such as `95 % of the teacher's accuracy with at most 1,000 params`."""
         metric = self.measure
-        start, most = f"{metric.article} {metric.label} of", "" if metric.higher else "at most "
+        start, most = f"{with_article(metric.label)} of", "" if metric.higher else "at most "
         if self.target is not None:
             what = f"{start} {most}{percent(self.target) if metric.percent else f'{self.target:g}'}"
         elif metric.higher:
@@ -246,14 +247,12 @@ class Claim:
         found, savings = self.answer, self.savings
         if found is None or savings is None:
             return f"{'Do not ship' if self.is_default else 'No'}: {self._nothing()}"
-        score, teacher = self.on_test(found), self.on_test(self.teacher)
-        kept = f"keeps {savings.kept:.1%} of its {self.metric.label}"
-        if not self.metric.higher:
-            kept = f"has {score.value / max(teacher.value, 1e-12):.2f} times its {self.metric.label}"
+        score = self.on_test(found)
         return (
             f"{'Ship' if self.is_default else 'Yes'}: {found.architecture} with {found.params:,} params is shown to have "
-            f"{self.wanted.shown} {self._sure()}. It has {self.metric.phrase(score.value)} on {score.n:,} test samples, "
-            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and {kept}"
+            f"{self.wanted.shown} {self._sure()}. It has {phrase(self.metric, score.value)} on {score.n:,} test samples, "
+            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and "
+            f"{keeps(self.metric, savings.kept)}"
         )
 
     def _nothing(self) -> str:
@@ -263,7 +262,7 @@ class Claim:
         score = self.on_test(row)
         return (
             f"no student is proven to meet the target of {self.wanted} {self._sure()}; the nearest is {row.architecture} with "
-            f"{row.params:,} params and {self.metric.phrase(score.value)} on {score.n:,} test samples"
+            f"{row.params:,} params and {phrase(self.metric, score.value)} on {score.n:,} test samples"
         )
 
     def _sure(self) -> str:

@@ -157,21 +157,25 @@ def _strip(graph: Any) -> None:
 
 def run_safetensors(path: Path, threads: int) -> Run:
     """The network, rebuilt from the file and from architecture.json beside it."""
-    facts = json.loads((path.parent / ARCHITECTURE).read_bytes())
-    numbers = {name: facts[name] for name in ("classes", "mean", "std")}
-    inputs = inputs_beside(path)
+    facts = facts_beside(path)
+    inputs, numbers = inputs_in(facts), {name: facts[name] for name in ("classes", "mean", "std")}
     network = build(SCHEMA.validate_python(facts["architecture"]), inputs=inputs, **numbers)
     network.load_state_dict(load_file(path))
     return Source(network.eval().requires_grad_(False), inputs).run
 
 
-def inputs_beside(path: Path) -> InputSpec:
-    """The inputs that architecture.json beside a file lists."""
-    return InputSpec.model_validate({"fields": json.loads((path.parent / ARCHITECTURE).read_bytes())["inputs"]})
+def facts_beside(path: Path) -> dict[str, Any]:
+    """The content of architecture.json beside a file."""
+    found: dict[str, Any] = json.loads((path.parent / ARCHITECTURE).read_bytes())
+    return found
+
+
+def inputs_in(facts: dict[str, Any]) -> InputSpec:
+    return InputSpec.model_validate({"fields": facts["inputs"]})
 
 
 def run_pt2(path: Path, threads: int) -> Run:
-    return called(torch.export.load(path).module(), inputs_beside(path))
+    return called(torch.export.load(path).module(), inputs_in(facts_beside(path)))
 
 
 def run_onnx(path: Path, threads: int) -> Run:

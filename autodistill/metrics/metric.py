@@ -151,18 +151,6 @@ class Metric(ABC):
         inner = EDGE + (1 - 2 * EDGE) * like.value
         return inner * (1 - inner) / max(like.error, 1e-9) ** 2
 
-    def bound(self, value: str) -> str:
-        """Such as `accuracy of at least 90.0%`."""
-        return f"{self.label} of at {'least' if self.higher else 'most'} {value}"
-
-    def phrase(self, value: float) -> str:
-        """Such as `95.0% accuracy`, or `a log loss of 0.310`."""
-        return f"{self.text(value)} {self.label}" if self.percent else f"{self.article} {self.label} of {self.text(value)}"
-
-    @property
-    def article(self) -> str:
-        return "an" if self.label[0] in "aeiou" else "a"
-
     def text(self, value: float) -> str:
         return f"{value:.1%}" if self.percent else f"{value:.3f}"
 

@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 
 from ..metrics.metric import Metric, metric_of
+from ..metrics.words import on_axis, scaled
 from ..spec import Spec
 from ..spec.measurement import Sizes
 from ..study import pareto
 from ..study.record.region import Region
 from ..study.record.rows import TrialRow, may_be_member
-from .words import on_axis, scaled
 
 Kind = Literal["teacher", "incumbent", "frontier", "outside", "dominated", "stopped"]
 MEMBERS, CROWD = ("student", "assistant", "label-only"), ("dominated", "stopped", "outside")

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..metrics.metric import Metric
+from ..metrics.words import axis_title, scaled
 from ..spec.search import SIZES
 from ..study.record.folder import replace
 from .marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best
-from .words import axis_title, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..metrics.words import stated
 from ..study.record.folder import Folder
 from ..study.schedule.scheduler import Study
 from .summary import StudySummary, summary
 from .terminal import clock
-from .words import stated
 from .write import write
 
 QUIET_SECONDS = 15.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..metrics.metric import ACCURACY, METRICS, Metric
+from ..metrics.words import asked, of_teacher, plural, stated
 from ..spec import Spec
 from ..study.record.findings import (
     Concordance,
@@ -22,7 +23,6 @@ from ..study.record.findings import (
 from ..study.record.notes import Improvement
 from ..study.record.region import Region
 from ..study.record.rows import TrialRow, frontier, region_among
-from .words import asked, of_teacher, plural, stated
 
 if TYPE_CHECKING:  # it imports torch
     from ..study.schedule.spent import Spent

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..metrics.metric import ACCURACY, METRICS, Metric, TopK
-from .words import at_best, share_kept, stated
+from ..metrics.words import at_best, bound, share_kept, stated
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
@@ -247,7 +247,7 @@ def _region(found: RegionFacts) -> str:
     if found.target is not None:
         way = f"halfway between {way} and the target"
     known = "" if found.floor is None else f"{metric.text(found.floor)}, "
-    return f"region       {metric.bound(known)}{way}; {below}"
+    return f"region       {bound(metric, known)}{way}; {below}"
 
 
 def _unlabeled(data: DataFacts) -> str:

@@ -138,7 +138,7 @@ class _Study:
         what = f"the test split ({len(test):,} samples) was opened for {len(frozen)} frozen networks"
         self.console.print(f"{what}; measuring latency")
         metric, classes = metric_of(self.spec.search), self.splits.classes
-        known = Judged(metric, classes, self.stages, teacher, found, test, device, resources.threads)
+        known = Judged(metric, classes, self.splits.inputs, self.stages, teacher, found, test, device, resources.threads)
         return Confirmation(
             study=self.spec.study,
             metric=metric.name,

@@ -107,6 +107,7 @@ class Judged(NamedTuple):
 
     metric: Metric
     classes: int
+    inputs: InputSpec
     stages: Stages
     teacher: Network
     predictions: Mapping[str, Predictions]
@@ -118,7 +119,6 @@ class Judged(NamedTuple):
         """Everything about the weights of `network`, which were chosen for `stage`."""
         key = network.key()
         measured, store = self.stages.measured(key), self.stages.store
-        inputs = open_data(store, network.task.data).inputs
         return FrozenNetwork(
             metric=self.metric.name,
             stage=stage,
@@ -130,7 +130,7 @@ class Judged(NamedTuple):
             weights=weights_of(store, key),
             validation=measured.scores,
             test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test, self.classes),
-            latency=latency_of(load_network(store, network, self.device), inputs, self.device, self.threads),
+            latency=latency_of(load_network(store, network, self.device), self.inputs, self.device, self.threads),
         )
 
     def member(self, one: Candidate) -> Member:

@@ -7,10 +7,10 @@ from typing import Any
 
 from ...answers import Wanted, later, smallest
 from ...metrics.metric import Metric, named
+from ...metrics.words import asked, at_best, keeps, phrase
 from ...spec import UsageError
 from ...spec.measurement import Score
 from ...study.record.rows import TrialRow
-from ..words import asked, at_best, keeps
 from .study import Study
 
 Facts = dict[str, Any]
@@ -111,6 +111,6 @@ def _sentence(study: Study, row: TrialRow | None, how: str, saves: Facts | None,
         return f"On the {study.n:,} validation samples {how}."
     return (
         f"On the {study.n:,} validation samples, {how} is {row.architecture} with {row.params:,} params. It has "
-        f"{metric.phrase(_score(row, metric).value)}, is {saves['smaller']:.1f} times smaller than the teacher, and "
+        f"{phrase(metric, _score(row, metric).value)}, is {saves['smaller']:.1f} times smaller than the teacher, and "
         f"{keeps(metric, saves['kept'])}."
     )

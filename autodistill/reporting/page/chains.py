@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...metrics.metric import ACCURACY, Metric
+from ...metrics.words import gain_over, stated
 from ..explain import Link
-from ..words import gain_over, stated
 from .finalists import Facts
 
 WIDTH, BOX, GAP, EDGE = 340, 62, 46, 1

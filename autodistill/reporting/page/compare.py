@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 
 from ...metrics.metric import Metric
+from ...metrics.words import scaled
 from ...spec import UsageError
 from ...study.record.folder import replace as write
 from ..marks import Mark
-from ..words import scaled
 from .finalists import Facts, finalists, the_teacher
 from .plots import FrontierFigure, Json, Level, figure, line, mark, trace
 from .printing import render

@@ -12,9 +12,9 @@ from html import escape
 from typing import Any
 
 from ...metrics.metric import ACCURACY, Metric
+from ...metrics.words import axis_title, of_teacher, on_axis, scaled
 from ...spec.measurement import Sizes
 from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
-from ..words import axis_title, of_teacher, on_axis, scaled
 from .finalists import Facts
 from .health import CoursePoint
 from .study import Study

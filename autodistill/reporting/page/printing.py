@@ -14,11 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...answers import percent as exact
+from ...metrics import words
 from ...metrics.metric import ACCURACY
 from ...spec import StudyError
 from ...study.record.folder import replace
 from ...version import __version__
-from .. import words
 from ..terminal import clock as whole
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -1,4 +1,4 @@
-"""How tables, figures and sentences speak of a metric.
+"""How claims, tables, figures and sentences speak of a metric.
 
 A percentage without a name is an accuracy: the values of other metrics are named wherever nothing else on the line names them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ..metrics.metric import ACCURACY, Metric
+from .metric import ACCURACY, Metric
 
 
 def scaled(metric: Metric, value: float) -> float:
@@ -32,13 +32,28 @@ def stated(metric: Metric, value: float) -> str:
     return f"{metric.text(value)} {metric.label}" if metric.percent else f"{metric.label} {metric.text(value)}"
 
 
+def phrase(metric: Metric, value: float) -> str:
+    """Such as `95.0% accuracy`, or `a log loss of 0.310`."""
+    text = metric.text(value)
+    return f"{text} {metric.label}" if metric.percent else f"{with_article(metric.label)} of {text}"
+
+
+def with_article(name: str) -> str:
+    """Such as `an accuracy`."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def bound(metric: Metric, value: str) -> str:
+    """Such as `accuracy of at least 90.0%`."""
+    return f"{metric.label} of at {'least' if metric.higher else 'most'} {value}"
+
+
 def asked(metric: Metric, value: float, where: str = "") -> str:
     """A target, such as `90.0% validation accuracy`, or `a validation log loss of at most 0.310`."""
     name = f"{where} {metric.label}".strip()
     if metric.percent:
         return f"{metric.text(value)} {name}"
-    article = "an" if name[0] in "aeiou" else "a"
-    return f"{article} {name} of at {'least' if metric.higher else 'most'} {metric.text(value)}"
+    return f"{with_article(name)} of at {'least' if metric.higher else 'most'} {metric.text(value)}"
 
 
 def at_best(metric: Metric, value: str) -> str:
