@@ -97,9 +97,9 @@ def confirm(
         autodistill.confirm("reports/digits", seeds=3).members[0].on_test.value
     """
     from .answers import confirm as confirmation
-    from .study.record.folder import Folder
+    from .study.record.directory import StudyDirectory
 
-    return confirmation.confirm(Folder(study), seeds=seeds, runner=runner, force=force, console=_console(console))
+    return confirmation.confirm(StudyDirectory(study), seeds=seeds, runner=runner, force=force, console=_console(console))
 
 
 def smallest(
@@ -129,16 +129,16 @@ def smallest(
 
     from .answers import Wanted, confirm
     from .answers.smallest import smallest as answered
-    from .study.record.folder import Folder
+    from .study.record.directory import StudyDirectory
     from .study.record.opened import open_study
 
-    folder, wanted, console = Folder(study), wanted or Wanted(), _console(console)
+    directory, wanted, console = StudyDirectory(study), wanted or Wanted(), _console(console)
     if within is not None:
-        _continue(folder.path, wanted, within, runner, force, console)
-    found = None if force else confirm.read(folder)
+        _continue(directory.path, wanted, within, runner, force, console)
+    found = None if force else confirm.read(directory)
     if found is None:
-        found = confirm.confirm(folder, seeds=seeds, runner=runner, force=force, console=console)
-    with open_study(folder) as now:
+        found = confirm.confirm(directory, seeds=seeds, runner=runner, force=force, console=console)
+    with open_study(directory) as now:
         return replace(answered(found, wanted), later=found.later(now.record))
 
 
@@ -149,12 +149,12 @@ def _continue(
     from .answers.confirm import refuse_any_opening
     from .answers.towards import towards
     from .reporting.progress import Progress
-    from .study.record.folder import Folder
+    from .study.record.directory import StudyDirectory
 
     if not force:
-        refuse_any_opening(Folder(study))
+        refuse_any_opening(StudyDirectory(study))
     with Progress(console) as progress:
-        towards(Folder(study), wanted, seconds=seconds, runner=runner, listener=progress)
+        towards(StudyDirectory(study), wanted, seconds=seconds, runner=runner, listener=progress)
 
 
 def chain(
@@ -203,9 +203,9 @@ def report(study: Path | str, wanted: Wanted | None = None) -> Report:
     """
     from .reporting.page import write_page
     from .reporting.write import redraw
-    from .study.record.folder import Folder
+    from .study.record.directory import StudyDirectory
 
-    redraw(Folder(study))
+    redraw(StudyDirectory(study))
     return write_page(study, wanted)
 
 
@@ -238,11 +238,11 @@ def export(study: Path | str, *, to: Path | str, stage: str | None = None, wante
         autodistill.export("reports/digits", to="digits-model", wanted=autodistill.Wanted(target=0.9))
     """
     from . import exporting
-    from .study.record.folder import Folder
+    from .study.record.directory import StudyDirectory
 
     if stage is not None and wanted is not None and wanted != type(wanted)(confidence=wanted.confidence):
         raise UsageError(f"--stage {stage} already names a network; give either --stage or a target and limits")
-    return exporting.export(Folder(study), to=to, stage=stage, wanted=wanted)
+    return exporting.export(StudyDirectory(study), to=to, stage=stage, wanted=wanted)
 
 
 def explain(study: Path | str, key: str) -> Explained:
@@ -256,9 +256,9 @@ def explain(study: Path | str, key: str) -> Explained:
         autodistill.explain("reports/digits", "4e598d1c").command
     """
     from .reporting.explain import explain
-    from .study.record.folder import Folder
+    from .study.record.directory import StudyDirectory
 
-    return explain(Folder(study), key)
+    return explain(StudyDirectory(study), key)
 
 
 def _console(console: Console | None) -> Console:

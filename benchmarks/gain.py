@@ -15,7 +15,7 @@ from pathlib import Path
 from paired import accuracies, difference, train_all
 
 from autodistill.spec import Stage, describe, label_only
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.opened import open_study
 from autodistill.study.record.rows import frontier
 
@@ -27,11 +27,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    with Folder(given.study) as folder:
+    with StudyDirectory(given.study) as folder:
         compare(folder, given)
 
 
-def compare(folder: Folder, given: argparse.Namespace) -> None:
+def compare(folder: StudyDirectory, given: argparse.Namespace) -> None:
     with open_study(folder) as study:
         store, stages = study.store, study.stages
         networks = [stages.network(row.stage) for row in frontier(study.rows())]

@@ -21,7 +21,7 @@ from autodistill.answers.confirm import confirm
 from autodistill.api import search
 from autodistill.metrics import latency
 from autodistill.reporting.page.printing import chromium
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 
 from .conftest import DOCUMENT, blobs
 
@@ -43,7 +43,7 @@ def confirmed(folder: Path, seeds: int = 2) -> Path:
     shutil.copytree(folder, copied)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(latency, "SECONDS", 0.01)
-        confirm(Folder(copied), seeds=seeds, runner="serial")
+        confirm(StudyDirectory(copied), seeds=seeds, runner="serial")
     return copied
 
 

@@ -42,7 +42,7 @@ from autodistill.spec import Spec, StudyError, UsageError, parse
 from autodistill.spec.measurement import Score
 from autodistill.study import driver
 from autodistill.study.driver import Options
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 
 from .scored import score
 
@@ -360,7 +360,7 @@ class Killed(BaseException):
 def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
     error: Any, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Folder(tmp_path / "out")
+    folder = StudyDirectory(tmp_path / "out")
     search(tiny(search__trials=2), out=folder.path, runner="serial")
     before = folder.read()
     monkeypatch.setattr(Until, "__call__", lambda *_: (_ for _ in ()).throw(error))
@@ -376,7 +376,7 @@ def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
 def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was(
     moment: str, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, name = Folder(tmp_path / "out"), "prepare" if moment == "before" else "_go_on"
+    folder, name = StudyDirectory(tmp_path / "out"), "prepare" if moment == "before" else "_go_on"
     search(tiny(search__trials=2), out=folder.path, runner="serial")
     before = folder.read()
 
@@ -395,7 +395,7 @@ def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was
 
 
 def test_a_question_asks_for_no_more_than_a_spec_may_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "out")
+    folder = StudyDirectory(tmp_path / "out")
     search(tiny(search__trials=2), out=folder.path, runner="serial")
     search(tiny(search__trials=999_999), out=folder.path, runner="serial", options=Options(extend=True, until=lambda _: "over"))
     study = towards(
@@ -406,7 +406,7 @@ def test_a_question_asks_for_no_more_than_a_spec_may_have(tiny: Callable[..., Sp
 
 
 def test_a_question_of_a_study_without_a_teacher_says_how_to_go_on(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "out")
+    folder = StudyDirectory(tmp_path / "out")
     with pytest.raises(Killed):
         search(tiny(), out=folder.path, runner="serial", options=Options(until=lambda _: (_ for _ in ()).throw(Killed)))
     shutil.rmtree(folder.path / "store")

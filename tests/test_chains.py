@@ -41,7 +41,7 @@ from autodistill.reporting.page.chains import picture
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError, parse
 from autodistill.store import Store
 from autodistill.study.driver import Options
-from autodistill.study.record.folder import Folder, dump
+from autodistill.study.record.directory import StudyDirectory, dump
 from autodistill.study.record.rows import Stages, network_of
 from autodistill.study.space import Space
 
@@ -507,7 +507,7 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
 
     def plan(limit: int) -> ChainPlan:
         spec = tiny(resources={"gpus": 0, "cache_limit": limit}, assistants__ladder=ladder)
-        home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
+        home = Home(folder=StudyDirectory(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
         return api.chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
 
     with pytest.raises(UsageError, match=f"cached teacher logits can take {2 * one:,} bytes, above the limit of {one:,}"):

@@ -17,7 +17,7 @@ import pytest
 from autodistill.api import search
 from autodistill.cli import main
 from autodistill.spec import Spec, load
-from autodistill.study.record.folder import dump
+from autodistill.study.record.directory import dump
 
 SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
 

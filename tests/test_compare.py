@@ -87,7 +87,7 @@ def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path],
 def test_the_command_line(two: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *map(str, two), "--to", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (tmp_path / "compare.html").exists() and [one["folder"] for one in found["studies"]] == list(map(str, two))
+    assert (tmp_path / "compare.html").exists() and [one["directory"] for one in found["studies"]] == list(map(str, two))
     assert main(["compare", str(two[0])]) == 2
     assert "two studies or more, got 1" in capsys.readouterr().err
 

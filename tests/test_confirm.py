@@ -39,7 +39,7 @@ from autodistill.spec.measurement import Score, Sizes
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.prepare import load_data
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.notes import Posterior
 from autodistill.study.record.opened import open_study
 from autodistill.study.record.record import Record
@@ -58,16 +58,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def searched(tiny: Callable[..., Spec], tmp_path: Path) -> Folder:
+def searched(tiny: Callable[..., Spec], tmp_path: Path) -> StudyDirectory:
     search(tiny(), out=tmp_path / "out", runner="serial")
-    return Folder(tmp_path / "out")
+    return StudyDirectory(tmp_path / "out")
 
 
-def confirmed(folder: Folder, **options: Any) -> Any:
+def confirmed(folder: StudyDirectory, **options: Any) -> Any:
     return confirm(folder, runner="serial", **{"seeds": 2, **options})
 
 
-def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: Folder) -> None:
+def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: StudyDirectory) -> None:
     found = confirmed(searched)
     store = Store(searched.path / "store")
     spec, splits = load_data(searched.read(), cuda=False)
@@ -83,7 +83,7 @@ def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: Folder) -
             assert one.baselines.label_only.n == one.baselines.label_only.gain.n == 2
 
 
-def test_what_is_said_of_the_test_samples_is_so(searched: Folder) -> None:
+def test_what_is_said_of_the_test_samples_is_so(searched: StudyDirectory) -> None:
     found = confirmed(searched)
     _, splits = load_data(searched.read(), cuda=False)
     test = splits.test.unseal()
@@ -108,7 +108,7 @@ def test_a_chain_is_trained_anew_and_compared_with_direct_baselines(tiny: Callab
         out=tmp_path / "out",
         runner="serial",
     )
-    folder = Folder(tmp_path / "out")
+    folder = StudyDirectory(tmp_path / "out")
     found, store = confirmed(folder), Store(folder.path / "store")
     chained = [one for one in found.members if one.chain.count(" > ") > 1]
     assert chained
@@ -136,7 +136,7 @@ def _assistant(store: Store, member: Member) -> str:
 
 
 def test_the_test_split_is_opened_once_and_a_second_confirm_reuses_everything(
-    searched: Folder, monkeypatch: pytest.MonkeyPatch
+    searched: StudyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[int] = []
     unseal = Sealed.unseal
@@ -151,7 +151,7 @@ def test_the_test_split_is_opened_once_and_a_second_confirm_reuses_everything(
 
 
 def test_after_the_search_went_on_it_is_opened_only_by_force(
-    searched: Folder, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    searched: StudyDirectory, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     confirmed(searched)
     search(tiny(search__trials=14), out=searched.path, runner="serial", options=Options(extend=True))
@@ -180,7 +180,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     assert "opened again 1 time" in now and "after the confirmation" not in now
 
 
-def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Callable[..., Spec]) -> None:
+def test_students_of_a_changed_space_came_later_too(searched: StudyDirectory, tiny: Callable[..., Spec]) -> None:
     """A record that begins anew with what fits counts other trials: students are counted, by their stages."""
     found = confirmed(searched, seeds=0)
     largest = max(one.params for one in found.members)
@@ -192,20 +192,22 @@ def test_students_of_a_changed_space_came_later_too(searched: Folder, tiny: Call
     assert not any(trial.facts.stage[:16] in found.ended for trial in study.record.trials if trial.facts.kept is None)
 
 
-def test_more_seeds_would_be_another_look(searched: Folder) -> None:
+def test_more_seeds_would_be_another_look(searched: StudyDirectory) -> None:
     confirmed(searched)
     with pytest.raises(StudyError, match="was opened on"):
         confirmed(searched, seeds=3)
 
 
-def test_what_was_opened_is_remembered_when_a_search_begins_anew(searched: Folder, tiny: Callable[..., Spec]) -> None:
+def test_what_was_opened_is_remembered_when_a_search_begins_anew(searched: StudyDirectory, tiny: Callable[..., Spec]) -> None:
     confirmed(searched)
     search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
     with pytest.raises(StudyError, match="was opened on"):
         confirmed(searched)
 
 
-def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_after_the_split_was_opened_is_the_same_opening(
+    searched: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
@@ -217,7 +219,7 @@ def test_a_kill_after_the_split_was_opened_is_the_same_opening(searched: Folder,
 
 
 @pytest.mark.slow
-def test_killed_in_mid_training_it_goes_on(searched: Folder) -> None:
+def test_killed_in_mid_training_it_goes_on(searched: StudyDirectory) -> None:
     command = [sys.executable, "-m", "autodistill", "confirm", str(searched.path), "--seeds", "3", "--runner", "serial"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     stages = searched.path / "store" / "stages"
@@ -234,7 +236,7 @@ def test_killed_in_mid_training_it_goes_on(searched: Folder) -> None:
         assert (stages / key / "stage.json").read_bytes() == content
 
 
-def test_a_flipped_byte_in_a_chosen_network_is_found_before_the_split_is_opened(searched: Folder) -> None:
+def test_a_flipped_byte_in_a_chosen_network_is_found_before_the_split_is_opened(searched: StudyDirectory) -> None:
     study = searched.path / "frontier.json"
     key = json.loads(study.read_text())["frontier"][0]["stage"]
     [path] = (searched.path / "store" / "stages" / key).glob("*/model.safetensors")
@@ -246,7 +248,7 @@ def test_a_flipped_byte_in_a_chosen_network_is_found_before_the_split_is_opened(
     assert not (searched.path / "opened.json").exists()
 
 
-def test_what_cannot_be_trained_is_said_and_the_rest_goes_on(searched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_trained_is_said_and_the_rest_goes_on(searched: StudyDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     from autodistill.runners import attempts
 
     original = attempts.attempt
@@ -267,7 +269,7 @@ def _fails() -> Any:
     return "out of luck"
 
 
-def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: Folder) -> None:
+def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: StudyDirectory) -> None:
     """Those outside the region of interest stand as they were searched."""
     store = Store(searched.path / "store")
     spec, _ = load_data(searched.read(), cuda=False)
@@ -292,10 +294,12 @@ def test_candidates_are_the_frontier_and_what_may_be_on_the_true_one(searched: F
 
 def test_folders_without_a_study_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="contains no study"):
-        confirmed(Folder(tmp_path / "none"))
+        confirmed(StudyDirectory(tmp_path / "none"))
 
 
-def test_the_command_line_answers_and_its_exit_code_says_whether(searched: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_answers_and_its_exit_code_says_whether(
+    searched: StudyDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["smallest", str(searched.path), "--seeds", "1", "--runner", "serial"]
     assert main([*arguments, "--accuracy", "0.3"]) == 0
     assert "Yes: mlp" in capsys.readouterr().out
@@ -305,7 +309,9 @@ def test_the_command_line_answers_and_its_exit_code_says_whether(searched: Folde
     assert main([*arguments, "--accuracy", "95"]) == 2
 
 
-def test_a_plan_gives_up_what_learns_from_a_failure(searched: Folder, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+def test_a_plan_gives_up_what_learns_from_a_failure(
+    searched: StudyDirectory, tiny: Callable[..., Spec], tmp_path: Path
+) -> None:
     store = Store(searched.path / "store")
     spec, splits = load_data(searched.read(), cuda=False)
     found = json.loads((searched.path / "frontier.json").read_text())
@@ -323,7 +329,7 @@ def test_a_plan_gives_up_what_learns_from_a_failure(searched: Folder, tiny: Call
     assert plan.left() == 0
 
 
-def test_frontier_members_stay_members(searched: Folder) -> None:
+def test_frontier_members_stay_members(searched: StudyDirectory) -> None:
     found = confirmed(searched)
     rows = json.loads((searched.path / "frontier.json").read_text())["frontier"]
     assert {row["stage"] for row in rows} == {one.stage for one in found.members if one.on_frontier}
@@ -341,7 +347,7 @@ def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spe
         found |= {"y_test": arrays["y"][240:], "groups_test": groups[240:]}
     np.savez(tmp_path / "grouped.npz", **found)
     search(tiny(task__dataset=str(tmp_path / "grouped.npz")), out=tmp_path / "out", runner="serial")
-    [*_, member] = confirmed(Folder(tmp_path / "out"), seeds=0).members
+    [*_, member] = confirmed(StudyDirectory(tmp_path / "out"), seeds=0).members
     parts = {part.group: part for part in member.test.by_group}
     assert set(parts) == {"indoors", "outdoors"}
     assert sum(part.n * part.accuracy for part in parts.values()) == pytest.approx(member.on_test.value * member.on_test.n)
@@ -379,7 +385,7 @@ def test_classes_are_called_by_their_names(
         f"| {number}: {word}" in card for number, word in enumerate((r"\<b\>one", r"\[red\]two", r"three \| 3", "vier"))
     ), card
     assert json.loads((tmp_path / "model" / "architecture.json").read_text())["class_names"] == ODD
-    whole = read(Folder(tmp_path / "out"))
+    whole = read(StudyDirectory(tmp_path / "out"))
     assert whole is not None
     for name in ODD:  # whichever is the worst
         on_test = whole.members[0].test
@@ -411,7 +417,7 @@ def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_cert
     assert main([*arguments, "--within", "5m"]) in (0, 3)
     said = capsys.readouterr().out
     assert "no smaller student that was considered is likely" in said or "this sampler finds nothing new in the space" in said
-    folder = Folder(tmp_path / "out")
+    folder = StudyDirectory(tmp_path / "out")
     assert folder.read().search.target is None and folder.read().search.trials < 1000, "the question is not the study's"
     assert main([*arguments, "--within", "5m"]) == 1, "the test split was opened by now"
     assert "--force to open it anyway" in capsys.readouterr().err
@@ -435,7 +441,11 @@ def test_the_margin_of_other_metrics_is_a_normal_one() -> None:
 def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(
-        Folder(tmp_path / "out"), Wanted(target=0.35), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
+        StudyDirectory(tmp_path / "out"),
+        Wanted(target=0.35),
+        seconds=1,
+        runner="serial",
+        listener=Progress(Console(quiet=True)),
     )
     assert study.spec.search.target == claimable(ACCURACY, 0.35, 0.95, 80, score(0.35, 80))
 
@@ -443,7 +453,11 @@ def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., 
 def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(
-        Folder(tmp_path / "out"), Wanted(target=0.9999), seconds=1, runner="serial", listener=Progress(Console(quiet=True))
+        StudyDirectory(tmp_path / "out"),
+        Wanted(target=0.9999),
+        seconds=1,
+        runner="serial",
+        listener=Progress(Console(quiet=True)),
     )
     assert study.policy.ended == "the time of --within is up"
     assert study.finished()
@@ -456,7 +470,7 @@ def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "give one such as 90s, 30m, 1.5h or 2d" in capsys.readouterr().err
 
 
-def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: Folder) -> None:
+def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: StudyDirectory) -> None:
     first = confirmed(searched, seeds=0)
     path = searched.path / "confirm.npz"
     path.write_bytes(path.read_bytes() + b" ")
@@ -467,22 +481,22 @@ def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: F
 
 
 def test_what_was_seen_is_known_to_a_study_that_begins_with_it(
-    searched: Folder, tiny: Callable[..., Spec], tmp_path: Path
+    searched: StudyDirectory, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
     confirmed(searched, seeds=0)
     options = Options(older=str(searched.path))
     search(tiny(search__trials=2, search__seed=3), out=tmp_path / "next", runner="serial", options=options)
     with pytest.raises(StudyError, match="was opened on"):
-        confirmed(Folder(tmp_path / "next"), seeds=0)
+        confirmed(StudyDirectory(tmp_path / "next"), seeds=0)
 
 
-def test_a_study_that_begins_anew_has_nothing_confirmed(searched: Folder, tiny: Callable[..., Spec]) -> None:
+def test_a_study_that_begins_anew_has_nothing_confirmed(searched: StudyDirectory, tiny: Callable[..., Spec]) -> None:
     confirmed(searched, seeds=0)
     search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
     assert read(searched) is None
 
 
-def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: Folder) -> None:
+def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: StudyDirectory) -> None:
     store = Store(searched.path / "store")
     spec, splits = load_data(searched.read(), cuda=False)
     keys = [row["stage"] for row in json.loads((searched.path / "frontier.json").read_text())["frontier"]]
@@ -496,7 +510,7 @@ def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: Folder)
     assert student.teachers[0].key() not in plan.failures
 
 
-def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched: Folder) -> None:
+def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched: StudyDirectory) -> None:
     """A fresh assistant's outputs are files of their own."""
     spec, splits = load_data(searched.read(), cuda=False)
     store = Store(searched.path / "store")

@@ -22,7 +22,7 @@ from autodistill.metrics import latency
 from autodistill.spec import Spec, Stage, parse
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import network_of
 
 from .conftest import blobs
@@ -72,8 +72,8 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
     out = str(tmp_path / "out")
     study = search(spec, out=tmp_path / "out")
     assert study.finished() and {trial.state for trial in study.record.trials} == {"complete"}
-    found = confirm(Folder(tmp_path / "out"), seeds=1)
-    assert read(Folder(tmp_path / "out")) is not None
+    found = confirm(StudyDirectory(tmp_path / "out"), seeds=1)
+    assert read(StudyDirectory(tmp_path / "out")) is not None
     store = Store(tmp_path / "out" / "store")
     for key in found.outcomes:
         assert store.manifest("stages", key)["environment"]["device"] == f"cuda: {name}"
@@ -91,7 +91,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
 
 @pytest.mark.ray
 def test_a_chain_is_planned_on_a_gpu(spec: Spec, tmp_path: Path) -> None:
-    home = Home(folder=Folder(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
+    home = Home(folder=StudyDirectory(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
     found = api.chain(spec, student="depth=1,width=2", home=home, seeds=2)
     assert found.chain and not found.failures
 

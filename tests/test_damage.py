@@ -20,7 +20,7 @@ from autodistill.cli import main
 from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.driver import Options
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.notes import Notes, TrialFacts
 from autodistill.study.record.record import Record
 from autodistill.study.schedule.scheduler import Study
@@ -109,14 +109,14 @@ def test_a_record_that_is_damaged_while_a_search_runs_is_said(
     with pytest.raises(StudyError, match="study.db (was damaged while the search ran|cannot be written to)"):
         search(tiny(), out=out, runner="serial")
     again = search(tiny(), out=out, runner="serial", options=Options(fresh=True))
-    assert again.finished() and not redraw(Folder(out)).rows[-1].reason
+    assert again.finished() and not redraw(StudyDirectory(out)).rows[-1].reason
 
 
 def test_a_spec_that_is_removed_while_a_search_runs_is_put_back(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
     out = tmp_path / "out"
     midway((out / "spec.yaml").unlink)
     search(tiny(), out=out, runner="serial")
-    assert len(redraw(Folder(out)).rows) > 6
+    assert len(redraw(StudyDirectory(out)).rows) > 6
 
 
 def test_and_of_a_search_that_is_stopped_too(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
@@ -146,11 +146,13 @@ def test_stages_that_are_removed_while_a_search_runs_are_said_and_made_again(
         search(spec, out=out, runner="serial")
     if not kept:
         with pytest.raises(UsageError, match="has no trained teacher.*autodistill search"):
-            redraw(Folder(out))
+            redraw(StudyDirectory(out))
     assert search(spec, out=out, runner="serial").finished()
     whole = search(spec, out=tmp_path / "whole", runner="serial")
     assert trials(out, spec) == trials(tmp_path / "whole", spec)
-    assert [row.values(["accuracy"]) for row in redraw(Folder(out)).rows] == [row.values(["accuracy"]) for row in whole.rows()]
+    assert [row.values(["accuracy"]) for row in redraw(StudyDirectory(out)).rows] == [
+        row.values(["accuracy"]) for row in whole.rows()
+    ]
 
 
 def test_the_beginning_of_a_record_is_there_whole_or_not_at_all(

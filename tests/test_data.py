@@ -18,7 +18,7 @@ from autodistill.data import Columns, Raw, Splits, read, sources, split
 from autodistill.data.arrays import check, with_names
 from autodistill.spec import DataError, Split, TaskSpec, load
 from autodistill.spec.task import ImportedData
-from autodistill.study.record.folder import dump
+from autodistill.study.record.directory import dump
 
 from .conftest import DOCUMENT
 

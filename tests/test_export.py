@@ -50,7 +50,7 @@ from autodistill.spec import (
 )
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import Stages, network_of
 
 from .conftest import DOCUMENT, blobs
@@ -77,19 +77,19 @@ def document(data: Path, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyDirectory:
     """Searched and confirmed, once for all tests: none of them writes into it."""
     root = tmp_path_factory.mktemp("study")
     np.savez(root / "data.npz", **images())
     search(spec.parse(document(root / "data.npz")), out=root / "out", runner="serial")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(latency, "SECONDS", 0.01)
-        confirm(Folder(root / "out"), runner="serial", seeds=1)
-    return Folder(root / "out")
+        confirm(StudyDirectory(root / "out"), runner="serial", seeds=1)
+    return StudyDirectory(root / "out")
 
 
 @pytest.fixture(scope="module")
-def handed(study: Folder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Exported]:
+def handed(study: StudyDirectory, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Exported]:
     """The answer to a question that some student meets, exported once."""
     to = tmp_path_factory.mktemp("handed") / "model"
     with pytest.MonkeyPatch.context() as patched:
@@ -97,11 +97,11 @@ def handed(study: Folder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         return to, export(study, to=to, wanted=Wanted(target=0.3))
 
 
-def store_of(study: Folder) -> Store:
+def store_of(study: StudyDirectory) -> Store:
     return Store(study.path / "store")
 
 
-def validation(study: Folder, key: str) -> tuple[Tensor, np.ndarray]:
+def validation(study: StudyDirectory, key: str) -> tuple[Tensor, np.ndarray]:
     """logits_NK of a stored network, and the validation samples that they are of."""
     store = store_of(study)
     network = network_of(store, key)
@@ -117,7 +117,9 @@ def nothing_in(folder: Path) -> bool:
 # What is written
 
 
-def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(handed: tuple[Path, Exported], study: Folder) -> None:
+def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(
+    handed: tuple[Path, Exported], study: StudyDirectory
+) -> None:
     to, found = handed
     assert {path.name for path in to.iterdir()} == FILES
     assert not found.card.left_out and set(found.card.formats) == set(FORMATS)
@@ -132,14 +134,14 @@ def test_all_files_are_there_and_each_gives_the_outputs_of_the_network(handed: t
     json.dumps(found.as_json())
 
 
-def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, Exported], study: Folder) -> None:
+def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, Exported], study: StudyDirectory) -> None:
     to, found = handed
     assert found.card.stage == found.claim.answer.chosen
     stored = store_of(study).file("stages", found.card.stage, "model.safetensors")
     assert (to / "model.safetensors").read_bytes() == stored.read_bytes()
 
 
-def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: Folder) -> None:
+def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: StudyDirectory) -> None:
     to, found = handed
     text, confirmed = (to / "card.md").read_text(), read(study)
     assert confirmed is not None
@@ -160,7 +162,7 @@ def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: 
     assert f"torch {torch.__version__}" in text.replace("\\", "")
 
 
-def test_no_file_but_the_card_names_a_folder_of_this_machine(handed: tuple[Path, Exported], study: Folder) -> None:
+def test_no_file_but_the_card_names_a_folder_of_this_machine(handed: tuple[Path, Exported], study: StudyDirectory) -> None:
     package = str(Path(formats.__file__).parents[1]).encode()
     for name in FILES - {"card.md"}:
         content = (handed[0] / name).read_bytes()
@@ -226,7 +228,7 @@ def alone(to: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=to)
 
 
-def test_the_example_runs_without_this_package(handed: tuple[Path, Exported], study: Folder, tmp_path: Path) -> None:
+def test_the_example_runs_without_this_package(handed: tuple[Path, Exported], study: StudyDirectory, tmp_path: Path) -> None:
     to, found = handed
     logits, x = validation(study, found.card.stage)
     np.save(tmp_path / "samples.npy", x)
@@ -237,7 +239,7 @@ def test_the_example_runs_without_this_package(handed: tuple[Path, Exported], st
     assert refused.returncode == 1 and "autodistill is not here" in refused.stderr
 
 
-def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, Exported], study: Folder, tmp_path: Path) -> None:
+def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, Exported], study: StudyDirectory, tmp_path: Path) -> None:
     to, found = handed
     logits, x = validation(study, found.card.stage)
     np.save(tmp_path / "one.npy", x[3])
@@ -250,7 +252,9 @@ def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, Exported],
     assert done.returncode == 1 and "give one sample of shape (1, 4, 5)" in done.stderr
 
 
-def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, Exported], study: Folder, tmp_path: Path) -> None:
+def test_the_weights_are_a_teacher_of_another_study(
+    handed: tuple[Path, Exported], study: StudyDirectory, tmp_path: Path
+) -> None:
     to, found = handed
     architecture = json.loads((to / "architecture.json").read_text())["architecture"]
     teacher = {"checkpoint": str(to / "model.safetensors"), "architecture": architecture}
@@ -264,7 +268,7 @@ def test_the_weights_are_a_teacher_of_another_study(handed: tuple[Path, Exported
 # Which network
 
 
-def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Folder, tmp_path: Path) -> None:
+def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: StudyDirectory, tmp_path: Path) -> None:
     confirmed = read(study)
     assert confirmed is not None
     key = confirmed.teacher.chosen
@@ -277,7 +281,7 @@ def test_any_stored_network_may_be_named_by_the_beginning_of_its_key(study: Fold
 
 
 @pytest.mark.parametrize(("key", "message"), [("", "matches .* stages, such as"), ("none", "matches no stored stage")])
-def test_a_key_of_none_or_several_is_refused(study: Folder, tmp_path: Path, key: str, message: str) -> None:
+def test_a_key_of_none_or_several_is_refused(study: StudyDirectory, tmp_path: Path, key: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         export(study, to=tmp_path / "out", stage=key)
     assert nothing_in(tmp_path)
@@ -287,7 +291,7 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(tiny(), out=tmp_path / "study", runner="serial")
-    folder = Folder(tmp_path / "study")
+    folder = StudyDirectory(tmp_path / "study")
     monkeypatch.setattr(Sealed, "unseal", lambda _: pytest.fail("the test split was opened"))
     key = json.loads((folder.path / "frontier.json").read_text())["frontier"][-1]["stage"]
     (tmp_path / "data.npz").unlink()  # what the store holds is enough
@@ -303,7 +307,7 @@ def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_st
 
 
 def test_where_no_student_meets_the_target_nothing_is_written(
-    study: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: StudyDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = str(tmp_path / "out")
     assert main(["export", str(study.path), "--to", to, "--accuracy", "0.999"]) == 3
@@ -312,7 +316,9 @@ def test_where_no_student_meets_the_target_nothing_is_written(
     assert nothing_in(tmp_path)
 
 
-def test_the_command_line_prints_each_difference(study: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_each_difference(
+    study: StudyDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     to = str(tmp_path / "out")
     assert main(["export", str(study.path), "--to", to, "--accuracy", "0.3"]) == 0
     said = capsys.readouterr().out
@@ -323,7 +329,7 @@ def test_the_command_line_prints_each_difference(study: Folder, tmp_path: Path, 
     assert main(["export", str(study.path), "--to", to, "--stage", "0", "--accuracy", "0.9"]) == 2
 
 
-def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_path: Path) -> None:
+def test_the_commands_on_the_card_make_the_same_file_again(study: StudyDirectory, tmp_path: Path) -> None:
     """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
     confirmed = read(study)
     assert confirmed is not None
@@ -345,7 +351,7 @@ def test_the_commands_on_the_card_make_the_same_file_again(study: Folder, tmp_pa
 # Where it is written
 
 
-def test_a_folder_that_holds_anything_is_left_alone(study: Folder, tmp_path: Path) -> None:
+def test_a_folder_that_holds_anything_is_left_alone(study: StudyDirectory, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     with pytest.raises(UsageError, match="full is not empty"):
@@ -360,11 +366,11 @@ def test_a_folder_that_holds_anything_is_left_alone(study: Folder, tmp_path: Pat
 @pytest.mark.parametrize("place", ["loop", "loop/below", "n" * 300, f"{'n' * 300}/below"])
 def test_a_place_that_can_hold_nothing_is_a_wrong_argument(place: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(UsageError, match=f"--to {tmp_path / place} cannot be written to: .*; give another folder"):
-        export(Folder(tmp_path), to=tmp_path / place, stage="0")
+    with pytest.raises(UsageError, match=f"--to {tmp_path / place} cannot be written to: .*; give another directory"):
+        export(StudyDirectory(tmp_path), to=tmp_path / place, stage="0")
 
 
-def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp_path: Path) -> None:
+def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: StudyDirectory, tmp_path: Path) -> None:
     to, draft = tmp_path / "out", tmp_path / ".out.autodistill-export"
     to.mkdir()  # an empty one may be there
     command = [sys.executable, "-m", "autodistill", "export", str(study.path), "--accuracy", "0.3", "--to", str(to)]
@@ -380,7 +386,7 @@ def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: Folder, tmp
 
 
 @pytest.mark.slow
-def test_two_exports_to_one_folder_leave_one_whole(study: Folder, tmp_path: Path) -> None:
+def test_two_exports_to_one_folder_leave_one_whole(study: StudyDirectory, tmp_path: Path) -> None:
     """The later one is told so, whether it comes while the other writes or just after."""
     to = tmp_path / "out"
     command = [sys.executable, "-m", "autodistill", "export", str(study.path), "--accuracy", "0.3", "--to", str(to)]
@@ -392,11 +398,11 @@ def test_two_exports_to_one_folder_leave_one_whole(study: Folder, tmp_path: Path
     assert {path.name for path in to.iterdir()} == FILES and {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
-def test_an_export_beside_another_takes_nothing_of_it_away(study: Folder, tmp_path: Path) -> None:
+def test_an_export_beside_another_takes_nothing_of_it_away(study: StudyDirectory, tmp_path: Path) -> None:
     draft = tmp_path / ".out.autodistill-export"
     with drafted(tmp_path / "out") as mine:
         (mine / "file").touch()
-        with pytest.raises(StudyError, match="another export is writing to it; wait for it, or give another folder"):
+        with pytest.raises(StudyError, match="another export is writing to it; wait for it, or give another directory"):
             export(study, to=tmp_path / "out", wanted=Wanted(target=0.3))
         assert mine == draft and (draft / "file").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"out"} and (tmp_path / "out" / "file").exists()
@@ -411,7 +417,7 @@ raise SystemExit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_said_and_leaves_nothing(study: Folder, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(study: StudyDirectory, tmp_path: Path) -> None:
     """What really comes of a file that cannot grow."""
     command = [sys.executable, "-c", FULL, "export", str(study.path), "--accuracy", "0.3", "--to", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -427,7 +433,7 @@ def test_damaged_weights_are_not_handed_over(tiny: Callable[..., Spec], tmp_path
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(StoreError, match="is damaged"):
-        export(Folder(tmp_path / "study"), to=tmp_path / "out", stage=key)
+        export(StudyDirectory(tmp_path / "study"), to=tmp_path / "out", stage=key)
     assert not (tmp_path / "out").exists()
 
 
@@ -457,7 +463,9 @@ def moody(path: str, fickle: bool = False) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
-def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_without_the_extra_onnx_is_left_out(
+    study: StudyDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     found = export(study, to=tmp_path / "out", wanted=Wanted(target=0.3))
     assert set(found.card.formats) == set(FORMATS) - {"model.onnx"}
@@ -466,22 +474,22 @@ def test_without_the_extra_onnx_is_left_out(study: Folder, tmp_path: Path, monke
 
 
 @pytest.fixture
-def adopted(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., Folder]:
+def adopted(tiny: Callable[..., Spec], tmp_path: Path) -> Callable[..., StudyDirectory]:
     """Makes a study whose teacher is your own module."""
 
-    def make(**arguments: Any) -> Folder:
+    def make(**arguments: Any) -> StudyDirectory:
         teacher = {"import": "tests.test_export:moody", "arguments": {"path": str(tmp_path / "data.npz"), **arguments}}
         search(tiny(teacher=teacher, search__trials=1, assistants={"at_most": 0}), out=tmp_path / "study", runner="serial")
-        return Folder(tmp_path / "study")
+        return StudyDirectory(tmp_path / "study")
 
     return make
 
 
-def teacher_of(folder: Folder) -> str:
+def teacher_of(folder: StudyDirectory) -> str:
     return str(json.loads((folder.path / "frontier.json").read_text())["teacher"]["stage"])
 
 
-def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., Folder], tmp_path: Path) -> None:
+def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., StudyDirectory], tmp_path: Path) -> None:
     folder = adopted()
     found = export(folder, to=tmp_path / "out", stage=teacher_of(folder))
     assert set(found.card.formats) == {"model.safetensors"} and set(found.card.left_out) == {"model.onnx", "model.pt2"}
@@ -491,14 +499,16 @@ def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., Fo
     assert all("data-dependent" in why for why in found.card.left_out.values()), found.card.left_out
 
 
-def test_a_network_that_answers_otherwise_each_time_is_not_handed_over(adopted: Callable[..., Folder], tmp_path: Path) -> None:
+def test_a_network_that_answers_otherwise_each_time_is_not_handed_over(
+    adopted: Callable[..., StudyDirectory], tmp_path: Path
+) -> None:
     folder = adopted(fickle=True)
     with pytest.raises(StudyError, match="nothing was written: its logits differ from PyTorch's by up to"):
         export(folder, to=tmp_path / "out", stage=teacher_of(folder))
     assert not (tmp_path / "out").exists() and not (tmp_path / ".out.autodistill-export").exists()
 
 
-def test_a_file_of_other_weights_is_found_out(study: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_other_weights_is_found_out(study: StudyDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def changed(source: Source) -> bytes:
         network = copy.deepcopy(source.network)
         with torch.no_grad():
@@ -511,7 +521,7 @@ def test_a_file_of_other_weights_is_found_out(study: Folder, tmp_path: Path, mon
     assert not (tmp_path / "out" / "model.onnx").exists() and (tmp_path / "out" / "model.pt2").exists()
 
 
-def test_predictions_may_flip_by_rounding_alone(study: Folder, handed: tuple[Path, Exported]) -> None:
+def test_predictions_may_flip_by_rounding_alone(study: StudyDirectory, handed: tuple[Path, Exported]) -> None:
     store = store_of(study)
     data = open_data(store, network_of(store, handed[1].card.stage).task.data)
     wanted = torch.zeros(len(data.validation_y), 4)
@@ -548,11 +558,11 @@ def test_the_card_shows_the_metric_of_the_study_and_those_beside_it(tmp_path: Pa
     task = document(tmp_path / "data.npz")["task"] | {"metric": "log_loss", "also": ["accuracy", "f1_macro"]}
     loss = spec.parse(document(tmp_path / "data.npz", task=task, search=DOCUMENT["search"] | {"trials": 2}))
     search(loss, out=tmp_path / "study", runner="serial")
-    confirm(Folder(tmp_path / "study"), runner="serial", seeds=1)
-    confirmed = read(Folder(tmp_path / "study"))
+    confirm(StudyDirectory(tmp_path / "study"), runner="serial", seeds=1)
+    confirmed = read(StudyDirectory(tmp_path / "study"))
     assert confirmed is not None
     frozen = confirmed.members[0]
-    found = export(Folder(tmp_path / "study"), to=tmp_path / "out", stage=frozen.chosen)
+    found = export(StudyDirectory(tmp_path / "study"), to=tmp_path / "out", stage=frozen.chosen)
     card, text = found.card, (tmp_path / "out" / "card.md").read_text()
     assert card is not None and card.test is not None
     assert (card.metric, card.also) == ("log_loss", ("accuracy", "f1_macro")) and card.test.scores == frozen.test.scores

@@ -17,7 +17,7 @@ from autodistill.data.images import read_image
 from autodistill.reporting.terminal import checked
 from autodistill.spec import DataError, SpecError, Split, TaskSpec, load, parse
 from autodistill.study.preflight.check import check
-from autodistill.study.record.folder import dump
+from autodistill.study.record.directory import dump
 
 from .conftest import DOCUMENT
 from .pictures import fill, pixels, write

@@ -39,7 +39,7 @@ from autodistill.spec.task import FieldOptions
 from autodistill.store import Store
 from autodistill.study.preflight.check import check as preflight
 from autodistill.study.preflight.prepare import load_data, space_of
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import network_of
 
 from . import own
@@ -419,9 +419,9 @@ def both_arrays() -> dict[str, Any]:
     return {"x_image": image.astype(np.uint8), "x_vector": rng.normal(size=(160, 3)) + 3 * (y // 2)[:, None], "y": y}
 
 
-def made(root: Path, found: dict[str, Any]) -> tuple[Folder, Path, Exported]:
+def made(root: Path, found: dict[str, Any]) -> tuple[StudyDirectory, Path, Exported]:
     """Searched, confirmed, exported."""
-    folder, to = Folder(root / "out"), root / "model"
+    folder, to = StudyDirectory(root / "out"), root / "model"
     study = search(spec.parse(found), out=folder.path, runner="serial")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(latency, "SECONDS", 0.01)
@@ -431,19 +431,19 @@ def made(root: Path, found: dict[str, Any]) -> tuple[Folder, Path, Exported]:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Path, Exported]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyDirectory, Path, Exported]:
     root = tmp_path_factory.mktemp("both")
     np.savez(root / "data.npz", **both_arrays())
     return made(root, document(str(root / "data.npz"), "both"))
 
 
 @pytest.fixture(scope="module")
-def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Path, Exported]:
+def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyDirectory, Path, Exported]:
     dataset = {"import": "tests.own:signals", "arguments": {"samples": 160}}
     return made(tmp_path_factory.mktemp("heard"), document(dataset, "heard"))
 
 
-def stored(folder: Folder, stage: str) -> tuple[Network, Any]:
+def stored(folder: StudyDirectory, stage: str) -> tuple[Network, Any]:
     store = Store(folder.path / "store")
     network = network_of(store, stage)
     return load_network(store, network, CPU), open_data(store, network.task.data)
@@ -466,7 +466,7 @@ def test_files_take_named_inputs_of_any_length(name: str, request: pytest.Fixtur
             torch.testing.assert_close(form.run(to / file, 1)(inputs), expected, msg=f"{file}, {batch} of {length}")
 
 
-def test_the_onnx_file_names_its_inputs_and_free_axes(heard: tuple[Folder, Path, Exported]) -> None:
+def test_the_onnx_file_names_its_inputs_and_free_axes(heard: tuple[StudyDirectory, Path, Exported]) -> None:
     import onnxruntime
 
     _, to, _ = heard
@@ -478,7 +478,7 @@ def test_the_onnx_file_names_its_inputs_and_free_axes(heard: tuple[Folder, Path,
     }
 
 
-def test_architecture_json_lists_fields_and_tensors(heard: tuple[Folder, Path, Exported]) -> None:
+def test_architecture_json_lists_fields_and_tensors(heard: tuple[StudyDirectory, Path, Exported]) -> None:
     facts = json.loads((heard[1] / "architecture.json").read_text())
     (field,) = facts["inputs"]
     assert field == {"name": "x", "shape": [1, None], "dtype": "float32", "padding": 0.0, "longest": field["longest"]}

@@ -21,7 +21,7 @@ from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.check import check
 from autodistill.study.preflight.prepare import load_data, space_of
-from autodistill.study.record.folder import dump
+from autodistill.study.record.directory import dump
 from autodistill.study.record.rows import network_of
 
 from .test_cli import call

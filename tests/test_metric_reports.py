@@ -34,8 +34,8 @@ from autodistill.reporting.terminal import confirmed_table, explained, frontier_
 from autodistill.reporting.write import redraw
 from autodistill.spec import UsageError
 from autodistill.spec.measurement import Score, Sizes
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.findings import Concordance, Incumbent
-from autodistill.study.record.folder import Folder
 from autodistill.study.record.rows import TrialRow
 
 from . import pages
@@ -275,7 +275,7 @@ def test_headlines_name_the_smallest_student_that_keeps_enough(searched: Path) -
 
 def test_a_stage_is_explained_in_its_metric(searched: Path) -> None:
     study = read_study(searched)
-    found = explain(Folder(searched), study.members[0].stage)
+    found = explain(StudyDirectory(searched), study.members[0].stage)
     text, values = explained(found), found.as_json()["chain"]
     assert [one[study.metric.name] for one in values] == [one.value for one in found.chain]
     assert text.count(f"{study.metric.label}") >= 1 and all(METRICS[name].label in text for name in ALSO[study.metric.name])
@@ -337,7 +337,7 @@ def test_the_table_of_what_was_confirmed_names_the_metric(confirmed: Path) -> No
 def test_a_redrawn_report_is_the_same(searched: Path) -> None:
     names = ("frontier.json", "frontier.csv", "frontier.svg", "trials.csv")
     before = {name: (searched / name).read_bytes() for name in names}
-    redraw(Folder(searched))
+    redraw(StudyDirectory(searched))
     assert {name: (searched / name).read_bytes() for name in names} == before
 
 

@@ -31,7 +31,7 @@ from autodistill.reporting.page.plots import line
 from autodistill.reporting.page.study import _in_order, read_study
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.stage import Stage
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.notes import TrialFacts
 from autodistill.study.record.rows import TrialRow
 from autodistill.study.space import domains_of
@@ -248,9 +248,9 @@ def test_prices_become_money_and_energy_and_change_no_study(tiny: Callable[..., 
     found = cost(priced, 7200)
     assert found is not None and found.money == 1 and found.prices.currency == "CHF" and found.kwh == pytest.approx(0.13)
     assert cost(tiny(), 7200) is None and "prices" not in tiny().document()["resources"]
-    document = Folder(raw).read().document()
+    document = StudyDirectory(raw).read().document()
     document["resources"]["prices"] = {"per_hour": 1.0}
-    assert not Folder(raw).changes(parse(document), extend=False)
+    assert not StudyDirectory(raw).changes(parse(document), extend=False)
     with pytest.raises(UsageError, match="currency"):
         tiny(resources={"prices": {"per_hour": 1, "currency": "euro"}})
 

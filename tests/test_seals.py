@@ -25,7 +25,7 @@ from autodistill.reporting.page import printing
 from autodistill.spec import Spec, StudyError, digest
 from autodistill.store import Store, sha256
 from autodistill.study.driver import Options
-from autodistill.study.record.folder import Folder
+from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.ledger import inherit
 from autodistill.study.record.notes import Notes
 from autodistill.study.record.record import Record
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     search(spec.parse(document), out=root / "out", runner="serial")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(latency, "SECONDS", 0.01)
-        confirm(Folder(root / "out"), seeds=1, runner="serial")
+        confirm(StudyDirectory(root / "out"), seeds=1, runner="serial")
     return root / "out"
 
 
@@ -207,7 +207,7 @@ def test_damaged_answers_are_named_and_a_plain_confirm_heals_them(
 def test_where_the_search_went_on_damaged_answers_are_named_before_force_is_offered(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grown = Folder(study).read()
+    grown = StudyDirectory(study).read()
     grown = grown.model_copy(update={"search": grown.search.model_copy(update={"trials": 12})})
     search(grown, out=study, runner="serial", options=Options(extend=True))
     (study / "confirm.npz").unlink()
@@ -256,7 +256,7 @@ def test_a_ledger_that_is_gone_with_all_that_was_confirmed_is_missed(
         refused(command, study, capsys, "opened.json lists 0 of the 1 openings", "copy", "--force")
     refused("smallest", study, capsys, "opened.json lists 0 of the 1 openings", options=("--within", "1m"))
     with pytest.raises(StudyError, match="opened.json lists 0 of the 1 openings"):
-        search(Folder(study).read(), out=study.parent / "next", runner="serial", options=Options(older=str(study)))
+        search(StudyDirectory(study).read(), out=study.parent / "next", runner="serial", options=Options(older=str(study)))
     assert ask("confirm", study, "--force") == 0, "it begins anew, and says so"
     assert [one["forced"] for one in openings(study)] == [True] and ask("smallest", study) == 0
 
@@ -284,7 +284,7 @@ def test_a_ledger_that_is_none_is_refused(content: bytes, study: Path, capsys: p
     (study / "opened.json").write_bytes(content)
     refused("confirm", study, capsys, "opened.json", "copy", "--force")
     with pytest.raises(StudyError, match="opened.json"):
-        next_study = Folder(study).read().model_copy(update={"seed": 0})
+        next_study = StudyDirectory(study).read().model_copy(update={"seed": 0})
         search(next_study, out=study.parent / "next", runner="serial", options=Options(older=str(study)))
 
 
@@ -292,13 +292,13 @@ def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
     study: Path, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
     search(tiny(search__trials=2), out=tmp_path / "own", runner="serial")
-    confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+    confirm(StudyDirectory(tmp_path / "own"), seeds=0, runner="serial")
     options = Options(older=str(study), fresh=True)
-    search(Folder(study).read(), out=tmp_path / "own", runner="serial", options=options)
+    search(StudyDirectory(study).read(), out=tmp_path / "own", runner="serial", options=options)
     assert not (tmp_path / "own" / "confirm.json").exists(), "it was of the study before"
     assert [one["trials"] for one in openings(tmp_path / "own")] == [2, 6]
     with pytest.raises(StudyError, match="was opened on"):
-        confirm(Folder(tmp_path / "own"), seeds=0, runner="serial")
+        confirm(StudyDirectory(tmp_path / "own"), seeds=0, runner="serial")
     inherit(tmp_path / "own", study, 1)
     assert len(openings(tmp_path / "own")) == 2, "nothing twice, where the same command is given again after a kill"
 
@@ -341,7 +341,7 @@ def test_how_and_where_may_change(study: Path) -> None:
 
 def test_a_record_from_before_a_key_was_known_is_of_the_same_spec(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a key that a later version brings, with a default."""
-    folder = Folder(study)
+    folder = StudyDirectory(study)
     with contextlib.closing(Record(folder.database, folder.read())) as record:
         [known] = record.notes.specs
         assert known["search"].pop("seed") == 0 and known["student"].pop("init") == "random"
@@ -361,7 +361,7 @@ def test_a_search_killed_while_it_takes_on_more_trials_is_asked_all_the_same(
         pass
 
     noted = [0]
-    note, write = Record.note, Folder.write
+    note, write = Record.note, StudyDirectory.write
 
     def noting(self: Record, notes: Notes) -> None:
         before = self.notes.specs
@@ -371,20 +371,20 @@ def test_a_search_killed_while_it_takes_on_more_trials_is_asked_all_the_same(
             if (cut == "specs" and noted[0] == 1) or (cut == "specs again" and noted[0] == 2):
                 raise Killed
 
-    def writing(self: Folder, given: Spec) -> None:
+    def writing(self: StudyDirectory, given: Spec) -> None:
         write(self, given)
         if cut == "spec.yaml":
             raise Killed
 
-    grown = Folder(study).read()
+    grown = StudyDirectory(study).read()
     grown = grown.model_copy(update={"search": grown.search.model_copy(update={"trials": 7})})
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(Record, "note", noting)
-        patched.setattr(Folder, "write", writing)
+        patched.setattr(StudyDirectory, "write", writing)
         search(grown, out=study, runner="serial", options=Options(extend=True))
     assert ask("smallest", study) == 0
     search(grown, out=study, runner="serial", options=Options(extend=True))
-    assert ask("smallest", study) == 0 and Folder(study).read().search.trials == 7
+    assert ask("smallest", study) == 0 and StudyDirectory(study).read().search.trials == 7
 
 
 def test_a_changed_record_is_refused_by_all(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.driver import Options
-from autodistill.study.record.folder import Folder, dump
+from autodistill.study.record.directory import StudyDirectory, dump
 from autodistill.study.record.record import Record
 
 
@@ -172,7 +172,7 @@ def test_fresh_forgets_the_trials_and_keeps_the_stages(tiny: Callable[..., Spec]
 
 
 def test_a_folder_in_use_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:
-    with Folder(tmp_path / "out"), pytest.raises(StudyError, match="in use by another search"):
+    with StudyDirectory(tmp_path / "out"), pytest.raises(StudyError, match="in use by another search"):
         search(tiny(), out=tmp_path / "out", runner="serial")
 
 
@@ -292,7 +292,7 @@ def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path
     assistant = next(row for row in before if row.role == "assistant")
     for row in (student, assistant):
         shutil.rmtree(study.store.folder("stages", row.stage))
-    found = redraw(Folder(tmp_path / "out")).rows
+    found = redraw(StudyDirectory(tmp_path / "out")).rows
     assert "lost" in {row.state for row in found}
     again = search(tiny(), out=tmp_path / "out", runner="serial")
     assert set(again.trained) == {student.stage, assistant.stage}

@@ -24,7 +24,7 @@ from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.preflight.check import check
 from autodistill.study.preflight.prepare import incumbent_of, load_data, space_of
-from autodistill.study.record.folder import Folder, dump
+from autodistill.study.record.directory import StudyDirectory, dump
 from autodistill.study.record.record import Record, Trial
 from autodistill.study.sampling.first import PUBLISHED, TEMPERATURES, completed, configurations, default, defaults
 from autodistill.study.schedule.scheduler import Study
@@ -440,7 +440,7 @@ def test_what_sqlite_left_beside_a_replaced_database_is_removed(tmp_path: Path) 
     """A log of the old study.db beside the new one would damage it."""
     for name in ("next.yaml", "next.db", "next.db-journal", "study.db", "study.db-wal", "study.db-shm", "spec.yaml"):
         (tmp_path / name).write_text(name)
-    with Folder(tmp_path):
+    with StudyDirectory(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {".lock", "spec.yaml", "study.db"}
     assert (tmp_path / "study.db").read_text() == "next.db" and (tmp_path / "spec.yaml").read_text() == "next.yaml"
 
@@ -497,5 +497,5 @@ def test_what_may_not_change_is_refused_and_what_may_is_said(
         run(tiny(), older=str(tmp_path / "out"))
     with pytest.raises(UsageError, match="contains no study"):
         run(tiny(), "third", older=str(tmp_path / "nowhere"))
-    with Folder(tmp_path / "third"), pytest.raises(StudyError, match="in use"):
+    with StudyDirectory(tmp_path / "third"), pytest.raises(StudyError, match="in use"):
         run(tiny(), "third")

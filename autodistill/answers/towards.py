@@ -15,7 +15,7 @@ from ..spec import Spec, UsageError, parse
 from ..spec.measurement import Score
 from ..study.driver import Listener, Options, search
 from ..study.preflight.prepare import load_data
-from ..study.record.folder import Folder, comparable
+from ..study.record.directory import StudyDirectory, comparable
 from ..study.record.notes import Question
 from ..study.record.opened import OpenStudy, open_study
 from ..study.sampling.ehvi_sampler import smaller
@@ -31,7 +31,7 @@ MOST, LARGEST = 1_000_000, 10**18
 
 
 def towards(
-    folder: Folder,
+    directory: StudyDirectory,
     wanted: Wanted,
     *,
     seconds: float,
@@ -46,27 +46,27 @@ def towards(
     """
     if not seconds > 0:
         raise UsageError("--within: give a time above 0, such as 30m")
-    spec, before = _aimed(folder, wanted)
+    spec, before = _aimed(directory, wanted)
     options = Options(extend=True, until=Until(seconds))
     try:
-        _note(folder, Question(comparable(spec), before.document()["search"]))
-        return search(spec, out=folder.path, runner=runner, options=options, listener=listener)
+        _note(directory, Question(comparable(spec), before.document()["search"]))
+        return search(spec, out=directory.path, runner=runner, options=options, listener=listener)
     finally:
-        _put_back(folder, before)  # target and limits are of this question
+        _put_back(directory, before)  # target and limits are of this question
 
 
-def _note(folder: Folder, question: Question) -> None:
+def _note(directory: StudyDirectory, question: Question) -> None:
     """Records the earlier search, for the next question: a kill leaves no time to restore it."""
-    with folder, open_study(folder) as study:
+    with directory, open_study(directory) as study:
         study.record.note(replace(study.notes, question=question))
 
 
-def _put_back(folder: Folder, before: Spec) -> None:
-    with folder, open_study(folder) as study:
+def _put_back(directory: StudyDirectory, before: Spec) -> None:
+    with directory, open_study(directory) as study:
         ended = sum(trial.counts and trial.state != "running" for trial in study.trials)
         trials = before.search.trials and max(before.search.trials, ended)
         spec = before.model_copy(update={"search": before.search.model_copy(update={"trials": trials})})
-        folder.claim(spec, study.record)
+        directory.claim(spec, study.record)
 
 
 def claimable(metric: Metric, target: float, confidence: float, n: int, like: Score) -> float:
@@ -103,9 +103,9 @@ class Until:
         return f"no smaller student that was considered is likely to reach the target: each has a chance of at most {left:.1%}"
 
 
-def _aimed(folder: Folder, wanted: Wanted) -> tuple[Spec, Spec]:
+def _aimed(directory: StudyDirectory, wanted: Wanted) -> tuple[Spec, Spec]:
     """The spec with the target and the limits in its search and more trials than time allows; and the unchanged spec."""
-    with open_study(folder) as study:
+    with open_study(directory) as study:
         rows = study.rows()
         teacher = next(row for row in rows if row.role == "teacher")
         spec = _before(study)

@@ -122,15 +122,15 @@ def parser() -> argparse.ArgumentParser:
     )
     _takes_chain(_command(those, "chain", commands.chain, "plan the assistants for one student, or none"))
     one = _command(those, "report", commands.report, "write the report page of a study, with its tables and pictures")
-    _takes_folder(one)
+    _takes_study(one)
     _takes_wanted(one)
     one = _command(those, "compare", commands.compare, "compare the frontiers of several studies on one page")
-    one.add_argument("folders", metavar="FOLDER", nargs="+", help="study directories (--out of each search)")
+    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search)")
     one.add_argument("--to", metavar="DIR", default="reports/compare", help="output directory (default: reports/compare)")
     one = _command(
         those, "explain", commands.explain, "explain one stage: its chain, its numbers, and the command that trains it again"
     )
-    one.add_argument("folder", metavar="STUDY", help="study directory (--out of the search)")
+    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search)")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
     return top
 
@@ -161,12 +161,12 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
     one.add_argument("--retry-failed", action="store_true", help="train failed stages again")
 
 
-def _takes_folder(one: argparse.ArgumentParser) -> None:
-    one.add_argument("folder", metavar="STUDY", help="study directory (--out of the search)")
+def _takes_study(one: argparse.ArgumentParser) -> None:
+    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search)")
 
 
 def _takes_confirm(one: argparse.ArgumentParser) -> None:
-    _takes_folder(one)
+    _takes_study(one)
     one.add_argument(
         "--seeds", type=int, default=5, metavar="N", help="fresh seeds of each student and its baselines (default: 5)"
     )
@@ -223,7 +223,7 @@ def _duration(text: str) -> float:
 
 
 def _takes_export(one: argparse.ArgumentParser) -> None:
-    _takes_folder(one)
+    _takes_study(one)
     one.add_argument("--to", required=True, metavar="DIR", help="output directory; must be new or empty")
     one.add_argument("--stage", metavar="KEY", help="key of a network, or its beginning (default: the answer of smallest)")
     _takes_wanted(one)

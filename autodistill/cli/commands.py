@@ -40,10 +40,10 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
 
     spec = api.load(arguments.spec, arguments.set)
     out = str(Path(arguments.out or Path("reports") / spec.study))
-    from ..study.record.folder import Folder
+    from ..study.record.directory import StudyDirectory
 
     runner = _runner(arguments)
-    if arguments.fresh or not Folder(out).exists():
+    if arguments.fresh or not StudyDirectory(out).exists():
         runner.begin()  # takes as long as the imports below
     from ..reporting.summary import summary
     from ..reporting.terminal import frontier_table, remarks
@@ -66,9 +66,9 @@ def confirm(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.terminal import confirmed_table
 
     options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
-    found = api.confirm(arguments.folder, **options)
+    found = api.confirm(arguments.study, **options)
     console.print(confirmed_table(found))
-    return {"out": str(arguments.folder), **found.as_json()}
+    return {"out": str(arguments.study), **found.as_json()}
 
 
 def smallest(arguments: argparse.Namespace, console: Console) -> Result:
@@ -77,7 +77,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
 
     wanted = _wanted(arguments)
     options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
-    found = api.smallest(arguments.folder, wanted, within=arguments.within, **options)
+    found = api.smallest(arguments.study, wanted, within=arguments.within, **options)
     _print(console, *found.lines(), *([f"warning      {later(found.later)}"] if found.later else []))
     end = {"later": found.later, "exit_code": 0 if found.meets else 3}
     return {"sentence": found.sentence(), **found.as_json(), **end}
@@ -86,7 +86,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
 def export(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
 
-    found = api.export(arguments.folder, to=arguments.to, stage=arguments.stage, wanted=_wanted(arguments))
+    found = api.export(arguments.study, to=arguments.to, stage=arguments.stage, wanted=_wanted(arguments))
     _print(console, *found.lines())
     return found.as_json()
 
@@ -109,20 +109,20 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.terminal import frontier_table
     from ..reporting.write import as_json
 
-    found = api.report(arguments.folder, _wanted(arguments))
+    found = api.report(arguments.study, _wanted(arguments))
     console.print(frontier_table(found.summary))
     _print(console, found.answer["sentence"])
     if found.pdf is None:
         _print(console, "no report.pdf: no Chromium is installed; print the page from any browser")
     _print(console, f"report: {found.page}")
     paths = {"page": str(found.page), "pdf": found.pdf and str(found.pdf)}
-    return {"out": str(arguments.folder), **paths, "answer": found.answer, **as_json(found.summary)}
+    return {"out": str(arguments.study), **paths, "answer": found.answer, **as_json(found.summary)}
 
 
 def compare(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
 
-    found = api.compare(arguments.folders, arguments.to)
+    found = api.compare(arguments.studies, arguments.to)
     _print(console, f"compared: {found.page}")
     return {"page": str(found.page), "studies": found.as_json()}
 
@@ -131,7 +131,7 @@ def explain(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..reporting.terminal import explained
 
-    found = api.explain(arguments.folder, arguments.key)
+    found = api.explain(arguments.study, arguments.key)
     _print(console, explained(found))
     return found.as_json()
 

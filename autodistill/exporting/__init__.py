@@ -19,7 +19,7 @@ from ..answers.confirm.judge import latency_of
 from ..metrics import latency
 from ..spec import StudyError, UsageError, is_full
 from ..spec.imports import reason
-from ..study.record.folder import Folder
+from ..study.record.directory import StudyDirectory
 from .card import Card, Exported, TimedFile, WrittenFile
 from .facts import Chosen, architecture_of, card_of
 from .formats import (
@@ -41,7 +41,7 @@ __all__ = ["Card", "Exported", "export"]
 EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
 
 
-def export(folder: Folder, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> Exported:
+def export(folder: StudyDirectory, *, to: Path | str, stage: str | None = None, wanted: Wanted | None = None) -> Exported:
     """Writes the network whose key begins with `stage`, or the answer of `smallest` to what is `wanted`, into `to`.
 
     If no student meets what is wanted, nothing is written. The folder `to` is written with all its files or not at all.
@@ -66,10 +66,10 @@ def _checked(path: Path) -> Path:
     """The folder to write, as a full path. Raises UsageError if it contains anything, is a file, or cannot be created."""
     target = Path(os.path.realpath(path))
     if os.path.exists(target) and not os.path.isdir(target):
-        raise UsageError(f"--to {path} is a file; give a new folder")
+        raise UsageError(f"--to {path} is a file; give a new directory")
     with _explained(path), contextlib.suppress(FileNotFoundError):
         if os.listdir(target):
-            raise UsageError(f"--to {path} is not empty; give a new or empty folder")
+            raise UsageError(f"--to {path} is not empty; give a new or empty directory")
     return target
 
 
@@ -109,7 +109,7 @@ def _alone(path: Path, target: Path) -> Iterator[None]:
         except OSError:
             held = False
         if not held:
-            raise StudyError(f"--to {target}: another export is writing to it; wait for it, or give another folder")
+            raise StudyError(f"--to {target}: another export is writing to it; wait for it, or give another directory")
         try:
             yield
         finally:
@@ -123,7 +123,7 @@ def _explained(target: Path) -> Iterator[None]:
     except OSError as error:
         if is_full(error):
             raise
-        raise UsageError(f"--to {target} cannot be written to: {error.strerror}; give another folder") from error
+        raise UsageError(f"--to {target} cannot be written to: {error.strerror}; give another directory") from error
 
 
 def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Card:

@@ -25,10 +25,10 @@ from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
 from ..metrics.metric import metric_of, outcome, scores
 from ..models.sizes import bytes_float16
-from ..reporting.explain import Link, explain, own_folder
+from ..reporting.explain import Link, explain, own_directory
 from ..spec import Checkpoint, Stage, chain, describe
 from ..spec.task import kind_of
-from ..study.record.folder import Folder
+from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
 from ..version import __version__
 from .card import Card, CardData, CardLink, ClassShare, OnValidation, Scored, Settings, TimedFile, WrittenFile
@@ -40,13 +40,13 @@ class Chosen:
     Raises UsageError if the prefix matches none or several, StoreError if its files are damaged.
     """
 
-    def __init__(self, folder: Folder, prefix: str) -> None:
-        with open_study(folder) as study:
-            self.folder, self.spec, self.teachers = folder, study.spec, study.notes.teachers
+    def __init__(self, directory: StudyDirectory, prefix: str) -> None:
+        with open_study(directory) as study:
+            self.directory, self.spec, self.teachers = directory, study.spec, study.notes.teachers
             self.metric = metric_of(study.spec.search)
-            self.confirmed, self.openings = read(study), opened_for(folder.path, study.notes.looks)
+            self.confirmed, self.openings = read(study), opened_for(directory.path, study.notes.looks)
             self.later = None if self.confirmed is None else self.confirmed.later(study.record)
-        self.explained = explain(folder, prefix)
+        self.explained = explain(directory, prefix)
         self.stage = self.explained.stage
         self.network = study.stages.network(self.stage)
         self.built = load_network(study.store, self.network, torch.device("cpu"))
@@ -198,11 +198,11 @@ def again(one: Chosen, to: Path) -> tuple[str, ...]:
 
     Only a student with the spec's own seed is a search of its own, in a directory of its own.
     """
-    folder, network, found = one.folder, one.network, one.confirmed
-    made, place = shlex.join(["autodistill", "search", str(folder.spec), "--out", str(folder.path)]), str(folder.path)
+    directory, network, found = one.directory, one.network, one.confirmed
+    made, place = shlex.join(["autodistill", "search", str(directory.spec), "--out", str(directory.path)]), str(directory.path)
     if one.stage not in one.teachers and isinstance(network, Stage):
         if network.seed == one.spec.seed:
-            made, place = one.explained.command, own_folder(folder, network)
+            made, place = one.explained.command, own_directory(directory, network)
         elif found is not None:
-            made = shlex.join(["autodistill", "confirm", str(folder.path), "--seeds", str(found.seeds)])
+            made = shlex.join(["autodistill", "confirm", str(directory.path), "--seeds", str(found.seeds)])
     return made, shlex.join(["autodistill", "export", place, "--stage", one.stage, "--to", str(to)])

@@ -13,7 +13,7 @@ from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.measurement import Measurement
 from ..spec.stage import is_dense
 from ..store import Store
-from ..study.record.folder import Folder
+from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
 from ..study.record.rows import Stages
 
@@ -58,9 +58,9 @@ class Explained:
         return {names.get(name, name): cell for name, cell in link._asdict().items() if name != "teachers"}
 
 
-def explain(folder: Folder, prefix: str) -> Explained:
+def explain(directory: StudyDirectory, prefix: str) -> Explained:
     """The stage whose key begins with `prefix`. Raises UsageError if it matches none or several."""
-    with open_study(folder) as study:
+    with open_study(directory) as study:
         store, stages, spec = study.store, study.stages, study.spec
         trials = [trial.number for trial in study.trials if trial.facts.stage.startswith(prefix)]
     key = _one(store, prefix)
@@ -78,7 +78,7 @@ def explain(folder: Folder, prefix: str) -> Explained:
         measurement=stages.measured(key),
         environment=stored.get("environment"),
         files=str(store.folder("stages", key) / stored["attempt"]),
-        command=command(folder, network, study.notes.teachers),
+        command=command(directory, network, study.notes.teachers),
     )
 
 
@@ -103,7 +103,7 @@ def _link(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> Link:
     return Link(key, describe(network.architecture), measured.params, value, measured.seconds, teachers)
 
 
-def command(folder: Folder, network: Stage | Checkpoint, teachers: Sequence[str]) -> str:
+def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Sequence[str]) -> str:
     """A search of one trial whose space contains only this stage: it has the same key, so the same weights."""
     settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
     if isinstance(network, Stage):
@@ -114,15 +114,15 @@ def command(folder: Folder, network: Stage | Checkpoint, teachers: Sequence[str]
         ladder = [_plain(one.architecture) for one in above]
         settings |= {"assistants.at_most": len(ladder), "assistants.at_least": len(ladder)}
         settings |= {"assistants.ladder": ladder} if ladder else {}
-    words = ["autodistill", "search", str(folder.spec), "--out", own_folder(folder, network)]
+    words = ["autodistill", "search", str(directory.spec), "--out", own_directory(directory, network)]
     for key, value in settings.items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join(words)
 
 
-def own_folder(folder: Folder, network: Stage | Checkpoint) -> str:
+def own_directory(directory: StudyDirectory, network: Stage | Checkpoint) -> str:
     """The directory of that search of one trial."""
-    return f"{folder.path}-{network.key()[:8]}"
+    return f"{directory.path}-{network.key()[:8]}"
 
 
 def _plain(value: Value) -> dict[str, Any]:

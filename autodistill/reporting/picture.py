@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..metrics.metric import Metric
 from ..metrics.words import axis_title, scaled
 from ..spec.search import SIZES
-from ..study.record.folder import replace
+from ..study.record.directory import replace
 from .marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..metrics.words import stated
-from ..study.record.folder import Folder
+from ..study.record.directory import StudyDirectory
 from ..study.schedule.scheduler import Study
 from .summary import StudySummary, summary
 from .terminal import clock
@@ -55,15 +55,15 @@ class Progress:
     def say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 
-    def advanced(self, study: Study, folder: Folder, *, ended: bool) -> None:
+    def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
         if ended or time.monotonic() >= self._next_tables:
-            self._draw(study, folder, picture=ended or time.monotonic() >= self._next_pictures)
+            self._draw(study, directory, picture=ended or time.monotonic() >= self._next_pictures)
 
-    def _draw(self, study: Study, folder: Folder, *, picture: bool) -> None:
+    def _draw(self, study: Study, directory: StudyDirectory, *, picture: bool) -> None:
         started = time.monotonic()
         if found := study.rows():
             seen = summary(study.spec, found, study.chance, study.record.notes.expected_improvement)
-            write(folder.path, study.spec, seen, picture=picture)
+            write(directory.path, study.spec, seen, picture=picture)
             self.update(study, seen)
         ended = time.monotonic()
         self._next_tables = ended + max(TABLE_SECONDS, PATIENCE * (ended - started))

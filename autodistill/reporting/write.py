@@ -12,8 +12,8 @@ from typing import Any
 
 from ..spec import Spec
 from ..spec.search import SIZES
+from ..study.record.directory import StudyDirectory, replace
 from ..study.record.findings import Incumbent
-from ..study.record.folder import Folder, replace
 from ..study.record.opened import open_study
 from ..study.record.rows import TrialRow
 from .marks import view
@@ -43,22 +43,22 @@ def _teacher(row: TrialRow) -> tuple[str, ...]:
     return ("stage", *_metrics(row), *SIZES, "seconds")
 
 
-def write(folder: Path, spec: Spec, found: StudySummary, *, picture: bool = True) -> None:
+def write(directory: Path, spec: Spec, found: StudySummary, *, picture: bool = True) -> None:
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
     cells = [row.columns() for row in found.rows]
     first = (*TRIAL, *_member(found.teacher), "rung_epochs", f"rung_{found.metric.name}")
-    replace(folder / "trials.csv", _csv(cells, list(dict.fromkeys([*first, *(name for row in cells for name in row)]))))
-    replace(folder / "frontier.csv", _csv([row.columns() for row in found.frontier], _member(found.teacher)))
-    replace(folder / "frontier.json", json.dumps(as_json(found), indent=1).encode() + b"\n")
+    replace(directory / "trials.csv", _csv(cells, list(dict.fromkeys([*first, *(name for row in cells for name in row)]))))
+    replace(directory / "frontier.csv", _csv([row.columns() for row in found.frontier], _member(found.teacher)))
+    replace(directory / "frontier.json", json.dumps(as_json(found), indent=1).encode() + b"\n")
     if picture:
-        draw(view(spec, found.rows, found.region), title=spec.study, target=folder / "frontier")
+        draw(view(spec, found.rows, found.region), title=spec.study, target=directory / "frontier")
 
 
-def redraw(folder: Folder) -> StudySummary:
+def redraw(directory: StudyDirectory) -> StudySummary:
     """Writes everything again from the record and the store. Raises UsageError if there is no study."""
-    with open_study(folder) as study:
+    with open_study(directory) as study:
         found = summary(study.spec, study.rows(), study.notes.chance, study.notes.expected_improvement)
-    write(folder.path, study.spec, found)
+    write(directory.path, study.spec, found)
     return found
 
 

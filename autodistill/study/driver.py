@@ -13,7 +13,7 @@ from ..spec import Spec, StoreError, StudyError, UsageError
 from ..store import Store
 from .preflight.facts import facts
 from .preflight.prepare import incumbent_of, load_data, space_of
-from .record.folder import OWN_STORE, Folder, comparable, refuse_anothers
+from .record.directory import OWN_STORE, StudyDirectory, comparable, refuse_anothers
 from .record.ledger import inherit
 from .record.notes import Notes
 from .record.older import begin, refuse_other_teachers
@@ -53,7 +53,7 @@ class Listener(Protocol):
         """A message for the user."""
         ...
 
-    def advanced(self, study: Study, folder: Folder, *, ended: bool) -> None:
+    def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
         """A job or, with `ended`, the search has ended."""
         ...
 
@@ -72,39 +72,39 @@ def search(
     the search cannot continue.
     """
     options, runner = options or Options(), runner_of(runner)
-    folder = Folder(out or Path("reports") / spec.study)
+    directory = StudyDirectory(out or Path("reports") / spec.study)
     try:
-        with folder:
-            study = prepare(spec, folder, runner, options)
+        with directory:
+            study = prepare(spec, directory, runner, options)
             try:
                 with contextlib.closing(study.record):
                     listener.began()
                     _say_what_is_kept(study, listener)
-                    _go_on(study, folder, runner, options, listener)
+                    _go_on(study, directory, runner, options, listener)
             finally:
-                folder.write(study.spec)  # every command needs it to read the study
+                directory.write(study.spec)  # every command needs it to read the study
             _check(study)
     finally:
         runner.end()
     return study
 
 
-def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Study:
+def prepare(spec: Spec, directory: StudyDirectory, runner: Runner, options: Options) -> Study:
     """The study, ready to run. An existing study is not changed until all checks have passed."""
     check_cpus(spec, runner.cpus())
     cuda = runner.sees_cuda()
     spec, splits = load_data(spec, cuda=cuda)
     if spec.resources.gpus and not cuda:
         raise UsageError(f"resources.gpus: {spec.resources.gpus:g}, but CUDA is not available; set it to 0 or auto")
-    study, older = _found(folder, spec, options)
+    study, older = _found(directory, spec, options)
     if study is None:  # else there may be nothing to do
         runner.begin()
-    known = next((one.notes for one in (study, older) if one is not None and one.folder.path == folder.path), Notes())
-    store = _store(folder, known.store, options.store)
+    known = next((one.notes for one in (study, older) if one is not None and one.directory.path == directory.path), Notes())
+    store = _store(directory, known.store, options.store)
     space, incumbent = space_of(spec, splits, store), incumbent_of(spec, splits, store)
-    place, own = _place(folder, store), None if incumbent is None else incumbent.key()
+    place, own = _place(directory, store), None if incumbent is None else incumbent.key()
     teachers = tuple(teacher.key() for teacher in space.teachers)
-    _refuse_other_teachers(folder, known.teachers, teachers)
+    _refuse_other_teachers(directory, known.teachers, teachers)
     if study is None:
         facts(space, splits, incumbent)  # refuses what check would refuse
         first = tuple(configurations(space, incumbent))
@@ -116,81 +116,83 @@ def prepare(spec: Spec, folder: Folder, runner: Runner, options: Options) -> Stu
             specs=(comparable(spec),),
             first=first,
         )
-        _begin(folder, options, older, space, store, notes)
-    record = study.record if study is not None else Record(folder.database, spec, space.domains)
-    folder.claim(spec, record)
+        _begin(directory, options, older, space, store, notes)
+    record = study.record if study is not None else Record(directory.database, spec, space.domains)
+    directory.claim(spec, record)
     drawn = record.notes.drawn if record.notes.incumbent == own else None  # its picture shows another one
     record.note(replace(record.notes, store=place, incumbent=own, drawn=drawn))
     return Study(spec, space, store, record, floors=splits.floors)
 
 
-def _found(folder: Folder, spec: Spec, options: Options) -> tuple[OpenStudy | None, OpenStudy | None]:
+def _found(directory: StudyDirectory, spec: Spec, options: Options) -> tuple[OpenStudy | None, OpenStudy | None]:
     """The study in the directory or, if there is none for this spec, the older study to start with.
 
     Raises UsageError if the directory contains a study that cannot continue with this spec.
     """
-    if options.fresh or not folder.exists():
-        return None, None if options.older is None else _read(Folder(options.older), spec)
-    study = _read(folder, spec)  # refuses a changed spec.yaml
-    changed, before = folder.changes(spec, extend=options.extend), study.notes.continues
+    if options.fresh or not directory.exists():
+        return None, None if options.older is None else _read(StudyDirectory(options.older), spec)
+    study = _read(directory, spec)  # refuses a changed spec.yaml
+    changed, before = directory.changes(spec, extend=options.extend), study.notes.continues
     if options.older is not None and (changed or before is None or before.path != str(Path(options.older).absolute())):
         raise UsageError(
-            f"--from {options.older}: the study in {folder.path} did not start from it; leave out --from to continue (with "
+            f"--from {options.older}: the study in {directory.path} did not start from it; leave out --from to continue (with "
             "--extend if the spec has changed), give another --out, or --fresh to start over"
         )
     return (None, study) if changed else (study, None)
 
 
-def _read(folder: Folder, spec: Spec) -> OpenStudy:
+def _read(directory: StudyDirectory, spec: Spec) -> OpenStudy:
     """The study in a directory; adding trials of `spec` opens its record again."""
-    with open_study(folder, domains_of(spec)) as study:
+    with open_study(directory, domains_of(spec)) as study:
         return study
 
 
-def _begin(folder: Folder, options: Options, older: OpenStudy | None, space: Space, store: Store, notes: Notes) -> None:
+def _begin(
+    directory: StudyDirectory, options: Options, older: OpenStudy | None, space: Space, store: Store, notes: Notes
+) -> None:
     """Creates study.db with the trials of the older study that fit and the initial facts, atomically."""
-    if older is not None and older.folder.path != folder.path:
+    if older is not None and older.directory.path != directory.path:
         refuse_other_teachers(older, notes.teachers)
-    with contextlib.closing(Record(folder.draft, space.spec, space.domains)) as draft:
+    with contextlib.closing(Record(directory.draft, space.spec, space.domains)) as draft:
         draft.note(notes)
         if older is not None:
             begin(draft, older, space, store)
     if older is not None:
-        inherit(folder.path, older.folder.path, older.notes.looks)
+        inherit(directory.path, older.directory.path, older.notes.looks)
     if options.fresh:
-        folder.clear_answers()
-    folder.become(space.spec)
+        directory.clear_answers()
+    directory.become(space.spec)
 
 
-def _store(folder: Folder, known: str | None, asked: str | None) -> Store:
+def _store(directory: StudyDirectory, known: str | None, asked: str | None) -> Store:
     """The store of the stages: the study's private one, which is cleaned up, unless --store names a shared one."""
     if asked == "":
         raise UsageError("--store is empty; name a directory, or leave it out")
-    own = Store(folder.path / OWN_STORE)
-    before = Store(folder.path / known) if known is not None else None
+    own = Store(directory.path / OWN_STORE)
+    before = Store(directory.path / known) if known is not None else None
     store = Store(asked) if asked is not None else before or own
     if before is not None and store.root != before.root:
         raise UsageError(
-            f"--store {asked}: {folder.path} keeps its stages in {before.root}; leave --store out or give another --out"
+            f"--store {asked}: {directory.path} keeps its stages in {before.root}; leave --store out or give another --out"
         )
-    refuse_anothers(folder, store.root)
+    refuse_anothers(directory, store.root)
     store.open()
     if store.root == own.root:
         store.sweep()
     return store
 
 
-def _place(folder: Folder, store: Store) -> str:
+def _place(directory: StudyDirectory, store: Store) -> str:
     """The path of a store, relative if it is inside the study directory, so that the directory can be moved."""
-    inside = store.root.is_relative_to(folder.path)
-    return str(store.root.relative_to(folder.path) if inside else store.root)
+    inside = store.root.is_relative_to(directory.path)
+    return str(store.root.relative_to(directory.path) if inside else store.root)
 
 
-def _refuse_other_teachers(folder: Folder, known: Sequence[str], keys: Sequence[str]) -> None:
+def _refuse_other_teachers(directory: StudyDirectory, known: Sequence[str], keys: Sequence[str]) -> None:
     for before, now in zip(known or keys, keys, strict=True):
         if before != now:
             raise UsageError(
-                f"the teacher of {folder.path} was {before:.12}, is now {now:.12}: its weights or the code that trains it "
+                f"the teacher of {directory.path} was {before:.12}, is now {now:.12}: its weights or the code that trains it "
                 "changed; give another --out, or --fresh to start over"
             )
 
@@ -202,26 +204,26 @@ def _say_what_is_kept(study: Study, listener: Listener) -> None:
         listener.say(f"{found.kept} of {found.of} finished students of {found.path} fit this space and are kept")
 
 
-def _go_on(study: Study, folder: Folder, runner: Runner, options: Options, listener: Listener) -> None:
+def _go_on(study: Study, directory: StudyDirectory, runner: Runner, options: Options, listener: Listener) -> None:
     if options.retry_failed:
         marks.forget(study.store.root)
         if not study.pending.retry_failed():
             listener.say("there are no failed trials to retry")
     if study.finished() and study.record.notes.drawn == study.trials.told:
-        listener.say(f"{folder.path} is finished: {study.trials.counted_done} trials; nothing to do")
+        listener.say(f"{directory.path} is finished: {study.trials.counted_done} trials; nothing to do")
         return
 
     def after() -> None:
         if options.until is not None and study.policy.ended is None:
             study.policy.ended = options.until(study)
-        listener.advanced(study, folder, ended=False)
+        listener.advanced(study, directory, ended=False)
 
     if not study.finished():
         runner.run(study, after, listener.say)
     if not study.finished():
         raise StudyError("the runner ended before the study did; run the same command again to resume")
     _note_model(study)
-    listener.advanced(study, folder, ended=True)
+    listener.advanced(study, directory, ended=True)
     study.record.note(replace(study.record.notes, drawn=study.trials.told))
     if study.policy.ended is not None:
         listener.say(study.policy.ended)
@@ -235,7 +237,7 @@ def _note_model(study: Study) -> None:
 
 
 def _check(study: Study) -> None:
-    """Raises StudyError or StoreError if trials or stages were lost: another process may have written to the folder."""
+    """Raises StudyError or StoreError if trials or stages were lost: another process may have written to the directory."""
     study.record.check()
     keys = [*study.teachers, *(trial.facts.stage for trial in study.record.trials if trial.state == "complete")]
     lost = [key for key in dict.fromkeys(keys) if not study.store.has("stages", key)]

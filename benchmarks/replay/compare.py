@@ -15,7 +15,7 @@ import numpy as np
 
 from autodistill.spec import UsageError
 from autodistill.spec.search import Search
-from autodistill.study.record.folder import replace
+from autodistill.study.record.directory import replace
 from autodistill.study.record.record import Record
 from autodistill.study.record.region import region_of
 from autodistill.study.record.rows import volume

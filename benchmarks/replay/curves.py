@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autodistill.reporting.picture import DPI, FRAME, INCHES, STYLE, short, size_ticks
-from autodistill.study.record.folder import replace
+from autodistill.study.record.directory import replace
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8C8C8C")
 PANELS = ((0.075, 0.115, 0.405, 0.735), (0.575, 0.115, 0.405, 0.735))

@@ -20,7 +20,7 @@ from ...spec import Spec, Stage, StudyError, UsageError, is_full, load
 from ...spec.domains import domains
 from ...store import Store
 from ...study.preflight.prepare import check_edges, load_data, space_of
-from ...study.record.folder import OWN_STORE, Folder, refuse_anothers, replace
+from ...study.record.directory import OWN_STORE, StudyDirectory, refuse_anothers, replace
 from ...study.record.opened import open_study
 from ...study.record.rows import Stages
 from ...study.sampling.first import completed
@@ -41,7 +41,7 @@ SEEDS = 5
 class Home:
     """The paths of a plan: the study directory that is locked, the store of its stages, and the output directory."""
 
-    folder: Folder
+    directory: StudyDirectory
     store: Path
     out: Path
 
@@ -49,14 +49,17 @@ class Home:
     def of(cls, spec: Spec, student: str, study: Path | None = None, out: str | None = None, store: str | None = None) -> Home:
         """`study` is the directory of a search whose stages are reused; without it, `out` or else reports/<study>."""
         path = study or (Path(out) if out else Path("reports") / spec.study)
-        folder, name = Folder(path), "".join(letter if letter.isalnum() or letter in "=.," else "_" for letter in student)
+        directory, name = (
+            StudyDirectory(path),
+            "".join(letter if letter.isalnum() or letter in "=.," else "_" for letter in student),
+        )
         known: Path | None = None
-        if store is None and folder.exists():
-            with open_study(folder) as study_there:
+        if store is None and directory.exists():
+            with open_study(directory) as study_there:
                 known = study_there.store.root
-        kept = Path(store) if store else known or folder.path / OWN_STORE
-        place = Path(out).absolute() if out else folder.path / f"chain-{name.replace(',', '-').replace('=', '')}"
-        return cls(folder=folder, store=kept, out=place)
+        kept = Path(store) if store else known or directory.path / OWN_STORE
+        place = Path(out).absolute() if out else directory.path / f"chain-{name.replace(',', '-').replace('=', '')}"
+        return cls(directory=directory, store=kept, out=place)
 
 
 def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
@@ -64,8 +67,8 @@ def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
     path = Path(place)
     if not path.is_dir():
         return load(path, overrides), None
-    with open_study(Folder(path)) as study:  # raises if it is not a study, or was changed
-        return load(study.folder.spec, overrides), path
+    with open_study(StudyDirectory(path)) as study:  # raises if it is not a study, or was changed
+        return load(study.directory.spec, overrides), path
 
 
 def plan_chain(
@@ -90,11 +93,11 @@ def plan_chain(
     started = time.monotonic()
     spec = with_student(spec, student)
     try:
-        with home.folder:
+        with home.directory:
             _make(home.out)  # before hours of training
             check_cpus(spec, runner.cpus())
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
-            refuse_anothers(home.folder, home.store)
+            refuse_anothers(home.directory, home.store)
             store = Store(home.store).open()
             trainings = _trainings(spec, splits, store)
             queue = _Queue(trainings, store, splits, console, started)

@@ -17,7 +17,7 @@ from ...metrics.metric import metric_of
 from ...runners import Runner, runner_of
 from ...spec import UsageError
 from ...study.preflight.prepare import load_data, space_of
-from ...study.record.folder import Folder
+from ...study.record.directory import StudyDirectory
 from ...study.record.ledger import Networks, Opening, is_another
 from ...study.record.opened import open_study
 from ...study.record.rows import rows
@@ -33,7 +33,7 @@ SEEDS = 5
 
 
 def confirm(
-    folder: Folder,
+    directory: StudyDirectory,
     *,
     seeds: int = SEEDS,
     runner: Runner | Literal["ray", "serial"] = "ray",
@@ -50,8 +50,8 @@ def confirm(
         raise UsageError(f"--seeds {seeds}: give the number of fresh seeds, such as {SEEDS}, or 0 for none")
     runner, console = runner_of(runner), console or Console(file=sys.stderr)
     try:
-        with folder:
-            study = _Study(folder, seeds, console, force=force, cuda=runner.sees_cuda())
+        with directory:
+            study = _Study(directory, seeds, console, force=force, cuda=runner.sees_cuda())
             before = study.before()  # raises before hours of training
             return study.tested(before, study.train(runner))
     finally:
@@ -61,9 +61,9 @@ def confirm(
 class _Study:
     """A finished search, and which of its students are confirmed with how many fresh seeds."""
 
-    def __init__(self, folder: Folder, seeds: int, console: Console, *, force: bool, cuda: bool) -> None:
-        self.folder, self.path, self.seeds, self.console, self.force = folder, folder.path, seeds, console, force
-        with open_study(folder) as study:
+    def __init__(self, directory: StudyDirectory, seeds: int, console: Console, *, force: bool, cuda: bool) -> None:
+        self.directory, self.path, self.seeds, self.console, self.force = directory, directory.path, seeds, console, force
+        with open_study(directory) as study:
             self.spec, self.splits = load_data(study.spec, cuda=cuda)
             self.teachers = space_of(self.spec, self.splits, study.store).teachers
             self.store, self.stages, self.looks = study.store, study.stages, study.notes.looks
@@ -124,7 +124,7 @@ class _Study:
         openings = note_opening(
             self.path, self.looks, weights, test=digest_of(test), trials=self.trials, seeds=self.seeds, force=self.force
         )  # before any prediction on the test split
-        with open_study(self.folder) as now:
+        with open_study(self.directory) as now:
             now.record.note(replace(now.notes, looks=len(openings)))
         return save(self.path, self._judged(frozen, test, openings, failures))
 
@@ -172,21 +172,21 @@ class _Progress:
             self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} trainings are done")
 
 
-def read(folder: Folder) -> Confirmation | None:
+def read(directory: StudyDirectory) -> Confirmation | None:
     """The confirmation of a study, or None. Raises StudyError or StoreError if a file of it is damaged."""
-    with open_study(folder) as study:
+    with open_study(directory) as study:
         return read_confirmed(study)
 
 
-def refuse_any_opening(folder: Folder) -> None:
+def refuse_any_opening(directory: StudyDirectory) -> None:
     """Raises StudyError if the test split was opened before."""
-    with open_study(folder) as study:
-        refuse_opened(folder.path, study.notes.looks)
+    with open_study(directory) as study:
+        refuse_opened(directory.path, study.notes.looks)
 
 
-def confirmed(folder: Folder) -> Confirmation:
+def confirmed(directory: StudyDirectory) -> Confirmation:
     """The same, but raises UsageError if the study is not confirmed."""
-    found = read(folder)
+    found = read(directory)
     if found is None:
-        raise UsageError(f"{folder.path} is not confirmed yet; run: autodistill confirm {folder.path}")
+        raise UsageError(f"{directory.path} is not confirmed yet; run: autodistill confirm {directory.path}")
     return found

@@ -19,7 +19,7 @@ from ...metrics.metric import Outcome
 from ...spec import StudyError, digest
 from ...spec.problems import dotted
 from ...store import Store
-from ...study.record.folder import CONFIRMED, replace
+from ...study.record.directory import CONFIRMED, replace
 from ...study.record.ledger import Networks, Opening, is_another, lost, openings, write
 from ...study.record.opened import OpenStudy
 from .confirmation import Confirmation
@@ -37,29 +37,29 @@ def read(study: OpenStudy) -> Confirmation | None:
     Raises Damaged for confirm.json or confirm.npz, StudyError for opened.json, StoreError for the weights of a claimed
     network, if one of them has changed since it was written.
     """
-    found = unverified(study.folder.path, study.notes.looks)
+    found = unverified(study.directory.path, study.notes.looks)
     if found is not None:
         verify(found, study.store)
     return found
 
 
-def unverified(folder: Path, looks: int) -> Confirmation | None:
+def unverified(directory: Path, looks: int) -> Confirmation | None:
     """The same, without checking the weights."""
-    openings = opened_for(folder, looks)
-    if not (folder / FACTS).exists():
+    openings = opened_for(directory, looks)
+    if not (directory / FACTS).exists():
         return None
-    way_out = f"restore a copy, or create it again: {_again(folder, openings)}"
+    way_out = f"restore a copy, or create it again: {_again(directory, openings)}"
     try:
-        found = _validated(_facts(folder))
+        found = _validated(_facts(directory))
     except UNREADABLE as error:
-        raise Damaged(f"{folder / FACTS} is damaged ({error})", way_out) from error
+        raise Damaged(f"{directory / FACTS} is damaged ({error})", way_out) from error
     if found.opening != openings[-1].checksum():
-        what = f"{folder / FACTS} belongs to an earlier opening: the last one, on {openings[-1].when}, has no result"
-        raise Damaged(what, f"create it again: {_again(folder, openings)}")
+        what = f"{directory / FACTS} belongs to an earlier opening: the last one, on {openings[-1].when}, has no result"
+        raise Damaged(what, f"create it again: {_again(directory, openings)}")
     try:
-        outcomes = _outcomes(folder, found.answers)
+        outcomes = _outcomes(directory, found.answers)
     except UNREADABLE as error:
-        raise Damaged(f"{folder / ANSWERS} is damaged or missing ({error})", way_out) from error
+        raise Damaged(f"{directory / ANSWERS} is damaged or missing ({error})", way_out) from error
     return found.model_copy(update={"outcomes": outcomes})
 
 
@@ -71,13 +71,13 @@ class Damaged(StudyError):
         super().__init__(f"{what}; {way_out}")
 
 
-def _again(folder: Path, openings: Sequence[Opening]) -> str:
-    return shlex.join(["autodistill", "confirm", str(folder), "--seeds", str(openings[-1].seeds)])
+def _again(directory: Path, openings: Sequence[Opening]) -> str:
+    return shlex.join(["autodistill", "confirm", str(directory), "--seeds", str(openings[-1].seeds)])
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _facts(directory: Path) -> dict[str, Any]:
     """The content of confirm.json. Raises one of UNREADABLE if it was damaged or changed."""
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_bytes())
+    facts: dict[str, Any] = json.loads((directory / FACTS).read_bytes())
     if facts.pop("checksum") != digest(facts):
         raise ValueError("its checksum differs")
     return facts
@@ -92,8 +92,8 @@ def _validated(facts: dict[str, Any]) -> Confirmation:
         raise ValueError(f"{dotted(first['loc'])}: {first['msg']}") from error
 
 
-def _outcomes(folder: Path, checksum: str) -> dict[str, Outcome]:
-    content = (folder / ANSWERS).read_bytes()
+def _outcomes(directory: Path, checksum: str) -> dict[str, Outcome]:
+    content = (directory / ANSWERS).read_bytes()
     if hashlib.sha256(content).hexdigest() != checksum:  # or a kill came between the two files
         raise ValueError(f"its sha256 is not the one in {FACTS}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -114,23 +114,23 @@ def verify(found: Confirmation, store: Store) -> None:
         if weights_of(store, one.chosen) != one.weights:
             raise StudyError(
                 f"the weights in {store.folder('stages', one.chosen)} are not the confirmed ones: the stage was retrained "
-                "later, and the result differs bit for bit. Restore a copy of the folder, or run confirm with --force"
+                "later, and the result differs bit for bit. Restore a copy of the directory, or run confirm with --force"
             )
 
 
-def opened_for(folder: Path, looks: int) -> list[Opening]:
+def opened_for(directory: Path, looks: int) -> list[Opening]:
     """All openings of the test split, at least `looks` of them.
 
     Raises StudyError if the ledger is damaged or lacks openings, such as that of confirm.json.
     """
-    found = openings(folder, looks)
+    found = openings(directory, looks)
     with contextlib.suppress(*UNREADABLE):  # reading confirm.json itself reports these
-        if _facts(folder)["opening"] not in [one.checksum() for one in found]:
-            raise lost(folder, f"does not list the opening that {FACTS} refers to")
+        if _facts(directory)["opening"] not in [one.checksum() for one in found]:
+            raise lost(directory, f"does not list the opening that {FACTS} refers to")
     return found
 
 
-def save(folder: Path, found: Confirmation) -> Confirmation:
+def save(directory: Path, found: Confirmation) -> Confirmation:
     """Writes it, and returns it with the sha256 of confirm.npz."""
     stream = io.BytesIO()
     rows = list(found.outcomes.values())
@@ -138,40 +138,40 @@ def save(folder: Path, found: Confirmation) -> Confirmation:
     np.savez_compressed(stream, keys=np.array(list(found.outcomes)), labels=rows[0].labels, **tables)
     found = found.model_copy(update={"answers": hashlib.sha256(stream.getvalue()).hexdigest()})
     facts = found.as_json()
-    replace(folder / ANSWERS, stream.getvalue())
-    replace(folder / FACTS, json.dumps(facts | {"checksum": digest(facts)}, indent=1).encode() + b"\n")
+    replace(directory / ANSWERS, stream.getvalue())
+    replace(directory / FACTS, json.dumps(facts | {"checksum": digest(facts)}, indent=1).encode() + b"\n")
     return found
 
 
 def refuse_opened(
-    folder: Path, looks: int, networks: Networks | None = None, *, test: str | None = None, damage: Damaged | None = None
+    directory: Path, looks: int, networks: Networks | None = None, *, test: str | None = None, damage: Damaged | None = None
 ) -> None:
     """Raises StudyError if the test split was opened for other networks or samples, or, without `networks`, at all.
 
     `damage` is the error for a damaged confirmation: the message then suggests to restore a copy.
     """
-    before = opened_for(folder, looks)
+    before = opened_for(directory, looks)
     if not is_another(before, networks, test):
         return
     last = before[-1]
     first = f"{damage.what}; restore a copy of it. Confirming now needs a new opening: " if damage else ""
     raise StudyError(
-        f"{first}the test split of {folder} was opened on {last.when} for {len(last.networks)} networks, after {last.trials} "
-        "trials. Students that were searched or trained later, or another test split, need a new opening. A test split that "
-        "is used repeatedly becomes training data. Add --force to open it anyway; every report will say so"
+        f"{first}the test split of {directory} was opened on {last.when} for {len(last.networks)} networks, after "
+        f"{last.trials} trials. Students that were searched or trained later, or another test split, need a new opening. A "
+        "test split that is used repeatedly becomes training data. Add --force to open it anyway; every report will say so"
     )
 
 
 def note_opening(
-    folder: Path, looks: int, networks: Networks, *, test: str, trials: int, seeds: int, force: bool
+    directory: Path, looks: int, networks: Networks, *, test: str, trials: int, seeds: int, force: bool
 ) -> list[Opening]:
     """Records an opening of the test split for these networks, before it is opened; returns all openings so far.
 
     Raises StudyError if this needs `force` and it is not given. With `force`, replaces an opened.json that cannot be trusted.
     """
-    before = known_openings(folder, looks, force)
+    before = known_openings(directory, looks, force)
     if not force:
-        refuse_opened(folder, looks, networks, test=test)
+        refuse_opened(directory, looks, networks, test=test)
     if before and not is_another(before, networks, test):
         return before
     now = Opening(
@@ -184,14 +184,14 @@ def note_opening(
         before=before[-1].checksum() if before else None,
     )
     found = [*(before or []), now]
-    write(folder, found)
+    write(directory, found)
     return found
 
 
-def known_openings(folder: Path, looks: int, force: bool) -> list[Opening] | None:
+def known_openings(directory: Path, looks: int, force: bool) -> list[Opening] | None:
     """All openings; None if opened.json cannot be trusted and `force` is given."""
     try:
-        return opened_for(folder, looks)
+        return opened_for(directory, looks)
     except StudyError:
         if not force:
             raise

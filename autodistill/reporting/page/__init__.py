@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...answers import Wanted
 from ...metrics.metric import named
-from ...study.record.folder import dump, replace
+from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
 from .answer import answer
 from .chains import picture
@@ -34,12 +34,12 @@ class Report(NamedTuple):
     summary: StudySummary
 
 
-def write_page(folder: Path | str, wanted: Wanted | None = None) -> Report:
+def write_page(directory: Path | str, wanted: Wanted | None = None) -> Report:
     """Writes report.html into a study directory and, if a Chromium is installed, report.pdf.
 
     Raises UsageError if there is no study or `wanted` cannot be answered, StudyError for a damaged study.
     """
-    study = read_study(folder)
+    study = read_study(directory)
     answered = answer(study, wanted or Wanted())
     target = study.path / PAGE
     replace(target, html(study, answered).encode())

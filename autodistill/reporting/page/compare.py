@@ -11,7 +11,7 @@ from pathlib import Path
 from ...metrics.metric import Metric
 from ...metrics.words import scaled
 from ...spec import UsageError
-from ...study.record.folder import replace as write
+from ...study.record.directory import replace as write
 from ..marks import Mark
 from .finalists import Facts, finalists, the_teacher
 from .plots import FrontierFigure, Json, Level, figure, line, mark, trace
@@ -47,16 +47,16 @@ class Comparison:
             name: row and {**{key: getattr(row, key) for key in names}, self.metric.name: row.value}
             for name, row in best.items()
         }
-        return [{"name": name, "folder": str(one.path), "best": known[name]} for name, one in self.studies.items()]
+        return [{"name": name, "directory": str(one.path), "best": known[name]} for name, one in self.studies.items()]
 
 
-def compare(folders: Sequence[Path | str], to: Path | str) -> Comparison:
+def compare(directories: Sequence[Path | str], to: Path | str) -> Comparison:
     """Writes compare.html into `to`: the frontiers of these studies in one figure, and one table.
 
     Raises UsageError for fewer than two studies, one named twice, or studies of different data or metrics: their values are not
     comparable.
     """
-    paths = [Path(folder).absolute() for folder in folders]
+    paths = [Path(directory).absolute() for directory in directories]
     if len(paths) < 2:
         raise UsageError(f"compare needs two studies or more, got {len(paths)}; give the --out of each search")
     twice = [str(path) for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
@@ -71,7 +71,7 @@ def compare(folders: Sequence[Path | str], to: Path | str) -> Comparison:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(target, render("compare.html", **vars(found)).encode())
     except OSError as error:
-        raise UsageError(f"--to {to} cannot be written to: {error.strerror}; give another folder") from error
+        raise UsageError(f"--to {to} cannot be written to: {error.strerror}; give another directory") from error
     return found
 
 

@@ -17,7 +17,7 @@ from ...answers import percent as exact
 from ...metrics import words
 from ...metrics.metric import ACCURACY
 from ...spec import StudyError
-from ...study.record.folder import replace
+from ...study.record.directory import replace
 from ...version import __version__
 from ..terminal import clock as whole
 
@@ -82,9 +82,9 @@ def print_pdf(page: Path) -> Path | None:
     browser, target = chromium(), page.with_suffix(".pdf")
     if browser is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="autodistill-", ignore_cleanup_errors=True) as folder:
-        draft = Path(folder) / "page.pdf"
-        command = [browser, "--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={folder}/profile"]
+    with tempfile.TemporaryDirectory(prefix="autodistill-", ignore_cleanup_errors=True) as directory:
+        draft = Path(directory) / "page.pdf"
+        command = [browser, "--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={directory}/profile"]
         command += ["--no-sandbox"] * (os.geteuid() == 0)  # Chromium refuses its sandbox to root
         command += ["--window-size=760,1000", "--no-pdf-header-footer", "--virtual-time-budget=10000"]
         _run([*command, f"--print-to-pdf={draft}", page.absolute().as_uri()])

@@ -15,7 +15,7 @@ from ...answers.confirm.confirmation import Confirmation
 from ...answers.confirm.results import read
 from ...metrics.metric import METRICS, Metric, metric_of
 from ...spec import Spec
-from ...study.record.folder import Folder
+from ...study.record.directory import StudyDirectory
 from ...study.record.notes import TrialFacts
 from ...study.record.opened import open_study
 from ...study.record.rows import Stages, TrialRow, frontier, may_be_member
@@ -80,14 +80,14 @@ class Study:
 
 def read_study(path: Path | str) -> Study:
     """Raises UsageError if there is no study, or if it has trained nothing yet."""
-    with open_study(Folder(path)) as study:
+    with open_study(StudyDirectory(path)) as study:
         spec, record, notes, found = study.spec, study.record, study.notes, study.rows()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])
         confirmed = read(study)
         later = 0 if confirmed is None else confirmed.later(record)
     return Study(
-        path=study.folder.path,
+        path=study.directory.path,
         spec=spec,
         rows=found,
         stages=study.stages,

@@ -21,7 +21,7 @@ from ...spec.imports import reason
 from ...spec.measurement import Measurement, Score, StageFacts
 from ...spec.search import ALL
 from ...store import Store
-from ..record.folder import OWN_STORE
+from ..record.directory import OWN_STORE
 from ..record.region import region_of
 from ..space import Space
 from .facts import facts

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...spec import StudyError, digest
-from . import folder as files
-from .folder import CONFIRMED, OPENINGS
+from . import directory as files
+from .directory import CONFIRMED, OPENINGS
 
 Networks = Mapping[str, str | None]
 
@@ -52,44 +52,45 @@ class Opening:
         return {"when": self.when, "trials": self.trials, "forced": self.forced, "networks": len(self.networks)}
 
 
-def openings(folder: Path, looks: int = 0) -> list[Opening]:
+def openings(directory: Path, looks: int = 0) -> list[Opening]:
     """All openings, oldest first; empty if the test split was never opened.
 
     Raises StudyError if the file was damaged or edited, if it is missing although confirm.json exists, or if it lists fewer
     openings than the `looks` that the record counts.
     """
-    found = _read(folder)
+    found = _read(directory)
     if len(found) < looks:
-        raise lost(folder, f"lists {len(found)} of the {looks} openings that study.db has recorded")
+        raise lost(directory, f"lists {len(found)} of the {looks} openings that study.db has recorded")
     return found
 
 
-def _read(folder: Path) -> list[Opening]:
-    path = folder / OPENINGS
+def _read(directory: Path) -> list[Opening]:
+    path = directory / OPENINGS
     if not path.exists():
-        if (folder / CONFIRMED[0]).exists():
-            raise lost(folder, f"is missing, but {CONFIRMED[0]} exists")
+        if (directory / CONFIRMED[0]).exists():
+            raise lost(directory, f"is missing, but {CONFIRMED[0]} exists")
         return []
     try:
         found = [Opening.read(one) for one in json.loads(path.read_bytes())]
         if [one.before for one in found] != [None, *(one.checksum() for one in found[:-1])]:
             raise ValueError("an opening is missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise lost(folder, f"is damaged or was edited ({error})") from error
+        raise lost(directory, f"is damaged or was edited ({error})") from error
     return found
 
 
-def lost(folder: Path, why: str) -> StudyError:
+def lost(directory: Path, why: str) -> StudyError:
     """The error for an opened.json that cannot be trusted."""
     return StudyError(
-        f"{folder / OPENINGS} {why}, so the number of times that the test split was opened is unknown. Restore a copy of the "
-        "file, or run confirm with --force: it starts a new file, and every report will say that the split was opened by force"
+        f"{directory / OPENINGS} {why}, so the number of times that the test split was opened is unknown. Restore a copy of "
+        "the file, or run confirm with --force: it starts a new file, and every report will say that the split was opened by "
+        "force"
     )
 
 
-def write(folder: Path, found: Sequence[Opening]) -> None:
+def write(directory: Path, found: Sequence[Opening]) -> None:
     content = [{**asdict(one), "checksum": one.checksum()} for one in found]
-    files.replace(folder / OPENINGS, json.dumps(content, indent=1).encode() + b"\n")
+    files.replace(directory / OPENINGS, json.dumps(content, indent=1).encode() + b"\n")
 
 
 def is_another(found: Sequence[Opening], networks: Networks | None, test: str | None = None) -> bool:
@@ -106,17 +107,17 @@ def is_another(found: Sequence[Opening], networks: Networks | None, test: str | 
     return any(None not in (weights, known[key]) and weights != known[key] for key, weights in networks.items())
 
 
-def inherit(folder: Path, older: Path, looks: int) -> None:
+def inherit(directory: Path, older: Path, looks: int) -> None:
     """Copies the openings of an older study into the ledger of the study that starts from it.
 
     `looks` is how many openings the older study has recorded. Openings that are already there, after a kill, are not added
     again.
     """
-    if folder == older or not (theirs := openings(older, looks)):
+    if directory == older or not (theirs := openings(older, looks)):
         return
-    found = openings(folder)
+    found = openings(directory)
     known = [replace(one, before=None) for one in found]
     for one in theirs:
         if replace(one, before=None) not in known:
             found.append(replace(one, before=found[-1].checksum() if found else None))
-    write(folder, found)
+    write(directory, found)

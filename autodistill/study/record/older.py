@@ -23,7 +23,7 @@ from .rows import Stages
 def refuse_other_teachers(older: OpenStudy, keys: Sequence[str]) -> None:
     """Raises UsageError if a study has other teachers or data, so that no trial could fit."""
     if older.notes.teachers != tuple(keys):
-        raise UsageError(f"--from {older.folder.path} is a study of another teacher or of other data; leave it out")
+        raise UsageError(f"--from {older.directory.path} is a study of another teacher or of other data; leave it out")
 
 
 def begin(record: Record, older: OpenStudy, space: Space, store: Store) -> None:
@@ -36,7 +36,7 @@ def begin(record: Record, older: OpenStudy, space: Space, store: Store) -> None:
     for params, trial, stage in fitting:
         values = stages.values(stage.key(), space.spec.search.objectives)
         record.add(params, _facts(older, space, trial, stage), values=values)
-    known = Continued(str(older.folder.path), len(fitting), len(finished))
+    known = Continued(str(older.directory.path), len(fitting), len(finished))
     before = older.notes
     record.note(replace(record.notes, continues=known, stopped=_stopped(older), looks=before.looks, question=before.question))
 

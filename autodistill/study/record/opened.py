@@ -9,7 +9,7 @@ from typing import Self
 from ...spec import Spec, StudyError, UsageError
 from ...spec.domains import Domain
 from ...store import Store
-from .folder import Folder
+from .directory import StudyDirectory
 from .notes import Notes, Trial
 from .record import ANEW, Record
 from .rows import Stages, TrialRow, rows
@@ -19,7 +19,7 @@ from .rows import Stages, TrialRow, rows
 class OpenStudy:
     """A study in its directory. As a context manager it closes its record; what was read stays known."""
 
-    folder: Folder
+    directory: StudyDirectory
     spec: Spec
     record: Record
     stages: Stages
@@ -46,25 +46,25 @@ class OpenStudy:
         """Raises UsageError if no teacher is trained yet."""
         found = rows(self.spec, self.stages, self.record, self.notes.chance)
         if not found:
-            path = self.folder.path
+            path = self.directory.path
             raise UsageError(f"{path} has no trained teacher yet; run: autodistill search {path / 'spec.yaml'} --out {path}")
         return found
 
 
-def open_study(folder: Folder, domains: Mapping[str, Domain] | None = None) -> OpenStudy:
+def open_study(directory: StudyDirectory, domains: Mapping[str, Domain] | None = None) -> OpenStudy:
     """The study in a directory, with its record open; `domains` are needed to add trials.
 
     Raises UsageError if there is none, StudyError if it is damaged or its spec.yaml was changed.
     """
-    spec = folder.read()
-    record = Record(folder.database, spec, domains)
+    spec = directory.read()
+    record = Record(directory.database, spec, domains)
     try:
         notes = record.notes
         if notes.store is None or not notes.specs:
-            what = f"{folder.database} was not written by this version of autodistill: it names no spec"
+            what = f"{directory.database} was not written by this version of autodistill: it names no spec"
             raise StudyError(f"{what}; {ANEW}")
-        folder.refuse_changed(spec, notes.specs)
+        directory.refuse_changed(spec, notes.specs)
     except StudyError:
         record.close()
         raise
-    return OpenStudy(folder=folder, spec=spec, record=record, stages=Stages(Store(folder.path / notes.store)))
+    return OpenStudy(directory=directory, spec=spec, record=record, stages=Stages(Store(directory.path / notes.store)))

@@ -32,7 +32,7 @@ CHANGEABLE = ("student.", "assistants.", "search.")
 """Prefixes of the keys that may change when a study continues in a changed space."""
 
 
-class Folder:
+class StudyDirectory:
     """`reports/<study>/`: spec.yaml, study.db, store/, tables and pictures. Locked while a search runs in it."""
 
     def __init__(self, path: Path | str) -> None:
@@ -149,10 +149,10 @@ class Folder:
             (self.path / name).unlink(missing_ok=True)
 
 
-def refuse_anothers(folder: Folder, store: Path) -> None:
-    """Raises UsageError if the study in `folder` would keep its stages in the private store of another study."""
-    real, home = Path(os.path.realpath(store)), os.path.realpath(folder.path)
-    if real.name == OWN_STORE and str(real.parent) != home and Folder(real.parent).exists():
+def refuse_anothers(directory: StudyDirectory, store: Path) -> None:
+    """Raises UsageError if the study in `directory` would keep its stages in the private store of another study."""
+    real, home = Path(os.path.realpath(store)), os.path.realpath(directory.path)
+    if real.name == OWN_STORE and str(real.parent) != home and StudyDirectory(real.parent).exists():
         raise UsageError(
             f"--store {store} is the private store of the study {real.parent}, which cleans it up; to share stages, give both "
             "studies a directory that belongs to neither"
