@@ -38,6 +38,7 @@ from autodistill.metrics.metric import named
 from autodistill.reporting.chain_graph import _legend, draw
 from autodistill.reporting.explain import Link
 from autodistill.reporting.page.chains import picture
+from autodistill.reporting.page.finalists import Gain, Gains
 from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError, parse
 from autodistill.store import Store
 from autodistill.study.driver import Options
@@ -46,6 +47,7 @@ from autodistill.study.record.rows import Stages, network_of
 from autodistill.study.space import Space
 
 from .conftest import DOCUMENT, blobs
+from .rows import finalist
 
 CPU = torch.device("cpu")
 STUDENT = "depth=1,width=4"
@@ -450,11 +452,11 @@ def test_the_page_draws_a_chain_with_its_metric(metric: str, numbers: str, state
         Link("t", "mlp depth=1 width=64", 1092, 0.95, 1.0, ()),
         Link("s", "mlp depth=1 width=4", 72, 0.95, 1.0, ("t",)),
     ]
-    one = {"links": links, "gains": {"direct": {"mean": 0.0123, "verdict": "not_significant"}}}
-    drawn = picture(one, "t", named(metric))
-    assert drawn["boxes"][-1]["numbers"].startswith(numbers)
-    assert stated in drawn["label"] and drawn["label"].endswith(f"; {gain} (not significant)")
-    assert drawn["arrows"][-1]["text"] == f"{gain} (not significant)"
+    gains = Gains(direct=Gain(3, 0.0123, -0.01, 0.03, "seeds", 0.94, "not_significant"))
+    drawn = picture(finalist(links=links, gains=gains), "t", named(metric))
+    assert drawn.boxes[-1].numbers.startswith(numbers)
+    assert stated in drawn.label and drawn.label.endswith(f"; {gain} (not significant)")
+    assert drawn.arrows[-1].text == f"{gain} (not significant)"
 
 
 def seconds_below(store: Store, stages: list[Any]) -> float:
@@ -507,7 +509,7 @@ def test_caches_above_the_limit_are_refused_at_once_or_end_it_later(
 
     def plan(limit: int) -> ChainPlan:
         spec = tiny(resources={"gpus": 0, "cache_limit": limit}, assistants__ladder=ladder)
-        home = Home(folder=StudyDirectory(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
+        home = Home(directory=StudyDirectory(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
         return api.chain(spec, student=STUDENT, home=home, seeds=1, runner="serial")
 
     with pytest.raises(UsageError, match=f"cached teacher logits can take {2 * one:,} bytes, above the limit of {one:,}"):

@@ -48,8 +48,8 @@ def test_every_member_and_teacher_is_in_one_table(two: tuple[Path, Path]) -> Non
     found = comparison(studies)
     assert list(found.studies) == ["tiny (one)", "tiny (two)"], "equal names get their folders"
     expected = sorted(row.stage for study in studies for row in (*study.members, study.teacher))
-    assert sorted(one["stage"] for one in found.rows) == expected
-    params = [one["params"] for one in found.rows]
+    assert sorted(one.network.stage for one in found.rows) == expected
+    params = [one.network.params for one in found.rows]
     assert params == sorted(params) and not found.tested
 
 
@@ -62,7 +62,9 @@ def test_test_accuracies_are_drawn_only_where_all_are_confirmed(two: tuple[Path,
     assert "Test accuracies are not shown, because not every study is confirmed" in text
     assert re.findall(r'<td data-value="\d">(never|\d)</td></tr>', text) == ["never", "1"]
     plain = comparison([read_study(path) for path in two])
-    assert [one["validation"] for one in mixed.rows] == [one["validation"] for one in plain.rows], "searched files, both"
+    assert [one.network.validation for one in mixed.rows] == [one.network.validation for one in plain.rows], (
+        "searched files, both"
+    )
 
 
 def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path], tmp_path: Path) -> None:

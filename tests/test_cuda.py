@@ -91,7 +91,7 @@ def test_a_study_is_searched_confirmed_answered_and_handed_over_on_a_gpu(spec: S
 
 @pytest.mark.ray
 def test_a_chain_is_planned_on_a_gpu(spec: Spec, tmp_path: Path) -> None:
-    home = Home(folder=StudyDirectory(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
+    home = Home(directory=StudyDirectory(tmp_path / "out"), store=tmp_path / "store", out=tmp_path / "chain")
     found = api.chain(spec, student="depth=1,width=2", home=home, seeds=2)
     assert found.chain and not found.failures
 

@@ -39,7 +39,7 @@ from autodistill.study.record.findings import Concordance, Incumbent
 from autodistill.study.record.rows import TrialRow
 
 from . import pages
-from .rows import measurement, trial_row
+from .rows import finalist, measurement, trial_row
 
 pytestmark = pytest.mark.xdist_group("page")
 BALANCED, F1, LOSS = METRICS["balanced_accuracy"], METRICS["f1_macro"], METRICS["log_loss"]
@@ -116,21 +116,18 @@ def test_rungs_are_said_to_predict_the_metric() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 3)), min_size=1, unique_by=lambda one: one[0]))
 def test_the_rule_of_a_loss_takes_the_upper_end(pairs: Sequence[tuple[int, float]]) -> None:
-    known = [
-        {"params": params, "architecture": str(params), "role": "student", "on_test": {"low": 0.0, "high": high}}
-        for params, high in pairs
-    ]
+    known = [finalist(LOSS, low=0.0, high=high, params=params, architecture=str(params)) for params, high in pairs]
     steps = rules(known[1:], known[0], LOSS)
-    assert all(a["bound"] > b["bound"] and a["params"] < b["params"] for a, b in itertools.pairwise(steps))
+    assert all(a.bound > b.bound and a.params < b.params for a, b in itertools.pairwise(steps))
     for step in steps:
-        assert step["params"] == min(one["params"] for one in known if one["on_test"]["high"] <= step["bound"])  # type: ignore[index]
+        assert step.params == min(one.params for one in known if one.on_validation.high <= step.bound)
 
 
 def test_a_smaller_loss_is_a_gain_with_the_errors_of_both() -> None:
     found = difference(LOSS, score(0.3, 0.03), score(0.5, 0.04))
     reach = 1.959963984540054 * 0.05
-    assert (found["mean"], found["low"], found["high"]) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
-    assert found["verdict"] == "gain" and difference(F1, score(0.3, 0.03), score(0.5, 0.04))["verdict"] == "loss"
+    assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
+    assert found.verdict == "gain" and difference(F1, score(0.3, 0.03), score(0.5, 0.04)).verdict == "loss"
 
 
 # Figures
@@ -286,12 +283,12 @@ def test_a_target_is_looked_up_in_its_direction(searched: Path) -> None:
     metric, members = study.metric, study.members
     for one in members:
         expected = next(row for row in members if metric.reaches(row.value, one.value))
-        assert answer(study, Wanted(target=one.value))["stage"] == expected.stage
+        assert answer(study, Wanted(target=one.value)).stage == expected.stage
     nothing = 1e-9 if not metric.higher else 1 - 1e-9
-    missed = answer(study, Wanted(target=nothing))["sentence"]
+    missed = answer(study, Wanted(target=nothing)).sentence
     assert f"validation {metric.label}" in missed and "the best has" in missed
     other = answer(study, Wanted(target=0.26, metric="accuracy"))
-    assert other["metric"] == "accuracy" and other["meets"] and "% accuracy, is" in other["sentence"]
+    assert other.metric == ACCURACY and other.meets and "% accuracy, is" in other.sentence
 
 
 def test_the_page_speaks_of_its_metric_only(searched: Path, confirmed: Path) -> None:
@@ -314,13 +311,13 @@ def test_the_page_speaks_of_its_metric_only(searched: Path, confirmed: Path) -> 
 def test_gains_are_positive_where_the_student_is_better(searched: Path, confirmed: Path) -> None:
     study = read_study(searched)
     for one, found in zip(study.members, finalists(study), strict=True):
-        gain = found["gains"]["label_only"]
+        gain = found.gains.label_only
         if gain is not None:
-            assert (gain["mean"] >= 0) == study.metric.reaches(one.value, gain["baseline"])
+            assert (gain.mean >= 0) == study.metric.reaches(one.value, gain.baseline)
     tested = read_study(confirmed)
     assert tested.confirmed is not None
     for member in finalists(tested):
-        assert member["on_test"] == member["test"]["scores"][tested.metric.name]
+        assert member.test is not None and member.on_test == member.test.scores[tested.metric.name]
 
 
 def test_the_table_of_what_was_confirmed_names_the_metric(confirmed: Path) -> None:

@@ -24,7 +24,7 @@ from autodistill.reporting.marks import Mark
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.chains import picture
-from autodistill.reporting.page.finalists import difference, finalists, paid, rules, the_teacher
+from autodistill.reporting.page.finalists import Gain, Gains, difference, finalists, paid, rules, the_teacher
 from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import line
@@ -36,7 +36,7 @@ from autodistill.study.record.notes import TrialFacts
 from autodistill.study.record.rows import TrialRow
 from autodistill.study.space import domains_of
 
-from .rows import origin, trial_row
+from .rows import finalist, origin, trial_row
 from .scored import score
 
 pytestmark = pytest.mark.xdist_group("page")
@@ -48,7 +48,7 @@ def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
     text = html(study, found)
     assert "Nothing is confirmed yet, so this is not a claim." in text
     assert f"autodistill confirm {raw}" in text and "validation samples that students were chosen on" in text
-    assert not found["is_claim"] and found["confidence"] is None
+    assert not found.is_claim and found.confidence is None
     assert study.confirmed is None and "never opened" in text
 
 
@@ -58,18 +58,18 @@ def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw
     error = math.sqrt(best * (1 - best) / study.n)
     [first, *_] = [row for row in study.members if row.value >= best - error]
     found = answer(study, Wanted())
-    assert found["stage"] == first.stage and f"{first.params:,} params" in found["sentence"]
-    assert found["saves"]["smaller"] == pytest.approx(study.teacher.params / first.params)
+    assert found.stage == first.stage and f"{first.params:,} params" in found.sentence
+    assert found.saves is not None and found.saves.smaller == pytest.approx(study.teacher.params / first.params)
 
 
 def test_before_confirm_a_target_is_looked_up_on_validation(raw: Path) -> None:
     study = read_study(raw)
     target = study.members[0].value
-    assert answer(study, Wanted(target=target))["stage"] == study.members[0].stage
-    assert answer(study, Wanted(retain=target / study.teacher.value - 1e-9))["stage"] == study.members[0].stage
+    assert answer(study, Wanted(target=target)).stage == study.members[0].stage
+    assert answer(study, Wanted(retain=target / study.teacher.value - 1e-9)).stage == study.members[0].stage
     missed = answer(study, Wanted(target=0.9999))
-    assert not missed["meets"] and "no student has 100.0%" in missed["sentence"]
-    assert "within the limits" in answer(study, Wanted(params=1))["sentence"]
+    assert not missed.meets and "no student has 100.0%" in missed.sentence
+    assert "within the limits" in answer(study, Wanted(params=1)).sentence
     with pytest.raises(UsageError, match="latency is measured by confirm; run: autodistill confirm"):
         answer(study, Wanted(latency_ms=1))
 
@@ -79,8 +79,8 @@ def test_the_target_of_the_spec_stands_unless_another_is_given(raw: Path, confir
         study = read_study(folder)
         search = study.spec.search.model_copy(update={"target": 0.4})
         study = dataclasses.replace(study, spec=study.spec.model_copy(update={"search": search}))
-        assert answer(study, Wanted())["target"] == 0.4
-        assert answer(study, Wanted(target=0.3))["target"] == 0.3
+        assert answer(study, Wanted()).target == 0.4
+        assert answer(study, Wanted(target=0.3)).target == 0.3
 
 
 @pytest.mark.parametrize("wanted", [Wanted(), Wanted(target=0.3), Wanted(retain=0.5, confidence=0.9), Wanted(target=0.999)])
@@ -88,11 +88,12 @@ def test_after_confirm_the_sentence_is_that_of_smallest(confirmed: Path, wanted:
     study = read_study(confirmed)
     assert study.confirmed is not None
     found, expected = answer(study, wanted), smallest(study.confirmed, wanted)
-    assert found["sentence"] == f"{expected.sentence()}." and found["meets"] == expected.meets
+    assert found.sentence == f"{expected.sentence()}." and found.meets == expected.meets
     if expected.answer:
         row, teacher = expected.answer, expected.teacher
-        assert found["saves"]["kept"] == pytest.approx(row.on_test.value / teacher.on_test.value)
-        assert found["saves"]["faster"] == pytest.approx(teacher.latency.one.p50_ms / row.latency.one.p50_ms)
+        assert found.saves is not None
+        assert found.saves.kept == pytest.approx(row.on_test.value / teacher.on_test.value)
+        assert found.saves.faster == pytest.approx(teacher.latency.one.p50_ms / row.latency.one.p50_ms)
 
 
 def test_forced_openings_are_said_before_the_answer(confirmed: Path) -> None:
@@ -110,21 +111,21 @@ def test_finalists_are_what_was_confirmed(confirmed: Path) -> None:
     assert study.confirmed is not None
     found = finalists(study)
     for one, member in zip(found, study.confirmed.members, strict=True):
-        assert one["test"] == member.test.model_dump() and one["latency"] == member.latency.model_dump()
+        assert (one.test, one.latency, one.seeds) == (member.test, member.latency, member.seeds)
         for name, baseline in member.baselines:
-            gain = one["gains"][name]
+            gain: Gain | None = getattr(one.gains, name)
             assert (gain is None) == (baseline is None)
-            assert gain is None or gain["mean"] == baseline.gain.mean
-        assert one["links"][-1].stage == one["stage"] and len(one["links"]) == one["chain"].count(" > ") + 1
-    assert the_teacher(study)["smaller"] == 1
+            assert gain is None or (gain.mean, gain.baseline) == (baseline.gain.mean, baseline.mean)
+        assert one.links[-1].stage == one.stage and len(one.links) == one.chain.count(" > ") + 1
+    assert the_teacher(study).smaller == 1
 
 
 def test_a_difference_and_its_interval_in_closed_form() -> None:
     found = difference(ACCURACY, score(0.9, 100), score(0.8, 100))
     reach = 1.959963984540054 * math.sqrt((0.09 + 0.16) / 100)
-    assert found["mean"] == pytest.approx(0.1)
-    assert (found["low"], found["high"]) == pytest.approx((0.1 - reach, 0.1 + reach))
-    assert reach < 0.1 and found["verdict"] == "gain"
+    assert found.mean == pytest.approx(0.1)
+    assert (found.low, found.high) == pytest.approx((0.1 - reach, 0.1 + reach))
+    assert reach < 0.1 and found.verdict == "gain"
 
 
 @pytest.mark.parametrize(
@@ -153,22 +154,24 @@ def test_a_gain_counts_only_if_significant(low: float | None, high: float | None
     ],
 )
 def test_assistants_pay_only_if_they_beat_both_direct_baselines(direct: str | None, long: str | None, said: str) -> None:
-    gains = {name: one and {"verdict": one} for name, one in (("direct", direct), ("direct_long", long))}
-    assert paid({"chain": "a > b > c", "gains": gains})["verdict"] == said
-    assert paid({"chain": "a > c", "gains": gains})["verdict"] == "none"
+    gains = Gains(None, *(one and gained_by(one) for one in (direct, long)))
+    assert paid(gains).verdict == said
+    assert finalist(chain="a > b > c", gains=gains).paid.verdict == said
+    assert finalist(chain="a > c", gains=gains).paid.verdict == "none"
+
+
+def gained_by(verdict: Any) -> Gain:
+    return Gain(3, 0.0, None, None, "seeds", 0.5, verdict)
 
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 1)), min_size=1, unique_by=lambda one: one[0]))
 def test_the_rule_names_the_smallest_that_has_what_is_needed(pairs: list[tuple[int, float]]) -> None:
-    known = [
-        {"params": params, "architecture": str(params), "role": "student", "on_test": {"low": low, "high": 1.0}}
-        for params, low in pairs
-    ]
+    known = [finalist(low=low, params=params, architecture=str(params)) for params, low in pairs]
     steps = rules(known[1:], known[0], ACCURACY)
-    assert all(a["bound"] < b["bound"] and a["params"] < b["params"] for a, b in itertools.pairwise(steps))
+    assert all(a.bound < b.bound and a.params < b.params for a, b in itertools.pairwise(steps))
     for step in steps:
-        assert step["params"] == min(one["params"] for one in known if one["on_test"]["low"] >= step["bound"])
-    assert steps[-1]["bound"] == max(one["on_test"]["low"] for one in known)
+        assert step.params == min(one.params for one in known if one.on_validation.low >= step.bound)
+    assert steps[-1].bound == max(one.on_validation.low for one in known)
 
 
 def test_a_bound_is_rounded_down() -> None:
@@ -301,13 +304,13 @@ def test_a_chain_is_drawn_from_the_teacher_down(confirmed: Path) -> None:
     study = read_study(confirmed)
     for one in finalists(study):
         drawn = picture(one, study.teacher.stage, study.metric)
-        roles = [box["role"] for box in drawn["boxes"]]
-        assert roles[-1] == "student" and len(drawn["arrows"]) == len(roles) - 1
-        network = study.stages.network(one["stage"])
+        roles = [box.role for box in drawn.boxes]
+        assert roles[-1] == "student" and len(drawn.arrows) == len(roles) - 1
+        network = study.stages.network(one.stage)
         if isinstance(network, Stage) and network.teachers:
             assert roles[0] == "teacher" and set(roles[1:-1]) <= {"assistant"}
-        tops = [box["y"] for box in drawn["boxes"]]
-        assert tops == sorted(tops) and tops[-1] + drawn["box"] < drawn["height"]
+        tops = [box.y for box in drawn.boxes]
+        assert tops == sorted(tops) and tops[-1] + drawn.box < drawn.height
 
 
 def test_without_chromium_there_is_no_pdf_and_one_line_says_so(

@@ -111,12 +111,12 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
 
     found = api.report(arguments.study, _wanted(arguments))
     console.print(frontier_table(found.summary))
-    _print(console, found.answer["sentence"])
+    _print(console, found.answer.sentence)
     if found.pdf is None:
         _print(console, "no report.pdf: no Chromium is installed; print the page from any browser")
     _print(console, f"report: {found.page}")
     paths = {"page": str(found.page), "pdf": found.pdf and str(found.pdf)}
-    return {"out": str(arguments.study), **paths, "answer": found.answer, **as_json(found.summary)}
+    return {"out": str(arguments.study), **paths, "answer": found.answer.as_json(), **as_json(found.summary)}
 
 
 def compare(arguments: argparse.Namespace, console: Console) -> Result:

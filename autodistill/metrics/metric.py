@@ -154,10 +154,6 @@ class Metric(ABC):
     def text(self, value: float) -> str:
         return f"{value:.1%}" if self.percent else f"{value:.3f}"
 
-    def difference(self, value: float) -> str:
-        """A difference of two values, with its sign: in points, or in the units of the metric."""
-        return f"{100 * value:+.2f} points" if self.percent else f"{value:+.4f}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TopK(Metric):

@@ -85,6 +85,11 @@ def keeps(metric: Metric, kept: float) -> str:
     return f"has {metric.keeping(1.0, max(kept, 1e-12)):.2f} times its {metric.label}"
 
 
+def signed(metric: Metric, difference: float) -> str:
+    """A difference of two values, with its sign: in points with two digits, or in the units of the metric."""
+    return f"{100 * difference:+.2f} points" if metric.percent else f"{difference:+.4f}"
+
+
 def gained(metric: Metric, gain: float) -> str:
     """A gain, which is positive if the metric is better, with its sign: in points with one digit, or in units of the metric.
 

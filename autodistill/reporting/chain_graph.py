@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..answers.chains.chain_plan import ChainPlan, Edge, Node
 from ..metrics.metric import ACCURACY, Metric
+from ..metrics.words import signed
 from .picture import DPI, INCHES, save, short
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _gain(edge: Edge, metric: Metric) -> str:
         return ""
     if not edge.above:
         return "0"
-    return f"{100 * edge.gain:+.1f}" if metric.percent else metric.difference(edge.gain)
+    return f"{100 * edge.gain:+.1f}" if metric.percent else signed(metric, edge.gain)
 
 
 def _draw_node(axes: Axes, node: Node, place: int, metric: Metric) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..metrics.metric import ACCURACY, METRICS, Metric, TopK
-from ..metrics.words import at_best, bound, share_kept, stated
+from ..metrics.words import at_best, bound, share_kept, signed, stated
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
@@ -109,7 +109,7 @@ def _gain(one: Baseline | None, metric: Metric) -> str:
     if one is None:
         return ""
     is_significant = one.gain.effect in ("gain", "loss")
-    gain = f"{one.gain.mean:+.1%}" if metric.percent else metric.difference(one.gain.mean)
+    gain = f"{one.gain.mean:+.1%}" if metric.percent else signed(metric, one.gain.mean)
     return gain if is_significant else f"({gain})"
 
 

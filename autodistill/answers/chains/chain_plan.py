@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ...metrics.intervals import Interval
 from ...metrics.metric import ACCURACY, Metric, named
+from ...metrics.words import signed
 from ...spec import Value
 from ..confirm.confirmation import Mean
 from .compare import Kind, Why
@@ -190,7 +191,7 @@ class ChainPlan(Value):
 
 def _bare(gain: float, metric: Metric) -> str:
     """A gain without its unit, for tables and intervals."""
-    return metric.difference(gain).removesuffix(" points")
+    return signed(metric, gain).removesuffix(" points")
 
 
 def _span(interval: Interval | None, metric: Metric) -> str:
@@ -199,7 +200,7 @@ def _span(interval: Interval | None, metric: Metric) -> str:
 
 def _gain(gain: float, metric: Metric) -> str:
     """Such as `+1.20 points`, or `a gain of +0.0120 in log loss`, which means a lower one."""
-    return metric.difference(gain) if metric == ACCURACY else f"a gain of {metric.difference(gain)} in {metric.label}"
+    return signed(metric, gain) if metric == ACCURACY else f"a gain of {signed(metric, gain)} in {metric.label}"
 
 
 def _value(value: float, metric: Metric) -> str:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...answers import Wanted
-from ...metrics.metric import named
 from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
-from .answer import answer
+from .answer import Answer, answer
 from .chains import picture
 from .compare import Comparison, compare
-from .finalists import Facts, finalists, rules, the_teacher
+from .finalists import finalists, rules, the_teacher
 from .health import course, edges, importance
 from .method import cost, environments, seconds_of
 from .plots import course_figure, frontier_figure
@@ -30,7 +29,7 @@ class Report(NamedTuple):
 
     page: Path
     pdf: Path | None
-    answer: Facts
+    answer: Answer
     summary: StudySummary
 
 
@@ -46,30 +45,29 @@ def write_page(directory: Path | str, wanted: Wanted | None = None) -> Report:
     return Report(target, print_pdf(target), answered, study.summary)
 
 
-def html(study: Study, answered: Facts) -> str:
+def html(study: Study, answered: Answer) -> str:
     """The page of a study, with its answer."""
     teacher, points, still = the_teacher(study), course(study), study.path / "frontier.svg"
-    rows = [one | {"picture": picture(one, study.teacher.stage, study.metric)} for one in finalists(study)]
-    inside, seconds = [one for one in rows if one["inside"]], seconds_of(study)
-    members = [one for one in rows if one["on_frontier"]]
-    about = named(answered["metric"])
+    rows, seconds = finalists(study), seconds_of(study)
+    inside, members = [one for one in rows if one.inside], [one for one in rows if one.on_frontier]
     return render(
         "page.html",
         study=study,
         metric=study.metric,
         also=study.also,
-        about=about,
+        about=answered.metric,
         document=dump(study.spec.document()),
         confirmed=study.confirmed,
         compared=None if study.confirmed is None else len(study.confirmed.outcomes),
         answer=answered,
         confirm_command=shlex.join(["autodistill", "confirm", str(study.path)]),
-        figure=frontier_figure(study, answered["target"] if about == study.metric else None),
+        figure=frontier_figure(study, answered.target if answered.metric == study.metric else None),
         still=base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
         finalists=inside or rows,
-        outside=[one for one in rows if not one["inside"]] if inside else [],
+        outside=[one for one in rows if not one.inside] if inside else [],
+        pictures={one.stage: picture(one, study.teacher.stage, study.metric) for one in rows},
         teacher=teacher,
-        rules=rules([one for one in members if one["inside"]] or members, teacher, study.metric),
+        rules=rules([one for one in members if one.inside] or members, teacher, study.metric),
         course=points,
         course_figure=course_figure(points),
         more_trials=study.summary.improvement and more_trials(study.summary.improvement),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from pydantic import JsonValue
 
 from ...answers import Wanted, later, smallest
 from ...metrics.metric import Metric, named
@@ -13,13 +16,60 @@ from ...spec.measurement import Score
 from ...study.record.rows import TrialRow
 from .study import Study
 
-Facts = dict[str, Any]
+
+class Saves(NamedTuple):
+    """Times smaller than the teacher, times as fast (None before `confirm`), and the share of its metric that is kept."""
+
+    smaller: float
+    faster: float | None
+    kept: float
 
 
-def answer(study: Study, wanted: Wanted) -> Facts:
-    """`sentence`, whether it `is_claim`, `saves` (times smaller, times faster, share of the teacher's metric kept; None if
-    unknown), further `lines`, the number of `forced` openings of the test split, and a message about students that were tried
-    `later`. `metric` is the one that it is about, and `target` a value of it.
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """`metric` is the one that the answer is about, and `target` a value of it.
+
+    `stage` is the network that was searched, and `chosen` the one whose weights were confirmed; None if no student is good
+    enough. `lines` are further facts with their names, `forced` counts the openings of the test split by force, and `later`
+    is a message about students that were tried after the confirmation. A claim has a `confidence`.
+    """
+
+    metric: Metric
+    meets: bool
+    sentence: str
+    target: float | None
+    saves: Saves | None
+    stage: str | None
+    chosen: str | None
+    confidence: float | None = None
+    lines: Sequence[tuple[str, str]] = ()
+    forced: int = 0
+    later: str = ""
+
+    @property
+    def is_claim(self) -> bool:
+        return self.confidence is not None
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As `report --json` prints it."""
+        return {
+            "metric": self.metric.name,
+            "is_claim": self.is_claim,
+            "meets": self.meets,
+            "sentence": self.sentence,
+            "saves": None if self.saves is None else self.saves._asdict(),
+            "stage": self.stage,
+            "chosen": self.chosen,
+            "confidence": self.confidence,
+            "target": self.target,
+            "lines": [list(line) for line in self.lines],
+            "forced": self.forced,
+            "later": self.later,
+        }
+
+
+def answer(study: Study, wanted: Wanted) -> Answer:
+    """A claim after `confirm`; before it, what the validation samples say.
 
     Without a target in `wanted`, the spec's search.target applies. Raises UsageError for a latency before `confirm`.
     """
@@ -29,27 +79,26 @@ def answer(study: Study, wanted: Wanted) -> Facts:
     return _claimed(study, wanted) if study.confirmed is not None else _seen(study, wanted)
 
 
-def _claimed(study: Study, wanted: Wanted) -> Facts:
+def _claimed(study: Study, wanted: Wanted) -> Answer:
     assert study.confirmed is not None
     found = smallest(study.confirmed, wanted)
     row = found.answer
-    return {
-        "metric": found.metric.name,
-        "is_claim": True,
-        "meets": found.meets,
-        "sentence": f"{found.sentence()}.",
-        "saves": found.savings and found.savings._asdict(),
-        "stage": row and row.stage,
-        "chosen": row and row.chosen,
-        "confidence": wanted.confidence,
-        "target": found.wanted.target,
-        "lines": [line for line in found.facts() if line[0] != "warning"],
-        "forced": found.forced,
-        "later": later(study.later),
-    }
+    return Answer(
+        metric=found.metric,
+        meets=found.meets,
+        sentence=f"{found.sentence()}.",
+        target=found.wanted.target,
+        saves=found.savings and Saves(*found.savings),
+        stage=None if row is None else row.stage,
+        chosen=None if row is None else row.chosen,
+        confidence=wanted.confidence,
+        lines=[line for line in found.facts() if line[0] != "warning"],
+        forced=found.forced,
+        later=later(study.later),
+    )
 
 
-def _seen(study: Study, wanted: Wanted) -> Facts:
+def _seen(study: Study, wanted: Wanted) -> Answer:
     if wanted.latency_ms is not None:
         raise UsageError(
             f"--latency-ms {wanted.latency_ms:g}: latency is measured by confirm; run: autodistill confirm {study.path}"
@@ -61,21 +110,16 @@ def _seen(study: Study, wanted: Wanted) -> Facts:
     saves = None
     if row is not None:
         kept = metric.kept(_score(row, metric).value, _score(teacher, metric).value)
-        saves = {"smaller": teacher.params / max(1, row.params), "faster": None, "kept": kept}
-    return {
-        "metric": metric.name,
-        "is_claim": False,
-        "meets": row is not None,
-        "sentence": _sentence(study, row, how, saves, metric),
-        "saves": saves,
-        "stage": row and row.stage,
-        "chosen": row and row.stage,
-        "confidence": None,
-        "target": target,
-        "lines": [],
-        "forced": 0,
-        "later": "",
-    }
+        saves = Saves(teacher.params / max(1, row.params), None, kept)
+    return Answer(
+        metric=metric,
+        meets=row is not None,
+        sentence=_sentence(study, row, how, saves, metric),
+        target=target,
+        saves=saves,
+        stage=None if row is None else row.stage,
+        chosen=None if row is None else row.stage,
+    )
 
 
 def _score(row: TrialRow, metric: Metric) -> Score:
@@ -106,11 +150,11 @@ def _one(able: list[TrialRow], target: float | None, metric: Metric) -> tuple[Tr
     )
 
 
-def _sentence(study: Study, row: TrialRow | None, how: str, saves: Facts | None, metric: Metric) -> str:
+def _sentence(study: Study, row: TrialRow | None, how: str, saves: Saves | None, metric: Metric) -> str:
     if row is None or saves is None:
         return f"On the {study.n:,} validation samples {how}."
     return (
         f"On the {study.n:,} validation samples, {how} is {row.architecture} with {row.params:,} params. It has "
-        f"{phrase(metric, _score(row, metric).value)}, is {saves['smaller']:.1f} times smaller than the teacher, and "
-        f"{keeps(metric, saves['kept'])}."
+        f"{phrase(metric, _score(row, metric).value)}, is {saves.smaller:.1f} times smaller than the teacher, and "
+        f"{keeps(metric, saves.kept)}."
     )

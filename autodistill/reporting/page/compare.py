@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import JsonValue
 
 from ...metrics.metric import Metric
 from ...metrics.words import scaled
 from ...spec import UsageError
+from ...spec.measurement import Score
 from ...study.record.directory import replace as write
 from ..marks import Mark
-from .finalists import Facts, finalists, the_teacher
+from .finalists import Finalist, finalists, the_teacher
 from .plots import FrontierFigure, Json, Level, figure, line, mark, trace
 from .printing import render
 from .study import Study, read_study
@@ -21,6 +25,14 @@ from .study import Study, read_study
 COLORS = ("--student", "--assistant", "--labels", "--teacher", "--tested", "--warn", "--good", "--bad")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star", "pentagon", "hexagon")
 PAGE = "compare.html"
+
+
+class CompareRow(NamedTuple):
+    """A member of a study's frontier, or its teacher; `place` is that of the study."""
+
+    study: str
+    place: int
+    network: Finalist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +48,17 @@ class Comparison:
     also: Sequence[Metric]
     studies: Mapping[str, Study]
     figure: FrontierFigure
-    rows: Sequence[Facts]
+    rows: Sequence[CompareRow]
     tested: bool
     timed: bool
 
-    def as_json(self) -> list[Facts]:
+    def as_json(self) -> list[dict[str, JsonValue]]:
         """What `compare --json` says of each study."""
-        best, names = {name: one.summary.best for name, one in self.studies.items()}, ("architecture", "params")
-        known = {
-            name: row and {**{key: getattr(row, key) for key in names}, self.metric.name: row.value}
-            for name, row in best.items()
-        }
-        return [{"name": name, "directory": str(one.path), "best": known[name]} for name, one in self.studies.items()]
+        return [{"name": name, "directory": str(one.path), "best": self._best(one)} for name, one in self.studies.items()]
+
+    def _best(self, study: Study) -> JsonValue:
+        row = study.summary.best
+        return None if row is None else {"architecture": row.architecture, "params": row.params, self.metric.name: row.value}
 
 
 def compare(directories: Sequence[Path | str], to: Path | str) -> Comparison:
@@ -110,11 +121,11 @@ def comparison(studies: Sequence[Study], page: Path = Path(PAGE)) -> Comparison:
     # else a file chosen among seeds would be compared with one that was searched
     shown = named if tested else {name: replace(one, confirmed=None) for name, one in named.items()}
     rows = [
-        {**one, "study": name, "place": place, "latency": one["latency"] if timed else None}
+        CompareRow(name, place, one)
         for place, (name, study) in enumerate(shown.items())
         for one in [*_frontier(study), the_teacher(study)]
     ]
-    rows.sort(key=lambda one: (one["params"], one["place"]))
+    rows.sort(key=lambda one: (one.network.params, one.place))
     also = dict.fromkeys(metric for one in studies for metric in one.also)
     return Comparison(
         page=page,
@@ -134,8 +145,8 @@ def _names(studies: Sequence[Study]) -> list[str]:
     return [one.spec.study if counts[one.spec.study] == 1 else f"{one.spec.study} ({one.path.name})" for one in studies]
 
 
-def _frontier(study: Study) -> list[Facts]:
-    return [one for one in finalists(study) if one["on_frontier"]]
+def _frontier(study: Study) -> list[Finalist]:
+    return [one for one in finalists(study) if one.on_frontier]
 
 
 def _figure(metric: Metric, studies: Mapping[str, Study], tested: bool, timed: bool) -> FrontierFigure:
@@ -147,14 +158,20 @@ def _figure(metric: Metric, studies: Mapping[str, Study], tested: bool, timed: b
             marks, title = _marks(study, name, split, timed), f"{name}, {split}"
             traces.append(line(marks, name=title, split=split, color=color))
             traces.append(trace(marks, name=title, split=split, color=color, symbol=symbol) | {"showlegend": False})
-            value, text = the_teacher(study)[f"on_{split}"]["value"], escape(f"teacher of {name}")
-            levels.append(Level(value=scaled(metric, value), text=text, split=split, color=color, dash="dot"))
+            seen, text = _on(the_teacher(study), split), escape(f"teacher of {name}")
+            levels.append(Level(value=scaled(metric, seen.value), text=text, split=split, color=color, dash="dot"))
     return figure(metric, traces, levels)
 
 
 def _marks(study: Study, name: str, split: str, timed: bool) -> list[Mark]:
     marks = []
     for one in _frontier(study):
-        latency = one["latency"]["one"]["p50_ms"] if timed and one["latency"] else None
-        marks.append(mark(study.metric, one, one[f"on_{split}"], role=one["role"], latency=latency, note=name))
+        latency = one.latency.one.p50_ms if timed and one.latency else None
+        marks.append(mark(one, _on(one, split), latency=latency, note=name))
     return marks
+
+
+def _on(one: Finalist, split: str) -> Score:
+    seen = one.on_test if split == "test" else one.on_validation
+    assert seen is not None, "test scores are shown only if every study is confirmed"
+    return seen

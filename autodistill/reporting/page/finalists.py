@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from ...answers.confirm.confirmation import Baseline, FrozenNetwork, Member
-from ...metrics.intervals import Interval, effect
+from ...answers.confirm.confirmation import Baseline, FrozenNetwork, Latency, Member, OnTest, Spread
+from ...metrics.intervals import Effect, Interval, effect
 from ...metrics.metric import Metric, TopK
 from ...spec import Stage, label_only
 from ...spec.measurement import Score
-from ...spec.search import SIZES
 from ...study.record.rows import TrialRow
-from ..explain import links
+from ..explain import Link, links
 from .study import Study
 
-Facts = dict[str, Any]
 BASELINES = {
     "label_only": "the same student trained from labels",
     "direct": "the same student without assistants",
@@ -26,54 +25,132 @@ Z = 1.959963984540054
 """The normal quantile of a two-sided 95 % interval."""
 
 
-def finalists(study: Study) -> list[Facts]:
-    """Smallest first: after `confirm`, all confirmed students; before it, the frontier on validation.
-
-    `on_validation` and `on_test` are scores of the study's metric; `validation` has those of every metric, by name.
+class Gain(NamedTuple):
+    """How much better a student is than a baseline, whose value is `baseline`: a mean over `n` seeds or samples, with its 95 %
+    interval (None if it is not known) and what that shows.
     """
+
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+    of: Literal["seeds", "samples"]
+    baseline: float
+    verdict: Effect
+
+
+class Gains(NamedTuple):
+    """The gains over the baselines; None if there is no such baseline."""
+
+    label_only: Gain | None = None
+    direct: Gain | None = None
+    direct_long: Gain | None = None
+
+
+class Paid(NamedTuple):
+    """Whether assistants paid for themselves, and the gains that show it, each with the name of its baseline."""
+
+    verdict: Literal["none", "unknown", "no", "not_significant", "yes"]
+    against: Sequence[tuple[str, Gain]] = ()
+
+
+class Step(NamedTuple):
+    """A step of the decision rule: up to `bound`, this is the smallest network that has what is required."""
+
+    bound: float
+    architecture: str
+    params: int
+    role: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A student that the page shows, or the teacher. What only `confirm` measures is None before it.
+
+    `stage` is the network that was searched, `chosen` the one whose weights were confirmed. `smaller` is how many times fewer
+    params than the teacher it has; `inside` is whether it is in the region of interest; `validation` has the scores of every
+    metric by its name.
+    """
+
+    metric: Metric
+    stage: str
+    chosen: str
+    role: str
+    architecture: str
+    chain: str
+    params: int
+    macs: int
+    bytes: int
+    smaller: float
+    seconds_chain: float | None
+    on_frontier: bool
+    inside: bool
+    links: Sequence[Link]
+    validation: Mapping[str, Score]
+    gains: Gains
+    test: OnTest | None = None
+    seeds: Spread | None = None
+    latency: Latency | None = None
+    bytes_float16: int | None = None
+
+    @property
+    def on_validation(self) -> Score:
+        return self.validation[self.metric.name]
+
+    @property
+    def on_test(self) -> Score | None:
+        return None if self.test is None else self.test.scores[self.metric.name]
+
+    @property
+    def score(self) -> Score:
+        """On the test samples if they are known, else on the validation samples."""
+        return self.on_test or self.on_validation
+
+    @property
+    def paid(self) -> Paid:
+        return Paid("none") if self.chain.count(" > ") < 2 else paid(self.gains)
+
+
+def finalists(study: Study) -> list[Finalist]:
+    """Smallest first: after `confirm`, all confirmed students; before it, the frontier on validation."""
     if study.confirmed is None:
-        found = [_searched(study, row) for row in study.members]
-    else:
-        found = [_confirmed(study, member) for member in study.confirmed.members]
-    inside = {row.stage for row in study.rows if row.inside}
-    for one in found:
-        network = study.stages.network(one["stage"])
-        one |= {"links": links(study.stages, network, study.metric), "paid": paid(one), "inside": one["stage"] in inside}
-    return found
+        return [_searched(study, row, Gains(label_only=_over_label_only(study, row))) for row in study.members]
+    return [_confirmed(study, member) for member in study.confirmed.members]
 
 
-def the_teacher(study: Study) -> Facts:
+def the_teacher(study: Study) -> Finalist:
     """The teacher in the same form, without gains."""
     if study.confirmed is None:
-        return _searched(study, study.teacher) | {"gains": dict.fromkeys(BASELINES)}
+        return _searched(study, study.teacher, Gains())
     teacher = study.confirmed.teacher
-    return _frozen(study, teacher) | {
-        "role": "teacher",
-        "chain": teacher.architecture,
-        "on_frontier": False,
-        "seeds": None,
-        "seconds_chain": study.teacher.seconds_chain,
-        "gains": dict.fromkeys(BASELINES),
-    }
+    return _frozen(study, teacher, "teacher", teacher.architecture, study.teacher.seconds_chain)
 
 
-def _searched(study: Study, row: TrialRow) -> Facts:
-    unknown = dict.fromkeys(("bytes_float16", "test", "on_test", "seeds", "latency"))
+def _searched(study: Study, row: TrialRow, gains: Gains) -> Finalist:
     assert row.measured is not None, "only complete rows are shown"
-    return {
-        **{name: getattr(row, name) for name in ("stage", "role", "architecture", "chain", "seconds_chain")},
+    return Finalist(
+        metric=study.metric,
+        stage=row.stage,
+        chosen=row.stage,
+        role=row.role,
+        architecture=row.architecture,
+        chain=row.chain,
         **row.sizes._asdict(),
-        **unknown,
-        "chosen": row.stage,
-        "on_frontier": row.frontier,
-        "smaller": study.teacher.params / max(1, row.params),
-        "validation": {name: one.model_dump() for name, one in row.measured.scores.items()},
-        "on_validation": row.score.model_dump(),
-        "gains": {"label_only": _over_label_only(study, row), "direct": None, "direct_long": None},
-    }
+        smaller=study.teacher.params / max(1, row.params),
+        seconds_chain=row.seconds_chain,
+        on_frontier=row.frontier,
+        inside=row.inside,
+        links=_links(study, row.stage),
+        validation=row.measured.scores,
+        gains=gains,
+    )
 
 
-def _over_label_only(study: Study, row: TrialRow) -> Facts | None:
+def _links(study: Study, key: str) -> Sequence[Link]:
+    return links(study.stages, study.stages.network(key), study.metric)
+
+
+def _over_label_only(study: Study, row: TrialRow) -> Gain | None:
     """The gain over the label-only baseline on the validation samples; None if there is no baseline."""
     network = study.stages.network(row.stage)
     if row.label_only is None or not isinstance(network, Stage):
@@ -82,41 +159,63 @@ def _over_label_only(study: Study, row: TrialRow) -> Facts | None:
     return difference(row.metric, row.score, baseline)
 
 
-def _frozen(study: Study, one: FrozenNetwork) -> Facts:
-    names = {"stage", "architecture", *SIZES, "bytes_float16", "chosen", "validation", "test", "latency"}
-    scores = {"on_validation": one.on_validation.model_dump(), "on_test": one.on_test.model_dump()}
-    return one.model_dump(include=names) | scores | {"smaller": study.teacher.params / max(1, one.params)}
+def _frozen(
+    study: Study,
+    one: FrozenNetwork,
+    role: str,
+    chain: str,
+    seconds: float | None,
+    *,
+    on_frontier: bool = False,
+    seeds: Spread | None = None,
+    gains: Gains | None = None,
+) -> Finalist:
+    return Finalist(
+        metric=study.metric,
+        stage=one.stage,
+        chosen=one.chosen,
+        role=role,
+        architecture=one.architecture,
+        chain=chain,
+        params=one.params,
+        macs=one.macs,
+        bytes=one.bytes,
+        bytes_float16=one.bytes_float16,
+        smaller=study.teacher.params / max(1, one.params),
+        seconds_chain=seconds,
+        on_frontier=on_frontier,
+        inside=any(row.inside for row in study.rows if row.stage == one.stage),
+        links=_links(study, one.stage),
+        validation=one.validation,
+        test=one.test,
+        latency=one.latency,
+        seeds=seeds,
+        gains=gains or Gains(),
+    )
 
 
-def _confirmed(study: Study, member: Member) -> Facts:
-    more = member.model_dump(include={"role", "chain", "on_frontier", "seeds", "seconds_chain"})
-    return _frozen(study, member) | more | {"gains": {name: _over(baseline) for name, baseline in member.baselines}}
+def _confirmed(study: Study, one: Member) -> Finalist:
+    gains = Gains(**{name: _over(baseline) for name, baseline in one.baselines})
+    seconds, chosen = one.seconds_chain, one.on_frontier
+    return _frozen(study, one, one.role, one.chain, seconds, on_frontier=chosen, seeds=one.seeds, gains=gains)
 
 
-def _over(baseline: Baseline | None) -> Facts | None:
+def _over(baseline: Baseline | None) -> Gain | None:
     """A gain over a baseline in the test metric, paired by seed."""
     if baseline is None:
         return None
-    gain = baseline.gain.model_dump(include={"n", "mean", "low", "high"})
-    return gain | {"of": "seeds", "baseline": baseline.mean, "verdict": baseline.gain.effect}
+    gain = baseline.gain
+    return Gain(gain.n, gain.mean, gain.low, gain.high, "seeds", baseline.mean, gain.effect)
 
 
-def difference(metric: Metric, own: Score, other: Score) -> Facts:
+def difference(metric: Metric, own: Score, other: Score) -> Gain:
     """How much better one score is than another, with a 95 % interval as if the samples were independent, which is wider than
     necessary: its deviation is sqrt(e^2 + f^2), with e and f the standard errors of the two.
     """
     mean = metric.cost(other.value) - metric.cost(own.value)
     reach = Z * math.hypot(*(_error(metric, one) for one in (own, other)))
     low, high = mean - reach, mean + reach
-    return {
-        "n": own.n,
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "of": "samples",
-        "baseline": other.value,
-        "verdict": effect(Interval(low, high)),
-    }
+    return Gain(own.n, mean, low, high, "samples", other.value, effect(Interval(low, high)))
 
 
 def _error(metric: Metric, score: Score) -> float:
@@ -124,32 +223,29 @@ def _error(metric: Metric, score: Score) -> float:
     return metric.error(score.value, score) if isinstance(metric, TopK) else score.error
 
 
-def paid(one: Facts) -> Facts:
-    """Whether a finalist's assistants paid for themselves: `yes` only if they beat both direct baselines significantly.
+def paid(gains: Gains) -> Paid:
+    """Whether the assistants of a chain paid for themselves: `yes` only if they beat both direct baselines significantly.
 
-    The baseline that was trained for as long as the whole chain has had equal time. `none` without an assistant, `unknown`
-    before `confirm` or with fewer than two seeds.
+    The baseline that was trained for as long as the whole chain has had equal time. `unknown` before `confirm` or with fewer
+    than two seeds.
     """
-    if one["chain"].count(" > ") < 2:
-        return {"verdict": "none", "against": []}
-    against = [{"name": BASELINES[name], **gain} for name in ("direct", "direct_long") if (gain := one["gains"].get(name))]
-    verdicts = {gain["verdict"] for gain in against}
+    named = (("direct", gains.direct), ("direct_long", gains.direct_long))
+    against = [(BASELINES[name], gain) for name, gain in named if gain is not None]
+    verdicts = {gain.verdict for _, gain in against}
     if not against or "unknown" in verdicts:
-        return {"verdict": "unknown", "against": against}
-    overall = "no" if "loss" in verdicts else "not_significant" if "not_significant" in verdicts else "yes"
-    return {"verdict": overall, "against": against}
+        return Paid("unknown", against)
+    return Paid("no" if "loss" in verdicts else "not_significant" if "not_significant" in verdicts else "yes", against)
 
 
-def rules(found: Sequence[Facts], teacher: Facts, metric: Metric) -> list[Facts]:
+def rules(found: Sequence[Finalist], teacher: Finalist, metric: Metric) -> list[Step]:
     """The decision rule: the smallest student for each required value. `bound` is the worse end of its 95 % interval (of a
     loss, the upper one), so that each step holds by itself; a student that offers no more than a smaller one is left out.
     """
-    steps: list[Facts] = []
+    steps: list[Step] = []
     least = math.inf
-    where = "on_validation" if teacher["on_test"] is None else "on_test"
-    for one in sorted([*found, teacher], key=lambda one: int(one["params"])):
-        bound = max(one[where]["low"], one[where]["high"], key=metric.cost)
+    for one in sorted([*found, teacher], key=lambda one: one.params):
+        bound = max(one.score.low, one.score.high, key=metric.cost)
         if metric.cost(bound) < least:
-            steps.append({"bound": bound, "architecture": one["architecture"], "params": one["params"], "role": one["role"]})
+            steps.append(Step(bound, one.architecture, one.params, one.role))
             least = metric.cost(bound)
     return steps

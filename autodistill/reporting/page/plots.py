@@ -13,9 +13,9 @@ from typing import Any
 
 from ...metrics.metric import ACCURACY, Metric
 from ...metrics.words import axis_title, of_teacher, on_axis, scaled
-from ...spec.measurement import Sizes
+from ...spec.measurement import Score, Sizes
 from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
-from .finalists import Facts
+from .finalists import Finalist, finalists, the_teacher
 from .health import CoursePoint
 from .study import Study
 
@@ -63,20 +63,20 @@ class FrontierFigure(Figure):
     splits: Sequence[str]
 
 
-def mark(metric: Metric, one: Facts, seen: Facts, *, role: str, latency: float | None, note: str) -> Mark:
+def mark(one: Finalist, seen: Score, *, latency: float | None, note: str) -> Mark:
     """A finalist, or the teacher, with its value and interval as `seen` on one split."""
-    sizes = Sizes(one["params"], one["macs"], one["bytes"])
+    sizes, metric = Sizes(one.params, one.macs, one.bytes), one.metric
     return Mark(
         metric=metric,
-        role=role,
+        role=one.role,
         kind="frontier",
-        architecture=one["architecture"],
-        chain=one.get("chain", ""),
+        architecture=one.architecture,
+        chain=one.chain,
         sizes=sizes,
         x=places(sizes, latency),
-        value=scaled(metric, seen["value"]),
-        low=scaled(metric, seen["low"]),
-        high=scaled(metric, seen["high"]),
+        value=scaled(metric, seen.value),
+        low=scaled(metric, seen.low),
+        high=scaled(metric, seen.high),
         note=note,
     )
 
@@ -234,18 +234,14 @@ def _baselines(baselines: Sequence[Mark], name: str, split: str) -> Json:
 
 
 def _on_test(study: Study) -> list[Json]:
-    assert study.confirmed is not None
-    teacher, members = study.confirmed.teacher.model_dump(), [one.model_dump() for one in study.confirmed.members]
-    metric = study.metric
-    marks = [_tested(metric, one, one["role"], "frontier" if one["on_frontier"] else "close to it") for one in members]
+    members = finalists(study)
+    marks = [_tested(one, "frontier" if one.on_frontier else "close to it") for one in members]
+    pairs = list(zip(marks, members, strict=True))
     baselines = [
-        mark.baseline(baseline["mean"], f"mean over {baseline['n']} seeds")
-        for mark, one in zip(marks, members, strict=True)
-        if (baseline := one["baselines"]["label_only"])
+        mark.baseline(gain.baseline, f"mean over {gain.n} seeds") for mark, one in pairs if (gain := one.gains.label_only)
     ]
-    chosen = [mark for mark, one in zip(marks, members, strict=True) if one["on_frontier"]]
-    near = [mark for mark, one in zip(marks, members, strict=True) if not one["on_frontier"]]
-    top = [_tested(metric, teacher, "teacher", "")]
+    chosen, near = ([mark for mark, one in pairs if one.on_frontier is which] for which in (True, False))
+    top = [_tested(the_teacher(study), "")]
     return [
         trace(near, name="close to the frontier, test", split="test", color="--muted", symbol="diamond", size=8),
         line(chosen, name="frontier, test", split="test", color="--tested", dash="dash"),
@@ -255,9 +251,10 @@ def _on_test(study: Study) -> list[Json]:
     ]
 
 
-def _tested(metric: Metric, one: Facts, role: str, note: str) -> Mark:
-    notes, seen = ", ".join(filter(None, [note, "test samples"])), one["test"]["scores"][metric.name]
-    return mark(metric, one, seen, role=role, latency=one["latency"]["one"]["p50_ms"], note=notes)
+def _tested(one: Finalist, note: str) -> Mark:
+    assert one.on_test is not None and one.latency is not None, "only confirmed networks are drawn on test"
+    notes = ", ".join(filter(None, [note, "test samples"]))
+    return mark(one, one.on_test, latency=one.latency.one.p50_ms, note=notes)
 
 
 def course_figure(course: Sequence[CoursePoint]) -> Figure:
