@@ -54,7 +54,7 @@ class Explained:
         return {**found, "chain": links, "measurement": self.measurement.model_dump()}
 
     def _link(self, link: Link) -> dict[str, Any]:
-        names = {"value": self.metric.name}
+        names = {"value": self.metric.column}
         return {names.get(name, name): cell for name, cell in link._asdict().items() if name != "teachers"}
 
 
