@@ -90,13 +90,18 @@ def _guessed(name: str, key: str, y: Array) -> TaskKind:
     if not np.isin(y, (0, 1)).all():
         row = int(np.argmax(~np.isin(y, (0, 1)).all(axis=1)))
         return _refused(name, key, y, f"row {row} has {y[row][~np.isin(y[row], (0, 1))][0]}, but labels may be {FORMS}")
-    if (y.sum(axis=1) == 1).all():
-        what = "exactly one 1 in each row: classes in one-hot form"
-        raise DataError(f"{name}: {key} has {what}; give {key}.argmax(1), or set task.kind: multilabel")
+    _refuse_one_hot(name, key, y)
     return "multilabel"
 
 
+def _refuse_one_hot(name: str, key: str, y: Array) -> None:
+    if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        what = f"shape {y.shape} with exactly one 1 in each row: classes in one-hot form"
+        raise DataError(f"{name}: {key} has {what}; give {key}.argmax(1), shape ({len(y)},), or set task.kind: multilabel")
+
+
 def _of_floats(name: str, key: str, y: Array) -> TaskKind:
+    _refuse_one_hot(name, key, y)
     present = np.unique(y[np.isfinite(y)])
     if len(present) > FEW or not (present == np.round(present)).all():
         return "regression"

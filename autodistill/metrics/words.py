@@ -41,7 +41,8 @@ def phrase(metric: Metric, value: float) -> str:
 
 def with_article(name: str) -> str:
     """Such as `an accuracy`."""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    vowels = "AEFHILMNORSX" if name[:2].isupper() or name[1:2] == " " else "aeiou"  # letters that are spelled: an RMSE
+    return f"{'an' if name[0] in vowels else 'a'} {name}"
 
 
 def bound(metric: Metric, value: str) -> str:
@@ -58,7 +59,9 @@ def asked(metric: Metric, value: float, where: str = "") -> str:
 
 
 def at_best(metric: Metric, value: str) -> str:
-    """A limit, such as `at least 90.0% accuracy`, or `at most 0.310 log loss`."""
+    """A limit, such as `at least 90.0% accuracy`, `at most 0.310 log loss`, or `an RMSE of at most 3.200`."""
+    if metric.natural:
+        return f"{with_article(metric.label)} of at {'least' if metric.higher else 'most'} {value}"
     return f"at {'least' if metric.higher else 'most'} {value} {metric.label}"
 
 

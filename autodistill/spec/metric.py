@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from .architectures import Import
 from .value import AsTuple, Value
 
+End = Annotated[float, Field(ge=-1e12, le=1e12)]
 SIGN = "own:"
 """What the identity of a metric of your own begins with."""
 
@@ -25,7 +26,7 @@ class OwnMetric(Value):
 
     factory: Import = Field(alias="import")
     better: Literal["higher", "lower"] = "higher"
-    bounded: Annotated[tuple[float, float], AsTuple] | None = None
+    bounded: Annotated[tuple[End, End], AsTuple] | None = None
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")] | None = None
     over: Literal["samples", "all"] | None = None
     source: str | None = None
