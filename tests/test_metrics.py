@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,10 +14,30 @@ from sklearn import metrics as sklearn
 
 from autodistill.metrics.intervals import exceeds, hoeffding_bentkus, keeps, wilson
 from autodistill.metrics.metric import ACCURACY, METRICS, Confusion, Mean, Metric, Outcome, named, outcome
-from autodistill.spec import UsageError
+from autodistill.metrics.moments import Errors
+from autodistill.spec import TaskKind, UsageError
 
 CLASSES = 7
 ALL = pytest.mark.parametrize("metric", METRICS.values(), ids=list(METRICS))
+
+
+def of_kind(metric: Metric, seed: int, n: int = 400, sharp: float = 1.5) -> Outcome:
+    """Predictions for which the metric is made."""
+    return outcome(*MADE[metric.kinds[-1]](seed, n, sharp))
+
+
+def several(seed: int, n: int, sharp: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels (n, CLASSES) of 0 and 1."""
+    random = np.random.default_rng(seed)
+    labels = (random.random((n, CLASSES)) < np.linspace(0.2, 0.6, CLASSES)).astype(np.int64)
+    return random.normal(size=(n, CLASSES)) + sharp / 3 * (2 * labels - 1), labels
+
+
+def numbers(seed: int, n: int, sharp: float) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions and values (n, 2) of different scales."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(n, 2))
+    return (values + random.normal(size=(n, 2)) / sharp**2) * (0.3, 0.5), values * (0.3, 0.5)
 
 
 def made(seed: int, n: int = 400, sharp: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -28,16 +49,29 @@ def made(seed: int, n: int = 400, sharp: float = 1.5) -> tuple[np.ndarray, np.nd
     return logits.astype(np.float32), labels
 
 
+MADE = {"classification": made, "multilabel": several, "regression": numbers}
+
+
 def constant(labels: np.ndarray, row: np.ndarray) -> Outcome:
     return outcome(np.tile(row, (len(labels), 1)), labels)
+
+
+def sklearn_mae(z: np.ndarray, y: np.ndarray) -> float:
+    return float(sklearn.mean_absolute_error(y, z))
 
 
 ORACLES = {
     "accuracy": lambda z, y: sklearn.accuracy_score(y, z.argmax(1)),
     "top5": lambda z, y: sklearn.top_k_accuracy_score(y, z, k=5, labels=range(CLASSES)),
     "balanced_accuracy": lambda z, y: sklearn.balanced_accuracy_score(y, z.argmax(1)),
-    "f1_macro": lambda z, y: sklearn.f1_score(y, z.argmax(1), average="macro"),
+    "f1_macro": lambda z, y: sklearn.f1_score(y, z > 0 if y.ndim == 2 else z.argmax(1), average="macro"),
     "log_loss": lambda z, y: sklearn.log_loss(y, softmax(z), labels=range(CLASSES)),
+    "auroc": lambda z, y: sklearn.roc_auc_score(y, z if y.ndim == 2 else softmax(z), multi_class="ovr"),
+    "f1_micro": lambda z, y: sklearn.f1_score(y, z > 0, average="micro"),
+    "average_precision": lambda z, y: sklearn.average_precision_score(y, z),
+    "rmse": lambda z, y: sklearn.root_mean_squared_error(y, z),
+    "mae": sklearn_mae,
+    "r2": lambda z, y: sklearn.r2_score(y, z),
 }
 
 
@@ -46,11 +80,11 @@ def softmax(z: np.ndarray) -> np.ndarray:
     return e / e.sum(1, keepdims=True)
 
 
-@ALL
+@pytest.mark.parametrize(("name", "kind"), [(one.name, kind) for one in METRICS.values() for kind in one.kinds])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_metric_has_the_value_of_scikit_learn(metric: Metric, seed: int) -> None:
-    logits, labels = made(seed)
-    assert metric.value(outcome(logits, labels)) == pytest.approx(ORACLES[metric.name](logits, labels), rel=1e-6)
+def test_a_metric_has_the_value_of_scikit_learn(name: str, kind: TaskKind, seed: int) -> None:
+    logits, labels = MADE[kind](seed, 400, 0.5 if kind == "multilabel" else 1.5)
+    assert METRICS[name].value(outcome(logits, labels)) == pytest.approx(ORACLES[name](logits, labels), rel=1e-6)
 
 
 def test_of_equal_logits_the_first_class_is_predicted() -> None:
@@ -64,31 +98,38 @@ def test_large_logits_do_not_overflow() -> None:
     assert outcome([[1e4, -1e4]], [1]).surprise == pytest.approx([2e4])
 
 
-@ALL
-def test_the_floor_is_what_the_best_constant_prediction_gets(metric: Metric) -> None:
-    _, labels = made(0)
-    shares = np.bincount(labels, minlength=CLASSES) / len(labels)
+BEST: dict[str, list[Callable[[np.ndarray], np.ndarray]]] = {
+    "classification": [lambda y: np.log(np.bincount(y, minlength=CLASSES) / len(y))],
+    "multilabel": [lambda y, least=least: y.mean(0) - least for least in np.linspace(0.0, 0.7, 71)],
+    "regression": [lambda y: y.mean(0), lambda y: np.median(y, axis=0)],
+}
+"""Outputs that one of the metrics of this kind likes best if they have to be the same for all samples."""
+
+
+@pytest.mark.parametrize(("name", "kind"), [(one.name, kind) for one in METRICS.values() for kind in one.kinds])
+def test_the_floor_is_what_the_best_constant_prediction_gets(name: str, kind: TaskKind) -> None:
+    metric, (_, labels) = METRICS[name], MADE[kind](0, 400, 1.5)
     floor = metric.floor(labels, CLASSES)
-    assert metric.value(constant(labels, np.log(shares))) == pytest.approx(floor)
+    values = [metric.value(constant(labels, row(labels))) for row in BEST[kind]]
+    assert min(values, key=metric.cost) == pytest.approx(floor)
     random = np.random.default_rng(1)
     for _ in range(50):
-        other = metric.value(constant(labels, random.normal(size=CLASSES)))
+        other = metric.value(constant(labels, random.normal(size=CLASSES if kind != "regression" else 2)))
         assert metric.reaches(floor, other) or other == pytest.approx(floor)
 
 
 @ALL
 def test_a_score_holds_its_value(metric: Metric) -> None:
-    logits, labels = made(3)
-    found = metric.score(outcome(logits, labels), CLASSES)
-    assert found.n == len(labels)
+    found = metric.score(of_kind(metric, 3), CLASSES)
+    assert found.n == 400
     assert found.low < found.value < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 * found.error, rel=0.15)
-    assert metric.score(outcome(logits, labels), CLASSES) == found, "a score is not random"
+    assert metric.score(of_kind(metric, 3), CLASSES) == found, "a score is not random"
 
 
 @ALL
 def test_the_error_falls_with_the_root_of_the_samples(metric: Metric) -> None:
-    few, many = (metric.score(outcome(*made(4, n)), CLASSES).error for n in (500, 8000))
+    few, many = (metric.score(of_kind(metric, 4, n), CLASSES).error for n in (500, 8000))
     assert few / many == pytest.approx(4, rel=0.3)
 
 
@@ -106,16 +147,14 @@ def test_a_scale_has_an_inverse_and_rises_with_quality(metric: Metric) -> None:
 def test_errors_are_scaled_with_the_slope(metric: Metric, value: float) -> None:
     step = 1e-6
     slope = abs(float(metric.warp(value + step) - metric.warp(value - step))) / (2 * step)
-    logits, labels = made(3)
-    like = metric.score(outcome(logits, labels), CLASSES)
+    like = metric.score(of_kind(metric, 3), CLASSES)
     found = metric.noise([float(metric.warp(value))], like)[0]
     assert found == pytest.approx(slope * metric.error(value, like), rel=0.05)
 
 
 @ALL
 def test_where_it_was_measured_the_error_is_the_measured_one(metric: Metric) -> None:
-    logits, labels = made(3)
-    like = metric.score(outcome(logits, labels), CLASSES)
+    like = metric.score(of_kind(metric, 3), CLASSES)
     assert metric.error(like.value, like) == pytest.approx(like.error, rel=0.1)
 
 
@@ -131,16 +170,16 @@ def test_heights_rise_with_quality_and_are_their_own_inverse(metric: Metric) -> 
 def test_a_perfect_network_has_no_shortfall(metric: Metric) -> None:
     best = metric.high if metric.higher else metric.low
     assert metric.shortfall(best) == 0 < metric.shortfall(0.5)
-    logits, labels = made(3)
-    found = metric.score(outcome(logits, labels), CLASSES)
+    seen = of_kind(metric, 3)
+    found = metric.score(seen, CLASSES)
     assert metric.likely_shortfall(found) == pytest.approx(metric.shortfall(found.value), abs=2 / found.n)
 
 
 @ALL
 def test_only_an_interval_beyond_the_floor_clears_it(metric: Metric) -> None:
-    logits, labels = made(3)
-    found = metric.score(outcome(logits, labels), CLASSES)
-    assert metric.clears(found, metric.floor(labels, CLASSES))
+    seen = of_kind(metric, 3)
+    found = metric.score(seen, CLASSES)
+    assert metric.clears(found, metric.floor(seen.labels, CLASSES))
     assert not metric.clears(found, found.value) and not metric.clears(found, found.low if metric.higher else found.high)
 
 
@@ -163,21 +202,21 @@ def test_the_directions_agree(metric: Metric) -> None:
 
 @ALL
 def test_a_harder_target_has_a_larger_p_value(metric: Metric) -> None:
-    found = outcome(*made(5))
+    found = of_kind(metric, 5)
     value = metric.value(found)
-    targets = np.linspace(0.9, 1.1, 9) * value
+    targets = np.linspace(*((0.8, 1.2) if isinstance(metric, Errors) else (0.9, 1.1)), 9) * value
     hard = targets if metric.higher else targets[::-1]
     p = [metric.misses(found, CLASSES, target) for target in hard]
     assert p == sorted(p)
-    assert p[0] < 0.05 < 0.4 < p[4] < 0.75
+    assert p[0] < 0.05 < 0.4 < p[4] < (0.9 if isinstance(metric, Errors) else 0.75)
 
 
 @ALL
 def test_a_network_keeps_all_of_what_it_has_and_not_more(metric: Metric) -> None:
-    own, teacher = outcome(*made(6)), outcome(*made(6, sharp=2.5))
+    own, teacher = of_kind(metric, 6), of_kind(metric, 6, sharp=2.5)
     assert metric.loses(teacher, own, CLASSES, 1.0) < 0.05
     assert metric.loses(own, teacher, CLASSES, 1.0) > 0.95
-    many = outcome(*made(6, n=4000))
+    many = of_kind(metric, 6, n=4000)
     assert metric.loses(many, many, CLASSES, 0.98) < 0.05, "the two are paired"
 
 

@@ -124,7 +124,7 @@ def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_p
     ("given", "message"),
     [
         ({"task__metric": "acuracy"}, "task.metric: 'acuracy' is not a metric; did you mean 'accuracy'"),
-        ({"task__also": ["top5", "auc"]}, r"task.also\[1\]: 'auc' is not a metric; use one of accuracy"),
+        ({"task__also": ["top5", "auc"]}, r"task.also\[1\]: 'auc' is not a metric; did you mean 'auroc'"),
         ({"search__target": 1.5}, "search.target: 1.5 is no accuracy; give a number from 0 to 1"),
     ],
 )

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from ..metrics.metric import ACCURACY, Metric, TopK, named
-from ..metrics.words import keeps, phrase, with_article
+from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, named
+from ..metrics.words import keeps, phrase, safe, with_article
 from ..spec import UsageError
 from ..spec.measurement import Score, Sized
+from ..spec.metric import is_own
 from .confirm.confirmation import FrozenNetwork, Member
 
 RETAIN, HALF = 0.95, 2
@@ -40,7 +41,7 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.target is not None and self.retain is not None:
             raise UsageError(f"{self._target()} and --retain are two targets; give one of them")
-        if self.metric is not None:
+        if self.metric in METRICS or self.metric is not None and is_own(self.metric):
             self._check_target(named(self.metric, "--target"))
         for name, most in (("retain", 2), ("confidence", 1)):
             value = getattr(self, name)
@@ -59,18 +60,26 @@ class Wanted:
 
     def _check_target(self, metric: Metric) -> None:
         if self.target is not None and not metric.low < self.target < metric.high:
-            given = f"{self.target}" if metric == ACCURACY else f"{metric.name}={self.target}"
+            given = f"{self.target}" if metric == ACCURACY else f"{metric.column}={self.target}"
             kind = "share" if metric.percent else "value"
             ends = f"between {metric.low:g} and {metric.high:g}" if math.isfinite(metric.high) else f"above {metric.low:g}"
+            ends = ends if math.isfinite(metric.low) else f"below {metric.high:g}"
             raise UsageError(f"{self._target()} {given}: give a {kind} {ends}{', such as 0.95' * metric.percent}")
 
     @property
     def has_target(self) -> bool:
         return self.target is not None or self.retain is not None
 
+    def of_study(self, metric: str) -> Wanted:
+        """With the metric of the study, if none was given or if it is one of your own. Raises UsageError for an unknown one."""
+        if self.metric is None or self.metric == named(metric).column:
+            return replace(self, metric=metric)
+        named(self.metric, "--target")
+        return self
+
     def resolved(self, teacher_params: int, metric: str) -> Wanted:
         """With the metric of the study and, if no target was given, the default: a share of the teacher's at half its size."""
-        found = self if self.metric is not None else replace(self, metric=metric)
+        found = self.of_study(metric)
         if found.has_target:
             return found
         return replace(found, retain=RETAIN, params=teacher_params // HALF if self.params is None else self.params)
@@ -97,7 +106,8 @@ class Wanted:
         metric = self.measure
         start, most = f"{with_article(metric.label)} of", "" if metric.higher else "at most "
         if self.target is not None:
-            what = f"{start} {most}{percent(self.target) if metric.percent else f'{self.target:g}'}"
+            value = f"{self.target:,.7g}" if metric.natural else f"{self.target:g}"
+            what = f"{start} {most}{percent(self.target) if metric.percent else value}"
         elif metric.higher:
             what = f"{percent(self.retain or 0)} of the teacher's {metric.label}"
         else:
@@ -233,7 +243,7 @@ class Claim:
         others = {name: getattr(self, name) for name in ("knee", "one_standard_error")}
         return {
             **{name: getattr(self, name) for name in ("study", "meets", "more_correct", "would_pass", "forced")},
-            "wanted": asdict(self.wanted),
+            "wanted": asdict(self.wanted) | {"metric": self.metric.column},
             "default": self.is_default,
             **{name: one and by_file[one.chosen] for name, one in found.items()},
             "tested": rows,
@@ -288,7 +298,10 @@ class Claim:
             limits = self.wanted.limits()
             way = f"; or relax the limit on {' or '.join(limits)}" if limits else ""
             is_share = self.metric.percent or self.wanted.retain is not None
-            at = f"{100 * self.would_pass:.2f} %" if is_share else f"{self.would_pass:.4f}"
+            value = safe(self.metric, self.would_pass) if self.metric.natural else f"{self.would_pass:.4f}"
+            at = f"{100 * self.would_pass:.2f} %" if is_share else value
+            if not self.metric.higher and self.wanted.retain is not None:
+                at = f"{1 / max(self.would_pass, 1e-4):.3g} times the teacher's"
             yield "would pass", f"at {at}, for the first one tested{way}"
         if self.needed is not None:
             yield "needed", str(self.needed)
@@ -326,7 +339,7 @@ def _shown(one: Member, metric: Metric) -> dict[str, JsonValue]:
 
 
 def _score(score: Score, metric: Metric) -> dict[str, JsonValue]:
-    return {metric.name: score.value, "low": score.low, "high": score.high, "n": score.n}
+    return {metric.column: score.value, "low": score.low, "high": score.high, "n": score.n}
 
 
 def later(students: int) -> str:

@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..metrics.intervals import enough
-from ..metrics.metric import Outcome, TopK, named
+from ..metrics.metric import Outcome, TopK, named, suiting
+from ..spec import UsageError
 from ..study import pareto
 from ..study.record.rows import costs
 from .claim import Claim, Needed, Tested, Wanted
@@ -30,6 +31,10 @@ def smallest(found: Confirmation, wanted: Wanted) -> Claim:
     """The smallest confirmed student that is shown to have what is wanted."""
     is_default = not wanted.has_target
     wanted = wanted.resolved(found.teacher.params, found.metric)
+    suiting(wanted.measure.name, found.test.kind, found.test.classes, "--target")
+    if not wanted.measure.applies(found.outcomes[found.teacher.chosen]):
+        needs = f"{wanted.measure.label} needs all outputs of the networks, which were not kept"
+        raise UsageError(f"--target: {needs}; use another metric")
     sequence = [member for member in in_order(found.members) if wanted.allows(member, member.latency.one.p50_ms)]
     tested = tests(found, sequence, wanted)
     failed = next((one.member.chosen for one in tested if one.passed is False), None)
@@ -93,13 +98,15 @@ def _more_correct(found: Confirmation, key: str, wanted: Wanted) -> int | None:
 
 
 def _would_pass(found: Confirmation, key: str, wanted: Wanted) -> float:
-    """The most demanding target at which a network would pass: the end of its one-sided interval, to 0.0001."""
+    """The most demanding target at which a network would pass: the end of its one-sided interval, to 0.0001 or four digits."""
     name = "target" if wanted.target is not None else "retain"
-    asked, score = getattr(wanted, name), found.scored(key, wanted.measure)
-    if name == "target" and not wanted.measure.higher:  # the largest loss comes first
-        targets = np.arange(round(1e4 * max(asked, score.value + FAR * score.error)), round(1e4 * asked) - 1, -1) / 1e4
+    asked, score, metric = getattr(wanted, name), found.scored(key, wanted.measure), wanted.measure
+    per = 10.0 ** (3 - math.floor(math.log10(abs(score.value) or 1.0))) if metric.natural and name == "target" else 1e4
+    if name == "target" and not metric.higher:  # the largest loss comes first
+        targets = np.arange(round(per * max(asked, score.value + FAR * score.error)), round(per * asked) - 1, -1) / per
     else:
-        targets = np.arange(round(1e4 * asked) + 1) / 1e4
+        least = score.value - FAR * score.error if metric.natural and name == "target" else 0.0
+        targets = np.arange(round(per * min(least, asked)), round(per * asked) + 1) / per
 
     def fails(place: int) -> bool:
         value = float(targets[place])

@@ -9,20 +9,24 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from ..spec import DataError
+from ..spec import ABOUT, DataError, TaskKind
+from ..spec.kinds import FORMS as LABEL_FORMS
 from ..spec.task import FieldOptions
 from .columns import Columns, Ragged, X, mask_of
 from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, same_length
 from .images import Array, Images
+from .labels import RANKING, Labels, labels_of, outputs_of
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
 RENAMED = {"x_unlabelled": UNLABELED}
 """Arrays of data made before the first release; to be removed with it."""
-MOST_CLASSES = 2**31
+MEANT = {"images": "x", "data": "x", "features": "x", "labels": "y", "target": "y", "targets": "y"}
+"""Names that others give to samples and labels."""
 RESERVED = ("train", "test", "unlabeled")
 """No field has such a name: `x_train` is a part of `x`."""
 NO_OPTIONS = FieldOptions()
@@ -30,10 +34,10 @@ NO_OPTIONS = FieldOptions()
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """x: N samples, numbers or image files by field; y (N,) labels from 0 to classes - 1.
+    """x: N samples, numbers or image files by field; y: their labels, of the kind of task (see `labels.Labels`).
 
     x_test, y_test: the data set's own test split, if it has one. x_unlabeled: U samples without labels. groups (N,): the
-    group of each sample (of x_test, if that is given), for test accuracies by group. names: readable names of the classes.
+    group of each sample (of x_test, if that is given), for test scores by group. names: readable names of the outputs.
     """
 
     name: str
@@ -44,9 +48,15 @@ class Raw:
     x_unlabeled: Columns | None = None
     groups: Array | None = None
     names: tuple[str, ...] | None = None
+    kind: TaskKind = "classification"
 
 
-def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOptions] | None = None) -> Raw:
+def check(
+    name: str,
+    arrays: Mapping[str, object],
+    options: Mapping[str, FieldOptions] | None = None,
+    kind: TaskKind | Literal["auto"] = "auto",
+) -> Raw:
     """Checked arrays; `options` are those of the spec by field.
 
     Raises DataError naming the array, the first bad row and what to do.
@@ -56,13 +66,10 @@ def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOp
     parts = [x_key, *test_keys[:1], *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
     columns = dict(zip(parts, _columns(name, parts, arrays, options or {}), strict=True))
     x, x_test = columns[x_key], columns[test_keys[0]] if test_keys else None
-    y = _labels(name, y_key, array_of(name, y_key, arrays[y_key]), len(x))
-    y_test = (
-        None if x_test is None else _labels(name, test_keys[1], array_of(name, test_keys[1], arrays[test_keys[1]]), len(x_test))
-    )
-    _classes(name, y_key, y)
-    if y_test is not None:
-        _same_task(name, y, y_test)
+    labels = labels_of(name, y_key, arrays[y_key], len(x), kind, None)
+    y, y_test = labels.y, None
+    if x_test is not None:
+        y_test = labels_of(name, test_keys[1], arrays[test_keys[1]], len(x_test), labels.kind, labels).y
     return Raw(
         name=name,
         x=x,
@@ -71,7 +78,8 @@ def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOp
         y_test=y_test,
         x_unlabeled=columns.get(UNLABELED),
         groups=_groups(name, GROUPS[bool(test_keys)], arrays, len(y if y_test is None else y_test)),
-        names=_names(name, arrays.get(NAMES), int(y.max()) + 1),
+        names=_names(name, arrays.get(NAMES), labels) or labels.names,
+        kind=labels.kind,
     )
 
 
@@ -94,7 +102,7 @@ def _key_of(part: str, field: str) -> str:
 
 def is_known(key: str) -> bool:
     """Whether an array of this name may be part of a data set."""
-    return key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS} or key.startswith(f"{X}_")
+    return key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS, *RANKING} or key.startswith(f"{X}_")
 
 
 def _keys_of(part: str, arrays: Mapping[str, object]) -> dict[str, str]:
@@ -170,11 +178,17 @@ def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
     old = next((key for key in RENAMED if key in arrays), None)
     if old is not None:
         raise DataError(f"{name} has {old}, which is called {RENAMED[old]} now; rename it")
+    ranking = next((key for key in RANKING if key in arrays), None)
+    if ranking is not None:
+        raise DataError(f"{name} has {ranking}, as data for ranking have, but labels may be {LABEL_FORMS}; remove it")
     there = {key for form in FORMS for key in form if (_keys_of(key, arrays) if key.startswith(X) else key in arrays)}
     keys = next((form for form in FORMS if set(form) <= there), None)
     if keys is None:
         found = ", ".join(map(str, arrays)) or "nothing"
-        raise DataError(f"{name} has {found}; give x and y, or x_train, y_train, x_test and y_test")
+        known = {key for form in FORMS for key in form}
+        meant = {key: _meant(key) for key in arrays if key not in there and _meant(key) in known - there}
+        hint = f"; did you mean {' and '.join(f'{new} for {old}' for old, new in meant.items())}?" if meant else ""
+        raise DataError(f"{name} has {found}; give x and y, or x_train, y_train, x_test and y_test{hint}")
     others = [key for form in FORMS for key in form if key in there and key not in keys]
     if others:
         both = f"{', '.join(keys)} and {', '.join(others)}"
@@ -182,13 +196,20 @@ def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
     return keys
 
 
-def _names(name: str, given: object, classes: int) -> tuple[str, ...] | None:
+def _meant(key: str) -> str:
+    """What an array is called here: X_train is x_train, and labels are y."""
+    lower = key.lower()
+    return MEANT.get(lower, lower)
+
+
+def _names(name: str, given: object, labels: Labels) -> tuple[str, ...] | None:
     if given is None:
         return None
-    found = array_of(name, NAMES, given)
-    if found.shape != (classes,) or not all(isinstance(one, str) for one in found.tolist()):
-        what = f"shape {found.shape} and dtype {found.dtype} for {classes} classes"
-        raise DataError(f"{name}: {NAMES} has {what}; give one string per class, shape ({classes},), dtype str, or remove it")
+    found, count, about = array_of(name, NAMES, given), outputs_of(labels.kind, labels.y), ABOUT[labels.kind]
+    if found.shape != (count,) or not all(isinstance(one, str) for one in found.tolist()):
+        what = f"shape {found.shape} and dtype {found.dtype} for {count} {about.many}"
+        way = f"give one string per {about.one}, shape ({count},), dtype str, or remove it"
+        raise DataError(f"{name}: {NAMES} has {what}; {way}")
     return tuple(_printable(one) or str(number) for number, one in enumerate(found.tolist()))
 
 
@@ -211,38 +232,3 @@ def _groups(name: str, key: str, arrays: Mapping[str, object], samples: int) -> 
         what = f"shape {found.shape} and dtype {found.dtype} for {samples} samples"
         raise DataError(f"{name}: {key} has {what}; give one number or string per sample, shape ({samples},)")
     return found
-
-
-def _labels(name: str, key: str, given: object, samples: int) -> Array:
-    y = array_of(name, key, given)
-    if y.shape != (samples,):
-        raise DataError(
-            f"{name}: {key} has shape {y.shape} for {samples} samples; give one label per sample, shape ({samples},)"
-        )
-    if y.dtype.kind not in "ui":
-        raise DataError(f"{name}: {key} has dtype {y.dtype}; give integer labels, such as {key}.astype(int)")
-    bad = np.flatnonzero((y < 0) | (y >= MOST_CLASSES))
-    if len(bad):
-        raise DataError(f"{name}: {key} row {bad[0]} has label {y[bad[0]]}, which is out of range; number the classes from 0")
-    return y.astype(np.int64)
-
-
-def _classes(name: str, key: str, y: Array) -> None:
-    present = np.unique(y)
-    if len(present) < 2:
-        raise DataError(f"{name}: {key} has only one class ({present[0]}); a classifier needs two: add another")
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    if len(gaps):
-        raise DataError(
-            f"{name}: {key} has {len(present)} classes but labels up to {present[-1]}, out of range: no sample has label "
-            f"{gaps[0]}; number the classes from 0 to {len(present) - 1}"
-        )
-
-
-def _same_task(name: str, y: Array, y_test: Array) -> None:
-    if y_test.max() > y.max():
-        row = int(np.argmax(y_test > y.max()))
-        raise DataError(
-            f"{name}: y_test row {row} has label {y_test[row]}, which is out of range: y_train has labels up to {y.max()}; "
-            "add training samples of that class, or drop these"
-        )

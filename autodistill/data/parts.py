@@ -1,4 +1,4 @@
-"""Stratified splits by the split's own seed. What training sees never depends on the test samples' values.
+"""Splits by the split's own seed, stratified where there are classes. What training sees never depends on the test samples.
 
 Samples are assigned to parts by labels and the seed alone, never by what is in the samples.
 """
@@ -32,7 +32,7 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     count = max(1, round(task.split.validation * whole))
     train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
     raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
-    train, rest = labels_kept(raw.y, train, task)
+    train, rest = labels_kept(raw, train, task)
     if raw.x_test is not None and raw.y_test is not None:
         sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
     else:
@@ -46,6 +46,8 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         own_test=raw.x_test is not None,
         unlabeled=_without_labels(raw, rest),
         exact=task.exact,
+        kind=raw.kind,
+        names=raw.names,
     )
     return replace(found, memory=_memory(found, task))
 
@@ -119,14 +121,15 @@ def _guess(shape: tuple[int, ...]) -> str:
     return "D"
 
 
-def labels_kept(y: Array, train: Array, task: TaskSpec) -> tuple[Array, Array]:
-    """The training rows that keep their label, `task.labeled` of each class, and the rest.
+def labels_kept(raw: Raw, train: Array, task: TaskSpec) -> tuple[Array, Array]:
+    """The training rows that keep their label, `task.labeled` of each class (if there are none, of all), and the rest.
 
     The split's seed orders each class, and a fraction takes the first samples, so a larger one contains a smaller one.
     """
     if task.labeled is None:
         return train, train[:0]
     random = np.random.RandomState([task.split.seed % 2**32, 1])  # its numbers are the same in every version of numpy
+    y = raw.y if raw.kind == "classification" else np.zeros(len(raw.y), np.int64)
     kept = [random.permutation(train[y[train] == number])[: _kept(y[train], number, task.labeled)] for number in np.unique(y)]
     rows = np.sort(np.concatenate(kept))
     return rows, np.setdiff1d(train, rows)
@@ -153,8 +156,10 @@ def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, label: str)
     """The rows left and the rows taken, both in their old order; `part` is a fraction or a count, `label` its description."""
     from sklearn.model_selection import train_test_split
 
-    y = raw.y[rows]
     place = "task.samples" if name == "samples" else f"task.split.{name}"
+    if raw.kind != "classification":
+        return _parted_anyhow(rows, part, seed, f"{place}: {label}")
+    y = raw.y[rows]
     _check_room(y, part, int(raw.y.max()) + 1, f"{place}: {label}")
     left, taken = train_test_split(rows, test_size=part, stratify=y, random_state=seed % 2**32)
     for side, what in ((left, "left over"), (taken, f"in the {name} part")):
@@ -165,6 +170,17 @@ def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, label: str)
                 "change the fraction, or add samples of that class"
             )
     return np.sort(left), np.sort(taken)
+
+
+def _parted_anyhow(rows: Array, part: float, seed: int, asked: str) -> tuple[Array, Array]:
+    """The same without classes."""
+    from sklearn.model_selection import train_test_split
+
+    taken = int(part) if part >= 1 else math.ceil(part * len(rows))
+    if not 2 <= taken <= len(rows) - 2:
+        raise DataError(f"{asked} samples makes parts of {taken} and {len(rows) - taken} samples; each needs at least 2")
+    left, found = train_test_split(rows, test_size=part, random_state=seed % 2**32)
+    return np.sort(left), np.sort(found)
 
 
 def _check_room(y: Array, part: float, classes: int, asked: str) -> None:

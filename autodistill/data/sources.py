@@ -33,11 +33,11 @@ def read(task: TaskSpec) -> Raw:
     """
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
-        return check(f"task.dataset: {dataset.factory}", _call(dataset), task.inputs)
+        return check(f"task.dataset: {dataset.factory}", _call(dataset), task.inputs, task.kind)
     kind, name = kind_of(dataset)
     if kind == "npz":
         path = _whole(name)
-        return check(f"task.dataset: {path}", _npz(path), task.inputs)
+        return check(f"task.dataset: {path}", _npz(path), task.inputs, task.kind)
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":

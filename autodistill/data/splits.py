@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 
 from ..metrics.metric import floors
-from ..spec import Task, TaskSpec
+from ..spec import Task, TaskKind, TaskSpec
 from .columns import Columns
 from .folders import fingerprint_of
 from .images import Array, Images, spread
 from .inputs import InputSpec, inputs_of
+from .labels import outputs_of
 
 Memory = Literal["resident", "stream"]
 SCALED = 2048
@@ -24,9 +25,9 @@ PART = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """x: N samples by field, channels first, or still in image files; y (N,) int64.
+    """x: N samples by field, channels first, or still in image files; y: as `labels.Labels` has them.
 
-    Only for test samples, to report on their parts: groups (N,), and the names of the classes.
+    Only for test samples, to report on their parts: groups (N,), and the names of the outputs.
     """
 
     x: Columns
@@ -63,10 +64,23 @@ class Splits:
     unlabeled: Columns | None = None
     memory: Memory = "resident"
     exact: bool = False
+    kind: TaskKind = "classification"
+    names: tuple[str, ...] | None = None
+    own: tuple[str, ...] = ()
+    """Metrics of your own, which have floors, too."""
 
     @property
     def classes(self) -> int:
-        return int(self.train.y.max()) + 1
+        """How many outputs a network needs: classes, labels or values."""
+        return outputs_of(self.kind, self.train.y)
+
+    def targets(self) -> tuple[list[float], list[float]] | tuple[None, None]:
+        """Mean and standard deviation of each value of the training samples, for regression; 1 where they do not differ."""
+        if self.kind != "regression":
+            return None, None
+        y = self.train.y.astype(np.float64)
+        deviation = y.std(axis=0)
+        return y.mean(axis=0).tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
     @property
     def samples(self) -> list[Columns]:
@@ -91,7 +105,7 @@ class Splits:
     @cached_property
     def floors(self) -> dict[str, float]:
         """By metric, the best value of a network that ignores its input, on the validation samples."""
-        return floors(self.validation.y, self.classes)
+        return floors(self.validation.y, self.classes, self.own)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -124,7 +138,8 @@ class Splits:
         return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
     def task(self, spec: TaskSpec) -> Task:
-        return Task(data=self.fingerprint, split=spec.split, samples=spec.samples)
+        other = None if self.kind == "classification" else self.kind
+        return Task(data=self.fingerprint, split=spec.split, samples=spec.samples, other=other)
 
 
 def _few(x: Columns, unlabeled: Columns | None) -> Array | None:

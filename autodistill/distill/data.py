@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 from ..data import Array, Column, Columns, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
 from ..models import Inputs
-from ..spec import StoreError
+from ..spec import StoreError, TaskKind
 from ..store import Manifest, Store
 
 DECODED = 512
@@ -36,7 +36,8 @@ class Data:
     """Training and validation samples: memory-mapped arrays, or image files. `inputs` says what a sample is.
 
     Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any. `mean` and
-    `std` are by channel, if the only field is `x` with samples of one shape.
+    `std` are by channel, if the only field is `x` with samples of one shape; `target_mean` and `target_scale` by value, for
+    regression. `classes` is the number of outputs.
     """
 
     train_x: Columns
@@ -47,6 +48,9 @@ class Data:
     classes: int
     mean: list[float] | None
     std: list[float] | None
+    kind: TaskKind = "classification"
+    target_mean: list[float] | None = None
+    target_scale: list[float] | None = None
     unlabeled_x: Columns | None = None
 
     @property
@@ -90,7 +94,9 @@ def save_data(store: Store, splits: Splits) -> None:
                 for start in range(0, len(array), DECODED):
                     append(array[start : start + DECODED])
         padding = {field.name: field.padding for field in splits.inputs.fields if field.open}
-        facts = {"classes": splits.classes, "mean": mean, "std": std}
+        facts: dict[str, object] = {"classes": splits.classes, "mean": mean, "std": std}
+        if splits.kind != "classification":
+            facts |= dict(zip(("target_mean", "target_scale"), splits.targets(), strict=True)) | {"kind": splits.kind}
         return facts | ({"padding": padding} if padding else {}) | ({"memory": "stream"} if lists else {})
 
     _forget_other(store, splits.fingerprint, lists)
@@ -149,6 +155,7 @@ def open_data(store: Store, fingerprint: str) -> Data:
         **{name: there[name] for name in LABELS},
         inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None]),
         **{name: manifest[name] for name in ("classes", "mean", "std")},
+        **{name: manifest[name] for name in ("kind", "target_mean", "target_scale") if name in manifest},
     )
 
 

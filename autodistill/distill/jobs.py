@@ -39,7 +39,7 @@ class Job:
 
     A training reports after the epochs in `rungs`, and may end there. `safe`: run without optimized kernels,
     because the job crashed its process before (see `layout.SAFE`). `alone`: run with no other job beside it, because the
-    job ran out of memory before.
+    job ran out of memory before. `own` are the metrics of your own to measure.
     """
 
     network: Network
@@ -47,6 +47,7 @@ class Job:
     rungs: tuple[int, ...] = ()
     safe: bool = False
     alone: bool = False
+    own: tuple[str, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -103,7 +104,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
             make_outputs(store, job.network, job.cache, device, safe=job.safe)
             return
         assert isinstance(job.network, Stage), "a checkpoint is stored already"
-        with contextlib.closing(training(store, job.network, device, job.rungs, safe=job.safe)) as rungs:
+        with contextlib.closing(training(store, job.network, device, job.rungs, safe=job.safe, own=job.own)) as rungs:
             for rung in rungs:
                 try:
                     yield rung

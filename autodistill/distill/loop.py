@@ -19,7 +19,7 @@ from ..spec.measurement import Measurement, Rung, StageFacts
 from ..store import Store
 from .data import Data, open_data
 from .networks import save_network
-from .predictions import measurement, on_validation, soft_targets
+from .predictions import measurement, on_validation, said_beyond_labels
 from .run import Run, State, passed
 
 
@@ -33,8 +33,17 @@ def train(store: Store, stage: Stage, device: torch.device) -> Measurement:
     return StageFacts.of(store.manifest("stages", stage.key())).measurement
 
 
-def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[int], *, safe: bool = False) -> Generator[Rung]:
-    """The same, but reports after the epochs in `rungs`; may be closed there, or killed at any time.
+def training(
+    store: Store,
+    stage: Stage,
+    device: torch.device,
+    rungs: Sequence[int],
+    *,
+    safe: bool = False,
+    own: Sequence[str] = (),
+) -> Generator[Rung]:
+    """The same, but also measures metrics of your own, reports after the epochs in `rungs`, and may be closed there, or killed
+    at any time.
 
     When called again, it reports the earlier rungs and resumes from the last one, with the same numbers. With `safe` (see
     `layout.SAFE`) it resumes only from a state that was trained with `safe`, too.
@@ -51,11 +60,11 @@ def training(store: Store, stage: Stage, device: torch.device, rungs: Sequence[i
         run.epoch()
         if run.epochs in rungs:
             with run.layout.kernels():
-                found = values(on_validation(run.network, data, device))
+                found = values(on_validation(run.network, data, device), own)
             run.rungs.append(Rung(run.epochs, found, run.seconds))
             save_state(store, stage.key(), run.state(), device, safe=safe)
             yield run.rungs[-1]
-    _store(store, stage, data, run)
+    _store(store, stage, data, run, own)
 
 
 def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: State | None, safe: bool) -> Run:
@@ -66,19 +75,19 @@ def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: 
     return Run(store, stage, data, device, safe=safe)
 
 
-def _store(store: Store, stage: Stage, data: Data, run: Run) -> None:
+def _store(store: Store, stage: Stage, data: Data, run: Run, own: Sequence[str]) -> None:
     """Measures and stores a stage that is trained to its end; removes the state that it would have resumed from."""
 
     def fill(folder: Path) -> dict[str, object]:
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
         save_network(folder, network)
-        found = measurement(network, data, stage.architecture, run.device, seconds=run.seconds)
+        found = measurement(network, data, stage.architecture, run.device, seconds=run.seconds, own=own)
         return {
             "network": stage.model_dump(mode="json"),
             "measurement": found.model_dump(),
             "losses": run.losses,
             "rungs": [list(rung) for rung in run.rungs],
-            **({} if stage.teachers else {"soft_targets": soft_targets(network, data, run.device).model_dump()}),
+            **({} if stage.teachers else said_beyond_labels(network, data, run.device)),
             **({"scales": run.loss.scales} if stage.loss.balance else {}),
             **({"safe_mode": True} if run.safe else {}),
             "environment": _environment(run.device),

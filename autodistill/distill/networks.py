@@ -21,6 +21,8 @@ from ..store import Store
 from .data import Data, open_data
 
 CPU = torch.device("cpu")
+NUMBERS = ("mean", "std", "target_mean", "target_scale")
+"""The numbers of the data that networks standardize by."""
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -41,7 +43,8 @@ def generators_restored(device: torch.device) -> contextlib.AbstractContextManag
 
 
 def build_for(data: Data, architecture: Architecture) -> Network:
-    return build(architecture, inputs=data.inputs, classes=data.classes, mean=data.mean, std=data.std)
+    numbers = {name: getattr(data, name) for name in NUMBERS}
+    return build(architecture, inputs=data.inputs, classes=data.classes, **numbers)
 
 
 def initialized(store: Store, stage: Stage, data: Data) -> Network:

@@ -49,7 +49,8 @@ def make_outputs(
                 for name, shape in shapes.items()
             }
             for logits_BK in _logits(store, teacher, cache, data, device, safe):
-                for name, part in compressed(logits_BK, top).items():
+                parts = compressed(logits_BK, top) if data.kind == "classification" else {"logits": logits_BK}
+                for name, part in parts.items():
                     appends[name](part.numpy())
         return {"teacher": teacher.key(), "classes": data.classes}
 

@@ -5,7 +5,7 @@ Shape suffixes: B batch, N samples, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,10 +26,19 @@ MOST_SAMPLES = 2000
 
 
 def measurement(
-    network: Network, data: Data, architecture: Architecture, device: torch.device, *, seconds: float
+    network: Network,
+    data: Data,
+    architecture: Architecture,
+    device: torch.device,
+    *,
+    seconds: float,
+    own: Sequence[str] = (),
 ) -> Measurement:
-    """Validation scores and exact sizes of a trained network. Raises StageFailed if its outputs are not logits."""
-    found = scores(on_validation(network, data, device), data.classes)
+    """Validation scores, also of metrics of your own, and exact sizes of a trained network.
+
+    Raises StageFailed if its outputs are not logits or values.
+    """
+    found = scores(on_validation(network, data, device), data.classes, own)
     return Measurement(scores=found, **sizes(architecture, data.inputs, data.classes)._asdict(), seconds=seconds)
 
 
@@ -43,12 +52,14 @@ def count_correct(logits_NK: Tensor, y: Tensor | Array) -> int:
     return int((logits_NK.argmax(dim=-1) == _tensor(y).to(logits_NK.device)).sum())
 
 
-def soft_targets(network: Network, data: Data, device: torch.device) -> SoftTargetEntropy:
+def soft_targets(network: Network, data: Data, device: torch.device) -> SoftTargetEntropy | None:
     """How much a teacher's outputs say beyond the label (Hinton, Vinyals and Dean 2015).
 
     On at most MOST_SAMPLES training samples: the mean entropy in nats of softmax(logits / T) at several T (log K if all
-    classes are equally likely), and its accuracy.
+    classes are equally likely), and its accuracy. None unless its outputs are logits of classes.
     """
+    if data.kind != "classification":
+        return None
     rows = np.linspace(0, len(data.train_y) - 1, min(MOST_SAMPLES, len(data.train_y))).astype(int)
     logits_NK = logits_of(network, data, data.train_x.take(rows), device)
     return SoftTargetEntropy(
@@ -56,6 +67,12 @@ def soft_targets(network: Network, data: Data, device: torch.device) -> SoftTarg
         classes=data.classes,
         train_accuracy=count_correct(logits_NK, data.train_y[rows]) / len(rows),
     )
+
+
+def said_beyond_labels(network: Network, data: Data, device: torch.device) -> dict[str, object]:
+    """What the manifest of a teacher says of its soft targets."""
+    found = soft_targets(network, data, device)
+    return {} if found is None else {"soft_targets": found.model_dump()}
 
 
 def entropy(logits_NK: Tensor, temperature: float) -> Tensor:

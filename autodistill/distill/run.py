@@ -191,8 +191,20 @@ def _continued(left: list[Tensor], device: torch.device) -> Iterator[None]:
 def loss_of(stage: Stage, data: Data) -> Loss:
     """The stage's loss, with its class weights, and with matched layers if it uses features."""
     architectures = [teacher.architecture for teacher in stage.teachers]
-    loss = weighed(stage.loss, np.bincount(data.train_y, minlength=data.classes).tolist())
-    return matched(loss, stage.architecture, architectures, data.inputs, data.classes)
+    loss = weighed(stage.loss, counts_of(data), data.kind, len(data.train_y))
+    found = matched(loss, stage.architecture, architectures, data.inputs, data.classes, data.kind)
+    if data.target_mean is not None and data.target_scale is not None:
+        found.standardize(data.target_mean, data.target_scale)
+    return found
+
+
+def counts_of(data: Data) -> list[int]:
+    """Training samples of each class, or with each label."""
+    if data.kind == "classification":
+        counts = np.bincount(data.train_y, minlength=data.classes)
+    else:
+        counts = np.ones(data.classes, np.int64) if data.kind == "regression" else data.train_y.sum(axis=0)
+    return [int(count) for count in counts]
 
 
 def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe, fused: bool) -> torch.optim.Optimizer:

@@ -27,7 +27,9 @@ UNLABELED = -1
 
 
 class Batch(NamedTuple):
-    """`inputs`: the fields (B, ...) in the data's units. `targets`: (B,), UNLABELED if there is none; (B, K) after mixup."""
+    """`inputs`: the fields (B, ...) in the data's units. `targets`: classes (B,), UNLABELED if there is none, or (B, K) after
+    mixup; labels or values (B, K), NaN if there are none.
+    """
 
     inputs: Inputs
     targets: Tensor
@@ -42,9 +44,7 @@ class Samples:
         self.data, self.device, self.labeled = data, device, len(data.train_y)
         self.layout = PLAIN
         """The layout of the batches; see `layout.lay_out`."""
-        self.y_N = torch.full((data.rows,), UNLABELED)
-        self.y_N[: self.labeled] = torch.from_numpy(np.array(data.train_y))
-        self.y_N = self.y_N.to(device)
+        self.y_N = _targets(data).to(device)
         self.resident = _resident(data, device)
         self.views = None
         if augmentation is not None:
@@ -82,7 +82,11 @@ class Samples:
         inputs = self._arranged({X: seen.x_B})
         if seen.partner_B is None or seen.share_B is None:
             return Batch(inputs, y_B)
-        return Batch(inputs, _mixed(y_B, self.y_N[seen.partner_B], seen.share_B, self.data.classes))
+        partner_B = self.y_N[seen.partner_B]
+        if self.data.kind == "classification":
+            return Batch(inputs, _mixed(y_B, partner_B, seen.share_B, self.data.classes))
+        share_B1 = seen.share_B.unsqueeze(1)
+        return Batch(inputs, share_B1 * y_B + (1 - share_B1) * partner_B)
 
     def _arranged(self, inputs: Inputs) -> Inputs:
         return {name: self.layout.arranged(one) for name, one in inputs.items()}
@@ -106,6 +110,17 @@ class Samples:
         wanted = steps * batch
         orders = [torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))]
         return torch.cat(orders)[:wanted].to(self.device).view(steps, batch)
+
+
+def _targets(data: Data) -> Tensor:
+    """Classes (N,), or labels or values (N, K) as float32; UNLABELED or NaN for samples without labels."""
+    known = torch.from_numpy(np.array(data.train_y))
+    if data.kind == "classification":
+        found = torch.full((data.rows,), UNLABELED)
+    else:
+        found = torch.full((data.rows, data.classes), torch.nan)
+    found[: len(known)] = known
+    return found
 
 
 def _resident(data: Data, device: torch.device) -> Inputs | None:

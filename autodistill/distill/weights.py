@@ -23,7 +23,7 @@ from ..spec.imports import reason, running
 from ..store import Store
 from .data import Data, open_data
 from .networks import build_for, plain_state, save_network, seeded
-from .predictions import evaluate, measurement, soft_targets
+from .predictions import evaluate, measurement, said_beyond_labels
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
 """Where training scripts put the weights within a .pth file."""
@@ -175,6 +175,9 @@ def adopt(
     data, name = open_data(store, task.data), describe(architecture)
     with seeded(seed, "init"):
         network = build_for(data, architecture)
+    if network.target_mean is not None and network.target_scale is not None:  # it predicts values in the data's units
+        network.target_mean.zero_()
+        network.target_scale.fill_(1.0)
     if weights is not None:
         load_into(network, weights, architecture, data.classes)
     digest = hashlib.sha256(save(plain_state(network))).hexdigest()
@@ -188,7 +191,7 @@ def adopt(
             return {
                 "network": checkpoint.model_dump(mode="json"),
                 "measurement": measurement(network, data, architecture, device, seconds=0.0).model_dump(),
-                "soft_targets": soft_targets(network, data, device).model_dump(),
+                **said_beyond_labels(network, data, device),
             }
 
     store.make("stages", checkpoint.key(), fill)

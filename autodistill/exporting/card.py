@@ -18,7 +18,7 @@ from ..answers import Claim, later
 from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest
 from ..data import InputSpec
 from ..metrics.metric import ACCURACY, Metric, named
-from ..spec import Value
+from ..spec import ABOUT, TaskKind, Value
 from ..spec.measurement import Score
 from .formats import FORMATS, Compared
 
@@ -42,7 +42,7 @@ class OnValidation(Scored):
     """`recorded` is the score of the study's metric where the network was trained."""
 
     by_class: tuple[ClassShare, ...]
-    calibration_error: float
+    calibration_error: float | None
     recorded: Score
 
 
@@ -74,6 +74,7 @@ class CardData(Value):
     split: Settings
     inputs: InputSpec
     classes: int
+    task: TaskKind
 
 
 class WrittenFile(Compared):
@@ -155,6 +156,7 @@ class Card(Value):
             metric=self.metrics[0],
             accuracy=ACCURACY,
             formats=FORMATS,
+            about=ABOUT[self.data.task],
             later=later,
             others=rest,
             fence=_fence("\n".join(self.again)),
@@ -219,7 +221,7 @@ def _one(value: JsonValue) -> str:
 
 
 def correct(part: OnTest | Scored) -> int:
-    """How many predictions are correct: known for every metric, because the accuracy is."""
+    """How many predictions of classes are correct: known for every metric, because the accuracy is."""
     accuracy = part.scores[ACCURACY.name]
     return round(accuracy.value * accuracy.n)
 
@@ -235,5 +237,7 @@ def _fence(code: str) -> str:
 
 
 def _file(name: str, one: WrittenFile) -> str:
+    if one.flipped is None:
+        return f"{name:17}  {one.bytes:,} bytes; on {one.n:,} validation samples, the largest difference is {one.largest:.2g}"
     same = "the same predictions" if not one.flipped else f"{one.flipped:,} different predictions, where logits tie"
     return f"{name:17}  {one.bytes:,} bytes; {same} on {one.n:,} validation samples, largest difference {one.largest:.2g}"

@@ -5,7 +5,8 @@ x with samples of one shape, it is a .npy file, channels first. Otherwise it is 
 input NAME and, if its samples differ in length (null in its shape), NAME_lengths (B,); shorter samples end in anything.
 Without SAMPLES, one sample of zeros is classified. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
 that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
-model.pt2 are run if they exist. Prints the class of each sample as a number.
+model.pt2 are run if they exist. Prints the class of each sample as a number; or, if samples have several labels, those with a
+probability above one half; or, of a regression, the values.
 
 Shape suffixes: B samples, K classes.
 """
@@ -35,7 +36,7 @@ def run_onnx(path: Path, inputs: Inputs) -> Array:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logits"], inputs)[0])
+    return np.asarray(session.run([FACTS["output"]["name"]], inputs)[0])
 
 
 def run_pt2(path: Path, inputs: Inputs) -> Array:
@@ -58,7 +59,7 @@ def run_safetensors(path: Path, inputs: Inputs) -> Array:
     from autodistill.spec.architectures import ARCHITECTURE
 
     architecture = ARCHITECTURE.validate_python(FACTS["architecture"])
-    numbers = {name: FACTS[name] for name in ("classes", "mean", "std")}
+    numbers = {name: FACTS.get(name) for name in ("classes", "mean", "std", "target_mean", "target_scale")}
     network = build(architecture, inputs=InputSpec.model_validate({"fields": FACTS["inputs"]}), **numbers)
     network.load_state_dict(load_file(path))
     with torch.inference_mode():
@@ -103,6 +104,16 @@ def numbers(field: dict[str, Any], path: str | None, x: Array | None) -> Array:
     return np.ascontiguousarray(x, dtype="int64" if field["dtype"] == "int64" else "float32")
 
 
+def shown(outputs_BK: Array) -> list[str]:
+    """What is predicted of each sample."""
+    if FACTS["kind"] == "regression":
+        return [",".join(f"{value:.7g}" for value in row) for row in outputs_BK]
+    if FACTS["kind"] == "multilabel":
+        names = FACTS["class_names"] or list(map(str, range(outputs_BK.shape[1])))
+        return [",".join(names[label] for label in np.flatnonzero(row > 0)) or "none" for row in outputs_BK]
+    return [str(label) for label in outputs_BK.argmax(1)]
+
+
 def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name in RUNS]
     paths = [name for name in arguments if name not in RUNS]
@@ -111,8 +122,7 @@ def main(arguments: list[str]) -> None:
     inputs = samples(paths[0] if paths else None)
     alone = [name for name in ("model.onnx", "model.pt2") if (HERE / name).exists()]
     for name in names or alone or ["model.safetensors"]:
-        logits_BK = RUNS[name](HERE / name, inputs)
-        print(f"{name}: {' '.join(map(str, logits_BK.argmax(1)))}")
+        print(f"{name}: {' '.join(shown(RUNS[name](HERE / name, inputs)))}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -19,17 +19,19 @@ import torch
 from torch import Tensor
 
 from ..answers.confirm.confirmation import Look, OnTest
+from ..answers.confirm.judge import Predictions, predictions
 from ..answers.confirm.results import opened_for, read
 from ..data.inputs import BATCH
 from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
-from ..metrics.metric import metric_of, outcome, scores
+from ..metrics.metric import metric_of, scores
 from ..models.sizes import bytes_float16
 from ..reporting.explain import Link, explain, own_directory
-from ..spec import Checkpoint, Stage, chain, describe
+from ..spec import ABOUT, Checkpoint, Stage, chain, describe
 from ..spec.task import kind_of
 from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
+from ..study.record.rows import own_of
 from ..version import __version__
 from .card import Card, CardData, CardLink, ClassShare, OnValidation, Scored, Settings, TimedFile, WrittenFile
 
@@ -56,6 +58,7 @@ class Chosen:
 def architecture_of(one: Chosen) -> Settings:
     """The contents of architecture.json: all that models.build needs, and the inputs and outputs."""
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
+    targets = [None if part is None else part.tolist() for part in (one.built.target_mean, one.built.target_scale)]
     inputs, names = one.data.inputs, _names(one)
     tensors = [{"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()]
     return {
@@ -66,9 +69,11 @@ def architecture_of(one: Chosen) -> Settings:
         "class_names": None if names is None else [*names],
         "mean": mean,
         "std": std,
+        "kind": one.data.kind,
+        **({"target_mean": targets[0], "target_scale": targets[1]} if targets[0] is not None else {}),
         "tensors": tensors,
         "numbers": "raw, as in the data",
-        "output": {"name": "logits", "dtype": "float32", "shape": [BATCH, one.data.classes]},
+        "output": {"name": ABOUT[one.data.kind].output, "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
 
 
@@ -150,28 +155,30 @@ def _data(one: Chosen) -> CardData:
         split=task.split.model_dump(),
         inputs=data.inputs,
         classes=data.classes,
+        task=data.kind,
     )
 
 
 def _on_validation(one: Chosen, logits_NK: Tensor) -> OnValidation:
-    found, names = outcome(logits_NK, one.data.validation_y), _names(one)
-    sure = torch.softmax(logits_NK.double(), 1).amax(1)
-    y, right = found.labels, found.predicted == found.labels
-    classes = [
-        ClassShare(
-            label=int(label),
-            name=names[label] if names else str(label),
-            n=int((y == label).sum()),
-            accuracy=float(right[y == label].mean()),
-        )
-        for label in np.unique(y)
-    ]
+    found, names = predictions(logits_NK, one.data.validation_y), _names(one)
+    is_regression = one.data.kind == "regression"
+    sure, right = found.sure.ravel().tolist(), found.right.ravel().tolist()
     return OnValidation(
-        scores=scores(found, one.data.classes),
-        by_class=tuple(classes),
-        calibration_error=calibration_error(sure.tolist(), right.tolist()),
+        scores=scores(found.outcome, one.data.classes, own_of(one.spec)),
+        by_class=() if is_regression else tuple(_by_class(found, names)),
+        calibration_error=None if is_regression else calibration_error(sure, right),
         recorded=one.explained.measurement.scores[one.metric.name],
     )
+
+
+def _by_class(found: Predictions, names: Sequence[str] | None) -> Iterator[ClassShare]:
+    """Each class or, of several labels, each label, with the share of samples of which it is rightly said."""
+    y, right, several = found.outcome.labels, found.right, found.outcome.kind == "multilabel"
+    for label in range(y.shape[1]) if several else np.unique(y):
+        has = y[:, label] == 1 if several else y == label
+        shares = right[:, label] if several else right[has]
+        name = names[label] if names else str(label)
+        yield ClassShare(label=int(label), name=name, n=int(has.sum()), accuracy=float(shares.mean()))
 
 
 def _on_test(one: Chosen, key: str) -> OnTest | Scored | None:
@@ -180,7 +187,7 @@ def _on_test(one: Chosen, key: str) -> OnTest | Scored | None:
     if found is None or key not in found.outcomes:
         return None
     chosen = next((file.test for file in (*found.members, found.teacher) if file.chosen == key), None)
-    return chosen or Scored(scores=scores(found.outcomes[key], one.data.classes))
+    return chosen or Scored(scores=scores(found.outcomes[key], one.data.classes, own_of(one.spec)))
 
 
 def _versions() -> dict[str, str]:

@@ -28,8 +28,9 @@ from ..data import InputSpec
 from ..data.columns import X
 from ..data.inputs import BATCH
 from ..distill import Data
-from ..distill.networks import plain_state
-from ..distill.predictions import batch_for, checked_logits, count_correct
+from ..distill.networks import NUMBERS, plain_state
+from ..distill.predictions import batch_for, checked_logits
+from ..metrics.metric import outcome
 from ..models import Inputs, Network, build
 from ..spec import Value
 from ..spec.architectures import ARCHITECTURE as SCHEMA
@@ -39,6 +40,8 @@ Run = Callable[[Inputs], Tensor]
 ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors", "model.onnx", "model.pt2"
 ROUNDING = 1e-3
 """Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
+FLOAT32 = 1e-6
+"""How many times smaller than a float32 its rounding may be, a few times over."""
 INSTALL = "pip install 'autodistill-search[onnx]'"
 
 
@@ -91,6 +94,7 @@ class Source:
 
     def __init__(self, network: Network, inputs: InputSpec) -> None:
         self.network, self.inputs = network, inputs
+        self.output = "logits" if network.target_scale is None else "values"
         self.plain: nn.Module = Plain(network) if inputs.only is not None else Named(network, list(inputs.tensors()))
 
     @property
@@ -131,7 +135,7 @@ def onnx_of(source: Source) -> bytes:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         importlib.import_module(name)  # a file that cannot be run is not written
     names = list(source.inputs.tensors())
-    program = torch.onnx.export(source.program, input_names=names, output_names=["logits"], verbose=False)
+    program = torch.onnx.export(source.program, input_names=names, output_names=[source.output], verbose=False)
     assert program is not None
     model = program.model_proto
     _strip(model.graph)
@@ -158,8 +162,8 @@ def _strip(graph: Any) -> None:
 def run_safetensors(path: Path, threads: int) -> Run:
     """The network, rebuilt from the file and from architecture.json beside it."""
     facts = facts_beside(path)
-    inputs, numbers = inputs_in(facts), {name: facts[name] for name in ("classes", "mean", "std")}
-    network = build(SCHEMA.validate_python(facts["architecture"]), inputs=inputs, **numbers)
+    inputs, numbers = inputs_in(facts), {name: facts.get(name) for name in NUMBERS}
+    network = build(SCHEMA.validate_python(facts["architecture"]), inputs=inputs, classes=facts["classes"], **numbers)
     network.load_state_dict(load_file(path))
     return Source(network.eval().requires_grad_(False), inputs).run
 
@@ -184,7 +188,8 @@ def run_onnx(path: Path, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda batch: torch.from_numpy(session.run(["logits"], {name: one.numpy() for name, one in batch.items()})[0])
+    output = facts_beside(path)["output"]["name"]
+    return lambda batch: torch.from_numpy(session.run([output], {name: one.numpy() for name, one in batch.items()})[0])
 
 
 class Format(NamedTuple):
@@ -243,19 +248,25 @@ def _batches(data: Data) -> Iterator[Inputs]:
 
 
 class Compared(Value):
-    """The `largest` absolute difference of logits, `flipped` predictions, and correct predictions, `correct` of `n`."""
+    """The `largest` absolute difference of outputs, `flipped` predictions, and correct predictions, `correct` of `n` samples.
+
+    With several labels, a prediction is about one of them. Values of a regression have only differences.
+    """
 
     largest: float
-    flipped: int
-    correct: int
+    flipped: int | None
+    correct: int | None
     n: int
 
 
 def compared(found_NK: Tensor, wanted_NK: Tensor, data: Data) -> Compared:
+    labels = np.array(data.validation_y)
+    found, wanted = (outcome(one, labels).predicted for one in (found_NK, wanted_NK))
+    values = data.kind == "regression"
     return Compared(
         largest=float((found_NK - wanted_NK).abs().max()),
-        flipped=int((found_NK.argmax(1) != wanted_NK.argmax(1)).sum()),
-        correct=count_correct(found_NK, np.array(data.validation_y)),
+        flipped=None if values else int((found != wanted).sum()),
+        correct=None if values else int((found == labels).sum()),
         n=len(wanted_NK),
     )
 
@@ -266,10 +277,13 @@ def refusal(found: Compared, wanted_NK: Tensor) -> str | None:
     A prediction can only flip if the two largest logits are closer than twice the largest difference: if that is due to
     rounding, so is every flip.
     """
-    allowed = ROUNDING * max(1.0, float(wanted_NK.abs().max()))
+    largest = float(wanted_NK.abs().max())
+    allowed = ROUNDING * max(1.0, largest)
+    if found.flipped is None:  # values have any scale
+        allowed = ROUNDING * float((wanted_NK.amax(0) - wanted_NK.amin(0)).min()) + FLOAT32 * largest
     if found.largest <= allowed:
         return None
-    return (
-        f"its logits differ from PyTorch's by up to {found.largest:.2g}, more than rounding explains ({allowed:.2g}), and "
-        f"{found.flipped:,} of {found.n:,} predictions differ"
-    )
+    what = f"differ from PyTorch's by up to {found.largest:.2g}, more than rounding explains ({allowed:.2g})"
+    if found.flipped is None:
+        return f"its values {what}"
+    return f"its logits {what}, and {found.flipped:,} of {found.n:,} predictions differ"

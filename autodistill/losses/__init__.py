@@ -22,6 +22,7 @@ from ..data import InputSpec
 from ..models import Layers, Outputs
 from ..models.sizes import layers
 from ..spec import (
+    ABOUT,
     Attention,
     Cosine,
     CrossEntropy,
@@ -33,6 +34,8 @@ from ..spec import (
     Relational,
     Similarity,
     SoftTargets,
+    SquaredError,
+    TaskKind,
     Term,
     UsageError,
     Value,
@@ -40,19 +43,18 @@ from ..spec import (
 from .features import attention, cosine, hint, relational, similarity
 from .logits import cross_entropy, decoupled, dist, soft_targets
 from .matching import Match, aligned, pairs
+from .outputs import binary_cross_entropy, binary_soft_targets, squared_error, teachers_values
 from .rows import by_rows, by_sample
 
-TERMS: dict[type[Term], Callable[..., Tensor]] = {
-    CrossEntropy: cross_entropy,
-    SoftTargets: soft_targets,
-    Decoupled: decoupled,
-    Dist: dist,
-    Hint: hint,
-    Attention: attention,
-    Relational: relational,
-    Similarity: similarity,
-    Cosine: cosine,
+Terms = dict[type[Term], Callable[..., Tensor]]
+FEATURES: Terms = {Hint: hint, Attention: attention, Relational: relational, Similarity: similarity, Cosine: cosine}
+TERMS: Terms = {CrossEntropy: cross_entropy, SoftTargets: soft_targets, Decoupled: decoupled, Dist: dist, **FEATURES}
+TERMS_OF: dict[TaskKind, Terms] = {
+    "classification": TERMS,
+    "multilabel": {CrossEntropy: binary_cross_entropy, SoftTargets: binary_soft_targets, **FEATURES},
+    "regression": {SquaredError: squared_error, SoftTargets: teachers_values, **FEATURES},
 }
+"""The function of each term, by the kind of task."""
 SMALLEST = 1e-8
 
 
@@ -63,9 +65,20 @@ class Loss(nn.Module):
     autocast. Raises UsageError if a term cannot be computed for these networks.
     """
 
-    def __init__(self, spec: LossSpec, student: Layers | None = None, teachers: Sequence[Layers] = ()) -> None:
+    target_mean: Tensor | None
+    target_scale: Tensor | None
+
+    def __init__(
+        self,
+        spec: LossSpec,
+        student: Layers | None = None,
+        teachers: Sequence[Layers] = (),
+        kind: TaskKind = "classification",
+    ) -> None:
         super().__init__()
-        self.terms = spec.terms()
+        self.terms, self.kind = spec.terms(), kind
+        for name in ("target_mean", "target_scale"):
+            self.register_buffer(name, None, persistent=False)
         assert all(term.weight != "rest" for term in self.terms.values()), "resolve the spec first"
         self.scales = dict.fromkeys(self.terms, 1.0)
         """The factor of each term besides its weight; `balance` sets it."""
@@ -79,6 +92,15 @@ class Loss(nn.Module):
         found = self.matches.values()
         self.student_layers = _once(match.student for each in found for matches in each for match in matches)
         self.teacher_layers = [_once(match.teacher for each in found for match in each[t]) for t in range(len(teachers))]
+
+    def standardize(self, mean: Sequence[float], scale: Sequence[float]) -> None:
+        """Compares values (K,) of a regression in units in which the training targets have mean 0 and deviation 1."""
+        self.target_mean, self.target_scale = torch.tensor(mean, dtype=torch.float32), torch.tensor(scale, dtype=torch.float32)
+
+    def _standardized(self, values: Tensor) -> Tensor:
+        if self.target_mean is None or self.target_scale is None:
+            return values
+        return (values - self.target_mean) / self.target_scale
 
     def forward(
         self,
@@ -109,9 +131,12 @@ class Loss(nn.Module):
         places of `teachers` among all, if some were dropped.
         """
         found = {}
+        if self.target_mean is not None:
+            student, *teachers = (one._replace(logits=self._standardized(one.logits)) for one in (student, *teachers))
+            targets = self._standardized(targets)
         rows, counted_B = by_rows(student, teachers, targets, mask), by_sample(mask)
         for name, term in self.terms.items():
-            f = TERMS[type(term)]
+            f = TERMS_OF[self.kind][type(term)]
             assert teachers or not term.needs_teachers, f"{name} needs a teacher"
             if name in self.matches:
                 numbered = zip(which if which is not None else range(len(teachers)), teachers, strict=True)
@@ -157,32 +182,50 @@ def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def weighed(spec: LossSpec, counts: Sequence[int]) -> LossSpec:
-    """The spec with its class weights as numbers, for that many training samples of each class.
+def weighed(spec: LossSpec, counts: Sequence[int], kind: TaskKind = "classification", samples: int = 0) -> LossSpec:
+    """The spec with its class weights as numbers, for that many training samples of each class, or with each label of all
+    `samples`. For regression, kd measures the distance that mse does.
 
-    Raises UsageError if there is not one weight for each class, or if all are 0.
+    Raises UsageError if there is not one weight for each class or label, or if all are 0.
     """
-    ce, classes = spec.ce, len(counts)
+    if kind == "regression":
+        return _with_huber(spec)
+    ce, classes, many = spec.ce, len(counts), ABOUT[kind].many
     if ce is None or ce.class_weights is None:
         return spec
     if ce.class_weights == "balanced":
         weights = tuple(sum(counts) / (classes * max(1, count)) for count in counts)
+        if kind == "multilabel":
+            weights = tuple(max(1, samples - count) / max(1, count) for count in counts)
         return spec.model_copy(update={"ce": ce.model_copy(update={"class_weights": weights})})
     if len(ce.class_weights) != classes:
         given = len(ce.class_weights)
-        raise UsageError(f"ce.class_weights: has {given} numbers for {classes} classes; give one for each, or balanced")
+        raise UsageError(f"ce.class_weights: has {given} numbers for {classes} {many}; give one for each, or balanced")
     if not any(ce.class_weights):
         raise UsageError("ce.class_weights: all are 0; raise at least one")
     return spec
 
 
-def matched(spec: LossSpec, student: Value, teachers: Sequence[Value], inputs: InputSpec, classes: int) -> Loss:
+def _with_huber(spec: LossSpec) -> LossSpec:
+    if spec.mse is None or spec.kd is None or spec.kd.huber is not None:
+        return spec
+    return spec.model_copy(update={"kd": spec.kd.model_copy(update={"huber": spec.mse.huber})})
+
+
+def matched(
+    spec: LossSpec,
+    student: Value,
+    teachers: Sequence[Value],
+    inputs: InputSpec,
+    classes: int,
+    kind: TaskKind = "classification",
+) -> Loss:
     """The loss of a spec between these architectures, its projections drawn from torch's global generator.
 
     Raises UsageError, with both shapes, if a term cannot compare them.
     """
     if not spec.needs_features():
-        return Loss(spec, None, [Layers({}, {})] * len(teachers))
+        return Loss(spec, None, [Layers({}, {})] * len(teachers), kind)
     own, theirs = spec.named_layers()
     found = [layers(teacher, inputs, classes, theirs) for teacher in teachers]
-    return Loss(spec, layers(student, inputs, classes, own), found)
+    return Loss(spec, layers(student, inputs, classes, own), found, kind)

@@ -30,6 +30,16 @@ def means(values_MN: Floats, draws: int, seed: int = 0) -> Floats:
     return np.concatenate(found, axis=1)
 
 
+def weights(samples: int, draws: int, amounts: Sequence[float] = (), seed: int = 0) -> Iterator[tuple[Floats, Floats]]:
+    """Of a part of the draws: weights (B, N) of the samples, 1 on average, and (B, E) of further ones with these amounts.
+
+    Not normalized: what is computed of them is a ratio.
+    """
+    random, further = np.random.default_rng(seed), np.asarray(amounts, dtype=np.float64)
+    for count in _chunks(draws, samples + len(further)):
+        yield random.standard_exponential((count, samples)), random.standard_gamma(further, (count, len(further)))
+
+
 class Tables:
     """Confusion counts of M networks on the same samples.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from .base import significant
 from .metric import ACCURACY, Metric
 
 
@@ -17,7 +18,7 @@ def scaled(metric: Metric, value: float) -> float:
 
 def on_axis(metric: Metric, value: float) -> str:
     """A value in the units of an axis, such as `97.5` or `0.912`."""
-    return f"{value:.1f}" if metric.percent else f"{value:.3f}"
+    return f"{value:.1f}" if metric.percent else metric.text(value)
 
 
 def axis_title(metric: Metric) -> str:
@@ -40,7 +41,8 @@ def phrase(metric: Metric, value: float) -> str:
 
 def with_article(name: str) -> str:
     """Such as `an accuracy`."""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    vowels = "AEFHILMNORSX" if name[:2].isupper() or name[1:2] == " " else "aeiou"  # letters that are spelled: an RMSE
+    return f"{'an' if name[0] in vowels else 'a'} {name}"
 
 
 def bound(metric: Metric, value: str) -> str:
@@ -57,7 +59,9 @@ def asked(metric: Metric, value: float, where: str = "") -> str:
 
 
 def at_best(metric: Metric, value: str) -> str:
-    """A limit, such as `at least 90.0% accuracy`, or `at most 0.310 log loss`."""
+    """A limit, such as `at least 90.0% accuracy`, `at most 0.310 log loss`, or `an RMSE of at most 3.200`."""
+    if metric.natural:
+        return f"{with_article(metric.label)} of at {'least' if metric.higher else 'most'} {value}"
     return f"at {'least' if metric.higher else 'most'} {value} {metric.label}"
 
 
@@ -87,7 +91,14 @@ def keeps(metric: Metric, kept: float) -> str:
 
 def signed(metric: Metric, difference: float) -> str:
     """A difference of two values, with its sign: in points with two digits, or in the units of the metric."""
+    if metric.natural:
+        return with_sign(difference)
     return f"{100 * difference:+.2f} points" if metric.percent else f"{difference:+.4f}"
+
+
+def with_sign(value: float) -> str:
+    """With four significant digits."""
+    return f"{'+' if value >= 0 else ''}{significant(value)}"
 
 
 def gained(metric: Metric, gain: float) -> str:
@@ -95,7 +106,10 @@ def gained(metric: Metric, gain: float) -> str:
 
     Never a negative zero.
     """
-    text = f"{round(100 * gain, 1) + 0.0:+.1f}" if metric.percent else f"{round(gain, 4) + 0.0:+.4f}"
+    if metric.natural:
+        text = with_sign(gain + 0.0)
+    else:
+        text = f"{round(100 * gain, 1) + 0.0:+.1f}" if metric.percent else f"{round(gain, 4) + 0.0:+.4f}"
     return text.replace("-", "\u2212")
 
 
@@ -118,6 +132,8 @@ def gain_over(metric: Metric, gain: float) -> str:
 
 def safe(metric: Metric, bound: float) -> str:
     """A bound, rounded so that it does not promise more: down, or up for a loss."""
+    if metric.natural:
+        return significant(bound, up=not metric.higher)
     digits = 1000 * bound
     whole = (math.floor(digits) if metric.higher else math.ceil(digits)) / 1000
     return f"{100 * whole:.1f}%" if metric.percent else f"{whole:.3f}"

@@ -45,18 +45,30 @@ class Network(nn.Module):
 
     A body with the single input `x` is called with it; otherwise it is called by name, `body(**inputs)`. An input NAME of open
     length comes with NAME_mask (B, L), True at real positions. `mean` and `std` (C, 1, ...) or, for samples (D,), (1,), are
-    part of the weights and apply to `x`, which becomes (x - mean) / std; None: the body takes raw numbers.
+    part of the weights and apply to `x`, which becomes (x - mean) / std; None: the body takes raw numbers. With `targets`, mean
+    and scale (K,) of the values of a regression, which are part of the weights too, the body predicts standardized values, and
+    the network returns them in the units of the data.
     """
 
     mean: Tensor | None
     std: Tensor | None
+    target_mean: Tensor | None
+    target_scale: Tensor | None
 
-    def __init__(self, body: nn.Module, mean: Tensor | None = None, std: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        mean: Tensor | None = None,
+        std: Tensor | None = None,
+        targets: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         assert (mean is None) == (std is None), "give both mean and std, or neither"
         self.body = body
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
+        self.register_buffer("target_mean", None if targets is None else targets[0])
+        self.register_buffer("target_scale", None if targets is None else targets[1])
 
     def forward(self, inputs: Inputs, layers: Sequence[str] = ()) -> Outputs:
         """`features` holds what each of `layers` (names of layers or attentions within the body) gives in this call."""
@@ -66,6 +78,12 @@ class Network(nn.Module):
             return Outputs(logits=self._logits(inputs), features=features)
 
     def _logits(self, inputs: Inputs) -> Tensor:
+        found = self._of_body(inputs)
+        if self.target_mean is None or self.target_scale is None:
+            return found
+        return found * self.target_scale + self.target_mean
+
+    def _of_body(self, inputs: Inputs) -> Tensor:
         if self.mean is not None and self.std is not None:
             return self.body((inputs[X].float() - self.mean) / self.std)  # type: ignore[no-any-return]
         cast = {name: one if one.dtype in KEPT else one.float() for name, one in inputs.items()}
@@ -79,17 +97,23 @@ def build(
     classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    target_mean: Sequence[float] | None = None,
+    target_scale: Sequence[float] | None = None,
 ) -> Network:
     """The network of `architecture` for samples of `inputs`, with weights drawn from torch's global generator.
 
     `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
-    Imported module gets neither. Raises UsageError if the family does not take such samples or its arguments.
+    Imported module gets neither. `target_mean` and `target_scale` hold one number for each value of a regression. Raises
+    UsageError if the family does not take such samples or its arguments.
     """
+    targets = None
+    if target_mean is not None and target_scale is not None:
+        targets = torch.tensor(target_mean, dtype=torch.float32), torch.tensor(target_scale, dtype=torch.float32)
     if isinstance(architecture, Imported):
-        return Network(build_imported(architecture).cpu())
+        return Network(build_imported(architecture).cpu(), targets=targets)
     shape = inputs.numbers_of_x(f"family {architecture.identity()['family']}", OWN_WAY.format(", ".join(inputs.tensors())))
     body = FAMILIES[type(architecture)](architecture, shape, classes)
-    return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape))
+    return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape), targets)
 
 
 def _by_channel(numbers: Sequence[float] | None, default: float, shape: tuple[int, ...]) -> Tensor:

@@ -54,7 +54,7 @@ class Explained:
         return {**found, "chain": links, "measurement": self.measurement.model_dump()}
 
     def _link(self, link: Link) -> dict[str, Any]:
-        names = {"value": self.metric.name}
+        names = {"value": self.metric.column}
         return {names.get(name, name): cell for name, cell in link._asdict().items() if name != "teachers"}
 
 
@@ -73,7 +73,7 @@ def explain(directory: StudyDirectory, prefix: str) -> Explained:
         stage=key,
         trials=trials,
         chain=links(stages, network, metric_of(spec.search)),
-        loss=network.loss.identity() if isinstance(network, Stage) else None,
+        loss=_applied(network.loss.identity(), network) if isinstance(network, Stage) else None,
         recipe=network.recipe.identity() if isinstance(network, Stage) else None,
         measurement=stages.measured(key),
         environment=stored.get("environment"),
@@ -108,6 +108,7 @@ def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Se
     settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
     if isinstance(network, Stage):
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "loss", "recipe")}
+        settings["student.loss"] = _applied(settings["student.loss"], network)
         settings["student.init"] = "random" if network.init is None else "from_teacher"
         settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
         above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]
@@ -118,6 +119,13 @@ def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Se
     for key, value in settings.items():
         words += ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join(words)
+
+
+def _applied(loss: dict[str, Any], stage: Stage) -> dict[str, Any]:
+    """A loss without what does not apply to its kind of task: a regression has no temperature."""
+    if stage.task.kind != "regression" or "kd" not in loss:
+        return loss
+    return loss | {"kd": {name: value for name, value in loss["kd"].items() if name not in ("temperature", "standardized")}}
 
 
 def own_directory(directory: StudyDirectory, network: Stage | Checkpoint) -> str:

@@ -150,7 +150,8 @@ def _limits(found: View) -> tuple[float, float]:
     none = height([0.0, scaled(found.metric, 1.0)])
     low = min((float(height(_ends(mark)).min()) for mark in seen), default=float(none.min()))
     high = max((float(height(_ends(mark)).max()) for mark in found.marks), default=float(none.max()))
-    span = max(high - low, scaled(found.metric, 0.04))
+    least = 0.04 * max(abs(low), abs(high)) if found.metric.natural else scaled(found.metric, 0.04)
+    span = max(high - low, least, 1e-300)
     return float(height(low - 0.13 * span)), float(height(high + 0.16 * span))
 
 

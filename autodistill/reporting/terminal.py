@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ..metrics.metric import ACCURACY, METRICS, Metric, TopK
+from ..metrics.intervals import Interval
+from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, named
 from ..metrics.words import at_best, bound, share_kept, signed, stated
+from ..spec.kinds import ABOUT
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
@@ -94,7 +96,7 @@ def _on_test(row: FrozenNetwork, metric: Metric, also: Sequence[Metric]) -> list
 
 def _ends(row: FrozenNetwork, chain: str) -> list[str | Text]:
     worst = row.test.worst_drop
-    fall = Text(f"{worst.name}: {-worst.drop:+.1%}" if worst.drop > 0 else "none")
+    fall = Text("" if worst is None else f"{worst.name}: {-worst.drop:+.1%}" if worst.drop > 0 else "none")
     return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1], row.chosen[:8]]
 
 
@@ -169,7 +171,6 @@ def _numbers(row: TrialRow) -> list[str]:
 def checked(found: Preflight, workers: int) -> str:
     """What `check` prints."""
     count, data = found.architectures, found.data
-    low, high = data.test_interval_at_90
     lines = [
         f"study        {found.study}",
         f"students     {count.count:,} architectures{'' if count.all else ' in a sample of the space'}"
@@ -183,13 +184,18 @@ def checked(found: Preflight, workers: int) -> str:
         _held(data),
         f"splits       {data.train:,} train{_unlabeled(data)}, {data.validation:,} validation, {data.test:,} test"
         f"{' (the data set has a test split of its own)' if data.own_test else ''}, sealed",
-        f"precision    an accuracy of 90 % on this test split has a 95 % interval of {low:.1%} to {high:.1%}",
+        *([] if data.kind != "classification" else [f"precision    {_precision(data.test_interval_at_90)}"]),
         f"caches       at most {found.cache_bytes:,} bytes of cached teacher logits",
         f"runs on      {'CUDA' if found.gpus else 'CPU'} in {found.precision}",
     ]
-    messages = [line for taught in found.soft_targets for line in knowledge(taught)]
+    has_classes = data.kind == "classification"
+    messages = [line for taught in found.soft_targets for line in knowledge(taught)] if has_classes else []
     messages += [f"warning      {text}" for text in found.cautions]
     return "\n".join([*lines, *messages, *_times(found.seconds, workers)])
+
+
+def _precision(interval: Interval) -> str:
+    return f"an accuracy of 90 % on this test split has a 95 % interval of {interval.low:.1%} to {interval.high:.1%}"
 
 
 def _stages(found: StageCounts) -> str:
@@ -216,7 +222,12 @@ def _held(data: DataFacts) -> str:
 
 def _samples(data: DataFacts) -> list[str]:
     """What a sample is, field by field unless it is the usual one."""
-    classes = f"{data.classes} classes, majority class {data.majority:.1%}"
+    classes = f"{data.classes} {ABOUT[data.kind].many}"
+    if data.kind != "classification":
+        many = data.classes > 1
+        classes = f"{data.kind}: {data.classes} {ABOUT[data.kind].many if many else ABOUT[data.kind].one} for each sample"
+    elif data.majority is not None:
+        classes += f", majority class {data.majority:.1%}"
     if data.inputs.only is not None:
         return [f"samples      {data.inputs.fields[0].sides()} ({data.layout}), {classes}"]
     return [f"samples      {classes}", *map(_field, data.inputs.fields)]
@@ -238,7 +249,7 @@ def _first(first: Sequence[NetworkFacts]) -> str:
 
 def _region(found: RegionFacts) -> str:
     """Where the search looks for students."""
-    metric = METRICS[found.metric]
+    metric = named(found.metric)
     if found.region == "all":
         return "region       everywhere (search.region: all)"
     below = f"fewer than {found.below['params']:,} params" if "params" in found.below else "any size"

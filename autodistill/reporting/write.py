@@ -31,7 +31,7 @@ TRIAL = ("trial", "role", "state", "repeats", "retried", "enqueued", "kept", "fr
 
 def _metrics(row: TrialRow) -> tuple[str, ...]:
     """Columns of the metric, its interval, and the metrics beside it."""
-    return (row.metric.name, "low", "high", *row.also)
+    return (row.metric.column, "low", "high", *row.also)
 
 
 def _member(row: TrialRow) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def _teacher(row: TrialRow) -> tuple[str, ...]:
 def write(directory: Path, spec: Spec, found: StudySummary, *, picture: bool = True) -> None:
     """trials.csv, frontier.csv, frontier.json and, unless told otherwise, frontier.png and frontier.svg."""
     cells = [row.columns() for row in found.rows]
-    first = (*TRIAL, *_member(found.teacher), "rung_epochs", f"rung_{found.metric.name}")
+    first = (*TRIAL, *_member(found.teacher), "rung_epochs", f"rung_{found.metric.column}")
     replace(directory / "trials.csv", _csv(cells, list(dict.fromkeys([*first, *(name for row in cells for name in row)]))))
     replace(directory / "frontier.csv", _csv([row.columns() for row in found.frontier], _member(found.teacher)))
     replace(directory / "frontier.json", json.dumps(as_json(found), indent=1).encode() + b"\n")
@@ -72,7 +72,7 @@ def _csv(found: Sequence[Json], columns: Sequence[str]) -> bytes:
 
 def as_json(found: StudySummary) -> Json:
     """As frontier.json has it; with `spent` as `search --json` prints it."""
-    region, name, teacher = found.region, found.metric.name, found.teacher
+    region, name, teacher = found.region, found.metric.column, found.teacher
     return {
         "study": found.study,
         "failures": [asdict(failure) for failure in found.failures],
@@ -97,7 +97,7 @@ def as_json(found: StudySummary) -> Json:
 
 
 def _headline(line: Headline) -> Json:
-    names = ("stage", "architecture", "params", line.metric.name, "compression")
+    names = ("stage", "architecture", "params", line.metric.column, "compression")
     return {"of_teacher": line.of_teacher, **(dict.fromkeys(names) if line.row is None else _some(line.row, names))}
 
 
@@ -108,7 +108,7 @@ def _incumbent(found: Incumbent) -> Json:
 
 
 def _target(found: Reached) -> Json:
-    numbers = _some(found.row, ("stage", "params", found.row.metric.name, "low", "high"))
+    numbers = _some(found.row, ("stage", "params", found.row.metric.column, "low", "high"))
     return {"wanted": found.wanted, "reached": found.reached} | numbers
 
 

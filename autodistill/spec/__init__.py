@@ -2,7 +2,7 @@
 
 from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, ViT, describe
 from .document import Spec, Teacher
-from .door import load, parse, resolve
+from .door import load, parse, resolve, suited
 from .errors import (
     AutodistillError,
     DataError,
@@ -15,6 +15,7 @@ from .errors import (
     is_full,
     located,
 )
+from .kinds import ABOUT, KINDS, About, TaskKind
 from .losses import (
     Attention,
     Cosine,
@@ -28,8 +29,10 @@ from .losses import (
     Relational,
     Similarity,
     SoftTargets,
+    SquaredError,
     Term,
 )
+from .metric import OwnMetric
 from .recipe import Augmentation, RandAugment, Recipe
 from .stage import NETWORK, Checkpoint, LogitsCacheSpec, Network, Split, Stage, Task, chain, label_only
 from .task import TaskSpec
@@ -38,6 +41,8 @@ from .value import Value, digest
 __all__ = [
     "MLP",
     "NETWORK",
+    "ABOUT",
+    "About",
     "Augmentation",
     "Attention",
     "AutodistillError",
@@ -51,11 +56,13 @@ __all__ = [
     "Dist",
     "FeatureTerm",
     "Hint",
+    "KINDS",
     "Imported",
     "MobileNet",
     "Network",
     "LogitsCacheSpec",
     "LossSpec",
+    "OwnMetric",
     "Pair",
     "RandAugment",
     "Recipe",
@@ -65,6 +72,7 @@ __all__ = [
     "SoftTargets",
     "Spec",
     "SpecError",
+    "SquaredError",
     "Split",
     "Stage",
     "OutOfMemory",
@@ -72,6 +80,7 @@ __all__ = [
     "StoreError",
     "StudyError",
     "Task",
+    "TaskKind",
     "TaskSpec",
     "Teacher",
     "Term",
@@ -88,5 +97,6 @@ __all__ = [
     "located",
     "parse",
     "resolve",
+    "suited",
     "label_only",
 ]

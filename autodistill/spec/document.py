@@ -14,13 +14,16 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     TypeAdapter,
+    ValidationError,
     model_validator,
 )
 
 from .architectures import ARCHITECTURE, Architecture, Import, Normalize, Timm, describe
 from .domains import Params, Tree, fill, plain
 from .errors import wrong
+from .kinds import ABOUT
 from .losses import LOSS, CrossEntropy, LossSpec
+from .metric import OwnMetric
 from .recipe import RECIPE, Recipe
 from .search import Search
 from .shorthand import with_optionals
@@ -79,7 +82,7 @@ class Teacher(Value):
         if self.pretrained and not isinstance(self.architecture, Timm):
             raise ValueError("pretrained needs {family: timm, name: ...} with a name from timm; otherwise use checkpoint")
         if self.loss.needs_teachers():
-            raise ValueError("the teacher has no teacher of its own, so its loss can only have ce")
+            raise ValueError("the teacher has no teacher of its own, so its loss can only have ce, or mse for regression")
         if self.ensemble is not None and len(self.ensemble) < 2:
             raise _wrong(
                 "ensemble", None, f"needs two or more teachers, not {len(self.ensemble)}; add some, or remove ensemble"
@@ -90,13 +93,13 @@ class Teacher(Value):
 
 
 class Student(Value):
-    """What is searched: trees whose leaves may be domains.
+    """What is searched: trees whose leaves may be domains. The default loss suits the kind of task.
 
     `init: from_teacher` starts from the weights of the network above it: every k-th layer, the leading slice of each.
     """
 
     architecture: Annotated[Tree, _searched(ARCHITECTURE), AS_YAML]
-    loss: Annotated[Tree, _searched(LOSS, with_optionals), AS_YAML]
+    loss: Annotated[Tree, _searched(LOSS, with_optionals), AS_YAML] = ABOUT["classification"].loss
     recipe: Annotated[Tree, _searched(RECIPE), AS_YAML]
     init: Annotated[Tree, _searched(INIT), AS_YAML] = "random"
 
@@ -193,15 +196,25 @@ class Spec(Value):
     def _completed(cls, raw: object) -> object:
         """The metric of the task is the first objective of the search, unless objectives are given."""
         task, search = (raw.get(name) if isinstance(raw, dict) else None for name in ("task", "search"))
-        if isinstance(task, dict) and isinstance(search, dict) and isinstance(task.get("metric"), str):
-            return {**raw, "search": {"objectives": [task["metric"], "params"], **search}}  # type: ignore[dict-item]
-        return raw
+        if not isinstance(task, dict) or not isinstance(search, dict) or not isinstance(task.get("metric"), str | dict):
+            return raw
+        given, metric, old = search.get("objectives"), task["metric"], None
+        if isinstance(metric, dict):
+            try:
+                own = OwnMetric.model_validate(metric, by_alias=True, by_name=False)
+            except ValidationError:
+                return raw  # it is reported at task.metric
+            metric, old = own.text(), own.title
+        if isinstance(given, list) and given[:1] == [old]:
+            search = {**search, "objectives": [metric, *given[1:]]}
+        return {**raw, "search": {"objectives": [metric, "params"], **search}}  # type: ignore[dict-item]
 
     @model_validator(mode="after")
     def _has_one_metric(self) -> Self:
-        first, metric = self.search.objectives[0], self.task.metric
+        first, metric = self.search.objectives[0], self.task.measure
         if first != metric:
-            message = f"the first objective is {first}, but task.metric is {metric}; make them equal"
+            shown = metric if isinstance(self.task.metric, str) else self.task.metric.title
+            message = f"the first objective is {first}, but task.metric is {shown}; make them equal"
             raise wrong(self.search.objectives, message, ("search", "objectives"))
         return self
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from .document import Spec, Teacher
+from .domains import plain
 from .errors import DataError, Location, Problem, SpecError, UsageError, located, shown
 from .imports import source_of
-from .losses import LossSpec
+from .kinds import ABOUT, TaskKind
+from .losses import LossSpec, SquaredError
+from .metric import OwnMetric
 from .problems import OVERRIDE, dotted, explained, models_of
 from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
@@ -129,6 +132,46 @@ def _stray(raw: object, above: Location, part: int | str) -> str:
     return f"does not exist: {where} is {shown(raw)}, which {kind}, so there is no {part!r}"
 
 
+def suited(spec: Spec, kind: TaskKind, own: OwnMetric | None = None) -> Spec:
+    """The spec with the kind of its task, and with the metric and the losses of that kind unless it has its own.
+
+    `own` is its metric, if that is one of your own, with its source.
+    """
+    about, teacher, search = ABOUT[kind], spec.teacher, spec.search
+    metric: str | OwnMetric = own or spec.task.metric
+    if not {"metric"} & spec.task.model_fields_set and search.objectives[0] == spec.task.metric:
+        metric = about.metric
+    task = spec.task.model_copy(update={"kind": kind, "metric": metric})
+    search = search.model_copy(update={"objectives": (task.measure, *search.objectives[1:])})
+    members = tuple(_learning(member, kind) for member in teacher.members())
+    teacher = members[0] if teacher.ensemble is None else teacher.model_copy(update={"ensemble": members})
+    student = spec.student
+    if "loss" not in student.model_fields_set:
+        student = student.model_copy(update={"loss": about.loss})
+    if kind == "regression" and any("temperature" in kd for kd in _distilled(plain(student.loss))):
+        way = "which has no probabilities; remove it"
+        raise UsageError(f"student.loss.kd.temperature: a temperature does not apply to regression, {way}")
+    return spec.model_copy(update={"task": task, "search": search, "teacher": teacher, "student": student})
+
+
+def _learning(teacher: Teacher, kind: TaskKind) -> Teacher:
+    """A teacher that learns from labels of this kind."""
+    if kind != "regression" or teacher.recipe is None or "loss" in teacher.model_fields_set:
+        return teacher
+    return teacher.model_copy(update={"loss": LossSpec(mse=SquaredError())})
+
+
+def _distilled(tree: Any) -> Iterator[dict[str, Any]]:
+    """The settings of kd in a searched loss, in each option of a choice."""
+    if isinstance(tree, dict) and tree.keys() == {"choice"}:
+        for option in tree["choice"]:
+            yield from _distilled(option)
+    elif isinstance(tree, dict) and "kd" in tree:
+        kd = tree["kd"]
+        options = kd["choice"] if isinstance(kd, dict) and kd.keys() == {"choice"} else [kd]
+        yield from (option for option in options if isinstance(option, dict))
+
+
 def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     """The spec with every default, the precision, the GPUs, the data's fingerprint and the source of your modules filled in.
 
@@ -145,6 +188,9 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     document["resources"]["gpus"] = gpus
     student = document["student"]
     student["loss"] = _filled(student["loss"], LossSpec)
+    if spec.task.kind == "regression":
+        for kd in _distilled(student["loss"]):
+            kd.pop("temperature", None)
     student["recipe"] = _filled(student["recipe"], Recipe)
     for part in (document["teacher"], *document["teacher"].get("ensemble", ()), student, document["assistants"]):
         if part.get("recipe") is not None:

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
+from .errors import UsageError
+from .kinds import ABOUT, TaskKind
 from .value import AsTuple, Value
 
 Weight = Annotated[float, Field(ge=0, le=1e6)] | Literal["rest"]
@@ -13,6 +15,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Temperature = Annotated[float, Field(ge=0.01, le=1000)]
 Factor = Annotated[float, Field(ge=0, le=1e6)]
 ClassWeights = Annotated[tuple[Factor, ...], AsTuple]
+
+LABELS = ("ce", "mse")
+"""The terms that learn from labels."""
 
 
 class Pair(Value):
@@ -39,7 +44,7 @@ LayerChoice = Annotated[tuple[Layer, ...], AsTuple, AfterValidator(_not_empty)]
 
 
 class Term(Value):
-    """`weight` multiplies the term; `rest` is 1 minus kd's weight (minus ce's, if kd itself takes the rest).
+    """`weight` multiplies the term; `rest` is 1 minus kd's weight (minus that of ce or mse, if kd itself takes the rest).
 
     `warm_up` is the fraction of the training over which the weight rises linearly from 0.
     """
@@ -61,7 +66,8 @@ class CrossEntropy(Term):
     """Cross-entropy with the labels, smoothed by `label_smoothing` (Szegedy et al. 2016).
 
     `class_weights` weigh the samples of each class: a number per class, or `balanced`: n / (classes * samples of the class),
-    so that each class counts as much as any other.
+    so that each class counts as much as any other. Of multi-label tasks, binary cross-entropy, the mean over the labels;
+    then a weight multiplies the samples that have the label, and `balanced` is (samples without it) / (samples with it).
     """
 
     version: ClassVar[int] = 1
@@ -70,10 +76,23 @@ class CrossEntropy(Term):
     class_weights: Literal["balanced"] | ClassWeights | None = None
 
 
+class SquaredError(Term):
+    """Squared error of standardized targets, for regression.
+
+    With `huber`, errors beyond that many standard deviations of the targets count linearly (Huber 1964); kd does the same.
+    """
+
+    version: ClassVar[int] = 1
+    needs_teachers: ClassVar[bool] = False
+    huber: Annotated[float, Field(gt=0, le=1e6)] | None = None
+
+
 class SoftTargets(Term):
-    """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T).
+    """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T). Of multi-label tasks, label by label; of
+    regression, the distance of `mse` to the teacher's outputs, without a temperature.
 
     `standardized`: first scales each sample's logits to mean 0 and standard deviation 1 (Sun et al. 2024: weight 9, T 2).
+    `huber` is that of `mse`, unless it has its own.
     T is 2 by default, not the usual 4: with weight * T^2 of 8 or more, small students lost accuracy (reports/LOG.md,
     benchmarks/ditch.py).
     """
@@ -81,6 +100,7 @@ class SoftTargets(Term):
     version: ClassVar[int] = 1
     temperature: Temperature = 2.0
     standardized: bool = False
+    huber: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class Decoupled(Term):
@@ -156,6 +176,7 @@ class LossSpec(Value):
     """
 
     ce: CrossEntropy | None = None
+    mse: SquaredError | None = None
     kd: SoftTargets | None = None
     dkd: Decoupled | None = None
     dist: Dist | None = None
@@ -178,11 +199,11 @@ class LossSpec(Value):
         rests = [name for name, term in terms.items() if term.weight == "rest"]
         if len(rests) > 1:
             raise ValueError(f"{' and '.join(rests)} have weight: rest; only one term can")
-        if rests and rests[0] not in ("ce", "kd"):
-            raise ValueError(f"{rests[0]} has weight: rest; only ce and kd can have it, so give {rests[0]} a number")
+        if rests and rests[0] not in (*LABELS, "kd"):
+            raise ValueError(f"{rests[0]} has weight: rest; only ce, mse and kd can have it, so give {rests[0]} a number")
         others = _beside(rests[0], terms) if rests else 0.0
         if others > 1:
-            other = "ce" if rests[0] == "kd" else "kd"
+            other = _other(rests[0], terms)
             raise ValueError(f"the weight of {other} can be {others:g}, which leaves {rests[0]} less than 0; use at most 1")
         if not any(term.weight for term in terms.values()):
             raise ValueError("all weights are 0; raise at least one")
@@ -194,6 +215,20 @@ class LossSpec(Value):
         weights = {name: _rest(name, terms) if term.weight == "rest" else term.weight for name, term in terms.items()}
         kept = {name: terms[name].model_copy(update={"weight": weight}) for name, weight in weights.items() if weight}
         return LossSpec(**kept, balance=self.balance, drop_teachers=self.drop_teachers)  # type: ignore[arg-type]
+
+    def check(self, kind: TaskKind) -> None:
+        """Raises UsageError for terms and settings that make no sense for this kind of task."""
+        terms = ABOUT[kind].terms
+        strange = [name for name in self.terms() if name not in terms]
+        if strange:
+            raise UsageError(f"{strange[0]} does not apply to {kind}; use {', '.join(terms[:-1])} or {terms[-1]}")
+        plain = SoftTargets()
+        if kind == "regression" and self.kd is not None and self.kd.temperature != plain.temperature:
+            raise UsageError("kd.temperature does not apply to regression, which has no probabilities; remove it")
+        if kind != "regression" and self.kd is not None and self.kd.huber is not None:
+            raise UsageError(f"kd.huber applies to regression, not to {kind}; remove it")
+        if kind != "classification" and self.kd is not None and self.kd.standardized:
+            raise UsageError(f"kd.standardized applies to classification, not to {kind}; remove it")
 
     def needs_teachers(self) -> bool:
         return any(term.needs_teachers for term in self.terms().values())
@@ -214,8 +249,13 @@ def _rest(name: str, terms: dict[str, Term]) -> float:
 
 def _beside(name: str, terms: dict[str, Term]) -> float:
     """The weight that adds up to 1 with the term that takes the rest; those of other terms may be far above 1."""
-    other = terms.get("ce" if name == "kd" else "kd")
+    other = terms.get(_other(name, terms))
     return other.weight if other is not None and other.weight != "rest" else 0.0
+
+
+def _other(name: str, terms: dict[str, Term]) -> str:
+    """The term whose weight is shared with that of `name`."""
+    return "kd" if name in LABELS else next((label for label in LABELS if label in terms), LABELS[0])
 
 
 LOSS = TypeAdapter(LossSpec)

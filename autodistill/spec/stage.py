@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from .architectures import Architecture, describe
-from .losses import CrossEntropy, LossSpec
+from .kinds import TaskKind
+from .losses import CrossEntropy, LossSpec, SquaredError
 from .recipe import Augmentation, Recipe
 from .value import AsTuple, Seed, Value, digest
 
@@ -34,11 +35,19 @@ class Split(Value):
 
 
 class Task(Value):
-    """What to learn: `data` is the fingerprint of training and validation data, never of the test data."""
+    """What to learn: `data` is the fingerprint of training and validation data, never of the test data.
+
+    `other` is the kind of a task that is no classification.
+    """
 
     data: str
     split: Split
     samples: int | None = None
+    other: Literal["multilabel", "regression"] | None = None
+
+    @property
+    def kind(self) -> TaskKind:
+        return self.other or "classification"
 
 
 class Keyed(Value):
@@ -136,8 +145,11 @@ NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 
 def label_only(stage: Stage) -> Stage:
     """The same student trained from labels: what distillation has to beat."""
-    ce = stage.loss.ce or CrossEntropy()
-    loss = LossSpec(ce=ce.model_copy(update={"weight": 1.0, "warm_up": None}))
+    whole: dict[str, object] = {"weight": 1.0, "warm_up": None}
+    if stage.task.kind == "regression":
+        loss = LossSpec(mse=(stage.loss.mse or SquaredError()).model_copy(update=whole))
+    else:
+        loss = LossSpec(ce=(stage.loss.ce or CrossEntropy()).model_copy(update=whole))
     return canonical(stage.model_copy(update={"loss": loss, "teachers": (), "init": None}))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from .architectures import Import
 from .errors import wrong
+from .kinds import FORMS, KINDS, TaskKind
+from .metric import OwnMetric
 from .stage import Split
 from .value import AsTuple, FilePath, Value, check_path
 
@@ -55,6 +57,14 @@ def _check_name(value: str) -> str:
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
+def _check_kind(value: object) -> object:
+    if isinstance(value, str) and value not in (*KINDS, "auto"):
+        near = difflib.get_close_matches(value, KINDS, n=1)
+        way = f"did you mean {near[0]!r}?" if near else f"labels may be {FORMS}, so use auto, {', '.join(KINDS)}"
+        raise ValueError(f"{value!r:.60} is not a kind of task; {way}")
+    return value
+
+
 class FieldOptions(Value):
     """`dtype: int64` keeps integers as they are, for an embedding; `padding` fills the positions behind a shorter sample."""
 
@@ -68,9 +78,10 @@ class TaskSpec(Value):
     `samples` uses that many, stratified, for training and validation; `labeled` keeps the labels of that fraction of the
     training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has options of
     the fields of a .npz file or an import by name, `folder` is the folder of torchvision's files. `image_size` and `channels`
-    say how image files are decoded, `memory` whether they are decoded once or read during training. `metric` is what a search
-    trades off against size; those in `also` are shown beside it. `fingerprint` pins the data: other data is refused; with
-    `exact`, it covers the contents of every image file instead of 1,024 of them.
+    say how image files are decoded, `memory` whether they are decoded once or read during training. `kind` says what the labels
+    are; `auto` looks at their dtype and shape. `metric` is what a search trades off against size: by default accuracy,
+    f1_micro or rmse, as the kind has it, or a function of your own. Those in `also` are shown beside it. `fingerprint` pins
+    the data: other data is refused; with `exact`, it covers the contents of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -83,7 +94,8 @@ class TaskSpec(Value):
     channels: Literal[1, 3] | None = None
     memory: Literal["auto", "resident", "stream"] = "auto"
     inputs: dict[str, FieldOptions] | None = None
-    metric: str = "accuracy"
+    kind: Annotated[TaskKind | Literal["auto"], BeforeValidator(_check_kind)] = "auto"
+    metric: str | OwnMetric = "accuracy"
     also: Annotated[tuple[str, ...], AsTuple] = ()
     folder: FilePath | None = None
     fingerprint: str | None = None
@@ -92,7 +104,7 @@ class TaskSpec(Value):
     @model_validator(mode="after")
     def _names_each_metric_once(self) -> Self:
         for number, name in enumerate(self.also):
-            if name in (self.metric, *self.also[:number]):
+            if name in (self.measure, *self.also[:number]):
                 raise wrong(name, f"{name} is already shown; remove it", ("also", number))
         return self
 
@@ -103,6 +115,8 @@ class TaskSpec(Value):
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
             if given:
                 raise ValueError(f"{given[0]} applies to image files (folder/, hfds/, wds/), not to {name}; remove it")
+        if self.kind not in ("auto", "classification") and kind not in ("npz", "import"):
+            raise ValueError(f"kind: {self.kind} applies to arrays of your own (.npz, import), not to {name}; remove it")
         if self.inputs is not None and kind not in ("npz", "import"):
             raise ValueError(f"inputs applies to arrays of your own (.npz, import), not to {name}; remove it")
         if kind != "folder":
@@ -113,6 +127,11 @@ class TaskSpec(Value):
         elif self.layout not in ("auto", "CHW"):
             raise ValueError(f"layout {self.layout} applies to arrays, not to a folder of images; remove it")
         return self
+
+    @property
+    def measure(self) -> str:
+        """The metric by the word that names it in scores."""
+        return self.metric if isinstance(self.metric, str) else self.metric.text()
 
     @property
     def sides(self) -> tuple[int, int] | None:

@@ -111,7 +111,7 @@ def prepare(spec: Spec, directory: StudyDirectory, runner: Runner, options: Opti
         notes = Notes(
             store=place,
             teachers=teachers,
-            chance=splits.floors[spec.task.metric],
+            chance=splits.floors[spec.task.measure],
             incumbent=own,
             specs=(comparable(spec),),
             first=first,

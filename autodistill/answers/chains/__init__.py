@@ -22,7 +22,7 @@ from ...store import Store
 from ...study.preflight.prepare import check_edges, load_data, space_of
 from ...study.record.directory import OWN_STORE, StudyDirectory, refuse_anothers, replace
 from ...study.record.opened import open_study
-from ...study.record.rows import Stages
+from ...study.record.rows import Stages, own_of
 from ...study.sampling.first import completed
 from ...study.schedule.plan import Plan
 from ...study.space import Space
@@ -139,7 +139,9 @@ def _run(queue: _Queue, runner: Runner, seeds: int, end: float) -> tuple[Planner
     """Trains round by round; none begins after `end`. Raises StudyError if direct distillation cannot be trained."""
     plan, trainings, space = queue.plan, queue.trainings, queue.trainings.space
     numbers = trainings.seeds(seeds)
-    known = Measured(trainings, Stages(plan.store), numbers[0], lambda: (end - time.monotonic()) * plan.workers)
+    known = Measured(
+        trainings, Stages(plan.store, own_of(space.spec)), numbers[0], lambda: (end - time.monotonic()) * plan.workers
+    )
     params = [space.sizes(one).params for one in (space.teachers[0].architecture, *space.ladder, trainings.direct.architecture)]
     ladder = Ladder(params[0], tuple(params[1:-1]), params[-1], known.teacher)
     planner = Planner(ladder, numbers, known, rivals=trainings.rivals(), long=known.long)

@@ -43,7 +43,7 @@ class Trainings:
     def rivals(self) -> list[Candidate]:
         """The candidates without assistants, except direct distillation itself."""
         found = [Candidate(kind="labels")]
-        found += [] if self.direct.loss.dist else [Candidate(kind="loss")]
+        found += [] if self.direct.loss.dist or self.space.task.kind != "classification" else [Candidate(kind="loss")]
         return found + ([Candidate(kind="early")] if self.early else [])
 
     def stage(self, one: Candidate, seed: int) -> Stage:

@@ -67,7 +67,7 @@ class _Study:
             self.spec, self.splits = load_data(study.spec, cuda=cuda)
             self.teachers = space_of(self.spec, self.splits, study.store).teachers
             self.store, self.stages, self.looks = study.store, study.stages, study.notes.looks
-            record, found = study.record, rows(self.spec, self.stages, study.record, self.splits.floors[self.spec.task.metric])
+            record, found = study.record, rows(self.spec, self.stages, study.record, self.splits.floors[self.spec.task.measure])
             self.trials, self.ended = sum(trial.state != "running" for trial in record.trials), ended(record)
         if tuple(teacher.key() for teacher in self.teachers) != study.notes.teachers:
             raise UsageError(f"the teacher of {self.path} has changed; search again with --fresh")
@@ -144,7 +144,9 @@ class _Study:
             metric=metric.name,
             also=self.spec.task.also,
             seeds=max(len(one.fresh) for one in self.wanted),
-            test=SealedSplit(n=len(test), classes=classes, digest=digest_of(test), class_names=test.names),
+            test=SealedSplit(
+                n=len(test), classes=classes, digest=digest_of(test), class_names=test.names, kind=self.splits.kind
+            ),
             device=Device(name=latency.name_of(device), kind=device.type, threads=resources.threads),
             environment={"torch": torch.__version__, "python": platform.python_version()},
             failures=dict(failures),

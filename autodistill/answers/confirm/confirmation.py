@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, JsonValue, SkipValidation
 from ...metrics.intervals import Effect, Interval, effect, mean_interval
 from ...metrics.latency import Timing
 from ...metrics.metric import Metric, Outcome, named
-from ...spec import Value
+from ...spec import TaskKind, Value
 from ...spec.measurement import Score
 from ...study.record.notes import Role
 from ...study.record.record import Record
@@ -31,6 +31,8 @@ class Part(Value):
 
 
 class ClassPart(Part):
+    """One class, or one label of several: then the accuracy is the share of samples of which it is rightly said."""
+
     label: int = Field(alias="class")
     name: str
 
@@ -40,15 +42,18 @@ class GroupPart(Part):
 
 
 class OnTest(Value):
-    """All that is known of a network on the test samples; by group only if the data set has groups."""
+    """All that is known of a network on the test samples; by group only if the data set has groups.
+
+    Values of a regression have no parts, no calibration, and no agreement.
+    """
 
     scores: dict[str, Score]
     by_class: tuple[ClassPart, ...]
-    worst_drop: ClassPart
+    worst_drop: ClassPart | None
     by_group: tuple[GroupPart, ...] | None
     worst_group: GroupPart | None
-    calibration_error: float
-    agreement: float
+    calibration_error: float | None
+    agreement: float | None
     """The share of predictions that are the same as the teacher's."""
 
 
@@ -177,6 +182,7 @@ class SealedSplit(Value):
     classes: int
     digest: str
     class_names: tuple[str, ...] | None
+    kind: TaskKind = "classification"
 
 
 class Device(Value):

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from ...data import InputSpec, Samples
+from ...data import Array, InputSpec, Samples
 from ...distill import load_network, open_data
 from ...distill.predictions import logits_of
 from ...metrics import latency
@@ -48,20 +48,27 @@ Network = Stage | Checkpoint
 
 
 class Predictions(NamedTuple):
-    """What metrics need, and the probability (N,) of each predicted class."""
+    """What metrics need, and the probability (N,) of each predicted class, or (N, K) of what is said of each label."""
 
     outcome: Outcome
     sure: NDArray[np.float64]
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """(N,) whether a prediction is correct."""
-        return np.equal(self.outcome.predicted, self.outcome.labels)
+    def right(self) -> Mask:
+        """Whether a prediction is correct: (N,), or (N, K) of several labels."""
+        return np.asarray(np.equal(self.outcome.predicted, self.outcome.labels))
 
 
 def judge(store: Store, network: Network, test: Samples, device: torch.device) -> Predictions:
     logits_NK = logits_of(load_network(store, network, device), open_data(store, network.task.data), test.x, device)
-    return Predictions(outcome(logits_NK, test.y), torch.softmax(logits_NK.double(), 1).amax(1).numpy())
+    return predictions(logits_NK, test.y)
+
+
+def predictions(logits_NK: Tensor, labels: Array) -> Predictions:
+    found = outcome(logits_NK, labels)
+    if found.kind == "multilabel":
+        return Predictions(found, (0.5 + (logits_NK.double().sigmoid() - 0.5).abs()).numpy())
+    return Predictions(found, torch.softmax(logits_NK.double(), 1).amax(1).numpy())
 
 
 def digest_of(test: Samples) -> str:
@@ -72,24 +79,36 @@ def digest_of(test: Samples) -> str:
     return found.hexdigest()
 
 
-def beside(own: Predictions, teacher: Predictions, test: Samples, classes: int) -> OnTest:
-    """A network on the test samples: compared with the teacher, by class, and by group."""
-    names = [str(label) for label in range(test.y.max() + 1)] if test.names is None else test.names
+def beside(own: Predictions, teacher: Predictions, test: Samples, classes: int, metrics: Sequence[str] = ()) -> OnTest:
+    """A network on the test samples: compared with the teacher, by class or label, and by group."""
+    found = scores(own.outcome, classes, metrics)
+    if own.outcome.kind == "regression":
+        return OnTest(
+            scores=found,
+            by_class=(),
+            worst_drop=None,
+            by_group=None,
+            worst_group=None,
+            calibration_error=None,
+            agreement=None,
+        )
+    names = [str(label) for label in range(classes)] if test.names is None else test.names
+    by_label = _by_label if own.outcome.kind == "multilabel" else _parts
     by_class = tuple(
-        ClassPart(label=label.item(), name=names[label.item()], **dict(part))
-        for label, part in _parts(own.right, teacher.right, test.y)
+        ClassPart(label=int(label), name=names[int(label)], **dict(part))
+        for label, part in by_label(own.right, teacher.right, test.y)
     )
     groups = None
     if test.groups is not None:
         parts = _parts(own.right, teacher.right, test.groups)
         groups = tuple(GroupPart(group=group.item(), **dict(part)) for group, part in parts)
     return OnTest(
-        scores=scores(own.outcome, classes),
+        scores=found,
         by_class=by_class,
         worst_drop=max(by_class, key=lambda part: part.drop),
         by_group=groups,
         worst_group=max(groups, key=lambda part: part.drop) if groups else None,
-        calibration_error=calibration_error(own.sure.tolist(), own.right.tolist()),
+        calibration_error=calibration_error(own.sure.ravel().tolist(), own.right.ravel().tolist()),
         agreement=float((own.outcome.predicted == teacher.outcome.predicted).mean()),
     )
 
@@ -100,6 +119,13 @@ def _parts(own: Mask, teacher: Mask, of: NDArray[np.generic]) -> Iterable[tuple[
         rows = of == part
         mine, theirs = float(own[rows].mean()), float(teacher[rows].mean())
         yield part, Part(n=int(rows.sum()), accuracy=mine, teacher=theirs, drop=theirs - mine)
+
+
+def _by_label(own: Mask, teacher: Mask, labels: NDArray[np.generic]) -> Iterable[tuple[int, Part]]:
+    """For each label the share of samples of which it is rightly said; `n` of them have it."""
+    for label, has in enumerate(np.asarray(labels).T):
+        mine, theirs = float(own[:, label].mean()), float(teacher[:, label].mean())
+        yield label, Part(n=int(has.sum()), accuracy=mine, teacher=theirs, drop=theirs - mine)
 
 
 class Judged(NamedTuple):
@@ -129,7 +155,7 @@ class Judged(NamedTuple):
             chosen=key,
             weights=weights_of(store, key),
             validation=measured.scores,
-            test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test, self.classes),
+            test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test, self.classes, self.stages.own),
             latency=latency_of(load_network(store, network, self.device), self.inputs, self.device, self.threads),
         )
 

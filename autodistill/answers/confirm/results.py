@@ -16,7 +16,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from ...metrics.metric import Outcome
+from ...metrics.ranking import MOST_OUTPUTS
 from ...spec import StudyError, digest
+from ...spec.metric import is_own
 from ...spec.problems import dotted
 from ...store import Store
 from ...study.record.directory import CONFIRMED, replace
@@ -25,7 +27,7 @@ from ...study.record.opened import OpenStudy
 from .confirmation import Confirmation
 
 FACTS, ANSWERS = CONFIRMED
-PREDICTIONS = ("predicted", "rank", "surprise")
+PREDICTIONS = ("predicted", "rank", "surprise", "outputs")
 """The arrays (M, N) of confirm.npz, for M networks and N test samples."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions from reading a file that was damaged or changed."""
@@ -97,9 +99,9 @@ def _outcomes(directory: Path, checksum: str) -> dict[str, Outcome]:
     if hashlib.sha256(content).hexdigest() != checksum:  # or a kill came between the two files
         raise ValueError(f"its sha256 is not the one in {FACTS}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        rows = zip(arrays["keys"], *(arrays[name] for name in PREDICTIONS), strict=True)
-        labels = arrays["labels"]
-        return {str(key): Outcome(labels, *predictions) for key, *predictions in rows}
+        keys, labels = arrays["keys"], arrays["labels"]
+        kept = {name: arrays[name] for name in PREDICTIONS if name in arrays.files}
+        return {str(key): Outcome(labels, **{name: one[row] for name, one in kept.items()}) for row, key in enumerate(keys)}
 
 
 def weights_of(store: Store, key: str) -> str:
@@ -134,13 +136,20 @@ def save(directory: Path, found: Confirmation) -> Confirmation:
     """Writes it, and returns it with the sha256 of confirm.npz."""
     stream = io.BytesIO()
     rows = list(found.outcomes.values())
-    tables: dict[str, Any] = {name: np.stack([getattr(row, name) for row in rows]) for name in PREDICTIONS}
+    names = PREDICTIONS if keeps_outputs(found, rows) else PREDICTIONS[:-1]
+    tables: dict[str, Any] = {name: np.stack([getattr(row, name) for row in rows]) for name in names}
     np.savez_compressed(stream, keys=np.array(list(found.outcomes)), labels=rows[0].labels, **tables)
     found = found.model_copy(update={"answers": hashlib.sha256(stream.getvalue()).hexdigest()})
     facts = found.as_json()
     replace(directory / ANSWERS, stream.getvalue())
     replace(directory / FACTS, json.dumps(facts | {"checksum": digest(facts)}, indent=1).encode() + b"\n")
     return found
+
+
+def keeps_outputs(found: Confirmation, rows: Sequence[Outcome]) -> bool:
+    """Whether all outputs are kept: of few classes, or if the metric needs them."""
+    few = found.test.classes <= MOST_OUTPUTS or is_own(found.metric)
+    return few and all(row.outputs is not None for row in rows)
 
 
 def refuse_opened(

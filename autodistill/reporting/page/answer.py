@@ -53,7 +53,7 @@ class Answer:
     def as_json(self) -> dict[str, JsonValue]:
         """As `report --json` prints it."""
         return {
-            "metric": self.metric.name,
+            "metric": self.metric.column,
             "is_claim": self.is_claim,
             "meets": self.meets,
             "sentence": self.sentence,
@@ -103,7 +103,7 @@ def _seen(study: Study, wanted: Wanted) -> Answer:
         raise UsageError(
             f"--latency-ms {wanted.latency_ms:g}: latency is measured by confirm; run: autodistill confirm {study.path}"
         )
-    metric = study.metric if wanted.metric is None else named(wanted.metric)
+    metric = named(wanted.of_study(study.metric.name).metric or study.metric.name)
     able = [row for row in study.members if wanted.allows(row.sizes)]
     target, teacher = _target(study, wanted, metric), study.teacher
     row, how = _one(able, target, metric) if study.members else (None, "no student is on the frontier yet")

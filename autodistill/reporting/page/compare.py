@@ -58,7 +58,7 @@ class Comparison:
 
     def _best(self, study: Study) -> JsonValue:
         row = study.summary.best
-        return None if row is None else {"architecture": row.architecture, "params": row.params, self.metric.name: row.value}
+        return None if row is None else {"architecture": row.architecture, "params": row.params, self.metric.column: row.value}
 
 
 def compare(directories: Sequence[Path | str], to: Path | str) -> Comparison:

@@ -15,7 +15,7 @@ from ...distill.networks import build_for
 from ...distill.predictions import evaluate
 from ...metrics.metric import ACCURACY, metric_of
 from ...runners import check_cpus, cores
-from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, Stage, UsageError, describe
+from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, SquaredError, Stage, UsageError, describe
 from ...spec.architectures import Architecture
 from ...spec.imports import reason
 from ...spec.measurement import Measurement, Score, StageFacts
@@ -153,7 +153,7 @@ def _seconds(space: Space, store: Store, splits: Splits, architecture: Architect
     """Seconds of training an architecture from labels; a cached teacher adds almost nothing."""
     if recipe is None:
         return 0.0
-    loss = LossSpec(ce=CrossEntropy())
+    loss = LossSpec(mse=SquaredError()) if space.task.kind == "regression" else LossSpec(ce=CrossEntropy())
     stage = Stage(task=space.task, architecture=architecture, loss=loss, recipe=recipe, seed=0)
     device = torch.device("cuda" if space.spec.resources.gpus else "cpu")
     try:

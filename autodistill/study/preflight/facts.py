@@ -73,7 +73,7 @@ def _check_memory(architecture: Value, size: Sizes, way: str) -> None:
 
 def _cautions(space: Space) -> tuple[str, ...]:
     """What measurements advise against (benchmarks/ditch.py)."""
-    pull = min(map(_pull, space.ends("loss")))
+    pull = min(map(_pull, space.ends("loss"))) if space.task.kind == "classification" else 0.0
     if pull < HEAVY:
         return ()
     what = f"kd has weight * temperature^2 of at least {pull:g} everywhere in this space"
@@ -145,7 +145,8 @@ def _data(splits: Splits) -> DataFacts:
         inputs=splits.inputs,
         layout=splits.layout,
         classes=splits.classes,
-        majority=splits.floors[ACCURACY.name],
+        kind=splits.kind,
+        majority=splits.floors.get(ACCURACY.name),
         unlabeled=splits.rows - len(splits.train),
         memory=splits.memory,
         bytes=splits.nbytes,

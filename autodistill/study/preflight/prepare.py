@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,8 +14,24 @@ from ...data import Splits, augment, read, split
 from ...distill import adopt, save_data
 from ...distill.weights import Weights, pretrained, read_weights
 from ...losses import matched, weighed
-from ...metrics.metric import named
-from ...spec import Checkpoint, Imported, LossSpec, Spec, Stage, Teacher, Timm, UsageError, Value, located, resolve
+from ...metrics.metric import named, suiting
+from ...metrics.own import pinned
+from ...spec import (
+    Checkpoint,
+    Imported,
+    LossSpec,
+    OwnMetric,
+    Recipe,
+    Spec,
+    Stage,
+    Teacher,
+    Timm,
+    UsageError,
+    Value,
+    located,
+    resolve,
+    suited,
+)
 from ...spec.architectures import Normalize
 from ...spec.imports import probe
 from ...store import Store
@@ -22,21 +40,29 @@ from ..space import Space, teacher_stage
 
 def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
     """The resolved spec and the splits of its data. Raises DataError, and UsageError for an unknown metric."""
-    _check_metrics(spec)
+    for number, name in enumerate(spec.task.also):
+        named(name, f"task.also[{number}]")
+    if isinstance(spec.task.metric, str):
+        named(spec.task.metric)
     splits = split(read(spec.task), spec.task)
+    own = None
+    if isinstance(spec.task.metric, OwnMetric):
+        own = pinned(spec.task.metric, splits.validation.y, splits.classes)
+        splits = replace(splits, own=(own.text(),))
+    spec = suited(spec, splits.kind, own)
+    _check_metrics(spec, splits)
     spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
     return spec, splits
 
 
-def _check_metrics(spec: Spec) -> None:
-    """Raises UsageError for metrics that do not exist, and for a target that the metric cannot have."""
-    metric, target = named(spec.task.metric), spec.search.target
+def _check_metrics(spec: Spec, splits: Splits) -> None:
+    """Raises UsageError for metrics that do not suit the task, and for a target that the metric cannot have."""
+    metric, target = suiting(spec.task.measure, splits.kind, splits.classes), spec.search.target
     for number, name in enumerate(spec.task.also):
-        named(name, f"task.also[{number}]")
+        suiting(name, splits.kind, splits.classes, f"task.also[{number}]")
     if target is not None and not metric.low < target <= metric.high:
-        raise UsageError(
-            f"search.target: {target:g} is no {metric.label}; give a number from {metric.low:g} to {metric.high:g}"
-        )
+        ends = f"from {metric.low:g} to {metric.high:g}" if math.isfinite(metric.high) else f"above {metric.low:g}"
+        raise UsageError(f"search.target: {target:g} is no {metric.label}; give a number {ends}")
 
 
 def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
@@ -108,9 +134,13 @@ def check_edges(space: Space) -> None:
     augmentation does not suit the samples, or if class weights do not suit the classes.
     """
     _check_augmentations(space)
+    _check_outputs(space)
+    kind = space.task.kind
     for teacher in space.spec.teacher.members():
         with located("teacher.loss"):
-            weighed(teacher.loss, [1] * space.classes)
+            if teacher.recipe is not None:
+                teacher.loss.check(kind)
+            weighed(teacher.loss, [1] * space.classes, kind)
     assistants = space.spec.assistants
     ladder = space.ladder if assistants.at_most else ()
     above = [*(teacher.architecture for teacher in space.teachers), *ladder]
@@ -121,7 +151,8 @@ def check_edges(space: Space) -> None:
     ):
         with located(f"{place}.loss"):
             for loss in losses:
-                weighed(loss, [1] * space.classes)
+                loss.check(kind)
+                weighed(loss, [1] * space.classes, kind)
                 _check_terms(space, loss.resolved(), below, above)
     for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
         with located(f"{place}.init"):
@@ -129,12 +160,28 @@ def check_edges(space: Space) -> None:
                 space.source(architecture, space.teachers)
 
 
+def _recipes(space: Space) -> Iterator[tuple[str, Recipe]]:
+    """All recipes, and where they are."""
+    yield from (("student.recipe", one) for one in space.ends("recipe"))
+    others = [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
+    for place, recipe in [*others, ("assistants.recipe", space.spec.assistants.recipe)]:
+        if recipe is not None:
+            yield place, recipe
+
+
+def _check_outputs(space: Space) -> None:
+    """Only logits of classes can be stored without some of them, and values can be beyond float16."""
+    kind = space.task.kind
+    for place, recipe in _recipes(space):
+        if kind != "classification" and recipe.outputs_top is not None:
+            raise UsageError(f"{place}.outputs_top applies to classification, not to {kind}; remove it")
+        if kind == "regression" and recipe.outputs_dtype != "float32":
+            raise UsageError(f"{place}.outputs_dtype: {recipe.outputs_dtype} may not hold values of a regression; remove it")
+
+
 def _check_augmentations(space: Space) -> None:
-    recipes = [("student.recipe", one) for one in space.ends("recipe")]
-    recipes += [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
-    recipes += [("assistants.recipe", space.spec.assistants.recipe)]
-    for place, recipe in recipes:
-        if recipe is not None and recipe.augmentation is not None:
+    for place, recipe in _recipes(space):
+        if recipe.augmentation is not None:
             with located(place):
                 way = "remove it, or augment in your own module"
                 augment.check(recipe.augmentation, space.inputs.numbers_of_x("augmentation", way))
@@ -144,4 +191,4 @@ def _check_terms(space: Space, loss: LossSpec, students: Sequence[Value], teache
     if loss.needs_features():
         with torch.random.fork_rng(devices=[]):
             for student, teacher in itertools.product(students, teachers):
-                matched(loss, student, [teacher], space.inputs, space.classes)
+                matched(loss, student, [teacher], space.inputs, space.classes, space.task.kind)

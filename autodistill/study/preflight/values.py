@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from ...data import InputSpec
 from ...metrics.intervals import Interval
-from ...spec import Value
+from ...spec import TaskKind, Value
 from ...spec.measurement import SoftTargetEntropy
 
 
@@ -48,6 +48,7 @@ class StageCounts(Value):
 
 class DataFacts(Value):
     """Samples of the splits (`unlabeled` ones too), and what they are like by field; `bytes` are those of all when decoded.
+    `majority` is the share of the most frequent class, if there are classes.
 
     `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 %
     on the test split.
@@ -59,8 +60,9 @@ class DataFacts(Value):
     own_test: bool
     inputs: InputSpec
     layout: str
+    kind: TaskKind
     classes: int
-    majority: float
+    majority: float | None
     unlabeled: int
     memory: str
     bytes: int

@@ -17,7 +17,7 @@ from ..space import Space
 from .notes import Continued, Trial, TrialFacts
 from .opened import OpenStudy
 from .record import Record
-from .rows import Stages
+from .rows import Stages, own_of
 
 
 def refuse_other_teachers(older: OpenStudy, keys: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ def begin(record: Record, older: OpenStudy, space: Space, store: Store) -> None:
     fitting = [(params, trial, stage) for trial, stage in finished if (params := space.encode(stage)) is not None]
     for network in _needed(space, [stage for _, _, stage in fitting], older.stages):
         store.take(older.store, "stages", network.key())
-    stages = Stages(store)
+    stages = Stages(store, own_of(space.spec))
     for params, trial, stage in fitting:
         values = stages.values(stage.key(), space.spec.search.objectives)
         record.add(params, _facts(older, space, trial, stage), values=values)

@@ -12,7 +12,7 @@ from ...store import Store
 from .directory import StudyDirectory
 from .notes import Notes, Trial
 from .record import ANEW, Record
-from .rows import Stages, TrialRow, rows
+from .rows import Stages, TrialRow, own_of, rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,4 +67,5 @@ def open_study(directory: StudyDirectory, domains: Mapping[str, Domain] | None =
     except StudyError:
         record.close()
         raise
-    return OpenStudy(directory=directory, spec=spec, record=record, stages=Stages(Store(directory.path / notes.store)))
+    stages = Stages(Store(directory.path / notes.store), own_of(spec))
+    return OpenStudy(directory=directory, spec=spec, record=record, stages=stages)

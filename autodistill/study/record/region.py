@@ -75,6 +75,8 @@ def edges(region: Region, params: int) -> list[float]:
     err(n) = irreducible + (teacher's error - irreducible) * (n / teacher's params)^-EXPONENT.
     """
     own, asked = region.metric.likely_shortfall(region.teacher), region.metric.shortfall(region.floor)
+    if not math.isfinite(asked):  # no value is the best possible one
+        return [params * share ** (1 / EXPONENT) for share in REDUCIBLE]
     found = []
     for share in REDUCIBLE:
         rest = own * (1 - share)

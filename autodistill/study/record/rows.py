@@ -15,6 +15,7 @@ from ...metrics.metric import ACCURACY, Metric, metric_of, named
 from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
 from ...spec.domains import Params
 from ...spec.measurement import Measurement, Score, Sizes, SoftTargetEntropy, StageFacts
+from ...spec.metric import is_own
 from ...store import Store
 from .. import pareto
 from .notes import Posterior, Role, State, Trial
@@ -105,7 +106,7 @@ class TrialRow:
 
     def columns(self) -> dict[str, Any]:
         """The cells of a table, by column; what is not known is None."""
-        one, name, scores = self.origin, self.metric.name, self.measured.scores if self.measured else {}
+        one, name, scores = self.origin, self.metric.column, self.measured.scores if self.measured else {}
         interval = self.interval if self.is_complete else None
         return {
             **{key: one and getattr(one, key) for key in ("trial", "repeats", "retried", "enqueued", "kept")},
@@ -132,11 +133,19 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
     return NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
 
 
-class Stages:
-    """What a store records about its networks. Each is read once, because it never changes, though it may be removed."""
+def own_of(spec: Spec) -> tuple[str, ...]:
+    """The metrics of a study that are your own."""
+    return tuple(name for name in spec.search.objectives[:1] if is_own(name))
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+
+class Stages:
+    """What a store records about its networks. Each is read once, because it never changes, though it may be removed.
+
+    Networks that were stored without a score of `own`, the metrics of your own, are measured again.
+    """
+
+    def __init__(self, store: Store, own: Sequence[str] = ()) -> None:
+        self.store, self.own = store, own
         self._networks: dict[str, Stage | Checkpoint] = {}
         self._facts: dict[str, StageFacts] = {}
         self._rows: dict[str, TrialRow] = {}
@@ -152,7 +161,14 @@ class Stages:
     def facts(self, key: str) -> StageFacts:
         """The measured facts of a stored network."""
         if key not in self._facts:
-            self._facts[key] = StageFacts.of(self.store.manifest("stages", key))
+            found = StageFacts.of(self.store.manifest("stages", key))
+            lacking = [name for name in self.own if name not in found.measurement.scores]
+            if lacking:
+                from ...distill.rescoring import scored  # it imports torch, which a study without such metrics does not need
+
+                scores = found.measurement.scores | scored(self.store, self.network(key), lacking)
+                found = replace(found, measurement=found.measurement.model_copy(update={"scores": scores}))
+            self._facts[key] = found
         return self._facts[key]
 
     def measured(self, key: str) -> Measurement:
@@ -304,7 +320,12 @@ def region_among(spec: Spec, found: Sequence[TrialRow], chance: float) -> Region
 
 
 def volume(points: Sequence[tuple[float, float]], region: Region) -> float:
-    """The hypervolume of networks with these values of the metric and log10 of these params, inside the region."""
+    """The hypervolume of networks with these values of the metric and log10 of these params, inside the region.
+
+    Values in units of the labels count in units of the way from the region's floor to the teacher.
+    """
     ends = [(value, math.log10(max(params, 1))) for value, params in points]
     *table, reference = costs([*ends, (region.floor, region.reference("params"))], (region.metric.name, "params"))
-    return pareto.hypervolume(np.reshape(table, (-1, 2)), reference)
+    found = pareto.hypervolume(np.reshape(table, (-1, 2)), reference)
+    way = abs(region.teacher.value - region.floor)
+    return found / way if region.metric.natural and way else found

@@ -141,7 +141,7 @@ class Pending:
     def _note_passed(self, stage: Stage) -> None:
         """The rungs of a stage count, no matter which study trained it: another one, or this one before it was killed."""
         name = self.space.spec.search.objectives[0]
-        found = [(rung.epochs, rung.values[name]) for rung in self.stages.facts(stage.key()).rungs]
+        found = [(rung.epochs, rung.values[name]) for rung in self.stages.facts(stage.key()).rungs if name in rung.values]
         self.trials.rungs.enter(stage.key(), self.space.sizes(stage.architecture), stage.recipe.epochs, found)
 
     def _enter_assistant(self, network: Stage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from ...data import Splits
 from ...distill import Job, Rung
@@ -11,7 +12,7 @@ from ...models.sizes import sizes
 from ...spec import LossSpec, Network, Spec, Stage, UsageError
 from ...spec.stage import canonical
 from ...store import Store
-from ..record.rows import Stages
+from ..record.rows import Stages, own_of
 from .jobs import Jobs, Results, chain_of, outputs_of
 
 FRESH = 10_000
@@ -70,7 +71,7 @@ class Plan:
             if job is None:
                 return None
             if not self._results.has(job):
-                return job
+                return replace(job, own=own_of(self.spec))
             self._jobs.ended(job, done=True)  # another process filled a shared store
 
     def continues(self, job: Job, rung: Rung) -> bool:

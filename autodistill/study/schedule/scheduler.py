@@ -23,7 +23,7 @@ from ...store import Store
 from ..record.findings import grouped
 from ..record.record import Record
 from ..record.region import Region, region_of
-from ..record.rows import Stages, TrialRow, frontier, rows
+from ..record.rows import Stages, TrialRow, frontier, own_of, rows
 from ..sampling.proposals import sampler_of
 from ..space import Space
 from .halving import Rungs
@@ -61,7 +61,8 @@ class Study:
         self.clock: Callable[[], float] = time.monotonic
         self.ends: float | None = None
         self.trained: list[str] = []
-        self.stages, self.results = Stages(store), Results(store, lambda: self.clock())
+        self.own = own_of(spec)
+        self.stages, self.results = Stages(store, self.own), Results(store, lambda: self.clock())
         self.meter, self.lengths = Meter(lambda: self.clock()), Lengths(space)
         self.awaits, self.worked = self.results.awaits, self.meter.worked
         self.jobs = Jobs(self.results.has, self.lengths.seconds)
@@ -106,7 +107,7 @@ class Study:
             job = self._next()
             if job is not None:
                 self.meter.begin(job, self._kind(job))
-        return job
+        return job and replace(job, own=self.own)
 
     def _next(self) -> Job | None:
         while True:
@@ -269,7 +270,8 @@ def refuse_ignorant(found: Measurement, teacher: Network, metric: Metric, floors
     score, floor = found.scores[metric.name], floors[metric.name]
     if metric.clears(score, floor):
         return
-    others = [one for name, one in METRICS.items() if one.clears(found.scores[name], floors[name])]
+    others = [METRICS[name] for name in METRICS if name in floors and name in found.scores]
+    others = [one for one in others if one.clears(found.scores[one.name], floors[one.name])]
     way = "train it longer, change its learning rate, or check that a checkpoint belongs to its architecture and these labels"
     if others:
         best = others[0]

@@ -1,0 +1,303 @@
+"""What every metric is: the value, its standard error and interval, and the tests on which claims are based.
+
+Everything that depends on which metric is used is in these modules: which direction is better, what a network that ignores its
+input gets, and how sure a value is. All other code asks its `Metric`.
+
+Shape suffixes: N samples, K outputs (classes, labels or values), B draws, M networks.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spec.kinds import TaskKind
+from ..spec.measurement import Score
+from .intervals import EDGE, hoeffding_bentkus, sampling_error, unwarp, warp
+from .resampling import Floats, Ints, means
+
+DRAWS = 400
+"""Draws for a standard error."""
+TEST_DRAWS = 4000
+"""Draws for a p-value."""
+NOTHING_I, NOTHING_F = np.zeros(0, np.int64), np.zeros(0, np.float64)
+
+
+class Outcome(NamedTuple):
+    """The predictions of a network on N samples.
+
+    Of classes, labels (N,): `predicted` (N,) is the class with the largest logit (of equal ones, the first), `rank` (N,) how
+    many classes come before the label, `surprise` (N,) -log of the label's probability in nats, and `outputs` (N, K) the
+    probabilities. Of several labels, each 0 or 1 (N, K): `outputs` are the probabilities and `predicted` those above one half.
+    Of values (N, K): `outputs` and `predicted` are the values. `outputs` are None where they were not kept.
+    """
+
+    labels: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+    rank: Ints = NOTHING_I
+    surprise: Floats = NOTHING_F
+    outputs: Floats | None = None
+
+    @property
+    def kind(self) -> TaskKind:
+        return kind_of_labels(self.labels)
+
+
+def kind_of_labels(labels: npt.NDArray[Any]) -> TaskKind:
+    """What checked labels are: see `data.labels`."""
+    return "regression" if labels.dtype.kind == "f" else "multilabel" if labels.ndim == 2 else "classification"
+
+
+def outcome(logits_NK: npt.ArrayLike, labels: npt.ArrayLike) -> Outcome:
+    """What the metrics need to know about a network's outputs (N, K), logits or values, and their labels (N,) or (N, K)."""
+    z_NK, y = np.asarray(logits_NK, dtype=np.float64), np.asarray(labels)
+    kind = kind_of_labels(y)
+    if kind == "regression":
+        return Outcome(y.astype(np.float64), z_NK, outputs=z_NK)
+    if kind == "multilabel":
+        return Outcome(y.astype(np.int64), (z_NK > 0).astype(np.int64), outputs=0.5 * (1 + np.tanh(z_NK / 2)))
+    y_N = y.astype(np.int64)
+    own_N1 = np.take_along_axis(z_NK, y_N[:, None], axis=1)
+    before_NK = (z_NK > own_N1) | ((z_NK == own_N1) & (np.arange(z_NK.shape[1]) < y_N[:, None]))
+    most_N1 = z_NK.max(axis=1, keepdims=True)
+    total_N = np.log(np.exp(z_NK - most_N1).sum(axis=1)) + most_N1[:, 0]
+    outputs = np.exp(z_NK - total_N[:, None])
+    return Outcome(y_N, z_NK.argmax(axis=1), before_NK.sum(axis=1), total_N - own_N1[:, 0], outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(ABC):
+    """`name` is used in specs and columns, `label` in sentences. The value is between `low` and `high`.
+
+    `kinds` are those of the tasks that have it. `edge` is how far from the best possible value errors are within the noise.
+    """
+
+    name: str
+    label: str
+    higher: bool = True
+    low: float = 0.0
+    high: float = 1.0
+    percent: bool = True
+    """Whether values are shown as percentages."""
+    natural: bool = False
+    """Whether values have any scale, such as that of the labels: they are shown with four significant digits."""
+    kinds: tuple[TaskKind, ...] = ("classification",)
+    edge: float = EDGE
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """The name of the test on which claims are based."""
+
+    @abstractmethod
+    def value(self, found: Outcome) -> float: ...
+
+    @abstractmethod
+    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+        """The best value of a network that ignores its input."""
+
+    @abstractmethod
+    def score(self, found: Outcome, classes: int) -> Score: ...
+
+    @abstractmethod
+    def misses(self, found: Outcome, classes: int, target: float) -> float:
+        """The p-value of "the metric is worse than `target`"."""
+
+    @abstractmethod
+    def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
+        """The p-value of "the network keeps less than `share` of what its teacher has", both measured on the same samples."""
+
+    def reaches(self, value: float, target: float) -> bool:
+        return value >= target if self.higher else value <= target
+
+    def cost(self, value: float) -> float:
+        """In units in which smaller is better."""
+        return -value if self.higher else value
+
+    def height(self, values: npt.ArrayLike) -> Floats:
+        """Values (n,) in units in which larger is better: themselves, or minus a loss. Its own inverse."""
+        found = np.asarray(values, dtype=np.float64)
+        return found if self.higher else -found
+
+    def clears(self, score: Score, floor: float) -> bool:
+        """Whether the 95 % interval is better than the floor."""
+        return score.low > floor if self.higher else score.high < floor
+
+    def shortfall(self, value: float) -> float:
+        """How far a value is from the best possible one."""
+        return self.high - value if self.higher else value - self.low
+
+    def likely_shortfall(self, score: Score) -> float:
+        """The same of a measured score. By Laplace's rule of succession, no errors on few samples do not mean an error of 0."""
+        return (score.n * self.shortfall(score.value) + 1) / (score.n + 2) if self.higher else self.shortfall(score.value)
+
+    def keeping(self, teacher: float, share: float) -> float:
+        """The value that keeps `share` of the teacher's. A loss may be 1 / share times as large."""
+        return teacher * share if self.higher else teacher / share
+
+    def kept(self, value: float, teacher: float) -> float:
+        """The share of the teacher's value that is kept."""
+        of, whole = (value, teacher) if self.higher else (teacher, value)
+        return of / max(whole, 1e-12)
+
+    @property
+    def scale(self) -> Literal["share", "excess", "plain"]:
+        """How values are warped: between two bounds by the logit, with a best possible value by -log of the distance from it,
+        without one not at all.
+        """
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return "share"
+        return "excess" if math.isfinite(self.high if self.higher else self.low) else "plain"
+
+    def warp(self, values: npt.ArrayLike) -> Floats:
+        """Values (n,) on a scale on which larger is better and noise is similar everywhere."""
+        found = np.asarray(values, dtype=np.float64)
+        if self.scale == "share":
+            return warp(self._share(found))
+        return self.height(found) if self.scale == "plain" else -np.log(self._excess(found) + self.edge)
+
+    def unwarp(self, values: npt.ArrayLike) -> Floats:
+        """The inverse of `warp`, never outside the bounds."""
+        if self.scale == "share":
+            share = unwarp(values)
+            return self.low + (self.high - self.low) * (share if self.higher else 1 - share)
+        if self.scale == "plain":
+            return self.height(values)
+        found = np.exp(-np.asarray(values, dtype=np.float64)) - self.edge
+        return np.clip(self.high - found if self.higher else self.low + found, self.low, self.high)
+
+    def _share(self, values: Any) -> Any:
+        """Of the way from the worst possible value to the best."""
+        return (values - self.low if self.higher else self.high - values) / (self.high - self.low)
+
+    def _excess(self, values: Any) -> Any:
+        """How far from the best possible value."""
+        return self.high - values if self.higher else values - self.low
+
+    def noise(self, warped: npt.ArrayLike, like: Score) -> Floats:
+        """Standard errors (n,) of warped values of networks that are measured on the samples of `like`.
+
+        As if the value were a fraction of so many samples that its error at `like` is the measured one; a distance from the
+        best possible value has the same relative error everywhere.
+        """
+        if self.scale == "share":
+            return sampling_error(warped, self._effective(like))
+        return np.full(np.shape(warped), like.error / (self._slope(like.value) if self.scale == "excess" else 1.0))
+
+    def error(self, value: float, like: Score) -> float:
+        """The standard error of a value that is measured on the samples of `like`."""
+        if self.scale == "share":
+            share = float(self._share(value))
+            return (self.high - self.low) * math.sqrt(share * (1 - share) / self._effective(like))
+        return like.error if self.scale == "plain" else self._slope(value) * like.error / self._slope(like.value)
+
+    def _slope(self, value: float) -> float:
+        return float(self._excess(value)) + self.edge
+
+    def _effective(self, like: Score) -> float:
+        inner = EDGE + (1 - 2 * EDGE) * float(self._share(like.value))
+        return inner * (1 - inner) / max(like.error / (self.high - self.low), 1e-9) ** 2
+
+    @property
+    def column(self) -> str:
+        """Its name in tables."""
+        return self.name
+
+    def applies(self, found: Outcome) -> bool:
+        """Whether it can be computed of these predictions."""
+        return found.kind in self.kinds
+
+    def text(self, value: float) -> str:
+        if self.natural:
+            return significant(value)
+        return f"{value:.1%}" if self.percent else f"{value:.3f}"
+
+
+def significant(value: float, digits: int = 4, *, up: bool | None = None) -> str:
+    """With so many significant digits, without an exponent unless the number is very large or small: `12,350`, `3.200`.
+
+    Rounded to the nearest such number or, if `up` is given, up or down.
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    if not -9 < places < 12:
+        return f"{value:.{digits}g}"
+    if up is not None:
+        ends = math.ceil if up else math.floor
+        value = ends(round(value * 10.0**places, 6)) / 10.0**places
+    return f"{round(value, places):,.{max(0, places)}f}"
+
+
+def score_of(value: float, drawn: Floats, n: int) -> Score:
+    """A value with the error and the interval that draws of it have."""
+    low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
+    return Score(value=value, error=float(drawn.std(ddof=1)), low=min(low, value), high=max(high, value), n=n)
+
+
+def share_worse(differences: Floats) -> float:
+    """The fraction of draws in which the network is worse; at least 1 / (draws + 1)."""
+    return float((1 + (differences < 0).sum()) / (1 + len(differences)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Metric):
+    """The mean of a number per sample, (N,). If it is bounded, claims rest on a finite-sample bound.
+
+    If it is not, `worst` is a value that samples may have even if none has been seen to; None: `stretch` times as far from the
+    best one as the worst one that has been seen (of differences from a teacher, the worst one).
+    """
+
+    worst: float | None = None
+    stretch: float = 1.5
+    """With 1.5, few claims about means of heavy-tailed errors are false (benchmarks/claims.py --metrics)."""
+
+    @property
+    def method(self) -> str:
+        bounded = math.isfinite(self.low) and math.isfinite(self.high)
+        return "a Hoeffding-Bentkus bound" if bounded else "an approximate test: a paired Bayesian bootstrap"
+
+    @abstractmethod
+    def each(self, found: Outcome) -> Floats: ...
+
+    def value(self, found: Outcome) -> float:
+        return float(self.each(found).mean())
+
+    def score(self, found: Outcome, classes: int) -> Score:
+        return score_of(self.value(found), means(self.each(found)[None], DRAWS)[0], len(found.labels))
+
+    def misses(self, found: Outcome, classes: int, target: float) -> float:
+        values = self.each(found)
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return self._bound(values, self.low, self.high, target)
+        return self._drawn(values, target, self.stretch)
+
+    def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
+        own, theirs = self.each(found), self.each(teacher)
+        weight = share if self.higher else 1 / share
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            ends = self.low - weight * self.high, self.high - weight * self.low
+            return self._bound(own - weight * theirs, *ends, 0.0)
+        return self._drawn(own - weight * theirs, 0.0, 1.0)
+
+    def _bound(self, values: Floats, low: float, high: float, target: float) -> float:
+        losses = (high - values if self.higher else values - low) / (high - low)
+        limit = (high - target if self.higher else target - low) / (high - low)
+        return hoeffding_bentkus(float(losses.mean()), len(losses), limit)
+
+    def _drawn(self, values_N: Floats, target: float, stretch: float) -> float:
+        """The p-value of "the mean of these values is worse than the target", with one more sample of the worst value.
+
+        Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable", 2005.
+        Without it, few samples of a skewed loss hide how bad it can be.
+        """
+        gains_N = self.height(np.append(values_N, 0.0 if self.worst is None else self.worst))
+        if self.worst is None:
+            gains_N[-1] = gains_N[:-1].max() - stretch * np.ptp(gains_N[:-1])
+        gains_N[-1] = gains_N.min()
+        return share_worse(means(gains_N[None], TEST_DRAWS)[0] - float(self.height(target)))

@@ -1,0 +1,172 @@
+"""Metrics of your own: a mean over samples, or a function of all of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spec import OwnMetric, UsageError
+from ..spec.imports import import_function, running, shown, source_of
+from ..spec.kinds import KINDS
+from ..spec.measurement import Score
+from .base import Mean, Metric, Outcome, kind_of_labels, outcome, score_of, share_worse
+from .resampling import Floats
+
+SCALAR_DRAWS, SCALAR_TEST_DRAWS = 50, 400
+"""Draws for a standard error, and for a p-value, of a function of all samples: each draw calls it."""
+MOST_CONSTANTS = 20
+"""For how many classes the floor tries to predict each of them always."""
+
+
+@functools.lru_cache
+def function_of(own: OwnMetric) -> Callable[..., Any]:
+    """Raises UsageError if it cannot be imported, or if its code is another one than when it was recorded."""
+    if own.source is not None and source_of(own.factory) != own.source:
+        way = "restore it, or search again with --fresh (what is trained is kept)"
+        raise UsageError(f"task.metric: the code of {own.factory} has changed since this study used it; {way}")
+    return import_function(own.factory)
+
+
+def called(own: OwnMetric, found: Outcome) -> Floats:
+    """What the function returns for these predictions: a number (), or one for each sample (N,).
+
+    It gets `outputs`, probabilities (N, K), of classes or label by label, or values (N,) or (N, K), and `labels`, which are
+    classes (N,), 0 or 1 for each label (N, K), or values like `outputs`. Raises UsageError if it returns anything else.
+    """
+    assert found.outputs is not None, "it needs the outputs"
+    pair = [found.outputs, found.labels]
+    if found.kind == "regression" and found.labels.shape[1] == 1:
+        pair = [one[:, 0] for one in pair]
+    with running(f"task.metric: {own.factory}"):
+        given = function_of(own)(outputs=pair[0].copy(), labels=pair[1].copy())
+        value = np.asarray(given, dtype=np.float64)
+    if value.shape not in ((), (len(found.labels),)) or not np.isfinite(value).all():
+        what = f"shape {value.shape}" if np.isfinite(value).all() else "numbers that are not finite"
+        way = f"return one number, or one for each of the {len(found.labels)} samples"
+        raise UsageError(f"task.metric: {own.factory} returned {shown(given)}, with {what}; {way}")
+    low, high = own.ends
+    if value.min() < low or value.max() > high:
+        what = f"{value.min() if value.min() < low else value.max():g}, which is not from {low:g} to {high:g}"
+        raise UsageError(f"task.metric: {own.factory} returned {what}; correct task.metric.bounded")
+    return value
+
+
+def pinned(own: OwnMetric, labels: npt.NDArray[Any], classes: int) -> OwnMetric:
+    """With the source of its code, and whether it is a mean over samples: found out by calling it.
+
+    Raises UsageError as `called` does, and if the spec pins other code.
+    """
+    with_source = own.model_copy(update={"source": source_of(own.factory)})
+    if own.source not in (None, with_source.source):
+        function_of(own)
+    value = called(with_source, constants(labels, classes)[0])
+    return with_source.model_copy(update={"over": "samples" if value.ndim else "all"})
+
+
+def constants(labels: npt.NDArray[Any], classes: int) -> list[Outcome]:
+    """Predictions of networks that ignore their input: frequencies or means, and each of a few classes always."""
+    n, kind = len(labels), kind_of_labels(labels)
+    if kind == "regression":
+        rows = [labels.mean(axis=0), np.median(labels, axis=0)]
+    elif kind == "multilabel":
+        share = labels.mean(axis=0).clip(1e-6, 1 - 1e-6)
+        rows = [np.log(share / (1 - share)), np.full(classes, 20.0), np.full(classes, -20.0)]
+    else:
+        rows = [np.log(np.maximum(np.bincount(labels, minlength=classes) / n, 1e-9))]
+        rows += [20.0 * one for one in np.eye(classes)[:MOST_CONSTANTS]]
+    return [outcome(np.tile(row, (n, 1)), labels) for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnMean(Mean):
+    """The mean of what your function returns for each sample."""
+
+    own: OwnMetric
+
+    def each(self, found: Outcome) -> Floats:
+        return np.broadcast_to(called(self.own, found), (len(found.labels),))
+
+    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+        return _best(self, labels, classes)
+
+    def applies(self, found: Outcome) -> bool:
+        return found.outputs is not None
+
+    @property
+    def column(self) -> str:
+        return self.own.title
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnFunction(Metric):
+    """A number that your function returns for all samples; its tests call it on samples drawn with replacement."""
+
+    own: OwnMetric
+
+    @property
+    def method(self) -> str:
+        return f"an approximate test: a paired bootstrap with {SCALAR_TEST_DRAWS} draws, each of which calls your function"
+
+    def value(self, found: Outcome) -> float:
+        return float(called(self.own, found))
+
+    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+        return _best(self, labels, classes)
+
+    def score(self, found: Outcome, classes: int) -> Score:
+        return score_of(self.value(found), self._drawn(found, SCALAR_DRAWS), len(found.labels))
+
+    def misses(self, found: Outcome, classes: int, target: float) -> float:
+        return share_worse(self.height(self._drawn(found, SCALAR_TEST_DRAWS)) - float(self.height(target)))
+
+    def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
+        own, theirs = (self._drawn(one, SCALAR_TEST_DRAWS) for one in (found, teacher))
+        needed = theirs * share if self.higher else theirs / share
+        return share_worse(self.height(own) - self.height(needed))
+
+    def _drawn(self, found: Outcome, draws: int) -> Floats:
+        """(B,) values on samples drawn with replacement, the same for networks with as many samples."""
+        random, n = np.random.default_rng(0), len(found.labels)
+        return np.array([self.value(_rows(found, random.integers(n, size=n))) for _ in range(draws)])
+
+    def applies(self, found: Outcome) -> bool:
+        return found.outputs is not None
+
+    @property
+    def column(self) -> str:
+        return self.own.title
+
+
+def _rows(found: Outcome, rows: npt.NDArray[np.int64]) -> Outcome:
+    kept = {name: one[rows] for name, one in found._asdict().items() if one is not None and len(one)}
+    return found._replace(**kept)
+
+
+def _best(metric: OwnMean | OwnFunction, labels: npt.NDArray[Any], classes: int) -> float:
+    """Of the networks that ignore their input."""
+    return min((metric.value(one) for one in constants(labels, classes)), key=metric.cost)
+
+
+@functools.lru_cache
+def own_metric(text: str) -> Metric:
+    """The metric of a text of `OwnMetric`."""
+    own = OwnMetric.of(text)
+    kind = OwnFunction if own.over == "all" else OwnMean
+    low, high = own.ends
+    shares = (low, high) == (0.0, 1.0)
+    return kind(
+        name=text,
+        label=own.title.replace("_", " "),
+        higher=own.better == "higher",
+        low=low,
+        high=high,
+        percent=False,
+        natural=not shares,
+        kinds=KINDS,
+        own=own,
+    )

@@ -1,0 +1,62 @@
+"""The kinds of tasks, and what depends on the kind of a task alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+TaskKind = Literal["classification", "multilabel", "regression"]
+KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+FORMS = (
+    "classes (N,), 0 or 1 for each of several labels (N, K), or numbers (N,) or (N, K) for regression; "
+    "segmentation, detection, token labels and ranking are not supported"
+)
+"""The labels that are supported."""
+FEATURES = ("hint", "attention", "relational", "similarity", "cosine")
+"""The terms that compare features: they suit every kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a kind implies.
+
+    `metric` and `loss` are the defaults, `label` the term that learns from labels, `terms` those that make sense. `one` and
+    `many` name an output, and `output` the tensor of all.
+    """
+
+    metric: str
+    label: str
+    terms: tuple[str, ...]
+    loss: dict[str, Any]
+    one: str
+    many: str
+    output: str = "logits"
+
+
+ABOUT: dict[TaskKind, About] = {
+    "classification": About(
+        metric="accuracy",
+        label="ce",
+        terms=("ce", "kd", "dkd", "dist", *FEATURES),
+        loss={"kd": {"weight": 0.9}, "ce": {"weight": "rest"}},
+        one="class",
+        many="classes",
+    ),
+    "multilabel": About(
+        metric="f1_micro",
+        label="ce",
+        terms=("ce", "kd", *FEATURES),
+        loss={"kd": {"weight": 0.9}, "ce": {"weight": "rest"}},
+        one="label",
+        many="labels",
+    ),
+    "regression": About(
+        metric="rmse",
+        label="mse",
+        terms=("mse", "kd", *FEATURES),
+        loss={"kd": {"weight": 0.5}, "mse": {"weight": "rest"}},
+        one="value",
+        many="values",
+        output="values",
+    ),
+}

@@ -1,0 +1,62 @@
+"""A metric of your own: a function by name, which direction is better, and between which bounds its values are."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .architectures import Import
+from .value import AsTuple, Value
+
+End = Annotated[float, Field(ge=-1e12, le=1e12)]
+SIGN = "own:"
+"""What the identity of a metric of your own begins with."""
+
+
+class OwnMetric(Value):
+    """`import: package.module:function`, called with `outputs` and `labels`.
+
+    The function returns one value for each sample, whose mean is the metric, or a single number. `bounded` are the smallest
+    and the largest value it may return. `over` and `source`, the sha256 of the function's module, are filled in when the data
+    are known.
+    """
+
+    factory: Import = Field(alias="import")
+    better: Literal["higher", "lower"] = "higher"
+    bounded: Annotated[tuple[End, End], AsTuple] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")] | None = None
+    over: Literal["samples", "all"] | None = None
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.bounded is not None and not self.bounded[0] < self.bounded[1]:
+            raise ValueError(f"bounded: {list(self.bounded)} is empty; put the smaller number first")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Its name, by default that of the function."""
+        return self.name or self.factory.partition(":")[2]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.bounded or (-math.inf, math.inf)
+
+    def text(self) -> str:
+        """All of it as one word, by which stored scores are known: scores of other code have another one."""
+        facts = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return SIGN + json.dumps(facts, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From its `text`. Raises ValueError."""
+        return cls.model_validate_json(text.removeprefix(SIGN), strict=False)
+
+
+def is_own(name: str) -> bool:
+    """Whether this is the `text` of a metric of your own."""
+    return name.startswith(SIGN)
