@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..data import InputField
     from ..spec.measurement import Score
     from ..study.preflight.values import (
+        CodeFacts,
         Architectures,
         DataFacts,
         NetworkFacts,
@@ -120,6 +121,7 @@ def _within(region: Region) -> str:
     return f"with {at_best(region.metric, region.metric.text(region.floor))}{below}"
 
 
+FEW_FILES = 5
 BEGUN_AGAIN = {
     "crash": "in safe mode (no oneDNN, no cuDNN) after a crash",
     "memory": "with no other job after running out of memory",
@@ -179,6 +181,7 @@ def checked(found: Preflight, workers: int) -> str:
         _stages(found.stages),
         *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}" for one in found.teachers),
         *(f"assistant    {one.architecture}: {one.params:,} params" for one in found.assistants),
+        *map(_code, found.code),
         *_samples(data),
         _held(data),
         f"splits       {data.train:,} train{_unlabeled(data)}, {data.validation:,} validation, {data.test:,} test"
@@ -190,6 +193,13 @@ def checked(found: Preflight, workers: int) -> str:
     messages = [line for taught in found.soft_targets for line in knowledge(taught)]
     messages += [f"warning      {text}" for text in found.cautions]
     return "\n".join([*lines, *messages, *_times(found.seconds, workers)])
+
+
+def _code(found: CodeFacts) -> str:
+    """Which files count, and beyond a few how many."""
+    count = len(found.files)
+    files = ", ".join(found.files) if count <= FEW_FILES else f"{', '.join(found.files[:FEW_FILES])}, and {count - FEW_FILES} more"
+    return f"code         {found.name}: {files} in {found.folder}; a change there makes another network"
 
 
 def _stages(found: StageCounts) -> str:

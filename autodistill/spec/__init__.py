@@ -5,6 +5,7 @@ from .document import Spec, Teacher
 from .door import load, parse, resolve
 from .errors import (
     AutodistillError,
+    BuildError,
     DataError,
     OutOfMemory,
     SpecError,
@@ -41,6 +42,7 @@ __all__ = [
     "Augmentation",
     "Attention",
     "AutodistillError",
+    "BuildError",
     "Checkpoint",
     "ConvNeXt",
     "ConvNet",

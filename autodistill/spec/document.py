@@ -179,6 +179,8 @@ class Resources(Value):
 
 
 class Spec(Value):
+    """`modules` is a folder with modules of your own: by default that of the spec's file."""
+
     study: Annotated[str, Field(pattern=NAME)]
     seed: Seed = 0
     task: TaskSpec
@@ -187,6 +189,7 @@ class Spec(Value):
     assistants: Assistants = Assistants(at_most=0)
     search: Search
     resources: Resources = Resources()
+    modules: FilePath | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -184,6 +184,7 @@ def comparable(spec: Spec) -> Document:
     """The spec without the keys that only say where and how things run."""
     document = spec.document()
     document["resources"] = {}
+    document.pop("modules", None)
     document["search"].pop("tolerate_failures", None)
     for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data
