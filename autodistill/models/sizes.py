@@ -138,9 +138,7 @@ def _sizes_of(network: Network, inputs: InputSpec, classes: int) -> Sizes:
     )
 
 
-def _of_networks(
-    architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]
-) -> T:
+def _of_networks(architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]) -> T:
     """What a function says of these networks, which have no weights in memory; with some if your own code needs them."""
     own = {one.factory for one in architectures if isinstance(one, Imported)}
     if not own & _NEED_WEIGHTS:
@@ -154,9 +152,7 @@ def _of_networks(
     return found
 
 
-def _on(
-    device: str, architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]
-) -> T:
+def _on(device: str, architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]) -> T:
     """Builds the networks in eval mode on a device, where all tensors of the function are created, too."""
     try:
         with torch.random.fork_rng(devices=[]), torch.device(device):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..data import InputField
     from ..spec.measurement import Score
     from ..study.preflight.values import (
-        CodeFacts,
         Architectures,
+        CodeFacts,
         DataFacts,
         NetworkFacts,
         Preflight,
@@ -197,8 +197,8 @@ def checked(found: Preflight, workers: int) -> str:
 
 def _code(found: CodeFacts) -> str:
     """Which files count, and beyond a few how many."""
-    count = len(found.files)
-    files = ", ".join(found.files) if count <= FEW_FILES else f"{', '.join(found.files[:FEW_FILES])}, and {count - FEW_FILES} more"
+    more = len(found.files) - FEW_FILES
+    files = ", ".join(found.files[:FEW_FILES]) + (f", and {more} more" if more > 0 else "")
     return f"code         {found.name}: {files} in {found.folder}; a change there makes another network"
 
 

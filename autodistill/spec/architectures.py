@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from .domains import KINDS
+from .domains import KINDS, Whole
 from .errors import shown, wrong
 from .value import AsTuple, Value
 
@@ -152,7 +152,7 @@ class Timm(Value):
         return arguments
 
 
-IMPORT = "import"
+IMPORT: Literal["import"] = "import"
 FIELDS = {IMPORT: "factory", "version": "revision", "source": "source"}
 """The keys beside which the arguments stand, and the fields that hold them."""
 
@@ -169,7 +169,7 @@ class Imported(Value):
     family: Literal["import"] = IMPORT
     factory: Import
     arguments: dict[str, JsonValue] = {}
-    revision: str | int | float | None = None
+    revision: str | Whole | Annotated[float, Field(ge=-1e9, le=1e9)] | None = None
     source: str | None = None
 
     @model_validator(mode="before")
@@ -250,8 +250,8 @@ def describe(architecture: Value) -> str:
     Of your own network, the name and the arguments: `mymodels:Small hidden=8`.
     """
     if isinstance(architecture, Imported):
-        revision = {} if architecture.revision is None else {"version": architecture.revision}
-        return " ".join([architecture.factory, *(f"{name}={value}" for name, value in (architecture.arguments | revision).items())])
+        given = architecture.arguments | ({} if architecture.revision is None else {"version": architecture.revision})
+        return " ".join([architecture.factory, *(f"{name}={value}" for name, value in sorted(given.items()))])
     known = type(architecture).model_fields
     fields = {name: value for name, value in architecture if name != "family" and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]

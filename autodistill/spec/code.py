@@ -1,7 +1,7 @@
 """Which files the code behind a name consists of, without running any of it.
 
-They are the file of the module, and whatever it imports, directly or indirectly, from its own package and from modules and
-packages beside that. Of an installed package, only its own files count.
+They are the file of the module, and whatever it imports, directly or indirectly, from its own package, from modules beside
+that, and from other folders on sys.path that hold no installed packages. Of an installed package, only its own files count.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from .imports import running
 
 MANY = 100
 """With more files, an installed package counts by its version: to read all of torchvision or torch takes seconds."""
+OURS = __name__.partition(".")[0]
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -41,30 +43,46 @@ class Code(NamedTuple):
         return hashlib.sha256("\n".join(parts if self.package is None else [self.package]).encode()).hexdigest()
 
     def names(self) -> list[str]:
-        """The files relative to the folder, or the package with its version."""
-        return [self.package] if self.package else [str(path.relative_to(self.folder)) for path in self.files.values()]
+        """The files, those in the folder relative to it, or the package with its version."""
+        files = [path.relative_to(self.folder) if path.is_relative_to(self.folder) else path for path in self.files.values()]
+        return [self.package] if self.package else list(map(str, files))
 
 
 def code_of(path: str) -> Code:
     """The code behind `path`, "package.module:function". Raises UsageError if there is no such file."""
     place = path.partition(":")[0]
     folder = _folder(path, place)
-    if not any(file.is_file() for file in _candidates(folder, place)):
+    if _file(place, [folder]) is None:
         way = "save it as a module beside the spec, in the working directory, or on PYTHONPATH"
         raise UsageError(f"{path}: {place} has no file in {folder}; {way}")
+    installed, package = _is_installed(folder), place.partition(".")[0]
+    folders = [folder] if installed else [folder, *_own_folders()]
     files: dict[str, Path] = {}
-    installed, package = str(folder).startswith(INSTALLED), place.partition(".")[0]
     ahead = [place]
     while ahead:
         name = ahead.pop()
-        found = next((file for file in _candidates(folder, name) if file.is_file()), None)
-        if name in files or found is None or installed and name.partition(".")[0] != package:
-            continue
-        files[name] = found
-        ahead += reversed(_imports(found, found.stat().st_mtime_ns, name))
+        top = name.partition(".")[0]
+        found = None if name in files or top == OURS or installed and top != package else _file(name, folders)
+        if found is not None:
+            files[name] = found
+            ahead += reversed(_imports(found, found.stat().st_mtime_ns, name))
         if installed and len(files) > MANY:
             return Code(folder, {place: files[place]}, _version(package))
     return Code(folder, files)
+
+
+def _is_installed(folder: Path) -> bool:
+    return any(folder.is_relative_to(one) for one in INSTALLED)
+
+
+def _own_folders() -> list[Path]:
+    """Those on sys.path with modules that nobody installed, the working directory among them."""
+    folders = [Path(one).absolute() for one in sys.path if isinstance(one, str)]
+    return [one for one in folders if one.is_dir() and not _is_installed(one)]
+
+
+def _file(name: str, folders: Sequence[Path]) -> Path | None:
+    return next((file for folder in folders for file in _candidates(folder, name) if file.is_file()), None)
 
 
 def _folder(path: str, place: str) -> Path:

@@ -179,7 +179,7 @@ class Resources(Value):
 
 
 class Spec(Value):
-    """`modules` is a folder with modules of your own: by default that of the spec's file."""
+    """`modules` lists folders with modules of your own: by default that of the spec's file."""
 
     study: Annotated[str, Field(pattern=NAME)]
     seed: Seed = 0
@@ -189,7 +189,7 @@ class Spec(Value):
     assistants: Assistants = Assistants(at_most=0)
     search: Search
     resources: Resources = Resources()
-    modules: FilePath | None = None
+    modules: Annotated[tuple[FilePath, ...], AsTuple] = ()
 
     @model_validator(mode="before")
     @classmethod

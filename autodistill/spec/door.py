@@ -54,9 +54,10 @@ def _anchored(spec: Spec, folder: Path) -> Spec:
         incumbent = search.incumbent.model_copy(update={"checkpoint": _whole(search.incumbent.checkpoint, folder)})
         search = search.model_copy(update={"incumbent": incumbent})
     task, teacher = _task(spec.task, folder), _teacher(spec.teacher, folder)
-    modules = _whole(spec.modules, folder) if spec.modules else str(folder.absolute()) if _imports(spec.document()) else None
-    if modules is not None and modules not in sys.path:
-        sys.path.append(modules)  # behind the working directory and PYTHONPATH
+    modules = tuple(_whole(one, folder) for one in spec.modules)
+    if not modules and _imports(spec.document()):
+        modules = (str(folder.absolute()),)
+    sys.path += [one for one in modules if one not in sys.path]  # behind the working directory and PYTHONPATH
     return spec.model_copy(update={"task": task, "teacher": teacher, "search": search, "modules": modules})
 
 

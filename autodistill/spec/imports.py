@@ -37,9 +37,10 @@ _imported: set[str] = set()
 def probe(path: str, arguments: Mapping[str, object], through: str | None = None) -> None:
     """Calls the function `path` in a separate process first, so that code that crashes its process does not crash this one.
 
-    `through` names another function that is called instead and that calls `path`. Runs once for the same function and arguments, and not at all if the caller had already imported the module (modules of the
-    standard library are always probed). Ignores exceptions: the later call in this process reports them. Raises UsageError
-    if the separate process exits or crashes before the function returns.
+    `through` names another function that is called instead and that calls `path`. Runs once for the same function and
+    arguments, and not at all if the caller had already imported the module (modules of the standard library are always
+    probed). Ignores exceptions: the later call in this process reports them. Raises UsageError if the separate process exits
+    or crashes before the function returns.
     """
     place = path.partition(":")[0]
     if place in _imported or place not in sys.modules or place.partition(".")[0] in sys.stdlib_module_names:
@@ -115,7 +116,8 @@ def arguments_for(
         return dict(given)
     known = {name: one for name, one in signature.parameters.items() if one.kind not in (one.POSITIONAL_ONLY, *VARIADIC)}
     found = {name: value for name, value in offered.items() if name in known} | dict(given)
-    shown_ = f"{path}{signature.replace(return_annotation=signature.empty)}"
+    plain = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    shown_ = f"{path}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
     if not any(one.kind == one.VAR_KEYWORD for one in signature.parameters.values()):
         for name in found:
             if name not in known:

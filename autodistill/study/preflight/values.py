@@ -37,7 +37,7 @@ class NetworkFacts(Value):
 
 
 class CodeFacts(Value):
-    """The `files` in `folder` whose content is in the keys of networks of your own by that `name`: all that it imports there."""
+    """The `files` in `folder` whose content is in the keys of your own networks by that `name`."""
 
     name: str
     folder: str
