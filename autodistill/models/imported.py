@@ -36,7 +36,8 @@ def build_imported(architecture: Imported, inputs: InputSpec, outputs: int) -> n
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise BuildError(f"{call} failed with {reason(error)}{CUDA if 'cuda' in reason(error).lower() else ''}") from error
+        way = CUDA if any(word in reason(error).lower() for word in ("cuda", "nvidia")) else ""
+        raise BuildError(f"{call} failed with {reason(error)}{way}") from error
     if not isinstance(module, nn.Module):
         raise UsageError(f"{call} returned {shown(module)}; return a torch.nn.Module")
     return module if all(tensor.device.type in HERE for tensor in _tensors(module)) else module.cpu()

@@ -32,9 +32,16 @@ MOST = 65536
 """The largest number allowed in the arguments of a timm model: no depth, width or side needs more."""
 
 
+NO_IMPORT = "{!r} does not have the form package.module:function"
+
+
+def _is_import(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+
+
 def _check_import(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
-        raise ValueError(f"{value!r} does not have the form package.module:function")
+    if not _is_import(value):
+        raise ValueError(NO_IMPORT.format(value))
     return value
 
 
@@ -177,6 +184,8 @@ class Imported(Value):
     def _from_mapping(cls, raw: object) -> object:
         if not isinstance(raw, dict) or IMPORT not in raw:
             return raw
+        if not _is_import(raw[IMPORT]):
+            raise wrong(raw[IMPORT], NO_IMPORT.format(raw[IMPORT]), (IMPORT,))
         arguments = {name: value for name, value in raw.items() if name not in FIELDS}
         for name, value in arguments.items():
             _check_argument(name, value)

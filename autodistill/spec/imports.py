@@ -127,7 +127,7 @@ def arguments_for(
     lacking = [name for name, one in known.items() if one.default is one.empty and name not in found]
     if lacking:
         what = ", ".join(map(repr, lacking))
-        raise UsageError(f"{shown_} lacks its argument{'s' * (len(lacking) > 1)} {what}; add {what} beside the name")
+        raise UsageError(f"{shown_} lacks its argument{'s' * (len(lacking) > 1)} {what}; add {what} beside import")
     return found
 
 
