@@ -188,8 +188,8 @@ def test_named_modules_stand_where_they_run() -> None:
     [
         (ResNet(depth=1, width=2), "stages.7", r"family resnet: there is no layer 'stages.7'; the nearest are stages\."),
         (ResNet(depth=1, width=2), "", "there is no layer ''; the nearest are stages.0, stages.1, stages.2"),
-        (FORKED, "pair", "family import: 'pair' does not output a tensor with a batch axis; use one of inner"),
-        (FORKED, "total", "family import: 'total' does not output a tensor with a batch axis; use one of inner"),
+        (FORKED, "pair", "tests.test_features:Forked: 'pair' does not output a tensor with a batch axis; use one of inner"),
+        (FORKED, "total", "tests.test_features:Forked: 'total' does not output a tensor with a batch axis; use one of inner"),
     ],
 )
 def test_errors_name_the_layer_the_nearest_and_the_family(architecture: Value, name: str, message: str) -> None:

@@ -333,7 +333,7 @@ def test_families_take_a_single_x_and_say_so(inputs: InputSpec) -> None:
     with pytest.raises(UsageError) as caught:
         build(MLP(depth=1, width=2), inputs=inputs, classes=2)
     assert "family mlp takes a single input x of one shape, not samples of" in str(caught.value)
-    assert f"family import), whose forward takes {', '.join(inputs.tensors())}" in str(caught.value)
+    assert f"import: package.module:function), whose forward takes {', '.join(inputs.tensors())}" in str(caught.value)
 
 
 def test_families_take_no_ids() -> None:
@@ -402,12 +402,12 @@ def test_features_count_by_sample_whatever_the_positions() -> None:
 def document(dataset: Any, factory: str, **task: Any) -> dict[str, Any]:
     found: dict[str, Any] = copy.deepcopy(DOCUMENT)
     recipe = {"epochs": 3, "batch_size": 16, "learning_rate": 0.02}
-    architecture = {"family": "import", "factory": f"tests.own:{factory}", "arguments": {"width": 12}}
+    architecture = {"import": f"tests.own:{factory}", "width": 12}
     found["task"] = found["task"] | {"dataset": dataset} | task
     found["teacher"] = {"architecture": architecture, "recipe": recipe}
     found["student"] = found["student"] | {"recipe": recipe}
-    found["student"]["architecture"] = architecture | {"arguments": {"width": {"int": [2, 8]}}}
-    ladder = [architecture | {"arguments": {"width": 10}}]
+    found["student"]["architecture"] = architecture | {"width": {"int": [2, 8]}}
+    ladder = [architecture | {"width": 10}]
     found["assistants"] = found["assistants"] | {"ladder": ladder, "recipe": recipe}
     return found | {"search": found["search"] | {"trials": 3}}
 
@@ -545,7 +545,7 @@ def test_the_code_of_a_module_is_part_of_the_key(tmp_path: Path, monkeypatch: py
     found = document(str(tmp_path / "data.npz"), "both")
     found["assistants"] = {"at_most": 0}
     for part in (found["teacher"]["architecture"], found["student"]["architecture"]):
-        part["factory"] = "module_of_fields:both"
+        part["import"] = "module_of_fields:both"
     keys = []
     for number in range(2):
         (tmp_path / "module_of_fields.py").write_text(code.format(number))
@@ -554,7 +554,7 @@ def test_the_code_of_a_module_is_part_of_the_key(tmp_path: Path, monkeypatch: py
         keys.append(
             (
                 space.teachers[0].key(),
-                space.decode({**dict.fromkeys(space.domains, 1), "architecture.arguments.width": 3}).key(),
+                space.decode({**dict.fromkeys(space.domains, 1), "architecture.width": 3}).key(),
             )
         )
     assert not set(keys[0]) & set(keys[1])

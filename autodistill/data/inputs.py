@@ -86,6 +86,13 @@ class InputSpec(Value):
         return None if others or first.open or first.name != X else first.largest
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """That of a sample, channels first, as networks of your own ask for it. Raises UsageError if there are several."""
+        if self.only is None:
+            raise UsageError(f"samples of {self.label} have no single shape; use inputs.fields, each with its shape")
+        return self.only
+
+    @property
     def label(self) -> str:
         """Such as `shape (1, 8, 8)`, or `image (3, 8, 8) and vector (5,)`, behind "samples of"."""
         return f"shape {self.only}" if self.only is not None else " and ".join(field.label for field in self.fields)

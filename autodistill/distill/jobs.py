@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from ..spec import (
     AutodistillError,
     DataError,
+    Imported,
     LogitsCacheSpec,
     OutOfMemory,
     Stage,
@@ -22,6 +23,7 @@ from ..spec import (
     StudyError,
     is_full,
 )
+from ..spec.code import check_code
 from ..spec.imports import reason
 from ..spec.measurement import Rung
 from ..spec.stage import Network
@@ -100,6 +102,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
         raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give it a GPU")
     device = torch.device("cuda" if cuda else "cpu")
     with _blamed(store, device), _threads(threads):
+        _check_code(job.network)
         if job.cache is not None:
             make_outputs(store, job.network, job.cache, device, safe=job.safe)
             return
@@ -110,6 +113,13 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
                     yield rung
                 except GeneratorExit:  # it is closed; elsewhere, the user's own code raised it
                     return
+
+
+def _check_code(network: Network) -> None:
+    """Raises UsageError if a network of your own, or one that it learns from, has other code here than when the study began."""
+    for one in (network, *(network.ancestors() if isinstance(network, Stage) else ())):
+        if isinstance(one.architecture, Imported):
+            check_code(one.architecture)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spec import OwnMetric, UsageError
-from ..spec.imports import import_function, running, shown, source_of
+from ..spec.code import code_of
+from ..spec.imports import import_function, running, shown
 from ..spec.kinds import KINDS
 from ..spec.measurement import Score
 from .base import Mean, Metric, Outcome, kind_of_labels, outcome, score_of, share_worse
@@ -26,7 +27,7 @@ MOST_CONSTANTS = 20
 @functools.lru_cache
 def function_of(own: OwnMetric) -> Callable[..., Any]:
     """Raises UsageError if it cannot be imported, or if its code is another one than when it was recorded."""
-    if own.source is not None and source_of(own.factory) != own.source:
+    if own.source is not None and code_of(own.factory).source() != own.source:
         way = "restore it, or search again with --fresh (what is trained is kept)"
         raise UsageError(f"task.metric: the code of {own.factory} has changed since this study used it; {way}")
     return import_function(own.factory)
@@ -61,7 +62,7 @@ def pinned(own: OwnMetric, labels: npt.NDArray[Any], classes: int) -> OwnMetric:
 
     Raises UsageError as `called` does, and if the spec pins other code.
     """
-    with_source = own.model_copy(update={"source": source_of(own.factory)})
+    with_source = own.model_copy(update={"source": code_of(own.factory).source()})
     if own.source not in (None, with_source.source):
         function_of(own)
     value = called(with_source, constants(labels, classes)[0])

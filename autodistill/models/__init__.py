@@ -18,8 +18,9 @@ from ..data.columns import X
 from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
 from .families import build_convnet, build_mlp, build_resnet
 from .features import Inputs, Layers, Outputs, tapped
+from .imported import build_imported
 from .inherit import inherit
-from .timm_families import build_convnext, build_imported, build_mobilenet, build_timm, build_timm_resnet, build_vit
+from .timm_families import build_convnext, build_mobilenet, build_timm, build_timm_resnet, build_vit
 
 __all__ = ["FAMILIES", "Inputs", "Layers", "Network", "Outputs", "build", "inherit"]
 
@@ -32,10 +33,9 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
     ConvNeXt: build_convnext,
     MobileNet: build_mobilenet,
     Timm: build_timm,
-    Imported: lambda architecture, shape, classes: build_imported(architecture),
 }
-"""Each schema's function: (architecture, shape, classes) -> the body, x float32 (B, *shape) -> logits_BK."""
-OWN_WAY = "use a module of your own (family import), whose forward takes {}"
+"""The function of each schema but Imported: (architecture, shape, classes) -> the body, x float32 (B, *shape) -> logits_BK."""
+OWN_WAY = "use a network of your own (import: package.module:function), whose forward takes {}"
 KEPT = (torch.int64, torch.bool)
 """Dtypes that are not cast: integers that name something, and masks."""
 
@@ -110,7 +110,7 @@ def build(
     if target_mean is not None and target_scale is not None:
         targets = torch.tensor(target_mean, dtype=torch.float32), torch.tensor(target_scale, dtype=torch.float32)
     if isinstance(architecture, Imported):
-        return Network(build_imported(architecture).cpu(), targets=targets)
+        return Network(build_imported(architecture, inputs, classes), targets=targets)
     shape = inputs.numbers_of_x(f"family {architecture.identity()['family']}", OWN_WAY.format(", ".join(inputs.tensors())))
     body = FAMILIES[type(architecture)](architecture, shape, classes)
     return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape), targets)

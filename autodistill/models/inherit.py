@@ -1,7 +1,8 @@
 """Initializes a network with the weights of a larger one of the same family.
 
 A shallower student takes every k-th layer (Sanh et al., DistilBERT, 2019), a narrower one takes the leading slice of each
-tensor: leading channels, leading heads.
+tensor: leading channels, leading heads. A network of your own takes over what its `inherit(self, teacher)` does or, if its
+class has none, the leading slice of each tensor of the same name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ..spec import UsageError
 from .features import Stack, is_attention
+from .imported import can_inherit, inherit_own_way
 
 if TYPE_CHECKING:
     from . import Network
@@ -38,11 +40,28 @@ def inherit(student: Network, source: Network) -> None:
     too. Only a convnet's first linear layer keeps its own initialization if the two pool to maps of different sizes. Raises
     UsageError if the student is larger in some dimension or the two differ in structure.
     """
-    pairs = [Pair(student, source, "", ""), *_pairs(student.body, source.body)]
+    if can_inherit(student.body):
+        inherit_own_way(student.body, source.body)
+        return
+    if student.mean is None:  # a network of your own
+        pairs = list(_by_name(student.body, source.body))
+    else:
+        pairs = [Pair(student, source, "", ""), *_pairs(student.body, source.body)]
     copies = [copy for take in (_whole, _by_heads) for pair in pairs for copy in take(pair)]
     with torch.no_grad():
         for target, part in copies:
             target.copy_(part)
+
+
+def _by_name(student: nn.Module, source: nn.Module) -> Iterator[Pair]:
+    """The modules that hold tensors, each with its namesake. Raises UsageError if one has none."""
+    others = dict(source.named_modules())
+    for name, module in student.named_modules():
+        if _tensors(module) and name not in others:
+            way = f"give the class of {type(student).__name__} a method inherit(self, teacher)"
+            raise UsageError(f"the source has no module {name!r}, whose weights the student's could take; {way}")
+        if _tensors(module):
+            yield Pair(module, others[name], name, name)
 
 
 def taken(count: int, of: int) -> list[int]:

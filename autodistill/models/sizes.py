@@ -6,8 +6,9 @@ If samples differ in length, these are those of the longest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..data import InputSpec
 from ..spec import (
     MLP,
+    BuildError,
     ConvNet,
     ConvNeXt,
     Imported,
@@ -35,6 +37,7 @@ from ..spec.measurement import Sizes
 from . import Layers, Network, build, inherit
 from .features import attentions_of, layers_of
 
+T = TypeVar("T")
 LINEAR: dict[type[Value], int] = {MLP: 2, ConvNet: 8, ResNet: 2, TimmResNet: 2, ViT: 2, ConvNeXt: 2, MobileNet: 2}
 """The depth from which each further layer of a family adds the same size: building a hundred layers takes long."""
 QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
@@ -42,13 +45,16 @@ QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
 _SIZES: dict[tuple[str, InputSpec, int], Sizes] = {}
 _LAYERS: dict[tuple[str, InputSpec, int, tuple[str, ...]], Layers] = {}
 _CAN_INHERIT: set[tuple[str, str, InputSpec, int]] = set()
+_NEED_WEIGHTS: set[str] = set()
+"""Functions of your own whose networks cannot be built without weights."""
 
 
 def sizes(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
     """Sizes of `architecture` for samples of `inputs`, without any weights in memory; cached within the process.
 
-    An Imported module is actually built, on the CPU. Does not use torch's global generator. Raises UsageError if the
-    network cannot be built, does not take such samples, or does not return logits of shape (1, classes).
+    An Imported module that cannot be built without weights is built with them. Does not use torch's global generator. Raises
+    UsageError if the network cannot be built, does not take such samples, or does not return logits of shape (1, classes);
+    BuildError if another one of the same function might.
     """
     key = (digest(architecture), inputs, classes)
     if key not in _SIZES:
@@ -64,9 +70,9 @@ def layers(architecture: Value, inputs: InputSpec, classes: int, names: Sequence
     """
     key = (digest(architecture), inputs, classes, tuple(names))
     if key not in _LAYERS:
-        family = architecture.identity()["family"]
-        with located(f"family {family}"), _built(architecture, inputs, classes) as network:
-            _LAYERS[key] = _layers(network, inputs, names)
+        name = architecture.factory if isinstance(architecture, Imported) else f"family {architecture.identity()['family']}"
+        with located(name):
+            _LAYERS[key] = _of_networks([architecture], inputs, classes, lambda found: _layers(found[0], inputs, names))
     return _LAYERS[key]
 
 
@@ -92,12 +98,8 @@ def check_inherit(architecture: Value, source: Value, inputs: InputSpec, classes
     """Raises the UsageError of `inherit` if `architecture` cannot start from weights of `source`; needs no weights."""
     key = (digest(architecture), digest(source), inputs, classes)
     if key not in _CAN_INHERIT:
-        with (
-            located(f"{describe(architecture)} cannot inherit from {describe(source)}"),
-            _built(architecture, inputs, classes) as student,
-            _built(source, inputs, classes) as network,
-        ):
-            inherit(student, network)
+        with located(f"{describe(architecture)} cannot inherit from {describe(source)}"):
+            _of_networks([architecture, source], inputs, classes, lambda found: inherit(*found))
         _CAN_INHERIT.add(key)
 
 
@@ -125,27 +127,42 @@ def _extrapolated(known: Sequence[Sizes], x: int) -> Sizes:
 
 
 def _measured(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
-    with _built(architecture, inputs, classes) as network:
-        return Sizes(
-            params=sum(parameter.numel() for parameter in network.parameters()),
-            macs=_macs(network, inputs, classes),
-            bytes=sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values()),
-        )
+    return _of_networks([architecture], inputs, classes, lambda found: _sizes_of(found[0], inputs, classes))
 
 
-@contextmanager
-def _built(architecture: Value, inputs: InputSpec, classes: int) -> Iterator[Network]:
-    """The network in eval mode, on the meta device (Imported: on the CPU), where this context creates all tensors."""
-    device = torch.device("cpu" if isinstance(architecture, Imported) else "meta")
+def _sizes_of(network: Network, inputs: InputSpec, classes: int) -> Sizes:
+    return Sizes(
+        params=sum(parameter.numel() for parameter in network.parameters()),
+        macs=_macs(network, inputs, classes),
+        bytes=sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values()),
+    )
+
+
+def _of_networks(architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]) -> T:
+    """What a function says of these networks, which have no weights in memory; with some if your own code needs them."""
+    own = {one.factory for one in architectures if isinstance(one, Imported)}
+    if not own & _NEED_WEIGHTS:
+        try:
+            return _on("meta", architectures, inputs, classes, what)
+        except Exception:
+            if not own:
+                raise
+    found = _on("cpu", architectures, inputs, classes, what)
+    _NEED_WEIGHTS.update(own)
+    return found
+
+
+def _on(device: str, architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]) -> T:
+    """Builds the networks in eval mode on a device, where all tensors of the function are created, too."""
     try:
-        with torch.random.fork_rng(devices=[]), device:
-            yield build(architecture, inputs=inputs, classes=classes).eval()
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            return what([build(one, inputs=inputs, classes=classes).eval() for one in architectures])
     except UsageError:
         raise
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
-        raise UsageError(
-            f"{describe(architecture)} cannot take samples of {inputs.label} with {classes} classes: {cause}"
+        raise BuildError(
+            f"{describe(architectures[0])} cannot take samples of {inputs.label} with {classes} classes: {cause}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Networks from elsewhere: families built from timm's blocks with free depth and width, timm's own models, your own modules.
+"""Networks from elsewhere: families built from timm's blocks with free depth and width, and timm's own models.
 
 timm's own constructors fix what a search has to vary: 64 channels after ResNet's stem, four stages of a ConvNeXt, a stem
 of stride 2. Modules keep timm's names, so that published weights fit networks of the published sizes.
@@ -13,8 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..spec import ConvNeXt, Imported, MobileNet, Timm, TimmResNet, UsageError, ViT
-from ..spec.imports import import_function, running, shown
+from ..spec import ConvNeXt, MobileNet, Timm, TimmResNet, UsageError, ViT
 from .families import check_image
 
 TIMES = (1, 2, 4, 8)
@@ -183,20 +182,6 @@ def build_timm(architecture: Timm, shape: tuple[int, ...], classes: int) -> nn.M
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             raise UsageError(f"timm {name} rejected {_call(arguments)}: {cause}") from error
-
-
-def build_imported(architecture: Imported) -> nn.Module:
-    """The module that the factory returns, unchanged: the inputs by name, in the data's raw numbers -> logits_BK.
-
-    Raises UsageError if the factory cannot be imported, raises, or returns something other than a torch.nn.Module.
-    """
-    call = f"{architecture.factory} called with {_call(architecture.arguments)}"
-    factory = import_function(architecture.factory)
-    with running(call):
-        module = factory(**architecture.arguments)
-    if not isinstance(module, nn.Module):
-        raise UsageError(f"{call} returned {shown(module)}; return a torch.nn.Module")
-    return module
 
 
 def _call(arguments: object) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..spec.measurement import Score
     from ..study.preflight.values import (
         Architectures,
+        CodeFacts,
         DataFacts,
         NetworkFacts,
         Preflight,
@@ -122,6 +123,7 @@ def _within(region: Region) -> str:
     return f"with {at_best(region.metric, region.metric.text(region.floor))}{below}"
 
 
+FEW_FILES = 5
 BEGUN_AGAIN = {
     "crash": "in safe mode (no oneDNN, no cuDNN) after a crash",
     "memory": "with no other job after running out of memory",
@@ -180,6 +182,7 @@ def checked(found: Preflight, workers: int) -> str:
         _stages(found.stages),
         *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}" for one in found.teachers),
         *(f"assistant    {one.architecture}: {one.params:,} params" for one in found.assistants),
+        *map(_code, found.code),
         *_samples(data),
         _held(data),
         f"splits       {data.train:,} train{_unlabeled(data)}, {data.validation:,} validation, {data.test:,} test"
@@ -196,6 +199,13 @@ def checked(found: Preflight, workers: int) -> str:
 
 def _precision(interval: Interval) -> str:
     return f"an accuracy of 90 % on this test split has a 95 % interval of {interval.low:.1%} to {interval.high:.1%}"
+
+
+def _code(found: CodeFacts) -> str:
+    """Which files count, and beyond a few how many."""
+    more = len(found.files) - FEW_FILES
+    files = ", ".join(found.files[:FEW_FILES]) + (f", and {more} more" if more > 0 else "")
+    return f"code         {found.name}: {files} in {found.folder}; a change there makes another network"
 
 
 def _stages(found: StageCounts) -> str:

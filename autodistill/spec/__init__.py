@@ -5,6 +5,7 @@ from .document import Spec, Teacher
 from .door import load, parse, resolve, suited
 from .errors import (
     AutodistillError,
+    BuildError,
     DataError,
     OutOfMemory,
     SpecError,
@@ -46,6 +47,7 @@ __all__ = [
     "Augmentation",
     "Attention",
     "AutodistillError",
+    "BuildError",
     "Checkpoint",
     "ConvNeXt",
     "ConvNet",

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    TypeAdapter,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from .domains import KINDS, Whole
+from .errors import shown, wrong
 from .value import AsTuple, Value
 
 Depth = Annotated[int, Field(ge=1, le=1000)]
@@ -19,9 +32,16 @@ MOST = 65536
 """The largest number allowed in the arguments of a timm model: no depth, width or side needs more."""
 
 
+NO_IMPORT = "{!r} does not have the form package.module:function"
+
+
+def _is_import(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+
+
 def _check_import(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
-        raise ValueError(f"{value!r} does not have the form package.module:function")
+    if not _is_import(value):
+        raise ValueError(NO_IMPORT.format(value))
     return value
 
 
@@ -139,17 +159,54 @@ class Timm(Value):
         return arguments
 
 
-class Imported(Value):
-    """Your own module: `factory` is "package.module:function", called with `arguments`. Its inputs are the raw data, by name.
+IMPORT: Literal["import"] = "import"
+FIELDS = {IMPORT: "factory", "version": "revision", "source": "source"}
+"""The keys beside which the arguments stand, and the fields that hold them."""
 
-    `source` is the sha256 of the file of that module, so that a network that was trained with other code has another key.
+
+class Imported(Value):
+    """Your own network, in a spec `{import: package.module:function, ARGUMENT: ..., version: ...}`.
+
+    `factory` is that function or class, called by name with `arguments`; it returns a torch.nn.Module, whose inputs are the
+    raw data, by name. `source` is the sha256 of the code behind it, `revision` (`version` in a spec) anything that tells apart
+    what code does not, such as a file that it reads: a network that was trained with another one has another key.
     """
 
-    version: ClassVar[int] = 1
-    family: Literal["import"] = "import"
+    version: ClassVar[int] = 2
+    family: Literal["import"] = IMPORT
     factory: Import
     arguments: dict[str, JsonValue] = {}
+    revision: str | Whole | Annotated[float, Field(ge=-1e9, le=1e9)] | None = None
     source: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_mapping(cls, raw: object) -> object:
+        if not isinstance(raw, dict) or IMPORT not in raw:
+            return raw
+        if not _is_import(raw[IMPORT]):
+            raise wrong(raw[IMPORT], NO_IMPORT.format(raw[IMPORT]), (IMPORT,))
+        arguments = {name: value for name, value in raw.items() if name not in FIELDS}
+        for name, value in arguments.items():
+            _check_argument(name, value)
+        return {field: raw[name] for name, field in FIELDS.items() if name in raw} | {"arguments": arguments}
+
+    @model_serializer
+    def _as_mapping(self) -> dict[str, JsonValue]:
+        fields = {name: getattr(self, field) for name, field in FIELDS.items()}
+        return {IMPORT: self.factory} | self.arguments | {name: value for name, value in fields.items() if value is not None}
+
+
+def _check_argument(name: str, value: object) -> None:
+    """Raises pydantic's ValidationError for what was meant as a domain. Other mappings are arguments."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return
+    ((key, inner),) = value.items()
+    near = difflib.get_close_matches(str(key), KINDS, n=1, cutoff=0.5) if isinstance(inner, list | tuple) else []
+    if key in KINDS:
+        raise wrong(value, f"{shown(value)} is a domain, but only student is searched; use a single value", (name,))
+    if near:
+        raise wrong(value, f"{key!r} is not a known domain; did you mean {near[0]!r}?", (name,))
 
 
 def _numbers(value: JsonValue) -> Iterator[int | float]:
@@ -162,7 +219,28 @@ def _numbers(value: JsonValue) -> Iterator[int | float]:
 
 
 Families = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm | Imported
-Architecture = Annotated[Families, Field(discriminator="family")]
+OWN = "own"
+"""The tag of an Imported, which the key `import` tells from a family."""
+
+
+def _tag(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return OWN if IMPORT in value else None if "family" not in value else str(value["family"])
+    return OWN if isinstance(value, Imported) else getattr(value, "family", None)
+
+
+Architecture = Annotated[
+    Annotated[MLP, Tag("mlp")]
+    | Annotated[ConvNet, Tag("convnet")]
+    | Annotated[ResNet, Tag("resnet")]
+    | Annotated[TimmResNet, Tag("timm_resnet")]
+    | Annotated[ViT, Tag("vit")]
+    | Annotated[ConvNeXt, Tag("convnext")]
+    | Annotated[MobileNet, Tag("mobilenet")]
+    | Annotated[Timm, Tag("timm")]
+    | Annotated[Imported, Tag(OWN)],
+    Discriminator(_tag),
+]
 """What the tool can train, including your own module."""
 ARCHITECTURE: TypeAdapter[Families] = TypeAdapter(Architecture)
 
@@ -176,8 +254,14 @@ class Normalize(Value):
 
 
 def describe(architecture: Value) -> str:
-    """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default."""
+    """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default.
+
+    Of your own network, the name and the arguments: `mymodels:Small hidden=8`.
+    """
+    if isinstance(architecture, Imported):
+        given = architecture.arguments | ({} if architecture.revision is None else {"version": architecture.revision})
+        return " ".join([architecture.factory, *(f"{name}={value}" for name, value in sorted(given.items()))])
     known = type(architecture).model_fields
-    fields = {name: value for name, value in architecture if name not in ("family", "source") and value is not None}
+    fields = {name: value for name, value in architecture if name != "family" and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]
     return " ".join([getattr(architecture, "family", "?"), *words])

@@ -182,6 +182,8 @@ class Resources(Value):
 
 
 class Spec(Value):
+    """`modules` lists folders with modules of your own: by default that of the spec's file."""
+
     study: Annotated[str, Field(pattern=NAME)]
     seed: Seed = 0
     task: TaskSpec
@@ -190,6 +192,7 @@ class Spec(Value):
     assistants: Assistants = Assistants(at_most=0)
     search: Search
     resources: Resources = Resources()
+    modules: Annotated[tuple[FilePath, ...], AsTuple] = ()
 
     @model_validator(mode="before")
     @classmethod

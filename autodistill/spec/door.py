@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from .architectures import IMPORT
+from .code import code_of
 from .document import Spec, Teacher
 from .domains import plain
 from .errors import DataError, Location, Problem, SpecError, UsageError, located, shown
-from .imports import source_of
 from .kinds import ABOUT, TaskKind
 from .losses import LossSpec, SquaredError
 from .metric import OwnMetric
@@ -24,6 +26,8 @@ from .shorthand import expanded
 from .task import TaskSpec, kind_of
 from .value import Value
 
+BUILT = ("architecture", "ladder")
+"""Keys below which networks are."""
 KEY = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 
 
@@ -44,13 +48,27 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
 
 
 def _anchored(spec: Spec, folder: Path) -> Spec:
-    """Makes paths absolute: relative to the spec's directory or, if the file is only there, to the working directory."""
+    """Makes paths absolute: relative to the spec's directory or, if the file is only there, to the working directory.
+
+    Makes modules of your own in that directory importable.
+    """
     search = spec.search
     if search.incumbent is not None:
         incumbent = search.incumbent.model_copy(update={"checkpoint": _whole(search.incumbent.checkpoint, folder)})
         search = search.model_copy(update={"incumbent": incumbent})
     task, teacher = _task(spec.task, folder), _teacher(spec.teacher, folder)
-    return spec.model_copy(update={"task": task, "teacher": teacher, "search": search})
+    modules = tuple(_whole(one, folder) for one in spec.modules)
+    if not modules and _imports(spec.document()):
+        modules = (str(folder.absolute()),)
+    sys.path += [one for one in modules if one not in sys.path]  # behind the working directory and PYTHONPATH
+    return spec.model_copy(update={"task": task, "teacher": teacher, "search": search, "modules": modules})
+
+
+def _imports(value: object) -> bool:
+    """Whether anything in a document is imported by name."""
+    if isinstance(value, list):
+        return any(map(_imports, value))
+    return isinstance(value, dict) and (IMPORT in value or any(map(_imports, value.values())))
 
 
 def _teacher(teacher: Teacher, folder: Path) -> Teacher:
@@ -198,21 +216,22 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     return Spec.model_validate(document)
 
 
-def _sourced(value: Any, place: str) -> Any:
-    """`value` with the source of each module of your own (family import) within it."""
+def _sourced(value: Any, place: str, inside: bool = False) -> Any:
+    """`value` with the source of each network of your own `inside` an architecture or a ladder."""
     if isinstance(value, list):
-        return [_sourced(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return [_sourced(item, f"{place}[{index}]", inside) for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    if value.get("family") != "import":
-        return {name: _sourced(item, f"{place}.{name}".lstrip(".")) for name, item in value.items()}
-    if not isinstance(value["factory"], str):
-        raise UsageError(f"{place}.factory: cannot be searched; use a choice of architectures, each with its own factory")
+    if not inside or IMPORT not in value:
+        items = value.items()
+        return {name: _sourced(one, f"{place}.{name}".lstrip("."), inside or name in BUILT) for name, one in items}
+    if not isinstance(value[IMPORT], str):
+        raise UsageError(f"{place}.import: cannot be searched; use a choice of architectures, each with its own import")
     with located(place):
-        source = source_of(value["factory"])
+        source = code_of(value[IMPORT]).source()
     if value.get("source") not in (None, source):
         way = "restore it, or begin another study"
-        raise UsageError(f"{place}.source: the code of {value['factory']} has changed since the spec pinned it; {way}")
+        raise UsageError(f"{place}.source: the code of {value[IMPORT]} has changed since the spec pinned it; {way}")
     return value | {"source": source}
 
 

@@ -3,7 +3,8 @@
 AutodistillError            exit code 1
 |-- UsageError              exit code 2: invalid input (also a ValueError)
 |   |-- SpecError           one or more problems in a spec, each with its place and what to do
-|   `-- DataError           a data set that cannot be used
+|   |-- DataError           a data set that cannot be used
+|   `-- BuildError          a network of your own that cannot be built with these arguments; others may be
 |-- StudyError              a study directory that cannot be used now
 |-- StoreError              a stored file that is damaged, or a store that cannot be written to
 `-- StageFailed             one stage could not be trained; the search continues without it
@@ -38,6 +39,10 @@ class DataError(UsageError):
     pass
 
 
+class BuildError(UsageError):
+    pass
+
+
 class StudyError(AutodistillError):
     pass
 
@@ -69,7 +74,8 @@ def located(place: str) -> Iterator[None]:
     except UsageError as error:
         if str(error).startswith(place) or isinstance(error, SpecError):
             raise
-        raise UsageError(f"{place}: {error}") from error
+        kind = BuildError if isinstance(error, BuildError) else UsageError
+        raise kind(f"{place}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

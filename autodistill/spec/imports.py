@@ -1,13 +1,12 @@
-"""Your own functions, imported by name, for teachers and for data."""
+"""Your own functions, imported by name, for networks and for data."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import functools
-import hashlib
 import importlib
-import importlib.util
+import inspect
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 
 from .errors import UsageError
 
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 RETURNED = 77
 """The exit code of a probe process whose function returned or raised, and did not crash."""
 PROBE = f"""
@@ -34,22 +34,23 @@ _imported: set[str] = set()
 """Modules that this process imported only because a spec names them."""
 
 
-def probe(path: str, arguments: Mapping[str, object]) -> None:
+def probe(path: str, arguments: Mapping[str, object], through: str | None = None) -> None:
     """Calls the function `path` in a separate process first, so that code that crashes its process does not crash this one.
 
-    Runs once for the same function and arguments, and not at all if the caller had already imported the module (modules of the
-    standard library are always probed). Ignores exceptions: the later call in this process reports them. Raises UsageError
-    if the separate process exits or crashes before the function returns.
+    `through` names another function that is called instead and that calls `path`. Runs once for the same function and
+    arguments, and not at all if the caller had already imported the module (modules of the standard library are always
+    probed). Ignores exceptions: the later call in this process reports them. Raises UsageError if the separate process exits
+    or crashes before the function returns.
     """
     place = path.partition(":")[0]
     if place in _imported or place not in sys.modules or place.partition(".")[0] in sys.stdlib_module_names:
         _imported.add(place)
-        _probed(path, json.dumps(arguments, sort_keys=True))
+        _probed(path, json.dumps(arguments, sort_keys=True), through or path)
 
 
 @functools.lru_cache
-def _probed(path: str, arguments: str) -> None:
-    place, _, name = path.partition(":")
+def _probed(path: str, arguments: str, called: str) -> None:
+    place, _, name = called.partition(":")
     paths = [one for one in sys.path if isinstance(one, str)]  # Python itself ignores all others
     with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as output:  # a pipe would wait for its children, too
         json.dump([paths, place, name, json.loads(arguments)], given)
@@ -65,6 +66,7 @@ def _probed(path: str, arguments: str) -> None:
         written = output.read().decode(errors="replace").strip().splitlines()[-3:]
     if code != RETURNED:
         last = f"; last output: {' | '.join(written)[-500:]}" if written else ""
+        place, _, name = path.partition(":")
         alone = f"python -c 'import {place}; {place}.{name}(...)'"
         raise UsageError(f"{path}: its process {_end(code)}{last}; run it alone: {alone}")
 
@@ -101,19 +103,32 @@ def import_function(path: str) -> Callable[..., Any]:
     return function
 
 
-def source_of(path: str) -> str:
-    """The sha256 of the file of the module that `path` names; other modules that it imports do not count.
+def arguments_for(
+    path: str, function: Callable[..., Any], given: Mapping[str, object], offered: Mapping[str, object]
+) -> dict[str, object]:
+    """What to call a function with by name: all that is `given`, and of what is `offered` only what its signature names.
 
-    Raises UsageError if there is no such file.
+    Raises UsageError, with the signature, for an argument that the function does not take and for one that it lacks.
     """
-    place = path.partition(":")[0]
-    with running(f"{path}: finding {place}", f"; try it alone: python -c 'import {place}'"):
-        found = importlib.util.find_spec(place)
-    file = found.origin if found is not None else None
-    if file is None or not os.path.isfile(file):
-        raise UsageError(f"{path}: {place} has no file; save it as a module in the working directory or on PYTHONPATH")
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return dict(given)
+    known = {name: one for name, one in signature.parameters.items() if one.kind not in (one.POSITIONAL_ONLY, *VARIADIC)}
+    found = {name: value for name, value in offered.items() if name in known} | dict(given)
+    plain = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    shown_ = f"{path}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
+    if not any(one.kind == one.VAR_KEYWORD for one in signature.parameters.values()):
+        for name in found:
+            if name not in known:
+                near = difflib.get_close_matches(name, known.keys() - found.keys(), n=1)
+                way = f"did you mean {near[0]!r}?" if near else "remove it"
+                raise UsageError(f"{shown_} has no argument {name!r}; {way}")
+    lacking = [name for name, one in known.items() if one.default is one.empty and name not in found]
+    if lacking:
+        what = ", ".join(map(repr, lacking))
+        raise UsageError(f"{shown_} lacks its argument{'s' * (len(lacking) > 1)} {what}; add {what} beside import")
+    return found
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .architectures import Families
+from .architectures import IMPORT, OWN, Families, Imported
 from .document import Spec
 from .domains import KINDS
 from .errors import Location, Problem, shown
@@ -20,7 +20,9 @@ from .trees import origin
 from .value import CURRENCY, NAME
 
 Models = list[type[BaseModel]]
-FAMILIES: Models = list(get_args(Families))
+FAMILIES: Models = [kind for kind in get_args(Families) if kind is not Imported]
+"""Those whose keys are known: beside `import` stand the arguments of your own function."""
+OR_IMPORT = "or your own network, {import: package.module:function}"
 SEARCHED: dict[tuple[str, ...], Models] = {
     ("student", "architecture"): FAMILIES,
     ("student", "loss"): [LossSpec],
@@ -28,7 +30,7 @@ SEARCHED: dict[tuple[str, ...], Models] = {
 }
 """The schemas of what is searched."""
 OVERRIDE = "--set"
-OWN = ("value_error", "wrong")
+OURS = ("value_error", "wrong")
 WAYS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -97,7 +99,7 @@ def dotted(path: Location) -> str:
 
 def _messages(lines: list[ErrorDetails], raw: object, path: Location) -> list[str]:
     """One message for each value: alternatives of a union are joined."""
-    own = [line["msg"].removeprefix("Value error, ") for line in lines if line["type"] in OWN]
+    own = [line["msg"].removeprefix("Value error, ") for line in lines if line["type"] in OURS]
     if own:
         return list(dict.fromkeys(own))
     special = [message for line in lines if (message := _special(line, raw, path))]
@@ -116,10 +118,12 @@ def _special(line: ErrorDetails, raw: object, path: Location) -> str | None:
     if kind == "extra_forbidden":
         return f"{path[-1]!r} is not a key here; {_unknown(path, raw).way}"
     if kind == "union_tag_invalid":
-        tags = [tag.strip(" '") for tag in str(line["ctx"]["expected_tags"]).split(",")]
-        return f"{shown(value['family'])} is not a known family; {_nearest(value['family'], tags)}"
+        if value["family"] == IMPORT:
+            return '"import" is no family; write {import: package.module:function, ARGUMENT: ...} instead'
+        tags = [tag for each in str(line["ctx"]["expected_tags"]).split(",") if (tag := each.strip(" '")) != OWN]
+        return f"{shown(value['family'])} is not a known family; {_nearest(value['family'], tags)}, {OR_IMPORT}"
     if kind == "union_tag_not_found":
-        return f"needs a family; use one of {', '.join(kind.model_fields['family'].default for kind in FAMILIES)}"
+        return f"needs a family; use one of {', '.join(kind.model_fields['family'].default for kind in FAMILIES)}, {OR_IMPORT}"
     return _about_domains(value, path) if isinstance(value, dict) and value and kind != "string_type" else None
 
 

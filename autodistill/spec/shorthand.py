@@ -5,7 +5,8 @@
     student: {architecture: {like: teacher, depth: [0.25, 1], width: [0.25, 1]}}
 
 becomes the teacher's family and other fields, with whole numbers from 0.25 to 1 times its depth and its width (for a vit,
-its number of heads, each as wide as the teacher's).
+its number of heads, each as wide as the teacher's). Of a teacher that is a network of your own, any whole numbers among its
+arguments are searched that way: `{like: teacher, hidden: [0.25, 1]}`.
 
 `optional: true` in a searched term of a loss lets the search also decide whether to use the term at all.
 """
@@ -13,14 +14,14 @@ its number of heads, each as wide as the teacher's).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from .architectures import ARCHITECTURE
+from .architectures import ARCHITECTURE, IMPORT
 from .errors import Location, fault, refusal, shown, wrong
 
 AT: Location = ("student", "architecture")
@@ -38,7 +39,8 @@ def expanded(raw: dict[str, Any]) -> dict[str, Any]:
     given, teacher = _architecture(raw, "student"), _architecture(raw, "teacher")
     if not isinstance(given, dict) or "like" not in given:
         return raw
-    faults = [*_wrong_keys(given), *_wrong_shares(given), *_wrong_teacher(teacher)]
+    shares = _shares(teacher)
+    faults = [*_wrong_keys(given, shares), *_wrong_shares(given, shares), *_wrong_teacher(teacher, shares)]
     if faults:
         raise refusal(faults)
     return raw | {"student": raw["student"] | {"architecture": _tree(given, teacher)}}
@@ -48,8 +50,15 @@ def _architecture(raw: dict[str, Any], whose: str) -> Any:
     return raw[whose].get("architecture") if isinstance(raw.get(whose), dict) else None
 
 
-def _wrong_keys(given: dict[str, object]) -> Iterator[ErrorDetails]:
-    known = ("like", *SHARES)
+def _shares(teacher: object) -> Sequence[str]:
+    """What can be searched as a share of the teacher's: depth and width, or whole numbers among your own arguments."""
+    if not isinstance(teacher, dict) or IMPORT not in teacher:
+        return SHARES
+    return [name for name, value in teacher.items() if type(value) is int and value > 0 and name != "version"]
+
+
+def _wrong_keys(given: dict[str, object], shares: Sequence[str]) -> Iterator[ErrorDetails]:
+    known = ("like", *shares)
     for key in given:
         if key not in known:
             message = f"{key!r} cannot be set with like, which copies the teacher's; use only {', '.join(known)}"
@@ -59,8 +68,8 @@ def _wrong_keys(given: dict[str, object]) -> Iterator[ErrorDetails]:
         yield fault(given["like"], message, (*AT, "like"))
 
 
-def _wrong_shares(given: dict[str, object]) -> Iterator[ErrorDetails]:
-    for key in SHARES:
+def _wrong_shares(given: dict[str, object], shares: Sequence[str]) -> Iterator[ErrorDetails]:
+    for key in shares:
         if key in given and not _are_shares(given[key]):
             message = f"{shown(given[key])} is invalid: use two fractions of the teacher's {key}, such as [0.25, 1]"
             yield fault(given[key], message, (*AT, key))
@@ -73,10 +82,12 @@ def _are_shares(value: object) -> bool:
     return are_numbers and 0 < value[0] <= value[1] <= 1
 
 
-def _wrong_teacher(teacher: object) -> Iterator[ErrorDetails]:
+def _wrong_teacher(teacher: object, shares: Sequence[str]) -> Iterator[ErrorDetails]:
     if teacher is None:
         what = "the teacher has no architecture in the spec"
-    elif isinstance(teacher, dict) and teacher.get("family") in ("timm", "import"):
+    elif isinstance(teacher, dict) and IMPORT in teacher and not shares:
+        what = "the teacher has no whole number among its arguments"
+    elif isinstance(teacher, dict) and teacher.get("family") == "timm":
         what = f"the teacher's family {teacher['family']} has no depth and width"
     else:
         return
@@ -89,9 +100,16 @@ def _tree(given: dict[str, Any], teacher: Any) -> dict[str, Any]:
         architecture = ARCHITECTURE.validate_python(teacher)
     except ValidationError:
         return STAND_IN
+    if IMPORT in teacher:
+        return {**teacher, **{name: _range(given.get(name, DEFAULT), teacher[name]) for name in _asked(given, teacher)}}
     names = {"depth": "depth", "width": "heads" if architecture.family == "vit" else "width"}
     amounts = {name: _range(given.get(key, DEFAULT), getattr(architecture, name)) for key, name in names.items()}
     return {**teacher, **amounts}
+
+
+def _asked(given: dict[str, Any], teacher: dict[str, Any]) -> Sequence[str]:
+    """The arguments to search: those that are given, else all that may be sizes."""
+    return [name for name in _shares(teacher) if name in given] or _shares(teacher)
 
 
 def _range(shares: tuple[float, float], amount: int) -> dict[str, list[int]]:

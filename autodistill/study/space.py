@@ -13,7 +13,21 @@ from pydantic import TypeAdapter
 
 from ..data import InputSpec
 from ..models.sizes import check_inherit, sizes
-from ..spec import Checkpoint, LossSpec, Network, Recipe, Spec, Stage, Task, Teacher, UsageError, Value
+from ..spec import (
+    BuildError,
+    Checkpoint,
+    Imported,
+    LossSpec,
+    Network,
+    Recipe,
+    Spec,
+    Stage,
+    Task,
+    Teacher,
+    UsageError,
+    Value,
+    digest,
+)
 from ..spec.architectures import ARCHITECTURE, Architecture
 from ..spec.document import INIT
 from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
@@ -85,12 +99,25 @@ class Space:
         self.domains = domains_of(spec)
         self.closed: set[int] = set()
         """Ladder sizes that may not be proposed anymore."""
+        self._refused: dict[str, BuildError | None] = {}
 
     def sizes(self, architecture: Value) -> Sizes:
         return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
-        return not self.spec.search.limits.exceeded(self.sizes(architecture))
+        """Whether a network may be proposed: your own one may also refuse its arguments."""
+        return self.refused(architecture) is None and not self.spec.search.limits.exceeded(self.sizes(architecture))
+
+    def refused(self, architecture: Value) -> BuildError | None:
+        """Why a network of your own cannot be built with these arguments, or None."""
+        name = digest(architecture) if isinstance(architecture, Imported) else ""
+        if name and name not in self._refused:
+            self._refused[name] = None
+            try:
+                self.sizes(architecture)
+            except BuildError as error:
+                self._refused[name] = error
+        return self._refused.get(name)
 
     def feasible(self, params: Params) -> bool:
         """Whether the student is within the limits and its chain long enough and open. Nothing is trained to know this."""
@@ -100,7 +127,15 @@ class Space:
         return not self.closed & set(indices) and len(indices) >= self.spec.assistants.at_least and self._can_begin(params)
 
     def ends(self, part: str) -> list[Any]:
-        """The student's architectures, losses, recipes or inits at every end of every domain, each once."""
+        """The student's architectures, losses, recipes or inits at every end of every domain, each once.
+
+        Without architectures that refuse their arguments, unless all do.
+        """
+        found = self.corners(part)
+        return [one for one in found if part != "architecture" or self.refused(one) is None] or found
+
+    def corners(self, part: str) -> list[Any]:
+        """The same, with those that refuse their arguments; builds none."""
         tree = self.tree[part]
         found = [PARTS[part].validate_python(fill(tree, params)) for params in probes(tree)]
         return [one for index, one in enumerate(found) if one not in found[:index]]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue, ValidationError
 
-from ...spec import LossSpec, Spec, UsageError, Value, describe, parse
+from ...spec import BuildError, Imported, LossSpec, Spec, UsageError, Value, describe, parse
 from ...spec.architectures import ARCHITECTURE
 from ...spec.document import Assistants
 from ...spec.domains import Choice, Domain, Int, Tree, domains, fill
@@ -17,6 +17,8 @@ PLACE = "--student"
 GEOMETRIC = 3
 """The number of ladder sizes if a spec gives no ladder."""
 AMOUNTS = ("depth", "width", "heads")
+KINDS = ("family", "import")
+"""The keys that say what kind of network an architecture is."""
 Given = Mapping[str, JsonValue]
 Option = dict[str, object]
 """An architecture whose fields may be domains."""
@@ -54,15 +56,15 @@ def _given(text: str) -> Given:
 def _option(tree: Tree, given: Given) -> Option:
     """The architecture of a choice that has these fields."""
     options = [one for one in (tree.options if isinstance(tree, Choice) else [tree]) if isinstance(one, dict)]
-    able = [one for one in options if given.get("family", one["family"]) == one["family"]]
+    able = [one for one in options if all(one.get(key) == value for key, value in given.items() if key in KINDS)]
     fitting = [one for one in able if all(name in one or name in domains(one) for name in given)]
     if len(fitting) > 1:
         fitting = [one for one in fitting if all(_fits(one, name, value) for name, value in given.items())] or fitting
     if len(fitting) == 1 or (len(able) == 1 and not fitting):
         return (fitting or able)[0]
-    families = ", ".join(dict.fromkeys(str(one["family"]) for one in options))
+    families = ", ".join(dict.fromkeys(f"{key}={one[key]}" for one in options for key in KINDS if key in one))
     what = "fit several options of" if fitting else "fit none of"
-    raise UsageError(f"{PLACE}: these fields {what} student.architecture; give family=... ({families}) and its fields")
+    raise UsageError(f"{PLACE}: these fields {what} student.architecture; give one of {families}, and its fields")
 
 
 def _fits(option: Option, name: str, value: JsonValue) -> bool:
@@ -72,7 +74,7 @@ def _fits(option: Option, name: str, value: JsonValue) -> bool:
 
 def _check(option: Option, inner: Mapping[str, Domain], name: str, value: JsonValue) -> None:
     if name not in inner and (name not in option or isinstance(option[name], dict | tuple)):
-        there = ", ".join(dict.fromkeys([*(key for key in option if key != "family"), *inner]))
+        there = ", ".join(dict.fromkeys([*(key for key in option if key not in KINDS), *inner]))
         raise UsageError(f"{PLACE} {name}={value}: student.architecture has no field {name!r}; its fields are {there}")
     if name in inner and value not in inner[name]:
         way_out = f"or widen it: --set student.architecture.{name}=..."
@@ -121,19 +123,26 @@ def assistants_of(
 
 def geometric(student: Value, teacher: Value, count: int, params: Callable[[Value], int]) -> Sequence[Value]:
     """At most `count` architectures in equal ratios of depth and width between student and teacher; none if their families
-    differ or have no such fields.
+    differ or have no such fields. Of a network of your own, all whole numbers among the arguments that differ count.
     """
-    names = [name for name in AMOUNTS if hasattr(student, name) and hasattr(teacher, name)]
-    if type(student) is not type(teacher) or not names:
+    own, its = _amounts(student), _amounts(teacher)
+    kinds = [(type(one), getattr(one, "factory", None)) for one in (student, teacher)]
+    if kinds[0] != kinds[1] or not own or own.keys() != its.keys():
         return ()
     found: list[Value] = []
     for step in range(count, 0, -1):
-        ratios = {name: getattr(teacher, name) / getattr(student, name) for name in names}
-        amounts = {name: round(getattr(student, name) * ratios[name] ** (step / (count + 1))) for name in names}
+        amounts = {name: round(own[name] * (its[name] / own[name]) ** (step / (count + 1))) for name in own}
         try:
             size = ARCHITECTURE.validate_python(student.model_dump() | amounts)
-        except ValidationError:
+            if size not in found and params(student) < params(size) < params(teacher):
+                found.append(size)
+        except (ValidationError, BuildError):
             continue
-        if size not in found and params(student) < params(size) < params(teacher):
-            found.append(size)
     return found
+
+
+def _amounts(architecture: Value) -> dict[str, int]:
+    """The numbers that decide how large a network is."""
+    if isinstance(architecture, Imported):
+        return {name: value for name, value in architecture.arguments.items() if type(value) is int and value > 0}
+    return {name: getattr(architecture, name) for name in AMOUNTS if hasattr(architecture, name)}

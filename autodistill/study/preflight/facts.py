@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ...data import Splits, memory_bytes
 from ...metrics.intervals import wilson
 from ...metrics.metric import ACCURACY
-from ...spec import Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Value, describe, located
+from ...spec import BuildError, Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Value, describe, located
 from ...spec.domains import domains
 from ...spec.measurement import Sizes
 from ..sampling.first import configurations
 from ..schedule.plan import bytes_a_sample, check_limit
 from ..space import Space
+from .own import code_facts, probe_own
 from .prepare import check_edges
 from .values import Architectures, DataFacts, NetworkFacts, Preflight, Span, StageCounts
 
@@ -29,12 +31,16 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
     Raises UsageError if an architecture cannot be built for this data, the limits leave no student, an assistant is not
     smaller than the teacher, the caches are too large, or the space does not contain a listed configuration.
     """
+    probe_own(space)
     with located("teacher.architecture"):
         for teacher in space.teachers:
             _check_memory(teacher.architecture, space.sizes(teacher.architecture), "use a smaller network")
     with located("student.architecture"):
         architectures, everything = space.architectures()
-        sized = [(one, space.sizes(one)) for one in architectures]
+        refused = [error for one in architectures if (error := space.refused(one))]
+        if len(refused) == len(architectures):
+            raise refused[0]
+        sized = [(one, space.sizes(one)) for one in architectures if space.refused(one) is None]
     _check_ladder(space)
     check_edges(space)
     allowed = [size for one, size in sized if space.within_limits(one)]
@@ -59,7 +65,8 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
         cache_bytes=cache_bytes(space, splits),
         precision=_precisions(space),
         gpus=space.spec.resources.gpus,
-        cautions=_cautions(space),
+        cautions=(*_refusals(refused, len(architectures)), *_cautions(space)),
+        code=code_facts(space.spec),
     )
 
 
@@ -79,6 +86,13 @@ def _cautions(space: Space) -> tuple[str, ...]:
     what = f"kd has weight * temperature^2 of at least {pull:g} everywhere in this space"
     way = "extend the temperature down to 1, or the weight down to 0.1"
     return (f"{what}; at {HEAVY:g} and above, small students lost accuracy: {way}",)
+
+
+def _refusals(refused: Sequence[BuildError], of: int) -> tuple[str, ...]:
+    """What a search does about networks that your own code does not build."""
+    if not refused:
+        return ()
+    return (f"{len(refused):,} of {of:,} architectures cannot be built and are never proposed, such as: {refused[0]}",)
 
 
 def _pull(loss: LossSpec) -> float:

@@ -16,6 +16,7 @@ from ...distill.weights import Weights, pretrained, read_weights
 from ...losses import matched, weighed
 from ...metrics.metric import named, suiting
 from ...metrics.own import pinned
+from ...models.imported import probe_imported
 from ...spec import (
     Checkpoint,
     Imported,
@@ -33,7 +34,7 @@ from ...spec import (
     suited,
 )
 from ...spec.architectures import Normalize
-from ...spec.imports import probe
+from ...spec.code import code_of
 from ...store import Store
 from ..space import Space, teacher_stage
 
@@ -87,9 +88,10 @@ def _teacher(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Sto
 def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store: Store) -> Checkpoint | None:
     task, device = splits.task(spec.task), _device(spec)
     if teacher.factory is not None:
-        own = Imported(factory=teacher.factory, arguments=teacher.arguments or {})
         with located("teacher.import"):
-            probe(own.factory, own.arguments)
+            source = code_of(teacher.factory).source()
+            own = Imported(factory=teacher.factory, arguments=teacher.arguments or {}, source=source)
+            probe_imported(own, splits.inputs, splits.classes)
             return adopt(store, task, own, None, device, seed)
     if teacher.pretrained:
         assert isinstance(teacher.architecture, Timm)

@@ -36,6 +36,15 @@ class NetworkFacts(Value):
     source: str = ""
 
 
+class CodeFacts(Value):
+    """The `files` in `folder` whose content is in the keys of your own networks by that `name`."""
+
+    name: str
+    folder: str
+    files: tuple[str, ...]
+    source: str
+
+
 class StageCounts(Value):
     """How many stages are trained at `most` (None: no limit), how many of them are `shared`, and, as 0 or 1, whether each
     member of the frontier gets a baseline.
@@ -118,6 +127,7 @@ class Preflight(Value):
     cautions: tuple[str, ...]
     soft_targets: tuple[Taught | None, ...] = ()
     region: RegionFacts | None = None
+    code: tuple[CodeFacts, ...] = ()
     seconds: Seconds | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -184,6 +184,7 @@ def comparable(spec: Spec) -> Document:
     """The spec without the keys that only say where and how things run."""
     document = spec.document()
     document["resources"] = {}
+    document.pop("modules", None)
     document["search"].pop("tolerate_failures", None)
     for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data
@@ -211,4 +212,10 @@ def _differences(old: object, new: object, path: str = "") -> dict[str, tuple[ob
 
 def _listed(changed: Mapping[str, tuple[object, object]]) -> str:
     """The first five differences, in words."""
-    return "; ".join(f"{key} was {old!r}, is {new!r}" for key, (old, new) in list(changed.items())[:5])
+    return "; ".join(_difference(key, old, new) for key, (old, new) in list(changed.items())[:5])
+
+
+def _difference(key: str, old: object, new: object) -> str:
+    if key.endswith(".source"):  # the digests mean nothing to anybody
+        return f"the code of {key.removesuffix('.source')} has changed; `check` lists its files"
+    return f"{key} was {old!r}, is {new!r}"

@@ -225,7 +225,8 @@ def _unevenness(space: Space, params: Params) -> float:
 
 
 def _feasible(space: Space, architectures: Sequence[Params]) -> list[Settings]:
-    return [params for one in architectures if space.feasible(params := completed(space, one))]
+    able = [one for one in architectures if space.within_limits(space.architecture(one))]
+    return [params for one in able if space.feasible(params := completed(space, one))]
 
 
 # Around the incumbent

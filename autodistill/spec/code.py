@@ -1,0 +1,156 @@
+"""Which files the code behind a name consists of, without running any of it.
+
+They are the file of the module, and whatever it imports, directly or indirectly, from its own package, from modules beside
+that, and from other folders on sys.path that hold no installed packages. Of an installed package, only its own files count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from .architectures import Imported
+from .errors import UsageError
+from .imports import running
+
+MANY = 100
+"""With more files, an installed package counts by its version: to read all of torchvision or torch takes seconds."""
+OURS = __name__.partition(".")[0]
+INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+class Code(NamedTuple):
+    """The files of a function's module and what it imports, by the name of the module; the first one is its own.
+
+    `folder` is where their top-level modules are. `package` is the package and its version if that counts instead.
+    """
+
+    folder: Path
+    files: dict[str, Path]
+    package: str | None = None
+
+    def source(self) -> str:
+        """The sha256 of names and contents, which does not depend on where the folder is."""
+        parts = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(self.files.items())]
+        return hashlib.sha256("\n".join(parts if self.package is None else [self.package]).encode()).hexdigest()
+
+    def names(self) -> list[str]:
+        """The files, those in the folder relative to it, or the package with its version."""
+        files = [path.relative_to(self.folder) if path.is_relative_to(self.folder) else path for path in self.files.values()]
+        return [self.package] if self.package else list(map(str, files))
+
+
+def code_of(path: str) -> Code:
+    """The code behind `path`, "package.module:function". Raises UsageError if there is no such file."""
+    place = path.partition(":")[0]
+    folder = _folder(path, place)
+    if _file(place, [folder]) is None:
+        way = "save it as a module beside the spec, in the working directory, or on PYTHONPATH"
+        raise UsageError(f"{path}: {place} has no file in {folder}; {way}")
+    installed, package = _is_installed(folder), place.partition(".")[0]
+    folders = [folder] if installed else [folder, *_own_folders()]
+    files: dict[str, Path] = {}
+    ahead = [place]
+    while ahead:
+        name = ahead.pop()
+        top = name.partition(".")[0]
+        found = None if name in files or top == OURS or installed and top != package else _file(name, folders)
+        if found is not None:
+            files[name] = found
+            ahead += reversed(_imports(found, found.stat().st_mtime_ns, name))
+        if installed and len(files) > MANY:
+            return Code(folder, {place: files[place]}, _version(package))
+    return Code(folder, files)
+
+
+def _is_installed(folder: Path) -> bool:
+    return any(folder.is_relative_to(one) for one in INSTALLED)
+
+
+def _own_folders() -> list[Path]:
+    """Those on sys.path with modules that nobody installed, the working directory among them."""
+    folders = [Path(one).absolute() for one in sys.path if isinstance(one, str)]
+    return [one for one in folders if one.is_dir() and not _is_installed(one)]
+
+
+def _file(name: str, folders: Sequence[Path]) -> Path | None:
+    return next((file for folder in folders for file in _candidates(folder, name) if file.is_file()), None)
+
+
+def _folder(path: str, place: str) -> Path:
+    """The folder of the top-level module, which is found but not imported."""
+    top = place.partition(".")[0]
+    with running(f"{path}: finding {top}", f"; try it alone: python -c 'import {place}'"):
+        found = importlib.util.find_spec(top)
+    if found is None or not (found.submodule_search_locations or found.origin):
+        way = "save it as a module beside the spec, in the working directory, or on PYTHONPATH"
+        raise UsageError(f"{path}: there is no module {top!r}; {way}")
+    inside = list(found.submodule_search_locations or ())
+    return Path(inside[0] if inside else str(found.origin)).absolute().parent
+
+
+def _candidates(folder: Path, name: str) -> tuple[Path, Path]:
+    whole = folder.joinpath(*name.split("."))
+    return whole / "__init__.py", whole.with_name(f"{whole.name}.py")
+
+
+@lru_cache(maxsize=4096)
+def _imports(file: Path, changed: int, name: str) -> tuple[str, ...]:
+    """The names of all modules that a file might import, and of the packages around them; some are no modules.
+
+    `changed` is when the file was, so that the answer is kept only until then.
+    """
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # importing it says what is wrong
+        return ()
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    found = [one for node in ast.walk(tree) for one in _named(node, package)]
+    return tuple(dict.fromkeys([*_around(name), *(each for one in found for each in (*_around(one), one))]))
+
+
+def _named(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (one.name for one in node.names)
+    if isinstance(node, ast.ImportFrom):
+        above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        place = ".".join([*above, *([node.module] if node.module else [])])
+        yield from [place] if node.module or not node.level else []
+        yield from (f"{place}.{one.name}" for one in node.names if place and one.name != "*")
+
+
+def _around(name: str) -> list[str]:
+    """The packages that a module is in, whose own code runs first."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _version(package: str) -> str:
+    """Such as `torch 2.9.0`, without what tells apart builds of one version."""
+    names = importlib.metadata.packages_distributions().get(package, [package])
+    try:
+        return f"{package} {importlib.metadata.version(names[0]).partition('+')[0]}"
+    except importlib.metadata.PackageNotFoundError:
+        return package
+
+
+@lru_cache
+def code_here(path: str) -> str:
+    """The source of the code that this process has imported, or is about to: as it was when first asked for."""
+    return code_of(path).source()
+
+
+def check_code(architecture: Imported) -> None:
+    """Raises UsageError if the code of a network is another one here than where its study began: results would be false."""
+    if architecture.source is not None and code_here(architecture.factory) != architecture.source:
+        files = ", ".join(code_of(architecture.factory).names()[:5])
+        way = "run the same command again, which names the change, or ship the same code to every node"
+        raise UsageError(f"{architecture.factory}: its code ({files}) is not that with which the study began; {way}")
