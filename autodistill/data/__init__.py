@@ -2,16 +2,20 @@
 
 from .arrays import Raw
 from .columns import Column, Columns, Ragged
+from .encoding import EncodedColumn, Encoding
 from .images import Array, Images, Joined, Pixels
 from .inputs import InputField, InputSpec, inputs_of
 from .parts import split
 from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits
+from .tables import read_table
 
 __all__ = [
     "Array",
     "Column",
     "Columns",
+    "EncodedColumn",
+    "Encoding",
     "Images",
     "InputField",
     "InputSpec",
@@ -25,5 +29,6 @@ __all__ = [
     "inputs_of",
     "memory_bytes",
     "read",
+    "read_table",
     "split",
 ]

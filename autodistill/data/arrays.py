@@ -15,6 +15,7 @@ import numpy as np
 from ..spec import DataError
 from ..spec.task import FieldOptions
 from .columns import Columns, Ragged, X, mask_of
+from .encoding import Table
 from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, same_length
 from .images import Array, Images
 
@@ -34,6 +35,9 @@ class Raw:
 
     x_test, y_test: the data set's own test split, if it has one. x_unlabeled: U samples without labels. groups (N,): the
     group of each sample (of x_test, if that is given), for test accuracies by group. names: readable names of the classes.
+
+    Only of a table: `table` has its columns, and `x` the numbers of its rows until `parts.split` encodes it; its groups stay
+    together in the splits, and times (N,) split it in time.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Raw:
     x_unlabeled: Columns | None = None
     groups: Array | None = None
     names: tuple[str, ...] | None = None
+    table: Table | None = None
+    times: Array | None = None
 
 
 def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOptions] | None = None) -> Raw:

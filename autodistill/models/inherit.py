@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..spec import UsageError
 from .features import Stack, is_attention
+from .tables import Embedding
 
 if TYPE_CHECKING:
     from . import Network
@@ -151,7 +152,9 @@ def _heads(attention: Any) -> dict[str, Tensor]:
 
 
 def _fixed(module: nn.Module, tensor: Tensor) -> range:
-    """The axes that are not widths: the sides of kernels, the number of tokens."""
+    """The axes that are not widths: the sides of kernels, the number of tokens, embeddings that lie behind one another."""
+    if isinstance(module, Embedding):
+        return range(tensor.dim())
     if isinstance(module, CONVOLUTIONS):
         return range(2, tensor.dim())
     return range(0 if isinstance(module, nn.Linear) or is_attention(module) else tensor.dim() - 1)

@@ -59,7 +59,7 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
         cache_bytes=cache_bytes(space, splits),
         precision=_precisions(space),
         gpus=space.spec.resources.gpus,
-        cautions=_cautions(space),
+        cautions=(*splits.cautions, *_cautions(space)),
     )
 
 
@@ -150,6 +150,7 @@ def _data(splits: Splits) -> DataFacts:
         memory=splits.memory,
         bytes=splits.nbytes,
         test_interval_at_90=wilson(round(0.9 * n), n),
+        **({"table": splits.encoding} if splits.encoding else {}),
     )
 
 

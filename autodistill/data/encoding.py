@@ -1,0 +1,154 @@
+"""The preprocessing of a table, fitted on its training rows: what its columns hold, as plain numbers and words.
+
+`encode.encoded` applies it, here and in exports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..spec import DataError, Value
+from ..spec.value import AsTuple
+from . import encode
+from .columns import Columns
+from .images import Array
+from .kinds import Held, Kind, Place
+
+CATEGORIES = "categories"
+"""The field with the numbers of the words of each category column."""
+LIKE_IDS = 0.9
+"""A column in which at least this share of the rows has a word of its own names the rows."""
+ENOUGH = 20
+"""The fewest rows that can tell whether a column names them."""
+
+
+class EncodedColumn(Value):
+    """A column by its name in the table. `missing` is the share of training rows without a value; with `mask`, networks are told.
+
+    Numbers, booleans and dates (`format`: of strptime) have `fill`, `mean` and `scale`; categories have `words`, those that
+    occur in the training rows more than once.
+    """
+
+    name: str
+    kind: Kind
+    missing: float
+    mask: bool
+    format: str | None = None
+    fill: float | None = None
+    mean: float | None = None
+    scale: float | None = None
+    words: Annotated[tuple[str, ...], AsTuple] | None = None
+
+    @property
+    def values(self) -> int | None:
+        """Of a category, how many numbers there are: one for each word, one for all others, and one for a missing word."""
+        return None if self.words is None else len(self.words) + 1 + self.mask
+
+
+class Encoding(Value):
+    """`columns` in the order of their names. `label` is the column of the labels, and `classes` are its words by class.
+
+    `separator` is the sign between the values of a text file.
+    """
+
+    label: str
+    classes: Annotated[tuple[str, ...], AsTuple]
+    columns: Annotated[tuple[EncodedColumn, ...], AsTuple]
+    separator: str = ","
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """How many values each category has, in the order of the field `categories`."""
+        return tuple(column.values for column in self.columns if column.values is not None)
+
+    def plain(self) -> dict[str, Any]:
+        """The contents of columns.json."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class Encoded(NamedTuple):
+    """All rows as networks get them, how, and what the user should know about the columns."""
+
+    x: Columns
+    encoding: Encoding
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """The columns that networks get: `frame` has them in the order of their names, `held` says what each holds.
+
+    `label`, `classes` and `separator` are those of the encoding.
+    """
+
+    place: Place
+    frame: pd.DataFrame
+    held: Mapping[str, Held]
+    label: str
+    classes: tuple[str, ...]
+    separator: str
+
+    def encoded(self, train: Array) -> Encoded:
+        """All rows, with what is fitted on the rows `train` alone. Raises DataError for a column without values there."""
+        columns = tuple(self._fitted(name, train) for name in self.frame)
+        encoding = Encoding(label=self.label, classes=self.classes, columns=columns, separator=self.separator)
+        found = encode.encoded(self.frame, encoding.plain()["columns"])
+        return Encoded(Columns(found), encoding, tuple(self._cautions(train)))
+
+    def _fitted(self, name: str, train: Array) -> EncodedColumn:
+        kind, form = self.held[name]
+        values = self.frame[name].iloc[train]
+        text = encode.words(values)
+        missing = float(text.isna().mean())
+        if missing == 1:
+            what = f"column {name!r} has no value in the {len(train):,} training rows"
+            raise DataError(f"{self.place.name}: {what}; set task.features: {{except: [{name}]}}")
+        column = EncodedColumn(name=name, kind=kind, missing=missing, mask=missing > 0, format=form)
+        if kind == "category":
+            return column.model_copy(update={"words": frequent(text.dropna().to_numpy())})
+        return column.model_copy(update=fitted_numbers(encode.numbers_of(values, column.model_dump())))
+
+    def _cautions(self, train: Array) -> list[str]:
+        """What is likely a mistake in the columns, as sentences."""
+        texts = {name: encode.words(self.frame[name].iloc[train]) for name in self.frame}
+        same = [name for name, text in texts.items() if text.nunique(dropna=False) == 1]
+        own = [name for name in self.frame if name not in same and self._names_rows(name)]
+        found = [f"column {name!r} has the same value in all training rows, so it says nothing" for name in same]
+        found += [
+            f"column {name!r} has a value of its own in almost every row, as an ID has, which says nothing" for name in own
+        ]
+        return [f"{one}: set task.features: {{except: [{', '.join([*same, *own])}]}}" for one in found]
+
+    def _names_rows(self, name: str) -> bool:
+        """Whether a column only says which row it is: words of their own, or consecutive whole numbers."""
+        values = self.frame[name]
+        if self.held[name].kind == "category":
+            return len(values) >= ENOUGH and encode.words(values).nunique() >= LIKE_IDS * len(values)
+        if self.held[name].kind != "number" or len(values) < ENOUGH:
+            return False
+        return bool((np.diff(np.sort(encode.numbers(values))) == 1).all())
+
+
+def fitted_numbers(found_N: Array) -> dict[str, float]:
+    """The median, and mean and standard deviation once missing values are replaced by it, of N training values with NaN for
+    missing ones; at least one is there.
+    """
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    imputer = SimpleImputer(strategy="median").fit(found_N[:, None])
+    scaler = StandardScaler().fit(imputer.transform(found_N[:, None]))
+    return {"fill": float(imputer.statistics_[0]), "mean": float(scaler.mean_[0]), "scale": float(scaler.scale_[0])}
+
+
+def frequent(words_N: Array) -> tuple[str, ...]:
+    """The words that occur more than once, sorted. A word that occurs once says nothing about the next row with it, so it counts
+    as unknown; such rows teach networks what to make of unknown words.
+    """
+    found, counts = np.unique(words_N.astype(str), return_counts=True)
+    return tuple(found[counts > 1].tolist())
