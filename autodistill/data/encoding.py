@@ -17,7 +17,7 @@ from ..spec.value import AsTuple
 from . import encode
 from .columns import Columns
 from .images import Array
-from .kinds import Held, Kind, Place
+from .kinds import Held, Kind, Place, quoted
 
 CATEGORIES = "categories"
 """The field with the numbers of the words of each category column."""
@@ -28,7 +28,7 @@ ENOUGH = 20
 
 
 class EncodedColumn(Value):
-    """A column by its name in the table. `missing` is the share of training rows without a value; with `mask`, networks are told.
+    """A column by its name. `missing` is the share of training rows without a value; with `mask`, networks are told.
 
     Numbers, booleans and dates (`format`: of strptime) have `fill`, `mean` and `scale`; categories have `words`, those that
     occur in the training rows more than once.
@@ -93,9 +93,13 @@ class Table:
     classes: tuple[str, ...]
     separator: str
 
+    @property
+    def names(self) -> list[str]:
+        return [str(name) for name in self.frame.columns]
+
     def encoded(self, train: Array) -> Encoded:
         """All rows, with what is fitted on the rows `train` alone. Raises DataError for a column without values there."""
-        columns = tuple(self._fitted(name, train) for name in self.frame)
+        columns = tuple(self._fitted(name, train) for name in self.names)
         encoding = Encoding(label=self.label, classes=self.classes, columns=columns, separator=self.separator)
         found = encode.encoded(self.frame, encoding.plain()["columns"])
         return Encoded(Columns(found), encoding, tuple(self._cautions(train)))
@@ -107,7 +111,7 @@ class Table:
         missing = float(text.isna().mean())
         if missing == 1:
             what = f"column {name!r} has no value in the {len(train):,} training rows"
-            raise DataError(f"{self.place.name}: {what}; set task.features: {{except: [{name}]}}")
+            raise DataError(f"{self.place.name}: {what}; set task.features: {{except: [{quoted(name)}]}}")
         column = EncodedColumn(name=name, kind=kind, missing=missing, mask=missing > 0, format=form)
         if kind == "category":
             return column.model_copy(update={"words": frequent(text.dropna().to_numpy())})
@@ -115,14 +119,12 @@ class Table:
 
     def _cautions(self, train: Array) -> list[str]:
         """What is likely a mistake in the columns, as sentences."""
-        texts = {name: encode.words(self.frame[name].iloc[train]) for name in self.frame}
+        texts = {name: encode.words(self.frame[name].iloc[train]) for name in self.names}
         same = [name for name, text in texts.items() if text.nunique(dropna=False) == 1]
-        own = [name for name in self.frame if name not in same and self._names_rows(name)]
+        own = [name for name in self.names if name not in same and self._names_rows(name)]
         found = [f"column {name!r} has the same value in all training rows, so it says nothing" for name in same]
-        found += [
-            f"column {name!r} has a value of its own in almost every row, as an ID has, which says nothing" for name in own
-        ]
-        return [f"{one}: set task.features: {{except: [{', '.join([*same, *own])}]}}" for one in found]
+        found += [f"column {name!r} has a value of its own in almost every row, as an ID has" for name in own]
+        return [f"{one}: set task.features: {{except: [{', '.join(map(quoted, [*same, *own]))}]}}" for one in found]
 
     def _names_rows(self, name: str) -> bool:
         """Whether a column only says which row it is: words of their own, or consecutive whole numbers."""
@@ -147,8 +149,8 @@ def fitted_numbers(found_N: Array) -> dict[str, float]:
 
 
 def frequent(words_N: Array) -> tuple[str, ...]:
-    """The words that occur more than once, sorted. A word that occurs once says nothing about the next row with it, so it counts
-    as unknown; such rows teach networks what to make of unknown words.
+    """The words that occur more than once, sorted. A word that occurs once says nothing about the next row with it, so it
+    counts as unknown; such rows teach networks what to make of unknown words.
     """
     found, counts = np.unique(words_N.astype(str), return_counts=True)
     return tuple(found[counts > 1].tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,6 +17,11 @@ MIXED = 0.5
 """If at least this share of a text column is numbers (or dates), but not all, the others are likely mistakes."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 NESTED = (list, tuple, dict, set, bytes, np.ndarray)
+
+
+def quoted(name: str) -> str:
+    """The name of a column as YAML takes it within brackets."""
+    return name if re.fullmatch(r"[A-Za-z_][\w .-]*", name) else json.dumps(name, ensure_ascii=False)
 
 
 class Place(NamedTuple):
@@ -44,7 +50,7 @@ def held(place: Place, values: pd.Series[Any], given: str | None) -> Held:
     name = str(values.name)
     _check_plain(place, values)
     if words(values).isna().all():
-        way = f"remove it from the table, or set task.features: {{except: [{name}]}}"
+        way = f"remove it from the table, or set task.features: {{except: [{quoted(name)}]}}"
         raise DataError(f"{place.name}: column {name!r} has no value in any row; {way}")
     word, _, form = (given or "").partition(" ")
     found = Held(_guessed(place, values) if not word else next(kind for kind in get_args(Kind) if kind == word), form or None)
@@ -97,7 +103,7 @@ def _mixed(place: Place, values: pd.Series[Any], kind: str, others: pd.Series[An
     name, text = str(values.name), words(values)
     row = int(np.flatnonzero(text.isin(others))[0])
     what = f"{place.row(row)} has {text.iloc[row]!r}, but {count:,} of {int(text.notna().sum()):,} values are {kind}s"
-    ways = f"correct it, leave it empty if the value is missing, or set task.columns: {{{name}: category}}"
+    ways = f"correct it, leave it empty if the value is missing, or set task.columns: {{{quoted(name)}: category}}"
     return DataError(f"{place.name}: column {name!r} {what}; {ways}")
 
 
@@ -114,8 +120,10 @@ def _check_fits(place: Place, values: pd.Series[Any], found: Held) -> None:
         return
     what = f"{place.row(int(bad[0]))} has {str(values.iloc[bad[0]])!r}, which is no {found.kind}"
     how = f" of the format {found.format}" if found.format else ""
-    date = f"write dates as 2026-01-31, or give their format, such as task.columns: {{{values.name}: date %d/%m/%Y}}"
-    way = date if found.kind == "date" else f"correct it, or set task.columns: {{{values.name}: category}}"
+    date = (
+        f"write dates as 2026-01-31, or give their format, such as task.columns: {{{quoted(str(values.name))}: date %d/%m/%Y}}"
+    )
+    way = date if found.kind == "date" else f"correct it, or set task.columns: {{{quoted(str(values.name))}: category}}"
     raise DataError(f"{place.name}: column {str(values.name)!r} {what}{how}; {way}")
 
 

@@ -210,10 +210,8 @@ def _check_room(raw: Raw, y: Array, part: float, asked: str) -> None:
     counts = np.bincount(y, minlength=classes)
     if counts.min() < 2:
         least = int(counts.argmin())
-        raise DataError(
-            f"{asked} samples: class {_called(raw, least)} has only {counts[least]} of all {len(y)} samples, too few for two parts; "
-            "add samples of that class"
-        )
+        what = f"class {_called(raw, least)} has only {counts[least]} of all {len(y)} samples, too few for two parts"
+        raise DataError(f"{asked} samples: {what}; add samples of that class")
     taken = _count(part, len(y))
     if not classes <= taken <= len(y) - classes:
         raise DataError(

@@ -1,16 +1,17 @@
 """Tables as samples: a .csv or .parquet file, a pandas DataFrame, or an Arrow table.
 
-`read_table` checks the columns and says what they hold. Their preprocessing is fitted by `parts.split`, which knows the training
-rows.
+`read_table` checks the columns and says what they hold. Their preprocessing is fitted by `parts.split`, which knows the
+training rows.
 """
 
 from __future__ import annotations
 
 import difflib
 import gzip
+import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from ..spec.task import AllExcept
 from . import encode
 from .arrays import Raw
 from .columns import Columns
-from .encoding import Table
+from .encoding import Encoding, Table
 from .images import Array
-from .kinds import Place, held
+from .kinds import Place, held, quoted
 
 ROWS = "row"
 """The only field until a table is encoded: the numbers of its rows."""
@@ -40,9 +41,28 @@ def read_file(path: Path, task: TaskSpec) -> Raw:
     place = f"task.dataset: {path}"
     if not os.path.isfile(path):
         raise DataError(f"{place} is not a file; give a path relative to the spec's directory, or an absolute path")
-    parquet = path.name.lower().endswith(encode.PARQUET)
-    frame = _parquet(path, place) if parquet else _text(path, place, separator)
-    return read_table(frame, task, place=Place(place, not parquet and _has_line_per_row(path, len(frame))), separator=separator)
+    frame = _frame(path, place, separator)
+    return read_table(frame, task, place=Place(place, _has_line_per_row(path, len(frame))), separator=separator)
+
+
+def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
+    """Rows of a file as networks get them, labels or not. Raises DataError for rows that the encoding cannot take."""
+    name = f"{place}: {path}"
+    frame = _frame(path, name, encoding.separator).rename(columns=str)
+    for column in encoding.columns:
+        _named(Place(name, False), frame, column.name, name)
+    if frame.empty:
+        raise DataError(f"{name} has no rows; add at least one")
+    try:
+        return Columns(encode.encoded(frame, encoding.plain()["columns"]))
+    except ValueError as error:
+        raise DataError(f"{name}: {error}; correct it, or leave it empty if it is missing") from None
+
+
+def _frame(path: Path, place: str, separator: str) -> pd.DataFrame:
+    if path.name.lower().endswith((*encode.PARQUET, ".json")):
+        return _typed(path, place)
+    return _text(path, place, separator)
 
 
 def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separator: str = ",") -> Raw:
@@ -107,9 +127,8 @@ def _check_header(path: Path, place: str, separator: str) -> None:
     unnamed = [number for number, name in enumerate(names) if not name.strip()]
     other = next((sign for sign in SEPARATORS if sign in names[0] and sign != separator), None)
     if len(names) == 1 and other is not None:
-        raise DataError(
-            f"{place} has one column, {names[0]!r:.60}; if {other!r} separates its values, set task.separator: {other!r}"
-        )
+        way = f"if {other!r} separates its values, set task.separator: {json.dumps(other)}"
+        raise DataError(f"{place} has one column, {names[0]!r:.60}; {way}")
     if unnamed:
         raise DataError(f"{place}: column {unnamed[0] + 1} has no name; give it one in the first line")
     _check_twice(place, names)
@@ -121,17 +140,19 @@ def _check_twice(place: str, names: Sequence[str]) -> None:
         raise DataError(f"{place} has {list(names).count(twice)} columns {twice!r}; rename them, or remove all but one")
 
 
-def _parquet(path: Path, place: str) -> pd.DataFrame:
+def _typed(path: Path, place: str) -> pd.DataFrame:
     try:
         return encode.read_rows(path)
     except ImportError:
         raise DataError(f"{place} needs pyarrow; pip install 'autodistill-search[tables]'") from None
     except Exception as error:  # a damaged file fails in many ways: ArrowInvalid, OSError, EOFError
-        raise DataError(f"{place} is no Parquet file, or it is damaged ({reason(error)}); write it again") from None
+        raise DataError(f"{place} is damaged, or of another format ({reason(error)}); write it again") from None
 
 
 def _has_line_per_row(path: Path, rows: int) -> bool:
-    """Whether rows can be found by lines: there are no empty lines, and no values of several lines."""
+    """Whether rows of a text file can be found by lines: there are no empty lines, and no values of several lines."""
+    if path.name.lower().endswith(encode.PARQUET):
+        return False
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) in (rows, rows + 1)
@@ -156,12 +177,13 @@ def _named(place: Place, frame: pd.DataFrame, name: str | None, key: str) -> str
         return name
     near = difflib.get_close_matches(name, list(frame.columns), n=1)
     way = f"did you mean {near[0]!r}?" if near else f"use one of {_some(frame.columns)}"
-    raise DataError(f"{key}: there is no column {name!r} in {place.name.removeprefix('task.dataset: ')}; {way}")
+    where = "" if key == place.name else f" in {place.name.removeprefix('task.dataset: ')}"
+    raise DataError(f"{key}: there is no column {name!r}{where}; {way}")
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(list(names)[:FEW])
-    return shown if len(names) <= FEW else f"{shown}, and {len(names) - FEW} more"
+def _some(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(found[:FEW]) + (f", and {len(found) - FEW} more" if len(found) > FEW else "")
 
 
 def _features(place: Place, frame: pd.DataFrame, task: TaskSpec, used: Sequence[str]) -> list[str]:
@@ -224,7 +246,9 @@ def _times(place: Place, values: pd.Series[Any], given: str | None) -> Array:
     """(N,) float64: days, or numbers such as years."""
     name, found = str(values.name), held(place, values, given)
     if found.kind not in ("date", "number"):
-        way = f"name a column of dates or numbers, or give their format, such as task.columns: {{{name}: date %d/%m/%Y}}"
+        way = (
+            f"name a column of dates or numbers, or give their format, such as task.columns: {{{quoted(name)}: date %d/%m/%Y}}"
+        )
         raise DataError(f"task.split.by: column {name!r} holds words, no times; {way} ({place.name})")
     times = encode.numbers_of(values, {"name": name, "kind": found.kind, "format": found.format})
     missing = np.flatnonzero(np.isnan(times))

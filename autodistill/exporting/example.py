@@ -3,9 +3,12 @@
 SAMPLES contains one or more samples: raw numbers as in the training data (`inputs` in architecture.json). If the only input is
 x with samples of one shape, it is a .npy file, channels first. Otherwise it is a .npz file with an array (B, ...) for each
 input NAME and, if its samples differ in length (null in its shape), NAME_lengths (B,); shorter samples end in anything.
-Without SAMPLES, one sample of zeros is classified. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
+If there is a columns.json, the training data were a table: SAMPLES is a .csv or .parquet file with the same columns (by name,
+in any order; others are ignored), or a .json file with one row as a mapping, or a list of them. encode.py, which needs pandas,
+turns rows into inputs. Without SAMPLES, one sample of zeros, or one row of missing values, is classified.
+model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
 that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
-model.pt2 are run if they exist. Prints the class of each sample as a number.
+model.pt2 are run if they exist. Prints the class of each sample as a number, or, for a table, as in its column of labels.
 
 Shape suffixes: B samples, K classes.
 """
@@ -26,6 +29,7 @@ FACTS = json.loads((HERE / "architecture.json").read_text())
 Array = NDArray[Any]
 Inputs = dict[str, Array]
 FIELDS = FACTS["inputs"]
+TABLE: dict[str, Any] = json.loads((HERE / "columns.json").read_text()) if (HERE / "columns.json").exists() else {}
 SINGLE = len(FIELDS) == 1 and FIELDS[0]["name"] == "x" and None not in FIELDS[0]["shape"]
 """Whether the only input is x with samples of one shape."""
 
@@ -74,6 +78,8 @@ RUNS: dict[str, Callable[[Path, Inputs], Array]] = {
 
 def samples(path: str | None) -> Inputs:
     """The arrays by the names in `tensors` of architecture.json: bytes are numbers from 0 to 255."""
+    if TABLE:
+        return rows(path)
     if SINGLE:
         return {"x": numbers(FIELDS[0], path, None if path is None else np.load(path))}
     given = {} if path is None else dict(np.load(path))
@@ -89,6 +95,18 @@ def samples(path: str | None) -> Inputs:
             hidden = found[f"{name}_mask"].reshape(count, *[1] * (found[name].ndim - 2), length)
             found[name] = np.where(hidden, found[name], np.asarray(field["padding"], found[name].dtype))
     return found
+
+
+def rows(path: str | None) -> Inputs:
+    """The same arrays from the raw rows of a table."""
+    from encode import encoded, read_rows  # type: ignore[import-not-found]
+
+    found = dict.fromkeys(one["name"] for one in TABLE["columns"]) if path is None else read_rows(path, TABLE["separator"])
+    try:
+        inputs: Inputs = encoded(found, TABLE["columns"])
+    except ValueError as error:
+        raise SystemExit(f"{path}: {error}") from None
+    return inputs
 
 
 def numbers(field: dict[str, Any], path: str | None, x: Array | None) -> Array:
@@ -112,7 +130,8 @@ def main(arguments: list[str]) -> None:
     alone = [name for name in ("model.onnx", "model.pt2") if (HERE / name).exists()]
     for name in names or alone or ["model.safetensors"]:
         logits_BK = RUNS[name](HERE / name, inputs)
-        print(f"{name}: {' '.join(map(str, logits_BK.argmax(1)))}")
+        classes = TABLE["classes"] if TABLE else range(FACTS["classes"])
+        print(f"{name}: {' '.join(str(classes[number]) for number in logits_BK.argmax(1))}")
 
 
 if __name__ == "__main__":

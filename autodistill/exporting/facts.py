@@ -67,13 +67,15 @@ def architecture_of(one: Chosen) -> Settings:
         "mean": mean,
         "std": std,
         "tensors": tensors,
-        "numbers": "raw, as in the data",
+        "numbers": "raw, as in the data" if one.data.encoding is None else "as encode.py makes them from raw rows",
         "output": {"name": "logits", "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
 
 
 def _names(one: Chosen) -> Sequence[str] | None:
-    """The names of the classes: known only if the study was confirmed."""
+    """The names of the classes: unless the data are a table, known only if the study was confirmed."""
+    if one.data.encoding is not None:
+        return one.data.encoding.classes
     return None if one.confirmed is None else one.confirmed.test.class_names
 
 
@@ -147,8 +149,9 @@ def _data(one: Chosen) -> CardData:
         validation=len(data.validation_y),
         test=found.test.n if found else None,
         own_test=found.own_test if found else None,
-        split=task.split.model_dump(),
+        split=task.split.model_dump(exclude_none=True),
         inputs=data.inputs,
+        table=data.encoding,
         classes=data.classes,
     )
 

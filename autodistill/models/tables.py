@@ -46,7 +46,7 @@ def width_of(values: int, most: int | None) -> int:
     The rule of fastai's tabular models, 1.6 * values ** 0.56 (fastai.tabular.model.emb_sz_rule), a fit to what worked in
     practice.
     """
-    return min(round(1.6 * values**0.56), 600, most or 600)
+    return min(round(1.6 * math.pow(values, 0.56)), 600, most or 600)
 
 
 def width(inputs: InputSpec, most: int | None) -> int:

@@ -242,7 +242,8 @@ def _column(column: EncodedColumn) -> str:
     kind = column.kind if column.format is None else f"{column.kind} {column.format}"
     if column.words is not None:
         more = ", ..." if len(column.words) > NAMED else ""
-        words = f"{len(column.words):,} values ({', '.join(column.words[:NAMED])}{more})" if column.words else "no value twice"
+        named = f"{', '.join(column.words[:NAMED])}{more}"
+        words = f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no value twice"
         kind = f"category with {words}"
     missing = f"; {column.missing:.1%} missing, which networks are told" if column.mask else ""
     return f"column       {column.name}: {kind}{missing}"
