@@ -96,11 +96,14 @@ def numbers_of(values: pd.Series, column: Mapping[str, Any]) -> Numbers:
 def words(values: pd.Series) -> pd.Series:
     """The text of each value without the spaces around it, NaN where it is missing or empty. 3.0 is the word 3."""
     there = values[values.notna()]
-    if pd.api.types.is_float_dtype(there.dtype):
-        text = there.map(lambda value: str(int(value)) if float(value).is_integer() else repr(float(value))).astype(object)
-    else:
-        text = there.astype(object).astype(str).str.strip()
+    text = there.str.strip() if isinstance(there.dtype, pd.StringDtype) else there.astype(object).map(_word)
     return text[text != ""].reindex(values.index).astype(object)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    return str(value).strip()
 
 
 def numbers(values: pd.Series) -> Numbers:
@@ -109,7 +112,8 @@ def numbers(values: pd.Series) -> Numbers:
         return np.asarray(values.dt.total_seconds(), np.float64)
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         return np.asarray(values.to_numpy(np.float64, na_value=np.nan))
-    return np.asarray(pd.to_numeric(words(values), errors="coerce"), np.float64)
+    text = values if isinstance(values.dtype, pd.StringDtype) else words(values)
+    return np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
 
 
 def booleans(values: pd.Series) -> Numbers:

@@ -99,41 +99,45 @@ class Table:
 
     def encoded(self, train: Array) -> Encoded:
         """All rows, with what is fitted on the rows `train` alone. Raises DataError for a column without values there."""
-        columns = tuple(self._fitted(name, train) for name in self.names)
+        known = {name: self._known(name) for name in self.names}
+        columns = tuple(self._fitted(name, values[train]) for name, values in known.items())
         encoding = Encoding(label=self.label, classes=self.classes, columns=columns, separator=self.separator)
         found = encode.encoded(self.frame, encoding.plain()["columns"])
-        return Encoded(Columns(found), encoding, tuple(self._cautions(train)))
+        return Encoded(Columns(found), encoding, tuple(self._cautions(known, train)))
 
-    def _fitted(self, name: str, train: Array) -> EncodedColumn:
+    def _known(self, name: str) -> Array:
+        """(N,) words, or numbers; NaN where they are missing."""
         kind, form = self.held[name]
-        values = self.frame[name].iloc[train]
-        text = encode.words(values)
-        missing = float(text.isna().mean())
-        if missing == 1:
-            what = f"column {name!r} has no value in the {len(train):,} training rows"
-            raise DataError(f"{self.place.name}: {what}; set task.features: {{except: [{quoted(name)}]}}")
-        column = EncodedColumn(name=name, kind=kind, missing=missing, mask=missing > 0, format=form)
         if kind == "category":
-            return column.model_copy(update={"words": frequent(text.dropna().to_numpy())})
-        return column.model_copy(update=fitted_numbers(encode.numbers_of(values, column.model_dump())))
+            return encode.words(self.frame[name]).to_numpy()
+        return encode.numbers_of(self.frame[name], {"name": name, "kind": kind, "format": form})
 
-    def _cautions(self, train: Array) -> list[str]:
+    def _fitted(self, name: str, values: Array) -> EncodedColumn:
+        kind, form = self.held[name]
+        there = values[~pd.isna(values)]
+        if not len(there):
+            what = f"column {name!r} has no value in the {len(values):,} training rows"
+            raise DataError(f"{self.place.name}: {what}; set task.features: {{except: [{quoted(name)}]}}")
+        missing = 1 - len(there) / len(values)
+        column = EncodedColumn(name=name, kind=kind, missing=missing, mask=missing > 0, format=form)
+        return column.model_copy(update={"words": frequent(there)} if kind == "category" else fitted_numbers(values))
+
+    def _cautions(self, known: Mapping[str, Array], train: Array) -> list[str]:
         """What is likely a mistake in the columns, as sentences."""
-        texts = {name: encode.words(self.frame[name].iloc[train]) for name in self.names}
-        same = [name for name, text in texts.items() if text.nunique(dropna=False) == 1]
-        own = [name for name in self.names if name not in same and self._names_rows(name)]
+        same = [name for name, values in known.items() if pd.Series(values[train]).nunique(dropna=False) == 1]
+        own = [name for name, values in known.items() if name not in same and names_rows(values, self.held[name].kind)]
         found = [f"column {name!r} has the same value in all training rows, so it says nothing" for name in same]
         found += [f"column {name!r} has a value of its own in almost every row, as an ID has" for name in own]
         return [f"{one}: set task.features: {{except: [{', '.join(map(quoted, [*same, *own]))}]}}" for one in found]
 
-    def _names_rows(self, name: str) -> bool:
-        """Whether a column only says which row it is: words of their own, or consecutive whole numbers."""
-        values = self.frame[name]
-        if self.held[name].kind == "category":
-            return len(values) >= ENOUGH and encode.words(values).nunique() >= LIKE_IDS * len(values)
-        if self.held[name].kind != "number" or len(values) < ENOUGH:
-            return False
-        return bool((np.diff(np.sort(encode.numbers(values))) == 1).all())
+
+def names_rows(values: Array, kind: Kind) -> bool:
+    """Whether a column only says which row it is: words of their own, or consecutive whole numbers."""
+    if len(values) < ENOUGH or kind not in ("category", "number"):
+        return False
+    if kind == "category":
+        return bool(pd.Series(values).nunique() >= LIKE_IDS * len(values))
+    return bool((np.diff(np.sort(values)) == 1).all())
 
 
 def fitted_numbers(found_N: Array) -> dict[str, float]:

@@ -42,6 +42,11 @@ class Held(NamedTuple):
     format: str | None = None
 
 
+def has_values(values: pd.Series[Any]) -> bool:
+    there = values.dropna()
+    return bool(len(there)) and (pd.api.types.is_numeric_dtype(there.dtype) or bool(words(there).notna().any()))
+
+
 def held(place: Place, values: pd.Series[Any], given: str | None) -> Held:
     """What a column holds; `given` is what the spec says of it.
 
@@ -49,7 +54,7 @@ def held(place: Place, values: pd.Series[Any], given: str | None) -> Held:
     """
     name = str(values.name)
     _check_plain(place, values)
-    if words(values).isna().all():
+    if not has_values(values):
         way = f"remove it from the table, or set task.features: {{except: [{quoted(name)}]}}"
         raise DataError(f"{place.name}: column {name!r} has no value in any row; {way}")
     word, _, form = (given or "").partition(" ")
@@ -113,7 +118,8 @@ def _check_fits(place: Place, values: pd.Series[Any], found: Held) -> None:
         return
     try:
         read = {"number": numbers, "boolean": booleans}.get(found.kind, lambda given: days(given, found.format))
-        bad = np.flatnonzero(np.isnan(read(values)) & words(values).notna().to_numpy())
+        bad = np.flatnonzero(np.isnan(read(values)) & values.notna().to_numpy())
+        bad = bad[words(values.iloc[bad]).notna().to_numpy()]
     except ValueError as error:  # a format that strptime does not know
         raise DataError(f"task.columns.{values.name}: {error}; use the signs of strptime, such as date %d/%m/%Y") from None
     if not len(bad):

@@ -28,7 +28,7 @@ def whole_groups(groups_N: Array, y_N: Array, count: int, seed: int, place: str)
     """
     folds, there = max(2, round(len(y_N) / count)), len(np.unique(groups_N))
     if there < 2:
-        raise DataError(f"{place}: all samples are of group {groups_N[0]!r}, which cannot be split; remove task.groups")
+        raise DataError(f"{place}: all samples are of group {str(groups_N[0])!r}, which cannot be split; remove task.groups")
     parts = _folds(min(folds, there), y_N, groups_N, seed)
     classes = len(np.unique(y_N))
     whole = [part for part in parts if all(len(np.unique(y_N[side])) == classes for side in part)]

@@ -219,7 +219,7 @@ def _check_classes(place: Place, name: str, found: Array, number: Array, counts:
     """Raises DataError unless the different labels can be classes."""
     if len(found) < 2:
         way = "a classifier needs two classes: add rows of another, or name another column in task.label"
-        raise DataError(f"{place.name}: column {name!r} has only the label {found[0]!r}; {way}")
+        raise DataError(f"{place.name}: column {name!r} has only the label {str(found[0])!r}; {way}")
     if len(found) <= FEW:
         return
     what = f"column {name!r} has {len(found):,} different"
