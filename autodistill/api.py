@@ -246,7 +246,8 @@ def export(study: Path | str, *, to: Path | str, stage: str | None = None, wante
 
 
 def predict(export: Path | str, samples: Path | str) -> Predictions:
-    """Applies an export to `samples`: a .csv, .parquet or .json file of rows, a folder of images, or a .npz file.
+    """Applies the export in the directory `export` to `samples`: a .csv, .parquet or .json file of rows, a folder of images,
+    or a .npz file.
 
     Returns: Predictions; its `frame()` is a pandas DataFrame with the class, its probability, and those of all classes.
 

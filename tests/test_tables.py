@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow
 import pytest
 
-from autodistill.data import Splits, read, read_table, split
+from autodistill.data import Splits, read, split
 from autodistill.data.encode import booleans, days, encoded, numbers, words
 from autodistill.data.orders import newest, whole_groups
+from autodistill.data.tables import read_table
 from autodistill.spec import DataError, Spec, SpecError, Split, load
 
 from .conftest import DOCUMENT

@@ -8,7 +8,6 @@ from .inputs import InputField, InputSpec, inputs_of
 from .parts import split
 from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits
-from .tables import read_table
 
 __all__ = [
     "Array",
@@ -29,6 +28,5 @@ __all__ = [
     "inputs_of",
     "memory_bytes",
     "read",
-    "read_table",
     "split",
 ]

@@ -9,15 +9,18 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..spec import DataError
 from ..spec.task import FieldOptions
 from .columns import Columns, Ragged, X, mask_of
-from .encoding import Table
 from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, same_length
 from .images import Array, Images
+
+if TYPE_CHECKING:  # pandas is only imported where there is a table
+    from .fitting import Table
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"

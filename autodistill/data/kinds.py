@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from ..spec import DataError
 from .encode import NO, YES, booleans, days, numbers, words
+from .encoding import Kind
 
-Kind = Literal["number", "boolean", "date", "category"]
 MIXED = 0.5
 """If at least this share of a text column is numbers (or dates), but not all, the others are likely mistakes."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")

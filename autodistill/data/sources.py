@@ -19,7 +19,6 @@ from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
-from .tables import read_file
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -40,6 +39,8 @@ def read(task: TaskSpec) -> Raw:
         path = _whole(name)
         return check(f"task.dataset: {path}", _npz(path), task.inputs)
     if kind == "table":
+        from .tables import read_file
+
         return read_file(_whole(name), task)
     if kind == "folder":
         return _images(_whole(name), task)

@@ -24,7 +24,8 @@ from ..spec.task import AllExcept
 from . import encode
 from .arrays import Raw
 from .columns import Columns
-from .encoding import Encoding, Table
+from .encoding import Encoding
+from .fitting import Table
 from .images import Array
 from .kinds import Place, held, quoted
 

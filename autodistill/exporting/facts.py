@@ -61,7 +61,7 @@ def architecture_of(one: Chosen) -> Settings:
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
-        "inputs": inputs.model_dump(mode="json")["fields"],
+        "inputs": [field.model_dump(mode="json", exclude=None if field.values else {"values"}) for field in inputs.fields],
         "classes": one.data.classes,
         "class_names": None if names is None else [*names],
         "mean": mean,
