@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..answers.confirm.confirmation import Look, OnTest
 from ..answers.confirm.results import opened_for, read
-from ..data.inputs import BATCH
+from ..data.inputs import BATCH, InputField
 from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
 from ..metrics.metric import metric_of, outcome, scores
@@ -61,7 +61,7 @@ def architecture_of(one: Chosen) -> Settings:
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
-        "inputs": [field.model_dump(mode="json", exclude=None if field.values else {"values"}) for field in inputs.fields],
+        "inputs": [_plain(field) for field in inputs.fields],
         "classes": one.data.classes,
         "class_names": None if names is None else [*names],
         "mean": mean,
@@ -70,6 +70,11 @@ def architecture_of(one: Chosen) -> Settings:
         "numbers": "raw, as in the data" if one.data.encoding is None else "as encode.py makes them from raw rows",
         "output": {"name": "logits", "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
+
+
+def _plain(field: InputField) -> Settings:
+    """As JSON; only the categories of a table have `values`."""
+    return field.model_dump(mode="json", exclude=None if field.values else {"values"})
 
 
 def _names(one: Chosen) -> Sequence[str] | None:
