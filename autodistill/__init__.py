@@ -14,7 +14,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .answers import Wanted
-    from .api import chain, check, compare, confirm, explain, export, load, report, search, smallest
+    from .api import chain, check, compare, confirm, explain, export, load, predict, report, search, smallest
     from .spec import Spec
     from .study.driver import Options
     from .study.schedule.scheduler import Study
@@ -32,6 +32,7 @@ __all__ = [
     "explain",
     "export",
     "load",
+    "predict",
     "report",
     "search",
     "smallest",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .answers import Claim, Wanted
     from .answers.chains import ChainPlan, Home
     from .answers.confirm import Confirmation
-    from .exporting import Exported
+    from .exporting import Exported, Predictions
     from .reporting.explain import Explained
     from .reporting.page import Comparison, Report
     from .runners import Runner
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .study.preflight.values import Preflight
     from .study.schedule.scheduler import Study
 
-__all__ = ["chain", "check", "compare", "confirm", "explain", "export", "load", "report", "search", "smallest"]
+__all__ = ["chain", "check", "compare", "confirm", "explain", "export", "load", "predict", "report", "search", "smallest"]
 
 
 def check(spec: Spec, *, workers: int | None = None) -> Preflight:
@@ -243,6 +243,22 @@ def export(study: Path | str, *, to: Path | str, stage: str | None = None, wante
     if stage is not None and wanted is not None and wanted != type(wanted)(confidence=wanted.confidence):
         raise UsageError(f"--stage {stage} already names a network; give either --stage or a target and limits")
     return exporting.export(StudyDirectory(study), to=to, stage=stage, wanted=wanted)
+
+
+def predict(export: Path | str, samples: Path | str) -> Predictions:
+    """Applies the export in the directory `export` to `samples`: a .csv, .parquet or .json file of rows, a folder of images,
+    or a .npz file.
+
+    Returns: Predictions; its `frame()` is a pandas DataFrame with the class, its probability, and those of all classes.
+
+    Raises: UsageError for a folder that is no export, DataError for samples that do not fit it.
+
+    Example:
+        autodistill.predict("churn-model", "customers.csv").frame()
+    """
+    from . import exporting
+
+    return exporting.predict(export, samples)
 
 
 def explain(study: Path | str, key: str) -> Explained:

@@ -120,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_export(
         _command(those, "export", commands.export, "write a network as files that run without the study; each file is verified")
     )
+    _takes_predict(_command(those, "predict", commands.predict, "apply an export to samples: class and probability of each"))
     _takes_chain(_command(those, "chain", commands.chain, "plan the assistants for one student, or none"))
     one = _command(those, "report", commands.report, "write the report page of a study, with its tables and pictures")
     _takes_study(one)
@@ -227,6 +228,14 @@ def _takes_export(one: argparse.ArgumentParser) -> None:
     one.add_argument("--to", required=True, metavar="DIR", help="output directory; must be new or empty")
     one.add_argument("--stage", metavar="KEY", help="key of a network, or its beginning (default: the answer of smallest)")
     _takes_wanted(one)
+
+
+def _takes_predict(one: argparse.ArgumentParser) -> None:
+    one.add_argument("export", metavar="EXPORT", help="directory of an export (--to)")
+    one.add_argument(
+        "samples", metavar="SAMPLES", help="a .csv, .parquet or .json file of rows, a folder of images, or a .npz file"
+    )
+    one.add_argument("--out", metavar="FILE", help="write a CSV file instead of printing it")
 
 
 def _takes_chain(one: argparse.ArgumentParser) -> None:

@@ -91,6 +91,18 @@ def export(arguments: argparse.Namespace, console: Console) -> Result:
     return found.as_json()
 
 
+def predict(arguments: argparse.Namespace, console: Console) -> Result:
+    from .. import api
+
+    found = api.predict(arguments.export, arguments.samples)
+    if arguments.out is None:
+        _print(console, found.text().rstrip("\n"))
+    else:
+        found.write(arguments.out)
+        _print(console, f"written: {arguments.out} ({len(found.samples):,} samples)")
+    return {"out": arguments.out, "predictions": found.frame().to_dict("records")}
+
+
 def chain(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..answers.chains import Home, read_spec

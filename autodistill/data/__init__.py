@@ -2,6 +2,7 @@
 
 from .arrays import Raw
 from .columns import Column, Columns, Ragged
+from .encoding import EncodedColumn, Encoding
 from .images import Array, Images, Joined, Pixels
 from .inputs import InputField, InputSpec, inputs_of
 from .parts import split
@@ -12,6 +13,8 @@ __all__ = [
     "Array",
     "Column",
     "Columns",
+    "EncodedColumn",
+    "Encoding",
     "Images",
     "InputField",
     "InputSpec",

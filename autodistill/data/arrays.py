@@ -9,7 +9,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from .columns import Columns, Ragged, X, mask_of
 from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, same_length
 from .images import Array, Images
 from .labels import RANKING, Labels, labels_of, outputs_of
+
+if TYPE_CHECKING:  # pandas is only imported where there is a table
+    from .fitting import Table
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
@@ -38,6 +41,9 @@ class Raw:
 
     x_test, y_test: the data set's own test split, if it has one. x_unlabeled: U samples without labels. groups (N,): the
     group of each sample (of x_test, if that is given), for test scores by group. names: readable names of the outputs.
+
+    Only of a table: `table` has its columns, and `x` the numbers of its rows until `parts.split` encodes it; its groups stay
+    together in the splits, and times (N,) split it in time.
     """
 
     name: str
@@ -49,6 +55,8 @@ class Raw:
     groups: Array | None = None
     names: tuple[str, ...] | None = None
     kind: TaskKind = "classification"
+    table: Table | None = None
+    times: Array | None = None
 
 
 def check(

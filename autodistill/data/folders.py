@@ -53,7 +53,14 @@ def read_unlabeled(root: Path, task: TaskSpec, others: list[Images]) -> Images:
     if twice:
         way = "use another folder, or move them; to use fewer labels, set task.labeled"
         raise DataError(f"task.unlabeled: {min(twice)} is also a labeled or a test sample of task.dataset; {way}")
-    return _images(root, files, task)
+    return _images(root, files, task.sides or UNKNOWN, task.channels or 3)
+
+
+def images_below(path: Path, place: str, *, size: tuple[int, int], channels: int) -> Images:
+    """All images below a folder, or one image. Raises DataError if there are none."""
+    root = path if path.is_dir() else path.parent
+    paths = [found for found, _ in _found(path, place)] if path.is_dir() else [str(path)]
+    return _images(root, paths, size, channels)
 
 
 def _splits(root: Path) -> tuple[list[Path], list[Path]]:
@@ -94,7 +101,7 @@ def _labeled(root: Path, found: dict[str, str], classes: dict[str, int], task: T
         if name not in classes:
             way = f"add training samples of it, or remove it (known classes: {', '.join(list(classes)[:8])})"
             raise DataError(f"task.dataset: {path} has class {name!r}, which has no training sample; {way}")
-    images = _images(root, sorted(found), task)
+    images = _images(root, sorted(found), task.sides or UNKNOWN, task.channels or 3)
     return images, np.array([classes[found[path]] for path in images.paths], np.int64)
 
 
@@ -168,14 +175,14 @@ def _reading(path: str, place: str) -> Iterator[None]:
         raise DataError(f"{place}: {path} cannot be read ({error.strerror or error}); {way}") from None
 
 
-def _images(root: Path, paths: list[str], task: TaskSpec) -> Images:
+def _images(root: Path, paths: list[str], size: tuple[int, int], channels: int) -> Images:
     """Sorted by relative path, so that the order does not depend on where the folder is."""
     named = sorted((Path(os.path.relpath(path, root)).as_posix(), path) for path in paths)
     return Images(
         paths=tuple(path for _, path in named),
         names=tuple(name for name, _ in named),
-        size=task.sides or UNKNOWN,
-        channels=task.channels or 3,
+        size=size,
+        channels=channels,
     )
 
 

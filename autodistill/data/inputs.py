@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 from ..spec import UsageError, Value
 from ..spec.value import AsTuple
 from .columns import Column, Columns, Ragged, X, mask_of
+from .encoding import CATEGORIES, Encoding
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,8 @@ class InputField(Value):
     """One field: the shape of a sample, in which None is the open axis (at most one), and the dtype of the data.
 
     `padding` fills the positions behind a shorter sample of a batch; `longest` is the length of the longest training or
-    validation sample. Both are only for a field with an open axis.
+    validation sample. Both are only for a field with an open axis. `values`: of a table's categories (C,), how many values
+    each has; they are numbered from 0.
     """
 
     name: str
@@ -37,6 +39,7 @@ class InputField(Value):
     dtype: Dtype = "float32"
     padding: float = 0.0
     longest: int | None = None
+    values: Annotated[tuple[int, ...], AsTuple] | None = None
 
     @property
     def open(self) -> bool:
@@ -102,6 +105,11 @@ class InputSpec(Value):
         """How many numbers the longest sample has."""
         return sum(math.prod(field.largest) for field in self.fields)
 
+    @property
+    def of_a_table(self) -> bool:
+        """Whether samples are rows with categories: whole numbers that need an embedding, beside `numbers` or alone."""
+        return any(field.values is not None for field in self.fields)
+
     def numbers_of_x(self, what: str, way: str) -> tuple[int, ...]:
         """The shape of samples whose only field is `x`, in numbers. Raises UsageError that `what` takes no other samples."""
         if self.only is None:
@@ -137,9 +145,13 @@ class InputSpec(Value):
         }
 
 
-def inputs_of(parts: Sequence[Columns]) -> InputSpec:
-    """What the samples of all parts are; they have the same fields, shapes and dtypes."""
-    return InputSpec(fields=tuple(_field(name, [part[name] for part in parts]) for name in parts[0]))
+def inputs_of(parts: Sequence[Columns], encoding: Encoding | None = None) -> InputSpec:
+    """What the samples of all parts are; they have the same fields, shapes and dtypes. `encoding` is that of a table."""
+    fields = [_field(name, [part[name] for part in parts]) for name in parts[0]]
+    if encoding is not None:
+        values = {"values": encoding.values}
+        fields = [field.model_copy(update=values) if field.name == CATEGORIES else field for field in fields]
+    return InputSpec(fields=tuple(fields))
 
 
 def _field(name: str, columns: Sequence[Column]) -> InputField:

@@ -1,6 +1,7 @@
 """Splits by the split's own seed, stratified where there are classes. What training sees never depends on the test samples.
 
-Samples are assigned to parts by labels and the seed alone, never by what is in the samples.
+Samples are assigned to parts by labels and the seed alone (of a table also by a column of groups or times, if the task names
+one), never by what is in the samples.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from .arrays import Raw
 from .columns import Columns, X
 from .folders import UNKNOWN, common_size
 from .images import Array, Images
+from .orders import newest, whole_groups
 from .sources import most_held
 from .splits import Memory, Samples, Sealed, Splits
+
+GROUPS_MOST = 50
+"""Results on more groups of a table are not reported: they are there to keep groups together."""
 
 
 def split(raw: Raw, task: TaskSpec) -> Splits:
@@ -31,7 +36,10 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         whole = len(rows)
     count = max(1, round(task.split.validation * whole))
     train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
-    raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
+    encoded = None if raw.table is None else raw.table.encoded(train)
+    if encoded is not None:
+        raw = replace(raw, x=encoded.x, groups=_reported(raw.groups, test))
+    raw, layout = (raw, "a table") if encoded else _shaped(raw, task, np.concatenate([train, validation]))
     train, rest = labels_kept(raw, train, task)
     if raw.x_test is not None and raw.y_test is not None:
         sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
@@ -48,8 +56,15 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         exact=task.exact,
         kind=raw.kind,
         names=raw.names,
+        encoding=encoded.encoding if encoded else None,
+        cautions=encoded.cautions if encoded else (),
     )
     return replace(found, memory=_memory(found, task))
+
+
+def _reported(groups: Array | None, test: Array) -> Array | None:
+    """The groups, if there are few enough in the test split to report on each."""
+    return groups if groups is not None and len(np.unique(groups[test])) <= GROUPS_MOST else None
 
 
 def _memory(splits: Splits, task: TaskSpec) -> Memory:
@@ -154,45 +169,61 @@ def subset(raw: Raw, rows: Array, samples: int, seed: int) -> Array:
 
 def parted(raw: Raw, rows: Array, part: float, seed: int, name: str, label: str) -> tuple[Array, Array]:
     """The rows left and the rows taken, both in their old order; `part` is a fraction or a count, `label` its description."""
-    from sklearn.model_selection import train_test_split
-
-    place = "task.samples" if name == "samples" else f"task.split.{name}"
-    if raw.kind != "classification":
-        return _parted_anyhow(rows, part, seed, f"{place}: {label}")
     y = raw.y[rows]
-    _check_room(y, part, int(raw.y.max()) + 1, f"{place}: {label}")
-    left, taken = train_test_split(rows, test_size=part, stratify=y, random_state=seed % 2**32)
+    place = "task.samples" if name == "samples" else f"task.split.{name}"
+    left, taken = _sides(raw, rows, part, seed, name, f"{place}: {label}")
+    if raw.kind != "classification":
+        return np.sort(left), np.sort(taken)
     for side, what in ((left, "left over"), (taken, f"in the {name} part")):
         missing = np.setdiff1d(y, raw.y[side])
         if len(missing) and not (name == "samples" and side is left):
             raise DataError(
-                f"{place}: {label} samples leaves no sample of class {missing[0]} {what}; "
+                f"{place}: {label} samples leaves no sample of class {_called(raw, missing[0])} {what}; "
                 "change the fraction, or add samples of that class"
             )
     return np.sort(left), np.sort(taken)
 
 
-def _parted_anyhow(rows: Array, part: float, seed: int, asked: str) -> tuple[Array, Array]:
-    """The same without classes."""
+def _sides(raw: Raw, rows: Array, part: float, seed: int, name: str, asked: str) -> tuple[Array, Array]:
+    """The rows left and the rows taken: by time or by whole groups if the data have them, otherwise by chance, in each class if
+    there are classes.
+    """
     from sklearn.model_selection import train_test_split
 
-    taken = int(part) if part >= 1 else math.ceil(part * len(rows))
-    if not 2 <= taken <= len(rows) - 2:
-        raise DataError(f"{asked} samples makes parts of {taken} and {len(rows) - taken} samples; each needs at least 2")
-    left, found = train_test_split(rows, test_size=part, random_state=seed % 2**32)
-    return np.sort(left), np.sort(found)
+    y, count = raw.y[rows], _count(part, len(rows))
+    if name != "samples" and raw.times is not None:
+        left, taken = newest(raw.times[rows], count, asked)
+        return rows[left], rows[taken]
+    if name != "samples" and raw.table is not None and raw.groups is not None:
+        left, taken = whole_groups(raw.groups[rows], y, count, seed, asked)
+        return rows[left], rows[taken]
+    if raw.kind == "classification":
+        _check_room(raw, y, part, asked)
+    elif not 2 <= count <= len(rows) - 2:
+        raise DataError(f"{asked} samples makes parts of {count} and {len(rows) - count} samples; each needs at least 2")
+    classes = y if raw.kind == "classification" else None
+    left, taken = train_test_split(rows, test_size=part, stratify=classes, random_state=seed % 2**32)
+    return left, taken
 
 
-def _check_room(y: Array, part: float, classes: int, asked: str) -> None:
+def _count(part: float, of: int) -> int:
+    return int(part) if part >= 1 else math.ceil(part * of)
+
+
+def _called(raw: Raw, number: int) -> str:
+    """The number of a class or, of a table, its word."""
+    return str(number) if raw.table is None else repr(raw.table.classes[number])
+
+
+def _check_room(raw: Raw, y: Array, part: float, asked: str) -> None:
     """Raises DataError unless both parts can have a sample of each class."""
+    classes = int(raw.y.max()) + 1
     counts = np.bincount(y, minlength=classes)
     if counts.min() < 2:
         least = int(counts.argmin())
-        raise DataError(
-            f"{asked} samples: class {least} has only {counts[least]} of all {len(y)} samples, too few for two parts; "
-            "add samples of that class"
-        )
-    taken = int(part) if part >= 1 else math.ceil(part * len(y))
+        what = f"class {_called(raw, least)} has only {counts[least]} of all {len(y)} samples, too few for two parts"
+        raise DataError(f"{asked} samples: {what}; add samples of that class")
+    taken = _count(part, len(y))
     if not classes <= taken <= len(y) - classes:
         raise DataError(
             f"{asked} samples makes parts of {taken} and {len(y) - taken} samples for {classes} classes; "

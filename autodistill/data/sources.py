@@ -38,6 +38,10 @@ def read(task: TaskSpec) -> Raw:
     if kind == "npz":
         path = _whole(name)
         return check(f"task.dataset: {path}", _npz(path), task.inputs, task.kind)
+    if kind == "table":
+        from .tables import read_file
+
+        return read_file(_whole(name), task)
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":

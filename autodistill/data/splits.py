@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 
 from ..metrics.metric import floors
-from ..spec import Task, TaskKind, TaskSpec
+from ..spec import Task, TaskKind, TaskSpec, digest
 from .columns import Columns
+from .encoding import Encoding
 from .folders import fingerprint_of
 from .images import Array, Images, spread
 from .inputs import InputSpec, inputs_of
@@ -54,7 +55,10 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """`unlabeled` are U training samples whose labels are never used; `memory` says where workers find samples."""
+    """`unlabeled` are U training samples whose labels are never used; `memory` says where workers find samples.
+
+    `encoding` says how the rows of a table became samples, `cautions` what the user should know about its columns.
+    """
 
     train: Samples
     validation: Samples
@@ -68,6 +72,8 @@ class Splits:
     names: tuple[str, ...] | None = None
     own: tuple[str, ...] = ()
     """Metrics of your own, which have floors, too."""
+    encoding: Encoding | None = None
+    cautions: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -90,7 +96,7 @@ class Splits:
     @cached_property
     def inputs(self) -> InputSpec:
         """What a sample is."""
-        return inputs_of(self.samples)
+        return inputs_of(self.samples, self.encoding)
 
     @property
     def rows(self) -> int:
@@ -109,7 +115,10 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files."""
+        """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files.
+
+        Of a table, also over its encoding: the same numbers may come from other columns or words.
+        """
         labels = [self.train.y, self.validation.y, None]
         files = [(x.pixels, y) for x, y in zip(self.samples, labels, strict=False) if isinstance(x.pixels, Images)]
         if files:
@@ -119,6 +128,8 @@ class Splits:
             for text, array in [*x.parts(), *([] if y is None else [(f"{y.dtype.str}{y.shape}", y)])]:
                 found.update(text.encode())
                 found.update(np.ascontiguousarray(array).data)
+        if self.encoding is not None:
+            found.update(digest(self.encoding).encode())
         return found.hexdigest()
 
     def scale(self) -> tuple[list[float], list[float]] | tuple[None, None]:

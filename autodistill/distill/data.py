@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import DTypeLike
 
-from ..data import Array, Column, Columns, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
+from ..data import Array, Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
@@ -37,7 +37,7 @@ class Data:
 
     Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any. `mean` and
     `std` are by channel, if the only field is `x` with samples of one shape; `target_mean` and `target_scale` by value, for
-    regression. `classes` is the number of outputs.
+    regression. `classes` is the number of outputs. `encoding` says how the rows of a table became samples.
     """
 
     train_x: Columns
@@ -52,6 +52,7 @@ class Data:
     target_mean: list[float] | None = None
     target_scale: list[float] | None = None
     unlabeled_x: Columns | None = None
+    encoding: Encoding | None = None
 
     @property
     def rows(self) -> int:
@@ -97,6 +98,7 @@ def save_data(store: Store, splits: Splits) -> None:
         facts: dict[str, object] = {"classes": splits.classes, "mean": mean, "std": std}
         if splits.kind != "classification":
             facts |= dict(zip(("target_mean", "target_scale"), splits.targets(), strict=True)) | {"kind": splits.kind}
+        facts |= {"encoding": splits.encoding.plain()} if splits.encoding else {}
         return facts | ({"padding": padding} if padding else {}) | ({"memory": "stream"} if lists else {})
 
     _forget_other(store, splits.fingerprint, lists)
@@ -147,13 +149,15 @@ def open_data(store: Store, fingerprint: str) -> Data:
     if not {name.partition(".")[0] for name in there} <= {*SAMPLES, *LABELS}:
         raise StoreError(f"{store.folder('data', fingerprint)} was made by another version of autodistill; remove that folder")
     train, validation, unlabeled = (_columns(part, there, manifest) for part in SAMPLES)
+    encoding = Encoding.model_validate(manifest["encoding"]) if "encoding" in manifest else None
     assert train is not None and validation is not None
     return Data(
         train_x=train,
         validation_x=validation,
         unlabeled_x=unlabeled,
         **{name: there[name] for name in LABELS},
-        inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None]),
+        encoding=encoding,
+        inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None], encoding),
         **{name: manifest[name] for name in ("classes", "mean", "std")},
         **{name: manifest[name] for name in ("kind", "target_mean", "target_scale") if name in manifest},
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..answers import Wanted, smallest
 from ..answers.confirm import confirmed
 from ..answers.confirm.judge import latency_of
+from ..data import encode
 from ..metrics import latency
 from ..spec import StudyError, UsageError, is_full
 from ..spec.imports import reason
@@ -24,6 +25,8 @@ from .card import Card, Exported, TimedFile, WrittenFile
 from .facts import Chosen, architecture_of, card_of
 from .formats import (
     ARCHITECTURE,
+    COLUMNS,
+    ENCODE,
     FORMATS,
     INSTALL,
     ONNX,
@@ -36,8 +39,9 @@ from .formats import (
     quiet,
     refusal,
 )
+from .predict import Predictions, predict
 
-__all__ = ["Card", "Exported", "export"]
+__all__ = ["Card", "Exported", "Predictions", "export", "predict"]
 EXAMPLE, CARD, DRAFT = "example.py", "card.md", ".autodistill-export"
 
 
@@ -138,6 +142,9 @@ def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Card:
     timed += [_timed("PyTorch", source.network, one, torch.device("cuda"))] if has_cuda else []  # the network stays there
     card = card_of(one, wanted_NK, to=target, claim=claim, formats=formats, left_out=left_out, latency=timed)
     (draft / EXAMPLE).write_bytes(Path(__file__).with_name(EXAMPLE).read_bytes())
+    if one.data.encoding is not None:
+        (draft / COLUMNS).write_bytes(json.dumps(one.data.encoding.plain(), indent=1).encode() + b"\n")
+        (draft / ENCODE).write_bytes(Path(encode.__file__).read_bytes())
     (draft / CARD).write_bytes(card.markdown().encode())
     return card
 

@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue
 
 from ..answers import Claim, later
 from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest
-from ..data import InputSpec
+from ..data import Encoding, InputSpec
 from ..metrics.metric import ACCURACY, Metric, named
 from ..spec import ABOUT, TaskKind, Value
 from ..spec.measurement import Score
@@ -61,7 +61,7 @@ class CardLink(Value):
 
 
 class CardData(Value):
-    """`test` is None while the test split is sealed; `inputs` says what a sample is."""
+    """`test` is None while the test split is sealed; `inputs` says what a sample is, `table` how a row becomes one."""
 
     name: str
     kind: str
@@ -73,6 +73,7 @@ class CardData(Value):
     own_test: bool | None
     split: Settings
     inputs: InputSpec
+    table: Encoding | None = None
     classes: int
     task: TaskKind
 

@@ -3,10 +3,13 @@
 SAMPLES contains one or more samples: raw numbers as in the training data (`inputs` in architecture.json). If the only input is
 x with samples of one shape, it is a .npy file, channels first. Otherwise it is a .npz file with an array (B, ...) for each
 input NAME and, if its samples differ in length (null in its shape), NAME_lengths (B,); shorter samples end in anything.
-Without SAMPLES, one sample of zeros is classified. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
+If there is a columns.json, the training data were a table: SAMPLES is a .csv or .parquet file with the same columns (by name,
+in any order; others are ignored), or a .json file with one row as a mapping, or a list of them. encode.py, which needs pandas,
+turns rows into inputs. Without SAMPLES, one sample of zeros, or one row of missing values, is classified.
+model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
 that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
-model.pt2 are run if they exist. Prints the class of each sample as a number; or, if samples have several labels, those with a
-probability above one half; or, of a regression, the values.
+model.pt2 are run if they exist. Prints the class of each sample as a number, or, for a table, as in its column of labels; if
+samples have several labels, those with a probability above one half; of a regression, the values.
 
 Shape suffixes: B samples, K classes.
 """
@@ -27,6 +30,7 @@ FACTS = json.loads((HERE / "architecture.json").read_text())
 Array = NDArray[Any]
 Inputs = dict[str, Array]
 FIELDS = FACTS["inputs"]
+TABLE: dict[str, Any] = json.loads((HERE / "columns.json").read_text()) if (HERE / "columns.json").exists() else {}
 SINGLE = len(FIELDS) == 1 and FIELDS[0]["name"] == "x" and None not in FIELDS[0]["shape"]
 """Whether the only input is x with samples of one shape."""
 
@@ -75,6 +79,8 @@ RUNS: dict[str, Callable[[Path, Inputs], Array]] = {
 
 def samples(path: str | None) -> Inputs:
     """The arrays by the names in `tensors` of architecture.json: bytes are numbers from 0 to 255."""
+    if TABLE:
+        return rows(path)
     if SINGLE:
         return {"x": numbers(FIELDS[0], path, None if path is None else np.load(path))}
     given = {} if path is None else dict(np.load(path))
@@ -90,6 +96,18 @@ def samples(path: str | None) -> Inputs:
             hidden = found[f"{name}_mask"].reshape(count, *[1] * (found[name].ndim - 2), length)
             found[name] = np.where(hidden, found[name], np.asarray(field["padding"], found[name].dtype))
     return found
+
+
+def rows(path: str | None) -> Inputs:
+    """The same arrays from the raw rows of a table."""
+    from encode import encoded, read_rows  # type: ignore[import-not-found]
+
+    found = dict.fromkeys(one["name"] for one in TABLE["columns"]) if path is None else read_rows(path, TABLE["separator"])
+    try:
+        inputs: Inputs = encoded(found, TABLE["columns"])
+    except ValueError as error:
+        raise SystemExit(f"{path}: {error}") from None
+    return inputs
 
 
 def numbers(field: dict[str, Any], path: str | None, x: Array | None) -> Array:
@@ -111,7 +129,8 @@ def shown(outputs_BK: Array) -> list[str]:
     if FACTS["kind"] == "multilabel":
         names = FACTS["class_names"] or list(map(str, range(outputs_BK.shape[1])))
         return [",".join(names[label] for label in np.flatnonzero(row > 0)) or "none" for row in outputs_BK]
-    return [str(label) for label in outputs_BK.argmax(1)]
+    classes = TABLE["classes"] if TABLE else range(outputs_BK.shape[1])
+    return [str(classes[label]) for label in outputs_BK.argmax(1)]
 
 
 def main(arguments: list[str]) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..answers.confirm.confirmation import Look, OnTest
 from ..answers.confirm.judge import Predictions, predictions
 from ..answers.confirm.results import opened_for, read
-from ..data.inputs import BATCH
+from ..data.inputs import BATCH, InputField
 from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
 from ..metrics.metric import metric_of, scores
@@ -60,11 +60,13 @@ def architecture_of(one: Chosen) -> Settings:
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
     targets = [None if part is None else part.tolist() for part in (one.built.target_mean, one.built.target_scale)]
     inputs, names = one.data.inputs, _names(one)
-    tensors = [{"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()]
+    tensors: list[JsonValue] = [
+        {"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()
+    ]
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
-        "inputs": inputs.model_dump(mode="json")["fields"],
+        "inputs": [_plain(field) for field in inputs.fields],
         "classes": one.data.classes,
         "class_names": None if names is None else [*names],
         "mean": mean,
@@ -72,13 +74,20 @@ def architecture_of(one: Chosen) -> Settings:
         "kind": one.data.kind,
         **({"target_mean": targets[0], "target_scale": targets[1]} if targets[0] is not None else {}),
         "tensors": tensors,
-        "numbers": "raw, as in the data",
+        "numbers": "raw, as in the data" if one.data.encoding is None else "as encode.py makes them from raw rows",
         "output": {"name": ABOUT[one.data.kind].output, "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
 
 
+def _plain(field: InputField) -> Settings:
+    """As JSON; only the categories of a table have `values`."""
+    return field.model_dump(mode="json", exclude=None if field.values else {"values"})
+
+
 def _names(one: Chosen) -> Sequence[str] | None:
-    """The names of the classes: known only if the study was confirmed."""
+    """The names of the classes: unless the data are a table, known only if the study was confirmed."""
+    if one.data.encoding is not None:
+        return one.data.encoding.classes
     return None if one.confirmed is None else one.confirmed.test.class_names
 
 
@@ -152,8 +161,9 @@ def _data(one: Chosen) -> CardData:
         validation=len(data.validation_y),
         test=found.test.n if found else None,
         own_test=found.own_test if found else None,
-        split=task.split.model_dump(),
+        split=task.split.model_dump(exclude_none=True),
         inputs=data.inputs,
+        table=data.encoding,
         classes=data.classes,
         task=data.kind,
     )

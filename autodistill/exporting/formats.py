@@ -38,6 +38,8 @@ from ..spec.architectures import ARCHITECTURE as SCHEMA
 Run = Callable[[Inputs], Tensor]
 """A batch on the CPU, tensors by name as `InputSpec.tensors` lists them -> logits_BK."""
 ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors", "model.onnx", "model.pt2"
+COLUMNS, ENCODE = "columns.json", "encode.py"
+"""How the rows of a table become inputs: what was fitted, and the code that applies it."""
 ROUNDING = 1e-3
 """Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
 FLOAT32 = 1e-6

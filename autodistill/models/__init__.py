@@ -1,8 +1,8 @@
 """Architectures as torch modules, one function for each family in one table.
 
 Shape suffixes: B batch, C channels, H height, W width, L length, D features, K classes. `shape` is the shape of a sample
-whose only field is `x`, channels first: (D,), (C, L) or (C, H, W); `x` is (B, *shape). Only a module of your own takes other
-samples.
+whose only field is `x`, channels first: (D,), (C, L) or (C, H, W); `x` is (B, *shape). Rows of a table with categories become
+such vectors (D,) by embeddings (`tables.Embedded`). Only a module of your own takes other samples.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .families import build_convnet, build_mlp, build_resnet
 from .features import Inputs, Layers, Outputs, tapped
 from .imported import build_imported
 from .inherit import inherit
+from .tables import Embedded, values_of, width
 from .timm_families import build_convnext, build_mobilenet, build_timm, build_timm_resnet, build_vit
 
 __all__ = ["FAMILIES", "Inputs", "Layers", "Network", "Outputs", "build", "inherit"]
@@ -111,9 +112,17 @@ def build(
         targets = torch.tensor(target_mean, dtype=torch.float32), torch.tensor(target_scale, dtype=torch.float32)
     if isinstance(architecture, Imported):
         return Network(build_imported(architecture, inputs, classes), targets=targets)
+    if inputs.of_a_table:
+        return Network(_for_table(architecture, inputs, classes), targets=targets)
     shape = inputs.numbers_of_x(f"family {architecture.identity()['family']}", OWN_WAY.format(", ".join(inputs.tensors())))
     body = FAMILIES[type(architecture)](architecture, shape, classes)
     return Network(body, _by_channel(mean, 0.0, shape), _by_channel(std, 1.0, shape), targets)
+
+
+def _for_table(architecture: Value, inputs: InputSpec, classes: int) -> Embedded:
+    most = getattr(architecture, "embedding", None)
+    body = FAMILIES[type(architecture)](architecture, (width(inputs, most),), classes)
+    return Embedded(values_of(inputs), most, body)
 
 
 def _by_channel(numbers: Sequence[float] | None, default: float, shape: tuple[int, ...]) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..spec import UsageError
 from .features import Stack, is_attention
 from .imported import can_inherit, inherit_own_way
+from .tables import Embedding
 
 if TYPE_CHECKING:
     from . import Network
@@ -170,7 +171,9 @@ def _heads(attention: Any) -> dict[str, Tensor]:
 
 
 def _fixed(module: nn.Module, tensor: Tensor) -> range:
-    """The axes that are not widths: the sides of kernels, the number of tokens."""
+    """The axes that are not widths: the sides of kernels, the number of tokens, embeddings that lie behind one another."""
+    if isinstance(module, Embedding):
+        return range(tensor.dim())
     if isinstance(module, CONVOLUTIONS):
         return range(2, tensor.dim())
     return range(0 if isinstance(module, nn.Linear) or is_attention(module) else tensor.dim() - 1)

@@ -15,7 +15,7 @@ from ..spec.kinds import ABOUT
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
-    from ..data import InputField
+    from ..data import EncodedColumn, Encoding, InputField
     from ..spec.measurement import Score
     from ..study.preflight.values import (
         Architectures,
@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # `check` prints without Optuna
     from ..study.schedule.spent import Spent
     from .explain import Explained
     from .summary import StudySummary
+
+NAMED = 5
+"""How many classes or words of a column are named."""
 
 
 def clock(seconds: float) -> str:
@@ -238,9 +241,33 @@ def _samples(data: DataFacts) -> list[str]:
         classes = f"{data.kind}: {data.classes} {ABOUT[data.kind].many if many else ABOUT[data.kind].one} for each sample"
     elif data.majority is not None:
         classes += f", majority class {data.majority:.1%}"
+    if data.table is not None:
+        return [
+            f"samples      {classes}",
+            f"label        {data.table.label}{f': {_words(data.table)}' * (data.kind == 'classification')}",
+            *map(_column, data.table.columns),
+            *map(_field, data.inputs.fields),
+        ]
     if data.inputs.only is not None:
         return [f"samples      {data.inputs.fields[0].sides()} ({data.layout}), {classes}"]
     return [f"samples      {classes}", *map(_field, data.inputs.fields)]
+
+
+def _words(table: Encoding) -> str:
+    more = f", and {len(table.classes) - NAMED} more" if len(table.classes) > NAMED else ""
+    return f"{', '.join(table.classes[:NAMED])}{more}"
+
+
+def _column(column: EncodedColumn) -> str:
+    """What a column is taken for, and what becomes of missing values."""
+    kind = column.kind if column.format is None else f"{column.kind} {column.format}"
+    if column.words is not None:
+        more = ", ..." if len(column.words) > NAMED else ""
+        named = f"{', '.join(column.words[:NAMED])}{more}"
+        words = f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no value twice"
+        kind = f"category with {words}"
+    missing = f"; {column.missing:.1%} missing, which networks are told" if column.mask else ""
+    return f"column       {column.name}: {kind}{missing}"
 
 
 def _field(field: InputField) -> str:

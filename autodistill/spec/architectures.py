@@ -49,12 +49,16 @@ Import = Annotated[str, AfterValidator(_check_import)]
 
 
 class MLP(Value):
-    """`depth` hidden layers of `width` units with ReLU on the flattened sample."""
+    """`depth` hidden layers of `width` units with ReLU on the flattened sample.
+
+    `embedding` is the largest width of the embeddings of a table's categories (None: only the rule of `models.tables`).
+    """
 
     version: ClassVar[int] = 1
     family: Literal["mlp"] = "mlp"
     depth: Depth
     width: Width
+    embedding: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
 class ConvNet(Value):

@@ -82,7 +82,7 @@ def _task(task: TaskSpec, folder: Path) -> TaskSpec:
     kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
-    if kind == "npz":
+    if kind in ("npz", "table"):
         found["dataset"] = whole
     elif kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole):
         found["dataset"] = f"{kind}/{whole}"

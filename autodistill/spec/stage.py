@@ -20,12 +20,14 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Split(Value):
     """Fractions of all samples (for validation: of `task.samples`, if given).
 
-    `test` is not used if a data set has its own test split.
+    `test` is not used if a data set has its own test split. `by` is the column of a table by which it is split in time: the
+    oldest samples are for training, then come those for validation, and the newest ones are the test split.
     """
 
     validation: Share = 0.15
     test: Share = 0.15
     seed: Seed = 0
+    by: str | None = None
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
@@ -17,11 +18,13 @@ from .value import AsTuple, FilePath, Value, check_path
 DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 TORCH = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 """timm's names of the torchvision data sets whose samples are in one array."""
-Kind = Literal["import", "npz", "folder", "hfds", "wds", "torch", "known"]
+Kind = Literal["import", "npz", "table", "folder", "hfds", "wds", "torch", "known"]
 NAMES = (*DATASETS, *(f"torch/{name}" for name in TORCH))
 PATHS = ("/", "./", "../", "~")
 """Prefixes of paths that do not need `folder/`; paths that end with a slash do not need it either."""
 OF_IMAGES = ("folder", "hfds", "wds")
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
+OF_TABLES = ("label", "features", "groups", "columns", "separator")
 PREFIXES: tuple[Kind, ...] = ("folder", "hfds", "wds", "torch")
 Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -33,12 +36,31 @@ class ImportedData(Value):
     arguments: dict[str, JsonValue] = {}
 
 
+class AllExcept(Value):
+    """`features: {except: [customer_id]}`: all columns but these."""
+
+    names: Annotated[tuple[str, ...], AsTuple] = Field(alias="except")
+
+
+def _check_column(value: str) -> str:
+    if not re.fullmatch(r"number|boolean|category|date( \S.*)?", value):
+        ways = "number, boolean, category, date, or date with a format, such as 'date %d/%m/%Y'"
+        raise ValueError(f"{value!r} is no kind of column; use {ways}")
+    return value
+
+
+ColumnKind = Annotated[str, AfterValidator(_check_column)]
+"""number, boolean, category or date; a date may have a format of strptime behind it, otherwise it is ISO 8601."""
+
+
 def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
     """The kind of a data set, and its name or path within that kind."""
     if isinstance(dataset, ImportedData):
         return "import", dataset.factory
     if dataset.endswith(".npz"):
         return "npz", dataset
+    if dataset.lower().endswith(TABLES):
+        return "table", dataset
     prefix, _, rest = dataset.partition("/")
     for kind in PREFIXES:
         if prefix == kind and rest:
@@ -53,7 +75,7 @@ def _check_name(value: str) -> str:
         return value
     near = difflib.get_close_matches(value, NAMES, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(NAMES)}"
-    ways = "a .npz file, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
+    ways = "a .npz, .csv or .parquet file, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
@@ -78,10 +100,12 @@ class TaskSpec(Value):
     `samples` uses that many, stratified, for training and validation; `labeled` keeps the labels of that fraction of the
     training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has options of
     the fields of a .npz file or an import by name, `folder` is the folder of torchvision's files. `image_size` and `channels`
-    say how image files are decoded, `memory` whether they are decoded once or read during training. `kind` says what the labels
-    are; `auto` looks at their dtype and shape. `metric` is what a search trades off against size: by default accuracy,
-    f1_micro or rmse, as the kind has it, or a function of your own. Those in `also` are shown beside it. `fingerprint` pins
-    the data: other data is refused; with `exact`, it covers the contents of every image file instead of 1,024 of them.
+    say how image files are decoded, `memory` whether they are decoded once or read during training. Of a table, `label` and
+    `groups` name columns, `features` those that a network gets (by default all others), `columns` what they hold if the guess
+    is wrong, and `separator` is the sign between the values of a text file. `kind` says what the labels are; `auto` looks at
+    their dtype and shape. `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, as the kind
+    has it, or a function of your own. Those in `also` are shown beside it. `fingerprint` pins the data: other data is refused;
+    with `exact`, it covers the contents of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -95,6 +119,11 @@ class TaskSpec(Value):
     memory: Literal["auto", "resident", "stream"] = "auto"
     inputs: dict[str, FieldOptions] | None = None
     kind: Annotated[TaskKind | Literal["auto"], BeforeValidator(_check_kind)] = "auto"
+    label: str | None = None
+    features: Annotated[tuple[str, ...], AsTuple] | AllExcept | None = None
+    groups: str | None = None
+    columns: dict[str, ColumnKind] | None = None
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     metric: str | OwnMetric = "accuracy"
     also: Annotated[tuple[str, ...], AsTuple] = ()
     folder: FilePath | None = None
@@ -111,6 +140,7 @@ class TaskSpec(Value):
     @model_validator(mode="after")
     def _fits_its_data_set(self) -> Self:
         kind, name = kind_of(self.dataset)
+        self._fits_a_table(kind, name)
         if kind not in OF_IMAGES:
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
             if given:
@@ -127,6 +157,16 @@ class TaskSpec(Value):
         elif self.layout not in ("auto", "CHW"):
             raise ValueError(f"layout {self.layout} applies to arrays, not to a folder of images; remove it")
         return self
+
+    def _fits_a_table(self, kind: Kind, name: str) -> None:
+        given = [key for key in OF_TABLES if getattr(self, key) is not None]
+        given += ["split.by"] if self.split.by is not None else []
+        if given and kind != "table":
+            raise ValueError(f"{given[0]} applies to a table (.csv, .parquet), not to {name}; remove it")
+        if self.layout != "auto" and kind == "table":
+            raise ValueError(f"layout {self.layout} applies to arrays, not to a table; remove it")
+        if self.groups is not None and self.split.by is not None:
+            raise ValueError("groups keeps groups together and split.by splits by time, which exclude each other; remove one")
 
     @property
     def measure(self) -> str:

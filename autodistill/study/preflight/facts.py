@@ -65,7 +65,7 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
         cache_bytes=cache_bytes(space, splits),
         precision=_precisions(space),
         gpus=space.spec.resources.gpus,
-        cautions=(*_refusals(refused, len(architectures)), *_cautions(space)),
+        cautions=(*splits.cautions, *_refusals(refused, len(architectures)), *_cautions(space)),
         code=code_facts(space.spec),
     )
 
@@ -165,6 +165,7 @@ def _data(splits: Splits) -> DataFacts:
         memory=splits.memory,
         bytes=splits.nbytes,
         test_interval_at_90=wilson(round(0.9 * n), n),
+        **({"table": splits.encoding} if splits.encoding else {}),
     )
 
 

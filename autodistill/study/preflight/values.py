@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from ...data import InputSpec
+from ...data import Encoding, InputSpec
 from ...metrics.intervals import Interval
 from ...spec import TaskKind, Value
 from ...spec.measurement import SoftTargetEntropy
@@ -60,7 +60,7 @@ class DataFacts(Value):
     `majority` is the share of the most frequent class, if there are classes.
 
     `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 %
-    on the test split.
+    on the test split. Of a table, `table` says what its columns hold.
     """
 
     train: int
@@ -76,6 +76,7 @@ class DataFacts(Value):
     memory: str
     bytes: int
     test_interval_at_90: Interval
+    table: Encoding | None = None
 
 
 class Taught(SoftTargetEntropy):

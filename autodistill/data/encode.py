@@ -1,0 +1,129 @@
+"""Reads the rows of a table and turns them into the arrays that a network takes.
+
+Needs numpy and pandas, and pyarrow for Parquet. It imports nothing else, because each export of a network for a table has a
+copy of this file (encode.py), with what was fitted on the training rows beside it (columns.json): {"separator": ..., "columns":
+[{"name", "kind", ...}, ...]}. A column is found by its name, so the order of the columns and other columns have no effect.
+
+- number, boolean, date (days since 1970): (value - mean) / scale. A missing value is replaced by `fill`, the median of the
+  training rows; with `mask`, another number says whether the value was missing.
+- category: the position of the word in `words`, counted from 1; 0 is any other word. With `mask`, a missing word has the number
+  behind the last; without, it is 0.
+
+Suffixes of shapes: N rows, D numbers, C categories.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+PARQUET = (".parquet", ".pq")
+DAY = pd.Timedelta(days=1)
+
+
+def read_rows(path: Path | str, separator: str = ",") -> pd.DataFrame:
+    """The rows of a .parquet file, of a .json file with one row as a mapping or a list of them, or of a text file, in which
+    everything stays text and an empty value is missing.
+    """
+    if str(path).lower().endswith(PARQUET):
+        return pd.read_parquet(path)
+    if str(path).lower().endswith(".json"):
+        found = json.loads(Path(path).read_text())
+        return pd.DataFrame(found if isinstance(found, list) else [found], dtype=object)
+    return pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig", index_col=False, low_memory=False)
+
+
+def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """What the network takes of `rows`, a frame or a single row as a mapping: `numbers` float32 (N, D), called `x` if there is
+    nothing else, and `categories` int64 (N, C).
+
+    Raises ValueError for a column that is not there or there twice, and for a value that is not of its column's kind.
+    """
+    frame = pd.DataFrame([dict(rows)], dtype=object) if isinstance(rows, Mapping) else rows
+    frame = frame.rename(columns=str).reset_index(drop=True)
+    known = [(column, _values(frame, column["name"])) for column in columns]
+    measured = [(column, numbers_of(values, column)) for column, values in known if column["kind"] != "category"]
+    found = [_standardized(column, found_N) for column, found_N in measured]
+    found += [np.isnan(found_N) for column, found_N in measured if column["mask"]]
+    codes = [_codes(column, values) for column, values in known if column["kind"] == "category"]
+    numbers = {"numbers" if codes else "x": np.stack(found, 1).astype(np.float32)} if found else {}
+    return ({"categories": np.stack(codes, 1)} if codes else {}) | numbers
+
+
+def _values(frame: pd.DataFrame, name: str) -> pd.Series:
+    count = int((frame.columns == name).sum())
+    if count != 1:
+        raise ValueError(f"there {'is no column' if count == 0 else f'are {count} columns'} {name!r}")
+    return frame[name]
+
+
+def _standardized(column: Mapping[str, Any], found_N: Numbers) -> Numbers:
+    filled_N: Numbers = np.where(np.isnan(found_N), column["fill"], found_N)
+    found: Numbers = (filled_N - column["mean"]) / column["scale"]
+    return found
+
+
+def _codes(column: Mapping[str, Any], values: pd.Series) -> NDArray[np.int64]:
+    numbers = {word: number for number, word in enumerate(column["words"], 1)}
+    text = words(values)
+    known_N = text.map(numbers).fillna(0).to_numpy(np.int64)
+    found_N: NDArray[np.int64] = np.where(text.isna(), len(numbers) + 1 if column["mask"] else 0, known_N)
+    return found_N
+
+
+def numbers_of(values: pd.Series, column: Mapping[str, Any]) -> Numbers:
+    """(N,), NaN where a value is missing. Raises ValueError naming the first value that is not of the column's kind."""
+    kind = column["kind"]
+    if kind == "date":
+        found_N = days(values, column.get("format"))
+    else:
+        found_N = booleans(values) if kind == "boolean" else numbers(values)
+    bad = np.flatnonzero((np.isnan(found_N) & values.notna().to_numpy()) | np.isinf(found_N))
+    bad = bad[words(values.iloc[bad]).notna().to_numpy()]
+    if len(bad):
+        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is no {kind}")
+    return found_N
+
+
+def words(values: pd.Series) -> pd.Series:
+    """The text of each value without the spaces around it, NaN where it is missing or empty. 3.0 is the word 3."""
+    there = values[values.notna()]
+    text = there.str.strip() if isinstance(there.dtype, pd.StringDtype) else there.astype(object).map(_word)
+    return text[text != ""].reindex(values.index).astype(object)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    return str(value).strip()
+
+
+def numbers(values: pd.Series) -> Numbers:
+    """float64 (N,), NaN where a value is missing or no number. Durations are in seconds."""
+    if pd.api.types.is_timedelta64_dtype(values.dtype):
+        return np.asarray(values.dt.total_seconds(), np.float64)
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
+        return np.asarray(values.to_numpy(np.float64, na_value=np.nan))
+    text = values if isinstance(values.dtype, pd.StringDtype) else words(values)
+    return np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
+
+
+def booleans(values: pd.Series) -> Numbers:
+    """1.0 and 0.0 (N,), NaN where a value is missing or neither."""
+    text = words(values).str.lower() if len(values) else words(values)
+    return np.asarray(text.map(dict.fromkeys(YES, 1.0) | dict.fromkeys(NO, 0.0)), np.float64)
+
+
+def days(values: pd.Series, form: str | None = None) -> Numbers:
+    """Days since 1970 in UTC (N,), NaN where a value is missing or no date. `form` is that of strptime (None: ISO 8601)."""
+    given = values if pd.api.types.is_datetime64_any_dtype(values.dtype) else words(values)
+    times = pd.to_datetime(given, format=form or "ISO8601", utc=True, errors="coerce")
+    return np.asarray((times - pd.Timestamp(0, tz="UTC")) / DAY, np.float64)

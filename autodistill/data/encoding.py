@@ -1,0 +1,60 @@
+"""The preprocessing of a table as plain numbers and words: what `fitting` found in the training rows.
+
+`encode.encoded` applies it, here and in exports.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ..spec import Value
+from ..spec.value import AsTuple
+
+Kind = Literal["number", "boolean", "date", "category"]
+CATEGORIES = "categories"
+"""The field with the numbers of the words of each category column."""
+
+
+class EncodedColumn(Value):
+    """A column by its name. `missing` is the share of training rows without a value; with `mask`, networks are told.
+
+    Numbers, booleans and dates (`format`: of strptime) have `fill`, `mean` and `scale`; categories have `words`, those that
+    occur in the training rows more than once.
+    """
+
+    name: str
+    kind: Kind
+    missing: float
+    mask: bool
+    format: str | None = None
+    fill: float | None = None
+    mean: float | None = None
+    scale: float | None = None
+    words: Annotated[tuple[str, ...], AsTuple] | None = None
+
+    @property
+    def values(self) -> int | None:
+        """Of a category, how many numbers there are: one for each word, one for all others, and one for a missing word."""
+        return None if self.words is None else len(self.words) + 1 + self.mask
+
+
+class Encoding(Value):
+    """`columns` in the order of their names. `label` is the column of the labels, and `classes` are its words by class (of a
+    regression, its name).
+
+    `separator` is the sign between the values of a text file.
+    """
+
+    label: str
+    classes: Annotated[tuple[str, ...], AsTuple]
+    columns: Annotated[tuple[EncodedColumn, ...], AsTuple]
+    separator: str = ","
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """How many values each category has, in the order of the field `categories`."""
+        return tuple(column.values for column in self.columns if column.values is not None)
+
+    def plain(self) -> dict[str, Any]:
+        """The contents of columns.json."""
+        return self.model_dump(mode="json", exclude_none=True)

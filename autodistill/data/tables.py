@@ -1,0 +1,284 @@
+"""Tables as samples: a .csv or .parquet file, a pandas DataFrame, or an Arrow table.
+
+`read_table` checks the columns and says what they hold. Their preprocessing is fitted by `parts.split`, which knows the
+training rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ..spec import DataError, TaskKind, TaskSpec
+from ..spec.imports import reason
+from ..spec.task import AllExcept
+from . import encode
+from .arrays import Raw
+from .columns import Columns
+from .encoding import Encoding
+from .fitting import Table
+from .images import Array
+from .kinds import Place, held, quoted
+from .labels import Labels
+
+ROWS = "row"
+"""The only field until a table is encoded: the numbers of its rows."""
+SEPARATORS = (",", ";", "\t", "|")
+FEW = 20
+"""Numbers with more different values than this, some of them no whole numbers or in only one row, are no classes."""
+
+
+def read_file(path: Path, task: TaskSpec) -> Raw:
+    """The table in a .csv, .tsv or .parquet file. Raises DataError if it cannot be read or used."""
+    separator = task.separator or ("\t" if path.name.lower().endswith(".tsv") else ",")
+    place = f"task.dataset: {path}"
+    if not os.path.isfile(path):
+        raise DataError(f"{place} is not a file; give a path relative to the spec's directory, or an absolute path")
+    frame = _frame(path, place, separator)
+    return read_table(frame, task, place=Place(place, _has_line_per_row(path, len(frame))), separator=separator)
+
+
+def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
+    """Rows of a file as networks get them, labels or not. Raises DataError for rows that the encoding cannot take."""
+    name = f"{place}: {path}"
+    frame = _frame(path, name, encoding.separator).rename(columns=str)
+    for column in encoding.columns:
+        _named(Place(name, False), frame, column.name, name)
+    if frame.empty:
+        raise DataError(f"{name} has no rows; add at least one")
+    try:
+        return Columns(encode.encoded(frame, encoding.plain()["columns"]))
+    except ValueError as error:
+        raise DataError(f"{name}: {error}; correct it, or leave it empty if it is missing") from None
+
+
+def _frame(path: Path, place: str, separator: str) -> pd.DataFrame:
+    if path.name.lower().endswith((*encode.PARQUET, ".json")):
+        return _typed(path, place)
+    return _text(path, place, separator)
+
+
+def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separator: str = ",") -> Raw:
+    """A DataFrame, or anything with `to_pandas` such as an Arrow table, with the columns that `task` names.
+
+    Raises DataError naming the column, the first bad row (counted from 0) and what to do.
+    """
+    place = place or Place("the table", False)
+    frame: pd.DataFrame = data.to_pandas() if hasattr(data, "to_pandas") else data
+    frame = frame.rename(columns=str).reset_index(drop=True)
+    _check_names(place, frame)
+    label = _named(place, frame, task.label, "task.label")
+    groups = None if task.groups is None else _named(place, frame, task.groups, "task.groups")
+    by = None if task.split.by is None else _named(place, frame, task.split.by, "task.split.by")
+    given = task.columns or {}
+    for name in given:
+        _named(place, frame, name, "task.columns")
+    features = _features(place, frame, task, [one for one in (label, groups, by) if one is not None])
+    labels = _labels(place, frame[label], task.kind)
+    table = Table(
+        place=place,
+        frame=frame[features],
+        held={name: held(place, frame[name], given.get(name)) for name in features},
+        label=label,
+        classes=labels.names or (),
+        separator=separator,
+    )
+    return Raw(
+        name=place.name,
+        x=Columns({ROWS: np.arange(len(frame))[:, None]}),
+        y=labels.y,
+        kind=labels.kind,
+        table=table,
+        groups=None if groups is None else _groups(place, frame[groups]),
+        times=None if by is None else _times(place, frame[by], given.get(by)),
+        names=labels.names,
+    )
+
+
+def _text(path: Path, place: str, separator: str) -> pd.DataFrame:
+    try:
+        _check_header(path, place, separator)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return encode.read_rows(path, separator)
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
+        raise DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{place} is empty; give a line of column names, then one line per sample") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        what = reason(error).replace("Error tokenizing data. C error: ", "")
+        way = "give each line as many values as there are names, or put values that contain the separator into quotes"
+        raise DataError(f"{place} cannot be read ({what}); {way}") from None
+    except OSError as error:
+        raise DataError(f"{place} cannot be read ({reason(error)}); make it readable") from None
+
+
+def _check_header(path: Path, place: str, separator: str) -> None:
+    """Raises DataError for names that are there twice, which pandas would rename, and for another separator."""
+    first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+    names = [str(name) for name in first.iloc[0]]
+    unnamed = [number for number, name in enumerate(names) if not name.strip()]
+    other = next((sign for sign in SEPARATORS if sign in names[0] and sign != separator), None)
+    if len(names) == 1 and other is not None:
+        way = f"if {other!r} separates its values, set task.separator: {json.dumps(other)}"
+        raise DataError(f"{place} has one column, {names[0]!r:.60}; {way}")
+    if unnamed:
+        raise DataError(f"{place}: column {unnamed[0] + 1} has no name; give it one in the first line")
+    _check_twice(place, names)
+
+
+def _check_twice(place: str, names: Sequence[str]) -> None:
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise DataError(f"{place} has {list(names).count(twice)} columns {twice!r}; rename them, or remove all but one")
+
+
+def _typed(path: Path, place: str) -> pd.DataFrame:
+    try:
+        return encode.read_rows(path)
+    except ImportError:
+        raise DataError(f"{place} needs pyarrow; pip install 'autodistill-search[tables]'") from None
+    except Exception as error:  # a damaged file fails in many ways: ArrowInvalid, OSError, EOFError
+        raise DataError(f"{place} is damaged, or of another format ({reason(error)}); write it again") from None
+
+
+def _has_line_per_row(path: Path, rows: int) -> bool:
+    """Whether rows of a text file can be found by lines: there are no empty lines, and no values of several lines."""
+    if path.name.lower().endswith(encode.PARQUET):
+        return False
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) in (rows, rows + 1)
+    except OSError:
+        return False
+
+
+def _check_names(place: Place, frame: pd.DataFrame) -> None:
+    _check_twice(place.name, list(frame.columns))
+    if len(frame.columns) < 2:
+        names = ", ".join(frame.columns) or "no column"
+        raise DataError(f"{place.name} has {names} only; give a column of labels and at least one more")
+    if frame.empty:
+        raise DataError(f"{place.name} has column names, but no rows; add one row per sample")
+
+
+def _named(place: Place, frame: pd.DataFrame, name: str | None, key: str) -> str:
+    """The column that the spec names. Raises DataError naming the nearest one if there is none."""
+    if name is None:
+        raise DataError(f"{key} is missing: name the column of the labels, one of {_some(frame.columns)} ({place.name})")
+    if name in frame.columns:
+        return name
+    near = difflib.get_close_matches(name, list(frame.columns), n=1)
+    way = f"did you mean {near[0]!r}?" if near else f"use one of {_some(frame.columns)}"
+    where = "" if key == place.name else f" in {place.name.removeprefix('task.dataset: ')}"
+    raise DataError(f"{key}: there is no column {name!r}{where}; {way}")
+
+
+def _some(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(found[:FEW]) + (f", and {len(found) - FEW} more" if len(found) > FEW else "")
+
+
+def _features(place: Place, frame: pd.DataFrame, task: TaskSpec, used: Sequence[str]) -> list[str]:
+    """The columns that networks get, sorted: their order in the table has no effect."""
+    asked = task.features
+    if isinstance(asked, tuple):
+        found = [_named(place, frame, name, "task.features") for name in asked]
+        if task.label in found:
+            raise DataError(f"task.features: {task.label} is the label, so a network would read the answer; remove it")
+    else:
+        left_out = [_named(place, frame, name, "task.features") for name in asked.names] if isinstance(asked, AllExcept) else []
+        found = [name for name in frame.columns if name not in (*used, *left_out)]
+    if not found:
+        raise DataError(f"task.features: no column is left for the networks ({place.name}); name at least one")
+    return sorted(set(found))
+
+
+def _labels(place: Place, values: pd.Series[Any], kind: TaskKind | Literal["auto"]) -> Labels:
+    """Classes with their words, numbers in their order, then words in theirs; or values (N, 1) of a regression.
+
+    Unless the spec names the kind, numbers are values if there are many of them and they cannot be classes.
+    """
+    name, text = str(values.name), encode.words(values)
+    missing = np.flatnonzero(text.isna())
+    if len(missing):
+        what = f"{place.row(int(missing[0]))} has no label ({len(missing):,} of {len(text):,} rows have none)"
+        raise DataError(f"{place.name}: column {name!r} {what}; drop such rows, or fill in their labels")
+    if kind == "multilabel":
+        way = "give an array y (N, K) of 0 and 1 in a .npz file"
+        raise DataError(f"task.kind: multilabel needs several labels for each row, and task.label names one column; {way}")
+    found, y, counts = np.unique(text.to_numpy().astype(str), return_inverse=True, return_counts=True)
+    number = encode.numbers(pd.Series(found, dtype=object))
+    if kind == "regression" or (kind == "auto" and _is_measured(number, counts)):
+        return _measured(place, name, found, number, y)
+    _check_classes(place, name, found, counts)
+    order = np.argsort(number, kind="stable") if not np.isnan(number).any() else np.arange(len(found))
+    return Labels("classification", np.argsort(order)[y].astype(np.int64), tuple(found[order].tolist()))
+
+
+def _is_measured(number: Array, counts: Array) -> bool:
+    """Whether different labels, if they are numbers, are too many for classes: as a measurement has."""
+    return bool(len(number) > FEW and not np.isnan(number).any() and ((number % 1 != 0).any() or (counts == 1).any()))
+
+
+def _measured(place: Place, name: str, found: Array, number: Array, y: Array) -> Labels:
+    """The values of a regression. Raises DataError for words."""
+    if np.isnan(number).any():
+        word = str(found[np.isnan(number)][0])
+        raise DataError(
+            f"{place.name}: column {name!r} has {word!r}, but task.kind is regression; give numbers, or remove kind"
+        )
+    if len(number) < 2:
+        way = "name another column in task.label"
+        raise DataError(f"{place.name}: column {name!r} has only the value {str(found[0])!r}; {way}")
+    return Labels("regression", number[y].astype(np.float32)[:, None], (name,))
+
+
+def _check_classes(place: Place, name: str, found: Array, counts: Array) -> None:
+    """Raises DataError unless the different labels can be classes."""
+    if len(found) < 2:
+        way = "a classifier needs two classes: add rows of another, or name another column in task.label"
+        raise DataError(f"{place.name}: column {name!r} has only the label {str(found[0])!r}; {way}")
+    if len(found) <= FEW:
+        return
+    what = f"column {name!r} has {len(found):,} different"
+    if 2 * len(found) > counts.sum():
+        way = "name the column of the classes in task.label"
+        raise DataError(f"{place.name}: {what} labels in {counts.sum():,} rows, too many for classes; {way}")
+
+
+def _groups(place: Place, values: pd.Series[Any]) -> Array:
+    text = encode.words(values)
+    missing = np.flatnonzero(text.isna())
+    if len(missing):
+        way = "fill in its group, or drop the row"
+        raise DataError(
+            f"task.groups: column {str(values.name)!r} {place.row(int(missing[0]))} has no value; {way} ({place.name})"
+        )
+    return text.to_numpy().astype(str)
+
+
+def _times(place: Place, values: pd.Series[Any], given: str | None) -> Array:
+    """(N,) float64: days, or numbers such as years."""
+    name, found = str(values.name), held(place, values, given)
+    if found.kind not in ("date", "number"):
+        way = (
+            f"name a column of dates or numbers, or give their format, such as task.columns: {{{quoted(name)}: date %d/%m/%Y}}"
+        )
+        raise DataError(f"task.split.by: column {name!r} holds words, no times; {way} ({place.name})")
+    times = encode.numbers_of(values, {"name": name, "kind": found.kind, "format": found.format})
+    missing = np.flatnonzero(np.isnan(times))
+    if len(missing):
+        what = f"{place.row(int(missing[0]))} has no value ({len(missing):,} of {len(times):,} rows have none)"
+        raise DataError(f"task.split.by: column {name!r} {what}; fill in the times, or drop such rows ({place.name})")
+    return times

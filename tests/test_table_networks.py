@@ -1,0 +1,328 @@
+"""Networks for rows of a table: embeddings, sizes, a whole study, an export that takes raw rows, and `predict`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from autodistill import api, spec
+from autodistill.answers import Wanted
+from autodistill.cli import main
+from autodistill.data import InputField, InputSpec
+from autodistill.distill import load_network, open_data
+from autodistill.distill.predictions import evaluate
+from autodistill.exporting import export
+from autodistill.metrics import latency
+from autodistill.models import build, inherit
+from autodistill.models.sizes import layers, sizes
+from autodistill.models.tables import width_of
+from autodistill.reporting.terminal import checked
+from autodistill.spec import MLP, ConvNet, DataError, MobileNet, ResNet, Spec, UsageError
+from autodistill.store import Store
+from autodistill.study.record.directory import StudyDirectory
+from autodistill.study.record.rows import network_of
+
+from .conftest import DOCUMENT
+from .tabular import customers, written
+
+ROWS = InputSpec(
+    fields=(
+        InputField(name="categories", shape=(2,), dtype="int64", values=(4, 30)),
+        InputField(name="numbers", shape=(5,)),
+    )
+)
+
+
+# Networks
+
+
+def test_widths_of_embeddings_are_those_of_fastai() -> None:
+    assert [width_of(values, None) for values in (1, 2, 3, 10, 100, 100_000)] == [2, 2, 3, 6, 21, 600]
+    assert width_of(100, 4) == 4
+
+
+def test_sizes_count_the_embeddings() -> None:
+    network = MLP(depth=1, width=7)
+    vector = width_of(4, None) + width_of(30, None) + 5
+    embeddings = 4 * width_of(4, None) + 30 * width_of(30, None)
+    found = sizes(network, ROWS, 3)
+    assert (found.params, found.macs) == (embeddings + (vector + 1) * 7 + 8 * 3, vector * 7 + 7 * 3)
+    assert sizes(MLP(depth=1, width=7, embedding=1), ROWS, 3).params == 34 + 8 * 7 + 8 * 3
+    built = build(network, inputs=ROWS, classes=3)
+    assert found.params == sum(one.numel() for one in built.parameters())
+    assert found.bytes == 4 * found.params
+
+
+@pytest.mark.parametrize("architecture", [MLP(depth=2, width=6), ResNet(depth=1, width=2), ConvNet(depth=2, width=3)])
+def test_families_for_vectors_take_rows(architecture: Any) -> None:
+    network = build(architecture, inputs=ROWS, classes=3).eval()
+    batch = {"categories": torch.tensor([[3, 29], [0, 0]]), "numbers": torch.randn(2, 5)}
+    found = network(batch, list(layers(architecture, ROWS, 3).layers))
+    assert found.logits.shape == (2, 3) and found.features
+    assert {name: part.shape[1:] for name, part in found.features.items()} == dict(layers(architecture, ROWS, 3).layers)
+    only = InputSpec(fields=ROWS.fields[:1])
+    assert build(architecture, inputs=only, classes=3)({"categories": batch["categories"]}).logits.shape == (2, 3)
+
+
+def test_families_for_images_refuse_rows() -> None:
+    with pytest.raises(UsageError, match="mobilenet takes images .* use family resnet, convnet or mlp"):
+        sizes(MobileNet(depth=1, width=4), ROWS, 3)
+
+
+def test_an_unknown_word_adds_nothing_before_training() -> None:
+    network = build(MLP(depth=1, width=4), inputs=ROWS, classes=3)
+    numbers = torch.randn(1, 5)
+    unknown = network({"categories": torch.zeros(1, 2, dtype=torch.int64), "numbers": numbers}).logits
+    inner: Any = network.body
+    assert torch.equal(unknown, inner.network(torch.cat([torch.zeros(1, inner.network[1].in_features - 5), numbers], 1)))
+
+
+def test_rows_are_inherited_only_with_embeddings_of_one_width() -> None:
+    source, student = (build(MLP(depth=depth, width=8), inputs=ROWS, classes=3) for depth in (2, 1))
+    inherit(student, source)
+    tables: Any = [one.body for one in (student, source)]
+    assert torch.equal(tables[0].embeddings[1].weight, tables[1].embeddings[1].weight)
+    narrow = build(MLP(depth=1, width=8, embedding=1), inputs=ROWS, classes=3)
+    with pytest.raises(UsageError, match=r"embeddings\.0\.weight \(4, 1\) differs from the source's"):
+        inherit(narrow, source)
+
+
+# A study
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latency, "SECONDS", 0.01)
+        yield
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Searched and confirmed, with its table beside it."""
+    folder = tmp_path_factory.mktemp("table")
+    written(folder)
+    out = folder / "reports"
+    api.search(spec_of(folder), out=out, runner="serial")
+    api.confirm(out, seeds=1, runner="serial")
+    return out
+
+
+def spec_of(folder: Path, **task: Any) -> Spec:
+    document = copy.deepcopy(DOCUMENT)
+    document["task"] |= {"dataset": str(folder / "churn.csv"), "label": "churned", **task}
+    document["student"]["architecture"]["embedding"] = {"int": [1, 4]}
+    document["search"]["trials"] = 2
+    return spec.parse(document)
+
+
+@pytest.fixture(scope="module")
+def exported(study: Path) -> Path:
+    found = export(StudyDirectory(study), to=study.parent / "model", wanted=Wanted(target=0.4))
+    assert found.card is not None and not found.card.left_out
+    return Path(str(found.to))
+
+
+@pytest.fixture(scope="module")
+def validated(study: Path, exported: Path) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    """The raw validation rows, which are known by their dates, and the logits of the exported network as the study computes
+    them.
+    """
+    store, frame = Store(study / "store"), customers()
+    network = network_of(store, json.loads((exported / "architecture.json").read_text())["stage"])
+    data = open_data(store, network.task.data)
+    logits = evaluate(load_network(store, network, torch.device("cpu")), data.validation_x, batch_size=64, device="cpu")
+    assert data.encoding is not None
+    signed = next(column for column in data.encoding.columns if column.name == "signed")
+    found = np.asarray(data.validation_x["numbers"])[:, 2].astype(float) * signed.scale + signed.mean
+    rows = pd.Series(range(len(frame)), index=(frame["signed"] - pd.Timestamp(0)).dt.days)
+    return frame.iloc[rows[found.round().astype(int)]], logits.numpy()
+
+
+def run_alone(folder: Path, code: str, *arguments: str) -> str:
+    """Runs code in the folder of an export, with autodistill hidden."""
+    hidden = f"import sys; sys.modules['autodistill'] = None; sys.argv = ['example.py', *{list(arguments)!r}]; {code}"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", hidden], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+PROBE = """
+import json, numpy, example
+inputs = example.samples(sys.argv[1])
+print(json.dumps([example.run_onnx('model.onnx', inputs).tolist(), example.run_pt2('model.pt2', inputs).tolist()]))
+"""
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "turned.csv", "rows.json"])
+def test_an_export_takes_raw_rows_without_autodistill(name: str, exported: Path, validated: Any, tmp_path: Path) -> None:
+    """From text, typed columns, columns in another order without the label, and mappings."""
+    rows, wanted = validated
+    frame = rows if name != "turned.csv" else rows[rows.columns[::-1]].drop(columns="churned").assign(extra=1)
+    path = tmp_path / name
+    if name == "rows.json":
+        path.write_text(rows.to_json(orient="records", date_format="iso"))
+    else:
+        written(tmp_path, frame, name)
+    for logits in json.loads(run_alone(exported, PROBE, str(path))):
+        np.testing.assert_allclose(logits, wanted, atol=1e-5)
+
+
+def test_the_example_prints_words(exported: Path, validated: Any, tmp_path: Path) -> None:
+    rows, logits = validated
+    said = run_alone(exported, "import example; example.main(sys.argv[1:])", str(written(tmp_path, rows)))
+    words = " ".join(np.array(["no", "yes"])[logits.argmax(1)])
+    assert said == f"model.onnx: {words}\nmodel.pt2: {words}\n"
+    assert run_alone(exported, "import example; example.main([])").startswith("model.onnx: ")
+
+
+def test_the_example_says_what_is_wrong_with_a_row(exported: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, customers().drop(columns="plan"))
+    done = subprocess.run([sys.executable, "example.py", str(path)], cwd=exported, capture_output=True, text=True)
+    assert done.returncode == 1 and f"{path}: there is no column 'plan'" in done.stderr
+
+
+def test_the_card_says_what_rows_are(exported: Path) -> None:
+    card = (exported / "card.md").read_text()
+    for text in (
+        "A classifier of 2 classes for rows of a table, 7 columns,",
+        "| plan | category of 3 words | unknown |",
+        "| paperless | boolean, standardized | the median,",
+        "and a number that says so (",
+        "in this order: no, yes.",
+        "from a .csv, .parquet or .json file of raw rows.",
+    ):
+        assert text in card
+    assert "(the longest)" not in card and "Pass the raw numbers" not in card
+
+
+def test_predict_gives_the_probabilities_of_the_study(exported: Path, validated: Any, tmp_path: Path) -> None:
+    rows, logits = validated
+    found = api.predict(exported, written(tmp_path, rows)).frame()
+    wanted = torch.softmax(torch.from_numpy(logits).double(), 1).numpy()
+    np.testing.assert_allclose(found[["p_no", "p_yes"]], wanted, atol=1e-6)
+    assert found["class"].tolist() == np.array(["no", "yes"])[wanted.argmax(1)].tolist()
+    assert np.allclose(found["probability"], wanted.max(1)) and found["sample"].tolist() == list(range(len(rows)))
+
+
+def test_predict_prints_or_writes(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, out = str(written(tmp_path)), tmp_path / "predictions.csv"
+    assert main(["predict", str(exported), rows]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("sample,class,probability,p_no,p_yes\n0,") and len(printed.splitlines()) == 241
+    assert main(["predict", str(exported), rows, "--out", str(out)]) == 0
+    assert out.read_text() == printed and "(240 samples)" in capsys.readouterr().out
+    assert main(["predict", str(exported), rows, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"][3]["sample"] == 3
+    assert main(["predict", str(exported), rows, "--out", str(tmp_path / "no" / "file.csv")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tenure,price\n1,2\n", "there is no column 'paperless'; use one of tenure, price"),
+        ("", "is empty"),
+        ("paperless,plan,price,region,signed,store,tenur\n", "did you mean 'tenur'?"),
+        ("paperless,plan,price,region,signed,store,tenure\n", "has no rows; add at least one"),
+        ("paperless,plan,price,region,signed,store,tenure\n1,u,x,,,,\n", "column 'price' row 0 has 'x', which is no number"),
+    ],
+)
+def test_predict_says_what_is_wrong_with_rows(exported: Path, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as error:
+        api.predict(exported, path)
+    assert message in str(error.value) and str(path) in str(error.value)
+
+
+def test_predict_says_what_is_no_export_and_no_sample(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no export: it has no architecture.json"):
+        api.predict(tmp_path, tmp_path)
+    with pytest.raises(DataError, match="none.csv does not exist"):
+        api.predict(exported, tmp_path / "none.csv")
+
+
+def test_check_says_what_each_column_is_taken_for(study: Path) -> None:
+    frame = customers().assign(customer=[f"C{number}" for number in range(240)])
+    written(study.parent, frame, "more.csv")
+    found = api.check(spec_of(study.parent, dataset=str(study.parent / "more.csv")), workers=1)
+    said = checked(found, 1).splitlines()
+    for line in (
+        "label        churned: no, yes",
+        "column       paperless: boolean",
+        "column       plan: category with 3 values (basic, family, plus)",
+        "column       signed: date",
+        "column       customer: category with no value twice",
+        "input        categories: 3, int64",
+        "input        numbers: 6, float32",
+    ):
+        assert line in said
+    assert any(
+        line.startswith("column       price: number; ") and line.endswith("% missing, which networks are told") for line in said
+    )
+    assert any(line.startswith("warning      column 'customer' has a value of its own") for line in said)
+    assert found.as_json()["data"]["table"]["columns"][0]["name"] == "customer"
+
+
+def test_test_accuracies_are_given_by_group(tmp_path: Path) -> None:
+    written(tmp_path, customers().assign(store=lambda frame: "s" + (frame["store"] // 3).astype(str)))
+    api.search(spec_of(tmp_path, groups="store"), out=tmp_path / "out", runner="serial")
+    found = api.confirm(tmp_path / "out", seeds=1, runner="serial")
+    groups = found.members[0].test.by_group
+    assert (
+        groups is not None and sum(one.n for one in groups) == found.test.n and all(one.group.startswith("s") for one in groups)
+    )
+
+
+# Exports of other data
+
+
+def exported_of(folder: Path, data: str, **task: Any) -> Path:
+    document = copy.deepcopy(DOCUMENT)
+    document["task"] |= {"dataset": data, **task}
+    document |= {"search": document["search"] | {"trials": 1}, "assistants": {"at_most": 0}}
+    study = api.search(spec.parse(document), out=folder / "out", runner="serial")
+    return Path(str(api.export(folder / "out", to=folder / "model", stage=str(study.rows()[0].stage)).to))
+
+
+def test_predict_takes_arrays_and_images(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(40):
+        where = tmp_path / "images" / "ab"[number % 2]
+        where.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 120, (6, 5, 3), dtype=np.uint8) + 120 * np.uint8(number % 2)
+        Image.fromarray(pixels).save(where / f"{number:02}.png")
+    model = exported_of(tmp_path, f"folder/{tmp_path / 'images'}")
+    found = api.predict(model, tmp_path / "images").frame()
+    assert found["sample"][0] == "a/00.png" and len(found) == 40
+    one = api.predict(model, tmp_path / "images" / "b" / "01.png").frame()
+    assert one["probability"][0] == pytest.approx(found.set_index("sample")["probability"]["b/01.png"])
+    paths = [tmp_path / "images" / str(name) for name in found["sample"]]
+    last = np.stack([np.asarray(Image.open(path)) for path in paths])
+    np.savez(tmp_path / "last.npz", x=last)
+    np.save(tmp_path / "first.npy", last.transpose(0, 3, 1, 2))
+    for name in ("last.npz", "first.npy"):
+        again = api.predict(model, tmp_path / name).frame()
+        assert again.drop(columns="sample").equals(found.drop(columns="sample"))
+    np.savez(tmp_path / "other.npz", x=last[:, :4])
+    with pytest.raises(DataError, match=r"x has samples of shape \(4, 5, 3\); give samples of shape \(3, 6, 5\)"):
+        api.predict(model, tmp_path / "other.npz")
+    np.savez(tmp_path / "none.npz", z=last)
+    with pytest.raises(DataError, match="has z; give an array x, too"):
+        api.predict(model, tmp_path / "none.npz")
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(DataError, match="cannot be read"):
+        api.predict(model, tmp_path / "text.npz")
+    (model / "model.safetensors").unlink()
+    assert api.predict(model, tmp_path / "images").frame()["class"].equals(found["class"]), "another file of the export"
