@@ -16,12 +16,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from ..answers.confirm.confirmation import Look, OnTest
 from ..answers.confirm.judge import Predictions, predictions
 from ..answers.confirm.results import opened_for, read
-from ..data.inputs import BATCH, InputField
+from ..data.inputs import BATCH, InputField, InputSpec
 from ..distill import load_network, open_data
 from ..metrics.intervals import calibration_error
 from ..metrics.metric import metric_of, scores
@@ -60,9 +61,6 @@ def architecture_of(one: Chosen) -> Settings:
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
     targets = [None if part is None else part.tolist() for part in (one.built.target_mean, one.built.target_scale)]
     inputs, names = one.data.inputs, _names(one)
-    tensors: list[JsonValue] = [
-        {"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()
-    ]
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
@@ -73,10 +71,14 @@ def architecture_of(one: Chosen) -> Settings:
         "std": std,
         "kind": one.data.kind,
         **({"target_mean": targets[0], "target_scale": targets[1]} if targets[0] is not None else {}),
-        "tensors": tensors,
+        "tensors": _tensors(inputs),
         "numbers": "raw, as in the data" if one.data.encoding is None else "as encode.py makes them from raw rows",
         "output": {"name": ABOUT[one.data.kind].output, "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
+
+
+def _tensors(inputs: InputSpec) -> list[JsonValue]:
+    return [{"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()]
 
 
 def _plain(field: InputField) -> Settings:
