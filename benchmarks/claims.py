@@ -2,6 +2,7 @@
 
     python benchmarks/claims.py            # of `smallest`
     python benchmarks/claims.py --metrics  # of the tests of each metric (--losses: of log loss alone)
+    python benchmarks/claims.py --kinds    # of metrics of several labels, of values, and of ranks
 
 The first prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share
 with a false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
@@ -22,6 +23,7 @@ from autodistill.answers import Wanted  # noqa: E402
 from autodistill.metrics.metric import METRICS, TEST_DRAWS, Confusion  # noqa: E402
 from autodistill.metrics.resampling import means  # noqa: E402
 from tests import test_metrics  # noqa: E402
+from tests.simulated import cases_of, false_claims  # noqa: E402
 from tests.test_answers import STUDIES, claims  # noqa: E402
 
 TEACHER = 0.97
@@ -77,6 +79,19 @@ def of_metrics(studies: int = 1000) -> None:
                 print(f"| {name} | {what} | {n:,} | {found:.1%} |", flush=True)
 
 
+KINDS = ("f1_micro", "f1_macro", "average_precision", "auroc", "rmse", "mae", "r2")
+
+
+def of_kinds(studies: int = 200) -> None:
+    print("| metric | simulated | test samples | false claims of a target | of being as good as the teacher |")
+    print("|---|---|---|---|---|")
+    for name in KINDS:
+        for case in cases_of(name):
+            for n in (50, 300, 1000):
+                target, paired = false_claims(METRICS[name], case, n, studies if n < 1000 else studies // 4, seed=n)
+                print(f"| {name} | {case.name} | {n:,} | {target:.1%} | {paired:.1%} |", flush=True)
+
+
 def shown(name: str, truth: list[float], n: int, found: list[str | None], target: float) -> None:
     able = [f"student{index}" for index, accuracy in enumerate(truth) if accuracy >= target]
     false = sum(one is not None and one not in able for one in found) / len(found)
@@ -89,6 +104,8 @@ if __name__ == "__main__":
     if "--metrics" in sys.argv:
         of_metrics()
         of_losses()
+    elif "--kinds" in sys.argv:
+        of_kinds()
     elif "--losses" in sys.argv:
         of_losses()
     else:

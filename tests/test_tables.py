@@ -104,6 +104,26 @@ def test_labels_may_be_words_numbers_and_booleans(labels: list[Any], classes: tu
 # How rows become numbers
 
 
+@pytest.mark.parametrize("step", [0.5, 1])
+def test_many_numbers_are_values_unless_the_spec_says_that_they_are_classes(tmp_path: Path, step: float) -> None:
+    values = np.arange(30) * step + 7
+    written_to = tmp_path / "values.csv"
+    frame_of(a=np.arange(30) % 7, churned=values).to_csv(written_to, index=False)
+    found = splits_of(written_to)
+    parts = [found.train.y, found.validation.y, found.test.unseal().y]
+    assert found.kind == "regression" and np.array_equal(np.sort(np.concatenate(parts)[:, 0]), values)
+    assert found.names == ("churned",)
+    with pytest.raises(DataError, match="30 different labels in 30 rows, too many for classes"):
+        splits_of(written_to, kind="classification")
+
+
+def test_a_regression_on_words_and_several_labels_in_one_column_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="but task.kind is regression; give numbers, or remove kind"):
+        splits_of(written(tmp_path), kind="regression")
+    with pytest.raises(DataError, match="task.label names one column"):
+        splits_of(written(tmp_path), kind="multilabel")
+
+
 def test_encoding_in_closed_form() -> None:
     columns: list[dict[str, Any]] = [
         {"name": "n", "kind": "number", "mask": True, "fill": 4.0, "mean": 2.0, "scale": 2.0},
@@ -295,8 +315,6 @@ GOOD = "".join(f"{number},{'yes' if number % 2 else 'no'}\n" for number in range
         ("a,b\n1,yes\n", "task.label: there is no column 'churned' in bad.csv; use one of a, b"),
         ("a,Churned\n1,yes\n", "did you mean 'Churned'?"),
         ("a,churned\n1,yes\n2,no\n3,no\n", "class 'yes' has only 1 of all 3 samples, too few for two parts"),
-        ("a,churned\n" + "".join(f"1,{n}.5\n" for n in range(30)), "30 different numbers, as a measurement has (regression)"),
-        ("a,churned\n" + "".join(f"1,{n}\n" for n in range(30)), "autodistill predicts classes: make some of it"),
         ("a,churned\n" + "".join(f"1,w{n}\n" for n in range(30)), "30 different labels in 30 rows, too many for classes"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..spec import OwnMetric, UsageError
+from ..spec import OwnMetric, UsageError, located
 from ..spec.code import code_of
 from ..spec.imports import import_function, running, shown
 from ..spec.kinds import KINDS
@@ -62,10 +62,11 @@ def pinned(own: OwnMetric, labels: npt.NDArray[Any], classes: int) -> OwnMetric:
 
     Raises UsageError as `called` does, and if the spec pins other code.
     """
-    with_source = own.model_copy(update={"source": code_of(own.factory).source()})
-    if own.source not in (None, with_source.source):
-        function_of(own)
-    value = called(with_source, constants(labels, classes)[0])
+    with located("task.metric"):
+        with_source = own.model_copy(update={"source": code_of(own.factory).source()})
+        if own.source not in (None, with_source.source):
+            function_of(own)
+        value = called(with_source, constants(labels, classes)[0])
     return with_source.model_copy(update={"over": "samples" if value.ndim else "all"})
 
 

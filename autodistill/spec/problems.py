@@ -31,6 +31,32 @@ SEARCHED: dict[tuple[str, ...], Models] = {
 """The schemas of what is searched."""
 OVERRIDE = "--set"
 OURS = ("value_error", "wrong")
+ELSEWHERE = {
+    "metric": ("task",),
+    "kind": ("task",),
+    "dataset": ("task",),
+    "target": ("search",),
+    "trials": ("search",),
+    "objectives": ("search",),
+    "epochs": ("student", "recipe"),
+    "learning_rate": ("student", "recipe"),
+    "batch_size": ("student", "recipe"),
+    "temperature": ("student", "loss", "kd"),
+    "normalize": ("teacher",),
+}
+"""Where keys belong that are often written elsewhere."""
+NORMALIZED = "for a network from outside: all others standardize their input themselves"
+DOMAINS = {
+    "loguniform": "log",
+    "log_uniform": "log",
+    "uniform_int": "int",
+    "randint": "int",
+    "range": "int",
+    "float": "uniform",
+    "categorical": "choice",
+    "options": "choice",
+}
+"""What domains are called elsewhere."""
 WAYS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -143,6 +169,10 @@ def _unknown(path: Location, raw: Any) -> _Unknown:
     new = RENAMED.get(str(key))
     if new in valid:
         return _Unknown(new, f"it is now called {new!r}")
+    place = ELSEWHERE.get(str(key))
+    if place is not None and place != tuple(above) and not _near(key, absent, 0.8):
+        why = f", {NORMALIZED}" if key == "normalize" else ""
+        return _Unknown(None, f"it belongs to {'.'.join(place)}{why}")
     return _Unknown(_near(key, absent), _nearest(key, valid, absent))
 
 
@@ -151,7 +181,8 @@ def _about_domains(value: dict[str, object], path: Location) -> str | None:
     if path[:1] != ("student",):
         return f"{shown(value)} is a domain, but only student is searched; use a single value" if key in KINDS else None
     if len(value) == 1:
-        return f"{key!r} is not a known domain; {_nearest(key, KINDS)}"
+        meant = DOMAINS.get(key.lower())
+        return f"{key!r} is not a known domain; {f'did you mean {meant!r}?' if meant else _nearest(key, KINDS)}"
     return f"{shown(value)} is invalid: use a single value, or one domain such as {{int: [1, 3]}}"
 
 
