@@ -577,3 +577,28 @@ def test_workers_find_the_modules_beside_the_spec(own: Own, local_ray: None, mon
     monkeypatch.chdir(own.folder.parent)
     study = api.search(own.spec(search__trials=3), out=own.folder / "out", runner="ray")
     assert [trial.state for trial in study.record.trials] == ["complete"] * 3
+
+
+CELLS = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in (
+    "from torch import nn\\nWIDTH = 3",
+    "%time 1 + 1",
+    "class Mine(nn.Module):\\n    def __init__(self):\\n        super().__init__()\\n        self.one = nn.Linear(WIDTH, 2)",
+    "from pathlib import Path\\nfrom autodistill.spec.callables import architecture_of",
+    "name = architecture_of(Mine, Path('code'))['import']",
+    "import importlib\\nprint(importlib.import_module(name.partition(':')[0]).Mine().one.in_features)",
+):
+    shell.run_cell(cell, store_history=True).raise_error()
+"""
+
+
+def test_a_class_of_a_notebook_is_copied_from_its_cells(tmp_path: Path) -> None:
+    pytest.importorskip("IPython")
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "IPYTHONDIR": str(tmp_path / "ipython")}
+    command = [sys.executable, "-c", CELLS]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "3", done.stdout + done.stderr
+    (module,) = (tmp_path / "code").glob("notebook_*.py")
+    assert "%time" not in module.read_text() and "WIDTH = 3" in module.read_text()

@@ -51,6 +51,8 @@ class Code(NamedTuple):
 def code_of(path: str) -> Code:
     """The code behind `path`, "package.module:function". Raises UsageError if there is no such file."""
     place = path.partition(":")[0]
+    if place.partition(".")[0] in sys.stdlib_module_names:
+        return Code(Path(INSTALLED[0]), {}, f"Python {sys.version_info.major}.{sys.version_info.minor}")
     folder = _folder(path, place)
     if _file(place, [folder]) is None:
         way = "save it as a module beside the spec, in the working directory, or on PYTHONPATH"

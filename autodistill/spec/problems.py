@@ -148,6 +148,8 @@ def _special(line: ErrorDetails, raw: object, path: Location) -> str | None:
             return '"import" is no family; write {import: package.module:function, ARGUMENT: ...} instead'
         tags = [tag for each in str(line["ctx"]["expected_tags"]).split(",") if (tag := each.strip(" '")) != OWN]
         return f"{shown(value['family'])} is not a known family; {_nearest(value['family'], tags)}, {OR_IMPORT}"
+    if kind == "union_tag_not_found" and not isinstance(value, dict):
+        return f"{shown(value)} is invalid: use a mapping; its keys are {', '.join(keys_at(path))}"
     if kind == "union_tag_not_found":
         return f"needs a family; use one of {', '.join(kind.model_fields['family'].default for kind in FAMILIES)}, {OR_IMPORT}"
     return _about_domains(value, path) if isinstance(value, dict) and value and kind != "string_type" else None

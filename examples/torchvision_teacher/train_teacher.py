@@ -9,21 +9,19 @@ from torch.nn import functional as F
 from torchvision.models import shufflenet_v2_x1_0
 
 HERE = Path(__file__).parent
+torch.manual_seed(0)
+torch.set_num_threads(1)
 
-digits = load_digits()
-order = np.random.default_rng(0).permutation(len(digits.target))
-x, y = torch.tensor(digits.images[order], dtype=torch.float32)[:, None] / 8 - 1, digits.target[order]
+digits, order = load_digits(), torch.randperm(1797)
+x, y = torch.tensor(digits.images, dtype=torch.float32)[order, None] / 8 - 1, torch.tensor(digits.target)[order]
 x = F.interpolate(x, size=(16, 16), mode="bilinear").expand(-1, 3, -1, -1).contiguous()
 np.savez(HERE / "data.npz", x_train=x[:1347], y_train=y[:1347], x_test=x[1347:], y_test=y[1347:])
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-x, y, epochs = x[:1200], torch.tensor(y[:1200]), 12
 model = shufflenet_v2_x1_0(num_classes=10)
 optimizer = torch.optim.AdamW(model.parameters())
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * 19)
-for epoch in range(epochs):
-    for batch in torch.randperm(len(x)).split(64):
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=12 * 19)
+for epoch in range(12):
+    for batch in torch.randperm(1200).split(64):
         loss = F.cross_entropy(model(x[batch]), y[batch])
         optimizer.zero_grad()
         loss.backward()
