@@ -108,7 +108,7 @@ def test_labels_may_be_words_numbers_and_booleans(labels: list[Any], classes: tu
 def test_many_numbers_are_values_unless_the_spec_says_that_they_are_classes(tmp_path: Path, step: float) -> None:
     values = np.arange(30) * step + 7
     written_to = tmp_path / "values.csv"
-    frame_of(a=np.arange(30) % 7, churned=values).to_csv(written_to, index=False)
+    pd.DataFrame({"a": np.arange(30) % 7, "churned": values}).to_csv(written_to, index=False)
     found = splits_of(written_to)
     parts = [found.train.y, found.validation.y, found.test.unseal().y]
     assert found.kind == "regression" and np.array_equal(np.sort(np.concatenate(parts)[:, 0]), values)
