@@ -155,6 +155,13 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
         "--store", metavar="DIR", help="directory of the stages, for sharing them (default: in the study directory)"
     )
     _takes_runner(one)
+    one.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=("tensorboard", "mlflow", "wandb"),
+        help="log every trial there, beside what `log` of the spec names; may be given several times",
+    )
     one.add_argument("--fresh", action="store_true", help="delete the trials of the study; keep the stages")
     one.add_argument("--extend", action="store_true", help="run more trials, or continue in a changed space")
     one.add_argument("--from", dest="older", metavar="FOLDER", help="start with the trials of an older study that fit")

@@ -38,7 +38,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send SIGTERM: handle it like Ctrl-C
 
-    spec = api.load(arguments.spec, arguments.set)
+    spec = api.logging(api.load(arguments.spec, arguments.set), arguments.log)  # refuses before Ray starts
     out = str(Path(arguments.out or Path("reports") / spec.study))
     from ..study.record.directory import StudyDirectory
 

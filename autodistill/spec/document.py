@@ -20,6 +20,7 @@ from pydantic import (
 from .architectures import ARCHITECTURE, Architecture, Import, Normalize, Timm, describe
 from .domains import Params, Tree, fill, plain
 from .errors import wrong
+from .log import Log, spelled_out
 from .losses import LOSS, CrossEntropy, LossSpec
 from .recipe import RECIPE, Recipe
 from .search import Search
@@ -187,6 +188,7 @@ class Spec(Value):
     assistants: Assistants = Assistants(at_most=0)
     search: Search
     resources: Resources = Resources()
+    log: Annotated[Log, BeforeValidator(spelled_out)] = Log()
 
     @model_validator(mode="before")
     @classmethod
