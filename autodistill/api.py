@@ -80,7 +80,10 @@ def search(
     spec, path = logging(spec, log), Path(out or Path("reports") / spec.study).absolute()
     with Progress(_console(console)) as progress:
         return _tracked(
-            spec, path, progress, lambda listener: driver.search(spec, out=path, runner=runner, options=options, listener=listener)
+            spec,
+            path,
+            progress,
+            lambda listener: driver.search(spec, out=path, runner=runner, options=options, listener=listener),
         )
 
 

@@ -103,10 +103,9 @@ class Trackers:
 
     def _wait(self) -> None:
         """Until everything is logged, or no tracker makes progress."""
-        started, failed = time.monotonic(), [channel.failures for channel in self.channels]
-        while time.monotonic() < started + self.most:
-            pairs = zip(self.channels, failed, strict=True)
-            busy = [one for one, before in pairs if one.left() and one.failures <= before and one.stalled() < self.patience]
+        end = time.monotonic() + self.most
+        while time.monotonic() < end:
+            busy = [one for one in self.channels if one.left() and not one.rests() and one.stalled() < self.patience]
             if not busy:
                 return
             for channel in busy:

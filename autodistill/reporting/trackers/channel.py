@@ -21,14 +21,11 @@ REST, MOST_REST = 30.0, 600.0
 
 
 class Channel:
-    """Hands runs to a tracker; `say` gets at most one warning. A run that failed is tried again after a rest.
-
-    `failures` counts those since the last success.
-    """
+    """Hands runs to a tracker; `say` gets at most one warning. A run that failed is tried again after a rest."""
 
     def __init__(self, tracker: Tracker, logged: Logged, say: Callable[[str], None]) -> None:
         self.tracker, self.logged, self.say = tracker, logged, say
-        self.failures = 0
+        self._failures = 0
         self._progressed = self._rests_until = 0.0
         self._has_warned = False
         self._backlog: deque[Due] = deque()
@@ -43,7 +40,7 @@ class Channel:
 
     def pump(self) -> None:
         """Lets the thread log what there is room for, without waiting."""
-        if time.monotonic() < self._rests_until:
+        if self.rests():
             return
         while self._failed:
             run = self._failed.popleft()
@@ -52,6 +49,10 @@ class Channel:
             self._give(self._backlog.popleft().make())
         if self.stalled() > STALLED:
             self.warn(f"{self.tracker.place} has not answered for {STALLED:.0f} s")
+
+    def rests(self) -> bool:
+        """Whether it waits after a failure."""
+        return time.monotonic() < self._rests_until
 
     def wake(self) -> None:
         """Ends the rest after a failure."""
@@ -91,12 +92,13 @@ class Channel:
             try:
                 self.tracker.log(run)
             except BaseException as error:  # libraries of others may raise anything
-                self._rests_until = time.monotonic() + min(MOST_REST, REST * 2**self.failures)
-                self.failures += 1
+                self._rests_until = time.monotonic() + min(MOST_REST, REST * 2**self._failures)
+                self._failures += 1
                 self._failed.append(run)
                 self._explain(run, error)
             else:
-                self.failures = 0
+                self._failures = 0
+                self._rests_until = 0.0
                 self.logged.add(self._line(run))
             self._progressed = time.monotonic()
             self._waiting.discard(self._line(run))

@@ -40,7 +40,9 @@ class MLflow:
         if run.kind == SEARCH:
             found = self._search(client, run)
         else:
-            found = self._known(client, run.key) or self._created(client, run, {"mlflow.parentRunId": self._search(client, run)})
+            found = self._known(client, run.key) or self._created(
+                client, run, {"mlflow.parentRunId": self._search(client, run)}
+            )
         self._write(client, found, run)
 
     def _connected(self) -> MlflowClient:
