@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .study.preflight.values import Preflight
     from .study.schedule.scheduler import Study
 
-__all__ = ["chain", "check", "compare", "confirm", "explain", "export", "load", "report", "search", "smallest"]
+__all__ = ["chain", "check", "compare", "confirm", "explain", "export", "load", "report", "search", "smallest", "watch"]
 
 
 def check(spec: Spec, *, workers: int | None = None) -> Preflight:
@@ -194,13 +195,9 @@ def _continue(
         refuse_any_opening(StudyDirectory(study))
     directory = StudyDirectory(study)
     spec = logging(directory.read())
+    run = partial(towards, directory, wanted, seconds=seconds, runner=runner)
     with Progress(console) as progress:
-        _tracked(
-            spec,
-            directory.path,
-            progress,
-            lambda listener: towards(directory, wanted, seconds=seconds, runner=runner, listener=listener),
-        )
+        _tracked(spec, directory.path, progress, lambda listener: run(listener=listener))
 
 
 def chain(
@@ -253,6 +250,31 @@ def report(study: Path | str, wanted: Wanted | None = None) -> Report:
 
     redraw(StudyDirectory(study))
     return write_page(study, wanted)
+
+
+def watch(study: Path | str, *, port: int = 8300, console: Console | None = None) -> str:
+    """Serves the report of a study at 127.0.0.1 until Ctrl-C, and shows results as a search writes them; port 0: any free one.
+
+    The study need not exist yet. Nothing is written to it.
+
+    Returns: the address, once it has ended.
+
+    Raises: UsageError for a port that cannot be used.
+
+    Example:
+        autodistill.watch("reports/digits")
+    """
+    from .reporting.live import serve
+
+    server, console = serve(study, port), _console(console)
+    console.print(f"watching {study} at {server.url} (Ctrl-C ends it)", soft_wrap=True)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+    return server.url
 
 
 def compare(studies: Sequence[Path | str], to: Path | str = "reports/compare") -> Comparison:

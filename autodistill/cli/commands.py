@@ -119,6 +119,14 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
     return {"out": str(arguments.study), **paths, "answer": found.answer.as_json(), **as_json(found.summary)}
 
 
+def watch(arguments: argparse.Namespace, console: Console) -> Result:
+    from .. import api
+
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return {"url": api.watch(arguments.study, port=arguments.port, console=console)}
+
+
 def compare(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
 

@@ -31,9 +31,10 @@ class MLflowLog(Value):
 
 
 class WandbLog(Value):
-    """Runs of a `project` (default: the name of the study) of an `entity`. `mode: offline` writes files that `wandb sync` uploads.
+    """Runs of a `project` (default: the name of the study) of an `entity`.
 
-    Without a mode, WANDB_MODE counts. `directory` gets the files (default: the study directory).
+    `mode: offline` writes files that `wandb sync` uploads; without a mode, WANDB_MODE counts. `directory` gets the files
+    (default: the study directory).
     """
 
     project: Name | None = None

@@ -17,7 +17,7 @@ from .finalists import finalists, rules, the_teacher
 from .health import course, edges, importance
 from .method import cost, environments, seconds_of
 from .plots import course_figure, frontier_figure
-from .printing import print_pdf, render
+from .printing import Layout, print_pdf, render
 from .study import Study, read_study
 
 __all__ = ["Comparison", "Report", "compare", "html", "write_html", "write_page"]
@@ -61,13 +61,14 @@ def _written(directory: Path | str, wanted: Wanted | None) -> _Written:
     return _Written(target, study, answered)
 
 
-def html(study: Study, answered: Answer) -> str:
-    """The page of a study, with its answer."""
+def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
+    """The page of a study, with its answer; with the layout `part.html`, only its body."""
     teacher, points, still = the_teacher(study), course(study), study.path / "frontier.svg"
     rows, seconds = finalists(study), seconds_of(study)
     inside, members = [one for one in rows if one.inside], [one for one in rows if one.on_frontier]
     return render(
         "page.html",
+        layout,
         study=study,
         metric=study.metric,
         also=study.also,

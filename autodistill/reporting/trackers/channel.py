@@ -81,10 +81,8 @@ class Channel:
     def warn(self, what: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            self.say(
-                f"{self.tracker.name}: {what}; {self.tracker.way}. The search does not need it, and the same command logs later "
-                "what is missing"
-            )
+            rest = "The search does not need it, and the same command logs later what is missing"
+            self.say(f"{self.tracker.name}: {what}; {self.tracker.way}. {rest}")
 
     def _work(self) -> None:
         while True:

@@ -20,7 +20,7 @@ class Wandb:
     def __init__(self, options: WandbLog, study: str, out: Path) -> None:
         self.options, self.project = options, options.project or study
         self.directory = out if options.directory is None else Path(options.directory).expanduser().absolute()
-        self.place = "/".join(filter(None, [options.entity, self.project]))
+        self.place = "the project " + "/".join(filter(None, [options.entity, self.project]))
         self.place += f" (offline, in {self.directory / 'wandb'})" if options.mode == "offline" else ""
 
     def log(self, run: Run) -> None:
