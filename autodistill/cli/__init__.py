@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no student meets the target, 1 anything else."""
+    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no answer (no student meets the target, or the time for a
+    chain was too short), 1 anything else.
+    """
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec

@@ -101,7 +101,8 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
     found = api.chain(spec, student=arguments.student, home=home, **options)
     console.print(found.table())
     _print(console, *found.lines(), f"report: {home.out}")
-    return {"sentence": found.sentence(), "out": str(home.out), **found.as_json()}
+    end = {"exit_code": 3} if found.is_open else {}
+    return {"sentence": found.sentence(), "out": str(home.out), **found.as_json(), **end}
 
 
 def report(arguments: argparse.Namespace, console: Console) -> Result:

@@ -14,9 +14,10 @@ from .document import Spec, Teacher
 from .errors import DataError, Location, Problem, SpecError, UsageError, located, shown
 from .imports import source_of
 from .losses import LossSpec
-from .problems import OVERRIDE, dotted, explained, models_of
+from .problems import OVERRIDE, dotted, explained
 from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
+from .schema import models_of
 from .shorthand import expanded
 from .task import TaskSpec, kind_of
 from .value import Value
