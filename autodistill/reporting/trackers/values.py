@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ...metrics.metric import Metric
 from ...spec import Checkpoint, Stage, chain, describe, digest
@@ -154,7 +154,7 @@ class Source:
             files=tuple(path for name in ARTIFACTS if (path := self.place / name).exists()),
         )
 
-    def _of_study(self, name: str) -> dict[str, str]:
+    def _of_study(self, name: str) -> dict[str, Any]:
         return {"study": self.study.spec.study, "identity": self.identity, "name": name}
 
 
