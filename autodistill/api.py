@@ -253,9 +253,10 @@ def report(study: Path | str, wanted: Wanted | None = None) -> Report:
 
 
 def watch(study: Path | str, *, port: int = 8300, console: Console | None = None) -> str:
-    """Serves the report of a study at 127.0.0.1 until Ctrl-C, and shows results as a search writes them; port 0: any free one.
+    """Serves the report of a study on this machine until Ctrl-C, and shows results as a search writes them.
 
-    The study need not exist yet. Nothing is written to it.
+    The study need not exist yet; nothing is written to it. `port` is one of 127.0.0.1, 0 any that is free. `console` gets the
+    address, by default on standard error.
 
     Returns: the address, once it has ended.
 
