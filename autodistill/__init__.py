@@ -14,7 +14,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .answers import Wanted
-    from .api import chain, check, compare, confirm, explain, export, load, predict, report, search, smallest
+    from .api import chain, check, compare, confirm, explain, export, load, predict, report, search, smallest, watch
     from .spec import Spec
     from .study.driver import Options
     from .study.schedule.scheduler import Study
@@ -36,6 +36,7 @@ __all__ = [
     "report",
     "search",
     "smallest",
+    "watch",
 ]
 _PLACES = {
     "Options": "study.driver",

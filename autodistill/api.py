@@ -8,7 +8,8 @@ cannot be used now, and say what to do. All are subclasses of AutodistillError.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,12 +24,26 @@ if TYPE_CHECKING:
     from .exporting import Exported, Predictions
     from .reporting.explain import Explained
     from .reporting.page import Comparison, Report
+    from .reporting.progress import Progress
     from .runners import Runner
-    from .study.driver import Options
+    from .study.driver import Listener, Options
     from .study.preflight.values import Preflight
     from .study.schedule.scheduler import Study
 
-__all__ = ["chain", "check", "compare", "confirm", "explain", "export", "load", "predict", "report", "search", "smallest"]
+__all__ = [
+    "chain",
+    "check",
+    "compare",
+    "confirm",
+    "explain",
+    "export",
+    "load",
+    "predict",
+    "report",
+    "search",
+    "smallest",
+    "watch",
+]
 
 
 def check(spec: Spec, *, workers: int | None = None) -> Preflight:
@@ -46,6 +61,7 @@ def check(spec: Spec, *, workers: int | None = None) -> Preflight:
     from .runners import parallel
     from .study.preflight import check as preflight
 
+    spec = logging(spec)
     return preflight.check(spec, workers=workers or parallel(spec))
 
 
@@ -55,13 +71,15 @@ def search(
     out: Path | str | None = None,
     runner: Runner | Literal["ray", "serial"] = "ray",
     options: Options | None = None,
+    log: Sequence[str] = (),
     console: Console | None = None,
 ) -> Study:
     """Searches the students of `spec`, and keeps the study with its tables and pictures in `out`.
 
     `out` is `reports/<study>` unless given. `runner`: `ray` uses all cores, `serial` this process. `options` say what to do
-    with a study that is already there. `console` gets the progress lines, by default on standard error. The same call
-    continues where an earlier one stopped.
+    with a study that is already there. `log` names trackers that get every trial, beside those of the spec: tensorboard,
+    mlflow, wandb. `console` gets the progress lines, by default on standard error. The same call continues where an earlier
+    one stopped.
 
     Returns: the Study; its `frontier()` is a pandas DataFrame, its `rows()` are all its networks.
 
@@ -73,8 +91,43 @@ def search(
     from .reporting.progress import Progress
     from .study import driver
 
+    spec, path = logging(spec, log), Path(out or Path("reports") / spec.study).absolute()
     with Progress(_console(console)) as progress:
-        return driver.search(spec, out=out, runner=runner, options=options, listener=progress)
+        return _tracked(
+            spec,
+            path,
+            progress,
+            lambda listener: driver.search(spec, out=path, runner=runner, options=options, listener=listener),
+        )
+
+
+def logging(spec: Spec, names: Sequence[str] = ()) -> Spec:
+    """The spec with these trackers too. Raises UsageError for an unknown one, and for one that cannot be used here."""
+    from .reporting.trackers import refuse_missing
+    from .spec.log import TRACKERS
+
+    for name in names:
+        if name not in TRACKERS:
+            raise UsageError(f"--log {name} is no tracker; use {', '.join(TRACKERS)}")
+    found = spec.model_copy(update={"log": spec.log.adding(tuple(names))})
+    refuse_missing(found.log)
+    return found
+
+
+def _tracked(spec: Spec, path: Path, progress: Progress, search: Callable[[Listener], Study]) -> Study:
+    """Runs a search that trackers follow; its page is written for them."""
+    from .reporting.trackers import Trackers, trackers_of
+    from .study.driver import Together
+
+    def page() -> object:
+        from .reporting.page import write_html
+
+        return write_html(path)
+
+    trackers = Trackers(trackers_of(spec.log, spec.study, path), progress.say)
+    study = search(Together(progress, trackers))
+    trackers.finish(page)
+    return study
 
 
 def confirm(
@@ -153,8 +206,11 @@ def _continue(
 
     if not force:
         refuse_any_opening(StudyDirectory(study))
+    directory = StudyDirectory(study)
+    spec = logging(directory.read())
+    run = partial(towards, directory, wanted, seconds=seconds, runner=runner)
     with Progress(console) as progress:
-        towards(StudyDirectory(study), wanted, seconds=seconds, runner=runner, listener=progress)
+        _tracked(spec, directory.path, progress, lambda listener: run(listener=listener))
 
 
 def chain(
@@ -207,6 +263,32 @@ def report(study: Path | str, wanted: Wanted | None = None) -> Report:
 
     redraw(StudyDirectory(study))
     return write_page(study, wanted)
+
+
+def watch(study: Path | str, *, port: int = 8300, console: Console | None = None) -> str:
+    """Serves the report of a study on this machine until Ctrl-C, and shows results as a search writes them.
+
+    The study need not exist yet; nothing is written to it. `port` is one of 127.0.0.1, 0 any that is free. `console` gets the
+    address, by default on standard error.
+
+    Returns: the address, once it has ended.
+
+    Raises: UsageError for a port that cannot be used.
+
+    Example:
+        autodistill.watch("reports/digits")
+    """
+    from .reporting.live import serve
+
+    server, console = serve(study, port), _console(console)
+    console.print(f"watching {study} at {server.url} (Ctrl-C ends it)", soft_wrap=True)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+    return server.url
 
 
 def compare(studies: Sequence[Path | str], to: Path | str = "reports/compare") -> Comparison:

@@ -26,12 +26,15 @@ from autodistill.study.record.directory import StudyDirectory
 from .conftest import DOCUMENT, blobs
 
 
-def searched(root: Path, name: str = "out", task: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """The folder of a small finished study on blobs; `changes` are of its `search`, `task` of its task."""
+def searched(
+    root: Path, name: str = "out", task: dict[str, Any] | None = None, log: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """The folder of a small finished study on blobs; `changes` are of its `search`, `task` of its task, `log` of its log."""
     document: dict[str, Any] = copy.deepcopy(DOCUMENT)
     if not (root / "data.npz").exists():
         np.savez(root / "data.npz", **blobs())
     document["task"] |= {"dataset": str(root / "data.npz")} | (task or {})
+    document["log"] = log or {}
     document["search"] |= {"trials": 8, "label_baselines": True} | changes
     search(spec.parse(document), out=root / name, runner="serial")
     return root / name

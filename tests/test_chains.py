@@ -628,8 +628,23 @@ def test_the_command_line_explains_what_is_wrong(tmp_path: Path, capsys: pytest.
 def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     found = plan(tiny(), tmp_path / "out", seconds=0.001, seeds=4)
     assert found.cut and found.seeds == 1
-    assert found.sentence() == "No assistant: no chain was trained"
+    assert found.is_open
+    assert found.sentence() == "Not enough time: no chain was trained; give more --time, and the same command goes on"
     assert any(line.startswith("time") for line in found.lines())
+    assert not any(line.startswith("no assistant") for line in found.lines())
+
+
+def test_too_little_time_is_no_answer_for_scripts_either(
+    tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(json.dumps(tiny().document()))
+    words = ["chain", str(path), "--student", STUDENT, "--out", str(tmp_path / "out"), "--runner", "serial", "--json"]
+    assert main([*words, "--time", "0.001s"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == 3 and found["sentence"].startswith("Not enough time") and found["chain"] is None
+    assert main([*words, "--seeds", "1"]) == 0
+    assert not json.loads(capsys.readouterr().out)["sentence"].startswith("Not enough time")
 
 
 @pytest.mark.slow

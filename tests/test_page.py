@@ -64,9 +64,9 @@ def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw
 
 def test_before_confirm_a_target_is_looked_up_on_validation(raw: Path) -> None:
     study = read_study(raw)
-    target = study.members[0].value
-    assert answer(study, Wanted(target=target)).stage == study.members[0].stage
-    assert answer(study, Wanted(retain=target / study.teacher.value - 1e-9)).stage == study.members[0].stage
+    member = next(row for row in study.members if not row.ignorant)
+    assert answer(study, Wanted(target=member.value)).stage == member.stage
+    assert answer(study, Wanted(retain=member.value / study.teacher.value - 1e-9)).stage == member.stage
     missed = answer(study, Wanted(target=0.9999))
     assert not missed.meets and "no student has 100.0%" in missed.sentence
     assert "within the limits" in answer(study, Wanted(params=1)).sentence

@@ -413,7 +413,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("layout: auto", "labelled: 0.5", "task.labelled", ("it is now called 'labeled'",)),
     ("layout: auto", "unlabelled: more", "task.unlabelled", ("it is now called 'unlabeled'",)),
     ("temperature: 4", "standardised: true", "assistants.loss.kd.standardised", ("it is now called 'standardized'",)),
-    ("layout: auto", "guard: true", "task.guard", ("'guard' is not a key here; use one of",)),
+    ("layout: auto", "guard: true", "task.guard", ("'guard' is not a key here; it belongs at search.label_baselines",)),
     # losses
     ("{uniform: [0, 1]}", "1.5", "student.loss", ("weight of kd can be 1.5", "leaves ce less than 0")),
     ("{uniform: [0, 1]}", "{uniform: [0, 1.5]}", "student.loss", ("weight of kd can be 1.5", "leaves ce less than 0")),

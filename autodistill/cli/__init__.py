@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no student meets the target, 1 anything else."""
+    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no answer (no student meets the target, or the time for a
+    chain was too short), 1 anything else.
+    """
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # for `import:` in a spec
@@ -125,6 +127,9 @@ def parser() -> argparse.ArgumentParser:
     one = _command(those, "report", commands.report, "write the report page of a study, with its tables and pictures")
     _takes_study(one)
     _takes_wanted(one)
+    one = _command(those, "watch", commands.watch, "serve the report on this machine while a search runs; changes nothing")
+    _takes_study(one)
+    one.add_argument("--port", type=int, default=8300, metavar="N", help="of 127.0.0.1; 0: any free one (default: 8300)")
     one = _command(those, "compare", commands.compare, "compare the frontiers of several studies on one page")
     one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search)")
     one.add_argument("--to", metavar="DIR", default="reports/compare", help="output directory (default: reports/compare)")
@@ -156,6 +161,13 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
         "--store", metavar="DIR", help="directory of the stages, for sharing them (default: in the study directory)"
     )
     _takes_runner(one)
+    one.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=("tensorboard", "mlflow", "wandb"),
+        help="log every trial there, beside what `log` of the spec names; may be given several times",
+    )
     one.add_argument("--fresh", action="store_true", help="delete the trials of the study; keep the stages")
     one.add_argument("--extend", action="store_true", help="run more trials, or continue in a changed space")
     one.add_argument("--from", dest="older", metavar="FOLDER", help="start with the trials of an older study that fit")

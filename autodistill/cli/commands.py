@@ -38,7 +38,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send SIGTERM: handle it like Ctrl-C
 
-    spec = api.load(arguments.spec, arguments.set)
+    spec = api.logging(api.load(arguments.spec, arguments.set), arguments.log)  # refuses before Ray starts
     out = str(Path(arguments.out or Path("reports") / spec.study))
     from ..study.record.directory import StudyDirectory
 
@@ -113,7 +113,8 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
     found = api.chain(spec, student=arguments.student, home=home, **options)
     console.print(found.table())
     _print(console, *found.lines(), f"report: {home.out}")
-    return {"sentence": found.sentence(), "out": str(home.out), **found.as_json()}
+    end = {"exit_code": 3} if found.is_open else {}
+    return {"sentence": found.sentence(), "out": str(home.out), **found.as_json(), **end}
 
 
 def report(arguments: argparse.Namespace, console: Console) -> Result:
@@ -129,6 +130,14 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
     _print(console, f"report: {found.page}")
     paths = {"page": str(found.page), "pdf": found.pdf and str(found.pdf)}
     return {"out": str(arguments.study), **paths, "answer": found.answer.as_json(), **as_json(found.summary)}
+
+
+def watch(arguments: argparse.Namespace, console: Console) -> Result:
+    from .. import api
+
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return {"url": api.watch(arguments.study, port=arguments.port, console=console)}
 
 
 def compare(arguments: argparse.Namespace, console: Console) -> Result:

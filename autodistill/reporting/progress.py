@@ -13,6 +13,7 @@ from rich.text import Text
 from ..metrics.words import stated
 from ..study.record.directory import StudyDirectory
 from ..study.schedule.scheduler import Study
+from .standing import Standing
 from .summary import StudySummary, summary
 from .terminal import clock
 from .write import write
@@ -47,8 +48,9 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
 
-    def began(self) -> None:
+    def began(self, study: Study, directory: StudyDirectory) -> None:
         self.started = time.monotonic()
+        Standing.of(study, ended=False).write(directory.path)
         if self.console.is_terminal:
             self._live.start()
 
@@ -57,6 +59,7 @@ class Progress:
 
     def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
         if ended or time.monotonic() >= self._next_tables:
+            Standing.of(study, ended=ended).write(directory.path)
             self._draw(study, directory, picture=ended or time.monotonic() >= self._next_pictures)
 
     def _draw(self, study: Study, directory: StudyDirectory, *, picture: bool) -> None:

@@ -106,8 +106,8 @@ class StudySummary:
 
     @property
     def best(self) -> TrialRow | None:
-        """The member of the frontier with the best metric."""
-        return min(self.frontier, key=lambda row: row.metric.cost(row.value), default=None)
+        """The member of the frontier with the best metric, unless it ignores its input."""
+        return min(_able(self.frontier), key=lambda row: row.metric.cost(row.value), default=None)
 
     @property
     def metric(self) -> Metric:
@@ -145,6 +145,11 @@ class StudySummary:
             lines.append(
                 "! is worse on the validation samples than the label-only baseline with the same seed "
                 f"(params {', '.join(worse)}): distillation may not pay there"
+            )
+        if ignorant := [f"{row.params:,}" for row in self.frontier if row.ignorant]:
+            lines.append(
+                f"? is not shown to be better than a network that ignores its input (params {', '.join(ignorant)}), such as "
+                "one that always says the majority class: it is no answer"
             )
         lines += self.outside()
         lines += [f"{row.params:,} params: {row.reason}" for row in self.frontier if row.reason]
@@ -225,14 +230,19 @@ def summary(
     )
 
 
+def _able(members: Sequence[TrialRow]) -> list[TrialRow]:
+    """Those that do not ignore their input."""
+    return [row for row in members if not row.ignorant]
+
+
 def _headline(metric: Metric, share: float, members: Sequence[TrialRow]) -> Headline:
-    return Headline(metric, share, next((row for row in members if (row.of_teacher or 0) >= share), None))
+    return Headline(metric, share, next((row for row in _able(members) if (row.of_teacher or 0) >= share), None))
 
 
 def _reached(target: float | None, members: Sequence[TrialRow]) -> Reached | None:
     if target is None or not members:
         return None
-    able = [row for row in members if row.metric.reaches(row.value, target)]
+    able = [row for row in _able(members) if row.metric.reaches(row.value, target)]
     return Reached(target, bool(able), able[0] if able else min(members, key=lambda one: one.metric.cost(one.value)))
 
 

@@ -47,7 +47,7 @@ def clock(seconds: float) -> str:
 
 def frontier_table(found: StudySummary) -> Table:
     """The frontier of a study in its region of interest, smallest student first, teacher last. `!` marks what is worse than its
-    label-only baseline.
+    label-only baseline, `?` what may ignore its input.
 
     If the region is empty, the members outside it are in gray.
     """
@@ -162,7 +162,7 @@ def _numbers(row: TrialRow) -> list[str]:
     assert row.measured is not None, "only complete rows are shown"
     return [
         f"{row.params:,}",
-        f"{text(row.value)}{' !' if row.worse_than_label_only else ''}",
+        f"{text(row.value)}{' !' if row.worse_than_label_only else ''}{' ?' if row.ignorant else ''}",
         f"{text(low)} - {text(high)}",
         *(METRICS[name].text(row.measured.scores[name].value) for name in row.also),
         "" if expected is None else f"{text(expected.mean)} \u00b1 {text(expected.deviation)}",
@@ -183,7 +183,7 @@ def checked(found: Preflight, workers: int) -> str:
         *([] if found.region is None else [_region(found.region)]),
         _first(found.first),
         _stages(found.stages),
-        *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}" for one in found.teachers),
+        *(f"teacher      {one.architecture}: {one.params:,} params, {one.source}{_seen(found, one)}" for one in found.teachers),
         *(f"assistant    {one.architecture}: {one.params:,} params" for one in found.assistants),
         *map(_code, found.code),
         *_samples(data),
@@ -209,6 +209,16 @@ def _code(found: CodeFacts) -> str:
     more = len(found.files) - FEW_FILES
     files = ", ".join(found.files[:FEW_FILES]) + (f", and {more} more" if more > 0 else "")
     return f"code         {found.name}: {files} in {found.folder}; a change there makes another network"
+
+
+def _seen(found: Preflight, teacher: NetworkFacts) -> str:
+    """How good a teacher is that is known already."""
+    if teacher.score is None or found.region is None:
+        return ""
+    metric, score = METRICS[found.region.metric], teacher.score
+    return (
+        f"; validation {metric.label} {metric.text(score.value)} (95 %: {metric.text(score.low)} to {metric.text(score.high)})"
+    )
 
 
 def _stages(found: StageCounts) -> str:

@@ -22,8 +22,8 @@ from .summary import Headline, Reached, StudySummary, accuracy, summary
 
 Json = dict[str, Any]
 BESIDE = (
-    *("of_teacher", "compression", "inside", "expected", "expected_deviation", "frontier_probability", "label_only"),
-    *("worse_than_label_only", "seconds", "seconds_chain", "architecture", "chain", "reason"),
+    *("of_teacher", "compression", "inside", "expected", "expected_deviation", "frontier_probability", "ignorant"),
+    *("label_only", "worse_than_label_only", "seconds", "seconds_chain", "architecture", "chain", "reason"),
 )
 """Columns of a member of the frontier beside its sizes and metrics."""
 TRIAL = ("trial", "role", "state", "repeats", "retried", "enqueued", "kept", "frontier")

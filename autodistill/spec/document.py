@@ -22,6 +22,7 @@ from .architectures import ARCHITECTURE, Architecture, Import, Normalize, Timm, 
 from .domains import Params, Tree, fill, plain
 from .errors import wrong
 from .kinds import ABOUT
+from .log import Log, spelled_out
 from .losses import LOSS, CrossEntropy, LossSpec
 from .metric import OwnMetric
 from .recipe import RECIPE, Recipe
@@ -193,6 +194,7 @@ class Spec(Value):
     search: Search
     resources: Resources = Resources()
     modules: Annotated[tuple[FilePath, ...], AsTuple] = ()
+    log: Annotated[Log, BeforeValidator(spelled_out)] = Log()
 
     @model_validator(mode="before")
     @classmethod

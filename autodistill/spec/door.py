@@ -19,9 +19,10 @@ from .errors import DataError, Location, Problem, SpecError, UsageError, located
 from .kinds import ABOUT, TaskKind
 from .losses import LossSpec, SquaredError
 from .metric import OwnMetric
-from .problems import OVERRIDE, dotted, explained, models_of
+from .problems import OVERRIDE, dotted, explained
 from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
+from .schema import models_of
 from .shorthand import expanded
 from .task import TaskSpec, kind_of
 from .value import Value

@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from .architectures import IMPORT, OWN, Families, Imported
-from .document import Spec
+from .architectures import IMPORT, OWN
 from .domains import KINDS
 from .errors import Location, Problem, shown
-from .losses import LossSpec, Term
 from .reading import Places
-from .recipe import Recipe
+from .schema import FAMILIES, homes, keys_at
 from .trees import origin
 from .value import CURRENCY, NAME
 
-Models = list[type[BaseModel]]
-FAMILIES: Models = [kind for kind in get_args(Families) if kind is not Imported]
-"""Those whose keys are known: beside `import` stand the arguments of your own function."""
 OR_IMPORT = "or your own network, {import: package.module:function}"
-SEARCHED: dict[tuple[str, ...], Models] = {
-    ("student", "architecture"): FAMILIES,
-    ("student", "loss"): [LossSpec],
-    ("student", "recipe"): [Recipe],
-}
-"""The schemas of what is searched."""
 OVERRIDE = "--set"
 OURS = ("value_error", "wrong")
-ELSEWHERE = {
-    "metric": ("task",),
-    "kind": ("task",),
-    "dataset": ("task",),
-    "target": ("search",),
-    "trials": ("search",),
-    "objectives": ("search",),
-    "epochs": ("student", "recipe"),
-    "learning_rate": ("student", "recipe"),
-    "batch_size": ("student", "recipe"),
-    "temperature": ("student", "loss", "kd"),
-    "normalize": ("teacher",),
-}
-"""Where keys belong that are often written elsewhere."""
-NORMALIZED = "for a network from outside: all others standardize their input themselves"
-DOMAINS = {
-    "loguniform": "log",
-    "log_uniform": "log",
-    "uniform_int": "int",
-    "randint": "int",
-    "range": "int",
-    "float": "uniform",
-    "categorical": "choice",
-    "options": "choice",
-}
-"""What domains are called elsewhere."""
 WAYS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -88,6 +51,15 @@ RENAMED = {
     "standardised": "standardized",
 }
 """Keys of specs from before the first release; to be removed with that release."""
+SYNONYMS = {
+    "log": ("loguniform", "log_uniform", "logfloat", "logspace", "log10"),
+    "int": ("randint", "uniform_int", "integer", "quniform", "qrandint", "int_uniform", "range", "min"),
+    "uniform": ("float", "real", "low"),
+    "choice": ("categorical", "values", "options", "enum", "grid", "grid_search", "one_of"),
+}
+"""What other tools call our domains."""
+FROM_FILE = "it says what a network from a file expects"
+"""Of `normalize`, which people look for in the task."""
 
 
 def place_of(path: Location, places: Places) -> str:
@@ -171,20 +143,23 @@ def _unknown(path: Location, raw: Any) -> _Unknown:
     new = RENAMED.get(str(key))
     if new in valid:
         return _Unknown(new, f"it is now called {new!r}")
-    place = ELSEWHERE.get(str(key))
-    if place is not None and place != tuple(above) and not _near(key, absent, 0.8):
-        why = f", {NORMALIZED}" if key == "normalize" else ""
-        return _Unknown(None, f"it belongs to {'.'.join(place)}{why}")
+    if elsewhere := homes(str(new or key), path[:-1]):
+        why = f"; {FROM_FILE}" if str(new or key) == "normalize" else ""
+        return _Unknown(None, f"it belongs at {' or '.join(elsewhere)}{why}")
     return _Unknown(_near(key, absent), _nearest(key, valid, absent))
 
 
 def _about_domains(value: dict[str, object], path: Location) -> str | None:
     key = str(next(iter(value)))
+    own = next((kind for kind, names in SYNONYMS.items() if key.lower() in names), None)
     if path[:1] != ("student",):
-        return f"{shown(value)} is a domain, but only student is searched; use a single value" if key in KINDS else None
+        is_domain = key in KINDS or own is not None
+        return f"{shown(value)} is a domain, but only student is searched; use a single value" if is_domain else None
+    if own is not None:
+        like = "[1, 2, 4]" if own == "choice" else "[LOW, HIGH]"
+        return f"{key!r} is not a known domain; it is called {own!r} here: {{{own}: {like}}}"
     if len(value) == 1:
-        meant = DOMAINS.get(key.lower())
-        return f"{key!r} is not a known domain; {f'did you mean {meant!r}?' if meant else _nearest(key, KINDS)}"
+        return f"{key!r} is not a known domain; {_nearest(key, KINDS)}"
     return f"{shown(value)} is invalid: use a single value, or one domain such as {{int: [1, 3]}}"
 
 
@@ -213,40 +188,3 @@ def _nearest(word: object, candidates: Sequence[str], first: Sequence[str] = ())
 def _near(word: object, candidates: Sequence[str], cutoff: float = 0.5) -> str | None:
     found = difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff) if isinstance(word, str) else []
     return found[0] if found else None
-
-
-def keys_at(path: Location, family: object = None) -> list[str]:
-    """The valid keys at a path; for an architecture, those of `family` or, if it is unknown, of all families."""
-    kinds: Models = [Spec]
-    names = [part for part in path if isinstance(part, str) and part != "choice"]
-    free = False
-    for index, name in enumerate(names):
-        if free:  # the name of an item of a mapping
-            free = False
-            continue
-        searched = SEARCHED.get(tuple(names[: index + 1]))
-        free = any(_is_mapping(kind, name) for kind in kinds)
-        kinds = searched or [model for kind in kinds for model in models_of(kind, name)]
-    named = [kind for kind in kinds if "family" in kind.model_fields and kind.model_fields["family"].default == family]
-    found = {field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()}
-    is_term = path[:2] == ("student", "loss") and any(issubclass(kind, Term) for kind in kinds)
-    return sorted(found | ({"optional"} if is_term else set()))
-
-
-def models_of(model: type[BaseModel], name: str) -> Models:
-    """The models that the field of this name or alias may hold; none if there is no such field."""
-    fields = {field.alias or key: field for key, field in model.model_fields.items()}
-    return _within(fields[name].annotation) if name in fields else []
-
-
-def _is_mapping(model: type[BaseModel], name: str) -> bool:
-    """Whether the field of this name holds models by name."""
-    field = model.model_fields.get(name)
-    forms = () if field is None else (field.annotation, *get_args(field.annotation))
-    return any(get_origin(one) is dict and _within(one) for one in forms)
-
-
-def _within(annotation: object) -> Models:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) if get_origin(annotation) for model in _within(part)]

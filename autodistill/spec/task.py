@@ -146,7 +146,7 @@ class TaskSpec(Value):
             if given:
                 raise ValueError(f"{given[0]} applies to image files (folder/, hfds/, wds/), not to {name}; remove it")
         if self.kind not in ("auto", "classification") and kind not in ("npz", "import", "table"):
-            raise ValueError(f"kind: {self.kind} applies to arrays of your own (.npz, import) and tables, not to {name}; remove it")
+            raise ValueError(f"kind: {self.kind} applies to arrays (.npz, import) and tables, not to {name}; remove it")
         if self.inputs is not None and kind not in ("npz", "import"):
             raise ValueError(f"inputs applies to arrays of your own (.npz, import), not to {name}; remove it")
         if kind != "folder":

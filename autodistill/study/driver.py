@@ -43,9 +43,9 @@ class Options:
 
 
 class Listener(Protocol):
-    """Is notified of the progress of a search."""
+    """Is notified of the progress of a search. It must neither raise nor wait."""
 
-    def began(self) -> None:
+    def began(self, study: Study, directory: StudyDirectory) -> None:
         """All checks have passed; the search begins or continues."""
         ...
 
@@ -56,6 +56,25 @@ class Listener(Protocol):
     def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
         """A job or, with `ended`, the search has ended."""
         ...
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several listeners, of whom the first one speaks to the user."""
+
+    first: Listener
+    second: Listener
+
+    def began(self, study: Study, directory: StudyDirectory) -> None:
+        self.first.began(study, directory)
+        self.second.began(study, directory)
+
+    def say(self, text: str) -> None:
+        self.first.say(text)
+
+    def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
+        self.first.advanced(study, directory, ended=ended)
+        self.second.advanced(study, directory, ended=ended)
 
 
 def search(
@@ -78,7 +97,7 @@ def search(
             study = prepare(spec, directory, runner, options)
             try:
                 with contextlib.closing(study.record):
-                    listener.began()
+                    listener.began(study, directory)
                     _say_what_is_kept(study, listener)
                     _go_on(study, directory, runner, options, listener)
             finally:

@@ -130,11 +130,18 @@ class ChainPlan(Value):
         """The metric of the study."""
         return named(self.metric)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether time was up before any chain was trained, so that there is no answer."""
+        return self.chain is None and self.cut
+
     def as_json(self) -> dict[str, JsonValue]:
         return self.model_dump(mode="json")
 
     def sentence(self) -> str:
         """The answer in one sentence."""
+        if self.is_open:
+            return "Not enough time: no chain was trained; give more --time, and the same command goes on"
         if self.chain is None or self.gain is None:
             return "No assistant: no chain was trained"
         gained = f"{_gain(self.gain, self.measure)} over direct distillation"
@@ -160,7 +167,7 @@ class ChainPlan(Value):
         if self.chain is not None and (extra := rows[self.chain].extra) is not None:
             more = rows[self.chain].stages - 1
             yield "extra cost", f"{extra:+.1f} s per seed and {more} more stage{'s' * (more != 1)} than direct"
-        if self.why != "helps":
+        if self.why != "helps" and not self.is_open:
             yield "no assistant", _without(rows[self.answer], self.measure)
         yield "teacher", f"{_value(self.teacher.value, self.measure)} with {self.teacher.params:,} params"
         if self.settings:

@@ -17,10 +17,10 @@ from .finalists import finalists, rules, the_teacher
 from .health import course, edges, importance
 from .method import cost, environments, seconds_of
 from .plots import course_figure, frontier_figure
-from .printing import print_pdf, render
+from .printing import Layout, print_pdf, render
 from .study import Study, read_study
 
-__all__ = ["Comparison", "Report", "compare", "html", "write_page"]
+__all__ = ["Comparison", "Report", "compare", "html", "write_html", "write_page"]
 PAGE = "report.html"
 
 
@@ -38,20 +38,37 @@ def write_page(directory: Path | str, wanted: Wanted | None = None) -> Report:
 
     Raises UsageError if there is no study or `wanted` cannot be answered, StudyError for a damaged study.
     """
+    target, study, answered = _written(directory, wanted)
+    return Report(target, print_pdf(target), answered, study.summary)
+
+
+def write_html(directory: Path | str) -> Path:
+    """Writes only report.html, and returns its path. Raises as `write_page` does."""
+    return _written(directory, None).path
+
+
+class _Written(NamedTuple):
+    path: Path
+    study: Study
+    answered: Answer
+
+
+def _written(directory: Path | str, wanted: Wanted | None) -> _Written:
     study = read_study(directory)
     answered = answer(study, wanted or Wanted())
     target = study.path / PAGE
     replace(target, html(study, answered).encode())
-    return Report(target, print_pdf(target), answered, study.summary)
+    return _Written(target, study, answered)
 
 
-def html(study: Study, answered: Answer) -> str:
-    """The page of a study, with its answer."""
+def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
+    """The page of a study, with its answer; with the layout `part.html`, only its body."""
     teacher, points, still = the_teacher(study), course(study), study.path / "frontier.svg"
     rows, seconds = finalists(study), seconds_of(study)
     inside, members = [one for one in rows if one.inside], [one for one in rows if one.on_frontier]
     return render(
         "page.html",
+        layout,
         study=study,
         metric=study.metric,
         also=study.also,

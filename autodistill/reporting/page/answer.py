@@ -104,9 +104,11 @@ def _seen(study: Study, wanted: Wanted) -> Answer:
             f"--latency-ms {wanted.latency_ms:g}: latency is measured by confirm; run: autodistill confirm {study.path}"
         )
     metric = named(wanted.of_study(study.metric.name).metric or study.metric.name)
-    able = [row for row in study.members if wanted.allows(row.sizes)]
+    able = [row for row in study.members if wanted.allows(row.sizes) and not row.ignorant]
     target, teacher = _target(study, wanted, metric), study.teacher
     row, how = _one(able, target, metric) if study.members else (None, "no student is on the frontier yet")
+    if study.members and all(one.ignorant for one in study.members):
+        how = "no student is shown to be better than a network that ignores its input"
     saves = None
     if row is not None:
         kept = metric.kept(_score(row, metric).value, _score(teacher, metric).value)

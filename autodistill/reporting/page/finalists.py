@@ -68,7 +68,8 @@ class Finalist:
     """A student that the page shows, or the teacher. What only `confirm` measures is None before it.
 
     `stage` is the network that was searched, `chosen` the one whose weights were confirmed. `smaller` is how many times fewer
-    params than the teacher it has; `inside` is whether it is in the region of interest; `validation` has the scores of every
+    params than the teacher it has; `inside` is whether it is in the region of interest, `ignorant` whether it may ignore its
+    input; `validation` has the scores of every
     metric by its name.
     """
 
@@ -92,6 +93,7 @@ class Finalist:
     seeds: Spread | None = None
     latency: Latency | None = None
     bytes_float16: int | None = None
+    ignorant: bool = False
 
     @property
     def on_validation(self) -> Score:
@@ -143,6 +145,7 @@ def _searched(study: Study, row: TrialRow, gains: Gains) -> Finalist:
         links=_links(study, row.stage),
         validation=row.measured.scores,
         gains=gains,
+        ignorant=row.ignorant,
     )
 
 
@@ -185,6 +188,7 @@ def _frozen(
         seconds_chain=seconds,
         on_frontier=on_frontier,
         inside=any(row.inside for row in study.rows if row.stage == one.stage),
+        ignorant=any(row.ignorant for row in study.rows if row.stage == one.stage),
         links=_links(study, one.stage),
         validation=one.validation,
         test=one.test,

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -24,12 +25,15 @@ from ..terminal import clock as whole
 TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PRINT_SECONDS = 120
+Layout = Literal["base.html", "live.html", "part.html"]
 WORDS = ("share_kept", "gain_over", "gain_unit", "gained", "gains_in", "plural", "safe", "stated")
 """Functions of words.py that templates call."""
 
 
-def render(name: str, **facts: object) -> str:
-    """The template `name` with these facts, its style, its script and plotly.js written into it."""
+def render(name: str, layout: Layout = "base.html", **facts: object) -> str:
+    """The template `name` with these facts. The layout `base.html` has its style, its script and plotly.js written into it,
+    `live.html` also the script that asks for news, and `part.html` only its body.
+    """
     from plotly.offline import get_plotlyjs
 
     room = Environment(
@@ -46,7 +50,8 @@ def render(name: str, **facts: object) -> str:
     }
     room.globals |= {name: getattr(words, name) for name in WORDS} | {"accuracy": ACCURACY}
     own = {"style": _read("style.css"), "script": _read("page.js"), "plotly": Markup(get_plotlyjs())}  # noqa: S704
-    return room.get_template(name).render(**own, **facts, version=__version__)
+    own["live"] = _read("live.js")
+    return room.get_template(name).render(**own, **facts, layout=layout, version=__version__)
 
 
 def _read(name: str) -> Markup:

@@ -78,9 +78,9 @@ class Study:
         return self.teacher.score.n
 
 
-def read_study(path: Path | str) -> Study:
+def read_study(place: Path | str | StudyDirectory) -> Study:
     """Raises UsageError if there is no study, or if it has trained nothing yet."""
-    with open_study(StudyDirectory(path)) as study:
+    with open_study(place if isinstance(place, StudyDirectory) else StudyDirectory(place)) as study:
         spec, record, notes, found = study.spec, study.record, study.notes, study.rows()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])

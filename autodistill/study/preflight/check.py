@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from ..record.region import region_of
 from ..space import Space
 from .facts import facts
 from .prepare import incumbent_of, load_data, space_of
-from .values import Preflight, RegionFacts, Seconds, Taught
+from .values import NetworkFacts, Preflight, RegionFacts, Seconds, Taught
 
 TIMED = 5
 IN_TRAINING = 4
@@ -44,14 +45,36 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
         space = space_of(spec, splits, store)
         incumbent = incumbent_of(spec, splits, store)
         found = facts(space, splits, incumbent)
+        teachers = tuple(_measured(spec, store, *pair) for pair in zip(found.teachers, space.teachers, strict=True))
+        cautions = (*found.cautions, *_ignorant(spec, teachers, splits))
         taught = tuple(_taught(store, spec, teacher) for teacher in space.teachers)
-        known = {"soft_targets": taught, "region": _region(space, splits, _known(store, spec, space.teachers[0]), incumbent)}
+        known = {
+            "teachers": teachers,
+            "cautions": cautions,
+            "soft_targets": taught,
+            "region": _region(space, splits, _known(store, spec, space.teachers[0]), incumbent),
+        }
         found = found.model_copy(update=known)
         if timed and (large := _too_large(space)):
             return found.model_copy(update={"cautions": (*found.cautions, large)})
         if timed and (not spec.resources.gpus or torch.cuda.is_available()):
             return found.model_copy(update={"seconds": estimate(space, store, splits, workers)})
     return found
+
+
+def _measured(spec: Spec, store: Store, teacher: NetworkFacts, network: Stage | Checkpoint) -> NetworkFacts:
+    """With its score on the validation samples, if that is known."""
+    found = _known(store, spec, network)
+    return teacher if found is None else teacher.model_copy(update={"score": found.measurement.scores[spec.task.measure]})
+
+
+def _ignorant(spec: Spec, teachers: Sequence[NetworkFacts], splits: Splits) -> list[str]:
+    """A warning for each teacher with which no search would begin."""
+    metric, floor = metric_of(spec.search), splits.floors[spec.task.measure]
+    what = f"is no better than a network that ignores its input ({metric.text(floor)} {metric.label})"
+    way = "check that it belongs to its architecture and to these labels, and that inputs are normalized as it expects"
+    known = [one for one in teachers if one.score is not None and not metric.clears(one.score, floor)]
+    return [f"a search will refuse the teacher {one.architecture}: it {what}; {way}" for one in known]
 
 
 def _too_large(space: Space) -> str | None:

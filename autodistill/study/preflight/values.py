@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from ...data import Encoding, InputSpec
 from ...metrics.intervals import Interval
 from ...spec import TaskKind, Value
-from ...spec.measurement import SoftTargetEntropy
+from ...spec.measurement import Score, SoftTargetEntropy
 
 
 class Span(NamedTuple):
@@ -26,7 +26,10 @@ class Architectures(Value):
 
 
 class NetworkFacts(Value):
-    """An architecture and its sizes; `source` says where a teacher is from, `name` where what is tried first is."""
+    """An architecture and its sizes; `source` says where a teacher is from, `name` where what is tried first is.
+
+    `score` is that of a teacher on the validation samples, if it is known already.
+    """
 
     name: str = ""
     architecture: str
@@ -34,6 +37,7 @@ class NetworkFacts(Value):
     macs: int
     bytes: int
     source: str = ""
+    score: Score | None = None
 
 
 class CodeFacts(Value):

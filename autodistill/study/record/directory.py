@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
+TRACKED, PROGRESS = "tracked.jsonl", "progress.json"
+"""What was logged to trackers, and how far the search is."""
 OWN_STORE = "store"
 """Where a study keeps its stages, unless it shares them; leftovers of a killed run are removed there."""
 SUFFIXES = ("-wal", "-shm", "-journal")
@@ -145,7 +147,7 @@ class StudyDirectory:
 
     def clear_answers(self) -> None:
         """Removes tables, pictures, and the confirmation. Stages stay, because their keys identify them."""
-        for name in (*DRAWN, *CONFIRMED):
+        for name in (*DRAWN, *CONFIRMED, TRACKED, PROGRESS):
             (self.path / name).unlink(missing_ok=True)
 
 
@@ -185,6 +187,7 @@ def comparable(spec: Spec) -> Document:
     document = spec.document()
     document["resources"] = {}
     document.pop("modules", None)
+    document.pop("log", None)
     document["search"].pop("tolerate_failures", None)
     for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from ...spec import Spec, StudyError, UsageError
@@ -13,6 +17,9 @@ from .directory import StudyDirectory
 from .notes import Notes, Trial
 from .record import ANEW, Record
 from .rows import Stages, TrialRow, own_of, rows
+
+TRIES = 5
+"""How often a database is copied, if it changes meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +76,30 @@ def open_study(directory: StudyDirectory, domains: Mapping[str, Domain] | None =
         raise
     stages = Stages(Store(directory.path / notes.store), own_of(spec))
     return OpenStudy(directory=directory, spec=spec, record=record, stages=stages)
+
+
+@contextlib.contextmanager
+def untouched(directory: StudyDirectory) -> Iterator[StudyDirectory]:
+    """The same study with a copy of its database, while a search may be writing to it.
+
+    Reading SQLite's write-ahead log leaves files beside a database, and may even write it back. The copy is made of the
+    database first and of its log afterwards: unless the database changed meanwhile, they belong together.
+    """
+    with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
+        found = StudyDirectory(directory.path)
+        found.database = Path(scratch) / directory.database.name
+        with contextlib.suppress(FileNotFoundError):  # no study yet, or it has just become another one
+            for _ in range(TRIES):
+                before = directory.database.stat().st_mtime_ns
+                _copy(directory.database, found.database)
+                if directory.database.stat().st_mtime_ns == before:
+                    break
+        yield found
+
+
+def _copy(database: Path, target: Path) -> None:
+    shutil.copyfile(database, target)
+    log, copied = (path.with_name(f"{path.name}-wal") for path in (database, target))
+    copied.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(log, copied)

@@ -47,8 +47,9 @@ class TrialRow:
 
     `metric` is that of the study, `also` names those that are shown beside it. Only a complete one is `measured`. `seconds` are
     those of its own training; `seconds_chain` counts every stage above it too. `of_teacher` and `compression` compare it with
-    the first teacher. `inside`: in the region of interest. `label_only` is the metric of the label-only baseline of a member of
-    the frontier in that region.
+    the first teacher. `inside`: in the region of interest. `ignorant`: its metric is not shown to be better than that of a
+    network that ignores its input, such as one that always says the majority class. `label_only` is the metric of the
+    label-only baseline of a member of the frontier in that region.
     """
 
     metric: Metric
@@ -69,6 +70,7 @@ class TrialRow:
     compression: float = 1.0
     frontier: bool = False
     inside: bool = False
+    ignorant: bool = False
     expected: Posterior | None = None
     label_only: float | None = None
 
@@ -120,6 +122,7 @@ class TrialRow:
             "expected": self.expected and self.expected.mean,
             "expected_deviation": self.expected and self.expected.deviation,
             "frontier_probability": self.expected and self.expected.on_frontier,
+            "ignorant": self.ignorant,
             "label_only": self.label_only,
             "worse_than_label_only": self.worse_than_label_only,
             "rung_epochs": one.rungs[-1][0] if one and one.rungs else None,
@@ -222,6 +225,7 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Tria
     found += [_of_trial(stages, trial, metric) for trial in trials]
     region, also = region_among(spec, found, chance), spec.task.also
     found = [replace(_related(row, found[0], region, notes.posterior.get(row.stage)), also=also) for row in found]
+    found = [replace(row, ignorant=row.is_complete and not metric.clears(row.score, chance)) for row in found]
     for index in _members(found, spec):
         found[index] = _with_baseline(stages, replace(found[index], frontier=True), notes.failed)
     return found

@@ -3,7 +3,9 @@
   const root = document.documentElement;
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const narrow = () => window.innerWidth < 640;
-  const plots = [];
+  const states = {}; // of each plot, by its id: they stay when the page is replaced
+  const orders = {}; // of each table that was sorted, by its place
+  let plots = [];
 
   function painted(trace, axis) {
     const { meta } = trace;
@@ -44,7 +46,7 @@
     const x = { ...figure.layout.xaxis, ...axis };
     if (figure.titles) x.title = { text: `${figure.titles[state.axis]} (logarithmic)` };
     return {
-      ...figure.layout, ...levels(figure, shown), autosize: true, ...paper(box), xaxis: x,
+      ...figure.layout, ...levels(figure, shown), uirevision: Object.values(state).join(), autosize: true, ...paper(box), xaxis: x,
       yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
@@ -66,6 +68,7 @@
   function buttons(plot, group) {
     const all = [...group.querySelectorAll("button")];
     for (const button of all) {
+      button.setAttribute("aria-pressed", String(button.value === plot.state[group.dataset.sets]));
       button.addEventListener("click", () => {
         plot.state[group.dataset.sets] = button.value;
         for (const other of all) other.setAttribute("aria-pressed", String(other === button));
@@ -74,24 +77,34 @@
     }
   }
 
-  for (const box of document.querySelectorAll(".plot")) {
-    const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-    const plot = { box, figure, state: { axis: "params", range: figure.range, split: box.dataset.split || "validation" } };
-    plots.push(plot);
-    draw(plot);
-    for (const group of document.querySelectorAll(`[data-plot="${box.id}"]`)) buttons(plot, group);
+  function begin() {
+    plots = [...document.querySelectorAll(".plot")].map((box) => {
+      const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
+      states[box.id] ??= { axis: "params", range: figure.range, split: box.dataset.split || "validation" };
+      return { box, figure, state: states[box.id] };
+    });
+    for (const plot of plots) {
+      draw(plot);
+      for (const group of document.querySelectorAll(`[data-plot="${plot.box.id}"]`)) buttons(plot, group);
+    }
+    [...document.querySelectorAll("table.sorts")].forEach((table, place) => {
+      for (const button of table.tHead.querySelectorAll("th button")) {
+        button.addEventListener("click", () => sort(table, button.closest("th"), place));
+      }
+      resort(table, place);
+    });
   }
   const redraw = () => Promise.all(plots.map(draw));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  const folded = [...document.querySelectorAll("details.printed")];
+  const folded = () => document.querySelectorAll("details.printed");
   addEventListener("beforeprint", () => {
     root.classList.add("printing");
-    for (const one of folded) one.open = true;
+    for (const one of folded()) one.open = true;
     redraw();
   });
   addEventListener("afterprint", () => {
     root.classList.remove("printing");
-    for (const one of folded) one.open = false;
+    for (const one of folded()) one.open = false;
     redraw();
   });
 
@@ -104,11 +117,12 @@
     const [a, b] = [Number(one), Number(other)];
     return Number.isNaN(a) || Number.isNaN(b) ? one.localeCompare(other) : a - b;
   }
-  function sort(table, head) {
+  function sort(table, head, place) {
     const column = [...head.parentNode.children].indexOf(head);
     const down = head.getAttribute("aria-sort") === "ascending";
     for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    orders[place] = { column, down };
     const rows = [...table.tBodies[0].rows];
     rows.sort((a, b) => {
       const [one, other] = [value(a, column), value(b, column)];
@@ -118,9 +132,13 @@
     });
     table.tBodies[0].append(...rows);
   }
-  for (const table of document.querySelectorAll("table.sorts")) {
-    for (const button of table.tHead.querySelectorAll("th button")) {
-      button.addEventListener("click", () => sort(table, button.closest("th")));
-    }
+  function resort(table, place) {
+    const { column, down } = orders[place] ?? {};
+    const head = table.tHead.rows[0].children[column];
+    if (!head) return;
+    if (down) head.setAttribute("aria-sort", "ascending");
+    sort(table, head, place);
   }
+  begin();
+  document.addEventListener("replaced", begin);
 })();
