@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from ..answers.confirm.confirmation import Look, OnTest
@@ -57,7 +58,9 @@ def architecture_of(one: Chosen) -> Settings:
     """The contents of architecture.json: all that models.build needs, and the inputs and outputs."""
     mean, std = (None if part is None else part.flatten().tolist() for part in (one.built.mean, one.built.std))
     inputs, names = one.data.inputs, _names(one)
-    tensors = [{"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()]
+    tensors: list[JsonValue] = [
+        {"name": name, "dtype": form.dtype, "shape": list(form.axes)} for name, form in inputs.tensors().items()
+    ]
     return {
         "stage": one.stage,
         "architecture": one.network.architecture.model_dump(mode="json", exclude_none=True),
