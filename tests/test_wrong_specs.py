@@ -26,7 +26,7 @@ from autodistill.spec import SpecError, load
 from autodistill.spec.imports import probe
 from autodistill.study.preflight.check import check
 
-SECONDS = 10
+SECONDS = 60
 BASE = """\
 study: tiny
 seed: 0
