@@ -83,8 +83,10 @@ def false_claims(metric: Metric, case: Case, n: int, studies: int, seed: int = 0
     random = np.random.default_rng(seed)
     truth = metric.value(case.draw(random, POPULATION)[0])
     found = []
-    for _ in range(studies):
+    while len(found) < studies:
         own, teacher = case.draw(random, n)
+        if not metric.applies(own):  # such as without any sample of a label
+            continue
         classes = own.outputs.shape[1] if own.outputs is not None else 0
         found.append((metric.misses(own, classes, truth) <= 0.05, metric.loses(own, teacher, classes, 1.0) <= 0.05))
     target, paired = np.mean(found, axis=0)

@@ -72,7 +72,14 @@ class Ranking(Metric):
         return score_of(self.value(found), self._drawn([found], draws)[0], len(found.labels))
 
     def misses(self, found: Outcome, classes: int, target: float) -> float:
-        return share_worse(self._drawn([found], TEST_DRAWS)[0] - target)
+        return share_worse(self._drawn([found], TEST_DRAWS)[0] - 2 * self._excess_of_draws(found) - target)
+
+    def _excess_of_draws(self, found: Outcome) -> float:
+        """How far draws are above the value, on average: about as far as the value is above the truth (Efron 1979)."""
+        one, own_BN = _each(found), next(weights(len(found.labels), DRAWS))[0]
+        none = np.zeros((len(own_BN), 2))
+        drawn = float(np.mean([self.of(each, own_BN, none, errs=True) for each in one]))
+        return max(0.0, drawn - self.value(found))
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         own, theirs = self._drawn([found, teacher], TEST_DRAWS)
