@@ -23,8 +23,11 @@ from .values import Due, Run, Source, Tracker
 from .wandb import Wandb, refuse_unknown_user
 
 __all__ = ["Run", "Tracker", "Trackers", "refuse_missing", "trackers_of"]
-PATIENCE, MOST = 20.0, 120.0
-"""At the end of a search, it waits at most so many seconds for the next run to be logged, and for all of them."""
+PATIENCE, MOST = 60.0, 300.0
+"""At the end of a search, it waits at most so many seconds for the next run to be logged, and for all of them.
+
+On a busy machine, MLflow takes 20 s to create its tables.
+"""
 LOOK = 0.02
 
 
