@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, named
+from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, meant, named
 from ..metrics.words import keeps, phrase, safe, with_article
 from ..spec import UsageError
 from ..spec.measurement import Score, Sized
@@ -41,8 +41,9 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.target is not None and self.retain is not None:
             raise UsageError(f"{self._target()} and --retain are two targets; give one of them")
-        if self.metric in METRICS or self.metric is not None and is_own(self.metric):
-            self._check_target(named(self.metric, "--target"))
+        name = self.metric
+        if name is not None and (name in METRICS or is_own(name) or meant(name)):  # others may name one of your own
+            self._check_target(named(name, "--target"))
         for name, most in (("retain", 2), ("confidence", 1)):
             value = getattr(self, name)
             if value is not None and not 0 < value < most:

@@ -30,6 +30,7 @@ __all__ = [
     "TopK",
     "floors",
     "kind_of_labels",
+    "meant",
     "metric_of",
     "named",
     "outcome",
@@ -77,12 +78,17 @@ MEANT = {
 """Names that others give to them."""
 
 
+def meant(name: str) -> list[str]:
+    """The known metric, if any, that an unknown name may mean."""
+    return [MEANT[name.lower()]] if name.lower() in MEANT else difflib.get_close_matches(name, METRICS, n=1)
+
+
 def named(name: str, place: str = "task.metric") -> Metric:
     """The metric of that name. Raises UsageError, with `place`, the place of the name in the spec, if there is none."""
     if is_own(name):
         return own_metric(name)
     if name not in METRICS:
-        near = [MEANT[name.lower()]] if name.lower() in MEANT else difflib.get_close_matches(name, METRICS, n=1)
+        near = meant(name)
         way = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(METRICS)}"
         raise UsageError(f"{place}: {name!r} is not a metric; {way}")
     return METRICS[name]
