@@ -19,11 +19,13 @@ from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, sa
 from .images import Array, Images
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
+VALIDATION = ("x_validation", "y_validation")
+"""Beside either form, if the data set has a validation part of its own."""
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
 RENAMED = {"x_unlabelled": UNLABELED}
 """Arrays of data made before the first release; to be removed with it."""
 MOST_CLASSES = 2**31
-RESERVED = ("train", "test", "unlabeled")
+RESERVED = ("train", "validation", "test", "unlabeled")
 """No field has such a name: `x_train` is a part of `x`."""
 NO_OPTIONS = FieldOptions()
 
@@ -32,13 +34,15 @@ NO_OPTIONS = FieldOptions()
 class Raw:
     """x: N samples, numbers or image files by field; y (N,) labels from 0 to classes - 1.
 
-    x_test, y_test: the data set's own test split, if it has one. x_unlabeled: U samples without labels. groups (N,): the
+    x_validation, y_validation and x_test, y_test: the data set's own parts, if it has them. x_unlabeled: U samples without labels. groups (N,): the
     group of each sample (of x_test, if that is given), for test accuracies by group. names: readable names of the classes.
     """
 
     name: str
     x: Columns
     y: Array
+    x_validation: Columns | None = None
+    y_validation: Array | None = None
     x_test: Columns | None = None
     y_test: Array | None = None
     x_unlabeled: Columns | None = None
@@ -51,23 +55,24 @@ def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOp
 
     Raises DataError naming the array, the first bad row and what to do.
     """
-    arrays = _by_key(arrays)
+    arrays = keyed(arrays)
     x_key, y_key, *test_keys = _form(name, arrays)
-    parts = [x_key, *test_keys[:1], *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
+    given = _has_validation(name, y_key, arrays)
+    parts = [x_key, *test_keys[:1], *([VALIDATION[0]] if given else []), *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
     columns = dict(zip(parts, _columns(name, parts, arrays, options or {}), strict=True))
-    x, x_test = columns[x_key], columns[test_keys[0]] if test_keys else None
-    y = _labels(name, y_key, array_of(name, y_key, arrays[y_key]), len(x))
-    y_test = (
-        None if x_test is None else _labels(name, test_keys[1], array_of(name, test_keys[1], arrays[test_keys[1]]), len(x_test))
-    )
+    keys = {y_key: x_key} | ({test_keys[1]: test_keys[0]} if test_keys else {}) | ({VALIDATION[1]: VALIDATION[0]} if given else {})
+    labels = {key: _labels(name, key, array_of(name, key, arrays[key]), len(columns[part])) for key, part in keys.items()}
+    y, y_test = labels[y_key], labels[test_keys[1]] if test_keys else None
     _classes(name, y_key, y)
-    if y_test is not None:
-        _same_task(name, y, y_test)
+    for key in [key for key in labels if key != y_key]:
+        _same_task(name, y_key, y, key, labels[key])
     return Raw(
         name=name,
-        x=x,
+        x=columns[x_key],
         y=y,
-        x_test=x_test,
+        x_validation=columns.get(VALIDATION[0]),
+        y_validation=labels.get(VALIDATION[1]),
+        x_test=columns[test_keys[0]] if test_keys else None,
         y_test=y_test,
         x_unlabeled=columns.get(UNLABELED),
         groups=_groups(name, GROUPS[bool(test_keys)], arrays, len(y if y_test is None else y_test)),
@@ -75,7 +80,7 @@ def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOp
     )
 
 
-def _by_key(arrays: Mapping[str, object]) -> dict[str, object]:
+def keyed(arrays: Mapping[str, object]) -> dict[str, object]:
     """A mapping of fields, as a function may return it for `x`, as one array for each: `x_image`, `x_image_lengths`, ..."""
     found: dict[str, object] = {}
     for key, value in arrays.items():
@@ -94,7 +99,7 @@ def _key_of(part: str, field: str) -> str:
 
 def is_known(key: str) -> bool:
     """Whether an array of this name may be part of a data set."""
-    return key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS} or key.startswith(f"{X}_")
+    return key in {*FORMS[0], *FORMS[1], *VALIDATION, UNLABELED, *RENAMED, *GROUPS} or key.startswith(f"{X}_")
 
 
 def _keys_of(part: str, arrays: Mapping[str, object]) -> dict[str, str]:
@@ -182,6 +187,16 @@ def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
     return keys
 
 
+def _has_validation(name: str, y_key: str, arrays: Mapping[str, object]) -> bool:
+    """Whether the data set has a validation part of its own. Raises DataError if it has samples or labels only."""
+    x_key, label = VALIDATION
+    samples, labels = bool(_keys_of(x_key, arrays)), label in arrays
+    if samples != labels:
+        there, lacking = (x_key, label) if samples else (label, x_key)
+        raise DataError(f"{name} has {there}, but no {lacking}; give both, or remove it to use a part of {y_key} for validation")
+    return samples
+
+
 def _names(name: str, given: object, classes: int) -> tuple[str, ...] | None:
     if given is None:
         return None
@@ -239,10 +254,10 @@ def _classes(name: str, key: str, y: Array) -> None:
         )
 
 
-def _same_task(name: str, y: Array, y_test: Array) -> None:
-    if y_test.max() > y.max():
-        row = int(np.argmax(y_test > y.max()))
+def _same_task(name: str, key: str, y: Array, other: str, y_other: Array) -> None:
+    if y_other.max() > y.max():
+        row = int(np.argmax(y_other > y.max()))
         raise DataError(
-            f"{name}: y_test row {row} has label {y_test[row]}, which is out of range: y_train has labels up to {y.max()}; "
+            f"{name}: {other} row {row} has label {y_other[row]}, which is out of range: {key} has labels up to {y.max()}; "
             "add training samples of that class, or drop these"
         )

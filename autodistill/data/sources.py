@@ -19,6 +19,7 @@ from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
+from .npy import read_npy
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -38,6 +39,8 @@ def read(task: TaskSpec) -> Raw:
     if kind == "npz":
         path = _whole(name)
         return check(f"task.dataset: {path}", _npz(path), task.inputs)
+    if kind == "npy":
+        return check(dataset, read_npy(_whole(name), most_held()), task.inputs)
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":

@@ -63,7 +63,7 @@ def _task(task: TaskSpec, folder: Path) -> TaskSpec:
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
     if kind == "npz":
         found["dataset"] = whole
-    elif kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole):
+    elif kind in ("npy", "folder", "wds") or kind == "hfds" and os.path.isdir(whole):
         found["dataset"] = f"{kind}/{whole}"
     return task.model_copy(update=found)
 
