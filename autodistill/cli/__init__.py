@@ -125,12 +125,12 @@ def parser() -> argparse.ArgumentParser:
     _takes_study(one)
     _takes_wanted(one)
     one = _command(those, "compare", commands.compare, "compare the frontiers of several studies on one page")
-    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search)")
+    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search), or their specs")
     one.add_argument("--to", metavar="DIR", default="reports/compare", help="output directory (default: reports/compare)")
     one = _command(
         those, "explain", commands.explain, "explain one stage: its chain, its numbers, and the command that trains it again"
     )
-    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search)")
+    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search), or its spec")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
     return top
 
@@ -144,7 +144,7 @@ def _command(those: Any, name: str, run: Callable[..., commands.Result], text: s
 
 
 def _takes_spec(one: argparse.ArgumentParser) -> None:
-    one.add_argument("spec", metavar="SPEC", help="a YAML file")
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the directory of its study")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as search.trials=8")
 
 
@@ -162,7 +162,7 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
 
 
 def _takes_study(one: argparse.ArgumentParser) -> None:
-    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search)")
+    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search), or its spec")
 
 
 def _takes_confirm(one: argparse.ArgumentParser) -> None:
@@ -230,7 +230,7 @@ def _takes_export(one: argparse.ArgumentParser) -> None:
 
 
 def _takes_chain(one: argparse.ArgumentParser) -> None:
-    one.add_argument("spec", metavar="SPEC", help="a YAML file, or a study directory, whose stages are reused")
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the directory of its study, whose stages are reused")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
     one.add_argument("--student", required=True, metavar="FIELDS", help="fields of its architecture, such as depth=1,width=4")
     one.add_argument(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import io
 import json
 import logging
@@ -31,6 +30,7 @@ from ..distill import Data
 from ..distill.networks import plain_state
 from ..distill.predictions import batch_for, checked_logits, count_correct
 from ..models import Inputs, Network, build
+from ..models.plain import plain
 from ..spec import Value
 from ..spec.architectures import ARCHITECTURE as SCHEMA
 
@@ -40,34 +40,6 @@ ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors",
 ROUNDING = 1e-3
 """Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
 INSTALL = "pip install 'autodistill-search[onnx]'"
-
-
-class Plain(nn.Module):
-    """A network with logits as its only output: the graphs are made from it. The single input `x` is positional."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network({X: x}).logits  # type: ignore[no-any-return]
-
-
-class Named(nn.Module):
-    """The same for other inputs, which have names."""
-
-    def __init__(self, network: Network, names: Sequence[str]) -> None:
-        super().__init__()
-        self.network = network
-
-        def forward(**inputs: Tensor) -> Tensor:
-            return network(inputs).logits  # type: ignore[no-any-return]
-
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters = [inspect.Parameter(name, kind) for name in names]
-        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        self.forward = forward
-        """torch.export takes the names from its signature; for **inputs, the graph has guards that torch.onnx cannot read."""
 
 
 class Called(nn.Module):
@@ -91,7 +63,7 @@ class Source:
 
     def __init__(self, network: Network, inputs: InputSpec) -> None:
         self.network, self.inputs = network, inputs
-        self.plain: nn.Module = Plain(network) if inputs.only is not None else Named(network, list(inputs.tensors()))
+        self.plain = plain(network, inputs)
 
     @property
     def run(self) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
     Raises SpecError with every problem: its file, line and path, the value, and what to do.
     """
     raw, places = read_yaml(Path(path))
+    return _overridden(raw, places, overrides, Path(path).parent)
+
+
+def from_document(document: Mapping[str, object], overrides: Sequence[str] = ()) -> Spec:
+    """A spec from plain dicts and lists, as Python has them; paths are relative to the working directory. Raises SpecError."""
+    return _overridden(_plain(document), {(): "spec"}, overrides, Path.cwd())
+
+
+def _plain(value: object) -> Any:
+    """A copy with lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _overridden(raw: Any, places: Places, overrides: Sequence[str], folder: Path) -> Spec:
     problems = [problem for override in overrides for problem in _override(raw, override, places)]
     try:
         spec = parse(raw, places)
@@ -37,7 +53,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
         raise SpecError(problems + error.problems) from None
     if problems:
         raise SpecError(problems)
-    return _anchored(spec, Path(path).parent)
+    return _anchored(spec, folder)
 
 
 def _anchored(spec: Spec, folder: Path) -> Spec:

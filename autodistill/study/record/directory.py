@@ -114,9 +114,17 @@ class StudyDirectory:
 
     def write(self, spec: Spec) -> None:
         """Writes `spec` to spec.yaml, unless that is already its content."""
-        content = dump(spec.document()).encode()
+        content = self._content(spec)
         if not self.spec.exists() or self.spec.read_bytes() != content:
             replace(self.spec, content)
+
+    def _content(self, spec: Spec) -> bytes:
+        """spec.yaml: data within the directory is named relative to it, so that the directory can be moved."""
+        document = spec.document()
+        dataset, own = document["task"]["dataset"], f"npy/{self.path}/"
+        if isinstance(dataset, str) and dataset.startswith(own):
+            document["task"]["dataset"] = f"npy/{dataset.removeprefix(own)}"
+        return dump(document).encode()
 
     def claim(self, spec: Spec, record: Record) -> None:
         """Writes `spec` to study.db and spec.yaml. After a kill at any point, study.db knows the spec in spec.yaml."""
@@ -129,7 +137,7 @@ class StudyDirectory:
 
     def become(self, spec: Spec) -> None:
         """Replaces the study by the record in `draft` and by `spec`, atomically, even if the process is killed."""
-        replace(self.next_spec, dump(spec.document()).encode())  # from here on it is committed
+        replace(self.next_spec, self._content(spec))  # from here on it is committed
         self._finish()
 
     def _finish(self) -> None:

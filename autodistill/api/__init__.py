@@ -1,0 +1,183 @@
+"""The public functions, which the command line, scripts and notebooks call.
+
+Each imports what it needs when it is called: torch, Ray, and Optuna take seconds. A spec may be a YAML file, plain dicts, or a
+Spec; a study is named by its directory (the `out` of its search) or by its spec. Invalid arguments raise UsageError (a
+ValueError); StudyError and StoreError mean that a study or a stored file cannot be used now, and say what to do. All are
+subclasses of AutodistillError.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..spec import load
+from .named import SpecLike, named, study_of
+from .study import Run, Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import nn
+
+    from ..answers.chains import ChainPlan, Home
+    from ..reporting.page import Comparison
+    from ..runners import Runner
+    from ..study.preflight.values import Preflight
+
+__all__ = ["Run", "SpecLike", "Study", "chain", "check", "compare", "load", "open", "search"]
+
+
+def check(
+    spec: SpecLike,
+    *,
+    data: object = None,
+    label: str | None = None,
+    teacher: nn.Module | None = None,
+    student: Callable[..., object] | Mapping[str, object] | None = None,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+) -> Preflight:
+    """What a search would do: sizes, splits, stages, and how long trainings take here. Trains nothing.
+
+    `data`, `label`, `teacher`, `student` and `overrides` are as in `search`. `workers` is the number of trainings at a time, by
+    default as many as fit on this machine.
+
+    Returns: a Preflight, whose `as_json()` is what `check --json` prints.
+
+    Raises: UsageError for everything that a search would refuse.
+
+    Example:
+        autodistill.check("search_spaces/digits.yaml").params  # the smallest and the largest student
+    """
+    from ..runners import parallel
+    from ..study.preflight import check as preflight
+    from .given import Given
+
+    given = Given(data, label, teacher, student)
+    with tempfile.TemporaryDirectory(prefix="autodistill-check-") as folder:
+        found = given.kept(spec, overrides, Path(folder) / "given").spec
+        return preflight.check(found, workers=workers or parallel(found))
+
+
+def search(
+    spec: SpecLike,
+    *,
+    data: object = None,
+    label: str | None = None,
+    teacher: nn.Module | None = None,
+    student: Callable[..., object] | Mapping[str, object] | None = None,
+    overrides: Sequence[str] = (),
+    out: Path | str | None = None,
+    store: Path | str | None = None,
+    fresh: bool = False,
+    extend: bool = False,
+    older: Path | str | None = None,
+    retry_failed: bool = False,
+    runner: Runner | Literal["ray", "serial"] = "ray",
+    console: Console | None = None,
+) -> Study:
+    """Searches students, and keeps the study with its tables and pictures in `out`. The same call resumes where one stopped.
+
+    `data` takes the place of `task.dataset`: a data set of torch or Hugging Face, arrays (x, y), a dict of arrays, a table with
+    its `label`, or (train, validation, test) of those. `teacher` is a module with its weights, `student` a function or a class
+    that makes students, or an architecture as in a spec. They are kept in `out`, so that everything else works without Python.
+    `overrides` are `key.path=value`.
+
+    `out` is `reports/<study>` unless given, `store` a directory of stages that studies share. `fresh` discards the trials that
+    are there, `extend` continues in a changed space or with more trials, `older` names a study whose trials a new one begins
+    with, `retry_failed` trains failed stages again. `runner`: `ray` uses all cores, `serial` this process. `console` gets the
+    progress; by default, a notebook shows it in its cell.
+
+    Returns: the Study.
+
+    Raises: UsageError for invalid arguments, StudyError or StoreError if the search cannot continue.
+
+    Example:
+        study = autodistill.search("search_spaces/digits.yaml", out="reports/digits")
+    """
+    from ..reporting.notebook import Cell, console_of, in_notebook
+    from ..reporting.progress import Progress
+    from ..study import driver
+    from .given import Given, swept
+
+    given = Given(data, label, teacher, student)
+    directory = given.spec(spec, overrides).directory(out)
+    options = driver.Options(
+        store=_text(store), fresh=fresh, extend=extend, older=_text(older), retry_failed=retry_failed
+    )
+    cell = Cell() if console is None and in_notebook() else None
+    with swept(directory) as folder, Progress(console_of(console), cell) as progress:
+        found = given.kept(spec, overrides, folder).spec
+        done = driver.search(found, out=directory.path, runner=runner, options=options, listener=progress)
+    return Study(directory, Run(len(done.trained), done.reused(), done.spent()))
+
+
+def open(study: SpecLike) -> Study:  # as in autodistill.open
+    """The study in a directory, or that of a spec in reports/<study>.
+
+    Returns: a Study: its tables, its answers, its networks.
+
+    Raises: UsageError if there is no study, or if it was searched with another spec.
+
+    Example:
+        autodistill.open("reports/digits").frontier
+    """
+    directory = study_of(study)
+    directory.read()  # refuses a directory without a study
+    return Study(directory)
+
+
+def chain(
+    spec: SpecLike,
+    *,
+    student: str,
+    home: Home | None = None,
+    seeds: int = 5,
+    seconds: float | None = None,
+    runner: Runner | Literal["ray", "serial"] = "ray",
+    console: Console | None = None,
+) -> ChainPlan:
+    """Compares ways to distill the teacher of `spec` into one student, through assistants or without.
+
+    The metric is that on the validation samples. `student` gives the searched fields of its architecture, such as
+    `depth=1,width=4`. `home` says where the plan is kept, by default in the directory of the study, whose stages are reused:
+    chain.json, chain.png and chain.svg. No new round begins after `seconds`. The same call continues where an earlier one
+    stopped.
+
+    Returns: a ChainPlan; its `sentence()` is the answer, which may be "no assistant".
+
+    Raises: UsageError for invalid arguments, StudyError if direct distillation itself cannot be trained.
+
+    Example:
+        autodistill.chain("search_spaces/digits.yaml", student="depth=1,width=4", seconds=600).sentence()
+    """
+    from ..answers.chains import Home, plan_chain
+    from ..reporting import chain_graph
+    from ..reporting.notebook import console_of
+
+    found, study = named(spec)
+    home = home or Home.of(found, student, study and study.path)
+    plan = plan_chain(found, student=student, home=home, seeds=seeds, seconds=seconds, runner=runner, console=console_of(console))
+    chain_graph.draw(plan, home.out / "chain")
+    return plan
+
+
+def compare(studies: Sequence[SpecLike], to: Path | str = "reports/compare") -> Comparison:
+    """Compares the frontiers of several studies on one page, compare.html in the directory `to`.
+
+    Returns: a Comparison; its `page` is the path.
+
+    Raises: UsageError for fewer than two studies, and for studies of different data.
+
+    Example:
+        autodistill.compare(["reports/digits", "reports/digits_tpe"]).page
+    """
+    from ..reporting import page
+
+    return page.compare([study_of(one).path for one in studies], to)
+
+
+def _text(path: Path | str | None) -> str | None:
+    return None if path is None else str(path)
