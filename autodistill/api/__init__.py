@@ -98,16 +98,15 @@ def search(
         study = autodistill.search("search_spaces/digits.yaml", out="reports/digits")
     """
     from ..reporting.notebook import Cell, console_of, in_notebook
+
+    cell = Cell() if console is None and in_notebook() else None
     from ..reporting.progress import Progress
     from ..study import driver
     from .given import Given, swept
 
     given = Given(data, label, teacher, student)
     directory = given.spec(spec, overrides).directory(out)
-    options = driver.Options(
-        store=_text(store), fresh=fresh, extend=extend, older=_text(older), retry_failed=retry_failed
-    )
-    cell = Cell() if console is None and in_notebook() else None
+    options = driver.Options(store=_text(store), fresh=fresh, extend=extend, older=_text(older), retry_failed=retry_failed)
     with swept(directory) as folder, Progress(console_of(console), cell) as progress:
         found = given.kept(spec, overrides, folder).spec
         done = driver.search(found, out=directory.path, runner=runner, options=options, listener=progress)
@@ -159,7 +158,9 @@ def chain(
 
     found, study = named(spec)
     home = home or Home.of(found, student, study and study.path)
-    plan = plan_chain(found, student=student, home=home, seeds=seeds, seconds=seconds, runner=runner, console=console_of(console))
+    plan = plan_chain(
+        found, student=student, home=home, seeds=seeds, seconds=seconds, runner=runner, console=console_of(console)
+    )
     chain_graph.draw(plan, home.out / "chain")
     return plan
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..spec import Spec, UsageError, is_full
+from ..spec.architectures import KEPT
 from ..study.record.directory import StudyDirectory
 from .named import Named, SpecLike, named
 
@@ -38,7 +39,8 @@ class Given(NamedTuple):
     def spec(self, what: SpecLike, overrides: Sequence[str] = ()) -> Named:
         """The spec with placeholders for what is given: enough to know its name, and whether it is valid."""
         parts = [*self._plain(), *([_set("task.dataset", "npy/given")] if self.data is not None else [])]
-        return named(what, [*overrides, *parts, *([_teacher("given")] if self.teacher is not None else [])])
+        unknown = {"name": "given", "digest": "", "path": "given"}
+        return named(what, [*overrides, *parts, *([_teacher(unknown)] if self.teacher is not None else [])])
 
     def kept(self, what: SpecLike, overrides: Sequence[str], folder: Path) -> Named:
         """The spec that names files in `folder`, where it writes what is given. Raises DataError and UsageError."""
@@ -48,7 +50,7 @@ class Given(NamedTuple):
         if self.data is not None:
             parts.append(_set("task.dataset", _kept_data(self.data, self.spec(what, overrides).spec, folder)))
         if self.teacher is not None:
-            parts.append(_teacher(str(_kept_teacher(self.teacher, folder))))
+            parts.append(_teacher(_kept_teacher(self.teacher, folder)))
         return named(what, parts)
 
     def _plain(self) -> list[str]:
@@ -61,10 +63,8 @@ def _set(key: str, value: object) -> str:
     return f"{key}={json.dumps(value)}"
 
 
-def _teacher(path: str) -> str:
-    from ..models.kept import FACTORY
-
-    return _set("teacher", {"import": FACTORY, "arguments": {"path": path}})
+def _teacher(arguments: Mapping[str, str]) -> str:
+    return _set("teacher", {"import": KEPT, "arguments": dict(arguments)})
 
 
 def _student(student: Callable[..., object] | Mapping[str, object]) -> list[str]:
@@ -101,7 +101,7 @@ def _kept_data(data: object, spec: Spec, folder: Path) -> str:
     return f"npy/{target.absolute()}" if kind == "npy" else str((target / kind).absolute())
 
 
-def _kept_teacher(teacher: object, folder: Path) -> Path:
+def _kept_teacher(teacher: object, folder: Path) -> dict[str, str]:
     from torch import nn
 
     from ..models.kept import keep
@@ -109,7 +109,7 @@ def _kept_teacher(teacher: object, folder: Path) -> Path:
     if not isinstance(teacher, nn.Module):
         what = f"teacher is a {type(teacher).__name__}"
         raise UsageError(f"{what}; give a torch.nn.Module with its weights, or describe the teacher in the spec")
-    return keep(teacher, folder).absolute()
+    return keep(teacher, folder)
 
 
 @contextmanager

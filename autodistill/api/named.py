@@ -51,7 +51,9 @@ def study_of(what: SpecLike) -> StudyDirectory:
     Raises UsageError if there is none, or if it was searched with another spec.
     """
     if isinstance(what, str | os.PathLike) and not os.path.exists(what):
-        raise UsageError(f"{os.fspath(what)} does not exist; give the directory of a study, or the spec that it was searched with")
+        raise UsageError(
+            f"{os.fspath(what)} does not exist; give the directory of a study, or the spec that it was searched with"
+        )
     if isinstance(what, str | os.PathLike) and os.path.isdir(what):
         return StudyDirectory(os.fspath(what))
     found = named(what)

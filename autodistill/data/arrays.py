@@ -34,8 +34,9 @@ NO_OPTIONS = FieldOptions()
 class Raw:
     """x: N samples, numbers or image files by field; y (N,) labels from 0 to classes - 1.
 
-    x_validation, y_validation and x_test, y_test: the data set's own parts, if it has them. x_unlabeled: U samples without labels. groups (N,): the
-    group of each sample (of x_test, if that is given), for test accuracies by group. names: readable names of the classes.
+    x_validation, y_validation and x_test, y_test: the data set's own parts, if it has them. x_unlabeled: U samples without
+    labels. groups (N,): the group of each sample (of x_test, if that is given), for test accuracies by group. names: readable
+    names of the classes.
     """
 
     name: str
@@ -60,7 +61,9 @@ def check(name: str, arrays: Mapping[str, object], options: Mapping[str, FieldOp
     given = _has_validation(name, y_key, arrays)
     parts = [x_key, *test_keys[:1], *([VALIDATION[0]] if given else []), *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
     columns = dict(zip(parts, _columns(name, parts, arrays, options or {}), strict=True))
-    keys = {y_key: x_key} | ({test_keys[1]: test_keys[0]} if test_keys else {}) | ({VALIDATION[1]: VALIDATION[0]} if given else {})
+    keys = (
+        {y_key: x_key} | ({test_keys[1]: test_keys[0]} if test_keys else {}) | ({VALIDATION[1]: VALIDATION[0]} if given else {})
+    )
     labels = {key: _labels(name, key, array_of(name, key, arrays[key]), len(columns[part])) for key, part in keys.items()}
     y, y_test = labels[y_key], labels[test_keys[1]] if test_keys else None
     _classes(name, y_key, y)
@@ -193,7 +196,9 @@ def _has_validation(name: str, y_key: str, arrays: Mapping[str, object]) -> bool
     samples, labels = bool(_keys_of(x_key, arrays)), label in arrays
     if samples != labels:
         there, lacking = (x_key, label) if samples else (label, x_key)
-        raise DataError(f"{name} has {there}, but no {lacking}; give both, or remove it to use a part of {y_key} for validation")
+        raise DataError(
+            f"{name} has {there}, but no {lacking}; give both, or remove it to use a part of {y_key} for validation"
+        )
     return samples
 
 

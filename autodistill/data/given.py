@@ -247,7 +247,9 @@ def _of_mapping(item: Mapping[Any, object], label: str | None, where: str) -> _I
         if len(scalars) == len(others):
             raise DataError(f"{where} is a row of a table; give the table: data=pandas.DataFrame(list(data))")
     only = len(others) == 1
-    return _Item({X if only else name: _numbers(one, f"{where}: {name}") for name, one in others.items()}, _label(item[key], where))
+    return _Item(
+        {X if only else name: _numbers(one, f"{where}: {name}") for name, one in others.items()}, _label(item[key], where)
+    )
 
 
 def _numbers(value: object, where: str) -> Array:
@@ -288,7 +290,9 @@ def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
             way = "resize, crop or pad the samples to one shape"
             raise DataError(f"{place}: {name} of item {row} has shape {other.shape}, but item 0 has {one.shape}; {way}")
         if not np.can_cast(other.dtype, one.dtype, "same_kind"):
-            raise DataError(f"{place}: {name} of item {row} has dtype {other.dtype}, but item 0 has {one.dtype}; make them equal")
+            raise DataError(
+                f"{place}: {name} of item {row} has dtype {other.dtype}, but item 0 has {one.dtype}; make them equal"
+            )
 
 
 def _check_same(dataset: Any, label: str | None, folder: Path, suffix: str, place: str) -> None:

@@ -23,12 +23,9 @@ from torch import nn
 from ..spec import UsageError
 from ..spec.imports import reason
 
-FACTORY = f"{__name__}:module"
-"""What a spec imports to get the module of a file."""
 
-
-def keep(given: nn.Module, folder: Path) -> Path:
-    """Writes a module into `folder`; the name of the file says its weights and code, so an equal one is written once.
+def keep(given: nn.Module, folder: Path) -> dict[str, str]:
+    """Writes a module into `folder`, an equal one only once. Returns the arguments by which `module` makes it again.
 
     Raises UsageError if it cannot be copied to the CPU or pickled.
     """
@@ -37,21 +34,23 @@ def keep(given: nn.Module, folder: Path) -> Path:
         plain = copy.deepcopy(given).cpu().eval()
     except Exception as error:  # weights on the meta device, tensors that are no leaves
         raise UsageError(f"teacher: {name} cannot be copied to the CPU ({reason(error)}); {_way(name)}") from error
-    path = folder / f"teacher-{_digest(plain)[:16]}.pkl"
+    digest = _digest(plain)
+    path = (folder / f"teacher-{digest[:16]}.pkl").absolute()
     if not path.exists():
         content = _pickled(plain, name)
         draft = path.with_suffix(".draft")
         draft.write_bytes(content)
         draft.replace(path)
-    return path
+    return {"name": name, "digest": digest, "path": str(path)}
 
 
-def module(path: str) -> nn.Module:
-    """The module of a file that `keep` wrote."""
+def module(name: str, digest: str, path: str) -> nn.Module:
+    """The module of a file that `keep` wrote; `name` and `digest` say what it is, wherever the file is."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); give the teacher again: search(..., teacher=...)") from None
+        way = "give it again: search(..., teacher=...)"
+        raise UsageError(f"{path} of the teacher {name} ({digest[:8]}) cannot be read: {error.strerror}; {way}") from None
     found: nn.Module = cloudpickle.loads(content)
     return found
 
@@ -69,7 +68,9 @@ def _pickled(given: nn.Module, name: str) -> bytes:
 
 
 def _way(name: str) -> str:
-    return f"save its state_dict, and use teacher: {{checkpoint: FILE, architecture: ...}}, or import a function that makes {name}"
+    return (
+        f"save its state_dict, and use teacher: {{checkpoint: FILE, architecture: ...}}, or import a function that makes {name}"
+    )
 
 
 def _own_modules(given: nn.Module) -> Iterator[ModuleType]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
+import importlib
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +37,19 @@ def console_of(console: Console | None) -> Console:
 
 
 class Cell:
-    """A place in a cell's output that is updated."""
+    """A place in a cell's output that is updated: HTML, and plain text for what shows no HTML."""
 
     def __init__(self) -> None:
-        from IPython.display import display
+        from IPython.display import DisplayHandle
 
-        self._handle: Any = display(self._html(""), display_id=True)
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # without ipywidgets, tqdm warns that it cannot draw; it draws nothing here
+            importlib.import_module("tqdm.auto")
+        self._handle: Any = DisplayHandle()
+        self._handle.display({"text/html": "", "text/plain": ""}, raw=True)
 
-    def show(self, text: str) -> None:
-        self._handle.update(self._html(text))
-
-    @staticmethod
-    def _html(text: str) -> object:
-        from IPython.display import HTML
-
-        return HTML(text)
+    def show(self, text: str, as_html: str) -> None:
+        self._handle.update({"text/html": as_html, "text/plain": text}, raw=True)
 
 
 def lines_html(*lines: str) -> str:

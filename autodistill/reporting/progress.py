@@ -67,7 +67,8 @@ class Progress:
 
     def _show(self) -> None:
         assert self.cell is not None
-        self.cell.show(lines_html(str(self._line()), *self.said) + self.table)
+        lines = [str(self._line()), *self.said]
+        self.cell.show("\n".join(lines), lines_html(*lines) + self.table)
 
     def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
         if ended or time.monotonic() >= self._next_tables:
@@ -91,6 +92,7 @@ class Progress:
         left = study.seconds_left()
         self.left = "; training the label-only baselines of the frontier" if study.pending.baselines is not None else ""
         self.left += "" if left is None else f", {clock(left)} left"
+        self.left = "" if study.finished() else self.left
         best, teacher = found.best, stated(found.metric, found.teacher.value)
         self.best = f"best {stated(found.metric, best.value)} with {best.params:,} params" if best else f"teacher {teacher}"
         if self.cell is not None:

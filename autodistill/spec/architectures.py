@@ -28,6 +28,10 @@ def _check_import(value: str) -> str:
 Import = Annotated[str, AfterValidator(_check_import)]
 
 
+KEPT = "autodistill.models.kept:module"
+"""What makes a module that was given from Python, from the file that keeps it."""
+
+
 class MLP(Value):
     """`depth` hidden layers of `width` units with ReLU on the flattened sample."""
 
@@ -151,6 +155,13 @@ class Imported(Value):
     arguments: dict[str, JsonValue] = {}
     source: str | None = None
 
+    def identity(self) -> dict[str, object]:
+        """Of a module that was given from Python, what it is, but not the file that keeps it."""
+        found = super().identity()
+        if self.factory == KEPT:
+            found["arguments"] = {name: value for name, value in self.arguments.items() if name != "path"}
+        return found
+
 
 def _numbers(value: JsonValue) -> Iterator[int | float]:
     """All numbers within a value."""
@@ -177,6 +188,8 @@ class Normalize(Value):
 
 def describe(architecture: Value) -> str:
     """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default."""
+    if isinstance(architecture, Imported) and architecture.factory == KEPT:
+        return str(architecture.arguments["name"])
     known = type(architecture).model_fields
     fields = {name: value for name, value in architecture if name not in ("family", "source") and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from .architectures import KEPT
 from .document import Spec, Teacher
 from .errors import DataError, Location, Problem, SpecError, UsageError, located, shown
 from .imports import source_of
@@ -69,7 +70,10 @@ def _anchored(spec: Spec, folder: Path) -> Spec:
 def _teacher(teacher: Teacher, folder: Path) -> Teacher:
     checkpoint = teacher.checkpoint and _whole(teacher.checkpoint, folder)
     ensemble = teacher.ensemble and tuple(_teacher(member, folder) for member in teacher.ensemble)
-    return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble})
+    arguments = teacher.arguments
+    if teacher.factory == KEPT and arguments is not None:
+        arguments = arguments | {"path": _whole(str(arguments["path"]), folder)}
+    return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble, "arguments": arguments})
 
 
 def _task(task: TaskSpec, folder: Path) -> TaskSpec:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from ruamel.yaml import YAML
 
 from ...spec import Spec, StudyError, UsageError, is_full, load, parse
+from ...spec.architectures import KEPT
 from .notes import Document
 
 if TYPE_CHECKING:
@@ -119,11 +120,13 @@ class StudyDirectory:
             replace(self.spec, content)
 
     def _content(self, spec: Spec) -> bytes:
-        """spec.yaml: data within the directory is named relative to it, so that the directory can be moved."""
+        """spec.yaml: what the directory holds is named relative to it, so that it can be moved."""
         document = spec.document()
-        dataset, own = document["task"]["dataset"], f"npy/{self.path}/"
-        if isinstance(dataset, str) and dataset.startswith(own):
-            document["task"]["dataset"] = f"npy/{dataset.removeprefix(own)}"
+        task, teacher = document["task"], document["teacher"]
+        if isinstance(task["dataset"], str):
+            task["dataset"] = task["dataset"].replace(f"npy/{self.path}/", "npy/", 1)
+        if teacher.get("import") == KEPT:
+            teacher["arguments"]["path"] = teacher["arguments"]["path"].removeprefix(f"{self.path}/")
         return dump(document).encode()
 
     def claim(self, spec: Spec, record: Record) -> None:
@@ -193,6 +196,8 @@ def comparable(spec: Spec) -> Document:
     document = spec.document()
     document["resources"] = {}
     document["search"].pop("tolerate_failures", None)
+    if document["teacher"].get("import") == KEPT:
+        document["teacher"]["arguments"].pop("path")  # its digest says which module
     for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data
     return document
