@@ -14,10 +14,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .answers import Wanted
-    from .api import Study, chain, check, compare, load, open, search
+    from .api import Study, chain, check, compare, init, load, open, search
     from .spec import Spec
 
-__all__ = ["Spec", "Study", "Wanted", "__version__", "chain", "check", "compare", "load", "open", "search"]
+__all__ = ["Spec", "Study", "Wanted", "__version__", "chain", "check", "compare", "init", "load", "open", "search"]
 _PLACES = {"Spec": "spec", "Wanted": "answers"}
 """The modules of the types; everything else is in `api`."""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..spec import load
+from ..spec import UsageError, load
 from .named import SpecLike, named, study_of
 from .study import Run, Study
 
@@ -26,7 +26,63 @@ if TYPE_CHECKING:
     from ..runners import Runner
     from ..study.preflight.values import Preflight
 
-__all__ = ["Run", "SpecLike", "Study", "chain", "check", "compare", "load", "open", "search"]
+__all__ = ["Study", "chain", "check", "compare", "init", "load", "open", "search"]
+
+
+class Drafted(NamedTuple):
+    """The spec that `init` wrote, what it guessed, and what `check` says of it."""
+
+    path: Path
+    guesses: Sequence[str]
+    preflight: Preflight
+
+    def lines(self) -> list[str]:
+        data, seconds = self.preflight.data, self.preflight.seconds
+        rows = f"{data.train:,} training, {data.validation:,} validation and {data.test:,} test samples of {data.inputs.label}"
+        total = None if seconds is None else seconds.total
+        time = [] if total is None else [f"a search takes about {max(1, round(total / 60))} min here"]
+        first = f"wrote {self.path}: {rows}, {data.classes} classes"
+        return [first, *self.guesses, *time, f"next: autodistill search {self.path}"]
+
+    def as_json(self) -> dict[str, object]:
+        return {"spec": str(self.path), "guesses": [*self.guesses], "check": self.preflight.as_json()}
+
+
+def init(
+    data: str,
+    *,
+    label: str | None = None,
+    teacher: str | None = None,
+    target: tuple[str, float] | None = None,
+    to: Path | str | None = None,
+    force: bool = False,
+) -> Drafted:
+    """Looks at data, and writes a commented spec with ranges that suit it, which `check` accepts.
+
+    `data` is a path or a name as `task.dataset` has it, `label` the label of a table, `teacher` a function
+    (`package.module:function`), a stage of a study, or a model of timm, `target` a metric and its value. The spec is written to
+    `to`, by default into the working directory; an older file there is kept unless `force` is given.
+
+    Returns: a Drafted; its `lines()` say what was guessed.
+
+    Raises: DataError for data that cannot be used, UsageError if the file exists.
+
+    Example:
+        autodistill.init("churn.npz").path
+    """
+    from .draft import drafted
+
+    draft = drafted(str(data), label=label, teacher=teacher, target=target)
+    path = Path(to or f"{draft.study}.yaml")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; give another file with --to, or --force to replace it")
+    before = path.read_bytes() if path.exists() else None
+    try:
+        path.write_text(draft.text)
+        return Drafted(path, draft.guesses, check(path))
+    except BaseException:
+        path.unlink(missing_ok=True) if before is None else path.write_bytes(before)
+        raise
 
 
 def check(
@@ -157,7 +213,7 @@ def chain(
     from ..reporting.notebook import console_of
 
     found, study = named(spec)
-    home = home or Home.of(found, student, study and study.path)
+    home = home or Home.of(found, student, None if study is None else study.path)
     plan = plan_chain(
         found, student=student, home=home, seeds=seeds, seconds=seconds, runner=runner, console=console_of(console)
     )

@@ -110,6 +110,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
     those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    _takes_init(_command(those, "init", commands.init, "look at data and write a spec for it"))
     one = _command(those, "check", commands.check, "show what a spec would do before anything is trained")
     _takes_spec(one)
     _takes_search(_command(those, "search", commands.search, "search for students of a spec, or resume a search"))
@@ -141,6 +142,19 @@ def _command(those: Any, name: str, run: Callable[..., commands.Result], text: s
     one.add_argument("--json", action="store_true", help="print exactly one JSON object; other output goes to standard error")
     one.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return one
+
+
+def _takes_init(one: argparse.ArgumentParser) -> None:
+    one.add_argument("data", metavar="DATA", help="a file, a folder, or a name as task.dataset has it")
+    one.add_argument("--label", metavar="COLUMN", help="the column of a table that holds the labels")
+    one.add_argument(
+        "--teacher",
+        metavar="NAME",
+        help="package.module:function, a stage of a study, or a timm model (default: trained first)",
+    )
+    one.add_argument("--target", type=_target, metavar="NAME=VALUE", help="the target of a metric, such as accuracy=0.95")
+    one.add_argument("--to", metavar="FILE", help="the spec to write (default: named after the data, in this directory)")
+    one.add_argument("--force", action="store_true", help="replace the file if it exists")
 
 
 def _takes_spec(one: argparse.ArgumentParser) -> None:

@@ -19,6 +19,15 @@ Result = dict[str, Any]
 WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 
 
+def init(arguments: argparse.Namespace, console: Console) -> Result:
+    from .. import api
+
+    options = {name: getattr(arguments, name) for name in ("label", "teacher", "target", "to", "force")}
+    found = api.init(arguments.data, **options)
+    _print(console, *found.lines())
+    return found.as_json()
+
+
 def check(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..api.named import named
@@ -40,8 +49,8 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send SIGTERM: handle it like Ctrl-C
 
-    found = named(arguments.spec, arguments.set)
-    out = str(arguments.out or (found.study.path if found.study is not None else Path("reports") / found.spec.study))
+    spec, there = named(arguments.spec, arguments.set)
+    out = str(arguments.out or (there.path if there is not None else Path("reports") / spec.study))
     from ..study.record.directory import StudyDirectory
 
     runner = _runner(arguments)
@@ -51,7 +60,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.write import as_json
 
     options = {name: getattr(arguments, name) for name in ("store", "fresh", "extend", "retry_failed", "older")}
-    study = api.search(found.spec, out=out, runner=runner, console=console, **options)
+    study = api.search(spec, out=out, runner=runner, console=console, **options)
     found, run = study.summary(), study.run
     assert run is not None
     _print(console, *found.why_failed(), *(line.sentence() for line in found.headline))
@@ -97,7 +106,7 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
     from ..api.named import named
 
     spec, study = named(arguments.spec, arguments.set)
-    home = Home.of(spec, arguments.student, study and study.path, arguments.out, arguments.store)
+    home = Home.of(spec, arguments.student, None if study is None else study.path, arguments.out, arguments.store)
     options = {"seeds": arguments.seeds, "seconds": arguments.time, "runner": _runner(arguments), "console": console}
     found = api.chain(spec, student=arguments.student, home=home, **options)
     console.print(found.table())

@@ -131,10 +131,7 @@ def _is_pair(value: object) -> bool:
 
 
 def _part(value: object) -> object:
-    if _is_pair(value):
-        x, y = value  # type: ignore[misc]
-        return _Arrays({X: x, "y": y})
-    return value
+    return _Arrays(dict(zip((X, "y"), value, strict=True))) if isinstance(value, tuple) and _is_pair(value) else value
 
 
 def _refuse_overlaps(parts: Mapping[str, object]) -> None:
@@ -157,7 +154,9 @@ def _rows_of(part: object) -> tuple[object, set[int]]:
         indices = [int(row) for row in part.indices]  # type: ignore[attr-defined]
         rows = indices if rows is None else [indices[row] for row in rows]
         part = part.dataset  # type: ignore[attr-defined]
-    return part, set(range(len(part)) if rows is None and hasattr(part, "__len__") else rows or ())  # type: ignore[arg-type]
+    if rows is None and hasattr(part, "__len__"):
+        rows = list(range(len(part)))
+    return part, set(rows or ())
 
 
 def _refused(data: object) -> Any:

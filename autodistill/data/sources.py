@@ -20,6 +20,7 @@ from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
 from .npy import read_npy
+from .saved import is_saved, read_saved
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -41,6 +42,8 @@ def read(task: TaskSpec) -> Raw:
         return check(f"task.dataset: {path}", _npz(path), task.inputs)
     if kind == "npy":
         return check(dataset, read_npy(_whole(name), most_held()), task.inputs)
+    if kind in ("folder", "hfds") and is_saved(_whole(name)):
+        return check(f"task.dataset: {name}", read_saved(_whole(name), task, most_held()))
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":

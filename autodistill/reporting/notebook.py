@@ -45,7 +45,8 @@ class Cell:
         with contextlib.suppress(ImportError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # without ipywidgets, tqdm warns that it cannot draw; it draws nothing here
             importlib.import_module("tqdm.auto")
-        self._handle: Any = DisplayHandle()
+        make: Any = DisplayHandle
+        self._handle = make()
         self._handle.display({"text/html": "", "text/plain": ""}, raw=True)
 
     def show(self, text: str, as_html: str) -> None:
