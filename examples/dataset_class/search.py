@@ -1,8 +1,8 @@
 """Purpose: students for a Dataset class of your own and a network that you trained yourself, both given from Python.
 Command: python examples/dataset_class/search.py
 Time:    about 1 minute on 2 cores (AMD EPYC, no GPU).
-Expect:  the teacher (20,810 params) has about 98 % of the validation samples right; a student with fewer than 1,500 params has at
-         least 80 %, shown on the sealed test split, and is exported to reports/strokes-model.
+Expect:  the teacher (20,810 params) has about 98 % of the validation samples right; a student with fewer than 1,500 params has
+         at least 80 %, shown on the sealed test split, and is exported to reports/strokes-model.
 """
 
 import torch
