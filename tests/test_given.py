@@ -95,10 +95,8 @@ def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     features = datasets.Features({"image": datasets.Image(), "kind": datasets.ClassLabel(names=["a", "b", "c"])})
     one = datasets.Dataset.from_dict({"image": images, "kind": Y.tolist()}, features=features)
     found = saved(one, tmp_path / "one")
-    assert (
-        found["x"].shape == (24, 8, 8, 3) and found["x"].dtype == np.uint8
+    assert found["x"].shape == (24, 8, 8, 3) and found["x"].dtype == np.uint8
     assert found["class_names"].tolist() == ["a", "b", "c"]
-    )
     assert saved(datasets.DatasetDict(train=one, test=one.select(range(24))), tmp_path / "two").keys() >= {"x_train", "x_test"}
     datasets.DatasetDict(train=one, validation=one, test=one).save_to_disk(tmp_path / "saved")
     for name in (f"hfds/{tmp_path / 'saved'}", f"folder/{tmp_path / 'saved'}"):

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from autodistill import Wanted, api
 from autodistill.cli import main
-from autodistill.reporting.progress import Progress
 from autodistill.spec import Spec, SpecError, StudyError, UsageError
-from autodistill.study import driver
 
 from .conftest import RECIPE
+from .searching import search
 
 
 def rare(path: Path, samples: int = 800, share: float = 0.04) -> str:
@@ -63,9 +61,7 @@ def test_a_sound_teacher_is_refused_by_accuracy_and_the_message_names_a_metric(
 @pytest.fixture
 def balanced(tiny: Callable[..., Spec], changes: dict[str, Any], tmp_path: Path) -> Path:
     more = {"task__metric": "balanced_accuracy", "task__also": ["accuracy", "log_loss"], "search__halving": {"first": 0.5}}
-    found = driver.search(
-        tiny(**changes, **more), out=tmp_path / "out", runner="serial", listener=Progress(Console(quiet=True))
-    )
+    found = search(tiny(**changes, **more), out=tmp_path / "out", runner="serial")
     assert found.finished() and found.record.trials[0].value == found.rows()[-found.trials.counted].value
     return tmp_path / "out"
 
@@ -107,7 +103,7 @@ def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_p
         task__metric="log_loss", task__also=["accuracy"], search__region=0.5, search__trials=8, search__label_baselines=True
     )
     assert spec.search.objectives == ("log_loss", "params")
-    study = driver.search(spec, out=tmp_path / "out", runner="serial", listener=Progress(Console(quiet=True)))
+    study = search(spec, out=tmp_path / "out", runner="serial")
     frontier = api.open(tmp_path / "out").frontier
     losses, sizes = list(frontier["log_loss"]), list(frontier["params"])
     assert losses == sorted(losses, reverse=True) and sizes == sorted(sizes) and len(losses) >= 2
