@@ -1,9 +1,9 @@
 """Search for the smallest distilled student that is accurate enough.
 
-spec = autodistill.load("search_spaces/digits.yaml")
-study = autodistill.search(spec, out="reports/digits")
-study.frontier()                                               # a pandas DataFrame
-autodistill.smallest("reports/digits").sentence()              # a claim on the sealed test split
+study = autodistill.search("search_spaces/digits.yaml")        # or plain dicts, with data=..., teacher=...
+study.frontier                                                 # a pandas DataFrame
+claim = study.smallest(accuracy=0.95)                          # a claim on the sealed test split
+claim.module()                                                 # the network
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .answers import Wanted
-    from .api import chain, check, compare, confirm, explain, export, load, predict, report, search, smallest, watch
+    from .api import Study, chain, check, compare, init, load, open, predict, search, watch
     from .spec import Spec
-    from .study.driver import Options
-    from .study.schedule.scheduler import Study
 
 __all__ = [
-    "Options",
     "Spec",
     "Study",
     "Wanted",
@@ -28,23 +25,15 @@ __all__ = [
     "chain",
     "check",
     "compare",
-    "confirm",
-    "explain",
-    "export",
+    "init",
     "load",
+    "open",
     "predict",
-    "report",
     "search",
-    "smallest",
     "watch",
 ]
-_PLACES = {
-    "Options": "study.driver",
-    "Spec": "spec",
-    "Study": "study.schedule.scheduler",
-    "Wanted": "answers",
-}
-"""The modules of the types; the functions are in `api`."""
+_PLACES = {"Spec": "spec", "Wanted": "answers"}
+"""The modules of the types; everything else is in `api`."""
 
 
 def __getattr__(name: str) -> object:

@@ -18,12 +18,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from autodistill import spec
 from autodistill.answers.confirm import confirm
-from autodistill.api import search
 from autodistill.metrics import latency
 from autodistill.reporting.page.printing import chromium
 from autodistill.study.record.directory import StudyDirectory
 
 from .conftest import DOCUMENT, blobs
+from .searching import search
 
 
 def searched(

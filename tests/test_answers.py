@@ -33,7 +33,6 @@ from autodistill.answers.confirm.confirmation import (
 )
 from autodistill.answers.smallest import in_order, knee, one_standard_error
 from autodistill.answers.towards import Until, towards
-from autodistill.api import search
 from autodistill.metrics.intervals import calibration_error, enough, exceeds, keeps, mean_interval
 from autodistill.metrics.latency import Timing
 from autodistill.metrics.metric import METRICS, Outcome, named
@@ -45,6 +44,7 @@ from autodistill.study.driver import Options
 from autodistill.study.record.directory import StudyDirectory
 
 from .scored import score
+from .searching import search
 
 STUDIES = 2000
 

@@ -28,7 +28,6 @@ from autodistill.answers.chains import ChainPlan, Home
 from autodistill.answers.chains.asked import geometric, with_student
 from autodistill.answers.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
 from autodistill.answers.chains.planner import Ladder, Planner, geometric_mean, middle_accuracy, tradeoff
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import Sealed
 from autodistill.distill import load_network
@@ -48,6 +47,7 @@ from autodistill.study.space import Space
 
 from .conftest import DOCUMENT, blobs
 from .rows import finalist
+from .searching import search
 
 CPU = torch.device("cpu")
 STUDENT = "depth=1,width=4"

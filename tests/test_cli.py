@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.spec import Spec, load
 from autodistill.study.record.directory import dump
+
+from .searching import search
 
 SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
 

@@ -23,7 +23,6 @@ from autodistill.answers.confirm import confirm, read
 from autodistill.answers.confirm.candidates import candidates
 from autodistill.answers.confirm.confirmation import Member
 from autodistill.answers.towards import claimable, towards
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import Sealed
 from autodistill.distill import perform
@@ -50,6 +49,7 @@ from autodistill.study.schedule.plan import FRESH, Plan, direct_of, wanted_bytes
 from .conftest import blobs
 from .rows import trial_row
 from .scored import score
+from .searching import search
 
 
 @pytest.fixture(autouse=True)

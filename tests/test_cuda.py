@@ -13,7 +13,6 @@ import torch
 from autodistill import api
 from autodistill.answers.chains import Home
 from autodistill.answers.confirm import confirm, read
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.distill import Job, load_network, open_data, perform
 from autodistill.distill.jobs import StageFailed
@@ -26,6 +25,7 @@ from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import network_of
 
 from .conftest import blobs
+from .searching import search
 from .test_inputs import document
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]

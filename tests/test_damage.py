@@ -15,7 +15,6 @@ from typing import Any
 import optuna
 import pytest
 
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
@@ -25,6 +24,7 @@ from autodistill.study.record.notes import Notes, TrialFacts
 from autodistill.study.record.record import Record
 from autodistill.study.schedule.scheduler import Study
 
+from .searching import search
 from .test_search import trials, written
 
 

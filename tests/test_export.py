@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from autodistill import spec
 from autodistill.answers import Wanted
 from autodistill.answers.confirm import confirm, read
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.data import InputSpec, Sealed
 from autodistill.distill import load_network, open_data
@@ -54,6 +53,7 @@ from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import Stages, network_of
 
 from .conftest import DOCUMENT, blobs
+from .searching import search
 
 FILES = {"architecture.json", "card.md", "example.py", "model.onnx", "model.pt2", "model.safetensors"}
 

@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 import pytest
 
-from autodistill.api import search
 from autodistill.distill import Job, save_data
 from autodistill.reporting.summary import counts, summary
 from autodistill.runners import marks, runner_of
@@ -29,6 +28,7 @@ from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.findings import grouped
 from autodistill.study.schedule.plan import Plan
 
+from .searching import search
 from .test_search import written
 
 RUNNERS = ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from autodistill import spec
 from autodistill.answers.confirm import confirm
-from autodistill.api import search
 from autodistill.data import Columns, InputField, InputSpec, Ragged, Splits, split
 from autodistill.data.arrays import check
 from autodistill.distill import load_network, open_data, save_data
@@ -44,6 +43,7 @@ from autodistill.study.record.rows import network_of
 
 from . import own
 from .conftest import DOCUMENT
+from .searching import search
 from .test_terms import CASES
 
 CPU = torch.device("cpu")

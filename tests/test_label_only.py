@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodistill.api import search
 from autodistill.reporting.summary import summary
 from autodistill.reporting.terminal import checked, frontier_table, remarks
 from autodistill.spec import Spec, SpecError, UsageError
@@ -24,6 +23,7 @@ from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.directory import dump
 from autodistill.study.record.rows import network_of
 
+from .searching import search
 from .test_cli import call
 
 BAD = {"ce": {"weight": 0.001}, "kd": {"weight": 0.001, "temperature": 1.0}}

@@ -16,6 +16,7 @@ from autodistill.cli import main
 from autodistill.spec import Spec, SpecError, StudyError, UsageError
 
 from .conftest import RECIPE
+from .searching import search
 
 
 def rare(path: Path, samples: int = 800, share: float = 0.04) -> str:
@@ -60,7 +61,7 @@ def test_a_sound_teacher_is_refused_by_accuracy_and_the_message_names_a_metric(
 @pytest.fixture
 def balanced(tiny: Callable[..., Spec], changes: dict[str, Any], tmp_path: Path) -> Path:
     more = {"task__metric": "balanced_accuracy", "task__also": ["accuracy", "log_loss"], "search__halving": {"first": 0.5}}
-    found = api.search(tiny(**changes, **more), out=tmp_path / "out", runner="serial")
+    found = search(tiny(**changes, **more), out=tmp_path / "out", runner="serial")
     assert found.finished() and found.record.trials[0].value == found.rows()[-found.trials.counted].value
     return tmp_path / "out"
 
@@ -75,19 +76,19 @@ def test_a_study_of_balanced_accuracy_speaks_of_it_from_the_search_to_the_export
     facts = json.loads((balanced / "frontier.json").read_text())
     assert facts["region"]["balanced_accuracy"] == pytest.approx(0.5) and "balanced_accuracy" in facts["teacher"]
 
-    claim = api.smallest(balanced, Wanted(target=0.55), seeds=1, runner="serial")
+    claim = api.open(balanced).smallest(Wanted(target=0.55), seeds=1, runner="serial")
     assert claim.answer is not None and "at least a balanced accuracy of 55 %" in claim.sentence()
     confirmed = json.loads((balanced / "confirm.json").read_text())
     assert confirmed["metric"] == "balanced_accuracy" and confirmed["also"] == ["accuracy", "log_loss"]
     assert set(confirmed["members"][0]["test"]["scores"]) >= {"accuracy", "balanced_accuracy", "f1_macro", "log_loss"}
-    page = api.report(balanced).page.read_text()
+    page = api.open(balanced).report().page.read_text()
     assert "balanced accuracy" in page
-    exported = api.export(balanced, to=balanced / "model", wanted=Wanted(target=0.55))
+    exported = api.open(balanced).export(balanced / "model", wanted=Wanted(target=0.55))
     assert exported.to is not None and "balanced accuracy" in (balanced / "model" / "card.md").read_text()
 
 
 def test_a_target_on_the_command_line_names_its_metric(balanced: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    api.confirm(balanced, seeds=0, runner="serial")
+    api.open(balanced).confirm(seeds=0, runner="serial")
     capsys.readouterr()
     assert main(["smallest", str(balanced), "--target", "balanced_accuracy=0.55"]) == 0
     assert "at least a balanced accuracy of 55 %" in capsys.readouterr().out
@@ -102,8 +103,8 @@ def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_p
         task__metric="log_loss", task__also=["accuracy"], search__region=0.5, search__trials=8, search__label_baselines=True
     )
     assert spec.search.objectives == ("log_loss", "params")
-    study = api.search(spec, out=tmp_path / "out", runner="serial")
-    frontier = study.frontier()
+    study = search(spec, out=tmp_path / "out", runner="serial")
+    frontier = api.open(tmp_path / "out").frontier
     losses, sizes = list(frontier["log_loss"]), list(frontier["params"])
     assert losses == sorted(losses, reverse=True) and sizes == sorted(sizes) and len(losses) >= 2
     for row in study.rows():
@@ -113,11 +114,11 @@ def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_p
     assert study.chance == pytest.approx(np.log(4), rel=0.01)
     assert study.region.floor == pytest.approx((study.chance + teacher.value) / 2)
     assert all(row.inside == (row.value <= study.region.floor and row.params < teacher.params) for row in study.rows()[1:])
-    claim = api.smallest(tmp_path / "out", Wanted(target=1.3), seeds=1, runner="serial")
+    claim = api.open(tmp_path / "out").smallest(Wanted(target=1.3), seeds=1, runner="serial")
     assert claim.answer is not None and "a log loss of at most 1.3" in claim.sentence()
     best = min(claim.tested, key=lambda one: one.member.on_validation.value)
     assert best.member.params == max(one.member.params for one in claim.tested)
-    assert api.report(tmp_path / "out").page.exists()
+    assert api.open(tmp_path / "out").report().page.exists()
 
 
 @pytest.mark.parametrize(

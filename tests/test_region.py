@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodistill.api import search
 from autodistill.metrics.intervals import sampling_error
 from autodistill.metrics.metric import ACCURACY
 from autodistill.reporting.summary import summary
@@ -36,6 +35,7 @@ from benchmarks.replay.memory import Memory
 from benchmarks.replay.replay import Replay
 
 from .scored import measured
+from .searching import search
 from .test_bench import DIGITS
 from .test_ehvi import flat
 from .test_replay import formula, open_study

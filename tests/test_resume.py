@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autodistill.api import search
 from autodistill.distill import Job, Rung, open_data, perform, train
 from autodistill.distill.loop import training
 from autodistill.distill.predictions import measurement, on_validation
@@ -43,6 +42,7 @@ from autodistill.study.driver import Options
 from autodistill.study.record.record import Record
 
 from .conftest import timeless
+from .searching import search
 from .test_distill import CPU, KD, LABELS, House, one_thread
 
 __all__ = ["one_thread"]

@@ -12,11 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
-from autodistill.api import search
 from autodistill.reporting.summary import counts
 from autodistill.runners import Runner, runner_of
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.schedule.scheduler import Study
+
+from .searching import search
 
 RUNNERS = ["serial", pytest.param("ray", marks=pytest.mark.ray)]
 RARELY = ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]

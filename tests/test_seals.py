@@ -17,7 +17,6 @@ import pytest
 from autodistill import exporting, spec
 from autodistill.answers import confirm as confirming
 from autodistill.answers.confirm import confirm
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.exporting import formats
 from autodistill.metrics import latency
@@ -31,6 +30,7 @@ from autodistill.study.record.notes import Notes
 from autodistill.study.record.record import Record
 
 from .conftest import DOCUMENT, blobs
+from .searching import search
 
 
 @pytest.fixture(autouse=True)

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from autodistill.api import search
 from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.record.directory import StudyDirectory, dump
 from autodistill.study.record.record import Record
+
+from .searching import search
 
 
 def written(spec: Spec, folder: Path) -> Path:

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodistill.api import search
 from autodistill.cli import main
 from autodistill.reporting.terminal import checked
 from autodistill.spec import Spec, SpecError, StudyError, UsageError
@@ -29,6 +28,8 @@ from autodistill.study.record.record import Record, Trial
 from autodistill.study.sampling.first import PUBLISHED, TEMPERATURES, completed, configurations, default, defaults
 from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
+
+from .searching import search
 
 WIDE = {"family": "mlp", "depth": {"int": [1, 3]}, "width": {"int": [4, 24]}}
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autodistill.api import search
 from autodistill.data import InputSpec
 from autodistill.distill import load_network, open_data
 from autodistill.distill.predictions import evaluate
@@ -22,6 +21,8 @@ from autodistill.spec import MLP, AutodistillError, DataError, Spec, SpecError, 
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.space import Space
+
+from .searching import search
 
 TEACHER = {"family": "mlp", "depth": 1, "width": 64}
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import JsonValue
 
@@ -16,6 +16,11 @@ from ..spec import UsageError
 from ..spec.measurement import Score, Sized
 from ..spec.metric import is_own
 from .confirm.confirmation import FrozenNetwork, Member
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..study.record.directory import StudyDirectory
 
 RETAIN, HALF = 0.95, 2
 """The default question: 95 % of the teacher's accuracy at half its size or less."""
@@ -160,7 +165,7 @@ class Savings(NamedTuple):
     kept: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Claim:
     """The answer of `smallest` to what is `wanted`; `is_default` if no target was given.
 
@@ -168,7 +173,7 @@ class Claim:
     that failed needs on these test samples, None if even all are too few or if the metric does not count them; `would_pass` is
     the most demanding target at which it passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the
     validation samples. `forced` counts how often the test split was opened by force, `later` the students that were tried after
-    the confirmation.
+    the confirmation. `directory` is that of the study, if the claim was asked of one.
     """
 
     study: str
@@ -183,6 +188,21 @@ class Claim:
     teacher: FrozenNetwork
     forced: int
     later: int = 0
+    directory: StudyDirectory | None = None
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def module(self) -> nn.Module:
+        """The network of the answer, in eval mode on the CPU: raw numbers of the data in, logits out.
+
+        Raises UsageError if no student is proven to meet the target, StoreError if its file is damaged.
+        """
+        from .network import module_of
+
+        if self.answer is None or self.directory is None:
+            raise UsageError(f"there is no network to load: {self.sentence()}")
+        return module_of(self.directory, self.answer.chosen)
 
     @property
     def passed(self) -> list[Member]:

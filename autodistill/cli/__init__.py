@@ -112,6 +112,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
     those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    _takes_init(_command(those, "init", commands.init, "look at data and write a spec for it"))
     one = _command(those, "check", commands.check, "show what a spec would do before anything is trained")
     _takes_spec(one)
     _takes_search(_command(those, "search", commands.search, "search for students of a spec, or resume a search"))
@@ -131,12 +132,12 @@ def parser() -> argparse.ArgumentParser:
     _takes_study(one)
     one.add_argument("--port", type=int, default=8300, metavar="N", help="of 127.0.0.1; 0: any free one (default: 8300)")
     one = _command(those, "compare", commands.compare, "compare the frontiers of several studies on one page")
-    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search)")
+    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search), or their specs")
     one.add_argument("--to", metavar="DIR", default="reports/compare", help="output directory (default: reports/compare)")
     one = _command(
         those, "explain", commands.explain, "explain one stage: its chain, its numbers, and the command that trains it again"
     )
-    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search)")
+    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search), or its spec")
     one.add_argument("key", metavar="KEY", help="the stage's key, or the beginning of it")
     return top
 
@@ -149,8 +150,21 @@ def _command(those: Any, name: str, run: Callable[..., commands.Result], text: s
     return one
 
 
+def _takes_init(one: argparse.ArgumentParser) -> None:
+    one.add_argument("data", metavar="DATA", help="a file, a folder, or a name as task.dataset has it")
+    one.add_argument("--label", metavar="COLUMN", help="the column of a table that holds the labels")
+    one.add_argument(
+        "--teacher",
+        metavar="NAME",
+        help="package.module:function, a stage of a study, or a timm model (default: trained first)",
+    )
+    one.add_argument("--target", type=_target, metavar="NAME=VALUE", help="the target of a metric, such as accuracy=0.95")
+    one.add_argument("--to", metavar="FILE", help="the spec to write (default: named after the data, in this directory)")
+    one.add_argument("--force", action="store_true", help="replace the file if it exists")
+
+
 def _takes_spec(one: argparse.ArgumentParser) -> None:
-    one.add_argument("spec", metavar="SPEC", help="a YAML file")
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the directory of its study")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as search.trials=8")
 
 
@@ -175,7 +189,7 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
 
 
 def _takes_study(one: argparse.ArgumentParser) -> None:
-    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search)")
+    one.add_argument("study", metavar="STUDY", help="study directory (--out of the search), or its spec")
 
 
 def _takes_confirm(one: argparse.ArgumentParser) -> None:
@@ -251,7 +265,7 @@ def _takes_predict(one: argparse.ArgumentParser) -> None:
 
 
 def _takes_chain(one: argparse.ArgumentParser) -> None:
-    one.add_argument("spec", metavar="SPEC", help="a YAML file, or a study directory, whose stages are reused")
+    one.add_argument("spec", metavar="SPEC", help="a YAML file, or the directory of its study, whose stages are reused")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
     one.add_argument("--student", required=True, metavar="FIELDS", help="fields of its architecture, such as depth=1,width=4")
     one.add_argument(

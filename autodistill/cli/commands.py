@@ -19,10 +19,20 @@ Result = dict[str, Any]
 WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 
 
-def check(arguments: argparse.Namespace, console: Console) -> Result:
+def init(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
 
-    spec = api.load(arguments.spec, arguments.set)
+    options = {name: getattr(arguments, name) for name in ("label", "teacher", "target", "to", "force")}
+    found = api.init(arguments.data, **options)
+    _print(console, *found.lines())
+    return found.as_json()
+
+
+def check(arguments: argparse.Namespace, console: Console) -> Result:
+    from .. import api
+    from ..api.named import named
+
+    spec = named(arguments.spec, arguments.set).spec
     from ..reporting.terminal import checked
     from ..runners import parallel
 
@@ -34,30 +44,31 @@ def check(arguments: argparse.Namespace, console: Console) -> Result:
 
 def search(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
+    from ..api.named import named
+    from ..api.tracking import tracked
 
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send SIGTERM: handle it like Ctrl-C
 
-    spec = api.logging(api.load(arguments.spec, arguments.set), arguments.log)  # refuses before Ray starts
-    out = str(Path(arguments.out or Path("reports") / spec.study))
+    spec, there = named(arguments.spec, arguments.set)
+    spec = tracked(spec, arguments.log)  # refuses before Ray starts
+    out = str(arguments.out or (there.path if there is not None else Path("reports") / spec.study))
     from ..study.record.directory import StudyDirectory
 
     runner = _runner(arguments)
     if arguments.fresh or not StudyDirectory(out).exists():
         runner.begin()  # takes as long as the imports below
-    from ..reporting.summary import summary
     from ..reporting.terminal import frontier_table, remarks
     from ..reporting.write import as_json
-    from ..study.driver import Options
 
-    names = ("store", "fresh", "extend", "retry_failed", "older")
-    options = Options(**{name: getattr(arguments, name) for name in names})
-    study = api.search(spec, out=out, runner=runner, options=options, console=console)
-    found = summary(study.spec, study.rows(), study.chance, study.record.notes.expected_improvement, study.spent())
+    options = {name: getattr(arguments, name) for name in ("store", "fresh", "extend", "retry_failed", "older")}
+    study = api.search(spec, out=out, runner=runner, console=console, **options)
+    found, run = study.summary(), study.run
+    assert run is not None
     _print(console, *found.why_failed(), *(line.sentence() for line in found.headline))
     console.print(frontier_table(found))
     _print(console, *remarks(found), f"report: {out}")
-    stages = {"trained": len(study.trained), "reused": study.reused()}
+    stages = {"trained": run.trained, "reused": run.reused}
     return {"out": out, "seconds": _seconds(), "stages": stages, **as_json(found)}
 
 
@@ -66,7 +77,7 @@ def confirm(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.terminal import confirmed_table
 
     options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
-    found = api.confirm(arguments.study, **options)
+    found = api.open(arguments.study).confirm(**options)
     console.print(confirmed_table(found))
     return {"out": str(arguments.study), **found.as_json()}
 
@@ -77,7 +88,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
 
     wanted = _wanted(arguments)
     options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
-    found = api.smallest(arguments.study, wanted, within=arguments.within, **options)
+    found = api.open(arguments.study).smallest(wanted, within=arguments.within, **options)
     _print(console, *found.lines(), *([f"warning      {later(found.later)}"] if found.later else []))
     end = {"later": found.later, "exit_code": 0 if found.meets else 3}
     return {"sentence": found.sentence(), **found.as_json(), **end}
@@ -86,7 +97,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
 def export(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
 
-    found = api.export(arguments.study, to=arguments.to, stage=arguments.stage, wanted=_wanted(arguments))
+    found = api.open(arguments.study).export(arguments.to, stage=arguments.stage, wanted=_wanted(arguments))
     _print(console, *found.lines())
     return found.as_json()
 
@@ -105,10 +116,11 @@ def predict(arguments: argparse.Namespace, console: Console) -> Result:
 
 def chain(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
-    from ..answers.chains import Home, read_spec
+    from ..answers.chains import Home
+    from ..api.named import named
 
-    spec, study = read_spec(arguments.spec, arguments.set)
-    home = Home.of(spec, arguments.student, study, arguments.out, arguments.store)
+    spec, study = named(arguments.spec, arguments.set)
+    home = Home.of(spec, arguments.student, None if study is None else study.path, arguments.out, arguments.store)
     options = {"seeds": arguments.seeds, "seconds": arguments.time, "runner": _runner(arguments), "console": console}
     found = api.chain(spec, student=arguments.student, home=home, **options)
     console.print(found.table())
@@ -122,7 +134,7 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.terminal import frontier_table
     from ..reporting.write import as_json
 
-    found = api.report(arguments.study, _wanted(arguments))
+    found = api.open(arguments.study).report(_wanted(arguments))
     console.print(frontier_table(found.summary))
     _print(console, found.answer.sentence)
     if found.pdf is None:
@@ -152,7 +164,7 @@ def explain(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..reporting.terminal import explained
 
-    found = api.explain(arguments.study, arguments.key)
+    found = api.open(arguments.study).explain(arguments.key)
     _print(console, explained(found))
     return found.as_json()
 

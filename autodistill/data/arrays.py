@@ -25,12 +25,14 @@ if TYPE_CHECKING:  # pandas is only imported where there is a table
     from .fitting import Table
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
+VALIDATION = ("x_validation", "y_validation")
+"""Beside either form, if the data set has a validation part of its own."""
 UNLABELED, GROUPS, NAMES = "x_unlabeled", ("groups", "groups_test"), "class_names"
 RENAMED = {"x_unlabelled": UNLABELED}
 """Arrays of data made before the first release; to be removed with it."""
 MEANT = {"images": "x", "data": "x", "features": "x", "labels": "y", "target": "y", "targets": "y"}
 """Names that others give to samples and labels."""
-RESERVED = ("train", "test", "unlabeled")
+RESERVED = ("train", "validation", "test", "unlabeled")
 """No field has such a name: `x_train` is a part of `x`."""
 NO_OPTIONS = FieldOptions()
 
@@ -39,8 +41,9 @@ NO_OPTIONS = FieldOptions()
 class Raw:
     """x: N samples, numbers or image files by field; y: their labels, of the kind of task (see `labels.Labels`).
 
-    x_test, y_test: the data set's own test split, if it has one. x_unlabeled: U samples without labels. groups (N,): the
-    group of each sample (of x_test, if that is given), for test scores by group. names: readable names of the outputs.
+    x_validation, y_validation and x_test, y_test: the data set's own parts, if it has them. x_unlabeled: U samples without
+    labels. groups (N,): the group of each sample (of x_test, if that is given), for test scores by group. names: readable names
+    of the outputs.
 
     Only of a table: `table` has its columns, and `x` the numbers of its rows until `parts.split` encodes it; its groups stay
     together in the splits, and times (N,) split it in time.
@@ -49,6 +52,8 @@ class Raw:
     name: str
     x: Columns
     y: Array
+    x_validation: Columns | None = None
+    y_validation: Array | None = None
     x_test: Columns | None = None
     y_test: Array | None = None
     x_unlabeled: Columns | None = None
@@ -69,20 +74,23 @@ def check(
 
     Raises DataError naming the array, the first bad row and what to do.
     """
-    arrays = _by_key(arrays)
+    arrays = keyed(arrays)
     x_key, y_key, *test_keys = _form(name, arrays)
-    parts = [x_key, *test_keys[:1], *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
+    given = _has_validation(name, y_key, arrays)
+    parts = [x_key, *test_keys[:1], *([VALIDATION[0]] if given else []), *([UNLABELED] if _keys_of(UNLABELED, arrays) else [])]
     columns = dict(zip(parts, _columns(name, parts, arrays, options or {}), strict=True))
-    x, x_test = columns[x_key], columns[test_keys[0]] if test_keys else None
-    labels = labels_of(name, y_key, arrays[y_key], len(x), kind, None)
-    y, y_test = labels.y, None
-    if x_test is not None:
-        y_test = labels_of(name, test_keys[1], arrays[test_keys[1]], len(x_test), labels.kind, labels).y
+    labels = labels_of(name, y_key, arrays[y_key], len(columns[x_key]), kind, None)
+    pairs = [VALIDATION] if given else []
+    pairs += [(test_keys[0], test_keys[1])] if test_keys else []
+    others = {key: labels_of(name, key, arrays[key], len(columns[x]), labels.kind, labels).y for x, key in pairs}
+    y, y_test = labels.y, others[test_keys[1]] if test_keys else None
     return Raw(
         name=name,
-        x=x,
+        x=columns[x_key],
         y=y,
-        x_test=x_test,
+        x_validation=columns.get(VALIDATION[0]),
+        y_validation=others.get(VALIDATION[1]),
+        x_test=columns[test_keys[0]] if test_keys else None,
         y_test=y_test,
         x_unlabeled=columns.get(UNLABELED),
         groups=_groups(name, GROUPS[bool(test_keys)], arrays, len(y if y_test is None else y_test)),
@@ -91,7 +99,7 @@ def check(
     )
 
 
-def _by_key(arrays: Mapping[str, object]) -> dict[str, object]:
+def keyed(arrays: Mapping[str, object]) -> dict[str, object]:
     """A mapping of fields, as a function may return it for `x`, as one array for each: `x_image`, `x_image_lengths`, ..."""
     found: dict[str, object] = {}
     for key, value in arrays.items():
@@ -110,7 +118,8 @@ def _key_of(part: str, field: str) -> str:
 
 def is_known(key: str) -> bool:
     """Whether an array of this name may be part of a data set."""
-    return key in {*FORMS[0], *FORMS[1], UNLABELED, *RENAMED, *GROUPS, *RANKING} or key.startswith(f"{X}_")
+    names = {*FORMS[0], *FORMS[1], *VALIDATION, UNLABELED, *RENAMED, *GROUPS, *RANKING}
+    return key in names or key.startswith(f"{X}_")
 
 
 def _keys_of(part: str, arrays: Mapping[str, object]) -> dict[str, str]:
@@ -208,6 +217,18 @@ def _meant(key: str) -> str:
     """What an array is called here: X_train is x_train, and labels are y."""
     lower = key.lower()
     return MEANT.get(lower, lower)
+
+
+def _has_validation(name: str, y_key: str, arrays: Mapping[str, object]) -> bool:
+    """Whether the data set has a validation part of its own. Raises DataError if it has samples or labels only."""
+    x_key, label = VALIDATION
+    samples, labels = bool(_keys_of(x_key, arrays)), label in arrays
+    if samples != labels:
+        there, lacking = (x_key, label) if samples else (label, x_key)
+        raise DataError(
+            f"{name} has {there}, but no {lacking}; give both, or remove it to use a part of {y_key} for validation"
+        )
+    return samples
 
 
 def _names(name: str, given: object, labels: Labels) -> tuple[str, ...] | None:

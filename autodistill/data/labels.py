@@ -190,6 +190,6 @@ def _same_task(name: str, key: str, y: Array, other: Array) -> None:
     if y.ndim == 1 and other.max() > y.max():
         row = int(np.argmax(other > y.max()))
         raise DataError(
-            f"{name}: {key} row {row} has label {other[row]}, which is out of range: y_train has labels up to {y.max()}; "
-            "add training samples of that class, or drop these"
+            f"{name}: {key} row {row} has label {other[row]}, which is out of range: the training samples have labels up to "
+            f"{y.max()}; add training samples of that class, or drop these"
         )

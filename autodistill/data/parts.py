@@ -34,8 +34,10 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     if task.samples is not None:
         rows = subset(raw, rows, task.samples, task.split.seed)
         whole = len(rows)
-    count = max(1, round(task.split.validation * whole))
-    train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
+    train, validation = rows, np.arange(0)
+    if raw.x_validation is None:
+        count = max(1, round(task.split.validation * whole))
+        train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
     encoded = None if raw.table is None else raw.table.encoded(train)
     if encoded is not None:
         raw = replace(raw, x=encoded.x, groups=_reported(raw.groups, test))
@@ -48,9 +50,10 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         sealed = Samples(x=raw.x.take(test), y=raw.y[test], groups=groups, names=raw.names)
     found = Splits(
         train=Samples(x=raw.x.take(train), y=raw.y[train]),
-        validation=Samples(x=raw.x.take(validation), y=raw.y[validation]),
+        validation=_validation(raw, validation),
         test=Sealed(sealed),
         layout=layout,
+        own_validation=raw.x_validation is not None,
         own_test=raw.x_test is not None,
         unlabeled=_without_labels(raw, rest),
         exact=task.exact,
@@ -67,6 +70,13 @@ def _reported(groups: Array | None, test: Array) -> Array | None:
     return groups if groups is not None and len(np.unique(groups[test])) <= GROUPS_MOST else None
 
 
+def _validation(raw: Raw, rows: Array) -> Samples:
+    """The data set's own validation samples, or else those at `rows`."""
+    if raw.x_validation is not None and raw.y_validation is not None:
+        return Samples(x=raw.x_validation, y=raw.y_validation)
+    return Samples(x=raw.x.take(rows), y=raw.y[rows])
+
+
 def _memory(splits: Splits, task: TaskSpec) -> Memory:
     """Decides `auto`: arrays are held in memory, and so are image files that fit once decoded. No key depends on it."""
     if task.memory != "auto":
@@ -80,7 +90,7 @@ def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
 
     Several fields, and samples of different lengths, are taken as they are.
     """
-    x, others = raw.x.pixels, (raw.x_test, raw.x_unlabeled)
+    x, others = raw.x.pixels, (raw.x_validation, raw.x_test, raw.x_unlabeled)
     if x is None:
         if task.layout != "auto":
             fields = ", ".join(raw.x)
@@ -95,8 +105,8 @@ def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
     else:
         layout = _guess(x.shape[1:]) if task.layout == "auto" else task.layout
         of = partial(_channels_first, layout=layout, name=raw.name)
-    x_test, x_unlabeled = (None if one is None else of(one) for one in others)
-    return replace(raw, x=of(raw.x), x_test=x_test, x_unlabeled=x_unlabeled), layout
+    x_validation, x_test, x_unlabeled = (None if one is None else of(one) for one in others)
+    return replace(raw, x=of(raw.x), x_validation=x_validation, x_test=x_test, x_unlabeled=x_unlabeled), layout
 
 
 def _sized(x: Columns, size: tuple[int, int]) -> Columns:

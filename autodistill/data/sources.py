@@ -19,6 +19,8 @@ from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
 from .images import Array, Images
+from .npy import read_npy
+from .saved import is_saved, read_saved
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -38,6 +40,10 @@ def read(task: TaskSpec) -> Raw:
     if kind == "npz":
         path = _whole(name)
         return check(f"task.dataset: {path}", _npz(path), task.inputs, task.kind)
+    if kind == "npy":
+        return check(dataset, read_npy(_whole(name), most_held()), task.inputs, task.kind)
+    if kind in ("folder", "hfds") and is_saved(_whole(name)):
+        return check(f"task.dataset: {name}", read_saved(_whole(name), task, most_held()), kind=task.kind)
     if kind == "table":
         from .tables import read_file
 

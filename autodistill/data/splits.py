@@ -65,6 +65,7 @@ class Splits:
     test: Sealed
     layout: str
     own_test: bool
+    own_validation: bool = False
     unlabeled: Columns | None = None
     memory: Memory = "resident"
     exact: bool = False

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import DTypeLike
 
 from ..data import Array, Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
+from ..data.npy import new_array
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
 from ..store import Manifest, Store
@@ -124,22 +123,6 @@ def _forget_other(store: Store, fingerprint: str, lists: dict[str, str]) -> None
         known = {name: store.file("data", fingerprint, f"{name}.json").read_text() for name in lists}
         if not lists or known != lists:
             shutil.rmtree(store.folder("data", fingerprint))
-
-
-@contextmanager
-def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[Callable[[Array], None]]:
-    """Writes a new .npy file row by row: gives a function that appends the next rows.
-
-    numpy.save would hide the system's error when a disk is full, and writing to mapped memory would end the process.
-    """
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-
-        def append(rows: Array) -> None:
-            file.write(np.ascontiguousarray(rows, dtype).data)
-
-        np.lib.format.write_array_header_1_0(file, header)
-        yield append
 
 
 def open_data(store: Store, fingerprint: str) -> Data:

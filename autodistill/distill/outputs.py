@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ..data import Array
+from ..data.npy import new_array
 from ..models import Inputs, Outputs
 from ..spec import Checkpoint, LogitsCacheSpec, Stage, digest
 from ..store import Store
-from .data import Data, new_array, open_data
+from .data import Data, open_data
 from .layout import lay_out
 from .networks import load_network
 from .predictions import batch_for, checked_logits, predict

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from ..distill.networks import NUMBERS, plain_state
 from ..distill.predictions import batch_for, checked_logits
 from ..metrics.metric import outcome
 from ..models import Inputs, Network, build
+from ..models.plain import plain
 from ..spec import Value
 from ..spec.architectures import ARCHITECTURE as SCHEMA
 
@@ -45,34 +45,6 @@ ROUNDING = 1e-3
 FLOAT32 = 1e-6
 """How many times smaller than a float32 its rounding may be, a few times over."""
 INSTALL = "pip install 'autodistill-search[onnx]'"
-
-
-class Plain(nn.Module):
-    """A network with logits as its only output: the graphs are made from it. The single input `x` is positional."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network({X: x}).logits  # type: ignore[no-any-return]
-
-
-class Named(nn.Module):
-    """The same for other inputs, which have names."""
-
-    def __init__(self, network: Network, names: Sequence[str]) -> None:
-        super().__init__()
-        self.network = network
-
-        def forward(**inputs: Tensor) -> Tensor:
-            return network(inputs).logits  # type: ignore[no-any-return]
-
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters = [inspect.Parameter(name, kind) for name in names]
-        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        self.forward = forward
-        """torch.export takes the names from its signature; for **inputs, the graph has guards that torch.onnx cannot read."""
 
 
 class Called(nn.Module):
@@ -97,7 +69,7 @@ class Source:
     def __init__(self, network: Network, inputs: InputSpec) -> None:
         self.network, self.inputs = network, inputs
         self.output = "logits" if network.target_scale is None else "values"
-        self.plain: nn.Module = Plain(network) if inputs.only is not None else Named(network, list(inputs.tensors()))
+        self.plain: nn.Module = plain(network, inputs)
 
     @property
     def run(self) -> Run:

@@ -1,4 +1,4 @@
-"""What the user sees while a search runs: one live line in a terminal, plain lines elsewhere."""
+"""What the user sees while a search runs: one live line in a terminal, a live table in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from rich.text import Text
 from ..metrics.words import stated
 from ..study.record.directory import StudyDirectory
 from ..study.schedule.scheduler import Study
+from .notebook import Cell, lines_html, table_html
 from .standing import Standing
 from .summary import StudySummary, summary
-from .terminal import clock
+from .terminal import clock, frontier_table
 from .write import write
 
 QUIET_SECONDS = 15.0
@@ -28,11 +29,14 @@ PATIENCE = 20
 class Progress:
     """Listens to a search: shows how far it is, and rewrites its report while it runs.
 
-    The report is rewritten no more often than anyone looks at it, nor so often that it costs much.
+    The report is rewritten no more often than anyone looks at it, nor so often that it costs much. `cell` is the place of a
+    notebook where everything is shown.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, cell: Cell | None = None) -> None:
+        self.console, self.cell = console, cell
+        self.said: list[str] = []
+        self.table = ""
         self.started = time.monotonic()
         self.best = "training the teacher"
         self.left = ""
@@ -51,11 +55,22 @@ class Progress:
     def began(self, study: Study, directory: StudyDirectory) -> None:
         self.started = time.monotonic()
         Standing.of(study, ended=False).write(directory.path)
-        if self.console.is_terminal:
+        if self.cell is not None:
+            self._show()
+        elif self.console.is_terminal:
             self._live.start()
 
     def say(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        if self.cell is None:
+            self.console.print(Text(text), soft_wrap=True)
+        else:
+            self.said.append(text)
+            self._show()
+
+    def _show(self) -> None:
+        assert self.cell is not None
+        lines = [str(self._line()), *self.said]
+        self.cell.show("\n".join(lines), lines_html(*lines) + self.table)
 
     def advanced(self, study: Study, directory: StudyDirectory, *, ended: bool) -> None:
         if ended or time.monotonic() >= self._next_tables:
@@ -80,8 +95,13 @@ class Progress:
         left = study.seconds_left()
         self.left = "; training the label-only baselines of the frontier" if study.pending.baselines is not None else ""
         self.left += "" if left is None else f", {clock(left)} left"
+        self.left = "" if study.finished() else self.left
         best, teacher = found.best, stated(found.metric, found.teacher.value)
         self.best = f"best {stated(found.metric, best.value)} with {best.params:,} params" if best else f"teacher {teacher}"
+        if self.cell is not None:
+            self.table = table_html(frontier_table(found)) if found.frontier else ""
+            self._show()
+            return
         before, self._ended = self._ended, study.finished()
         due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
         if not self.console.is_terminal and due:

@@ -7,6 +7,7 @@ Replay      no training: it looks up the results of trainings, on a simulated cl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,6 +85,7 @@ class Runner(Protocol):
 def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
     """The runner of that name, or the one given. Raises UsageError."""
     if runner == "ray":
+        logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # in a notebook, importing Ray asks for packages of widgets
         from .cluster import RayTune
 
         return RayTune(address)

@@ -154,6 +154,7 @@ def _tuner(work: Work, assignment: Assignment, scratch: str) -> tune.Tuner:
             name="search",
             storage_path=scratch,
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # that of notebooks would clear the cell of our own progress
             log_to_file=False,
             # Tune would save a checkpoint when a trial ends, into a folder of the driver that other machines do not have.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -2,7 +2,7 @@
 
 from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, ViT, describe
 from .document import Spec, Teacher
-from .door import load, parse, resolve, suited
+from .door import from_document, load, parse, resolve, suited
 from .errors import (
     AutodistillError,
     BuildError,
@@ -94,6 +94,7 @@ __all__ = [
     "chain",
     "describe",
     "digest",
+    "from_document",
     "is_full",
     "load",
     "located",

@@ -48,6 +48,10 @@ def _check_import(value: str) -> str:
 Import = Annotated[str, AfterValidator(_check_import)]
 
 
+KEPT = "autodistill.models.kept:module"
+"""What makes a module that was given from Python, from the file that keeps it."""
+
+
 class MLP(Value):
     """`depth` hidden layers of `width` units with ReLU on the flattened sample.
 
@@ -200,6 +204,13 @@ class Imported(Value):
         fields = {name: getattr(self, field) for name, field in FIELDS.items()}
         return {IMPORT: self.factory} | self.arguments | {name: value for name, value in fields.items() if value is not None}
 
+    def identity(self) -> dict[str, object]:
+        """Of a module that was given from Python, what it is, but not the file that keeps it."""
+        found = super().identity()
+        if self.factory == KEPT:
+            found["arguments"] = {name: value for name, value in self.arguments.items() if name != "path"}
+        return found
+
 
 def _check_argument(name: str, value: object) -> None:
     """Raises pydantic's ValidationError for what was meant as a domain. Other mappings are arguments."""
@@ -260,9 +271,11 @@ class Normalize(Value):
 def describe(architecture: Value) -> str:
     """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default.
 
-    Of your own network, the name and the arguments: `mymodels:Small hidden=8`.
+    Of your own network, the name and the arguments: `mymodels:Small hidden=8`; of a module given from Python, its class.
     """
     if isinstance(architecture, Imported):
+        if architecture.factory == KEPT:
+            return str(architecture.arguments["name"])
         given = architecture.arguments | ({} if architecture.revision is None else {"version": architecture.revision})
         return " ".join([architecture.factory, *(f"{name}={value}" for name, value in sorted(given.items()))])
     known = type(architecture).model_fields

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from .architectures import IMPORT
+from .architectures import IMPORT, KEPT
 from .code import code_of
 from .document import Spec, Teacher
 from .domains import plain
@@ -38,6 +38,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
     Raises SpecError with every problem: its file, line and path, the value, and what to do.
     """
     raw, places = read_yaml(Path(path))
+    return _overridden(raw, places, overrides, Path(path).parent)
+
+
+def from_document(document: Mapping[str, object], overrides: Sequence[str] = ()) -> Spec:
+    """A spec from plain dicts and lists, as Python has them; paths are relative to the working directory. Raises SpecError."""
+    return _overridden(_plain(document), {(): "spec"}, overrides, Path.cwd())
+
+
+def _plain(value: object) -> Any:
+    """A copy with lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _overridden(raw: Any, places: Places, overrides: Sequence[str], folder: Path) -> Spec:
     problems = [problem for override in overrides for problem in _override(raw, override, places)]
     try:
         spec = parse(raw, places)
@@ -45,7 +61,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
         raise SpecError(problems + error.problems) from None
     if problems:
         raise SpecError(problems)
-    return _anchored(spec, Path(path).parent)
+    return _anchored(spec, folder)
 
 
 def _anchored(spec: Spec, folder: Path) -> Spec:
@@ -75,7 +91,10 @@ def _imports(value: object) -> bool:
 def _teacher(teacher: Teacher, folder: Path) -> Teacher:
     checkpoint = teacher.checkpoint and _whole(teacher.checkpoint, folder)
     ensemble = teacher.ensemble and tuple(_teacher(member, folder) for member in teacher.ensemble)
-    return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble})
+    arguments = teacher.arguments
+    if teacher.factory == KEPT and arguments is not None:
+        arguments = arguments | {"path": _whole(str(arguments["path"]), folder)}
+    return teacher.model_copy(update={"checkpoint": checkpoint, "ensemble": ensemble, "arguments": arguments})
 
 
 def _task(task: TaskSpec, folder: Path) -> TaskSpec:
@@ -85,7 +104,7 @@ def _task(task: TaskSpec, folder: Path) -> TaskSpec:
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
     if kind in ("npz", "table"):
         found["dataset"] = whole
-    elif kind in ("folder", "wds") or kind == "hfds" and os.path.isdir(whole):
+    elif kind in ("npy", "folder", "wds") or kind == "hfds" and os.path.isdir(whole):
         found["dataset"] = f"{kind}/{whole}"
     return task.model_copy(update=found)
 

@@ -40,9 +40,11 @@ def probe(path: str, arguments: Mapping[str, object], through: str | None = None
     `through` names another function that is called instead and that calls `path`. Runs once for the same function and
     arguments, and not at all if the caller had already imported the module (modules of the standard library are always
     probed). Ignores exceptions: the later call in this process reports them. Raises UsageError if the separate process exits
-    or crashes before the function returns.
+    or crashes before the function returns. Functions of this package are not probed.
     """
     place = path.partition(":")[0]
+    if place.partition(".")[0] == __name__.partition(".")[0]:
+        return
     if place in _imported or place not in sys.modules or place.partition(".")[0] in sys.stdlib_module_names:
         _imported.add(place)
         _probed(path, json.dumps(arguments, sort_keys=True), through or path)

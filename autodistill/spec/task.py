@@ -18,14 +18,14 @@ from .value import AsTuple, FilePath, Value, check_path
 DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 TORCH = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 """timm's names of the torchvision data sets whose samples are in one array."""
-Kind = Literal["import", "npz", "table", "folder", "hfds", "wds", "torch", "known"]
+Kind = Literal["import", "npz", "npy", "table", "folder", "hfds", "wds", "torch", "known"]
 NAMES = (*DATASETS, *(f"torch/{name}" for name in TORCH))
 PATHS = ("/", "./", "../", "~")
 """Prefixes of paths that do not need `folder/`; paths that end with a slash do not need it either."""
 OF_IMAGES = ("folder", "hfds", "wds")
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
 OF_TABLES = ("label", "features", "groups", "columns", "separator")
-PREFIXES: tuple[Kind, ...] = ("folder", "hfds", "wds", "torch")
+PREFIXES: tuple[Kind, ...] = ("npy", "folder", "hfds", "wds", "torch")
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -75,7 +75,7 @@ def _check_name(value: str) -> str:
         return value
     near = difflib.get_close_matches(value, NAMES, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(NAMES)}"
-    ways = "a .npz, .csv or .parquet file, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
+    ways = "a .npz, .csv or .parquet file, npy/PATH, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
@@ -145,10 +145,10 @@ class TaskSpec(Value):
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
             if given:
                 raise ValueError(f"{given[0]} applies to image files (folder/, hfds/, wds/), not to {name}; remove it")
-        if self.kind not in ("auto", "classification") and kind not in ("npz", "import", "table"):
-            raise ValueError(f"kind: {self.kind} applies to arrays (.npz, import) and tables, not to {name}; remove it")
-        if self.inputs is not None and kind not in ("npz", "import"):
-            raise ValueError(f"inputs applies to arrays of your own (.npz, import), not to {name}; remove it")
+        if self.kind not in ("auto", "classification") and kind not in ("npz", "npy", "hfds", "import", "table"):
+            raise ValueError(f"kind: {self.kind} applies to arrays (.npz, npy/, import) and tables, not to {name}; remove it")
+        if self.inputs is not None and kind not in ("npz", "npy", "import"):
+            raise ValueError(f"inputs applies to arrays of your own (.npz, npy/, import), not to {name}; remove it")
         if kind != "folder":
             given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
             given += ["memory: stream"] if self.memory == "stream" else []

@@ -7,7 +7,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ...data import Splits
 from ...runners import Runner, check_cpus, runner_of
-from ...spec import Spec, Stage, StudyError, UsageError, is_full, load
+from ...spec import Spec, Stage, StudyError, UsageError, is_full
 from ...spec.domains import domains
 from ...store import Store
 from ...study.preflight.prepare import check_edges, load_data, space_of
@@ -60,15 +60,6 @@ class Home:
         kept = Path(store) if store else known or directory.path / OWN_STORE
         place = Path(out).absolute() if out else directory.path / f"chain-{name.replace(',', '-').replace('=', '')}"
         return cls(directory=directory, store=kept, out=place)
-
-
-def read_spec(place: str, overrides: Sequence[str]) -> tuple[Spec, Path | None]:
-    """The spec of a YAML file, or of a study directory, and that directory. Raises UsageError."""
-    path = Path(place)
-    if not path.is_dir():
-        return load(path, overrides), None
-    with open_study(StudyDirectory(path)) as study:  # raises if it is not a study, or was changed
-        return load(study.directory.spec, overrides), path
 
 
 def plan_chain(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from ruamel.yaml import YAML
 
 from ...spec import Spec, StudyError, UsageError, is_full, load, parse
+from ...spec.architectures import KEPT
 from .notes import Document
 
 if TYPE_CHECKING:
@@ -116,9 +117,19 @@ class StudyDirectory:
 
     def write(self, spec: Spec) -> None:
         """Writes `spec` to spec.yaml, unless that is already its content."""
-        content = dump(spec.document()).encode()
+        content = self._content(spec)
         if not self.spec.exists() or self.spec.read_bytes() != content:
             replace(self.spec, content)
+
+    def _content(self, spec: Spec) -> bytes:
+        """spec.yaml: what the directory holds is named relative to it, so that it can be moved."""
+        document = spec.document()
+        task, teacher = document["task"], document["teacher"]
+        if isinstance(task["dataset"], str):
+            task["dataset"] = task["dataset"].replace(f"npy/{self.path}/", "npy/", 1)
+        if teacher.get("import") == KEPT:
+            teacher["arguments"]["path"] = teacher["arguments"]["path"].removeprefix(f"{self.path}/")
+        return dump(document).encode()
 
     def claim(self, spec: Spec, record: Record) -> None:
         """Writes `spec` to study.db and spec.yaml. After a kill at any point, study.db knows the spec in spec.yaml."""
@@ -131,7 +142,7 @@ class StudyDirectory:
 
     def become(self, spec: Spec) -> None:
         """Replaces the study by the record in `draft` and by `spec`, atomically, even if the process is killed."""
-        replace(self.next_spec, dump(spec.document()).encode())  # from here on it is committed
+        replace(self.next_spec, self._content(spec))  # from here on it is committed
         self._finish()
 
     def _finish(self) -> None:
@@ -189,6 +200,8 @@ def comparable(spec: Spec) -> Document:
     document.pop("modules", None)
     document.pop("log", None)
     document["search"].pop("tolerate_failures", None)
+    if document["teacher"].get("import") == KEPT:
+        document["teacher"]["arguments"].pop("path")  # its digest says which module
     for key in PLACES:
         document["task"].pop(key, None)  # the fingerprint says which data
     return document

@@ -1,0 +1,218 @@
+"""Drafts a spec: looks at the data, guesses what suits it, and says what it guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data import Images, Splits, read, split
+from ..data.folders import UNKNOWN
+from ..data.images import size_of, spread
+from ..data.saved import is_saved
+from ..metrics.metric import ACCURACY, named
+from ..spec import DataError, TaskSpec, UsageError
+
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
+ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
+LABELS = ("label", "target", "class", "y", "outcome")
+"""Names of the column of a table that is guessed to be its label."""
+SHARE = 0.2
+"""Of all samples, for validation and for the test."""
+STEPS, BATCH = 400, 64
+"""About how many steps of how many samples a student trains for: seconds, for small ones."""
+EPOCHS = (3, 40)
+TRIALS = 16
+LARGE = 64
+"""Images with longer sides are made as small as this, so that a first search takes minutes."""
+SKEWED = 0.7
+"""With a larger share of one class, accuracy says little."""
+FIELDS = ("mlp", {"depth": 2, "width": 256}, "depth: {int: [1, 2]}, width: {int: [2, 64]}")
+IMAGES = ("resnet", {"depth": 1, "width": 16}, "depth: 1, width: {int: [2, 12]}")
+
+
+class Draft(NamedTuple):
+    """A spec that is not written yet, and what was guessed."""
+
+    text: str
+    study: str
+    guesses: Sequence[str]
+
+
+def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[str, float] | None) -> Draft:
+    """A spec for `data`, which is as `task.dataset` names it, or a path.
+
+    Raises DataError for data that cannot be used, UsageError for a teacher that cannot be named so.
+    """
+    guesses: list[str] = []
+    task: dict[str, Any] = {"dataset": _dataset(data)}
+    if _is_table(data):
+        task["label"] = label or _guessed_label(data, guesses)
+    elif label is not None:
+        raise UsageError(f"--label {label} names a column of a table (.csv, .parquet), but {data} is none; leave it out")
+    task |= _image_size(task, guesses)
+    spec = {**task, "split": {"validation": SHARE, "test": SHARE}}
+    splits = split(read(TaskSpec.model_validate(spec)), TaskSpec.model_validate(spec))
+    metric, value = target or (_metric(splits, guesses), None)
+    study = re.sub(r"[^A-Za-z0-9._-]+", "_", _stem(data)).strip("._-") or "study"
+    lines = [*_head(study, data), *_task_lines(task, splits, named(metric).name)]
+    lines += [*_teacher_lines(teacher, splits, guesses), *_student_lines(splits, guesses)]
+    wanted = "" if value is None else f", target: {value:g}"
+    lines += [f"search: {{trials: {TRIALS}, seed: 0{wanted}}}   # more trials find better students"]
+    lines += ["resources: {cpus: 1, gpus: auto, threads: 1}"]
+    return Draft("\n".join(lines) + "\n", study, guesses)
+
+
+def _stem(data: str) -> str:
+    name = Path(data.rstrip("/")).name
+    return next((name.removesuffix(end) for end in ENDS if name.endswith(end)), name)
+
+
+def _is_table(data: str) -> bool:
+    return data.lower().endswith(TABLES)
+
+
+def _dataset(data: str) -> str:
+    """The name of a data set; a folder is looked into."""
+    path = Path(os.path.expanduser(data))
+    if not os.path.isdir(path):
+        return data
+    if is_saved(path):
+        return f"hfds/{data}"
+    if any((path / name).is_file() for name in ("x.npy", "x_train.npy")):
+        return f"npy/{data}"
+    return f"{'wds' if (path / '_info.json').is_file() else 'folder'}/{data.rstrip('/')}"
+
+
+def _guessed_label(path: str, guesses: list[str]) -> str:
+    import pandas
+
+    if not os.path.isfile(path):
+        raise DataError(f"{path} is not a file; give the path of a table, a .npz file, or a folder")
+    if path.lower().endswith((".parquet", ".pq")):
+        from pyarrow import parquet
+
+        columns = list(parquet.read_schema(path).names)
+    else:
+        columns = [str(name) for name in pandas.read_csv(path, nrows=5, sep="\t" if ".tsv" in path else ",").columns]
+    found = next((name for name in columns if name.lower() in LABELS), columns[-1])
+    guesses.append(f"the label is the column {found!r} (--label names another)")
+    return str(found)
+
+
+def _image_size(task: dict[str, Any], guesses: list[str]) -> dict[str, Any]:
+    """`image_size` for images that differ in size, or that are too large for a quick search."""
+    if not str(task["dataset"]).startswith("folder/"):
+        return {}
+    x = read(TaskSpec(dataset=task["dataset"])).x.pixels
+    if not isinstance(x, Images) or x.size != UNKNOWN:
+        return {}
+    sizes = np.array([size_of(x.paths[row]) for row in spread(len(x), 64)])
+    least, most = int(sizes.min()), int(sizes.max())
+    if (sizes == sizes[0]).all() and most <= LARGE:
+        return {}
+    side = min(LARGE, least)
+    guesses.append(f"images of {least} to {most} pixels become {side} x {side} (larger ones take longer and may be better)")
+    return {"image_size": side}
+
+
+def _metric(splits: Splits, guesses: list[str]) -> str:
+    share = float(np.bincount(splits.train.y).max() / len(splits.train))
+    if share < SKEWED:
+        return ACCURACY.name
+    guesses.append(f"the metric is balanced_accuracy, because {share:.0%} of the samples have one class")
+    return "balanced_accuracy"
+
+
+def _head(study: str, data: str) -> list[str]:
+    return [
+        f"# Purpose: the smallest student that is accurate enough on {data}; drafted by autodistill init, for you to edit.",
+        f"# Command: autodistill check {study}.yaml, then autodistill search {study}.yaml",
+        f"study: {study}",
+    ]
+
+
+def _task_lines(task: dict[str, Any], splits: Splits, metric: str) -> list[str]:
+    own = [name for name, is_own in (("validation", splits.own_validation), ("test", splits.own_test)) if is_own]
+    parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
+    samples = len(splits.train) + len(splits.validation) + len(splits.test)
+    return [
+        "task:",
+        f"  dataset: {_quoted(task['dataset'])}   # {samples:,} samples of {splits.inputs.label}, {splits.classes} classes",
+        *(f"  {name}: {_quoted(value)}" for name, value in task.items() if name != "dataset"),
+        f"  split: {{validation: {SHARE}, test: {SHARE}, seed: 0}}   # {parts}",
+        f"  metric: {metric}   # or balanced_accuracy, f1_macro, log_loss",
+    ]
+
+
+def _quoted(value: object) -> str:
+    """JSON is YAML; plain where that is the same."""
+    text = str(value)
+    return (
+        text if re.fullmatch(r"[A-Za-z_./~][\w./~-]*|\d+", text) and text not in ("true", "false", "null") else json.dumps(text)
+    )
+
+
+def _family(splits: Splits) -> tuple[str, dict[str, int], str]:
+    shape = splits.inputs.only
+    if splits.inputs.only is None and any(field.open or len(field.shape) > 1 for field in splits.inputs.fields):
+        raise DataError(
+            f"samples of {splits.inputs.label} need a network of your own, so nothing was drafted; write a spec with your "
+            "teacher and student, or save the samples as one array x"
+        )
+    return IMAGES if shape is not None and len(shape) == 3 and min(shape[1:]) >= 4 else FIELDS
+
+
+def _epochs(splits: Splits) -> int:
+    return int(min(max(STEPS * BATCH // len(splits.train), EPOCHS[0]), EPOCHS[1]))
+
+
+def _teacher_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> list[str]:
+    family, fields, _ = _family(splits)
+    recipe = f"  recipe: {{epochs: {_epochs(splits)}, batch_size: {BATCH}, learning_rate: 3e-3}}"
+    if teacher is None:
+        given = ", ".join(f"{name}: {value}" for name, value in {"family": family, **fields}.items())
+        guesses.append(f"the teacher, of family {family}, is trained first (--teacher names yours)")
+        return [
+            "teacher:   # trained first; or your own: {import: package.module:function}",
+            f"  architecture: {{{given}}}",
+            recipe,
+        ]
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", teacher):
+        return [f"teacher: {{import: {_plain(teacher)}}}   # a function that returns your network with its weights"]
+    if os.path.isdir(teacher):
+        return [f"teacher: {{checkpoint: {_quoted(teacher)}}}   # a stage of another study"]
+    if teacher.endswith((".pt", ".pth", ".safetensors")):
+        way = f"--teacher package.module:function, which loads {teacher}"
+        raise UsageError(f"--teacher {teacher} holds weights without the network that they belong to; give {way}")
+    import timm
+
+    if timm.is_model(teacher):
+        guesses.append(f"the teacher is timm's {teacher}, fine-tuned first")
+        return ["teacher:", f"  architecture: {{family: timm, name: {teacher}}}", "  pretrained: true", recipe]
+    raise UsageError(f"--teacher {teacher}: give package.module:function, a stage of a study, or the name of a timm model")
+
+
+def _plain(text: str) -> str:
+    return json.dumps(text)
+
+
+def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
+    family, _, ranges = _family(splits)
+    epochs = _epochs(splits)
+    steps = math.ceil(len(splits.train) / BATCH) * epochs
+    guesses.append(f"students are of family {family}, each trained for {epochs} epochs ({steps:,} steps)")
+    return [
+        "student:   # what is searched",
+        f"  architecture: {{family: {family}, {ranges}}}   # widen it if the best student is at an end",
+        "  loss:",
+        "    ce: {weight: rest}   # labels; 1 minus the weight of kd",
+        "    kd: {weight: {uniform: [0, 1]}, temperature: {log: [1, 16]}, optional: true}   # the teacher's outputs",
+        f"  recipe: {{epochs: {epochs}, batch_size: {BATCH}, learning_rate: {{log: [1e-3, 1e-2]}}}}",
+    ]

@@ -1,0 +1,132 @@
+"""Data, a teacher and a student given from Python, kept in the study's directory so that the study needs no Python object.
+
+`given/KEY/` holds the data, `given/teacher-KEY.pkl` the teacher; a key says what is in it, so the same objects are kept once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..spec import Spec, UsageError, is_full
+from ..spec.architectures import KEPT
+from ..study.record.directory import StudyDirectory
+from .named import Named, SpecLike, named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FOLDER = "given"
+OURS = re.compile(r"[0-9a-f]{16}|\.[0-9a-f]{32}|teacher-[0-9a-f]{16}\.(pkl|draft)")
+"""Names of what is written here; nothing else is ever removed."""
+
+
+class Given(NamedTuple):
+    """What `search` and `check` take beside a spec; None: as the spec says."""
+
+    data: object = None
+    label: str | None = None
+    teacher: nn.Module | None = None
+    student: Callable[..., object] | Mapping[str, object] | None = None
+
+    def spec(self, what: SpecLike, overrides: Sequence[str] = ()) -> Named:
+        """The spec with placeholders for what is given: enough to know its name, and whether it is valid."""
+        parts = [*self._plain(), *([_set("task.dataset", "npy/given")] if self.data is not None else [])]
+        unknown = {"name": "given", "digest": "", "path": "given"}
+        return named(what, [*overrides, *parts, *([_teacher(unknown)] if self.teacher is not None else [])])
+
+    def kept(self, what: SpecLike, overrides: Sequence[str], folder: Path) -> Named:
+        """The spec that names files in `folder`, where it writes what is given. Raises DataError and UsageError."""
+        parts = [*overrides, *self._plain()]
+        if self.data is not None or self.teacher is not None:
+            _make(folder)
+        if self.data is not None:
+            parts.append(_set("task.dataset", _kept_data(self.data, self.spec(what, overrides).spec, folder)))
+        if self.teacher is not None:
+            parts.append(_teacher(_kept_teacher(self.teacher, folder)))
+        return named(what, parts)
+
+    def _plain(self) -> list[str]:
+        label = [] if self.label is None else [_set("task.label", self.label)]
+        return label + ([] if self.student is None else _student(self.student))
+
+
+def _set(key: str, value: object) -> str:
+    """An override; JSON is YAML."""
+    return f"{key}={json.dumps(value)}"
+
+
+def _teacher(arguments: Mapping[str, str]) -> str:
+    return _set("teacher", {"import": KEPT, "arguments": dict(arguments)})
+
+
+def _student(student: Callable[..., object] | Mapping[str, object]) -> list[str]:
+    if isinstance(student, Mapping):
+        return [_set("student.architecture", dict(student))]
+    place, name = getattr(student, "__module__", "__main__"), getattr(student, "__qualname__", type(student).__name__)
+    return [_set("student.architecture.import", f"{place}:{name}")]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise UsageError(f"out: {folder.parent} cannot be written to: {error.strerror}; give another out") from error
+
+
+def _kept_data(data: object, spec: Spec, folder: Path) -> str:
+    """The data set as a spec names it. An equal one that is there already is used."""
+    from ..data.given import save_given
+    from ..data.npy import digest_of
+    from ..data.sources import most_held
+
+    draft = folder / f".{uuid.uuid4().hex}"
+    draft.mkdir()
+    try:
+        kind = save_given(data, draft, spec.task.inputs, most_held())
+        target = folder / digest_of(draft)[:16]
+        if not target.exists():
+            os.replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return f"npy/{target.absolute()}" if kind == "npy" else str((target / kind).absolute())
+
+
+def _kept_teacher(teacher: object, folder: Path) -> dict[str, str]:
+    from torch import nn
+
+    from ..models.kept import keep
+
+    if not isinstance(teacher, nn.Module):
+        what = f"teacher is a {type(teacher).__name__}"
+        raise UsageError(f"{what}; give a torch.nn.Module with its weights, or describe the teacher in the spec")
+    return keep(teacher, folder)
+
+
+@contextmanager
+def swept(directory: StudyDirectory) -> Iterator[Path]:
+    """The folder of what is given; afterwards, all of it that the study does not use is removed."""
+    folder = directory.path / FOLDER
+    try:
+        yield folder
+    finally:
+        if folder.is_dir():
+            _sweep(folder, directory.spec.read_text() if directory.spec.exists() else "")
+
+
+def _sweep(folder: Path, used: str) -> None:
+    for path in folder.iterdir():
+        if OURS.fullmatch(path.name) and path.name not in used:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for empty in (folder, folder.parent):
+        if not any(empty.iterdir()):
+            empty.rmdir()

@@ -1,0 +1,99 @@
+"""Data sets of Hugging Face in a folder that `save_to_disk` wrote: images with a ClassLabel, or columns of numbers.
+
+The splits train, validation and test are what their names say; without one for validation or test, a part of train is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..spec import DataError, TaskSpec
+from ..spec.imports import reason
+from .arrays import with_names
+from .given import LABELS, VALIDATION
+from .images import MODES, Array, fitted
+
+FILES = ("dataset_dict.json", "state.json")
+"""One of them is in every such folder."""
+
+
+def is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FILES)
+
+
+def read_saved(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
+    """Arrays by the names that a .npz file has. Raises DataError naming the column or the item."""
+    if importlib.util.find_spec("datasets") is None:
+        raise DataError(f"task.dataset: {folder} needs the package datasets; run: pip install 'autodistill-search[hfds]'")
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # a damaged folder fails in many ways
+        raise DataError(f"task.dataset: {folder} cannot be read ({reason(error)}); save it again with save_to_disk") from error
+    parts = _suffixes(dict(found) if isinstance(found, Mapping) else {"train": found}, folder)
+    label = _label(next(iter(parts.values())), folder)
+    arrays: dict[str, Array] = {}
+    for suffix, part in parts.items():
+        arrays |= _read(part, suffix, label, folder, task, most)
+    names = getattr(next(iter(parts.values())).features[label], "names", ())
+    return with_names(arrays, names)
+
+
+def _suffixes(parts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The splits by the suffix of their arrays; train comes first."""
+    named = {("validation" if name in VALIDATION else name): part for name, part in parts.items()}
+    if "train" not in named:
+        raise DataError(f"task.dataset: {folder} has the splits {', '.join(parts)}; it needs one called train")
+    known = {name: named[name] for name in ("train", "validation", "test") if name in named}
+    return {f"_{name}" if name != "train" or "test" in known else "": part for name, part in known.items()}
+
+
+def _label(part: Any, folder: Path) -> str:
+    classes = [name for name, feature in part.features.items() if type(feature).__name__ == "ClassLabel"]
+    found = [name for name in LABELS if name in (classes or part.features)] or classes
+    if not found:
+        columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in part.features.items())
+        raise DataError(f"task.dataset: {folder} has no label, only {columns}; rename the column of the classes to {LABELS[0]}")
+    return str(found[0])
+
+
+def _read(part: Any, suffix: str, label: str, folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
+    kinds = {name: type(feature).__name__ for name, feature in part.features.items() if name != label}
+    y = {f"y{suffix}": np.asarray(part.with_format("numpy")[:][label])}
+    images = [name for name, kind in kinds.items() if kind == "Image"]
+    if images:
+        return {f"x{suffix}": _images(part, images[0], folder, task, most), **y}
+    if all(kind == "Value" for kind in kinds.values()):
+        way = "save it with to_parquet, and name that file, with task.label"
+        raise DataError(f"task.dataset: {folder} is a table of {', '.join(kinds)}; {way}")
+    columns = part.with_format("numpy")[:]
+    only = len(kinds) == 1
+    return {f"x{suffix}" if only else f"x{suffix}_{name}": np.asarray(columns[name]) for name in kinds} | y
+
+
+def _images(part: Any, column: str, folder: Path, task: TaskSpec, most: int) -> Array:
+    """uint8 (N, C, H, W)."""
+    found: Array | None = None
+    for row in range(len(part)):
+        try:
+            image = fitted(part[row][column].convert(MODES[task.channels or 3]), task.sides)
+        except Exception as error:  # damaged images fail in many ways
+            raise DataError(f"task.dataset: image {row} of {folder} cannot be read ({reason(error)}); leave it out") from error
+        if found is None:
+            if task.memory == "auto" and image.nbytes * len(part) > most:
+                what = f"takes {image.nbytes * len(part) / 1e9:.1f} GB, more than the {most / 1e9:.1f} GB that auto allows"
+                raise DataError(f"task.memory: {folder} {what}; set memory: resident, or a smaller image_size")
+            found = np.empty((len(part), *image.shape), np.uint8)
+        if image.shape != found.shape[1:]:
+            sizes = f"{' x '.join(map(str, found.shape[2:]))} and {' x '.join(map(str, image.shape[1:]))}"
+            raise DataError(f"task.image_size is missing and images of {folder} differ in size: {sizes}; set image_size")
+        found[row] = image
+    if found is None:
+        raise DataError(f"task.dataset: {folder} has a split without samples; add samples, or remove it")
+    return found

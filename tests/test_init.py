@@ -1,0 +1,113 @@
+"""Drafts of specs: they are accepted and searched, and they say what was guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import autodistill
+from autodistill.cli import main
+from autodistill.spec import DataError, UsageError, load
+
+from .conftest import blobs
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def pictures(folder: Path, sides: tuple[int, ...] = (8,)) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        side = sides[number % len(sides)]
+        place = folder / ("light" if number % 2 else "dark")
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(100 * (number % 2), 100 + 100 * (number % 2), (side, side, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+
+
+def test_a_draft_of_arrays_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("my blobs.npz", **blobs())
+    assert main(["init", "my blobs.npz", "--target", "accuracy=0.5"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("wrote my_blobs.yaml: 192 training, 64 validation and 64 test samples of shape (12,), 4 classes\n")
+    assert "the teacher, of family mlp, is trained first" in said and "next: autodistill search my_blobs.yaml" in said
+    spec = load("my_blobs.yaml")
+    assert spec.search.target == 0.5 and spec.study == "my_blobs"
+    assert main(["search", "my_blobs.yaml", "--runner", "serial", "--set", "search.trials=2"]) == 0
+
+
+def test_a_draft_replaces_nothing_unless_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("blobs.npz", **blobs())
+    Path("blobs.yaml").write_text("mine")
+    assert main(["init", "blobs.npz"]) == 2
+    assert "blobs.yaml exists; give another file with --to, or --force" in capsys.readouterr().err
+    assert Path("blobs.yaml").read_text() == "mine"
+    assert main(["init", "blobs.npz", "--force", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["spec"] == "blobs.yaml" and found["check"]["data"]["classes"] == 4
+
+
+@pytest.mark.parametrize(("sides", "size"), [((8,), None), ((9, 12), 9), ((80,), 64)])
+def test_a_draft_of_an_image_folder(sides: tuple[int, ...], size: int | None) -> None:
+    pictures(Path("images"), sides)
+    found = autodistill.init("images")
+    spec = load(found.path)
+    assert spec.task.dataset == f"folder/{Path('images').absolute()}" and spec.task.image_size == size
+    assert any("pixels become" in one for one in found.guesses) == (size is not None)
+    assert spec.teacher.architecture is not None and found.preflight.data.classes == 2
+
+
+def test_a_draft_of_a_folder_of_arrays_and_of_one_of_save_to_disk() -> None:
+    Path("arrays").mkdir()
+    for name, array in blobs().items():
+        np.save(f"arrays/{name}.npy", array)
+    assert str(load(autodistill.init("arrays").path).task.dataset).startswith("npy/")
+    datasets = pytest.importorskip("datasets")
+    data = blobs()
+    datasets.Dataset.from_dict({"x": data["x"].tolist(), "label": data["y"].tolist()}).save_to_disk("saved")
+    assert str(load(autodistill.init("saved").path).task.dataset).startswith("hfds/")
+
+
+def test_skewed_classes_get_a_metric_that_notices() -> None:
+    data = blobs()
+    np.savez("skewed.npz", x=data["x"], y=(data["y"] == 0) & (np.arange(320) < 160))
+    with pytest.raises(DataError, match="dtype bool"):
+        autodistill.init("skewed.npz")
+    np.savez("skewed.npz", x=data["x"], y=((data["y"] == 0) & (np.arange(320) < 160)).astype(int))
+    found = autodistill.init("skewed.npz")
+    assert load(found.path).task.metric == "balanced_accuracy" and any(
+        "of the samples have one class" in one for one in found.guesses
+    )
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no file": ({"data": "no.npz"}, "is not a file"),
+    "a label for arrays": ({"label": "y"}, "--label y names a column of a table"),
+    "weights alone": ({"teacher": "net.pth"}, "weights without the network"),
+    "a teacher that is nothing": ({"teacher": "resnet_of_mine"}, "give package.module:function"),
+    "a wrong metric": ({"target": ("acuracy", 0.9)}, "acuracy"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_drafted_is_said_and_nothing_is_written(name: str) -> None:
+    np.savez("blobs.npz", **blobs())
+    given, words = WRONG[name]
+    with pytest.raises(UsageError, match=words):
+        autodistill.init(**{"data": "blobs.npz", **given})
+    assert not list(Path().glob("*.yaml"))
+
+
+def test_a_draft_takes_an_imported_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez("blobs.npz", **blobs())
+    Path("drafted_teacher.py").write_text("import torch\n\n\ndef linear():\n    return torch.nn.Linear(12, 4)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = autodistill.init("blobs.npz", teacher="drafted_teacher:linear")
+    assert load(found.path).teacher.factory == "drafted_teacher:linear" and found.preflight.teachers[0].params == 52
