@@ -196,7 +196,8 @@ def test_graphs_of_each_family_take_any_batch(architecture: Any, shape: tuple[in
     numbers = {"mean": [0.5] * sides, "std": [2.0] * sides}
     network = build(architecture, inputs=InputSpec.x(shape), classes=3, **numbers).eval().requires_grad_(False)
     source = Source(network, InputSpec.x(shape))
-    (tmp_path / "architecture.json").write_text(json.dumps({"inputs": source.inputs.model_dump(mode="json")["fields"]}))
+    facts = {"inputs": source.inputs.model_dump(mode="json")["fields"], "output": {"name": source.output}}
+    (tmp_path / "architecture.json").write_text(json.dumps(facts))
     for name in ("model.onnx", "model.pt2"):
         with formats.quiet():
             (tmp_path / name).write_bytes(FORMATS[name].content(source))

@@ -247,8 +247,8 @@ def watch(study: SpecLike, *, port: int = 8300, console: Console | None = None) 
 
     path = place_of(study).path
     server = serve(path, port)
-    console_of(console).print(f"watching {path} at {server.url} (Ctrl-C ends it)", soft_wrap=True)
     try:
+        console_of(console).print(f"watching {path} at {server.url} (Ctrl-C ends it)", soft_wrap=True)
         server.run()
     except KeyboardInterrupt:
         pass
