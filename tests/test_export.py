@@ -31,9 +31,10 @@ from autodistill.data import InputSpec, Sealed
 from autodistill.distill import load_network, open_data
 from autodistill.exporting import Exported, drafted, export, formats
 from autodistill.exporting.card import correct, plain
-from autodistill.exporting.formats import FORMATS, Compared, Format, Plain, Source, compared, onnx_of, refusal, run_onnx
+from autodistill.exporting.formats import FORMATS, Compared, Format, Source, compared, onnx_of, refusal, run_onnx
 from autodistill.metrics import latency
 from autodistill.models import build
+from autodistill.models.plain import Plain
 from autodistill.spec import (
     MLP,
     ConvNet,
