@@ -141,3 +141,20 @@ def test_signals_of_any_length_train_on_a_gpu_and_give_the_processors_logits(tmp
             for name in ("cpu", "cuda")
         )
         torch.testing.assert_close(there, here, atol=2e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_several_labels_and_values_are_learned_and_confirmed_on_a_gpu(
+    kind: str, tiny: Callable[..., Spec], tmp_path: Path
+) -> None:
+    x = blobs()["x"]
+    y = x[:, :3] > 0 if kind == "multilabel" else 100 + 7 * x[:, :2]
+    np.savez(tmp_path / "other.npz", x=x, y=y)
+    term = "ce" if kind == "multilabel" else "mse"
+    loss = {term: {"weight": "rest"}, "kd": {"weight": 0.5}}
+    spec = tiny(task__dataset=str(tmp_path / "other.npz"), student__loss=loss, assistants__loss=loss, resources=GPU)
+    study = search(spec, out=tmp_path / "out", runner="serial")
+    assert study.finished() and {trial.state for trial in study.record.trials} == {"complete"}
+    found = confirm(StudyDirectory(tmp_path / "out"), seeds=1, runner="serial")
+    assert found.metric == {"multilabel": "f1_micro", "regression": "rmse"}[kind]
+    assert main(["export", str(tmp_path / "out"), "--retain", "0.1", "--to", str(tmp_path / "model")]) in (0, 3)
