@@ -161,6 +161,7 @@ def test_a_study_that_starts_over_is_another_one(tiny: Callable[..., Spec], tmp_
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'shared.db'}")
     found = client.search_runs([client.get_experiment_by_name("all").experiment_id])
     assert [run.info.run_name for run in found].count("trial-0000") == 2
+    assert (tmp_path / "mlflow-artifacts").is_dir(), "artifacts are beside the database, not in the working directory"
 
 
 def test_a_log_does_not_change_a_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:

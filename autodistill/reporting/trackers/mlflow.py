@@ -28,8 +28,7 @@ class MLflow:
     way = "start its server, or give another log.mlflow.uri"
 
     def __init__(self, options: MLflowLog, study: str, out: Path) -> None:
-        self._own = out / "mlflow.db"
-        self.place = options.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._own}"
+        self.place = options.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out / 'mlflow.db'}"
         self.experiment = options.experiment or study
         self._client: MlflowClient | None = None
         self._id = ""
@@ -58,8 +57,9 @@ class MLflow:
         return self._client
 
     def _artifacts(self) -> str | None:
-        """Beside our own database; otherwise where the server keeps them."""
-        return (self._own.parent / "mlflow-artifacts").as_uri() if self.place == f"sqlite:///{self._own}" else None
+        """Beside a database in a file, not in the working directory; otherwise where the server keeps them."""
+        kind, _, path = self.place.partition(":///")
+        return (Path(path).absolute().parent / "mlflow-artifacts").as_uri() if kind == "sqlite" else None
 
     def _known(self, client: MlflowClient, key: str) -> str | None:
         """The id of a run that was logged before, perhaps in part."""
