@@ -86,7 +86,7 @@ def compared(name: str, table: tuple[np.ndarray, np.ndarray], out: Path, trials:
     trees = HistGradientBoostingClassifier(random_state=0).fit(splits.train.x["x"], splits.train.y)
     fitted = time.perf_counter() - started
     seen, n = trees.score(splits.validation.x["x"], splits.validation.y), len(splits.validation)
-    found = autodistill.confirm(out / name, seeds=seeds, runner="serial", console=quiet)
+    found = autodistill.open(out / name).confirm(seeds=seeds, runner="serial", console=quiet)
     student = chosen(found.members, seen - math.sqrt(seen * (1 - seen) / n))
     test = splits.test.unseal()
     right = int((trees.predict(test.x["x"]) == test.y).sum())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
+from autodistill.api.tracking import followed, tracked
 from autodistill.reporting.progress import Progress
 from autodistill.runners import Runner
 from autodistill.spec import Spec
@@ -21,8 +24,11 @@ def search(
     out: Path | str | None = None,
     runner: Runner | str = "ray",
     options: Options | None = None,
+    log: Sequence[str] = (),
     console: Console | None = None,
 ) -> Study:
     """Does what `autodistill.search` does; returns the driver's view."""
+    spec, path = tracked(spec, log), Path(out or Path("reports") / spec.study).absolute()
+    run = partial(driver.search, spec, out=path, runner=runner, options=options)  # type: ignore[arg-type]
     with Progress(console or Console(file=sys.stderr)) as progress:
-        return driver.search(spec, out=out, runner=runner, options=options, listener=progress)  # type: ignore[arg-type]
+        return followed(spec, path, progress, lambda listener: run(listener=listener))

@@ -22,7 +22,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from autodistill.api import search
 from autodistill.reporting.live import Server, serve
 from autodistill.reporting.live.state import Report, state
 from autodistill.reporting.standing import Standing
@@ -32,6 +31,7 @@ from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.opened import open_study, untouched
 
 from . import pages
+from .searching import search
 
 pytestmark = pytest.mark.xdist_group("page")
 

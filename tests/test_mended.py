@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autodistill import spec
-from autodistill.api import check, search
+from autodistill.api import check
 from autodistill.cli import main
 from autodistill.metrics.metric import ACCURACY
 from autodistill.reporting.page import html
@@ -24,6 +24,7 @@ from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.opened import open_study
 
 from .conftest import DOCUMENT
+from .searching import search
 
 
 def said(path: str, value: object) -> str:

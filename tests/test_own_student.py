@@ -32,6 +32,7 @@ from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.space import Space
 
 from .conftest import blobs
+from .searching import search
 
 NUMBERS = itertools.count()
 RECIPE = {"epochs": 4, "batch_size": 32, "learning_rate": 0.01}
@@ -280,7 +281,7 @@ def test_arguments_that_a_constructor_refuses_are_not_proposed(own: Own) -> None
     assert found.architectures.count == 4
     text = "4 of 8 architectures cannot be built and are never proposed, such as: "
     assert any(line.startswith(text) and "hidden must be even, not 3" in line for line in found.cautions)
-    study = api.search(spec, out=own.folder / "out", runner="serial")
+    study = search(spec, out=own.folder / "out", runner="serial")
     hidden = [trial.params["architecture.hidden"] for trial in study.record.trials]
     assert len(hidden) == 6 and not any(one % 2 for one in hidden)
 
@@ -374,15 +375,15 @@ def test_it_is_searched_resumed_confirmed_exported_and_reported(own: Own, monkey
     pytest.importorskip("onnxruntime")
     out = own.folder / "out"
     halving = {"first": 0.25, "share": 0.1}
-    study = api.search(own.spec(search__trials=12, search__halving=halving), out=out, runner="serial")
+    study = search(own.spec(search__trials=12, search__halving=halving), out=out, runner="serial")
     states = [trial.state for trial in study.record.trials]
     assert states.count("complete") >= 3 and set(states) == {"complete", "stopped"}, states
     more = own.spec(search__trials=13, search__halving=halving)
-    again = api.search(more, out=out, runner="serial", options=Options(extend=True))
+    again = search(more, out=out, runner="serial", options=Options(extend=True))
     assert len(again.trained) <= 1 and len(again.record.trials) == 13
-    found = api.confirm(out, seeds=2, runner="serial")
+    found = api.open(out).confirm(seeds=2, runner="serial")
     assert found.members and all(one.architecture.startswith(f"{own.name}:Small") for one in found.members)
-    exported = api.export(out, to=own.folder / "model", stage=found.members[0].stage)
+    exported = api.open(out).export(own.folder / "model", stage=found.members[0].stage)
     assert exported.to is not None
     assert {"model.safetensors", "model.pt2", "model.onnx"} <= {path.name for path in (own.folder / "model").iterdir()}
     done = subprocess.run(
@@ -392,15 +393,13 @@ def test_it_is_searched_resumed_confirmed_exported_and_reported(own: Own, monkey
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 0 and len({line.partition(": ")[2] for line in done.stdout.splitlines()}) == 1, done.stderr
-    assert f"{own.name}:Small" in api.report(out).page.read_text()
+    assert f"{own.name}:Small" in api.open(out).report().page.read_text()
 
 
 def test_feature_terms_find_its_layers_by_depth_and_by_name(own: Own) -> None:
     for layers in ([1.0], [{"student": "blocks.0", "teacher": "blocks.1"}]):
         loss = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0, "layers": layers}}
-        study = api.search(
-            own.spec(student__loss=loss, search__trials=2), out=own.folder / f"{len(str(layers))}", runner="serial"
-        )
+        study = search(own.spec(student__loss=loss, search__trials=2), out=own.folder / f"{len(str(layers))}", runner="serial")
         assert [trial.state for trial in study.record.trials] == ["complete"] * 2
     loss["hint"]["layers"] = [{"student": "block.0", "teacher": "blocks.1"}]
     with pytest.raises(UsageError, match="there is no layer 'block.0'; the nearest are blocks.0"):
@@ -415,7 +414,7 @@ def test_assistants_incumbent_and_teacher_from_its_weights(own: Own) -> None:
         "loss": {"kd": {"weight": 1.0}},
         "recipe": RECIPE,
     }
-    first = api.search(own.spec(assistants=assistants, search__trials=2), out=own.folder / "first", runner="serial")
+    first = search(own.spec(assistants=assistants, search__trials=2), out=own.folder / "first", runner="serial")
     chains = [row.chain for row in first.rows() if row.role not in ("teacher", "assistant")]
     assert chains and all(f"{own.name}:Small hidden=16 > " in chain for chain in chains), chains
     space = own.space()
@@ -475,7 +474,7 @@ def test_what_the_teacher_lacks_is_said(own: Own) -> None:
 
 
 def test_it_starts_from_its_teacher(own: Own) -> None:
-    study = api.search(own.spec(student__init="from_teacher", search__trials=2), out=own.folder / "out", runner="serial")
+    study = search(own.spec(student__init="from_teacher", search__trials=2), out=own.folder / "out", runner="serial")
     assert [trial.state for trial in study.record.trials] == ["complete"] * 2
 
 
@@ -514,7 +513,7 @@ study = autodistill.search(autodistill.spec.parse({
     "student": {"architecture": own | {"hidden": {"int": [2, 9]}}, "loss": {"kd": {"weight": 1.0}}, "recipe": recipe},
     "search": {"trials": 3, "region": "all", "label_baselines": False}, "resources": {"gpus": 0},
 }), out=out, runner=sys.argv[3])
-print(len(study.trained), study.reused())
+print(study.run.trained, study.run.reused)
 """
 
 
@@ -532,7 +531,7 @@ def test_a_class_of_a_script_is_searched_and_resumed(runner: str, tmp_path: Path
     assert ends == [["this runs once", "4 0"], ["this runs once", "0 4"]]
     (module,) = (out / "code").glob("script_*.py")
     assert "this runs once" not in module.read_text() and "WIDTH = 2" in module.read_text()
-    found = api.confirm(out, seeds=1, runner="serial")  # the script does not run here
+    found = api.open(out).confirm(seeds=1, runner="serial")  # the script does not run here
     assert found.members
 
 
@@ -575,7 +574,7 @@ def test_what_no_other_process_can_import_is_refused(tmp_path: Path) -> None:
 @pytest.mark.ray
 def test_workers_find_the_modules_beside_the_spec(own: Own, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.folder.parent)
-    study = api.search(own.spec(search__trials=3), out=own.folder / "out", runner="ray")
+    study = search(own.spec(search__trials=3), out=own.folder / "out", runner="ray")
     assert [trial.state for trial in study.record.trials] == ["complete"] * 3
 
 

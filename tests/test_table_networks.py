@@ -34,6 +34,7 @@ from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import network_of
 
 from .conftest import DOCUMENT
+from .searching import search
 from .tabular import customers, written
 
 ROWS = InputSpec(
@@ -114,8 +115,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table")
     written(folder)
     out = folder / "reports"
-    api.search(spec_of(folder), out=out, runner="serial")
-    api.confirm(out, seeds=1, runner="serial")
+    search(spec_of(folder), out=out, runner="serial")
+    api.open(out).confirm(seeds=1, runner="serial")
     return out
 
 
@@ -277,8 +278,8 @@ def test_check_says_what_each_column_is_taken_for(study: Path) -> None:
 
 def test_test_accuracies_are_given_by_group(tmp_path: Path) -> None:
     written(tmp_path, customers().assign(store=lambda frame: "s" + (frame["store"] // 3).astype(str)))
-    api.search(spec_of(tmp_path, groups="store"), out=tmp_path / "out", runner="serial")
-    found = api.confirm(tmp_path / "out", seeds=1, runner="serial")
+    search(spec_of(tmp_path, groups="store"), out=tmp_path / "out", runner="serial")
+    found = api.open(tmp_path / "out").confirm(seeds=1, runner="serial")
     groups = found.members[0].test.by_group
     assert (
         groups is not None and sum(one.n for one in groups) == found.test.n and all(one.group.startswith("s") for one in groups)
@@ -292,8 +293,8 @@ def exported_of(folder: Path, data: str, **task: Any) -> Path:
     document = copy.deepcopy(DOCUMENT)
     document["task"] |= {"dataset": data, **task}
     document |= {"search": document["search"] | {"trials": 1}, "assistants": {"at_most": 0}}
-    study = api.search(spec.parse(document), out=folder / "out", runner="serial")
-    return Path(str(api.export(folder / "out", to=folder / "model", stage=str(study.rows()[0].stage)).to))
+    study = search(spec.parse(document), out=folder / "out", runner="serial")
+    return Path(str(api.open(folder / "out").export(folder / "model", stage=str(study.rows()[0].stage)).to))
 
 
 def test_predict_takes_arrays_and_images(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from autodistill import spec
-from autodistill.api import logging, search
+from autodistill.api.tracking import tracked
 from autodistill.cli import main
 from autodistill.reporting.progress import Progress
 from autodistill.reporting.trackers import Run, Tracker, Trackers, channel
@@ -28,6 +28,7 @@ from autodistill.study.record.opened import open_study
 from autodistill.study.schedule.scheduler import Study
 
 from . import pages
+from .searching import search
 from .tracked import Offline, offline_runs
 
 EVERYWHERE = {"tensorboard": {}, "mlflow": {}, "wandb": {"mode": "offline"}}
@@ -305,7 +306,7 @@ def test_a_missing_library_is_refused_at_the_start(tiny: Callable[..., Spec], mo
             with pytest.raises(
                 UsageError, match=rf"log: {name} is not installed; run: pip install 'autodistill-search\[{name}\]'"
             ):
-                logging(tiny(), [name])
+                tracked(tiny(), [name])
 
 
 def test_a_folder_of_that_name_is_no_library(
@@ -317,7 +318,7 @@ def test_a_folder_of_that_name_is_no_library(
         monkeypatch.delitem(sys.modules, module)
     importlib.invalidate_caches()
     with pytest.raises(UsageError, match="wandb is not installed"):
-        logging(tiny(), ["wandb"])
+        tracked(tiny(), ["wandb"])
 
 
 def test_wandb_never_asks_for_a_key_while_a_search_runs(
@@ -327,8 +328,8 @@ def test_wandb_never_asks_for_a_key_while_a_search_runs(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with pytest.raises(UsageError, match="nobody is logged in to Weights & Biases; run: wandb login, or set log.wandb.mode"):
-        logging(tiny(), ["wandb"])
-    logging(tiny(log={"wandb": {"mode": "offline"}}))
+        tracked(tiny(), ["wandb"])
+    tracked(tiny(log={"wandb": {"mode": "offline"}}))
 
 
 def test_an_unknown_tracker_is_refused_with_its_line() -> None:

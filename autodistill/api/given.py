@@ -119,7 +119,7 @@ def swept(directory: StudyDirectory) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if folder.is_dir():
+        if os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
             _sweep(folder, directory.spec.read_text() if directory.spec.exists() else "")
 
 

@@ -41,6 +41,7 @@ def read(task: TaskSpec) -> Raw:
         path = _whole(name)
         return check(f"task.dataset: {path}", _npz(path), task.inputs, task.kind)
     if kind == "npy":
+        _check_size(_whole(name), sum(path.stat().st_size for path in _whole(name).glob("*.npy")))
         return check(dataset, read_npy(_whole(name), most_held()), task.inputs, task.kind)
     if kind in ("folder", "hfds") and is_saved(_whole(name)):
         return check(f"task.dataset: {name}", read_saved(_whole(name), task, most_held()), kind=task.kind)
@@ -210,7 +211,11 @@ def _npz(path: Path) -> dict[str, Array]:
 
 def _check_memory(path: Path, archive: zipfile.ZipFile) -> None:
     """Raises DataError for arrays that do not fit in memory: the OOM killer would kill the process without a message."""
-    size, most = sum(one.file_size for one in archive.infolist()), memory_bytes()
+    _check_size(path, sum(one.file_size for one in archive.infolist()))
+
+
+def _check_size(path: Path, size: int) -> None:
+    most = memory_bytes()
     if size > most:
         what = f"holds {size / 1e9:,.1f} GB of arrays, and this machine has {most / 1e9:,.1f} GB of memory"
         raise DataError(f"task.dataset: {path} {what}; save fewer samples, use uint8, or store images as files in folders")
