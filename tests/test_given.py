@@ -17,6 +17,7 @@ from autodistill.data.npy import digest_of, read_npy
 from autodistill.spec import DataError, TaskSpec
 
 MOST = 1 << 30
+TASK = TaskSpec(dataset="npy/given")
 X = torch.arange(24 * 3 * 4 * 4).reshape(24, 3, 4, 4).to(torch.float32)
 Y = torch.arange(24) % 3
 WHOLE = TensorDataset(X, Y)
@@ -32,7 +33,7 @@ class Fields(Dataset[Any]):
 
 def saved(data: object, folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    assert save_given(data, folder, None, MOST) == "npy"
+    assert save_given(data, folder, TASK, MOST) == "npy"
     return read_npy(folder, MOST)
 
 
@@ -141,7 +142,7 @@ WRONG: dict[str, tuple[object, tuple[str, ...]]] = {
     "raises": (Counted(OSError("no file")), ("item 4 cannot be read (OSError: no file)",)),
     "shapes": (Counted((torch.ones(2), 1)), ("item 4 has shape (2,), but item 0 has (3,)", "pad the samples")),
     "dtypes": (Counted((torch.ones(3) * 1j, 1)), ("item 4: x", "complex64", "give numbers")),
-    "a word": (Counted((torch.ones(3), "cat")), ("item 4 has the label 'cat', a string", "number the classes from 0")),
+    "a word": (Counted((torch.ones(3), "cat")), ("label of item 4 has dtype <U3, but item 0 has int64",)),
     "three": (Counted((1, 2, 3)), ("item 4 is a tuple of 3", "give (x, y)")),
     "no label": (Counted({"x": torch.ones(3)}), ("item 4 has x, but no label",)),
     "text": ([{"text": "so it goes", "label": 0}], ("item 0: text is a string ('so it goes')", "encode it")),
@@ -164,7 +165,7 @@ WRONG: dict[str, tuple[object, tuple[str, ...]]] = {
 def test_what_is_wrong_is_named_with_its_place_and_a_way_out(name: str, tmp_path: Path) -> None:
     data, words = WRONG[name]
     with pytest.raises(DataError) as caught:
-        save_given(data, tmp_path, None, MOST)
+        save_given(data, tmp_path, TASK, MOST)
     assert str(caught.value).startswith("data") and all(word in str(caught.value) for word in words), caught.value
 
 

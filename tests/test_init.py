@@ -12,7 +12,7 @@ from PIL import Image
 
 import autodistill
 from autodistill.cli import main
-from autodistill.spec import DataError, UsageError, load
+from autodistill.spec import UsageError, load
 
 from .conftest import blobs
 
@@ -78,9 +78,6 @@ def test_a_draft_of_a_folder_of_arrays_and_of_one_of_save_to_disk() -> None:
 def test_skewed_classes_get_a_metric_that_notices() -> None:
     data = blobs()
     np.savez("skewed.npz", x=data["x"], y=(data["y"] == 0) & (np.arange(320) < 160))
-    with pytest.raises(DataError, match="dtype bool"):
-        autodistill.init("skewed.npz")
-    np.savez("skewed.npz", x=data["x"], y=((data["y"] == 0) & (np.arange(320) < 160)).astype(int))
     found = autodistill.init("skewed.npz")
     assert load(found.path).task.metric == "balanced_accuracy" and any(
         "of the samples have one class" in one for one in found.guesses

@@ -169,3 +169,28 @@ def test_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert claim[-1].data["text/plain"].startswith(("Ship: ", "Do not ship: "))
     whole = nbformat.writes(notebook)
     assert "\\u001b" not in whole and len(whole) < 400_000
+
+
+def test_a_data_frame_is_kept_with_the_types_of_its_columns(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(blobs()["x"][:, :3], columns=["a", "b", "c"])
+    frame["plan"] = pandas.Categorical(np.where(np.arange(320) % 2, "big", "small"))
+    frame["kind"] = blobs()["y"]
+    study = autodistill.search(copy.deepcopy(SPEC) | MLP, data=frame, label="kind", out=tmp_path / "out", runner="serial")
+    assert str(study.spec.task.dataset) == str(next((tmp_path / "out" / "given").glob("*/table.parquet")))
+    assert (tmp_path / "out" / "spec.yaml").read_text().count(str(tmp_path)) == 0
+    again = autodistill.search(copy.deepcopy(SPEC) | MLP, data=frame, label="kind", out=tmp_path / "out", runner="serial")
+    assert again.run is not None and again.run.trained == 0
+    with pytest.raises(DataError, match="task.label: there is no column 'kin'; did you mean 'kind'"):
+        autodistill.check(copy.deepcopy(SPEC) | MLP, data=frame, label="kin")
+
+
+def test_values_and_several_labels_of_a_data_set_are_of_their_kind(tmp_path: Path) -> None:
+    x = torch.from_numpy(blobs()["x"])
+    values, marks = x[:, :1] * 2 + x[:, 1:2], (x[:, :3] > 0).long()
+    for y, kind in ((values, "regression"), (marks, "multilabel")):
+        spec = copy.deepcopy(SPEC) | MLP
+        spec["student"] = {key: value for key, value in spec["student"].items() if key != "loss"}
+        found = autodistill.check(spec, data=torch.utils.data.TensorDataset(x, y), workers=1)
+        assert found.data.kind == kind

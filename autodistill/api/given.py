@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..spec import Spec, UsageError, is_full
-from ..spec.architectures import KEPT
+from ..spec.architectures import IMPORT, KEPT
+from ..spec.callables import architecture_of
 from ..study.record.directory import StudyDirectory
 from .named import Named, SpecLike, named
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 FOLDER = "given"
-OURS = re.compile(r"[0-9a-f]{16}|\.[0-9a-f]{32}|teacher-[0-9a-f]{16}\.(pkl|draft)")
+CODE = "own_code"
+"""The folder of definitions that a script or notebook gave."""
+OURS = re.compile(rf"[0-9a-f]{{16}}|\.[0-9a-f]{{32}}|teacher-[0-9a-f]{{16}}\.(pkl|draft)|{CODE}")
 """Names of what is written here; nothing else is ever removed."""
 
 
@@ -38,24 +41,35 @@ class Given(NamedTuple):
 
     def spec(self, what: SpecLike, overrides: Sequence[str] = ()) -> Named:
         """The spec with placeholders for what is given: enough to know its name, and whether it is valid."""
-        parts = [*self._plain(), *([_set("task.dataset", "npy/given")] if self.data is not None else [])]
-        unknown = {"name": "given", "digest": "", "path": "given"}
-        return named(what, [*overrides, *parts, *([_teacher(unknown)] if self.teacher is not None else [])])
+        from ..data.given import TABLE, is_table
+
+        parts = self._label()
+        if self.data is not None:
+            parts.append(_set("task.dataset", TABLE if is_table(self.data) else "npy/given"))
+        if self.teacher is not None:
+            parts.append(_teacher({"name": "given", "digest": "", "path": "given"}))
+        if self.student is not None:
+            parts += _student(self.student if isinstance(self.student, Mapping) else {IMPORT: "given:student"}, self.student)
+        return named(what, [*overrides, *parts])
 
     def kept(self, what: SpecLike, overrides: Sequence[str], folder: Path) -> Named:
         """The spec that names files in `folder`, where it writes what is given. Raises DataError and UsageError."""
-        parts = [*overrides, *self._plain()]
+        parts = [*overrides, *self._label()]
         if self.data is not None or self.teacher is not None:
             _make(folder)
         if self.data is not None:
             parts.append(_set("task.dataset", _kept_data(self.data, self.spec(what, overrides).spec, folder)))
         if self.teacher is not None:
             parts.append(_teacher(_kept_teacher(self.teacher, folder)))
-        return named(what, parts)
+        if self.student is None or isinstance(self.student, Mapping):
+            return named(what, parts + ([] if self.student is None else _student(self.student, self.student)))
+        code = folder / CODE
+        found = named(what, parts + _student(architecture_of(self.student, code), self.student))
+        modules = (*found.spec.modules, *([str(code.absolute())] if code.is_dir() else []))
+        return found._replace(spec=found.spec.model_copy(update={"modules": modules}))
 
-    def _plain(self) -> list[str]:
-        label = [] if self.label is None else [_set("task.label", self.label)]
-        return label + ([] if self.student is None else _student(self.student))
+    def _label(self) -> list[str]:
+        return [] if self.label is None else [_set("task.label", self.label)]
 
 
 def _set(key: str, value: object) -> str:
@@ -67,11 +81,11 @@ def _teacher(arguments: Mapping[str, str]) -> str:
     return _set("teacher", {"import": KEPT, "arguments": dict(arguments)})
 
 
-def _student(student: Callable[..., object] | Mapping[str, object]) -> list[str]:
-    if isinstance(student, Mapping):
-        return [_set("student.architecture", dict(student))]
-    place, name = getattr(student, "__module__", "__main__"), getattr(student, "__qualname__", type(student).__name__)
-    return [_set("student.architecture.import", f"{place}:{name}")]
+def _student(architecture: Mapping[str, object], given: object) -> list[str]:
+    """A whole architecture, or a function beside the arguments that the spec has."""
+    if isinstance(given, Mapping):
+        return [_set("student.architecture", dict(architecture))]
+    return [_set(f"student.architecture.{name}", value) for name, value in architecture.items()]
 
 
 def _make(folder: Path) -> None:
@@ -92,7 +106,7 @@ def _kept_data(data: object, spec: Spec, folder: Path) -> str:
     draft = folder / f".{uuid.uuid4().hex}"
     draft.mkdir()
     try:
-        kind = save_given(data, draft, spec.task.inputs, most_held())
+        kind = save_given(data, draft, spec.task, most_held())
         target = folder / digest_of(draft)[:16]
         if not target.exists():
             os.replace(draft, target)

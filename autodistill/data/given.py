@@ -8,6 +8,7 @@ as they are.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..spec import DataError
+from ..spec import DataError, TaskSpec
 from ..spec.imports import reason
-from ..spec.task import FieldOptions
 from .arrays import NAMES, check, keyed
 from .columns import Ragged, X
 from .fields import LENGTHS
@@ -33,21 +33,21 @@ TABLE = "table.parquet"
 FORMS = "give a map-style data set, arrays (x, y), a dict of arrays, a table, or (train, validation, test)"
 
 
-def save_given(data: object, folder: Path, options: Mapping[str, FieldOptions] | None, most: int) -> str:
+def save_given(data: object, folder: Path, task: TaskSpec, most: int) -> str:
     """Writes `data` into an empty folder. Returns `npy` for arrays, or the name of the file of a table.
 
-    `options` are those of the spec by field, `most` the bytes up to which arrays are held in memory. Raises DataError, which
-    names the item that is wrong.
+    `task` says what is in it, `most` how many bytes of arrays are held in memory. Raises DataError, which names the item that is
+    wrong.
     """
     if is_table(data):
-        _save_table(data, folder / TABLE)
+        _save_table(data, folder / TABLE, task)
         return TABLE
     for suffix, part in _parts(data).items():
         if isinstance(part, _Arrays):
             save_arrays(folder, {_file(key): array for key, array in part.named(suffix).items()})
         else:
             _write(_refused(part), suffix, folder)
-    check("data", read_npy(folder, most), options)  # what a user reads of it names the argument
+    check("data", read_npy(folder, most), task.inputs, task.kind)  # what a user reads of it names the argument
     return "npy"
 
 
@@ -56,12 +56,24 @@ def is_table(data: object) -> bool:
     return bool(_kinds(data) & {"pandas.DataFrame", "pyarrow.Table"})
 
 
-def _save_table(data: Any, path: Path) -> None:
+def _save_table(data: Any, path: Path, task: TaskSpec) -> None:
+    """As Parquet, which keeps the types of the columns. Raises DataError for a table that cannot be used."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise DataError("data: a table given from Python needs pyarrow; pip install 'autodistill-search[tables]'")
     import pyarrow
     from pyarrow import parquet
 
-    table = data if isinstance(data, pyarrow.Table) else pyarrow.Table.from_pandas(data, preserve_index=False)
-    parquet.write_table(table, path)
+    from .kinds import Place
+    from .tables import read_table
+
+    read_table(data, task, place=Place("data", False))
+    try:
+        whole = isinstance(data, pyarrow.Table)
+        table = data if whole else pyarrow.Table.from_pandas(data.rename(columns=str), preserve_index=False)
+        parquet.write_table(table, path)
+    except pyarrow.ArrowException as error:  # such as numbers and words in one column
+        way = "give each column values of one type, such as frame[name].astype(str)"
+        raise DataError(f"data: the table cannot be written as Parquet ({reason(error)}); {way}") from None
 
 
 def _kinds(value: object) -> set[str]:
@@ -203,7 +215,8 @@ def _write(dataset: Any, suffix: str, folder: Path) -> None:
     _check_same(dataset, label, folder, suffix, place)
     names = _class_names(dataset, label)
     save_arrays(folder, {f"y{suffix}": (y := np.stack(labels))})
-    if names is not None and suffix in ("", "_train") and len(np.unique(y)) == len(names):
+    there = y.shape[1] if y.ndim == 2 else len(np.unique(y))
+    if names is not None and suffix in ("", "_train") and there == len(names):
         save_arrays(folder, {NAMES: np.array(names)})
 
 
@@ -273,8 +286,7 @@ def _array(value: object, where: str) -> Array:
 
 
 def _label(value: object, where: str) -> Array:
-    if isinstance(value, str):
-        raise DataError(f"{where} has the label {value!r:.40}, a string; number the classes from 0, and give the number")
+    """A class, its word, or numbers; `labels_of` checks all of them together."""
     return _array(value, f"{where}: its label")
 
 

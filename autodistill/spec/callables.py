@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib
+import os
 import re
 import symtable
 import sys
@@ -59,6 +61,10 @@ def _written(main: ModuleType, name: str, folder: Path) -> str:
         if is_full(error):
             raise
         raise UsageError(f"{folder} cannot be written to: {error.strerror}; give another out") from error
+    earlier = sys.modules.get(module)
+    if earlier is not None and not os.path.exists(earlier.__file__ or ""):  # of a folder that is no more
+        del sys.modules[module]
+    importlib.invalidate_caches()
     if str(folder.absolute()) not in sys.path:
         sys.path.append(str(folder.absolute()))
     return module

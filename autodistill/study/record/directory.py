@@ -126,7 +126,9 @@ class StudyDirectory:
         document = spec.document()
         task, teacher = document["task"], document["teacher"]
         if isinstance(task["dataset"], str):
-            task["dataset"] = task["dataset"].replace(f"npy/{self.path}/", "npy/", 1)
+            task["dataset"] = task["dataset"].replace(f"npy/{self.path}/", "npy/", 1).removeprefix(f"{self.path}/")
+        if "modules" in document:
+            document["modules"] = [place.removeprefix(f"{self.path}/") for place in document["modules"]]
         if teacher.get("import") == KEPT:
             teacher["arguments"]["path"] = teacher["arguments"]["path"].removeprefix(f"{self.path}/")
         return dump(document).encode()
