@@ -25,6 +25,8 @@ SPEC = {name: value for name, value in DOCUMENT.items() if name not in ("teacher
     "search": {"trials": 2, "label_baselines": False, "halving": False, "region": "all"},
 }
 
+MLP = {"teacher": DOCUMENT["teacher"]}
+
 
 class Centers(nn.Module):
     """The nearest of the means of the classes."""
@@ -105,6 +107,26 @@ def test_what_else_is_in_the_folder_stays(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "given" / "mine.txt").read_text() == "mine"
 
 
+class Small(nn.Module):
+    def __init__(self, inputs: Any, outputs: int, hidden: int) -> None:
+        super().__init__()
+        self.one, self.head = nn.Linear(inputs.numbers, hidden), nn.Linear(hidden, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.one(x).relu())  # type: ignore[no-any-return]
+
+
+def test_a_class_is_a_student_by_its_name(tmp_path: Path) -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["student"] = DOCUMENT["student"] | {"architecture": {"hidden": {"int": [2, 9]}}}
+    study = autodistill.search(
+        spec, data=blobs(), teacher=Centers(blobs()), student=Small, out=tmp_path / "out", runner="serial"
+    )
+    assert f"{Small.__module__}:Small hidden=" in study.trials["architecture"].iloc[-1]
+    with pytest.raises(UsageError, match="other processes cannot import it by name"):
+        autodistill.check(spec, data=blobs(), teacher=Centers(blobs()), student=lambda hidden: Small)
+
+
 SCRIPT = """
 import sys
 import numpy as np
@@ -182,7 +204,7 @@ def test_a_data_frame_is_kept_with_the_types_of_its_columns(tmp_path: Path) -> N
     assert (tmp_path / "out" / "spec.yaml").read_text().count(str(tmp_path)) == 0
     again = autodistill.search(copy.deepcopy(SPEC) | MLP, data=frame, label="kind", out=tmp_path / "out", runner="serial")
     assert again.run is not None and again.run.trained == 0
-    with pytest.raises(DataError, match="task.label: there is no column 'kin'; did you mean 'kind'"):
+    with pytest.raises(DataError, match="task.label: there is no column 'kin' in data; did you mean 'kind'"):
         autodistill.check(copy.deepcopy(SPEC) | MLP, data=frame, label="kin")
 
 

@@ -36,8 +36,8 @@ FORMS = "give a map-style data set, arrays (x, y), a dict of arrays, a table, or
 def save_given(data: object, folder: Path, task: TaskSpec, most: int) -> str:
     """Writes `data` into an empty folder. Returns `npy` for arrays, or the name of the file of a table.
 
-    `task` says what is in it, `most` how many bytes of arrays are held in memory. Raises DataError, which names the item that is
-    wrong.
+    `task` says what is in it, `most` how many bytes of arrays are held in memory. Raises DataError, which names the item that
+    is wrong.
     """
     if is_table(data):
         _save_table(data, folder / TABLE, task)
