@@ -108,3 +108,25 @@ def test_a_draft_takes_an_imported_teacher(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(tmp_path)
     found = autodistill.init("blobs.npz", teacher="drafted_teacher:linear")
     assert load(found.path).teacher.factory == "drafted_teacher:linear" and found.preflight.teachers[0].params == 52
+
+
+TABLE = "age;plan;height;gone\n" + "\n".join(
+    f"{n % 7};{'ab'[n % 2]};{n * 0.37:.2f};{('no', 'yes')[n % 3 == 0]}" for n in range(200)
+)
+
+
+@pytest.mark.parametrize(("label", "kind", "metric"), [(None, "classification", "accuracy"), ("height", "regression", "rmse")])
+def test_a_draft_of_a_table(label: str | None, kind: str, metric: str) -> None:
+    Path("people.csv").write_text(TABLE)
+    found = autodistill.init("people.csv", label=label)
+    spec = load(found.path)
+    assert (spec.task.label, spec.task.separator) == (label or "gone", ";") and spec.task.measure == metric
+    assert found.preflight.data.kind == kind and "embedding" in found.path.read_text()
+    assert ("mse" in found.path.read_text()) == (kind == "regression")
+
+
+def test_a_draft_of_several_labels() -> None:
+    x = blobs()["x"]
+    np.savez("marks.npz", x=x, y=(x[:, :3] > 0).astype(int))
+    found = autodistill.init("marks.npz")
+    assert load(found.path).task.metric == "f1_micro" and "3 labels" in found.lines()[0]

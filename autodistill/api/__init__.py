@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..spec import UsageError, load
+from ..spec import ABOUT, UsageError, load
 from .named import SpecLike, named, place_of, study_of
 from .study import Run, Study
 from .tracking import followed, tracked
@@ -44,7 +44,7 @@ class Drafted(NamedTuple):
         rows = f"{data.train:,} training, {data.validation:,} validation and {data.test:,} test samples of {data.inputs.label}"
         total = None if seconds is None else seconds.total
         time = [] if total is None else [f"a search takes about {max(1, round(total / 60))} min here"]
-        first = f"wrote {self.path}: {rows}, {data.classes} classes"
+        first = f"wrote {self.path}: {rows}, {data.classes} {ABOUT[data.kind].many}"
         return [first, *self.guesses, *time, f"next: autodistill search {self.path}"]
 
     def as_json(self) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -16,10 +17,12 @@ from ..data import Images, Splits, read, split
 from ..data.folders import UNKNOWN
 from ..data.images import size_of, spread
 from ..data.saved import is_saved
-from ..metrics.metric import ACCURACY, named
-from ..spec import DataError, TaskSpec, UsageError
+from ..metrics.metric import METRICS, suiting
+from ..spec import ABOUT, DataError, TaskSpec, UsageError
+from ..spec.imports import reason
+from ..spec.task import TABLES
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
+SEPARATORS = ",;\t|"
 ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
 LABELS = ("label", "target", "class", "y", "outcome")
 """Names of the column of a table that is guessed to be its label."""
@@ -53,7 +56,9 @@ def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[
     guesses: list[str] = []
     task: dict[str, Any] = {"dataset": _dataset(data)}
     if _is_table(data):
-        task["label"] = label or _guessed_label(data, guesses)
+        columns, separator = _header(data)
+        task |= {"separator": separator} if separator != _usual(data) else {}
+        task["label"] = label or _guessed_label(columns, guesses)
     elif label is not None:
         raise UsageError(f"--label {label} names a column of a table (.csv, .parquet), but {data} is none; leave it out")
     task |= _image_size(task, guesses)
@@ -61,7 +66,8 @@ def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[
     splits = split(read(TaskSpec.model_validate(spec)), TaskSpec.model_validate(spec))
     metric, value = target or (_metric(splits, guesses), None)
     study = re.sub(r"[^A-Za-z0-9._-]+", "_", _stem(data)).strip("._-") or "study"
-    lines = [*_head(study, data), *_task_lines(task, splits, named(metric).name)]
+    suiting(metric, splits.kind, splits.classes, "--target")
+    lines = [*_head(study, data), *_task_lines(task, splits, metric)]
     lines += [*_teacher_lines(teacher, splits, guesses), *_student_lines(splits, guesses)]
     wanted = "" if value is None else f", target: {value:g}"
     lines += [f"search: {{trials: {TRIALS}, seed: 0{wanted}}}   # more trials find better students"]
@@ -90,20 +96,36 @@ def _dataset(data: str) -> str:
     return f"{'wds' if (path / '_info.json').is_file() else 'folder'}/{data.rstrip('/')}"
 
 
-def _guessed_label(path: str, guesses: list[str]) -> str:
-    import pandas
+def _usual(path: str) -> str | None:
+    """The separator that a file with this name has unless the spec names another; None for Parquet."""
+    name = path.lower()
+    return None if name.endswith((".parquet", ".pq")) else "\t" if name.endswith(".tsv") else ","
 
+
+def _header(path: str) -> tuple[list[str], str | None]:
+    """The names of the columns of a table, and what separates them."""
     if not os.path.isfile(path):
         raise DataError(f"{path} is not a file; give the path of a table, a .npz file, or a folder")
-    if path.lower().endswith((".parquet", ".pq")):
-        from pyarrow import parquet
+    usual = _usual(path)
+    try:
+        if usual is None:
+            from pyarrow import parquet
 
-        columns = list(parquet.read_schema(path).names)
-    else:
-        columns = [str(name) for name in pandas.read_csv(path, nrows=5, sep="\t" if ".tsv" in path else ",").columns]
+            return list(map(str, parquet.read_schema(path).names)), None
+        import pandas
+
+        with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:
+            first = str(file.readline())
+        separator = usual if usual in first else max(SEPARATORS, key=first.count)
+        return list(map(str, pandas.read_csv(path, nrows=0, sep=separator, encoding="utf-8-sig").columns)), separator
+    except Exception as error:  # an empty or damaged file fails in many ways
+        raise DataError(f"{path} cannot be read as a table ({reason(error)}); give a .csv or .parquet file") from None
+
+
+def _guessed_label(columns: Sequence[str], guesses: list[str]) -> str:
     found = next((name for name in columns if name.lower() in LABELS), columns[-1])
     guesses.append(f"the label is the column {found!r} (--label names another)")
-    return str(found)
+    return found
 
 
 def _image_size(task: dict[str, Any], guesses: list[str]) -> dict[str, Any]:
@@ -123,9 +145,13 @@ def _image_size(task: dict[str, Any], guesses: list[str]) -> dict[str, Any]:
 
 
 def _metric(splits: Splits, guesses: list[str]) -> str:
+    usual = ABOUT[splits.kind].metric
+    if splits.kind != "classification":
+        guesses.append(f"the task is {splits.kind} by its labels, so the metric is {usual}")
+        return usual
     share = float(np.bincount(splits.train.y).max() / len(splits.train))
     if share < SKEWED:
-        return ACCURACY.name
+        return usual
     guesses.append(f"the metric is balanced_accuracy, because {share:.0%} of the samples have one class")
     return "balanced_accuracy"
 
@@ -142,12 +168,15 @@ def _task_lines(task: dict[str, Any], splits: Splits, metric: str) -> list[str]:
     own = [name for name, is_own in (("validation", splits.own_validation), ("test", splits.own_test)) if is_own]
     parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
     samples = len(splits.train) + len(splits.validation) + len(splits.test)
+    what = f"{samples:,} samples of {splits.inputs.label}, {splits.classes} {ABOUT[splits.kind].many}"
+    others = [one.name for one in METRICS.values() if splits.kind in one.kinds and one.name not in (metric, "top5")]
     return [
         "task:",
-        f"  dataset: {_quoted(task['dataset'])}   # {samples:,} samples of {splits.inputs.label}, {splits.classes} classes",
+        f"  dataset: {_quoted(task['dataset'])}   # {what}",
         *(f"  {name}: {_quoted(value)}" for name, value in task.items() if name != "dataset"),
+        *([] if splits.kind == "classification" else [f"  kind: {splits.kind}"]),
         f"  split: {{validation: {SHARE}, test: {SHARE}, seed: 0}}   # {parts}",
-        f"  metric: {metric}   # or balanced_accuracy, f1_macro, log_loss",
+        f"  metric: {metric}   # or {', '.join(others)}",
     ]
 
 
@@ -207,12 +236,16 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
     family, _, ranges = _family(splits)
     epochs = _epochs(splits)
     steps = math.ceil(len(splits.train) / BATCH) * epochs
+    about = ABOUT[splits.kind]
+    temperature = "" if splits.kind == "regression" else ", temperature: {log: [1, 16]}"
+    if family == FIELDS[0] and "categories" in splits.inputs.tensors():
+        ranges += ", embedding: {int: [1, 8]}"
     guesses.append(f"students are of family {family}, each trained for {epochs} epochs ({steps:,} steps)")
     return [
         "student:   # what is searched",
         f"  architecture: {{family: {family}, {ranges}}}   # widen it if the best student is at an end",
         "  loss:",
-        "    ce: {weight: rest}   # labels; 1 minus the weight of kd",
-        "    kd: {weight: {uniform: [0, 1]}, temperature: {log: [1, 16]}, optional: true}   # the teacher's outputs",
+        f"    {about.label}: {{weight: rest}}   # labels; 1 minus the weight of kd",
+        f"    kd: {{weight: {{uniform: [0, 1]}}{temperature}, optional: true}}   # the teacher's outputs",
         f"  recipe: {{epochs: {epochs}, batch_size: {BATCH}, learning_rate: {{log: [1e-3, 1e-2]}}}}",
     ]
