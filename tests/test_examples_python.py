@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,9 +37,8 @@ def test_an_example_is_short(name: str) -> None:
 
 
 def test_a_dataset_class_and_a_teacher_from_python(tmp_path: Path) -> None:
-    started = time.monotonic()
     found = run(str(EXAMPLES / "dataset_class" / "search.py"), cwd=tmp_path)
-    assert "Yes: convnet" in found and time.monotonic() - started < 180
+    assert "Yes: convnet" in found
     assert (tmp_path / "reports" / "strokes-model" / "model.safetensors").exists()
 
 

@@ -1,7 +1,7 @@
 """Purpose: what the example incumbent.yaml starts from: digits as PNG files in a folder for each class, and the weights of the
          network in use today.
 Command: python examples/incumbent/make.py && autodistill search examples/incumbent/incumbent.yaml
-Time:    10 seconds; the search takes about 1 minute on 2 cores (AMD EPYC, no GPU).
+Time:    see incumbent.yaml.
 Expect:  see incumbent.yaml.
 """
 
