@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..spec import Spec, UsageError, from_document, load, resolve
+from ..spec import OwnMetric, Spec, UsageError, from_document, load, resolve, suited
 from ..study.record.directory import StudyDirectory
 
 SpecLike = Spec | Mapping[str, object] | os.PathLike[str] | str
@@ -70,6 +70,15 @@ def study_of(what: SpecLike) -> StudyDirectory:
             way = "search it first, or give the directory of its study (--out of the search)"
             raise UsageError(f"the study {found.spec.study} of this spec is not in {directory.path}; {way}")
         known = directory.read()
-        now = resolve(found.spec, fingerprint=known.task.fingerprint or "", cuda=bool(known.resources.gpus))
+        now = resolve(_suited(found.spec, known), fingerprint=known.task.fingerprint or "", cuda=bool(known.resources.gpus))
         directory.changes(now, extend=False)
     return directory
+
+
+def _suited(spec: Spec, known: Spec) -> Spec:
+    """The spec for the kind of task that its study found in the data, and with the code of its own metric that it recorded."""
+    if known.task.kind == "auto" or spec.task.kind not in ("auto", known.task.kind):
+        return spec
+    own, recorded = spec.task.metric, known.task.metric
+    both = isinstance(own, OwnMetric) and isinstance(recorded, OwnMetric) and own.factory == recorded.factory
+    return suited(spec, known.task.kind, recorded if both and isinstance(recorded, OwnMetric) else None)

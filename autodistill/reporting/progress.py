@@ -54,7 +54,8 @@ class Progress:
 
     def began(self, study: Study, directory: StudyDirectory) -> None:
         self.started = time.monotonic()
-        Standing.of(study, ended=False).write(directory.path)
+        if not study.finished():
+            Standing.of(study, ended=False).write(directory.path)
         if self.cell is not None:
             self._show()
         elif self.console.is_terminal:
