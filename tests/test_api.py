@@ -120,7 +120,7 @@ def test_every_command_takes_a_spec_or_its_study(name: str, named: Path, capsys:
         "export": ["--accuracy", "0.05", "--to", "model"],
         "report": [],
         "explain": [str(key)],
-        "chain": [*fast, "--student", "depth=1,width=4", "--time", "1s"],
+        "chain": [*fast, "--student", "depth=1,width=4"],
     }
     before = {path.name for path in Path("reports").iterdir()}
     for command, options in commands.items():
