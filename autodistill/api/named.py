@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..spec import Spec, UsageError, from_document, load, resolve
+from ..spec import Spec, UsageError, from_document, load, resolve, suited
+from ..spec.metric import OwnMetric
 from ..study.record.directory import StudyDirectory
 
 SpecLike = Spec | Mapping[str, object] | os.PathLike[str] | str
@@ -70,6 +71,19 @@ def study_of(what: SpecLike) -> StudyDirectory:
             way = "search it first, or give the directory of its study (--out of the search)"
             raise UsageError(f"the study {found.spec.study} of this spec is not in {directory.path}; {way}")
         known = directory.read()
-        now = resolve(found.spec, fingerprint=known.task.fingerprint or "", cuda=bool(known.resources.gpus))
+        now = resolve(_suited(found.spec, known), fingerprint=known.task.fingerprint or "", cuda=bool(known.resources.gpus))
         directory.changes(now, extend=False)
     return directory
+
+
+def _suited(spec: Spec, known: Spec) -> Spec:
+    """The spec with what its data decided when its study was searched: the kind of the task, and what that implies."""
+    kind, metric, before = spec.task.kind, spec.task.metric, known.task.metric
+    if kind == "auto":
+        kind = known.task.kind
+    if kind == "auto":
+        return spec
+    own = None
+    if isinstance(metric, OwnMetric) and isinstance(before, OwnMetric):
+        own = metric.model_copy(update={"source": before.source, "over": before.over})
+    return suited(spec, kind, own)
