@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..spec import OwnMetric, Spec, UsageError, from_document, load, resolve, suited
+from ..spec import Spec, UsageError, from_document, load, resolve, suited
+from ..spec.metric import OwnMetric
 from ..study.record.directory import StudyDirectory
 
 SpecLike = Spec | Mapping[str, object] | os.PathLike[str] | str
@@ -76,9 +77,13 @@ def study_of(what: SpecLike) -> StudyDirectory:
 
 
 def _suited(spec: Spec, known: Spec) -> Spec:
-    """The spec for the kind of task that its study found in the data, and with the code of its own metric that it recorded."""
-    if known.task.kind == "auto" or spec.task.kind not in ("auto", known.task.kind):
+    """The spec with what its data decided when its study was searched: the kind of the task, and what that implies."""
+    kind, metric, before = spec.task.kind, spec.task.metric, known.task.metric
+    if kind == "auto":
+        kind = known.task.kind
+    if kind == "auto":
         return spec
-    own, recorded = spec.task.metric, known.task.metric
-    both = isinstance(own, OwnMetric) and isinstance(recorded, OwnMetric) and own.factory == recorded.factory
-    return suited(spec, known.task.kind, recorded if both and isinstance(recorded, OwnMetric) else None)
+    own = None
+    if isinstance(metric, OwnMetric) and isinstance(before, OwnMetric):
+        own = metric.model_copy(update={"source": before.source, "over": before.over})
+    return suited(spec, kind, own)
