@@ -242,7 +242,7 @@ def test_files(name: str, tmp_path: Path, refused: Callable[..., str]) -> None:
 
 def test_a_missing_file_and_a_folder(tmp_path: Path, refused: Callable[..., str]) -> None:
     names(refused(tmp_path / "none.yaml"), f"{tmp_path / 'none.yaml'}: cannot be read: No such file")
-    names(refused(tmp_path), f"{tmp_path}: cannot be read: Is a directory")
+    names(refused(tmp_path), f"{tmp_path} contains no study")
 
 
 HOMELESS: list[tuple[str, str, str]] = [
