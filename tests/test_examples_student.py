@@ -1,4 +1,4 @@
-"""The worked examples of networks of one's own: from nothing to an export, by the commands in their headers."""
+"""The worked examples of your own networks: the commands in their headers lead from nothing to an export."""
 
 from __future__ import annotations
 

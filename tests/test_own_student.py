@@ -1,4 +1,4 @@
-"""Students that are networks of one's own: a module beside the spec, from its domains to an export."""
+"""Your own networks as students: a module beside the spec, from its domains to an export."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_predict_says_what_is_wrong_with_rows(exported: Path, tmp_path: Path, te
 
 
 def test_predict_says_what_is_no_export_and_no_sample(exported: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no export: it has no architecture.json"):
+    with pytest.raises(UsageError, match="is not an export: it has no architecture.json"):
         api.predict(tmp_path, tmp_path)
     with pytest.raises(DataError, match="none.csv does not exist"):
         api.predict(exported, tmp_path / "none.csv")

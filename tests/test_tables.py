@@ -424,7 +424,7 @@ def load_again(folder: Path, spec: Spec) -> Spec:
         ({"dataset": "data.npz", "split": {"by": "t"}}, "split.by applies to a table"),
         ({"dataset": "a.csv", "layout": "D"}, "layout D applies to arrays, not to a table"),
         ({"dataset": "a.csv", "groups": "g", "split": {"by": "t"}}, "exclude each other; remove one"),
-        ({"dataset": "a.csv", "columns": {"a": "text"}}, "'text' is no kind of column; use number, boolean, category, date"),
+        ({"dataset": "a.csv", "columns": {"a": "text"}}, "'text' is not a kind of column; use number, boolean, category, date"),
         ({"dataset": "a.csv", "separator": ";;"}, "separator"),
     ],
 )

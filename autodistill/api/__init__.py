@@ -263,7 +263,7 @@ def predict(export: Path | str, samples: Path | str) -> Predictions:
 
     Returns: Predictions; its `frame()` is a pandas DataFrame with the class, its probability, and those of all classes.
 
-    Raises: UsageError for a folder that is no export, DataError for samples that do not fit it.
+    Raises: UsageError for a folder that is not an export, DataError for samples that do not fit it.
 
     Example:
         autodistill.predict("churn-model", "customers.csv").frame()

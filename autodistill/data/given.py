@@ -180,7 +180,7 @@ def _refused(data: object) -> Any:
     if "torch.DataLoader" in kinds:
         raise DataError(f"data: {name} makes batches in an order of its own; give its data set: data=loader.dataset")
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
-        what = "an iterator, which can be read only once" if hasattr(data, "__next__") else "no data set"
+        what = "an iterator, which can be read only once" if hasattr(data, "__next__") else "not a data set"
         raise DataError(f"data: {name} is {what}; {FORMS}")
     return data
 

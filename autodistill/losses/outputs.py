@@ -1,4 +1,4 @@
-"""Terms on the outputs of tasks that are no classification: several labels for each sample, and values.
+"""Terms on the outputs of tasks other than classification: several labels for each sample, and values.
 
 Suffixes of shapes: B batch, K labels or values.
 

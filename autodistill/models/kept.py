@@ -32,7 +32,7 @@ def keep(given: nn.Module, folder: Path) -> dict[str, str]:
     name = type(given).__name__
     try:
         plain = copy.deepcopy(given).cpu().eval()
-    except Exception as error:  # weights on the meta device, tensors that are no leaves
+    except Exception as error:  # weights on the meta device, tensors that are not leaves
         raise UsageError(f"teacher: {name} cannot be copied to the CPU ({reason(error)}); {_way(name)}") from error
     digest = _digest(plain)
     path = (folder / f"teacher-{digest[:16]}.pkl").absolute()

@@ -62,7 +62,7 @@ def _written(main: ModuleType, name: str, folder: Path) -> str:
             raise
         raise UsageError(f"{folder} cannot be written to: {error.strerror}; give another out") from error
     earlier = sys.modules.get(module)
-    if earlier is not None and not os.path.exists(earlier.__file__ or ""):  # of a folder that is no more
+    if earlier is not None and not os.path.exists(earlier.__file__ or ""):  # of a folder that was removed
         del sys.modules[module]
     importlib.invalidate_caches()
     if str(folder.absolute()) not in sys.path:
@@ -71,7 +71,7 @@ def _written(main: ModuleType, name: str, folder: Path) -> str:
 
 
 def _statements(main: ModuleType, name: str) -> list[ast.stmt]:
-    """The top-level statements of the running program in the order in which they ran. Cells that are no Python are left out."""
+    """The top-level statements of the running program in the order in which they ran, without cells that are not Python."""
     cells: Sequence[str] = getattr(main, "In", ())
     file = getattr(main, "__file__", None)
     if not cells and (file is None or not Path(file).is_file()):

@@ -117,7 +117,7 @@ def _special(line: ErrorDetails, raw: object, path: Location) -> str | None:
         return f"{path[-1]!r} is not a key here; {_unknown(path, raw).way}"
     if kind == "union_tag_invalid":
         if value["family"] == IMPORT:
-            return '"import" is no family; write {import: package.module:function, ARGUMENT: ...} instead'
+            return '"import" is not a family; write {import: package.module:function, ARGUMENT: ...} instead'
         tags = [tag for each in str(line["ctx"]["expected_tags"]).split(",") if (tag := each.strip(" '")) != OWN]
         return f"{shown(value['family'])} is not a known family; {_nearest(value['family'], tags)}, {OR_IMPORT}"
     if kind == "union_tag_not_found" and not isinstance(value, dict):

@@ -39,7 +39,7 @@ class Split(Value):
 class Task(Value):
     """What to learn: `data` is the fingerprint of training and validation data, never of the test data.
 
-    `other` is the kind of a task that is no classification.
+    `other` is the kind of a task other than classification.
     """
 
     data: str

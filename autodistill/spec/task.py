@@ -45,7 +45,7 @@ class AllExcept(Value):
 def _check_column(value: str) -> str:
     if not re.fullmatch(r"number|boolean|category|date( \S.*)?", value):
         ways = "number, boolean, category, date, or date with a format, such as 'date %d/%m/%Y'"
-        raise ValueError(f"{value!r} is no kind of column; use {ways}")
+        raise ValueError(f"{value!r} is not a kind of column; use {ways}")
     return value
 
 
