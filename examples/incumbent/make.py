@@ -1,6 +1,6 @@
 """Purpose: what the example incumbent.yaml starts from: digits as PNG files in a folder for each class, and the weights of the
          network in use today.
-Command: python examples/incumbent/make.py && autodistill search examples/incumbent/incumbent.yaml
+Command: python make.py
 Time:    see incumbent.yaml.
 Expect:  see incumbent.yaml.
 """
