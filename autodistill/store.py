@@ -24,12 +24,13 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from .spec import StoreError, UsageError, digest, is_full
+from .spec.value import Json
 
 Kind = Literal["stages", "outputs", "data"]
-Manifest = dict[str, Any]
+Manifest = Json
 """As the JSON file holds it: `key`, `attempt`, `files`, and what was measured."""
 DIGEST = hashlib.sha256().digest_size
 MANIFESTS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
@@ -101,7 +102,7 @@ class Store:
         for name in self.manifest(kind, key)["files"]:
             self.file(kind, key, name)
 
-    def make(self, kind: Kind, key: str, fill: Callable[[Path], dict[str, Any]]) -> Manifest:
+    def make(self, kind: Kind, key: str, fill: Callable[[Path], Json]) -> Manifest:
         """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it exists already."""
         if not self.has(kind, key):
             with contextlib.suppress(_Late), self._attempt(kind, key) as attempt:
@@ -114,7 +115,7 @@ class Store:
     def take(self, other: Store, kind: Kind, key: str) -> None:
         """Copies a folder from another store, unless it exists already. Raises StoreError for a damaged file."""
 
-        def fill(attempt: Path) -> dict[str, Any]:
+        def fill(attempt: Path) -> Json:
             manifest = other.manifest(kind, key)
             for name in manifest["files"]:
                 shutil.copyfile(other.file(kind, key, name), attempt / name)

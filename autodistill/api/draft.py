@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..metrics.metric import METRICS, suiting
 from ..spec import ABOUT, DataError, TaskSpec, UsageError
 from ..spec.imports import reason
 from ..spec.task import TABLES
+from ..spec.value import Json
 
 SEPARATORS = ",;\t|"
 ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
@@ -54,7 +55,7 @@ def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[
     Raises DataError for data that cannot be used, UsageError for a teacher that cannot be named so.
     """
     guesses: list[str] = []
-    task: dict[str, Any] = {"dataset": _dataset(data)}
+    task: Json = {"dataset": _dataset(data)}
     if _is_table(data):
         columns, separator = _header(data)
         task |= {"separator": separator} if separator != _usual(data) else {}
@@ -128,7 +129,7 @@ def _guessed_label(columns: Sequence[str], guesses: list[str]) -> str:
     return found
 
 
-def _image_size(task: dict[str, Any], guesses: list[str]) -> dict[str, Any]:
+def _image_size(task: Json, guesses: list[str]) -> Json:
     """`image_size` for images that differ in size, or that are too large for a quick search."""
     if not str(task["dataset"]).startswith("folder/"):
         return {}
@@ -164,7 +165,7 @@ def _head(study: str, data: str) -> list[str]:
     ]
 
 
-def _task_lines(task: dict[str, Any], splits: Splits, metric: str) -> list[str]:
+def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
     own = [name for name, is_own in (("validation", splits.own_validation), ("test", splits.own_test)) if is_own]
     parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
     samples = len(splits.train) + len(splits.validation) + len(splits.test)

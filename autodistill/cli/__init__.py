@@ -8,7 +8,7 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
     return _failed(arguments, text, error.exit_code if isinstance(error, AutodistillError) else 1, problems)
 
 
-def _failed(arguments: argparse.Namespace, text: str, code: int, problems: Sequence[Any] = ()) -> int:
+def _failed(arguments: argparse.Namespace, text: str, code: int, problems: Sequence[Mapping[str, object]] = ()) -> int:
     print(text, file=sys.stderr)
     if arguments.json:
         print(json.dumps({"error": text, "exit_code": code, "problems": list(problems)}))

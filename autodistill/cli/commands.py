@@ -7,7 +7,9 @@ import contextlib
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..spec.value import Json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from ..answers import Wanted
     from ..runners import Runner
 
-Result = dict[str, Any]
+Result = Json
 WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 
 

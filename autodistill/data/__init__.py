@@ -3,14 +3,13 @@
 from .arrays import Raw
 from .columns import Column, Columns, Ragged
 from .encoding import EncodedColumn, Encoding
-from .images import Array, Images, Joined, Pixels
+from .images import Images, Joined, Pixels
 from .inputs import InputField, InputSpec, inputs_of
 from .parts import split
 from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits
 
 __all__ = [
-    "Array",
     "Column",
     "Columns",
     "EncodedColumn",

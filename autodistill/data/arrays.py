@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..spec import ABOUT, DataError, TaskKind
+from ..spec.arrays import Array
 from ..spec.kinds import FORMS as LABEL_FORMS
 from ..spec.task import FieldOptions
 from .columns import Columns, Ragged, X, mask_of
 from .fields import LENGTHS, Keyed, array_of, check_alike, column_of, opened, same_length
-from .images import Array, Images
+from .images import Images
 from .labels import RANKING, Labels, labels_of, outputs_of
 
 if TYPE_CHECKING:  # pandas is only imported where there is a table

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..spec import Augmentation, RandAugment, UsageError
-from .images import Array
+from ..spec.arrays import Array
 from .pixels import LARGEST, MOVES, cropped, cut_out, flipped, mixed, randomly_augmented
 
 

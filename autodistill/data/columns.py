@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .images import Array, Images, Joined, Pixels, joined
+from ..spec.arrays import Array
+from .images import Images, Joined, Pixels, joined
 
 Rows = slice | Array
 X = "x"

@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+Column = Mapping[str, Any]
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 PARQUET = (".parquet", ".pq")
 DAY = pd.Timedelta(days=1)
@@ -41,7 +42,7 @@ def read_rows(path: Path | str, separator: str = ",") -> pd.DataFrame:
     return pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig", index_col=False, low_memory=False)
 
 
-def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Column]) -> dict[str, NDArray[Any]]:
     """What the network takes of `rows`, a frame or a single row as a mapping: `numbers` float32 (N, D), called `x` if there is
     nothing else, and `categories` int64 (N, C).
 
@@ -65,13 +66,13 @@ def _values(frame: pd.DataFrame, name: str) -> pd.Series:
     return frame[name]
 
 
-def _standardized(column: Mapping[str, Any], found_N: Numbers) -> Numbers:
+def _standardized(column: Column, found_N: Numbers) -> Numbers:
     filled_N: Numbers = np.where(np.isnan(found_N), column["fill"], found_N)
     found: Numbers = (filled_N - column["mean"]) / column["scale"]
     return found
 
 
-def _codes(column: Mapping[str, Any], values: pd.Series) -> NDArray[np.int64]:
+def _codes(column: Column, values: pd.Series) -> NDArray[np.int64]:
     numbers = {word: number for number, word in enumerate(column["words"], 1)}
     text = words(values)
     known_N = text.map(numbers).fillna(0).to_numpy(np.int64)
@@ -79,7 +80,7 @@ def _codes(column: Mapping[str, Any], values: pd.Series) -> NDArray[np.int64]:
     return found_N
 
 
-def numbers_of(values: pd.Series, column: Mapping[str, Any]) -> Numbers:
+def numbers_of(values: pd.Series, column: Column) -> Numbers:
     """(N,), NaN where a value is missing. Raises ValueError naming the first value that is not of the column's kind."""
     kind = column["kind"]
     if kind == "date":

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from ..spec import Value
-from ..spec.value import AsTuple
+from ..spec.value import AsTuple, Json
 
 Kind = Literal["number", "boolean", "date", "category"]
 CATEGORIES = "categories"
@@ -55,6 +55,6 @@ class Encoding(Value):
         """How many values each category has, in the order of the field `categories`."""
         return tuple(column.values for column in self.columns if column.values is not None)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Json:
         """The contents of columns.json."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..spec import DataError
+from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import FieldOptions
 from .columns import Column, Ragged
-from .images import Array, Images, spread
+from .images import Images, spread
 
 FAR = 50
 """Arrays whose values differ by this factor have different scales: 0 to 255 against 0 to 1 is a factor of 255."""

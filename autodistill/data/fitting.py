@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..spec import DataError
+from ..spec.arrays import Array
 from . import encode
 from .columns import Columns
 from .encoding import EncodedColumn, Encoding, Kind
-from .images import Array
 from .kinds import Held, Place, quoted
 
 LIKE_IDS = 0.9

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from ..spec import DataError, TaskSpec
+from ..spec.arrays import Array
 from .arrays import NAMES
-from .images import Array, Images, size_of, spread
+from .images import Images, size_of, spread
 
 EXAMINED = 1024
 """How many files are examined if all would take too long: to compare sizes, and for the fingerprint."""

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..spec import DataError, TaskSpec
+from ..spec.arrays import Array
 from ..spec.imports import reason
 from .arrays import NAMES, check, keyed
 from .columns import Ragged, X
 from .fields import LENGTHS
-from .images import Array, spread
+from .images import spread
 from .npy import new_array, read_npy, save_arrays
 
 LABELS = ("label", "labels", "y", "target")

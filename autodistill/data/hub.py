@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from ..spec import DataError, TaskSpec
+from ..spec.arrays import Array
 from ..spec.imports import reason
+from ..spec.value import Json
 from .arrays import with_names
-from .images import Array, decode, fitted
+from .images import decode, fitted
 
 TESTS = ("test", "validation", "val")
 Pair = tuple[Array, int]
@@ -60,7 +62,7 @@ def _opened(reader: Any, row: int, split: str, task: TaskSpec) -> Pair:
         ) from error
 
 
-def _column(features: Mapping[str, Any], kind: str, name: str) -> str:
+def _column(features: Json, kind: str, name: str) -> str:
     found = [key for key, feature in features.items() if type(feature).__name__ == kind]
     if not found:
         columns = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in features.items())
@@ -78,7 +80,7 @@ def read_wds(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
         return _split_by_split(list(info), f"wds/{folder}", lambda split: _wds_split(folder, split, info, task, most))
 
 
-def _wds_split(folder: Path, split: str, info: Mapping[str, Any], task: TaskSpec, most: int) -> tuple[Array, Array]:
+def _wds_split(folder: Path, split: str, info: Json, task: TaskSpec, most: int) -> tuple[Array, Array]:
     from timm.data import create_dataset
 
     mode = "L" if task.channels == 1 else "RGB"
@@ -88,11 +90,11 @@ def _wds_split(folder: Path, split: str, info: Mapping[str, Any], task: TaskSpec
         return _stacked(pairs, info[split]["num_samples"], f"wds/{folder}", task, most)
 
 
-def _info(folder: Path) -> Mapping[str, Any]:
+def _info(folder: Path) -> Json:
     """name -> num_samples, filenames and shard_lengths of each split."""
     for name in ("_info.json", "info.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found: Mapping[str, Any] = json.loads((folder / name).read_bytes())["splits"]
+            found: Json = json.loads((folder / name).read_bytes())["splits"]
             return found
     raise DataError(
         f"task.dataset: {folder} has no readable _info.json; put one next to the shards: "

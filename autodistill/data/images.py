@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..spec import DataError
+from ..spec.arrays import Array
 from ..spec.imports import reason
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Array = NDArray[Any]
 MODES = {1: "L", 3: "RGB"}
 THREADS = min(8, os.cpu_count() or 1)
 """How many threads decode one batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from ..spec import DataError
 from .encode import NO, YES, booleans, days, numbers, words
 from .encoding import Kind
 
+if TYPE_CHECKING:
+    Series = pd.Series[Any]
 MIXED = 0.5
 """If at least this share of a text column is numbers (or dates), but not all, the others are likely mistakes."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
@@ -42,12 +44,12 @@ class Held(NamedTuple):
     format: str | None = None
 
 
-def has_values(values: pd.Series[Any]) -> bool:
+def has_values(values: Series) -> bool:
     there = values.dropna()
     return bool(len(there)) and (pd.api.types.is_numeric_dtype(there.dtype) or bool(words(there).notna().any()))
 
 
-def held(place: Place, values: pd.Series[Any], given: str | None) -> Held:
+def held(place: Place, values: Series, given: str | None) -> Held:
     """What a column holds; `given` is what the spec says of it.
 
     Raises DataError if it has no values, values of several kinds, or values that do not suit what is given.
@@ -66,7 +68,7 @@ def held(place: Place, values: pd.Series[Any], given: str | None) -> Held:
     return found
 
 
-def _check_plain(place: Place, values: pd.Series[Any]) -> None:
+def _check_plain(place: Place, values: Series) -> None:
     """Raises DataError for lists, mappings, bytes and complex numbers."""
     there = values.dropna()
     nested = there[there.map(lambda value: isinstance(value, NESTED))] if there.dtype == object else there[:0]
@@ -78,7 +80,7 @@ def _check_plain(place: Place, values: pd.Series[Any]) -> None:
         )
 
 
-def _guessed(place: Place, values: pd.Series[Any]) -> Kind:
+def _guessed(place: Place, values: Series) -> Kind:
     dtype = values.dtype
     if pd.api.types.is_bool_dtype(dtype):
         return "boolean"
@@ -89,7 +91,7 @@ def _guessed(place: Place, values: pd.Series[Any]) -> Kind:
     return "date" if pd.api.types.is_datetime64_any_dtype(dtype) else _of_text(place, values)
 
 
-def _of_text(place: Place, values: pd.Series[Any]) -> Kind:
+def _of_text(place: Place, values: Series) -> Kind:
     counts = words(values).value_counts()
     text = pd.Series(counts.index, dtype=object)
     if text.str.lower().isin((YES[0], NO[0])).all():
@@ -104,7 +106,7 @@ def _of_text(place: Place, values: pd.Series[Any]) -> Kind:
     return "number" if is_number.all() else "date" if is_dated.all() else "category"
 
 
-def _mixed(place: Place, values: pd.Series[Any], kind: str, others: pd.Series[Any], count: int) -> DataError:
+def _mixed(place: Place, values: Series, kind: str, others: Series, count: int) -> DataError:
     name, text = str(values.name), words(values)
     row = int(np.flatnonzero(text.isin(others))[0])
     what = f"{place.row(row)} has {text.iloc[row]!r}, but {count:,} of {int(text.notna().sum()):,} values are {kind}s"
@@ -112,7 +114,7 @@ def _mixed(place: Place, values: pd.Series[Any], kind: str, others: pd.Series[An
     return DataError(f"{place.name}: column {name!r} {what}; {ways}")
 
 
-def _check_fits(place: Place, values: pd.Series[Any], found: Held) -> None:
+def _check_fits(place: Place, values: Series, found: Held) -> None:
     """Raises DataError unless each value is of the kind."""
     if found.kind == "category":
         return
@@ -133,7 +135,7 @@ def _check_fits(place: Place, values: pd.Series[Any], found: Held) -> None:
     raise DataError(f"{place.name}: column {str(values.name)!r} {what}{how}; {way}")
 
 
-def _check_finite(place: Place, values: pd.Series[Any]) -> None:
+def _check_finite(place: Place, values: Series) -> None:
     bad = np.flatnonzero(np.isinf(numbers(values)))
     if len(bad):
         what = f"{place.row(int(bad[0]))} has {str(values.iloc[bad[0]])!r}"

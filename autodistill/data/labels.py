@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..spec import DataError, TaskKind
+from ..spec.arrays import Array
 from ..spec.kinds import FORMS
 from .fields import array_of
-from .images import Array
 
 MOST_CLASSES = 2**31
 FEW = 20

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..spec import DataError
+from ..spec.arrays import Array
 from ..spec.imports import reason
 from .arrays import NAMES, is_known
-from .images import Array
 
 PART = 1 << 24
 """Bytes that are read at a time for a hash."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..spec import DataError
-from .images import Array
+from ..spec.arrays import Array
 
 
 class Parts(NamedTuple):

@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 
 from ..spec import DataError, TaskSpec
+from ..spec.arrays import Array
 from .arrays import Raw
 from .columns import Columns, X
 from .folders import UNKNOWN, common_size
-from .images import Array, Images
+from .images import Images
 from .orders import newest, whole_groups
 from .sources import most_held
 from .splits import Memory, Samples, Sealed, Splits

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..spec import DataError, TaskSpec
+from ..spec.arrays import Array
 from ..spec.imports import reason
+from ..spec.value import Json
 from .arrays import with_names
 from .given import LABELS, VALIDATION
-from .images import MODES, Array, fitted
+from .images import MODES, fitted
 
 FILES = ("dataset_dict.json", "state.json")
 """One of them is in every such folder."""
@@ -45,7 +47,7 @@ def read_saved(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
     return with_names(arrays, names)
 
 
-def _suffixes(parts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _suffixes(parts: Mapping[str, object], folder: Path) -> Json:
     """The splits by the suffix of their arrays; train comes first."""
     named = {("validation" if name in VALIDATION else name): part for name, part in parts.items()}
     if "train" not in named:

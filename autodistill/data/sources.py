@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..spec import DataError, TaskSpec, UsageError
+from ..spec.arrays import Array
 from ..spec.imports import import_function, probe, reason, running
 from ..spec.task import ImportedData, kind_of
 from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
-from .images import Array, Images
+from .images import Images
 from .npy import read_npy
 from .saved import is_saved, read_saved
 

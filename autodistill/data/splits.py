@@ -11,10 +11,11 @@ import numpy as np
 
 from ..metrics.metric import floors
 from ..spec import Task, TaskKind, TaskSpec, digest
+from ..spec.arrays import Array
 from .columns import Columns
 from .encoding import Encoding
 from .folders import fingerprint_of
-from .images import Array, Images, spread
+from .images import Images, spread
 from .inputs import InputSpec, inputs_of
 from .labels import outputs_of
 

@@ -13,12 +13,13 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ..spec import DataError, TaskKind, TaskSpec
+from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import AllExcept
 from . import encode
@@ -26,10 +27,11 @@ from .arrays import Raw
 from .columns import Columns
 from .encoding import Encoding
 from .fitting import Table
-from .images import Array
 from .kinds import Place, held, quoted
 from .labels import Labels
 
+if TYPE_CHECKING:
+    from .kinds import Series
 ROWS = "row"
 """The only field until a table is encoded: the numbers of its rows."""
 SEPARATORS = (",", ";", "\t", "|")
@@ -204,7 +206,7 @@ def _features(place: Place, frame: pd.DataFrame, task: TaskSpec, used: Sequence[
     return sorted(set(found))
 
 
-def _labels(place: Place, values: pd.Series[Any], kind: TaskKind | Literal["auto"]) -> Labels:
+def _labels(place: Place, values: Series, kind: TaskKind | Literal["auto"]) -> Labels:
     """Classes with their words, numbers in their order, then words in theirs; or values (N, 1) of a regression.
 
     Unless the spec names the kind, numbers are values if there are many of them and they cannot be classes.
@@ -257,7 +259,7 @@ def _check_classes(place: Place, name: str, found: Array, counts: Array) -> None
         raise DataError(f"{place.name}: {what} labels in {counts.sum():,} rows, too many for classes; {way}")
 
 
-def _groups(place: Place, values: pd.Series[Any]) -> Array:
+def _groups(place: Place, values: Series) -> Array:
     text = encode.words(values)
     missing = np.flatnonzero(text.isna())
     if len(missing):
@@ -268,7 +270,7 @@ def _groups(place: Place, values: pd.Series[Any]) -> Array:
     return text.to_numpy().astype(str)
 
 
-def _times(place: Place, values: pd.Series[Any], given: str | None) -> Array:
+def _times(place: Place, values: Series, given: str | None) -> Array:
     """(N,) float64: days, or numbers such as years."""
     name, found = str(values.name), held(place, values, given)
     if found.kind not in ("date", "number"):

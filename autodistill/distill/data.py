@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data import Array, Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
+from ..data import Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
 from ..data.npy import new_array
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
+from ..spec.arrays import Array
 from ..store import Manifest, Store
 
 DECODED = 512
@@ -146,7 +147,7 @@ def open_data(store: Store, fingerprint: str) -> Data:
     )
 
 
-def _columns(part: str, there: Mapping[str, Any], manifest: Manifest) -> Columns | None:
+def _columns(part: str, there: Mapping[str, Array], manifest: Manifest) -> Columns | None:
     """The samples of a part, from what is in the files by their names; None if there are none."""
     found: dict[str, Column] = {}
     for name, array in there.items():

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Array
 from ..data.npy import new_array
 from ..models import Inputs, Outputs
 from ..spec import Checkpoint, LogitsCacheSpec, Stage, digest
+from ..spec.arrays import Array
 from ..store import Store
 from .data import Data, open_data
 from .layout import lay_out

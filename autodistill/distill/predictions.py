@@ -12,14 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data import Array, Columns
-from ..metrics.metric import Outcome, outcome, scores
+from ..data import Columns
+from ..metrics.metric import Outcome, named, outcome, scores
 from ..models import Inputs, Network
 from ..models.sizes import sizes
+from ..spec import Network as NetworkSpec
 from ..spec import StageFailed, UsageError
 from ..spec.architectures import Architecture
-from ..spec.measurement import Measurement, SoftTargetEntropy
-from .data import Data, tensors_of
+from ..spec.arrays import Array
+from ..spec.measurement import Measurement, Score, SoftTargetEntropy
+from ..store import Store
+from .data import Data, open_data, tensors_of
+from .networks import load_network
 
 TEMPERATURES = (1, 4, 8)
 MOST_SAMPLES = 2000
@@ -40,6 +44,16 @@ def measurement(
     """
     found = scores(on_validation(network, data, device), data.classes, own)
     return Measurement(scores=found, **sizes(architecture, data.inputs, data.classes)._asdict(), seconds=seconds)
+
+
+def scored(store: Store, network: NetworkSpec, names: Sequence[str]) -> dict[str, Score]:
+    """Scores of a stored network by metrics that were not known when it was trained: of the validation samples, on the CPU.
+
+    Raises UsageError for metrics that fail.
+    """
+    device, data = torch.device("cpu"), open_data(store, network.task.data)
+    found = on_validation(load_network(store, network, device), data, device)
+    return {name: named(name).score(found, data.classes) for name in names}
 
 
 def on_validation(network: Network, data: Data, device: torch.device) -> Outcome:

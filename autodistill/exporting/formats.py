@@ -34,6 +34,7 @@ from ..models import Inputs, Network, build
 from ..models.plain import plain
 from ..spec import Value
 from ..spec.architectures import ARCHITECTURE as SCHEMA
+from ..spec.value import Json
 
 Run = Callable[[Inputs], Tensor]
 """A batch on the CPU, tensors by name as `InputSpec.tensors` lists them -> logits_BK."""
@@ -142,13 +143,13 @@ def run_safetensors(path: Path, threads: int) -> Run:
     return Source(network.eval().requires_grad_(False), inputs).run
 
 
-def facts_beside(path: Path) -> dict[str, Any]:
+def facts_beside(path: Path) -> Json:
     """The content of architecture.json beside a file."""
-    found: dict[str, Any] = json.loads((path.parent / ARCHITECTURE).read_bytes())
+    found: Json = json.loads((path.parent / ARCHITECTURE).read_bytes())
     return found
 
 
-def inputs_in(facts: dict[str, Any]) -> InputSpec:
+def inputs_in(facts: Json) -> InputSpec:
     return InputSpec.model_validate({"fields": facts["inputs"]})
 
 

@@ -10,19 +10,19 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ..data import Array, Columns, Encoding, Images, InputField, InputSpec
+from ..data import Column, Columns, Encoding, Images, InputField, InputSpec
 from ..data.columns import X
 from ..data.fields import LENGTHS, column_of
 from ..data.folders import images_below
 from ..data.tables import encoded_file
 from ..spec import DataError, TaskKind, UsageError
+from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import FieldOptions
 from .formats import ARCHITECTURE, COLUMNS, FORMATS, Run, facts_beside, inputs_in, quiet
@@ -148,7 +148,7 @@ def _arrays(path: Path, inputs: InputSpec) -> Columns:
     return Columns(found)
 
 
-def _column(path: Path, field: InputField, arrays: dict[str, Any]) -> Any:
+def _column(path: Path, field: InputField, arrays: dict[str, Array]) -> Column:
     key = next((key for key in (field.name, f"{X}_{field.name}") if key in arrays), None)
     if key is None:
         raise DataError(f"{PLACE}: {path} has {', '.join(arrays) or 'nothing'}; give an array {field.name}, too")

@@ -11,15 +11,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..spec.arrays import Array, Floats, Ints
 from ..spec.kinds import TaskKind
 from ..spec.measurement import Score
-from .intervals import EDGE, hoeffding_bentkus, sampling_error, unwarp, warp
-from .resampling import Floats, Ints, means
+from .intervals import EDGE, hoeffding_bentkus, sampling_error
+from .resampling import means
+from .scale import Scale
 
 DRAWS = 400
 """Draws for a standard error."""
@@ -37,8 +39,8 @@ class Outcome(NamedTuple):
     Of values (N, K): `outputs` and `predicted` are the values. `outputs` are None where they were not kept.
     """
 
-    labels: npt.NDArray[Any]
-    predicted: npt.NDArray[Any]
+    labels: Array
+    predicted: Array
     rank: Ints = NOTHING_I
     surprise: Floats = NOTHING_F
     outputs: Floats | None = None
@@ -48,7 +50,7 @@ class Outcome(NamedTuple):
         return kind_of_labels(self.labels)
 
 
-def kind_of_labels(labels: npt.NDArray[Any]) -> TaskKind:
+def kind_of_labels(labels: Array) -> TaskKind:
     """What checked labels are: see `data.labels`."""
     return "regression" if labels.dtype.kind == "f" else "multilabel" if labels.ndim == 2 else "classification"
 
@@ -71,23 +73,16 @@ def outcome(logits_NK: npt.ArrayLike, labels: npt.ArrayLike) -> Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric(ABC):
-    """`name` is used in specs and columns, `label` in sentences. The value is between `low` and `high`.
-
-    `kinds` are those of the tasks that have it. `edge` is how far from the best possible value errors are within the noise.
-    """
+class Metric(Scale, ABC):
+    """`name` is used in specs and columns, `label` in sentences. `kinds` are those of the tasks that have it."""
 
     name: str
     label: str
-    higher: bool = True
-    low: float = 0.0
-    high: float = 1.0
     percent: bool = True
     """Whether values are shown as percentages."""
     natural: bool = False
     """Whether values have any scale, such as that of the labels: they are shown with four significant digits."""
     kinds: tuple[TaskKind, ...] = ("classification",)
-    edge: float = EDGE
 
     @property
     @abstractmethod
@@ -98,7 +93,7 @@ class Metric(ABC):
     def value(self, found: Outcome) -> float: ...
 
     @abstractmethod
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """The best value of a network that ignores its input."""
 
     @abstractmethod
@@ -112,72 +107,16 @@ class Metric(ABC):
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         """The p-value of "the network keeps less than `share` of what its teacher has", both measured on the same samples."""
 
-    def reaches(self, value: float, target: float) -> bool:
-        return value >= target if self.higher else value <= target
-
-    def cost(self, value: float) -> float:
-        """In units in which smaller is better."""
-        return -value if self.higher else value
-
-    def height(self, values: npt.ArrayLike) -> Floats:
-        """Values (n,) in units in which larger is better: themselves, or minus a loss. Its own inverse."""
-        found = np.asarray(values, dtype=np.float64)
-        return found if self.higher else -found
-
     def clears(self, score: Score, floor: float) -> bool:
         """Whether the 95 % interval is better than the floor."""
         return score.low > floor if self.higher else score.high < floor
 
-    def shortfall(self, value: float) -> float:
-        """How far a value is from the best possible one."""
-        return self.high - value if self.higher else value - self.low
-
     def likely_shortfall(self, score: Score) -> float:
-        """The same of a measured score. By Laplace's rule of succession, no errors on few samples do not mean an error of 0."""
-        return (score.n * self.shortfall(score.value) + 1) / (score.n + 2) if self.higher else self.shortfall(score.value)
+        """How far a measured score is from the best value.
 
-    def keeping(self, teacher: float, share: float) -> float:
-        """The value that keeps `share` of the teacher's. A loss may be 1 / share times as large."""
-        return teacher * share if self.higher else teacher / share
-
-    def kept(self, value: float, teacher: float) -> float:
-        """The share of the teacher's value that is kept."""
-        of, whole = (value, teacher) if self.higher else (teacher, value)
-        return of / max(whole, 1e-12)
-
-    @property
-    def scale(self) -> Literal["share", "excess", "plain"]:
-        """How values are warped: between two bounds by the logit, with a best possible value by -log of the distance from it,
-        without one not at all.
+        By Laplace's rule of succession, no errors on few samples do not mean an error of 0.
         """
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            return "share"
-        return "excess" if math.isfinite(self.high if self.higher else self.low) else "plain"
-
-    def warp(self, values: npt.ArrayLike) -> Floats:
-        """Values (n,) on a scale on which larger is better and noise is similar everywhere."""
-        found = np.asarray(values, dtype=np.float64)
-        if self.scale == "share":
-            return warp(self._share(found))
-        return self.height(found) if self.scale == "plain" else -np.log(self._excess(found) + self.edge)
-
-    def unwarp(self, values: npt.ArrayLike) -> Floats:
-        """The inverse of `warp`, never outside the bounds."""
-        if self.scale == "share":
-            share = unwarp(values)
-            return self.low + (self.high - self.low) * (share if self.higher else 1 - share)
-        if self.scale == "plain":
-            return self.height(values)
-        found = np.exp(-np.asarray(values, dtype=np.float64)) - self.edge
-        return np.clip(self.high - found if self.higher else self.low + found, self.low, self.high)
-
-    def _share(self, values: Any) -> Any:
-        """Of the way from the worst possible value to the best."""
-        return (values - self.low if self.higher else self.high - values) / (self.high - self.low)
-
-    def _excess(self, values: Any) -> Any:
-        """How far from the best possible value."""
-        return self.high - values if self.higher else values - self.low
+        return (score.n * self.shortfall(score.value) + 1) / (score.n + 2) if self.higher else self.shortfall(score.value)
 
     def noise(self, warped: npt.ArrayLike, like: Score) -> Floats:
         """Standard errors (n,) of warped values of networks that are measured on the samples of `like`.
@@ -185,22 +124,22 @@ class Metric(ABC):
         As if the value were a fraction of so many samples that its error at `like` is the measured one; a distance from the
         best possible value has the same relative error everywhere.
         """
-        if self.scale == "share":
+        if self.shape == "share":
             return sampling_error(warped, self._effective(like))
-        return np.full(np.shape(warped), like.error / (self._slope(like.value) if self.scale == "excess" else 1.0))
+        return np.full(np.shape(warped), like.error / (self._slope(like.value) if self.shape == "excess" else 1.0))
 
     def error(self, value: float, like: Score) -> float:
         """The standard error of a value that is measured on the samples of `like`."""
-        if self.scale == "share":
-            share = float(self._share(value))
+        if self.shape == "share":
+            share = float(self.share(value))
             return (self.high - self.low) * math.sqrt(share * (1 - share) / self._effective(like))
-        return like.error if self.scale == "plain" else self._slope(value) * like.error / self._slope(like.value)
+        return like.error if self.shape == "plain" else self._slope(value) * like.error / self._slope(like.value)
 
     def _slope(self, value: float) -> float:
-        return float(self._excess(value)) + self.edge
+        return float(self.shortfall(value)) + self.edge
 
     def _effective(self, like: Score) -> float:
-        inner = EDGE + (1 - 2 * EDGE) * float(self._share(like.value))
+        inner = EDGE + (1 - 2 * EDGE) * float(self.share(like.value))
         return inner * (1 - inner) / max(like.error / (self.high - self.low), 1e-9) ** 2
 
     @property
@@ -259,8 +198,7 @@ class Mean(Metric):
 
     @property
     def method(self) -> str:
-        bounded = math.isfinite(self.low) and math.isfinite(self.high)
-        return "a Hoeffding-Bentkus bound" if bounded else "an approximate test: a paired Bayesian bootstrap"
+        return "a Hoeffding-Bentkus bound" if self.bounded else "an approximate test: a paired Bayesian bootstrap"
 
     @abstractmethod
     def each(self, found: Outcome) -> Floats: ...
@@ -273,14 +211,14 @@ class Mean(Metric):
 
     def misses(self, found: Outcome, classes: int, target: float) -> float:
         values = self.each(found)
-        if math.isfinite(self.low) and math.isfinite(self.high):
+        if self.bounded:
             return self._bound(values, self.low, self.high, target)
         return self._drawn(values, target, self.stretch)
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         own, theirs = self.each(found), self.each(teacher)
-        weight = share if self.higher else 1 / share
-        if math.isfinite(self.low) and math.isfinite(self.high):
+        weight = self.keeping(1.0, share)
+        if self.bounded:
             ends = self.low - weight * self.high, self.high - weight * self.low
             return self._bound(own - weight * theirs, *ends, 0.0)
         return self._drawn(own - weight * theirs, 0.0, 1.0)

@@ -9,16 +9,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..spec.arrays import Array, Floats
 from ..spec.measurement import Score
 from .base import DRAWS, TEST_DRAWS, Mean, Metric, Outcome, score_of, share_worse
 from .intervals import EDGE, exceeds, keeps, wilson
 from .moments import LabelF1
-from .resampling import Floats, Tables
+from .resampling import Tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class TopK(Metric):
     def value(self, found: Outcome) -> float:
         return float(self.right(found).mean())
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always guessing the most frequent classes."""
         return float(np.sort(np.bincount(labels, minlength=classes))[-self.top :].sum() / len(labels))
 
@@ -69,7 +69,7 @@ class LogLoss(Mean):
     def each(self, found: Outcome) -> Floats:
         return found.surprise
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always giving the frequencies of the classes as probabilities: their entropy."""
         shares = np.bincount(labels, minlength=classes) / len(labels)
         return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
@@ -123,7 +123,7 @@ class BalancedAccuracy(Confusion):
         found: Floats = (right[..., there] / sizes[..., there]).mean(axis=-1)
         return found
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         return 1 / len(np.unique(labels))
 
 
@@ -140,7 +140,7 @@ class MacroF1(Confusion):
         found: Floats = (2 * right[..., there] / np.maximum(whole, 1e-12)[..., there]).mean(axis=-1)
         return found
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always predicting the most frequent class."""
         if labels.ndim == 2:
             return OF_LABELS.floor(labels, classes)

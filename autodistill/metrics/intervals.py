@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from ..spec.arrays import Floats
 
 EDGE = 0.005
 """How far from 0 and 1 accuracies are kept before the logit: the first and last half percent are within the noise."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from typing import Any
-
-import numpy.typing as npt
 
 from ..spec import ABOUT, TaskKind, UsageError
+from ..spec.arrays import Array
 from ..spec.measurement import Score
 from ..spec.metric import is_own
 from ..spec.search import Search
@@ -42,7 +40,6 @@ __all__ = [
 ACCURACY = TopK(name="accuracy", label="accuracy")
 TINY = 1e-30
 """Errors have the scale of the labels: none but 0 is known to be within the noise."""
-NATURAL: dict[str, Any] = {"percent": False, "natural": True, "kinds": ("regression",)}
 BOTH: tuple[TaskKind, ...] = ("classification", "multilabel")
 METRICS: dict[str, Metric] = {
     one.name: one
@@ -55,9 +52,9 @@ METRICS: dict[str, Metric] = {
         AreaUnderROC(name="auroc", label="AUROC", percent=False, kinds=BOTH),
         LabelF1(name="f1_micro", label="micro F1", percent=False, micro=True, kinds=("multilabel",)),
         AveragePrecision(name="average_precision", label="average precision", percent=False, kinds=("multilabel",)),
-        RootMeanSquare(name="rmse", label="RMSE", higher=False, high=math.inf, edge=TINY, **NATURAL),
-        AbsoluteError(name="mae", label="mean absolute error", higher=False, high=math.inf, edge=TINY, **NATURAL),
-        Explained(name="r2", label="R squared", low=-math.inf, **NATURAL),
+        RootMeanSquare(name="rmse", label="RMSE", higher=False, high=math.inf, edge=TINY),
+        AbsoluteError(name="mae", label="mean absolute error", higher=False, high=math.inf, edge=TINY),
+        Explained(name="r2", label="R squared", low=-math.inf),
     )
 }
 """All metrics by name: to add one, write its class in a module of this package and list it here."""
@@ -111,7 +108,7 @@ def metric_of(search: Search) -> Metric:
     return named(search.objectives[0])
 
 
-def floors(labels: npt.NDArray[Any], classes: int, own: Sequence[str] = ()) -> dict[str, float]:
+def floors(labels: Array, classes: int, own: Sequence[str] = ()) -> dict[str, float]:
     """By metric, the best value of a network that ignores its input, for labels (N,) or (N, K)."""
     kind = kind_of_labels(labels)
     found = [metric for metric in METRICS.values() if kind in metric.kinds] + [named(name) for name in own]

@@ -8,14 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..spec.arrays import Array, Floats
+from ..spec.kinds import TaskKind
 from ..spec.measurement import Score
 from .base import DRAWS, TEST_DRAWS, Mean, Metric, Outcome, score_of, share_worse
-from .resampling import Floats, weights
+from .resampling import weights
 
 STRETCH = 2.0
 """With it, few claims about squares of heavy-tailed errors are false (benchmarks/claims.py --metrics)."""
@@ -58,10 +58,7 @@ class Moments(Metric):
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         own, theirs = self._drawn([found, teacher], TEST_DRAWS)
-        return share_worse(self.height(own) - self.height(self.keeping_all(theirs, share)))
-
-    def keeping_all(self, teacher: Floats, share: float) -> Floats:
-        return teacher * share if self.higher else teacher / share
+        return share_worse(self.height(own) - self.height(self.keeping(theirs, share)))
 
     def _drawn(self, found: Sequence[Outcome], draws: int) -> Floats:
         """(M, B) values."""
@@ -111,7 +108,7 @@ class LabelF1(Moments):
         amounts = [amount for amount in leaning(count) for _ in range(count)]
         return np.concatenate([right, wrong]), amounts
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always predicting the most frequent labels, as many as are best."""
         share_K = np.sort(labels.mean(axis=0))[::-1]
         if not self.micro:
@@ -127,6 +124,10 @@ class Errors(Moments):
     Nothing bounds an error: one more sample has an error that is STRETCH times the largest that was seen (beside a teacher, as
     large as that one).
     """
+
+    percent: bool = False
+    natural: bool = True
+    kinds: tuple[TaskKind, ...] = ("regression",)
 
     def numbers(self, found: Outcome) -> Floats:
         """Squared errors, values without their mean, and their squares: (N, 3 K)."""
@@ -154,7 +155,7 @@ class RootMeanSquare(Errors):
     def of(self, means: Floats) -> Floats:
         return np.asarray(np.sqrt(np.maximum(np.split(means, 3, axis=-1)[0], 0.0)).mean(axis=-1))
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always predicting the mean."""
         return float(labels.astype(np.float64).std(axis=0).mean())
 
@@ -167,7 +168,7 @@ class Explained(Errors):
         error, mean, square = np.split(means, 3, axis=-1)
         return np.asarray((1 - error / np.maximum(square - mean**2, 1e-300)).mean(axis=-1))
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always predicting the mean."""
         return 0.0
 
@@ -176,9 +177,13 @@ class Explained(Errors):
 class AbsoluteError(Mean):
     """The mean absolute error, in units of the labels."""
 
+    percent: bool = False
+    natural: bool = True
+    kinds: tuple[TaskKind, ...] = ("regression",)
+
     def each(self, found: Outcome) -> Floats:
         return np.asarray(np.abs(found.outputs - found.labels).mean(axis=1))
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Always predicting the median."""
         return float(np.abs(labels - np.median(labels, axis=0)).mean())

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spec import OwnMetric, UsageError, located
+from ..spec.arrays import Array, Floats
 from ..spec.code import code_of
 from ..spec.imports import import_function, running, shown
 from ..spec.kinds import KINDS
 from ..spec.measurement import Score
 from .base import Mean, Metric, Outcome, kind_of_labels, outcome, score_of, share_worse
-from .resampling import Floats
 
 SCALAR_DRAWS, SCALAR_TEST_DRAWS = 50, 400
 """Draws for a standard error, and for a p-value, of a function of all samples: each draw calls it."""
@@ -57,7 +57,7 @@ def called(own: OwnMetric, found: Outcome) -> Floats:
     return value
 
 
-def pinned(own: OwnMetric, labels: npt.NDArray[Any], classes: int) -> OwnMetric:
+def pinned(own: OwnMetric, labels: Array, classes: int) -> OwnMetric:
     """With the source of its code, and whether it is a mean over samples: found out by calling it.
 
     Raises UsageError as `called` does, and if the spec pins other code.
@@ -70,7 +70,7 @@ def pinned(own: OwnMetric, labels: npt.NDArray[Any], classes: int) -> OwnMetric:
     return with_source.model_copy(update={"over": "samples" if value.ndim else "all"})
 
 
-def constants(labels: npt.NDArray[Any], classes: int) -> list[Outcome]:
+def constants(labels: Array, classes: int) -> list[Outcome]:
     """Predictions of networks that ignore their input: frequencies or means, and each of a few classes always."""
     n, kind = len(labels), kind_of_labels(labels)
     if kind == "regression":
@@ -93,7 +93,7 @@ class OwnMean(Mean):
     def each(self, found: Outcome) -> Floats:
         return np.broadcast_to(called(self.own, found), (len(found.labels),))
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         return _best(self, labels, classes)
 
     def applies(self, found: Outcome) -> bool:
@@ -117,7 +117,7 @@ class OwnFunction(Metric):
     def value(self, found: Outcome) -> float:
         return float(called(self.own, found))
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         return _best(self, labels, classes)
 
     def score(self, found: Outcome, classes: int) -> Score:
@@ -128,8 +128,7 @@ class OwnFunction(Metric):
 
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
         own, theirs = (self._drawn(one, SCALAR_TEST_DRAWS) for one in (found, teacher))
-        needed = theirs * share if self.higher else theirs / share
-        return share_worse(self.height(own) - self.height(needed))
+        return share_worse(self.height(own) - self.height(self.keeping(theirs, share)))
 
     def _drawn(self, found: Outcome, draws: int) -> Floats:
         """(B,) values on samples drawn with replacement, the same for networks with as many samples."""
@@ -149,7 +148,7 @@ def _rows(found: Outcome, rows: npt.NDArray[np.int64]) -> Outcome:
     return found._replace(**kept)
 
 
-def _best(metric: OwnMean | OwnFunction, labels: npt.NDArray[Any], classes: int) -> float:
+def _best(metric: OwnMean | OwnFunction, labels: Array, classes: int) -> float:
     """Of the networks that ignore their input."""
     return min((metric.value(one) for one in constants(labels, classes)), key=metric.cost)
 

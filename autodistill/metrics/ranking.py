@@ -10,15 +10,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..spec.arrays import Array, Floats
 from ..spec.measurement import Score
 from .base import DRAWS, TEST_DRAWS, Metric, Outcome, score_of, share_worse
 from .moments import leaning
-from .resampling import Floats, weights
+from .resampling import weights
 
 MOST_OUTPUTS = 100
 """Ranks are not computed for more classes or labels."""
@@ -37,7 +38,7 @@ class Ranked(NamedTuple):
     last: npt.NDArray[np.intp]
 
 
-def ranked(output_N: Floats, has_N: npt.NDArray[Any]) -> Ranked:
+def ranked(output_N: Floats, has_N: Array) -> Ranked:
     order = np.argsort(-output_N, kind="stable")
     falling = -output_N[order]
     first, last = np.searchsorted(falling, falling, "left"), np.searchsorted(falling, falling, "right") - 1
@@ -127,7 +128,7 @@ class AreaUnderROC(Ranking):
         whole_B = (with_B + more_B) * (total_B + less_B)
         return np.asarray((right_B if errs else whole_B - with_B * total_B + right_B) / whole_B)
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         return 0.5
 
 
@@ -143,7 +144,7 @@ class AveragePrecision(Ranking):
         at_end_B = (with_B + more_B) / (total_B + more_B) if errs else np.ones(len(w_BN))
         return np.asarray(((with_BN * precision_BN).sum(axis=1) + more_B * at_end_B) / (with_B + more_B))
 
-    def floor(self, labels: npt.NDArray[Any], classes: int) -> float:
+    def floor(self, labels: Array, classes: int) -> float:
         """Equal outputs for all samples: how frequent the labels are."""
         share_K = labels.mean(axis=0)
         return float(share_K[(share_K > 0) & (share_K < 1)].mean())

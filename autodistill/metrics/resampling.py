@@ -12,10 +12,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from ..spec.arrays import Floats, Ints
+
 AT_ONCE = 4_000_000
 """How many random numbers are held in memory."""
 

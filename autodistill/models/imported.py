@@ -53,7 +53,7 @@ def probe_imported(architecture: Imported, inputs: InputSpec, outputs: int) -> N
     probe(architecture.factory, given, through=f"{__name__}:try_build")
 
 
-def try_build(architecture: Mapping[str, Any], inputs: Mapping[str, Any], outputs: int) -> None:
+def try_build(architecture: Mapping[str, object], inputs: Mapping[str, object], outputs: int) -> None:
     """What the separate process calls."""
     with torch.device("meta"):
         build_imported(Imported.model_validate(architecture), InputSpec.model_validate(inputs), outputs)

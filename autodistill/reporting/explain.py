@@ -6,12 +6,13 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..metrics.metric import METRICS, Metric, metric_of
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.measurement import Measurement
 from ..spec.stage import is_dense
+from ..spec.value import Json
 from ..store import Store
 from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
@@ -41,19 +42,19 @@ class Explained:
     stage: str
     trials: Sequence[int]
     chain: Sequence[Link]
-    loss: dict[str, Any] | None
-    recipe: dict[str, Any] | None
+    loss: Json | None
+    recipe: Json | None
     measurement: Measurement
-    environment: dict[str, Any] | None
+    environment: Json | None
     files: str
     command: str
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         found = {name: value for name, value in vars(self).items() if name not in ("metric", "also")}
         links = [self._link(link) for link in self.chain]
         return {**found, "chain": links, "measurement": self.measurement.model_dump()}
 
-    def _link(self, link: Link) -> dict[str, Any]:
+    def _link(self, link: Link) -> Json:
         names = {"value": self.metric.column}
         return {names.get(name, name): cell for name, cell in link._asdict().items() if name != "teachers"}
 
@@ -105,7 +106,7 @@ def _link(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> Link:
 
 def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Sequence[str]) -> str:
     """A search of one trial whose space contains only this stage: it has the same key, so the same weights."""
-    settings: dict[str, Any] = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
+    settings: Json = {"search.trials": 1, "search.limits": {}, "search.enqueue": [], "search.incumbent": None}
     if isinstance(network, Stage):
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "loss", "recipe")}
         settings["student.loss"] = _applied(settings["student.loss"], network)
@@ -121,7 +122,7 @@ def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Se
     return shlex.join(words)
 
 
-def _applied(loss: dict[str, Any], stage: Stage) -> dict[str, Any]:
+def _applied(loss: Json, stage: Stage) -> Json:
     """A loss without what does not apply to its kind of task: a regression has no temperature."""
     if stage.task.kind != "regression" or "kd" not in loss:
         return loss
@@ -133,5 +134,5 @@ def own_directory(directory: StudyDirectory, network: Stage | Checkpoint) -> str
     return f"{directory.path}-{network.key()[:8]}"
 
 
-def _plain(value: Value) -> dict[str, Any]:
+def _plain(value: Value) -> Json:
     return value.model_dump(mode="json", exclude_none=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..metrics.metric import Metric
 from ..metrics.words import axis_title, scaled
+from ..spec.arrays import Floats
 from ..spec.search import SIZES
 from ..study.record.directory import replace
 from .marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 Style = dict[str, Any]
 """Arguments of matplotlib."""
 

@@ -8,10 +8,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ..spec import Spec
 from ..spec.search import SIZES
+from ..spec.value import Json
 from ..study.record.directory import StudyDirectory, replace
 from ..study.record.findings import Incumbent
 from ..study.record.opened import open_study
@@ -20,7 +20,6 @@ from .marks import view
 from .picture import draw
 from .summary import Headline, Reached, StudySummary, accuracy, summary
 
-Json = dict[str, Any]
 BESIDE = (
     *("of_teacher", "compression", "inside", "expected", "expected_deviation", "frontier_probability", "ignorant"),
     *("label_only", "worse_than_label_only", "seconds", "seconds_chain", "architecture", "chain", "reason"),

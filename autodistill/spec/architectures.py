@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -238,7 +238,7 @@ OWN = "own"
 """The tag of an Imported, which the key `import` tells from a family."""
 
 
-def _tag(value: Any) -> str | None:
+def _tag(value: object) -> str | None:
     if isinstance(value, dict):
         return OWN if IMPORT in value else None if "family" not in value else str(value["family"])
     return OWN if isinstance(value, Imported) else getattr(value, "family", None)

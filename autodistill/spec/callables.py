@@ -18,15 +18,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from .architectures import IMPORT
 from .errors import UsageError, is_full
+from .value import Json
 
 WAY = "move it to the top level of a module, the script or the notebook"
 
 
-def architecture_of(function: Callable[..., Any], folder: Path) -> dict[str, Any]:
+def architecture_of(function: Callable[..., object], folder: Path) -> Json:
     """`{import: package.module:function}`, beside which more arguments may stand; those of a functools.partial stand there.
 
     A definition of the running script or notebook is written to a new module in `folder`, which becomes importable here; list

@@ -30,7 +30,7 @@ from .search import Search
 from .shorthand import with_optionals
 from .task import TaskSpec
 from .trees import searchable
-from .value import CURRENCY, NAME, AsTuple, FilePath, Seed, Value
+from .value import CURRENCY, NAME, AsTuple, FilePath, Json, Seed, Value
 
 INIT: TypeAdapter[str] = TypeAdapter(Literal["random", "from_teacher"])
 GUIDANCE: TypeAdapter[str] = TypeAdapter(Literal["serial", "dense"])
@@ -223,6 +223,6 @@ class Spec(Value):
             raise wrong(self.search.objectives, message, ("search", "objectives"))
         return self
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Json:
         """Plain dicts, lists and scalars: what spec.yaml holds, and what `parse` takes back."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from .value import AsTuple, Value
+from .value import AsTuple, Json, Value
 
 Params = Mapping[str, Any]
 """The value of each parameter, by the path of its domain."""
@@ -161,7 +161,7 @@ def plain(tree: Tree) -> Any:
     return tree
 
 
-def match(tree: Tree, value: object, path: str = "") -> dict[str, Any] | None:
+def match(tree: Tree, value: object, path: str = "") -> Json | None:
     """Parameters with which `fill` gives `value` (fields that the tree leaves out are not compared), or None."""
     if isinstance(tree, Choice):
         return _match_choice(tree, value, path)
@@ -174,7 +174,7 @@ def match(tree: Tree, value: object, path: str = "") -> dict[str, Any] | None:
     return {} if tree == value else None
 
 
-def _match_choice(tree: Choice, value: object, path: str) -> dict[str, Any] | None:
+def _match_choice(tree: Choice, value: object, path: str) -> Json | None:
     """Takes the option that matches most of `value`: an option may be another one minus a field."""
     best, most = None, 0
     for index, option in enumerate(tree.options):
@@ -191,8 +191,8 @@ def _count(value: object) -> int:
     return 1 + sum(map(_count, items))
 
 
-def _merged(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    found: dict[str, Any] = {}
+def _merged(parts: Iterable[Json | None]) -> Json | None:
+    found: Json = {}
     for part in parts:
         if part is None:
             return None
@@ -200,7 +200,7 @@ def _merged(parts: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
     return found
 
 
-def probes(tree: Tree) -> list[dict[str, Any]]:
+def probes(tree: Tree) -> list[Json]:
     """Assignments that visit every end of every domain: all low, all high, and each end with the others low."""
     found = domains(tree)
     low = {path: domain.ends()[0] for path, domain in found.items()}

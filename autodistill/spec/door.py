@@ -25,7 +25,7 @@ from .recipe import Recipe
 from .schema import models_of
 from .shorthand import expanded
 from .task import TaskSpec, kind_of
-from .value import Value
+from .value import Json, Value
 
 BUILT = ("architecture", "ladder")
 """Keys below which networks are."""
@@ -199,7 +199,7 @@ def _learning(teacher: Teacher, kind: TaskKind) -> Teacher:
     return teacher.model_copy(update={"loss": LossSpec(mse=SquaredError())})
 
 
-def _distilled(tree: Any) -> Iterator[dict[str, Any]]:
+def _distilled(tree: Any) -> Iterator[Json]:
     """The settings of kd in a searched loss, in each option of a choice."""
     if isinstance(tree, dict) and tree.keys() == {"choice"}:
         for option in tree["choice"]:
@@ -266,7 +266,7 @@ def _filled(tree: object, model: type[BaseModel] = Value) -> object:
     return known | {name: _filled(item, *models_of(model, name)[:1]) for name, item in tree.items()}
 
 
-def _precise(recipe: dict[str, Any], precision: str) -> dict[str, Any]:
+def _precise(recipe: Json, precision: str) -> Json:
     """A recipe with `precision: auto` decided, in each option of a choice."""
     if recipe.keys() == {"choice"}:
         return {"choice": [_precise(option, precision) for option in recipe["choice"]]}

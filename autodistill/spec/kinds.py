@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from .value import Json
 
 TaskKind = Literal["classification", "multilabel", "regression"]
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
@@ -27,7 +29,7 @@ class About:
     metric: str
     label: str
     terms: tuple[str, ...]
-    loss: dict[str, Any]
+    loss: Json
     one: str
     many: str
     output: str = "logits"

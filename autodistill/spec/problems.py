@@ -69,7 +69,7 @@ def place_of(path: Location, places: Places) -> str:
     return " with ".join(dict.fromkeys([written, *inside]))
 
 
-def explained(error: ValidationError, raw: object, places: Places) -> list[Problem]:
+def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]:
     """Everything that is wrong, each mistake once."""
     found: dict[Location, list[ErrorDetails]] = {}
     for line in error.errors(include_url=False):
@@ -95,7 +95,7 @@ def dotted(path: Location) -> str:
     return text.removeprefix(".")
 
 
-def _messages(lines: list[ErrorDetails], raw: object, path: Location) -> list[str]:
+def _messages(lines: list[ErrorDetails], raw: Any, path: Location) -> list[str]:
     """One message for each value: alternatives of a union are joined."""
     own = [line["msg"].removeprefix("Value error, ") for line in lines if line["type"] in OURS]
     if own:
@@ -109,7 +109,7 @@ def _messages(lines: list[ErrorDetails], raw: object, path: Location) -> list[st
     return [f"{value} is invalid: use {', or '.join(dict.fromkeys(texts))}" for value, texts in ways.items()]
 
 
-def _special(line: ErrorDetails, raw: object, path: Location) -> str | None:
+def _special(line: ErrorDetails, raw: Any, path: Location) -> str | None:
     value, kind = line["input"], line["type"]
     if kind == "missing":
         return "is missing"

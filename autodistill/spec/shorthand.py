@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from .architectures import ARCHITECTURE, IMPORT
 from .errors import Location, fault, refusal, shown, wrong
+from .value import Json
 
 AT: Location = ("student", "architecture")
 SHARES = ("depth", "width")
@@ -31,7 +32,7 @@ STAND_IN = {"family": "mlp", "depth": 1, "width": 1}
 """The student's architecture if the teacher's is invalid, so that its problems are reported only once."""
 
 
-def expanded(raw: dict[str, Any]) -> dict[str, Any]:
+def expanded(raw: Json) -> Json:
     """`raw` with the student's `like: teacher` expanded, or `raw` itself if there is none. Does not modify `raw`.
 
     Raises pydantic's ValidationError for all invalid keys and shares, and if the teacher's depth and width are unknown.
@@ -46,7 +47,7 @@ def expanded(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"student": raw["student"] | {"architecture": _tree(given, teacher)}}
 
 
-def _architecture(raw: dict[str, Any], whose: str) -> Any:
+def _architecture(raw: Json, whose: str) -> Any:
     return raw[whose].get("architecture") if isinstance(raw.get(whose), dict) else None
 
 
@@ -95,7 +96,7 @@ def _wrong_teacher(teacher: object, shares: Sequence[str]) -> Iterator[ErrorDeta
     yield fault(teacher, message, (*AT, "like"))
 
 
-def _tree(given: dict[str, Any], teacher: Any) -> dict[str, Any]:
+def _tree(given: Json, teacher: Any) -> Json:
     try:
         architecture = ARCHITECTURE.validate_python(teacher)
     except ValidationError:
@@ -107,7 +108,7 @@ def _tree(given: dict[str, Any], teacher: Any) -> dict[str, Any]:
     return {**teacher, **amounts}
 
 
-def _asked(given: dict[str, Any], teacher: dict[str, Any]) -> Sequence[str]:
+def _asked(given: Json, teacher: Json) -> Sequence[str]:
     """The arguments to search: those that are given, else all that may be sizes."""
     return [name for name in _shares(teacher) if name in given] or _shares(teacher)
 

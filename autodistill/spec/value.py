@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Seed = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Json = dict[str, Any]
+"""A JSON object that nothing has validated yet, or that goes to a file as it is."""
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 
 

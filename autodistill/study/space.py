@@ -126,7 +126,7 @@ class Space:
         indices = self.ladder_indices(params)
         return not self.closed & set(indices) and len(indices) >= self.spec.assistants.at_least and self._can_begin(params)
 
-    def ends(self, part: str) -> list[Any]:
+    def ends(self, part: str) -> list[Setting]:
         """The student's architectures, losses, recipes or inits at every end of every domain, each once.
 
         Without architectures that refuse their arguments, unless all do.
@@ -134,7 +134,7 @@ class Space:
         found = self.corners(part)
         return [one for one in found if part != "architecture" or self.refused(one) is None] or found
 
-    def corners(self, part: str) -> list[Any]:
+    def corners(self, part: str) -> list[Setting]:
         """The same, with those that refuse their arguments; builds none."""
         tree = self.tree[part]
         found = [PARTS[part].validate_python(fill(tree, params)) for params in probes(tree)]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...data import Array, InputSpec, Samples
+from ...data import InputSpec, Samples
 from ...distill import load_network, open_data
 from ...distill.predictions import logits_of
 from ...metrics import latency
@@ -23,6 +23,7 @@ from ...metrics.intervals import calibration_error
 from ...metrics.metric import Metric, Outcome, outcome, scores
 from ...models.sizes import bytes_float16
 from ...spec import Checkpoint, Stage, describe
+from ...spec.arrays import Array
 from ...spec.search import SIZES
 from ...store import Store
 from ...study.record.rows import Stages

@@ -20,6 +20,7 @@ from ...metrics.ranking import MOST_OUTPUTS
 from ...spec import StudyError, digest
 from ...spec.metric import is_own
 from ...spec.problems import dotted
+from ...spec.value import Json
 from ...store import Store
 from ...study.record.directory import CONFIRMED, replace
 from ...study.record.ledger import Networks, Opening, is_another, lost, openings, write
@@ -77,15 +78,15 @@ def _again(directory: Path, openings: Sequence[Opening]) -> str:
     return shlex.join(["autodistill", "confirm", str(directory), "--seeds", str(openings[-1].seeds)])
 
 
-def _facts(directory: Path) -> dict[str, Any]:
+def _facts(directory: Path) -> Json:
     """The content of confirm.json. Raises one of UNREADABLE if it was damaged or changed."""
-    facts: dict[str, Any] = json.loads((directory / FACTS).read_bytes())
+    facts: Json = json.loads((directory / FACTS).read_bytes())
     if facts.pop("checksum") != digest(facts):
         raise ValueError("its checksum differs")
     return facts
 
 
-def _validated(facts: dict[str, Any]) -> Confirmation:
+def _validated(facts: Json) -> Confirmation:
     """Raises ValueError, with the first field that is wrong."""
     try:
         return Confirmation.model_validate_json(json.dumps(facts))

@@ -15,10 +15,11 @@ from ...metrics.metric import Metric
 from ...metrics.words import scaled
 from ...spec import UsageError
 from ...spec.measurement import Score
+from ...spec.value import Json
 from ...study.record.directory import replace as write
 from ..marks import Mark
 from .finalists import Finalist, finalists, the_teacher
-from .plots import FrontierFigure, Json, Level, figure, line, mark, trace
+from .plots import FrontierFigure, Level, figure, line, mark, trace
 from .printing import render
 from .study import Study, read_study
 

@@ -14,12 +14,12 @@ from typing import Any
 from ...metrics.metric import ACCURACY, Metric
 from ...metrics.words import axis_title, of_teacher, on_axis, scaled
 from ...spec.measurement import Score, Sizes
+from ...spec.value import Json
 from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
 from .finalists import Finalist, finalists, the_teacher
 from .health import CoursePoint
 from .study import Study
 
-Json = dict[str, Any]
 """A part of a plotly figure."""
 NEAR = 0.9
 """The share of the teacher's metric at which the part near the teacher starts."""

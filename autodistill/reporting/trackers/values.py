@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from ...metrics.metric import Metric
 from ...spec import Checkpoint, Stage, chain, describe, digest
 from ...spec.measurement import Measurement
+from ...spec.value import Json
 from ...study.record.notes import Trial
 from ...study.record.rows import Stages
 from ...study.schedule.scheduler import Study
@@ -154,7 +155,7 @@ class Source:
             files=tuple(path for name in ARTIFACTS if (path := self.place / name).exists()),
         )
 
-    def _of_study(self, name: str) -> dict[str, Any]:
+    def _of_study(self, name: str) -> Json:
         return {"study": self.study.spec.study, "identity": self.identity, "name": name}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ...data import Encoding, InputSpec
 from ...metrics.intervals import Interval
 from ...spec import TaskKind, Value
 from ...spec.measurement import Score, SoftTargetEntropy
+from ...spec.value import Json
 
 
 class Span(NamedTuple):
@@ -135,6 +136,6 @@ class Preflight(Value):
     code: tuple[CodeFacts, ...] = ()
     seconds: Seconds | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """As `check --json` prints it."""
         return self.model_dump(mode="json", exclude_unset=True)

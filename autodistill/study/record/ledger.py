@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ...spec import StudyError, digest
+from ...spec.value import Json
 from . import directory as files
 from .directory import CONFIRMED, OPENINGS
 
@@ -36,7 +37,7 @@ class Opening:
     before: str | None
 
     @classmethod
-    def read(cls, found: dict[str, Any]) -> Self:
+    def read(cls, found: Json) -> Self:
         """Raises ValueError, TypeError, KeyError or AttributeError if `found` is not an opening, or was changed."""
         checksum = found.pop("checksum")
         opening = cls(**found)
@@ -47,7 +48,7 @@ class Opening:
     def checksum(self) -> str:
         return digest(asdict(self))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Json:
         """What confirm.json records about it."""
         return {"when": self.when, "trials": self.trials, "forced": self.forced, "networks": len(self.networks)}
 

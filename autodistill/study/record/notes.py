@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
 from ...spec import Stage, chain, describe
 from ...spec.domains import Params
 from ...spec.measurement import Sizes
+from ...spec.value import Json
 
 Role = Literal["teacher", "incumbent", "assistant", "student", "label-only"]
 State = Literal["running", "complete", "stopped", "failed"]
-Document = dict[str, Any]
+Document = Json
 """A spec, or a part of one, as plain data."""
 
 
@@ -57,7 +58,7 @@ class Continued(NamedTuple):
 class Over(NamedTuple):
     """Why a search ended, and the trials, time and gain that limited it."""
 
-    limits: list[Any]
+    limits: list[object]
     reason: str
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -26,6 +25,7 @@ from ...metrics.metric import metric_of
 from ...spec import Spec, StudyError
 from ...spec.domains import Choice, Domain, Int, Log, Params
 from ...spec.search import Search
+from ...spec.value import Json
 from .notes import NOTES, TRIAL_FACTS, Notes, State, Trial, TrialFacts, changed
 
 STATES: dict[State, TrialState] = {
@@ -298,7 +298,7 @@ def _refuse_other_name(storage: optuna.storages.BaseStorage, name: str, database
         )
 
 
-def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> bool:
+def _refuse_damaged(facts: Json, found: Sequence[FrozenTrial]) -> bool:
     """Removes the seal from the facts and returns whether there was one.
 
     Raises ValueError if it does not match: the file was changed after it was closed.
@@ -309,7 +309,7 @@ def _refuse_damaged(facts: dict[str, Any], found: Sequence[FrozenTrial]) -> bool
     return seal is not None
 
 
-def _digest(facts: Mapping[str, Any], found: Sequence[FrozenTrial]) -> str:
+def _digest(facts: Json, found: Sequence[FrozenTrial]) -> str:
     """sha256 of everything in a study except its seal."""
     trials = [
         [one.number, one.state.name, one.values, one.params, one.user_attrs, one.system_attrs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_onl
 from ...spec.domains import Params
 from ...spec.measurement import Measurement, Score, Sizes, SoftTargetEntropy, StageFacts
 from ...spec.metric import is_own
+from ...spec.value import Json
 from ...store import Store
 from .. import pareto
 from .notes import Posterior, Role, State, Trial
@@ -106,7 +107,7 @@ class TrialRow:
         """In natural units; only of a complete row."""
         return [self.value, *(float(getattr(self.sizes, name)) for name in objectives[1:])]
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> Json:
         """The cells of a table, by column; what is not known is None."""
         one, name, scores = self.origin, self.metric.column, self.measured.scores if self.measured else {}
         interval = self.interval if self.is_complete else None
@@ -167,7 +168,7 @@ class Stages:
             found = StageFacts.of(self.store.manifest("stages", key))
             lacking = [name for name in self.own if name not in found.measurement.scores]
             if lacking:
-                from ...distill.rescoring import scored  # it imports torch, which a study without such metrics does not need
+                from ...distill.predictions import scored  # it imports torch, which a study without such metrics does not need
 
                 scores = found.measurement.scores | scored(self.store, self.network(key), lacking)
                 found = replace(found, measurement=found.measurement.model_copy(update={"scores": scores}))

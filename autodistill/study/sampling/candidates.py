@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...spec.arrays import Floats
 from ...spec.domains import Choice, Domain, Int, Log, Params, reached
 from ...spec.measurement import Sizes
 from ..space import COUNT, GUIDANCE, Setting, Settings, Space, draw, product
 
-Floats = NDArray[np.float64]
 FEW, FIRST, MORE, MOST = 1000, 64, 8, 1000
 """If a space has at most FEW students, all are candidates. Otherwise all of at most FEW architectures, or a sample of them:
 FIRST, and MORE with each further proposal, up to MOST."""

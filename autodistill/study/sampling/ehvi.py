@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.metric import Metric
+from ...spec.arrays import Floats
 from ..record.notes import Improvement, Posterior
-
-Floats = npt.NDArray[np.float64]
 
 NODES, FAR = 12, 5.3
 BEYOND = 0.05

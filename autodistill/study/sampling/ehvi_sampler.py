@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ...metrics.metric import metric_of
 from ...spec import UsageError
+from ...spec.arrays import Floats
 from ...spec.domains import Params
 from ...spec.search import Search
 from ..record.notes import Improvement, Posterior, Trial
@@ -24,8 +24,6 @@ from ..space import Feasible, Proposal, Space
 from .candidates import Candidate, Candidates
 from .ehvi import Belief, Goal, Model, Prior, Steps, Students, improvement, posterior, worth
 from .history import RECENT, History
-
-Floats = NDArray[np.float64]
 
 START = 1
 """Until this many trials have ended, proposals are spread over log size."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...metrics.metric import metric_of
+from ...spec.arrays import Floats
 from ...spec.measurement import Sizes
 from ...spec.search import Search
 from ..record.notes import Trial
@@ -18,7 +18,6 @@ from ..space import Space
 from .candidates import Candidates
 from .ehvi import Steps, Students, predict_end
 
-Floats = NDArray[np.float64]
 WINDOW = 160
 """A model uses at most this many trials: half are the most recent, half are the nearest to the frontier."""
 RECENT = 300

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.metric import Metric, metric_of
+from ...spec.arrays import Floats
 from ...spec.measurement import Sized
 from ...spec.search import Search
 from .. import pareto
@@ -21,7 +22,6 @@ from ..record.region import Region
 from ..record.rows import costs
 from ..sampling.ehvi import predict_end
 
-Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 FEWEST, CERTAIN = 4, 0.95
 
