@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn import metrics as sklearn
 
-from autodistill.metrics.intervals import exceeds, hoeffding_bentkus, keeps, wilson
+from autodistill.metrics.intervals import (
+    _capital,
+    betting,
+    bounded_mean,
+    exceeds,
+    hoeffding_bentkus,
+    keeps,
+    orders,
+    wilson,
+)
 from autodistill.metrics.metric import ACCURACY, METRICS, Confusion, Mean, Metric, Outcome, named, outcome
 from autodistill.metrics.moments import Errors
 from autodistill.spec import TaskKind, UsageError
@@ -302,6 +312,36 @@ def test_hoeffding_and_bentkus_bound_the_binomial_tail(n: int, limit: float, los
     p = hoeffding_bentkus(count / n, n, limit)
     assert 0 <= p <= 1
     assert p >= min(1.0, float(binom.cdf(count, n, limit))) - 1e-9
+
+
+@pytest.mark.parametrize("chances", [(0.7, 0.3, 0.0), (0.5, 0.2, 0.3), (0.1, 0.8, 0.1)])
+def test_the_capital_of_a_bet_is_expected_to_stay_at_the_limit_and_to_fall_above_it(chances: tuple[float, ...]) -> None:
+    """Over all outcomes of five samples with losses of 0, 1/2, and 1. So, by Markov's inequality, the p-value is valid."""
+    levels = (0.0, 0.5, 1.0)
+    mean, expected = float(np.dot(levels, chances)), {0.0: 0.0, 0.05: 0.0}
+    for outcomes in itertools.product(range(3), repeat=5):
+        losses = np.array([levels[one] for one in outcomes])
+        for less in expected:
+            expected[less] += math.prod(chances[one] for one in outcomes) / unclipped(losses, mean - less)
+    assert expected[0.0] == pytest.approx(1) and expected[0.05] < 1
+
+
+def unclipped(losses: np.ndarray, limit: float) -> float:
+    """The p-value of a bet, or more than 1 if the capital has fallen."""
+    return 1 / float(np.mean([_capital(losses[order], limit) for order in orders(len(losses))]))
+
+
+@given(losses=st.lists(st.floats(0, 1), min_size=1, max_size=60), limit=st.floats(0.01, 0.98))
+@settings(deadline=None, max_examples=50)
+def test_a_larger_limit_is_met_by_more(losses: list[float], limit: float) -> None:
+    found = [p_value(np.array(losses), one) for one in (limit, limit + 0.01) for p_value in (betting, bounded_mean)]
+    assert found[2] <= found[0] + 1e-9 and found[3] <= found[1] + 1e-9 and all(0 <= one <= 1 for one in found)
+
+
+def test_a_bet_sees_a_small_gain_where_bounds_for_losses_of_0_and_1_do_not() -> None:
+    losses = np.random.default_rng(0).beta(20, 80, 300)
+    assert betting(losses, 0.25) < 1e-4 and hoeffding_bentkus(float(losses.mean()), 300, 0.25) > 0.05
+    assert bounded_mean(losses, 0.25) < 1e-4
 
 
 def claims(metric: Metric, truth: np.ndarray, shares: np.ndarray, n: int, target: float, studies: int, seed: int) -> float:

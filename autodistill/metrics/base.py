@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..spec.arrays import Array, Floats, Ints
 from ..spec.kinds import TaskKind
 from ..spec.measurement import Score
-from .intervals import EDGE, hoeffding_bentkus, sampling_error
+from .intervals import EDGE, bounded_mean, sampling_error
 from .resampling import means
 from .scale import Scale
 
@@ -198,7 +198,11 @@ class Mean(Metric):
 
     @property
     def method(self) -> str:
-        return "a Hoeffding-Bentkus bound" if self.bounded else "an approximate test: a paired Bayesian bootstrap"
+        return (
+            "a bound for every number of samples (Hoeffding-Bentkus, betting)"
+            if self.bounded
+            else "an approximate test: a paired Bayesian bootstrap"
+        )
 
     @abstractmethod
     def each(self, found: Outcome) -> Floats: ...
@@ -226,7 +230,7 @@ class Mean(Metric):
     def _bound(self, values: Floats, low: float, high: float, target: float) -> float:
         losses = (high - values if self.higher else values - low) / (high - low)
         limit = (high - target if self.higher else target - low) / (high - low)
-        return hoeffding_bentkus(float(losses.mean()), len(losses), limit)
+        return bounded_mean(losses.clip(0.0, 1.0), limit)
 
     def _drawn(self, values_N: Floats, target: float, stretch: float) -> float:
         """The p-value of "the mean of these values is worse than the target", with one more sample of the worst value.

@@ -13,10 +13,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..spec.arrays import Floats
+from ..spec.arrays import Floats, Ints
 
 EDGE = 0.005
 """How far from 0 and 1 accuracies are kept before the logit: the first and last half percent are within the noise."""
+ORDERS, BET = 20, 0.05
+"""Of a bet on a mean: how many orders of the samples are tried, and the p-value that the stakes aim at."""
 NARROW = 1e-9
 """An interval this narrow comes from values that happen to be equal."""
 Effect = Literal["gain", "loss", "not_significant", "unknown"]
@@ -141,6 +143,42 @@ def hoeffding_bentkus(loss: float, n: int, limit: float) -> float:
     divergence = float(rel_entr(least, limit) + rel_entr(1 - least, 1 - limit))
     bentkus = math.e * float(binom.cdf(math.ceil(n * loss - 1e-9), n, limit))
     return min(1.0, math.exp(-n * divergence), bentkus)
+
+
+def betting(losses: Floats, limit: float) -> float:
+    """The p-value of "the mean of a loss from 0 to 1 is above `limit`", for losses (N,) of independent samples.
+
+    One over the capital of a player who bets that losses are smaller, and whose stakes depend on the variance of the losses
+    before (Waudby-Smith and Ramdas, JRSS-B 2024, section 4.1; the stakes are those of Bates et al., JACM 2021, proposition 5).
+    Valid for every N: if the mean is above the limit, the expected capital is at most 1. Its mean over ORDERS random orders of
+    the samples depends little on how these are stored.
+    """
+    if not 0 < limit < 1:
+        return float(losses.mean() > limit or limit <= 0)
+    return min(1.0, 1 / float(np.mean([_capital(losses[order], limit) for order in orders(len(losses))])))
+
+
+def orders(n: int) -> list[Ints]:
+    """ORDERS random orders of n samples, always the same."""
+    random = np.random.default_rng(0)
+    return [random.permutation(n) for _ in range(ORDERS)]
+
+
+def _capital(losses: Floats, limit: float) -> float:
+    count = np.arange(2, len(losses) + 2)
+    mean = (0.5 + np.cumsum(losses)) / count
+    variance = (0.25 + np.cumsum((losses - mean) ** 2)) / count
+    before = np.concatenate([[0.25], variance[:-1]])
+    stake = np.minimum(1.0, np.sqrt(2 * math.log(1 / BET) / (len(losses) * before)))
+    return float(np.exp(np.minimum(700.0, np.log1p(stake * (limit - losses)).sum())))
+
+
+def bounded_mean(losses: Floats, limit: float) -> float:
+    """The p-value of "the mean of a loss from 0 to 1 is above `limit`", for losses (N,); valid for every N.
+
+    Twice the smaller one of two (Bonferroni): the first is better for losses of 0 and 1, the second for all others.
+    """
+    return min(1.0, 2 * min(hoeffding_bentkus(float(losses.mean()), len(losses), limit), betting(losses, limit)))
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
