@@ -346,6 +346,18 @@ def test_a_package_counts_wherever_it_imports_itself(tmp_path: Path, monkeypatch
     assert code_of("counted:Net").source() == source
 
 
+@pytest.mark.parametrize("folder", ["lib/python3/dist-packages", "home/.local/lib/python3.11/site-packages"])
+def test_what_another_python_installed_does_not_count(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages of the user or of the system may be in other versions elsewhere, as on the nodes of a cluster."""
+    installed, own = tmp_path / folder, tmp_path / "own"
+    for place, name, text in ((installed, "their_package", "x = 1"), (own, "uses_theirs", "import their_package, torch")):
+        place.mkdir(parents=True)
+        (place / f"{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(place)
+    assert list(code_of("uses_theirs:Net").files) == ["uses_theirs"]
+    assert list(code_of("their_package:Net").files) == ["their_package"]
+
+
 def test_a_large_installed_package_counts_by_its_version() -> None:
     import torchvision
 

@@ -26,6 +26,9 @@ MANY = 100
 OURS = __name__.partition(".")[0]
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
+PACKAGES = frozenset({"site-packages", "dist-packages"})
+"""Names of folders into which packages are installed."""
+
 
 class Code(NamedTuple):
     """The files of a function's module and what it imports, by the name of the module; the first one is its own.
@@ -74,7 +77,8 @@ def code_of(path: str) -> Code:
 
 
 def _is_installed(folder: Path) -> bool:
-    return any(folder.is_relative_to(one) for one in INSTALLED)
+    """Also of other Pythons: those of the user and of the system, and those below a virtual environment."""
+    return not PACKAGES.isdisjoint(folder.parts) or any(folder.is_relative_to(one) for one in INSTALLED)
 
 
 def _own_folders() -> list[Path]:
