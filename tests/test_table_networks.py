@@ -236,7 +236,7 @@ def test_predict_prints_or_writes(exported: Path, tmp_path: Path, capsys: pytest
         ("", "is empty"),
         ("paperless,plan,price,region,signed,store,tenur\n", "did you mean 'tenur'?"),
         ("paperless,plan,price,region,signed,store,tenure\n", "has no rows; add at least one"),
-        ("paperless,plan,price,region,signed,store,tenure\n1,u,x,,,,\n", "column 'price' row 0 has 'x', which is no number"),
+        ("paperless,plan,price,region,signed,store,tenure\n1,u,x,,,,\n", "column 'price' row 0 has 'x', which is not a number"),
     ],
 )
 def test_predict_says_what_is_wrong_with_rows(exported: Path, tmp_path: Path, text: str, message: str) -> None:
@@ -270,9 +270,9 @@ def test_check_says_what_each_column_is_taken_for(study: Path) -> None:
     ):
         assert line in said
     assert any(
-        line.startswith("column       price: number; ") and line.endswith("% missing, which networks are told") for line in said
+        line.startswith("column       price: number; ") and line.endswith("% missing, which an extra input marks") for line in said
     )
-    assert any(line.startswith("warning      column 'customer' has a value of its own") for line in said)
+    assert any(line.startswith("warning      column 'customer' has a different value") for line in said)
     assert found.as_json()["data"]["table"]["columns"][0]["name"] == "customer"
 
 

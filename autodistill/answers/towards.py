@@ -115,7 +115,7 @@ def _aimed(directory: StudyDirectory, wanted: Wanted) -> tuple[Spec, Spec]:
     wanted = wanted.resolved(teacher.params, metric.name)
     if wanted.metric != metric.name:
         raise UsageError(
-            f"--within: the target is about {wanted.metric}, but the study searches by {metric.name}; give that one"
+            f"--within: the target is for {wanted.metric}, but the study searches by {metric.name}; give a target for it"
         )
     target = metric.keeping(teacher.value, wanted.retain or 1.0)
     if wanted.target is not None:

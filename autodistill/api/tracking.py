@@ -21,7 +21,7 @@ def tracked(spec: Spec, names: Sequence[str] = ()) -> Spec:
 
     for name in names:
         if name not in TRACKERS:
-            raise UsageError(f"--log {name} is no tracker; use {', '.join(TRACKERS)}")
+            raise UsageError(f"--log {name} is not a tracker; use {', '.join(TRACKERS)}")
     found = spec.model_copy(update={"log": spec.log.adding(tuple(names))})
     refuse_missing(found.log)
     return found

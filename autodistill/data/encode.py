@@ -90,7 +90,7 @@ def numbers_of(values: pd.Series, column: Column) -> Numbers:
     bad = np.flatnonzero((np.isnan(found_N) & values.notna().to_numpy()) | np.isinf(found_N))
     bad = bad[words(values.iloc[bad]).notna().to_numpy()]
     if len(bad):
-        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is no {kind}")
+        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is not a {kind}")
     return found_N
 
 

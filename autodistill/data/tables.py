@@ -277,7 +277,7 @@ def _times(place: Place, values: Series, given: str | None) -> Array:
         way = (
             f"name a column of dates or numbers, or give their format, such as task.columns: {{{quoted(name)}: date %d/%m/%Y}}"
         )
-        raise DataError(f"task.split.by: column {name!r} holds words, no times; {way} ({place.name})")
+        raise DataError(f"task.split.by: column {name!r} holds words, not times; {way} ({place.name})")
     times = encode.numbers_of(values, {"name": name, "kind": found.kind, "format": found.format})
     missing = np.flatnonzero(np.isnan(times))
     if len(missing):

@@ -144,7 +144,9 @@ def _arrays(path: Path, inputs: InputSpec) -> Columns:
     found = {field.name: _column(path, field, arrays) for field in inputs.fields}
     lengths = {len(column) for column in found.values()}
     if len(lengths) > 1:
-        raise DataError(f"{PLACE}: {path} has {' and '.join(map(str, sorted(lengths)))} samples; give all inputs as many")
+        raise DataError(
+            f"{PLACE}: {path} has {' and '.join(map(str, sorted(lengths)))} samples; give each input the same number"
+        )
     return Columns(found)
 
 

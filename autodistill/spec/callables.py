@@ -36,14 +36,14 @@ def architecture_of(function: Callable[..., object], folder: Path) -> Json:
     """
     if isinstance(function, functools.partial):
         if function.args:
-            raise UsageError(f"{function!r}: its arguments have no names; give them by name, as functools.partial(f, width=8)")
+            raise UsageError(f"{function!r}: its arguments have no names; name them, as in functools.partial(f, width=8)")
         return architecture_of(function.func, folder) | function.keywords
     name, place = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
     module = sys.modules.get(place)
     if not callable(function) or not name.isidentifier() or module is None:
         raise UsageError(f"{function!r:.80}: other processes cannot import it by name; {WAY}")
     if place != "__main__" and getattr(module, name, None) is not function:
-        raise UsageError(f"{place}.{name} is now something else than {function!r:.80}; {WAY}")
+        raise UsageError(f"{place}.{name} is no longer {function!r:.80}; {WAY}")
     return {IMPORT: f"{_written(module, name, folder) if place == '__main__' else place}:{name}"}
 
 

@@ -155,4 +155,4 @@ def check_code(architecture: Imported) -> None:
     if architecture.source is not None and code_here(architecture.factory) != architecture.source:
         files = ", ".join(code_of(architecture.factory).names()[:5])
         way = "run the same command again, which names the change, or ship the same code to every node"
-        raise UsageError(f"{architecture.factory}: its code ({files}) is not that with which the study began; {way}")
+        raise UsageError(f"{architecture.factory}: its code ({files}) has changed since the study began; {way}")

@@ -217,7 +217,7 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     """
     pinned = spec.task.fingerprint
     if pinned not in (None, fingerprint):
-        message = f"the spec pins data {pinned:.12} but this is {fingerprint:.12}; use the same data, or remove the key"
+        message = f"the spec pins data {pinned:.12}, but the data are {fingerprint:.12}; use the same data, or remove the key"
         raise DataError(f"task.fingerprint: {message}")
     gpus = (1.0 if cuda else 0.0) if spec.resources.gpus == "auto" else spec.resources.gpus
     precision = "bfloat16" if gpus else "float32"

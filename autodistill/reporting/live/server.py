@@ -47,7 +47,7 @@ class Server:
         try:
             self._http = _Http((LOOPBACK, port), Handler)
         except (OSError, OverflowError) as error:
-            raise UsageError(f"--port {port} cannot be used: {error}; give another one, or 0 for any that is free") from error
+            raise UsageError(f"--port {port} cannot be used: {error}; give another one, or 0 for any free port") from error
         self.port: int = self._http.server_address[1]
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.hosts = {f"{name}:{self.port}" for name in (LOOPBACK, "localhost")}

@@ -44,7 +44,7 @@ def state(directory: StudyDirectory) -> State:
         return State(phase="waiting", sentence=f"Waiting for a study in {directory.path}.")
     found, version = Standing.read(directory.path), _version(directory.path)
     if found is None:
-        sentence = "No search has said how far it is." if version else "The search begins."
+        sentence = "No search has reported its progress." if version else "The search begins."
         return State(phase="quiet", sentence=sentence, report=version)
     phase, sentence = _told(found, has_results=bool(version))
     return State(phase=phase, sentence=sentence, report=version, done=found.done, trials=found.trials, at=found.at)
@@ -58,7 +58,7 @@ def _told(found: Standing, *, has_results: bool) -> tuple[Phase, str]:
     if runs is None:
         return "elsewhere", f"A search on {found.host}: {of} trials have ended."
     if not runs:
-        return "stopped", f"The search stopped after {of} trials; the same command resumes it."
+        return "stopped", f"The search stopped after {of} trials; run the same command again to resume."
     if not has_results:
         return "training", "The teacher is being trained."
     left = "" if found.left is None else f", about {clock(max(0.0, found.left - (time.time() - found.at)))} left"

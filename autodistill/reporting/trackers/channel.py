@@ -81,7 +81,7 @@ class Channel:
     def warn(self, what: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            rest = "The search does not need it, and the same command logs later what is missing"
+            rest = "The search continues without it; run the same command again later to log what is missing"
             self.say(f"{self.tracker.name}: {what}; {self.tracker.way}. {rest}")
 
     def _work(self) -> None:
