@@ -28,7 +28,7 @@ ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
 LABELS = ("label", "target", "class", "y", "outcome")
 """Names of the column of a table that is guessed to be its label."""
 SHARE = 0.2
-"""Of all samples, for validation and for the test."""
+"""The share of all samples for validation, and for the test."""
 STEPS, BATCH = 400, 64
 """About how many steps of how many samples a student trains for: seconds, for small ones."""
 EPOCHS = (3, 40)
@@ -50,9 +50,9 @@ class Draft(NamedTuple):
 
 
 def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[str, float] | None) -> Draft:
-    """A spec for `data`, which is as `task.dataset` names it, or a path.
+    """A spec for `data`, which is a path or a name that `task.dataset` accepts.
 
-    Raises DataError for data that cannot be used, UsageError for a teacher that cannot be named so.
+    Raises DataError for data that cannot be used, UsageError for a teacher that cannot be used by this name.
     """
     guesses: list[str] = []
     task: Json = {"dataset": _dataset(data)}
@@ -184,7 +184,7 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
 
 
 def _quoted(value: object) -> str:
-    """JSON is YAML; plain where that is the same."""
+    """A value as YAML: JSON, or plain text where that means the same."""
     text = str(value)
     return (
         text if re.fullmatch(r"[A-Za-z_./~][\w./~-]*|\d+", text) and text not in ("true", "false", "null") else json.dumps(text)

@@ -1,4 +1,4 @@
-"""Searches that trackers follow: TensorBoard, MLflow, Weights & Biases."""
+"""Logs searches to trackers: TensorBoard, MLflow, Weights & Biases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def tracked(spec: Spec, names: Sequence[str] = ()) -> Spec:
-    """The spec with these trackers too. Raises UsageError for an unknown one, and for one that cannot be used here."""
+    """The spec with these trackers added. Raises UsageError for a tracker that is unknown, and for one that cannot be used
+    here.
+    """
     from ..reporting.trackers import refuse_missing
     from ..spec.log import TRACKERS
 
@@ -28,7 +30,7 @@ def tracked(spec: Spec, names: Sequence[str] = ()) -> Spec:
 
 
 def followed(spec: Spec, path: Path, progress: Progress, search: Callable[[Listener], Study]) -> Study:
-    """Runs a search that the trackers of its spec follow; its page is written for them."""
+    """Runs a search and logs it to the trackers of its spec; the page is written for them."""
     from ..reporting.trackers import Trackers, trackers_of
     from ..study.driver import Together
 

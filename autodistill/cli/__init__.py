@@ -182,7 +182,7 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=("tensorboard", "mlflow", "wandb"),
-        help="log every trial to this tracker, too, not only to those that the spec's `log` names; may be given several times",
+        help="log every trial to this tracker, in addition to those in the spec's `log`; may be given several times",
     )
     one.add_argument("--fresh", action="store_true", help="delete the trials of the study; keep the stages")
     one.add_argument("--extend", action="store_true", help="run more trials, or continue in a changed space")
