@@ -72,7 +72,8 @@ def _put_back(directory: StudyDirectory, before: Spec) -> None:
 def claimable(metric: Metric, target: float, confidence: float, n: int, like: Score) -> float:
     """The value on n test samples from which `target` can be claimed; `target` itself if n samples are too few.
 
-    Of a fraction of correct predictions, the exact value; of other metrics, a normal margin, with errors as those of `like`.
+    For a fraction of correct predictions, the value is exact; for other metrics, it has a normal margin, with errors like those
+    of `like`.
     """
     if isinstance(metric, TopK):
         correct = enough(n, target, 1 - confidence)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no answer (no student meets the target, or the time for a
-    chain was too short), 1 anything else.
+    """Returns the exit code: 0 for success, 2 for an invalid spec or argument, 3 for no answer (no student meets the target, or
+    the time for a chain was too short), 1 for any other failure.
     """
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:

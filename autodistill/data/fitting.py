@@ -74,7 +74,7 @@ class Table:
         return column.model_copy(update={"words": frequent(there)} if kind == "category" else fitted_numbers(values))
 
     def _cautions(self, known: Mapping[str, Array], train: Array) -> list[str]:
-        """What is likely a mistake in the columns, as sentences."""
+        """Likely mistakes in the columns, as sentences."""
         same = [name for name, values in known.items() if pd.Series(values[train]).nunique(dropna=False) == 1]
         own = [name for name, values in known.items() if name not in same and names_rows(values, self.held[name].kind)]
         found = [f"column {name!r} has the same value in all training rows, so it carries no information" for name in same]

@@ -16,7 +16,7 @@ from .fields import array_of
 
 MOST_CLASSES = 2**31
 FEW = 20
-"""Floats that are at most so many different whole numbers may be classes or values."""
+"""Floats that are at most this many different whole numbers may be classes or values."""
 RANKING = ("qid", "query", "query_id")
 """Arrays of data for ranking."""
 

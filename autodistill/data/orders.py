@@ -51,7 +51,7 @@ def _folds(folds: int, y_N: Array, groups_N: Array, seed: int) -> list[Parts]:
 def newest(times_N: Array, count: int, place: str) -> Parts:
     """Takes about the `count` newest samples: those of one time stay together, on the side where most of them fall.
 
-    Raises DataError if all are of one time, or if so many are that one part would be empty.
+    Raises DataError if all samples have one time, or if so many have the same time that one part would be empty.
     """
     first = np.sort(times_N)[len(times_N) - count]
     options = [_from(times_N, times_N >= first), _from(times_N, times_N > first)]

@@ -36,7 +36,7 @@ ROWS = "row"
 """The only field until a table is encoded: the numbers of its rows."""
 SEPARATORS = (",", ";", "\t", "|")
 FEW = 20
-"""Numbers with more different values than this, some of them no whole numbers or in only one row, are no classes."""
+"""Numbers with more different values than this, some of them fractional or in only one row, are not classes."""
 
 
 def read_file(path: Path, task: TaskSpec) -> Raw:

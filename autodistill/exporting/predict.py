@@ -92,7 +92,7 @@ def predict(export: Path | str, samples: Path | str) -> Predictions:
 
 
 def _probabilities(kind: TaskKind, outputs_NK: Tensor) -> Tensor:
-    """Of classes, or of labels; the values of a regression stay as they are."""
+    """The probabilities of classes or labels; the values of a regression stay as they are."""
     if kind == "classification":
         return torch.softmax(outputs_NK, 1)
     return torch.sigmoid(outputs_NK) if kind == "multilabel" else outputs_NK

@@ -1,8 +1,8 @@
-"""From a function or class of a running program to the name by which other processes import it.
+"""The name by which other processes can import a function or class of the running program.
 
-One in a module has such a name. One that the running script or notebook defines has none, and importing the script would run
-all of it again; so a module is written that holds the definition and the imports, functions, classes and constants that it
-uses by name, and nothing else.
+A function or class in a module has such a name. One that the running script or notebook defines has none, and importing the
+script would run all of it again. So a new module is written that holds only the definition and the imports, functions, classes
+and constants that it uses by name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WAY = "move it to the top level of a module, the script or the notebook"
 
 
 def architecture_of(function: Callable[..., object], folder: Path) -> Json:
-    """`{import: package.module:function}`, beside which more arguments may stand; those of a functools.partial stand there.
+    """`{import: package.module:function}`, with the arguments of a functools.partial beside it.
 
     A definition of the running script or notebook is written to a new module in `folder`, which becomes importable here; list
     `folder` in `modules` of the spec, so that later processes find it, too. Equal definitions have equal names and keys.

@@ -1,4 +1,6 @@
-"""Strict reading: from a YAML file to a Spec, or to a list of everything that is wrong with it; then what it leaves open."""
+"""Strict reading: turns a YAML file into a Spec, or into a list of everything that is wrong with it; then fills in what it
+leaves open.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,7 @@ def _whole(name: str, folder: Path) -> str:
 
 
 def parse(raw: object, places: Places | None = None) -> Spec:
-    """A Spec from plain dicts and lists. Raises SpecError."""
+    """Turns plain dicts and lists into a Spec. Raises SpecError."""
     places = places or {(): "spec"}
     if not isinstance(raw, dict):
         what = "is empty" if raw is None else f"{shown(raw)} is not a mapping"

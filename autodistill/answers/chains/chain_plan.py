@@ -36,7 +36,7 @@ class SeedValues(Value):
 
 
 class Compared(Value):
-    """A candidate: its training below the teacher, and what came of it.
+    """A candidate: its training below the teacher, and the results.
 
     `path` are the architectures of its assistants, `why` says why it is a candidate. `stages` counts its trainings below the
     teacher; `seconds` are theirs, the mean over its seeds; `extra` are those more than direct's, `marginal` those that no

@@ -104,7 +104,7 @@ class _Http(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves early is no error."""
+        """A browser that leaves early is not an error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 

@@ -21,7 +21,7 @@ Phase = Literal["waiting", "training", "searching", "ended", "stopped", "elsewhe
 SHOWN = ("frontier.json", "spec.yaml", OPENINGS, *CONFIRMED)
 """When one of these changes, the report is another one. A running search writes frontier.json when there are results."""
 PATIENCE, LEAST = 20.0, 1.0
-"""The report is made again no sooner than after so many times the seconds that it took, and so many seconds."""
+"""The report is made again after this many times the seconds that it took, but no sooner than after this many seconds."""
 
 
 class State(Value):

@@ -1,4 +1,4 @@
-"""A tracker in a thread of its own: whatever it does, the search neither ends nor waits."""
+"""A tracker in its own thread: whatever the tracker does, the search neither ends nor waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .values import Due, Run, Tracker
 ROOM = 64
 """How many runs may wait in memory; the others are made later."""
 STALLED = 60.0
-"""After so many seconds without an answer, the user is told."""
+"""After this many seconds without an answer, the user is told."""
 REST, MOST_REST = 30.0, 600.0
 """Seconds without another try after a failure, twice as many after each further one."""
 
