@@ -264,7 +264,7 @@ def test_check_says_what_each_column_is_taken_for(study: Path) -> None:
         "column       paperless: boolean",
         "column       plan: category with 3 values (basic, family, plus)",
         "column       signed: date",
-        "column       customer: category with no value twice",
+        "column       customer: category with no repeated value",
         "input        categories: 3, int64",
         "input        numbers: 6, float32",
     ):

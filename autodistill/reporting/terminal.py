@@ -230,7 +230,7 @@ def _stages(found: StageCounts) -> str:
 def knowledge(taught: Taught | None) -> list[str]:
     """What a teacher says beyond the labels, and warnings about it."""
     if taught is None:
-        return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
+        return ["soft targets not known yet: their entropy is shown here once a search has trained the teacher"]
     warnings = [f"warning      {text}" for text in taught.warnings(taught.accuracy)]
     return [f"soft targets {taught.sentence()}", *warnings]
 
@@ -274,7 +274,9 @@ def _column(column: EncodedColumn) -> str:
     if column.words is not None:
         more = ", ..." if len(column.words) > NAMED else ""
         named = f"{', '.join(column.words[:NAMED])}{more}"
-        words = f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no value twice"
+        words = (
+            f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no repeated value"
+        )
         kind = f"category with {words}"
     missing = f"; {column.missing:.1%} missing, which an extra input marks" if column.mask else ""
     return f"column       {column.name}: {kind}{missing}"

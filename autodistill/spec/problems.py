@@ -34,8 +34,8 @@ WAYS = {
     "less_than": "a number below {lt}",
     "less_than_equal": "{le} or less",
     "literal_error": "{expected}",
-    "byte_size": "bytes, or a string such as 20 GB",
-    "byte_size_unit": "bytes, or a string such as 20 GB",
+    "byte_size": "a number of bytes, or a string such as 20 GB",
+    "byte_size_unit": "a number of bytes, or a string such as 20 GB",
 }
 PATTERNS = {
     NAME: "at most 100 letters, digits, '.', '_' and '-', starting with a letter or a digit",
