@@ -44,7 +44,7 @@ class GroupPart(Part):
 
 
 class OnTest(Value):
-    """All that is known of a network on the test samples; by group only if the data set has groups.
+    """All that is known about a network on the test samples; by group only if the data set has groups.
 
     Values of a regression have no parts, no calibration, and no agreement.
     """

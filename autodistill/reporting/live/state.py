@@ -1,4 +1,4 @@
-"""What is known of a study at this moment, from its files alone: nothing is written, and no test split is opened."""
+"""What is known about a study at this moment, from its files alone: nothing is written, and no test split is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a spec before anything is trained, as values. JSON leaves out what is unset."""
+"""What is known about a spec before anything is trained, as values. JSON leaves out unset values."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Notes:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
-    """What is known of a trial beside its parameters and values.
+    """What is known about a trial in addition to its parameters and values.
 
     `stage` is the key of its student; `chain` and `above` are the networks that this learns from. `repeats`: it repeats a
     finished stage. `retries` and `kept` are numbers of trials: of the failed one that it retries, and of the one of an older
