@@ -98,7 +98,7 @@ def check(
     overrides: Sequence[str] = (),
     workers: int | None = None,
 ) -> Preflight:
-    """What a search would do: sizes, splits, stages, and how long trainings take here. Trains nothing.
+    """What a search would do: sizes, splits, stages, and how long training runs take here. Trains nothing.
 
     `data`, `label`, `teacher`, `student` and `overrides` are as in `search`. `workers` is the number of training runs at a
     time, by default as many as fit on this machine.

@@ -115,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_init(_command(those, "init", commands.init, "look at a data set and write a spec for it"))
     one = _command(those, "check", commands.check, "show what a search would do, without training anything")
     _takes_spec(one)
-    _takes_search(_command(those, "search", commands.search, "search for students of a spec, or resume a search"))
+    _takes_search(_command(those, "search", commands.search, "run the search of a spec, or resume it"))
     _takes_confirm(
         _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
     )
@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
     _takes_export(
         _command(those, "export", commands.export, "write a network as files that run without the study; each file is verified")
     )
-    _takes_predict(_command(those, "predict", commands.predict, "apply an exported network to samples; prints its predictions"))
+    _takes_predict(_command(those, "predict", commands.predict, "apply an exported network to samples and print predictions"))
     _takes_chain(_command(those, "chain", commands.chain, "find out which assistants help one student, if any"))
     one = _command(those, "report", commands.report, "write the report page of a study, with its tables and pictures")
     _takes_study(one)
