@@ -629,7 +629,7 @@ def test_the_time_ends_it_after_what_was_begun(tiny: Callable[..., Spec], tmp_pa
     found = plan(tiny(), tmp_path / "out", seconds=0.001, seeds=4)
     assert found.cut and found.seeds == 1
     assert found.is_open
-    assert found.sentence() == "Not enough time: no chain was trained; give more --time, and the same command goes on"
+    assert found.sentence() == "Not enough time: no chain was trained; run the same command with more --time to resume"
     assert any(line.startswith("time") for line in found.lines())
     assert not any(line.startswith("no assistant") for line in found.lines())
 

@@ -87,7 +87,7 @@ def test_skewed_classes_get_a_metric_that_notices() -> None:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no file": ({"data": "no.npz"}, "is not a file"),
     "a label for arrays": ({"label": "y"}, "--label y names a column of a table"),
-    "weights alone": ({"teacher": "net.pth"}, "weights without the network"),
+    "weights alone": ({"teacher": "net.pth"}, "holds only weights, not their network"),
     "a teacher that is nothing": ({"teacher": "resnet_of_mine"}, "give package.module:function"),
     "a wrong metric": ({"target": ("acuracy", 0.9)}, "acuracy"),
 }

@@ -247,7 +247,7 @@ WRONG: dict[str, tuple[Any, dict[str, FieldOptions], tuple[str, ...]]] = {
         {f"x_train{key[1:]}" if key[0] == "x" else "y_train": one for key, one in arrays().items()}
         | {"x_test_image": np.ones((2, 1, 4, 4), np.uint8), "y_test": [0, 1]},
         {},
-        ("x_test has the fields image, but x_train has image, vector", "give both the same"),
+        ("x_test has the fields image, but x_train has image, vector", "give both the same fields"),
     ),
     "no lengths of the test": (
         {key[0] + "_train" + key[1:]: one for key, one in signal_arrays().items()}
@@ -521,7 +521,7 @@ def test_check_says_what_each_field_is() -> None:
     made_ = spec.parse(document(dataset, "read", inputs={"words": {"dtype": "int64", "padding": 2}}))
     text = checked(preflight(made_, timed=True), 1)
     assert "input        vector: 2, float32\n" in text
-    assert "input        words: length, int64, at most 9 long, padded with 2; sizes and times are those of the longest" in text
+    assert "input        words: length, int64, at most 9 long, padded with 2; sizes and times are for the longest" in text
 
 
 def test_augmentation_needs_a_single_x_of_one_shape() -> None:

@@ -69,7 +69,7 @@ def test_a_student_worse_than_label_only_is_marked_everywhere(with_baselines: An
     seen = summary(study.spec, study.rows(), study.chance)
     accuracies = list(frontier_table(seen).columns[1].cells)
     assert sum(str(cell).endswith(" !") for cell in accuracies) == len(worse)
-    said = "is worse on the validation samples than the label-only baseline with the same seed"
+    said = "worse on the validation samples than their label-only baselines with the same seed"
     assert any(said in line for line in remarks(seen))
     assert "worse than label-only" in (out / "frontier.svg").read_text()
 

@@ -195,8 +195,8 @@ def standing(**changes: object) -> Standing:
             "3 of 24 trials have ended; training the label-only baselines of the frontier.",
         ),
         ({"ended": True}, "ended", "The search has ended: 3 of 24 trials."),
-        ({"process": 2**22 + 1}, "stopped", "The search stopped after 3 of 24 trials; the same command resumes it."),
-        ({"started": 1.0}, "stopped", "The search stopped after 3 of 24 trials; the same command resumes it."),
+        ({"process": 2**22 + 1}, "stopped", "The search stopped after 3 of 24 trials; run the same command again to resume."),
+        ({"started": 1.0}, "stopped", "The search stopped after 3 of 24 trials; run the same command again to resume."),
         ({"host": "elsewhere"}, "elsewhere", "A search on elsewhere: 3 of 24 trials have ended."),
     ],
 )

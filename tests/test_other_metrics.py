@@ -126,7 +126,7 @@ def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_p
     [
         ({"task__metric": "acuracy"}, "task.metric: 'acuracy' is not a metric; did you mean 'accuracy'"),
         ({"task__also": ["top5", "auc"]}, r"task.also\[1\]: 'auc' is not a metric; did you mean 'auroc'"),
-        ({"search__target": 1.5}, "search.target: 1.5 is no accuracy; give a number from 0 to 1"),
+        ({"search__target": 1.5}, "search.target: 1.5 is not a valid accuracy; give a number from 0 to 1"),
     ],
 )
 def test_wrong_metrics_are_refused_with_their_place(

@@ -375,7 +375,7 @@ def test_a_worker_with_other_code_trains_nothing(own: Own) -> None:
     spec, _ = load_data(own.spec(), cuda=False)
     assert spec.teacher.architecture is not None
     own.write(own.helper, HELPER + "# changed before the worker began\n")
-    with pytest.raises(UsageError, match=r"its code \(.*\) is not that with which the study began; run the same command"):
+    with pytest.raises(UsageError, match=r"its code \(.*\) has changed since the study began; run the same command"):
         check_code(spec.teacher.architecture)
 
 

@@ -547,7 +547,7 @@ def test_a_loss_without_optionals_stays(tree: Any) -> None:
 
 
 def test_resolve_refuses_other_data() -> None:
-    with pytest.raises(DataError, match="task.fingerprint: the spec pins data ab but this is cd"):
+    with pytest.raises(DataError, match="task.fingerprint: the spec pins data ab, but the data are cd"):
         resolve(load(DIGITS, ["task.fingerprint=ab"]), fingerprint="cd", cuda=False)
 
 

@@ -310,7 +310,7 @@ GOOD = "".join(f"{number},{'yes' if number % 2 else 'no'}\n" for number in range
         ("a,b,churned\n1,,yes\n2,,no\n", "column 'b' has no value in any row; remove it from the table, or set task.features"),
         ("a,churned\n1,yes\n2,no\n?,no\n", "column 'a' row 2 (line 4) has '?', but 2 of 3 values are numbers"),
         ("a,churned\n1,yes\ninf,no\n", "column 'a' row 1 (line 3) has 'inf'; give a finite number"),
-        ("a,churned\n2024-01-01,yes\n2024-13-01,no\n", "row 1 (line 3) has '2024-13-01', which is no date"),
+        ("a,churned\n2024-01-01,yes\n2024-13-01,no\n", "row 1 (line 3) has '2024-13-01', which is not a date"),
         ("a,churned\n2024-01-01,yes\nsoon,no\n", "has 'soon', but 1 of 2 values are dates"),
         ("a,b\n1,yes\n", "task.label: there is no column 'churned' in bad.csv; use one of a, b"),
         ("a,Churned\n1,yes\n", "did you mean 'Churned'?"),
@@ -331,9 +331,9 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str | bytes, me
         ({"features": {"except": ["a"]}}, "task.features: no column is left for the networks"),
         ({"features": ["a", "churned"]}, "task.features: churned is the label, so a network would read the answer"),
         ({"columns": {"b": "date"}}, "task.columns: there is no column 'b'"),
-        ({"columns": {"a": "date"}}, "column 'a' row 0 (line 2) has '0', which is no date; write dates as 2026-01-31"),
-        ({"columns": {"a": "date %q"}}, "use the signs of strptime"),
-        ({"columns": {"a": "boolean"}}, "has '2', which is no boolean; correct it, or set task.columns: {a: category}"),
+        ({"columns": {"a": "date"}}, "column 'a' row 0 (line 2) has '0', which is not a date; write dates as 2026-01-31"),
+        ({"columns": {"a": "date %q"}}, "use the codes of strptime"),
+        ({"columns": {"a": "boolean"}}, "has '2', which is not a boolean; correct it, or set task.columns: {a: category}"),
         ({"groups": "b"}, "task.groups: there is no column 'b'"),
         ({"split": Split(by="b")}, "task.split.by: there is no column 'b'"),
     ],
@@ -348,10 +348,10 @@ def test_what_is_wrong_with_groups_and_times_is_said(tmp_path: Path) -> None:
 
     assert "all samples are of group 'u'" in said(frame_of(n=list(range(40)), g="u"), groups="g")
     pure = said(frame_of(n=list(range(40)), g=YES_NO), groups="g")
-    assert "no part of whole groups with about" in pure and "remove task.groups" in pure
+    assert "no set of whole groups with about" in pure and "remove task.groups" in pure
     assert "row 3 (line 5) has no value" in said(frame_of(n=1, g=["u", "v", "w", None] * 10), groups="g")
     by = {"split": Split(by="t")}
-    assert "'t' holds words, no times" in said(frame_of(n=1, t=["u", "v"] * 20), **by)
+    assert "'t' holds words, not times" in said(frame_of(n=1, t=["u", "v"] * 20), **by)
     assert "row 1 (line 3) has no value (20 of 40" in said(frame_of(n=1, t=[1, None] * 20), **by)
     assert "40 of 40 samples have the same time" in said(frame_of(n=1, t=1), **by)
     late = frame_of(n=1, t=[0 if word == "no" else 1 for word in YES_NO])
@@ -382,8 +382,8 @@ def test_columns_that_say_nothing_are_named(tmp_path: Path) -> None:
     found = splits_of(written(tmp_path, frame)).cautions
     assert [text.split(",")[0].split(" in ")[0] for text in found] == [
         "column 'country' has the same value",
-        "column 'customer id' has a value of its own",
-        "column 'row' has a value of its own",
+        "column 'customer id' has a different value",
+        "column 'row' has a different value",
     ]
     assert all(text.endswith("set task.features: {except: [country, customer id, row]}") for text in found)
     assert not splits_of(written(tmp_path)).cautions

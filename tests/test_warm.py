@@ -327,7 +327,7 @@ def test_a_new_own_student_under_the_same_path_is_drawn(
     ("like", "message"),
     [
         ({"checkpoint": "nothing.safetensors"}, "search.incumbent.checkpoint: .*is not a file"),
-        ({"checkpoint": "data.npz"}, "search.incumbent.checkpoint: .*add the architecture next to it"),
+        ({"checkpoint": "data.npz"}, "search.incumbent.checkpoint: .*add the key architecture beside checkpoint"),
         (
             {"checkpoint": "data.npz", "architecture": {"family": "mlp", "depth": 1, "width": 3}},
             "search.incumbent.checkpoint: .*cannot be read as tensors only",

@@ -108,7 +108,7 @@ def test_weights_of_another_architecture_are_refused_by_name(
     save_file(body.state_dict(), tmp_path / "teacher.safetensors")
     with pytest.raises(UsageError, match="does not fit mlp depth=1 width=32"):
         space(architecture=TEACHER | {"width": 32}, checkpoint=str(tmp_path / "teacher.safetensors"))
-    with pytest.raises(UsageError, match="add the architecture next to it"):
+    with pytest.raises(UsageError, match="add the key architecture beside checkpoint"):
         space(checkpoint=str(tmp_path / "teacher.safetensors"))
 
 
@@ -120,7 +120,7 @@ def test_a_student_of_an_earlier_study_teaches(space: Callable[..., Space], tiny
     assert made.sizes(made.teachers[0].architecture).params == best.params
     measured = Store(tmp_path / "store").manifest("stages", made.teachers[0].key())["measurement"]
     assert measured["scores"]["accuracy"]["value"] == best.value, "its own normalization comes along"
-    with pytest.raises(UsageError, match="remove architecture, or set it to that"):
+    with pytest.raises(UsageError, match="remove the key architecture, or give this one"):
         space(checkpoint=str(folder), architecture=TEACHER)
     with pytest.raises(UsageError, match="is not a stage of a study"):
         space(checkpoint=str(tmp_path))

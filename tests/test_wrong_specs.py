@@ -837,7 +837,7 @@ def test_check_and_search_refuse_more_processors_than_there_are_alike(
     text, _ = changed("cpus: 1", "cpus: 100000")
     spec = write(tmp_path, text)
     said = refused(spec)
-    names(said, "resources.cpus: 100000 is more than one machine has", f"use {cores()} or less")
+    names(said, "resources.cpus: 100000 is more than any machine has", f"use {cores()} or less")
     for runner in ("serial", "ray"):
         assert main(["search", str(spec), "--runner", runner, "--out", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err == said and not (tmp_path / "out" / "study.db").exists()

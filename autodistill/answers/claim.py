@@ -173,7 +173,7 @@ class Claim:
     that failed needs on these test samples, None if even all are too few or if the metric does not count them; `would_pass` is
     the most demanding target at which it passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the
     validation samples. `forced` counts how often the test split was opened by force, `later` the students that were tried after
-    the confirmation. `directory` is that of the study, if the claim was asked of one.
+    the confirmation. `directory` is that of the study, if the claim is about one.
     """
 
     study: str

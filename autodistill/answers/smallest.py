@@ -24,7 +24,7 @@ from .claim import Claim, Needed, Tested, Wanted
 from .confirm.confirmation import Confirmation, Member
 
 FAR = 10
-"""A loss passes at least at so many standard errors above its value."""
+"""A loss passes, at the latest, this many standard errors above its value."""
 
 
 def smallest(found: Confirmation, wanted: Wanted) -> Claim:

@@ -72,7 +72,8 @@ def _put_back(directory: StudyDirectory, before: Spec) -> None:
 def claimable(metric: Metric, target: float, confidence: float, n: int, like: Score) -> float:
     """The value on n test samples from which `target` can be claimed; `target` itself if n samples are too few.
 
-    Of a fraction of correct predictions, the exact value; of other metrics, a normal margin, with errors as those of `like`.
+    For a fraction of correct predictions, the value is exact; for other metrics, it has a normal margin, with errors like those
+    of `like`.
     """
     if isinstance(metric, TopK):
         correct = enough(n, target, 1 - confidence)
@@ -115,7 +116,7 @@ def _aimed(directory: StudyDirectory, wanted: Wanted) -> tuple[Spec, Spec]:
     wanted = wanted.resolved(teacher.params, metric.name)
     if wanted.metric != metric.name:
         raise UsageError(
-            f"--within: the target is about {wanted.metric}, but the study searches by {metric.name}; give that one"
+            f"--within: the target is for {wanted.metric}, but the study searches by {metric.name}; give a target for it"
         )
     target = metric.keeping(teacher.value, wanted.retain or 1.0)
     if wanted.target is not None:

@@ -1,4 +1,4 @@
-"""The public functions, which the command line, scripts and notebooks call.
+"""The public functions, for the command line, scripts and notebooks.
 
 Each imports what it needs when it is called: torch, Ray, and Optuna take seconds. A spec may be a YAML file, plain dicts, or a
 Spec; a study is named by its directory (the `out` of its search) or by its spec. Invalid arguments raise UsageError (a
@@ -60,13 +60,13 @@ def init(
     to: Path | str | None = None,
     force: bool = False,
 ) -> Drafted:
-    """Looks at data, and writes a commented spec with ranges that suit it, which `check` accepts.
+    """Looks at a data set and writes a commented spec with suitable ranges, which `check` accepts.
 
-    `data` is a path or a name as `task.dataset` has it, `label` the label of a table, `teacher` a function
-    (`package.module:function`), a stage of a study, or a model of timm, `target` a metric and its value. The spec is written to
-    `to`, by default into the working directory; an older file there is kept unless `force` is given.
+    `data` is a path, or a name that `task.dataset` accepts. `label` is the label column of a table. `teacher` is a function
+    (`package.module:function`), a stage of a study, or a timm model. `target` is a metric and its value. The spec is written to
+    `to`, by default a file in the working directory; an existing file is kept unless `force` is given.
 
-    Returns: a Drafted; its `lines()` say what was guessed.
+    Returns: a Drafted, whose `lines()` say what was guessed.
 
     Raises: DataError for data that cannot be used, UsageError if the file exists.
 
@@ -98,10 +98,10 @@ def check(
     overrides: Sequence[str] = (),
     workers: int | None = None,
 ) -> Preflight:
-    """What a search would do: sizes, splits, stages, and how long trainings take here. Trains nothing.
+    """What a search would do: sizes, splits, stages, and how long training runs take here. Trains nothing.
 
-    `data`, `label`, `teacher`, `student` and `overrides` are as in `search`. `workers` is the number of trainings at a time, by
-    default as many as fit on this machine.
+    `data`, `label`, `teacher`, `student` and `overrides` are as in `search`. `workers` is the number of training runs at a
+    time, by default as many as fit on this machine.
 
     Returns: a Preflight, whose `as_json()` is what `check --json` prints.
 
@@ -138,18 +138,18 @@ def search(
     log: Sequence[str] = (),
     console: Console | None = None,
 ) -> Study:
-    """Searches students, and keeps the study with its tables and pictures in `out`. The same call resumes where one stopped.
+    """Searches for students, and keeps the study with its tables and pictures in `out`. The same call resumes a stopped search.
 
     `data` takes the place of `task.dataset`: a data set of torch or Hugging Face, arrays (x, y), a dict of arrays, a table with
-    its `label`, or (train, validation, test) of those. `teacher` is a module with its weights, `student` a function or a class
-    that makes students, or an architecture as in a spec. They are kept in `out`, so that everything else works without Python.
-    `overrides` are `key.path=value`.
+    its `label`, or a tuple (train, validation, test) of those. `teacher` is a module with its weights. `student` is a function
+    or a class that makes students, or an architecture as in a spec. All three are kept in `out`, so that everything else works
+    without the Python objects. `overrides` are texts such as `key.path=value`.
 
-    `out` is `reports/<study>` unless given, `store` a directory of stages that studies share. `fresh` discards the trials that
-    are there, `extend` continues in a changed space or with more trials, `older` names a study whose trials a new one begins
-    with, `retry_failed` trains failed stages again. `runner`: `ray` uses all cores, `serial` this process. `log`
-    names trackers that get every trial, beside those of the spec: tensorboard, mlflow, wandb. `console` gets the progress; by
-    default, a notebook shows it in its cell.
+    `out` is `reports/<study>` by default. `store` is a directory of stages that studies share. `fresh` discards the study's
+    trials. `extend` continues in a changed space or with more trials. `older` names a study with whose trials a new one begins.
+    `retry_failed` trains failed stages again. `runner`: `ray` uses all cores, `serial` only this process. `log` names trackers
+    that get every trial, in addition to those of the spec: tensorboard, mlflow, wandb. `console` gets the progress; by default,
+    a notebook shows it in its cell.
 
     Returns: the Study.
 
@@ -180,7 +180,7 @@ def search(
 def open(study: SpecLike) -> Study:  # as in autodistill.open
     """The study in a directory, or that of a spec in reports/<study>.
 
-    Returns: a Study: its tables, its answers, its networks.
+    Returns: a Study, with its tables, answers and networks.
 
     Raises: UsageError if there is no study, or if it was searched with another spec.
 
@@ -204,10 +204,9 @@ def chain(
 ) -> ChainPlan:
     """Compares ways to distill the teacher of `spec` into one student, through assistants or without.
 
-    The metric is that on the validation samples. `student` gives the searched fields of its architecture, such as
-    `depth=1,width=4`. `home` says where the plan is kept, by default in the directory of the study, whose stages are reused:
-    chain.json, chain.png and chain.svg. No new round begins after `seconds`. The same call continues where an earlier one
-    stopped.
+    Candidates are compared by their metric on the validation samples. `student` gives the searched fields of the student's
+    architecture, such as `depth=1,width=4`. `home` says where chain.json, chain.png and chain.svg are kept: by default in the
+    directory of the study, whose stages are reused. No new round begins after `seconds`. The same call resumes a stopped one.
 
     Returns: a ChainPlan; its `sentence()` is the answer, which may be "no assistant".
 
@@ -230,12 +229,12 @@ def chain(
 
 
 def watch(study: SpecLike, *, port: int = 8300, console: Console | None = None) -> str:
-    """Serves the report of a study on this machine until Ctrl-C, and shows results as a search writes them.
+    """Serves the report of a study on this machine until Ctrl-C; the page shows results as a search writes them.
 
-    The study need not exist yet; nothing is written to it. `port` is one of 127.0.0.1, 0 any that is free. `console` gets the
-    address, by default on standard error.
+    The study need not exist yet; nothing is written to it. `port` is a port on 127.0.0.1; 0 takes any free port. `console` gets
+    the address; by default, it is printed on standard error.
 
-    Returns: the address, once it has ended.
+    Returns: the address, after the server has ended.
 
     Raises: UsageError for a port that cannot be used.
 
@@ -261,7 +260,8 @@ def predict(export: Path | str, samples: Path | str) -> Predictions:
     """Applies the export in the directory `export` to `samples`: a .csv, .parquet or .json file of rows, a folder of images,
     or a .npz file.
 
-    Returns: Predictions; its `frame()` is a pandas DataFrame with the class, its probability, and those of all classes.
+    Returns: Predictions; `frame()` gives a pandas DataFrame with the class, its probability, and the probabilities of all
+    classes.
 
     Raises: UsageError for a folder that is not an export, DataError for samples that do not fit it.
 
@@ -276,7 +276,7 @@ def predict(export: Path | str, samples: Path | str) -> Predictions:
 def compare(studies: Sequence[SpecLike], to: Path | str = "reports/compare") -> Comparison:
     """Compares the frontiers of several studies on one page, compare.html in the directory `to`.
 
-    Returns: a Comparison; its `page` is the path.
+    Returns: a Comparison, whose `page` is the path of the page.
 
     Raises: UsageError for fewer than two studies, and for studies of different data.
 

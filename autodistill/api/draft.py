@@ -28,7 +28,7 @@ ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
 LABELS = ("label", "target", "class", "y", "outcome")
 """Names of the column of a table that is guessed to be its label."""
 SHARE = 0.2
-"""Of all samples, for validation and for the test."""
+"""The share of all samples for validation, and for the test."""
 STEPS, BATCH = 400, 64
 """About how many steps of how many samples a student trains for: seconds, for small ones."""
 EPOCHS = (3, 40)
@@ -50,9 +50,9 @@ class Draft(NamedTuple):
 
 
 def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[str, float] | None) -> Draft:
-    """A spec for `data`, which is as `task.dataset` names it, or a path.
+    """A spec for `data`, which is a path or a name that `task.dataset` accepts.
 
-    Raises DataError for data that cannot be used, UsageError for a teacher that cannot be named so.
+    Raises DataError for data that cannot be used, UsageError for a teacher that cannot be used by this name.
     """
     guesses: list[str] = []
     task: Json = {"dataset": _dataset(data)}
@@ -61,7 +61,7 @@ def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[
         task |= {"separator": separator} if separator != _usual(data) else {}
         task["label"] = label or _guessed_label(columns, guesses)
     elif label is not None:
-        raise UsageError(f"--label {label} names a column of a table (.csv, .parquet), but {data} is none; leave it out")
+        raise UsageError(f"--label {label} names a column of a table, but {data} is not a .csv or .parquet file; leave it out")
     task |= _image_size(task, guesses)
     spec = {**task, "split": {"validation": SHARE, "test": SHARE}}
     splits = split(read(TaskSpec.model_validate(spec)), TaskSpec.model_validate(spec))
@@ -141,14 +141,16 @@ def _image_size(task: Json, guesses: list[str]) -> Json:
     if (sizes == sizes[0]).all() and most <= LARGE:
         return {}
     side = min(LARGE, least)
-    guesses.append(f"images of {least} to {most} pixels become {side} x {side} (larger ones take longer and may be better)")
+    guesses.append(
+        f"images of {least} to {most} pixels are resized to {side} x {side} (larger sizes are slower and may be better)"
+    )
     return {"image_size": side}
 
 
 def _metric(splits: Splits, guesses: list[str]) -> str:
     usual = ABOUT[splits.kind].metric
     if splits.kind != "classification":
-        guesses.append(f"the task is {splits.kind} by its labels, so the metric is {usual}")
+        guesses.append(f"the labels are those of a {splits.kind} task, so the metric is {usual}")
         return usual
     share = float(np.bincount(splits.train.y).max() / len(splits.train))
     if share < SKEWED:
@@ -182,7 +184,7 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
 
 
 def _quoted(value: object) -> str:
-    """JSON is YAML; plain where that is the same."""
+    """A value as YAML: JSON, or plain text where that means the same."""
     text = str(value)
     return (
         text if re.fullmatch(r"[A-Za-z_./~][\w./~-]*|\d+", text) and text not in ("true", "false", "null") else json.dumps(text)
@@ -208,7 +210,7 @@ def _teacher_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> l
     recipe = f"  recipe: {{epochs: {_epochs(splits)}, batch_size: {BATCH}, learning_rate: 3e-3}}"
     if teacher is None:
         given = ", ".join(f"{name}: {value}" for name, value in {"family": family, **fields}.items())
-        guesses.append(f"the teacher, of family {family}, is trained first (--teacher names yours)")
+        guesses.append(f"the teacher, of family {family}, is trained first (give --teacher to use your own)")
         return [
             "teacher:   # trained first; or your own: {import: package.module:function}",
             f"  architecture: {{{given}}}",
@@ -220,7 +222,7 @@ def _teacher_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> l
         return [f"teacher: {{checkpoint: {_quoted(teacher)}}}   # a stage of another study"]
     if teacher.endswith((".pt", ".pth", ".safetensors")):
         way = f"--teacher package.module:function, which loads {teacher}"
-        raise UsageError(f"--teacher {teacher} holds weights without the network that they belong to; give {way}")
+        raise UsageError(f"--teacher {teacher} holds only weights, not their network; give {way}")
     import timm
 
     if timm.is_model(teacher):
@@ -244,7 +246,7 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
     guesses.append(f"students are of family {family}, each trained for {epochs} epochs ({steps:,} steps)")
     return [
         "student:   # what is searched",
-        f"  architecture: {{family: {family}, {ranges}}}   # widen it if the best student is at an end",
+        f"  architecture: {{family: {family}, {ranges}}}   # widen a range if the best student is at its end",
         "  loss:",
         f"    {about.label}: {{weight: rest}}   # labels; 1 minus the weight of kd",
         f"    kd: {{weight: {{uniform: [0, 1]}}{temperature}, optional: true}}   # the teacher's outputs",

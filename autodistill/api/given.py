@@ -1,6 +1,6 @@
-"""Data, a teacher and a student given from Python, kept in the study's directory so that the study needs no Python object.
+"""Stores data, a teacher and a student given from Python in the study directory, so that the study needs no Python object.
 
-`given/KEY/` holds the data, `given/teacher-KEY.pkl` the teacher; a key says what is in it, so the same objects are kept once.
+`given/KEY/` holds the data, `given/teacher-KEY.pkl` the teacher; keys depend on the contents, so equal objects are stored once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OURS = re.compile(rf"[0-9a-f]{{16}}|\.[0-9a-f]{{32}}|teacher-[0-9a-f]{{16}}\.(pk
 
 
 class Given(NamedTuple):
-    """What `search` and `check` take beside a spec; None: as the spec says."""
+    """What `search` and `check` take in addition to a spec; None: as the spec says."""
 
     data: object = None
     label: str | None = None
@@ -82,7 +82,7 @@ def _teacher(arguments: Mapping[str, str]) -> str:
 
 
 def _student(architecture: Mapping[str, object], given: object) -> list[str]:
-    """A whole architecture, or a function beside the arguments that the spec has."""
+    """A whole architecture, or a function together with the arguments in the spec."""
     if isinstance(given, Mapping):
         return [_set("student.architecture", dict(architecture))]
     return [_set(f"student.architecture.{name}", value) for name, value in architecture.items()]
@@ -98,7 +98,7 @@ def _make(folder: Path) -> None:
 
 
 def _kept_data(data: object, spec: Spec, folder: Path) -> str:
-    """The data set as a spec names it. An equal one that is there already is used."""
+    """The data set as a spec names it. If an equal one is stored already, it is reused."""
     from ..data.given import save_given
     from ..data.npy import digest_of
     from ..data.sources import most_held
@@ -128,7 +128,7 @@ def _kept_teacher(teacher: object, folder: Path) -> dict[str, str]:
 
 @contextmanager
 def swept(directory: StudyDirectory) -> Iterator[Path]:
-    """The folder of what is given; afterwards, all of it that the study does not use is removed."""
+    """The folder of the given objects; afterwards, those that the study does not use are removed."""
     folder = directory.path / FOLDER
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""What a command or a function is given, a spec or the directory of its study: one name for one thing."""
+"""Finds the spec and the study directory: commands and functions accept either of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SpecLike = Spec | Mapping[str, object] | os.PathLike[str] | str
 
 
 class Named(NamedTuple):
-    """A spec and, if it was named by its study, the directory of that."""
+    """A spec and, if it was given by its study, the directory of the study."""
 
     spec: Spec
     study: StudyDirectory | None
 
     def directory(self, out: Path | str | None = None) -> StudyDirectory:
-        """Where its study is or will be: in `out`, where it is already, or in reports/<study>."""
+        """Where its study is or will be: in `out`, else where it already is, else in reports/<study>."""
         if out is None and self.study is not None:
             return self.study
         return StudyDirectory(out if out is not None else Path("reports") / self.spec.study)
@@ -54,7 +54,7 @@ def place_of(what: SpecLike) -> StudyDirectory:
 
 
 def study_of(what: SpecLike) -> StudyDirectory:
-    """The directory of the study that `what` is or names; that of a spec is reports/<study>.
+    """The directory of the study that `what` is or names; for a spec, it is reports/<study>.
 
     Raises UsageError if there is none, or if it was searched with another spec.
     """

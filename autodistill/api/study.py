@@ -1,4 +1,4 @@
-"""A study in its directory, as Python sees it: results as tables, answers, networks, files to hand over."""
+"""A study in its directory, for Python: its tables, answers, networks, and exported files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Run(NamedTuple):
 class Study:
     """The study in a directory. Everything is read from there, so it shows what is there now.
 
-    `run` is what the search that returned it did; None if it was opened.
+    `run` says what the search did that returned this study; None if the study was opened.
     """
 
     def __init__(self, directory: StudyDirectory, run: Run | None = None) -> None:
@@ -63,7 +63,7 @@ class Study:
 
     @property
     def spec(self) -> Spec:
-        """With every default filled in."""
+        """The spec with every default filled in."""
         return self._directory.read()
 
     @property
@@ -79,14 +79,14 @@ class Study:
         return _frame(self.rows())
 
     def rows(self) -> list[TrialRow]:
-        """The same, as typed values."""
+        """The same networks as `trials`, as typed values."""
         from ..study.record.opened import open_study
 
         with open_study(self._directory) as study:
             return study.rows()
 
     def summary(self) -> StudySummary:
-        """What tables and pages show."""
+        """The summary that tables and pages show."""
         from ..reporting.summary import summary
         from ..study.record.opened import open_study
 
@@ -95,9 +95,9 @@ class Study:
             return summary(study.spec, study.rows(), notes.chance, notes.expected_improvement, spent)
 
     def module(self, stage: str) -> nn.Module:
-        """The network whose key begins with `stage` (a column of the tables), in eval mode on the CPU.
+        """The network whose key begins with `stage` (a column of the tables), on the CPU and in eval mode.
 
-        Returns: a torch module from the raw numbers of the data to logits.
+        Returns: a torch module that maps the raw numbers of the data to logits.
 
         Raises: UsageError for a key that matches none or several, StoreError for damaged files.
 
@@ -118,7 +118,7 @@ class Study:
     ) -> Confirmation:
         """Retrains the frontier with fresh `seeds`, each with its baselines, and then opens the sealed test split.
 
-        The split is opened once for frozen networks. `force` opens it again for others; every report then says so.
+        The split is opened once, for frozen networks. `force` opens it again for other networks; every report then says so.
 
         Returns: a Confirmation with the test results of the teacher and of each member.
 
@@ -143,14 +143,14 @@ class Study:
         force: bool = False,
         console: Console | None = None,
     ) -> Claim:
-        """The smallest student that is shown to meet what is `wanted`: by default, 95 % of the teacher's metric at half its
-        size. `accuracy` is short for a target of the accuracy.
+        """The smallest student that is shown to meet the target and limits in `wanted`: by default, 95 % of the teacher's
+        metric at half its size. `accuracy` is short for a target accuracy.
 
         A study that is not confirmed yet is confirmed first, as by `confirm`. With `within`, in seconds, the search first
         continues toward the target for at most that time.
 
-        Returns: a Claim; its `module()` is the network, its `answer` is None if no student is proven to meet the target.
-        `later` counts the students that were tried after the confirmation and are not covered.
+        Returns: a Claim; `module()` is the network, and `answer` is None if no student is proven to meet the target. `later`
+        counts the students that the claim does not cover because they were tried after the confirmation.
 
         Raises: UsageError for a target out of range, StudyError if the test split was opened before for other networks.
 
@@ -180,10 +180,11 @@ class Study:
         runner: Runner | Literal["ray", "serial"] = "ray",
         console: Console | None = None,
     ) -> ChainPlan:
-        """Compares ways to distill the teacher into one student, as `autodistill.chain` does, with the stages that are here.
+        """Compares ways to distill the teacher into one student, as `autodistill.chain` does, and reuses the stages of this
+        study.
 
-        `student` gives the searched fields of its architecture, `seeds` how many each candidate has; no new round begins after
-        `seconds`.
+        `student` gives the searched fields of the student's architecture, `seeds` the number of seeds of each candidate. No new
+        round begins after `seconds`.
 
         Returns: a ChainPlan; its `sentence()` is the answer, which may be "no assistant".
 
@@ -197,10 +198,10 @@ class Study:
         return chain(self.path, student=student, seeds=seeds, seconds=seconds, runner=runner, console=console)
 
     def report(self, wanted: Wanted | None = None, *, accuracy: float | None = None) -> Report:
-        """Writes the tables, the pictures and the page again: report.html and, with a Chromium, report.pdf.
+        """Rewrites the tables, the pictures and the page: report.html and, if a Chromium is installed, report.pdf.
 
-        The page answers what is `wanted` (`accuracy`: a target of that): after `confirm` with a claim, before it with what the
-        validation samples say.
+        The page answers the question in `wanted` (`accuracy` is short for a target accuracy): after `confirm`, with a claim;
+        before it, with what the validation samples show.
 
         Returns: a Report with the paths, the answer, and the summary of the study.
 
@@ -218,13 +219,13 @@ class Study:
     def export(
         self, to: Path | str, *, stage: str | None = None, wanted: Wanted | None = None, accuracy: float | None = None
     ) -> Exported:
-        """Writes one network as files that run without the study, each first compared with PyTorch, into the new directory
-        `to`.
+        """Writes one network into the new directory `to`, as files that run without the study; each file is first compared with
+        PyTorch.
 
-        The network is the one whose key begins with `stage` or, without it, the answer of `smallest` to what is `wanted`
-        (`accuracy`: a target of that).
+        The network is the one whose key begins with `stage` or, without `stage`, the answer of `smallest` to `wanted`
+        (`accuracy` is short for a target accuracy).
 
-        Returns: an Exported; its `to` is None if no student meets what is wanted, and then nothing is written.
+        Returns: an Exported. If no student meets the target, its `to` is None, and nothing is written.
 
         Raises: UsageError for a key that matches none or several and for a directory that is not empty, StoreError for damaged
         files, StudyError if the weights do not reproduce the network's outputs.
@@ -255,7 +256,7 @@ class Study:
 
 
 def wanted_of(wanted: Wanted | None, accuracy: float | None) -> Wanted:
-    """What is wanted, with a target of the accuracy. Raises UsageError for two targets."""
+    """What is wanted, with a target accuracy. Raises UsageError for two targets."""
     from ..answers import Wanted
 
     if accuracy is None:

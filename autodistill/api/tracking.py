@@ -1,4 +1,4 @@
-"""Searches that trackers follow: TensorBoard, MLflow, Weights & Biases."""
+"""Logs searches to trackers: TensorBoard, MLflow, Weights & Biases."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 
 def tracked(spec: Spec, names: Sequence[str] = ()) -> Spec:
-    """The spec with these trackers too. Raises UsageError for an unknown one, and for one that cannot be used here."""
+    """The spec with these trackers added. Raises UsageError for a tracker that is unknown, and for one that cannot be used
+    here.
+    """
     from ..reporting.trackers import refuse_missing
     from ..spec.log import TRACKERS
 
     for name in names:
         if name not in TRACKERS:
-            raise UsageError(f"--log {name} is no tracker; use {', '.join(TRACKERS)}")
+            raise UsageError(f"--log {name} is not a tracker; use {', '.join(TRACKERS)}")
     found = spec.model_copy(update={"log": spec.log.adding(tuple(names))})
     refuse_missing(found.log)
     return found
 
 
 def followed(spec: Spec, path: Path, progress: Progress, search: Callable[[Listener], Study]) -> Study:
-    """Runs a search that the trackers of its spec follow; its page is written for them."""
+    """Runs a search and logs it to the trackers of its spec; the page is written for them."""
     from ..reporting.trackers import Trackers, trackers_of
     from ..study.driver import Together
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 2 an invalid spec or argument, 3 no answer (no student meets the target, or the time for a
-    chain was too short), 1 anything else.
+    """Returns the exit code: 0 for success, 2 for an invalid spec or argument, 3 for no answer (no student meets the target, or
+    the time for a chain was too short), 1 for any other failure.
     """
     arguments = parser().parse_args(argv)
     if str(Path.cwd()) not in sys.path:
@@ -37,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> int:
             found = arguments.run(arguments, _console(arguments.json))
             text = json.dumps(found)
     except KeyboardInterrupt:
-        return _failed(arguments, "stopped; the same command resumes from here", 1)
+        return _failed(arguments, "stopped; run the same command again to resume", 1)
     except BaseException as error:  # user code may raise anything
         return _explained(arguments, error)
     if arguments.json:
@@ -112,10 +112,10 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
     those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    _takes_init(_command(those, "init", commands.init, "look at data and write a spec for it"))
-    one = _command(those, "check", commands.check, "show what a spec would do before anything is trained")
+    _takes_init(_command(those, "init", commands.init, "look at a data set and write a spec for it"))
+    one = _command(those, "check", commands.check, "show what a search would do, without training anything")
     _takes_spec(one)
-    _takes_search(_command(those, "search", commands.search, "search for students of a spec, or resume a search"))
+    _takes_search(_command(those, "search", commands.search, "run the search of a spec, or resume it"))
     _takes_confirm(
         _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
     )
@@ -123,16 +123,16 @@ def parser() -> argparse.ArgumentParser:
     _takes_export(
         _command(those, "export", commands.export, "write a network as files that run without the study; each file is verified")
     )
-    _takes_predict(_command(those, "predict", commands.predict, "apply an export to samples: class and probability of each"))
-    _takes_chain(_command(those, "chain", commands.chain, "plan the assistants for one student, or none"))
+    _takes_predict(_command(those, "predict", commands.predict, "apply an exported network to samples and print predictions"))
+    _takes_chain(_command(those, "chain", commands.chain, "find out which assistants help one student, if any"))
     one = _command(those, "report", commands.report, "write the report page of a study, with its tables and pictures")
     _takes_study(one)
     _takes_wanted(one)
     one = _command(those, "watch", commands.watch, "serve the report on this machine while a search runs; changes nothing")
     _takes_study(one)
-    one.add_argument("--port", type=int, default=8300, metavar="N", help="of 127.0.0.1; 0: any free one (default: 8300)")
+    one.add_argument("--port", type=int, default=8300, metavar="N", help="port on 127.0.0.1; 0: any free port (default: 8300)")
     one = _command(those, "compare", commands.compare, "compare the frontiers of several studies on one page")
-    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (--out of each search), or their specs")
+    one.add_argument("studies", metavar="STUDY", nargs="+", help="study directories (the --out of each search), or their specs")
     one.add_argument("--to", metavar="DIR", default="reports/compare", help="output directory (default: reports/compare)")
     one = _command(
         those, "explain", commands.explain, "explain one stage: its chain, its numbers, and the command that trains it again"
@@ -151,12 +151,12 @@ def _command(those: Any, name: str, run: Callable[..., commands.Result], text: s
 
 
 def _takes_init(one: argparse.ArgumentParser) -> None:
-    one.add_argument("data", metavar="DATA", help="a file, a folder, or a name as task.dataset has it")
+    one.add_argument("data", metavar="DATA", help="a file, a folder, or a name that task.dataset accepts")
     one.add_argument("--label", metavar="COLUMN", help="the column of a table that holds the labels")
     one.add_argument(
         "--teacher",
         metavar="NAME",
-        help="package.module:function, a stage of a study, or a timm model (default: trained first)",
+        help="package.module:function, a stage of a study, or a timm model (default: a teacher that is trained first)",
     )
     one.add_argument("--target", type=_target, metavar="NAME=VALUE", help="the target of a metric, such as accuracy=0.95")
     one.add_argument("--to", metavar="FILE", help="the spec to write (default: named after the data, in this directory)")
@@ -165,14 +165,16 @@ def _takes_init(one: argparse.ArgumentParser) -> None:
 
 def _takes_spec(one: argparse.ArgumentParser) -> None:
     one.add_argument("spec", metavar="SPEC", help="a YAML file, or the directory of its study")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as search.trials=8")
+    one.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the spec, such as search.trials=8"
+    )
 
 
 def _takes_search(one: argparse.ArgumentParser) -> None:
     _takes_spec(one)
-    one.add_argument("--out", metavar="DIR", help="study directory (default: reports/<study>)")
+    one.add_argument("--out", metavar="DIR", help="the study directory (default: reports/<study>)")
     one.add_argument(
-        "--store", metavar="DIR", help="directory of the stages, for sharing them (default: in the study directory)"
+        "--store", metavar="DIR", help="directory of the stages, which studies may share (default: in the study directory)"
     )
     _takes_runner(one)
     one.add_argument(
@@ -180,11 +182,11 @@ def _takes_search(one: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=("tensorboard", "mlflow", "wandb"),
-        help="log every trial there, beside what `log` of the spec names; may be given several times",
+        help="log every trial to this tracker, in addition to those in the spec's `log`; may be given several times",
     )
     one.add_argument("--fresh", action="store_true", help="delete the trials of the study; keep the stages")
     one.add_argument("--extend", action="store_true", help="run more trials, or continue in a changed space")
-    one.add_argument("--from", dest="older", metavar="FOLDER", help="start with the trials of an older study that fit")
+    one.add_argument("--from", dest="older", metavar="DIR", help="start with those trials of an older study that fit the spec")
     one.add_argument("--retry-failed", action="store_true", help="train failed stages again")
 
 
@@ -203,7 +205,7 @@ def _takes_confirm(one: argparse.ArgumentParser) -> None:
 
 def _takes_runner(one: argparse.ArgumentParser) -> None:
     one.add_argument("--runner", choices=("ray", "serial"), default="ray", help="ray: all cores; serial: one process")
-    one.add_argument("--address", metavar="ADDRESS", help="join a running Ray cluster, from one of its nodes: auto")
+    one.add_argument("--address", metavar="ADDRESS", help="the running Ray cluster to join; auto: that of this node")
 
 
 def _takes_smallest(one: argparse.ArgumentParser) -> None:
@@ -261,21 +263,25 @@ def _takes_predict(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "samples", metavar="SAMPLES", help="a .csv, .parquet or .json file of rows, a folder of images, or a .npz file"
     )
-    one.add_argument("--out", metavar="FILE", help="write a CSV file instead of printing it")
+    one.add_argument("--out", metavar="FILE", help="write the predictions to this CSV file instead of printing them")
 
 
 def _takes_chain(one: argparse.ArgumentParser) -> None:
     one.add_argument("spec", metavar="SPEC", help="a YAML file, or the directory of its study, whose stages are reused")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, such as seed=1")
-    one.add_argument("--student", required=True, metavar="FIELDS", help="fields of its architecture, such as depth=1,width=4")
+    one.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the spec, such as seed=1"
+    )
+    one.add_argument(
+        "--student", required=True, metavar="FIELDS", help="fields of the student's architecture, such as depth=1,width=4"
+    )
     one.add_argument(
         "--time", type=_duration, metavar="TIME", help="start no new round after this time, such as 90s, 10m or 1h"
     )
     one.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="seeds of each candidate; the first one chooses paths (default: 5)"
+        "--seeds", type=int, default=5, metavar="N", help="seeds of each candidate; the first seed chooses paths (default: 5)"
     )
     one.add_argument("--out", metavar="DIR", help="output directory (default: in reports/<study>)")
     one.add_argument(
-        "--store", metavar="DIR", help="directory of the stages, for sharing them (default: in the study directory)"
+        "--store", metavar="DIR", help="directory of the stages, which studies may share (default: in the study directory)"
     )
     _takes_runner(one)

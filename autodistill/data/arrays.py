@@ -171,11 +171,11 @@ def _check_fields(
             raise DataError(f"{name} has {there}; give one array {part}, or one for each field, such as {part}_image")
     for field in first:
         if not field.isidentifier() or keyword.iskeyword(field) or field == "self":
-            raise DataError(f"{name}: {first[field]} names the field {field!r}, which is no argument's name; use letters and _")
+            raise DataError(f"{name}: {first[field]} names the field {field!r}, not a valid argument name; use letters and _")
     for part, fields in zip(parts[1:], others, strict=True):
         if fields.keys() != first.keys():
             what = f"{part} has the fields {', '.join(fields)}, but {parts[0]} has {', '.join(first)}"
-            raise DataError(f"{name}: {what}; give both the same")
+            raise DataError(f"{name}: {what}; give both the same fields")
     stray = [key for key in arrays if key.startswith(X) and key.endswith(LENGTHS) and key.removesuffix(LENGTHS) not in arrays]
     if stray:
         raise DataError(f"{name} has {stray[0]}, but no {stray[0].removesuffix(LENGTHS)}; give both, or remove it")
@@ -198,7 +198,7 @@ def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
         raise DataError(f"{name} has {old}, which is called {RENAMED[old]} now; rename it")
     ranking = next((key for key in RANKING if key in arrays), None)
     if ranking is not None:
-        raise DataError(f"{name} has {ranking}, as data for ranking have, but labels may be {LABEL_FORMS}; remove it")
+        raise DataError(f"{name} has {ranking}, which is for ranking, but labels may be {LABEL_FORMS}; remove it")
     there = {key for form in FORMS for key in form if (_keys_of(key, arrays) if key.startswith(X) else key in arrays)}
     keys = next((form for form in FORMS if set(form) <= there), None)
     if keys is None:

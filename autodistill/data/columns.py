@@ -26,7 +26,8 @@ def mask_of(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ragged:
-    """Samples that differ in the length of their last axis. `padding` fills the positions behind a shorter one in a batch.
+    """Samples that differ in the length of their last axis. `padding` fills the positions after the end of a shorter one in a
+    batch.
 
     values (T, *rest) holds the samples one behind the other, that axis first; sample i, (*rest, L), is
     values[offsets[i]:offsets[i + 1]] with the axis moved to the end. offsets (N + 1,) int64.
@@ -125,7 +126,7 @@ class Columns:
         return any(isinstance(column, Images) for column in self.by_name.values())
 
     def batch(self, rows: Rows) -> dict[str, Array]:
-        """The samples at `rows` by field (B, ...); behind a field of different lengths comes its mask.
+        """The samples at `rows` by field (B, ...); a field of different lengths is followed by its mask.
 
         Raises DataError naming an image file that cannot be read.
         """

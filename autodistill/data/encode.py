@@ -1,13 +1,13 @@
 """Reads the rows of a table and turns them into the arrays that a network takes.
 
-Needs numpy and pandas, and pyarrow for Parquet. It imports nothing else, because each export of a network for a table has a
-copy of this file (encode.py), with what was fitted on the training rows beside it (columns.json): {"separator": ..., "columns":
-[{"name", "kind", ...}, ...]}. A column is found by its name, so the order of the columns and other columns have no effect.
+Needs numpy and pandas, and pyarrow for Parquet. It imports nothing else, because each exported network for a table comes with a
+copy of this file (encode.py) and a file of what was fitted on the training rows (columns.json): {"separator": ..., "columns":
+[{"name", "kind", ...}, ...]}. Columns are found by name, so their order and additional columns have no effect.
 
 - number, boolean, date (days since 1970): (value - mean) / scale. A missing value is replaced by `fill`, the median of the
-  training rows; with `mask`, another number says whether the value was missing.
-- category: the position of the word in `words`, counted from 1; 0 is any other word. With `mask`, a missing word has the number
-  behind the last; without, it is 0.
+training rows; with `mask`, an additional number says whether the value was missing. - category: the position of the word in
+`words`, counted from 1; 0 is any other word. With `mask`, a missing word has the next number after the last word; without, it
+is 0.
 
 Suffixes of shapes: N rows, D numbers, C categories.
 """
@@ -43,10 +43,10 @@ def read_rows(path: Path | str, separator: str = ",") -> pd.DataFrame:
 
 
 def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Column]) -> dict[str, NDArray[Any]]:
-    """What the network takes of `rows`, a frame or a single row as a mapping: `numbers` float32 (N, D), called `x` if there is
-    nothing else, and `categories` int64 (N, C).
+    """The inputs of the network for `rows`, a frame or a single row as a mapping: `numbers` float32 (N, D), called `x` if there
+    is nothing else, and `categories` int64 (N, C).
 
-    Raises ValueError for a column that is not there or there twice, and for a value that is not of its column's kind.
+    Raises ValueError for a column that is missing or not unique, and for a value that is not of its column's kind.
     """
     frame = pd.DataFrame([dict(rows)], dtype=object) if isinstance(rows, Mapping) else rows
     frame = frame.rename(columns=str).reset_index(drop=True)
@@ -90,7 +90,7 @@ def numbers_of(values: pd.Series, column: Column) -> Numbers:
     bad = np.flatnonzero((np.isnan(found_N) & values.notna().to_numpy()) | np.isinf(found_N))
     bad = bad[words(values.iloc[bad]).notna().to_numpy()]
     if len(bad):
-        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is no {kind}")
+        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is not a {kind}")
     return found_N
 
 
@@ -108,7 +108,7 @@ def _word(value: object) -> str:
 
 
 def numbers(values: pd.Series) -> Numbers:
-    """float64 (N,), NaN where a value is missing or no number. Durations are in seconds."""
+    """float64 (N,), NaN where a value is missing or not a number. Durations are in seconds."""
     if pd.api.types.is_timedelta64_dtype(values.dtype):
         return np.asarray(values.dt.total_seconds(), np.float64)
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
@@ -124,7 +124,7 @@ def booleans(values: pd.Series) -> Numbers:
 
 
 def days(values: pd.Series, form: str | None = None) -> Numbers:
-    """Days since 1970 in UTC (N,), NaN where a value is missing or no date. `form` is that of strptime (None: ISO 8601)."""
+    """Days since 1970 in UTC (N,), NaN where a value is missing or not a date. `form` is that of strptime (None: ISO 8601)."""
     given = values if pd.api.types.is_datetime64_any_dtype(values.dtype) else words(values)
     times = pd.to_datetime(given, format=form or "ISO8601", utc=True, errors="coerce")
     return np.asarray((times - pd.Timestamp(0, tz="UTC")) / DAY, np.float64)

@@ -16,7 +16,8 @@ CATEGORIES = "categories"
 
 
 class EncodedColumn(Value):
-    """A column by its name. `missing` is the share of training rows without a value; with `mask`, networks are told.
+    """A column by its name. `missing` is the share of training rows without a value; with `mask`, networks get an input that
+    says so.
 
     Numbers, booleans and dates (`format`: of strptime) have `fill`, `mean` and `scale`; categories have `words`, those that
     occur in the training rows more than once.
@@ -34,7 +35,7 @@ class EncodedColumn(Value):
 
     @property
     def values(self) -> int | None:
-        """Of a category, how many numbers there are: one for each word, one for all others, and one for a missing word."""
+        """How many numbers a category has: one for each word, one for all other words, and one for a missing word."""
         return None if self.words is None else len(self.words) + 1 + self.mask
 
 
@@ -42,7 +43,7 @@ class Encoding(Value):
     """`columns` in the order of their names. `label` is the column of the labels, and `classes` are its words by class (of a
     regression, its name).
 
-    `separator` is the sign between the values of a text file.
+    `separator` is the character between the values of a text file.
     """
 
     label: str

@@ -74,11 +74,11 @@ class Table:
         return column.model_copy(update={"words": frequent(there)} if kind == "category" else fitted_numbers(values))
 
     def _cautions(self, known: Mapping[str, Array], train: Array) -> list[str]:
-        """What is likely a mistake in the columns, as sentences."""
+        """Likely mistakes in the columns, as sentences."""
         same = [name for name, values in known.items() if pd.Series(values[train]).nunique(dropna=False) == 1]
         own = [name for name, values in known.items() if name not in same and names_rows(values, self.held[name].kind)]
-        found = [f"column {name!r} has the same value in all training rows, so it says nothing" for name in same]
-        found += [f"column {name!r} has a value of its own in almost every row, as an ID has" for name in own]
+        found = [f"column {name!r} has the same value in all training rows, so it carries no information" for name in same]
+        found += [f"column {name!r} has a different value in almost every row, like an ID" for name in own]
         return [f"{one}: set task.features: {{except: [{', '.join(map(quoted, [*same, *own]))}]}}" for one in found]
 
 

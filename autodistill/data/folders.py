@@ -1,4 +1,4 @@
-"""Folders of images, with the classes of timm's ImageFolder reader: an image's folder is its class. Reads no pixels.
+"""Folders of images, with the classes of timm's ImageFolder reader: an image's folder is its class. Does not read any pixels.
 
 A subfolder `train`, if there is one, is split into training and validation samples; `test` is then the test split, and
 `val` (or `validation`) is added to the training samples. Without `test`, `val` is the test split. Without

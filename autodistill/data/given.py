@@ -110,14 +110,14 @@ def _parts(data: object) -> dict[str, object]:
         return _named(dict(zip(("train", "validation", "test"), map(_part, data), strict=True)))
     if isinstance(data, tuple) and len(data) == 2 and all(map(_is_part, data)):
         way = 'name them: {"train": ..., "test": ...} or {"train": ..., "validation": ...}'
-        raise DataError(f"data: of two data sets, the second may be for validation or for the test; {way}")
+        raise DataError(f"data: the second of two data sets may be for validation or for the test; {way}")
     return {"": _part(data)}
 
 
 def _part_name(key: object) -> str:
     found = "validation" if key in VALIDATION else key
     if found not in ("train", "validation", "test"):
-        raise DataError(f"data: {key!r} is no part of a data set; name the parts train, validation and test")
+        raise DataError(f"data: {key!r} is not a part of a data set; name the parts train, validation and test")
     return str(found)
 
 
@@ -179,7 +179,7 @@ def _refused(data: object) -> Any:
         way = "make it map-style (__len__ and __getitem__), or write its samples to disk and give that folder"
         raise DataError(f"data: {name} is an iterable data set, whose items have no numbers; {way}")
     if "torch.DataLoader" in kinds:
-        raise DataError(f"data: {name} makes batches in an order of its own; give its data set: data=loader.dataset")
+        raise DataError(f"data: {name} makes batches in its own order; give its data set: data=loader.dataset")
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
         what = "an iterator, which can be read only once" if hasattr(data, "__next__") else "not a data set"
         raise DataError(f"data: {name} is {what}; {FORMS}")
@@ -295,7 +295,7 @@ def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
     """Raises DataError unless an item has the fields, shapes and kind of numbers of the first one."""
     if item.fields.keys() != first.fields.keys():
         what = f"item {row} has the fields {', '.join(item.fields)}, but item 0 has {', '.join(first.fields)}"
-        raise DataError(f"{place}: {what}; give all items the same")
+        raise DataError(f"{place}: {what}; give all items the same fields")
     pairs = [*((name, first.fields[name], one) for name, one in item.fields.items()), ("label", first.label, item.label)]
     for name, one, other in pairs:
         if one.shape != other.shape:

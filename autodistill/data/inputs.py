@@ -29,8 +29,8 @@ class TensorForm(NamedTuple):
 class InputField(Value):
     """One field: the shape of a sample, in which None is the open axis (at most one), and the dtype of the data.
 
-    `padding` fills the positions behind a shorter sample of a batch; `longest` is the length of the longest training or
-    validation sample. Both are only for a field with an open axis. `values`: of a table's categories (C,), how many values
+    `padding` fills the positions after the end of a shorter sample of a batch; `longest` is the length of the longest training
+    or validation sample. Both are only for a field with an open axis. `values`: of a table's categories (C,), how many values
     each has; they are numbered from 0.
     """
 
@@ -55,7 +55,7 @@ class InputField(Value):
         return self.longest
 
     def tensors(self) -> dict[str, TensorForm]:
-        """The tensor of this field, as a network takes it, and behind a field with an open axis its mask."""
+        """The tensor of this field, as a network takes it; for a field with an open axis, also its mask."""
         length = f"{self.name}_length"
         axes = (BATCH, *(length if side is None else side for side in self.shape))
         found = {self.name: TensorForm("int64" if self.dtype == "int64" else "float32", axes)}

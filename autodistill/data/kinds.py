@@ -123,10 +123,10 @@ def _check_fits(place: Place, values: Series, found: Held) -> None:
         bad = np.flatnonzero(np.isnan(read(values)) & values.notna().to_numpy())
         bad = bad[words(values.iloc[bad]).notna().to_numpy()]
     except ValueError as error:  # a format that strptime does not know
-        raise DataError(f"task.columns.{values.name}: {error}; use the signs of strptime, such as date %d/%m/%Y") from None
+        raise DataError(f"task.columns.{values.name}: {error}; use the codes of strptime, such as date %d/%m/%Y") from None
     if not len(bad):
         return
-    what = f"{place.row(int(bad[0]))} has {str(values.iloc[bad[0]])!r}, which is no {found.kind}"
+    what = f"{place.row(int(bad[0]))} has {str(values.iloc[bad[0]])!r}, which is not a {found.kind}"
     how = f" of the format {found.format}" if found.format else ""
     date = (
         f"write dates as 2026-01-31, or give their format, such as task.columns: {{{quoted(str(values.name))}: date %d/%m/%Y}}"

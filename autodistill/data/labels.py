@@ -16,7 +16,7 @@ from .fields import array_of
 
 MOST_CLASSES = 2**31
 FEW = 20
-"""Floats that are at most so many different whole numbers may be classes or values."""
+"""Floats that are at most this many different whole numbers may be classes or values."""
 RANKING = ("qid", "query", "query_id")
 """Arrays of data for ranking."""
 
@@ -145,7 +145,7 @@ def _of_words(name: str, key: str, y: Array, known: Labels | None) -> Labels:
 def _marks(name: str, key: str, y: Array) -> Array:
     wrong = y.dtype.kind not in "uibf" or y.ndim != 2
     if wrong or not np.isin(y, (0, 1)).all():
-        what = f"dtype {y.dtype} and shape {y.shape}" if wrong else "other values than 0 and 1"
+        what = f"dtype {y.dtype} and shape {y.shape}" if wrong else "values other than 0 and 1"
         raise DataError(f"{name}: {key} has {what}; for multilabel, give 0 or 1 for each label, shape ({len(y)}, K)")
     return y.astype(np.int64)
 
@@ -186,7 +186,7 @@ def _check_columns(name: str, key: str, found: Labels) -> None:
 def _same_task(name: str, key: str, y: Array, other: Array) -> None:
     if y.shape[1:] != other.shape[1:]:
         what = f"{key} has {other.shape[1]} labels for each sample, but the training samples have {y.shape[1]}"
-        raise DataError(f"{name}: {what}; give both the same")
+        raise DataError(f"{name}: {what}; give both the same labels")
     if y.ndim == 1 and other.max() > y.max():
         row = int(np.argmax(other > y.max()))
         raise DataError(

@@ -33,7 +33,7 @@ def whole_groups(groups_N: Array, y_N: Array, count: int, seed: int, place: str)
     classes = len(np.unique(y_N))
     whole = [part for part in parts if all(len(np.unique(y_N[side])) == classes for side in part)]
     if not whole:
-        what = f"no part of whole groups with about {count} of {len(y_N)} samples has all {classes} classes ({there} groups)"
+        what = f"no set of whole groups with about {count} of {len(y_N)} samples has all {classes} classes ({there} groups)"
         raise DataError(f"{place}: {what}; use finer groups in task.groups, a larger part, or remove task.groups")
     return min(whole, key=lambda part: abs(len(part.taken) - count))
 
@@ -51,7 +51,7 @@ def _folds(folds: int, y_N: Array, groups_N: Array, seed: int) -> list[Parts]:
 def newest(times_N: Array, count: int, place: str) -> Parts:
     """Takes about the `count` newest samples: those of one time stay together, on the side where most of them fall.
 
-    Raises DataError if all are of one time, or if so many are that one part would be empty.
+    Raises DataError if all samples have one time, or if so many have the same time that one part would be empty.
     """
     first = np.sort(times_N)[len(times_N) - count]
     options = [_from(times_N, times_N >= first), _from(times_N, times_N > first)]

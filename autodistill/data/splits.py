@@ -119,7 +119,7 @@ class Splits:
     def fingerprint(self) -> str:
         """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files.
 
-        Of a table, also over its encoding: the same numbers may come from other columns or words.
+        For a table, it also covers the encoding: the same numbers may come from other columns or words.
         """
         labels = [self.train.y, self.validation.y, None]
         files = [(x.pixels, y) for x, y in zip(self.samples, labels, strict=False) if isinstance(x.pixels, Images)]
@@ -137,8 +137,8 @@ class Splits:
     def scale(self) -> tuple[list[float], list[float]] | tuple[None, None]:
         """Mean and standard deviation of the training data by channel (of all numbers if a sample is a flat vector).
 
-        Includes samples without labels. Of image files, uses 2,048, evenly spaced, whether or not they are streamed. None
-        unless the only field is `x` with samples of one shape.
+        Includes samples without labels. If the samples are image files, uses 2,048 of them, evenly spaced, streamed or not.
+        None unless the only field is `x` with samples of one shape.
         """
         x = _few(self.train.x, self.unlabeled)
         if x is None:

@@ -36,7 +36,7 @@ ROWS = "row"
 """The only field until a table is encoded: the numbers of its rows."""
 SEPARATORS = (",", ";", "\t", "|")
 FEW = 20
-"""Numbers with more different values than this, some of them no whole numbers or in only one row, are no classes."""
+"""Numbers with more different values than this, some of them fractional or in only one row, are not classes."""
 
 
 def read_file(path: Path, task: TaskSpec) -> Raw:
@@ -277,7 +277,7 @@ def _times(place: Place, values: Series, given: str | None) -> Array:
         way = (
             f"name a column of dates or numbers, or give their format, such as task.columns: {{{quoted(name)}: date %d/%m/%Y}}"
         )
-        raise DataError(f"task.split.by: column {name!r} holds words, no times; {way} ({place.name})")
+        raise DataError(f"task.split.by: column {name!r} holds words, not times; {way} ({place.name})")
     times = encode.numbers_of(values, {"name": name, "kind": found.kind, "format": found.format})
     missing = np.flatnonzero(np.isnan(times))
     if len(missing):

@@ -99,7 +99,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     Raises StudyError or StoreError if the machine or the store caused it: then every other stage would fail, too.
     """
     if cuda and not torch.cuda.is_available():
-        raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give it a GPU")
+        raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give the worker a GPU")
     device = torch.device("cuda" if cuda else "cpu")
     with _blamed(store, device), _threads(threads):
         _check_code(job.network)

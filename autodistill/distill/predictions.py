@@ -1,4 +1,4 @@
-"""What a trained network predicts, and what is measured of it.
+"""What a trained network predicts, and its measurements.
 
 Shape suffixes: B batch, N samples, K classes.
 """
@@ -47,7 +47,7 @@ def measurement(
 
 
 def scored(store: Store, network: NetworkSpec, names: Sequence[str]) -> dict[str, Score]:
-    """Scores of a stored network by metrics that were not known when it was trained: of the validation samples, on the CPU.
+    """Scores of a stored network on the validation samples by metrics that were not known when it was trained; runs on the CPU.
 
     Raises UsageError for metrics that fail.
     """

@@ -56,7 +56,7 @@ def read_weights(path: Path, architecture: Architecture | None) -> tuple[Archite
     if not os.path.isfile(path):
         raise DataError(f"{str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path")
     if architecture is None:
-        raise UsageError(f"{path} contains only weights; add the architecture next to it")
+        raise UsageError(f"{path} contains only weights; add the key architecture beside checkpoint")
     state = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     return architecture, Weights(state, str(path))
 
@@ -68,7 +68,7 @@ def _stage(path: Path, architecture: Architecture | None) -> tuple[Architecture,
         raise DataError(f"{path} is not a stage of a study; give .../store/stages/KEY, or a weights file")
     network = NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
     if architecture not in (None, network.architecture):
-        raise UsageError(f"{path} is a {describe(network.architecture)}; remove architecture, or set it to that")
+        raise UsageError(f"{path} is a {describe(network.architecture)}; remove the key architecture, or give this one")
     return network.architecture, Weights(load_file(store.file("stages", key, "model.safetensors")), str(path))
 
 

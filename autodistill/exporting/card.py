@@ -1,6 +1,6 @@
 """The model card: one Markdown page for the users of the network, and the values that it shows.
 
-After Mitchell et al., "Model cards for model reporting", FAT* 2019: what it is, what it was measured on, and what not.
+After Mitchell et al., "Model cards for model reporting", FAT* 2019: what it is, and what it was and was not measured on.
 """
 
 from __future__ import annotations

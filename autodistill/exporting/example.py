@@ -1,15 +1,15 @@
 """Runs the network in this folder: python example.py [SAMPLES] [model.onnx | model.pt2 | model.safetensors]...
 
 SAMPLES contains one or more samples: raw numbers as in the training data (`inputs` in architecture.json). If the only input is
-x with samples of one shape, it is a .npy file, channels first. Otherwise it is a .npz file with an array (B, ...) for each
-input NAME and, if its samples differ in length (null in its shape), NAME_lengths (B,); shorter samples end in anything.
-If there is a columns.json, the training data were a table: SAMPLES is a .csv or .parquet file with the same columns (by name,
-in any order; others are ignored), or a .json file with one row as a mapping, or a list of them. encode.py, which needs pandas,
-turns rows into inputs. Without SAMPLES, one sample of zeros, or one row of missing values, is classified.
-model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
-that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
-model.pt2 are run if they exist. Prints the class of each sample as a number, or, for a table, as in its column of labels; if
-samples have several labels, those with a probability above one half; of a regression, the values.
+x with samples of one shape, SAMPLES is a .npy file, channels first. Otherwise, it is a .npz file with an array (B, ...) for
+each input NAME and, if the samples differ in length (null in the shape), NAME_lengths (B,); numbers after the end of a shorter
+sample are ignored. If there is a columns.json, the training data were a table: SAMPLES is a .csv or .parquet file with the same
+columns (by name, in any order; others are ignored), or a .json file with one row as a mapping, or with a list of rows.
+encode.py, which needs pandas, turns rows into inputs. Without SAMPLES, the network runs on one sample of zeros, or on one row
+of missing values. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version that card.md names, and
+model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and model.pt2 are run if they
+exist. Prints the class of each sample as a number or, for a table, as a word of the label column; if samples have several
+labels, the labels with a probability above one half; for a regression, the values.
 
 Shape suffixes: B samples, K classes.
 """
@@ -44,7 +44,7 @@ def run_onnx(path: Path, inputs: Inputs) -> Array:
 
 
 def run_pt2(path: Path, inputs: Inputs) -> Array:
-    """The same arrays -> logits_BK."""
+    """Arrays as for `run_onnx` -> logits_BK."""
     import torch
 
     network = torch.export.load(path).module()
@@ -54,7 +54,7 @@ def run_pt2(path: Path, inputs: Inputs) -> Array:
 
 
 def run_safetensors(path: Path, inputs: Inputs) -> Array:
-    """The same arrays -> logits_BK, by the network that autodistill builds from architecture.json."""
+    """Arrays as for `run_onnx` -> logits_BK, with the network that autodistill builds from architecture.json."""
     import torch
     from safetensors.torch import load_file
 
@@ -123,7 +123,7 @@ def numbers(field: dict[str, Any], path: str | None, x: Array | None) -> Array:
 
 
 def shown(outputs_BK: Array) -> list[str]:
-    """What is predicted of each sample."""
+    """The prediction for each sample."""
     if FACTS["kind"] == "regression":
         return [",".join(f"{value:.7g}" for value in row) for row in outputs_BK]
     if FACTS["kind"] == "multilabel":

@@ -184,7 +184,7 @@ def _on_validation(one: Chosen, logits_NK: Tensor) -> OnValidation:
 
 
 def _by_class(found: Predictions, names: Sequence[str] | None) -> Iterator[ClassShare]:
-    """Each class or, of several labels, each label, with the share of samples of which it is rightly said."""
+    """Each class, or each of several labels, with the share of samples for which it is predicted correctly."""
     y, right, several = found.outcome.labels, found.right, found.outcome.kind == "multilabel"
     for label in range(y.shape[1]) if several else np.unique(y):
         has = y[:, label] == 1 if several else y == label

@@ -92,7 +92,7 @@ def predict(export: Path | str, samples: Path | str) -> Predictions:
 
 
 def _probabilities(kind: TaskKind, outputs_NK: Tensor) -> Tensor:
-    """Of classes, or of labels; the values of a regression stay as they are."""
+    """The probabilities of classes or labels; the values of a regression stay as they are."""
     if kind == "classification":
         return torch.softmax(outputs_NK, 1)
     return torch.sigmoid(outputs_NK) if kind == "multilabel" else outputs_NK
@@ -144,7 +144,9 @@ def _arrays(path: Path, inputs: InputSpec) -> Columns:
     found = {field.name: _column(path, field, arrays) for field in inputs.fields}
     lengths = {len(column) for column in found.values()}
     if len(lengths) > 1:
-        raise DataError(f"{PLACE}: {path} has {' and '.join(map(str, sorted(lengths)))} samples; give all inputs as many")
+        raise DataError(
+            f"{PLACE}: {path} has {' and '.join(map(str, sorted(lengths)))} samples; give each input the same number"
+        )
     return Columns(found)
 
 

@@ -138,7 +138,7 @@ def _matched(term: FeatureTerm, own: _Layer, its: _Layer) -> Match:
     if not alike or tokens is not None and own.shape[tokens] != its.shape[tokens]:
         way = f"name comparable layers in {_name(term)}.layers, as [{{student: ..., teacher: ...}}]"
         message = f"the student's {own} cannot be compared with the teacher's {its}; {way}"
-        raise UsageError(f"{_name(term)}: {message}, or use relational or similarity, which compare any two")
+        raise UsageError(f"{_name(term)}: {message}, or use relational or similarity, which compare any two layers")
     if isinstance(term, Attention) and term.kind == "relations":
         _check_heads(term, own, its)
     if own.kind == "map" and own.shape[1:] != its.shape[1:]:

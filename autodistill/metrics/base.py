@@ -1,7 +1,7 @@
-"""What every metric is: the value, its standard error and interval, and the tests on which claims are based.
+"""What every metric has: the value, its standard error and interval, and the tests on which claims are based.
 
-Everything that depends on which metric is used is in these modules: which direction is better, what a network that ignores its
-input gets, and how sure a value is. All other code asks its `Metric`.
+Everything that depends on the metric is in these modules: which direction is better, what a network that ignores its input
+reaches, and how precise a value is. All other code calls its `Metric`.
 
 Shape suffixes: N samples, K outputs (classes, labels or values), B draws, M networks.
 """
@@ -33,10 +33,10 @@ NOTHING_I, NOTHING_F = np.zeros(0, np.int64), np.zeros(0, np.float64)
 class Outcome(NamedTuple):
     """The predictions of a network on N samples.
 
-    Of classes, labels (N,): `predicted` (N,) is the class with the largest logit (of equal ones, the first), `rank` (N,) how
-    many classes come before the label, `surprise` (N,) -log of the label's probability in nats, and `outputs` (N, K) the
-    probabilities. Of several labels, each 0 or 1 (N, K): `outputs` are the probabilities and `predicted` those above one half.
-    Of values (N, K): `outputs` and `predicted` are the values. `outputs` are None where they were not kept.
+    For classes, labels (N,): `predicted` (N,) is the class with the largest logit (the first one if several are equal), `rank`
+    (N,) how many classes come before the label, `surprise` (N,) -log of the label's probability in nats, and `outputs` (N, K)
+    the probabilities. For several labels, each 0 or 1 (N, K): `outputs` are the probabilities, and `predicted` says which are
+    above one half. For values (N, K): `outputs` and `predicted` are the values. `outputs` are None if they were not kept.
     """
 
     labels: Array
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 def kind_of_labels(labels: Array) -> TaskKind:
-    """What checked labels are: see `data.labels`."""
+    """The kind of task that checked labels belong to: see `data.labels`."""
     return "regression" if labels.dtype.kind == "f" else "multilabel" if labels.ndim == 2 else "classification"
 
 
@@ -74,14 +74,14 @@ def outcome(logits_NK: npt.ArrayLike, labels: npt.ArrayLike) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Scale, ABC):
-    """`name` is used in specs and columns, `label` in sentences. `kinds` are those of the tasks that have it."""
+    """`name` is used in specs and columns, `label` in sentences. `kinds` are the kinds of tasks that the metric applies to."""
 
     name: str
     label: str
     percent: bool = True
     """Whether values are shown as percentages."""
     natural: bool = False
-    """Whether values have any scale, such as that of the labels: they are shown with four significant digits."""
+    """Whether values have an arbitrary scale, such as that of the labels: they are shown with four significant digits."""
     kinds: tuple[TaskKind, ...] = ("classification",)
 
     @property
@@ -105,7 +105,7 @@ class Metric(Scale, ABC):
 
     @abstractmethod
     def loses(self, found: Outcome, teacher: Outcome, classes: int, share: float) -> float:
-        """The p-value of "the network keeps less than `share` of what its teacher has", both measured on the same samples."""
+        """The p-value of "the network keeps less than `share` of its teacher's value", both measured on the same samples."""
 
     def clears(self, score: Score, floor: float) -> bool:
         """Whether the 95 % interval is better than the floor."""
@@ -114,15 +114,15 @@ class Metric(Scale, ABC):
     def likely_shortfall(self, score: Score) -> float:
         """How far a measured score is from the best value.
 
-        By Laplace's rule of succession, no errors on few samples do not mean an error of 0.
+        Uses Laplace's rule of succession: no errors on few samples do not mean an error of 0.
         """
         return (score.n * self.shortfall(score.value) + 1) / (score.n + 2) if self.higher else self.shortfall(score.value)
 
     def noise(self, warped: npt.ArrayLike, like: Score) -> Floats:
         """Standard errors (n,) of warped values of networks that are measured on the samples of `like`.
 
-        As if the value were a fraction of so many samples that its error at `like` is the measured one; a distance from the
-        best possible value has the same relative error everywhere.
+        Errors of a share are those of a fraction of n samples, with n such that the error at `like` is the measured one; a
+        distance from the best possible value has the same relative error everywhere.
         """
         if self.shape == "share":
             return sampling_error(warped, self._effective(like))
@@ -148,7 +148,7 @@ class Metric(Scale, ABC):
         return self.name
 
     def applies(self, found: Outcome) -> bool:
-        """Whether it can be computed of these predictions."""
+        """Whether it can be computed from these predictions."""
         return found.kind in self.kinds
 
     def text(self, value: float) -> str:
@@ -158,7 +158,7 @@ class Metric(Scale, ABC):
 
 
 def significant(value: float, digits: int = 4, *, up: bool | None = None) -> str:
-    """With so many significant digits, without an exponent unless the number is very large or small: `12,350`, `3.200`.
+    """A number with this many significant digits, without an exponent unless it is very large or small: `12,350`, `3.200`.
 
     Rounded to the nearest such number or, if `up` is given, up or down.
     """
@@ -174,7 +174,7 @@ def significant(value: float, digits: int = 4, *, up: bool | None = None) -> str
 
 
 def score_of(value: float, drawn: Floats, n: int) -> Score:
-    """A value with the error and the interval that draws of it have."""
+    """A value, with the standard error and the interval of its draws."""
     low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
     return Score(value=value, error=float(drawn.std(ddof=1)), low=min(low, value), high=max(high, value), n=n)
 
@@ -186,10 +186,10 @@ def share_worse(differences: Floats) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Mean(Metric):
-    """The mean of a number per sample, (N,). If it is bounded, claims rest on a finite-sample bound.
+    """The mean of one number per sample, (N,). If the numbers are bounded, claims rest on a finite-sample bound.
 
-    If it is not, `worst` is a value that samples may have even if none has been seen to; None: `stretch` times as far from the
-    best one as the worst one that has been seen (of differences from a teacher, the worst one).
+    If they are not, `worst` is a value that samples may have although none was observed; None: `stretch` times as far from the
+    best value as the worst observed one (for differences from a teacher: the worst observed one).
     """
 
     worst: float | None = None

@@ -116,7 +116,7 @@ class Confusion(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class BalancedAccuracy(Confusion):
-    """The mean over classes of the fraction of their samples that is predicted correctly."""
+    """The mean over classes of the fraction of a class's samples that are predicted correctly."""
 
     def of(self, right: Floats, given: Floats, sizes: Floats) -> Floats:
         there = sizes.reshape(-1, sizes.shape[-1]).max(axis=0) > 0
@@ -131,7 +131,7 @@ class BalancedAccuracy(Confusion):
 class MacroF1(Confusion):
     """The mean over classes of F1, the harmonic mean of precision and recall; 0 for a class that is never predicted.
 
-    Of samples with several labels, the mean over these: see `moments.LabelF1`.
+    For samples with several labels, it is the mean over the labels: see `moments.LabelF1`.
     """
 
     def of(self, right: Floats, given: Floats, sizes: Floats) -> Floats:

@@ -35,9 +35,10 @@ class Timing(Value):
 def latency(
     network: nn.Module, inputs: Mapping[str, Tensor], *, device: torch.device, threads: int = 1, seconds: float = SECONDS
 ) -> Timing:
-    """Of a forward pass of one batch, tensors (B, ...) by name, in eval mode.
+    """The latency of a forward pass of one batch, tensors (B, ...) by name, in eval mode.
 
-    Over at least 50 calls and `seconds`, after 10 that do not count; on CUDA, waits for each. Run nothing else meanwhile.
+    Measures at least 50 calls and `seconds`, after 10 calls that do not count; on CUDA, waits for each call to finish. Run
+    nothing else meanwhile.
     """
     placed = {name: one.to(device) for name, one in inputs.items()}
     network = network.to(device).eval()

@@ -1,4 +1,4 @@
-"""All metrics by name, and what is asked of all of them at once."""
+"""All metrics by name, and functions that apply to all of them at once."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def named(name: str, place: str = "task.metric") -> Metric:
 
 
 def suiting(name: str, kind: TaskKind, classes: int, place: str = "task.metric") -> Metric:
-    """The metric of that name. Raises UsageError if it is not one of tasks of this kind, or not of so many outputs."""
+    """The metric of that name. Raises UsageError if it does not apply to this kind of task or to this many outputs."""
     metric = named(name, place)
     if kind not in metric.kinds:
         others = [one.name for one in METRICS.values() if kind in one.kinds]

@@ -44,7 +44,7 @@ class Moments(Metric):
     def worse(self, numbers_NR: Floats, *, tested: bool, paired: bool) -> tuple[Floats, Sequence[float]]:
         """(E, R) numbers of further samples, on which only the tested network errs, and their amounts.
 
-        `paired`: it is compared with a teacher, whose numbers get such samples, too.
+        `paired`: the network is compared with a teacher, whose numbers get such samples, too.
         """
 
     def value(self, found: Outcome) -> float:
@@ -80,14 +80,14 @@ def leaning(count: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelF1(Moments):
-    """F1 of predictions above one half, the harmonic mean of precision and recall: the mean over labels or, if `micro`, of
-    the counts of all labels together. 0 for a label that is neither predicted nor there.
+    """F1 of predictions above one half, the harmonic mean of precision and recall: the mean over labels or, if `micro`, of the
+    counts of all labels together. 0 for a label that is neither predicted nor present.
     """
 
     micro: bool = False
 
     def numbers(self, found: Outcome) -> Floats:
-        """Whether each label is rightly predicted, and half how often it is predicted or there: (N, 2 K), or (N, 2)."""
+        """Whether each label is predicted correctly, and half of how often it is predicted or present: (N, 2 K), or (N, 2)."""
         right_NK = (found.predicted * found.labels).astype(np.float64)
         there_NK = (found.predicted + found.labels) / 2
         if self.micro:
@@ -121,8 +121,8 @@ class LabelF1(Moments):
 class Errors(Moments):
     """A function of squared errors (and of the spread of the values), the mean over the values of a sample.
 
-    Nothing bounds an error: one more sample has an error that is STRETCH times the largest that was seen (beside a teacher, as
-    large as that one).
+    Nothing bounds an error, so one more sample has an error that is STRETCH times the largest observed one (compared with a
+    teacher: as large as the largest observed one).
     """
 
     percent: bool = False
@@ -142,7 +142,7 @@ class Errors(Moments):
         return np.concatenate([error_K, np.zeros(len(error_K)), square_NK.mean(axis=0)])[None], (1.0,)
 
     def score(self, found: Outcome, classes: int) -> Score:
-        """Without the further sample: it would move the interval of a value that is not tested."""
+        """Without the additional sample, which would shift the interval of a value that is not tested."""
         numbers, value = self.numbers(found), self.value(found)
         drawn = [self.of(own_BN @ numbers / own_BN.sum(axis=1, keepdims=True)) for own_BN, _ in weights(len(numbers), DRAWS)]
         return score_of(value, np.concatenate(drawn), len(numbers))

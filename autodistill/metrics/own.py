@@ -26,7 +26,7 @@ MOST_CONSTANTS = 20
 
 @functools.lru_cache
 def function_of(own: OwnMetric) -> Callable[..., Any]:
-    """Raises UsageError if it cannot be imported, or if its code is another one than when it was recorded."""
+    """The function of a metric. Raises UsageError if it cannot be imported, or if its code is not the recorded one."""
     if own.source is not None and code_of(own.factory).source() != own.source:
         way = "restore it, or search again with --fresh (what is trained is kept)"
         raise UsageError(f"task.metric: the code of {own.factory} has changed since this study used it; {way}")
@@ -36,8 +36,9 @@ def function_of(own: OwnMetric) -> Callable[..., Any]:
 def called(own: OwnMetric, found: Outcome) -> Floats:
     """What the function returns for these predictions: a number (), or one for each sample (N,).
 
-    It gets `outputs`, probabilities (N, K), of classes or label by label, or values (N,) or (N, K), and `labels`, which are
-    classes (N,), 0 or 1 for each label (N, K), or values like `outputs`. Raises UsageError if it returns anything else.
+    The function gets `outputs`: probabilities (N, K) of classes or of single labels, or values (N,) or (N, K). It also gets
+    `labels`: classes (N,), 0 or 1 for each label (N, K), or values like `outputs`. Raises UsageError if it returns anything
+    else.
     """
     assert found.outputs is not None, "it needs the outputs"
     pair = [found.outputs, found.labels]
@@ -58,7 +59,7 @@ def called(own: OwnMetric, found: Outcome) -> Floats:
 
 
 def pinned(own: OwnMetric, labels: Array, classes: int) -> OwnMetric:
-    """With the source of its code, and whether it is a mean over samples: found out by calling it.
+    """The metric with the sha256 of its code, and with whether it is a mean over samples, which a call of the function shows.
 
     Raises UsageError as `called` does, and if the spec pins other code.
     """
@@ -149,7 +150,7 @@ def _rows(found: Outcome, rows: npt.NDArray[np.int64]) -> Outcome:
 
 
 def _best(metric: OwnMean | OwnFunction, labels: Array, classes: int) -> float:
-    """Of the networks that ignore their input."""
+    """The best value of the networks that ignore their input."""
     return min((metric.value(one) for one in constants(labels, classes)), key=metric.cost)
 
 

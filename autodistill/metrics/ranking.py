@@ -1,4 +1,4 @@
-"""Metrics of how outputs rank samples, label by label, the mean over labels or, of classes, of each against the rest.
+"""Metrics of how outputs rank samples: the mean over labels or, for classes, over each class against the rest.
 
 Own vectorized code: scikit-learn and torchmetrics take one set of weights at a time, and a bootstrap has thousands.
 
@@ -28,7 +28,7 @@ MOST_OUTPUTS = 100
 GROUPS = 100
 """Of a jackknife."""
 MANY, FEWER_DRAWS = 200_000, 100
-"""Of more numbers than that, a standard error has fewer draws."""
+"""Above this many numbers, a standard error uses fewer draws."""
 
 
 class Ranked(NamedTuple):
@@ -51,8 +51,8 @@ def ranked(output_N: Floats, has_N: Array) -> Ranked:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking(Metric):
-    """Claims are tested by a paired Bayesian bootstrap in which each label gets one more sample with it and one without, on
-    which only the tested network errs: else, a perfect ranking of few samples would be taken for one without risk.
+    """Claims are tested by a paired Bayesian bootstrap. In it, each label gets one more sample with the label and one without,
+    on which only the tested network errs: otherwise, a perfect ranking of few samples would seem to be without risk.
     """
 
     @property
@@ -124,7 +124,7 @@ class Ranking(Metric):
 
 
 def _each(found: Outcome) -> list[Ranked]:
-    """Each label that some but not all samples have; of two classes, the second."""
+    """Each label that some but not all samples have; for two classes, only the second."""
     assert found.outputs is not None, "ranks need the outputs"
     has_NK = found.labels
     if found.kind == "classification":

@@ -30,9 +30,10 @@ def means(values_MN: Floats, draws: int, seed: int = 0) -> Floats:
 
 
 def weights(samples: int, draws: int, amounts: Sequence[float] = (), seed: int = 0) -> Iterator[tuple[Floats, Floats]]:
-    """Of a part of the draws: weights (B, N) of the samples, 1 on average, and (B, E) of further ones with these amounts.
+    """Yields, for some of the draws at a time, weights (B, N) of the samples, 1 on average, and weights (B, E) of additional
+    samples with these amounts.
 
-    Not normalized: what is computed of them is a ratio.
+    The weights are not normalized: they are used only in ratios.
     """
     random, further = np.random.default_rng(seed), np.asarray(amounts, dtype=np.float64)
     for count in _chunks(draws, samples + len(further)):
@@ -42,10 +43,10 @@ def weights(samples: int, draws: int, amounts: Sequence[float] = (), seed: int =
 class Tables:
     """Confusion counts of M networks on the same samples.
 
-    Each class gets one more sample, so that a class without an error is not taken for one without risk: partly one that all
+    Each class gets one more sample, so that a class without an error does not seem to be without risk: partly one that all
     networks predict correctly, partly one on which only the first network errs. With one class, that is an error, which makes
-    the drawn recalls those of Clopper and Pearson's bound; with many, half and half (Jeffreys' prior), because the skewness
-    of a mean over K classes falls with the root of K.
+    the drawn recalls those of Clopper and Pearson's bound; with many, half and half (Jeffreys' prior), because the skewness of
+    a mean over K classes falls with the root of K.
     """
 
     def __init__(self, labels: Ints, predicted: Sequence[Ints], classes: int) -> None:
@@ -61,9 +62,10 @@ class Tables:
         self.sizes_K = np.bincount(labels, minlength=classes).astype(np.float64)
 
     def draw(self, draws: int, *, stratified: bool, seed: int = 0) -> Iterator[tuple[Floats, Floats, Floats]]:
-        """Of a part of the draws: (M, B, K) correct predictions, (M, B, K) predictions, and (B, K) samples, by class.
+        """Yields, for some of the draws at a time, (M, B, K) correct predictions, (M, B, K) predictions, and (B, K) samples, by
+        class.
 
-        `stratified` keeps the size of each class, else it is drawn too.
+        `stratified` keeps the size of each class; otherwise, sizes are drawn, too.
         """
         random = np.random.default_rng(seed)
         for count in _chunks(draws, len(self.amounts_C)):

@@ -1,4 +1,4 @@
-"""The scale of a metric: which direction is better, between which bounds, and how values are warped for models of them."""
+"""The scale of a metric: which direction is better, what its bounds are, and how values are warped before they are modeled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Number = TypeVar("Number", float, Floats)
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Values are between `low` and `high`. `edge` is how far from the best possible value errors are within the noise."""
+    """Values are between `low` and `high`. Within `edge` of the best possible value, errors are within the noise."""
 
     higher: bool = True
     low: float = 0.0
@@ -32,7 +32,7 @@ class Scale:
         return value >= target if self.higher else value <= target
 
     def cost(self, value: float) -> float:
-        """In units in which smaller is better."""
+        """The value in units in which smaller is better."""
         return -value if self.higher else value
 
     def height(self, values: npt.ArrayLike) -> Floats:
@@ -55,8 +55,8 @@ class Scale:
 
     @property
     def shape(self) -> Literal["share", "excess", "plain"]:
-        """How values are warped: between two bounds by the logit, with a best possible value by -log of the distance from it,
-        without one not at all.
+        """How values are warped: between two bounds, by the logit; with only a best possible value, by -log of the distance
+        from it; otherwise, not at all.
         """
         if self.bounded:
             return "share"
@@ -80,5 +80,5 @@ class Scale:
         return np.clip(self.high - found if self.higher else self.low + found, self.low, self.high)
 
     def share(self, values: Number) -> Number:
-        """Of the way from the worst possible value to the best, for two bounds."""
+        """The fraction of the way from the worst possible value to the best one, if there are two bounds."""
         return (values - self.low if self.higher else self.high - values) / (self.high - self.low)

@@ -60,7 +60,7 @@ def _by_name(student: nn.Module, source: nn.Module) -> Iterator[Pair]:
     for name, module in student.named_modules():
         if _tensors(module) and name not in others:
             way = f"give the class of {type(student).__name__} a method inherit(self, teacher)"
-            raise UsageError(f"the source has no module {name!r}, whose weights the student's could take; {way}")
+            raise UsageError(f"the source has no module {name!r} from which the student could take weights; {way}")
         if _tensors(module):
             yield Pair(module, others[name], name, name)
 

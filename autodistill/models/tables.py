@@ -41,7 +41,7 @@ class Embedded(nn.Module):
 
 
 def width_of(values: int, most: int | None) -> int:
-    """The width of the embedding of a category with so many values, at most `most`.
+    """The width of the embedding of a category with this many values, at most `most`.
 
     The rule of fastai's tabular models, 1.6 * values ** 0.56 (fastai.tabular.model.emb_sz_rule), a fit to what worked in
     practice.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STYLE = {"svg.hashsalt": "autodistill", "font.size": 15, "text.color": "#222222"}
 CHOSEN, OTHER, QUIET = "#0072B2", "#BFBFBF", "#666666"
 COLORS = {"teacher": "#CC79A7", "assistant": "#D55E00", "student": "#009E73"}
-"""Of the palette of Okabe and Ito 2008."""
+"""A color from the palette of Okabe and Ito 2008."""
 STEPS = 60
 
 

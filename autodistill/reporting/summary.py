@@ -132,7 +132,7 @@ class StudySummary:
         if not rows or self.region.everything:
             return []
         if len(rows) == len(self.frontier):
-            return ["no student is in the region of interest; those above are outside it and have no label-only baselines"]
+            return ["no student is in the region of interest; the students above are outside and have no label-only baselines"]
         low, high = (self.metric.text(end([row.value for row in rows])) for end in (min, max))
         what = "1 member of the frontier is" if len(rows) == 1 else f"{len(rows)} members of the frontier are"
         many = low if low == high else f"{low} to {high}"
@@ -143,13 +143,13 @@ class StudySummary:
         lines = []
         if worse := [f"{row.params:,}" for row in self.frontier if row.worse_than_label_only]:
             lines.append(
-                "! is worse on the validation samples than the label-only baseline with the same seed "
-                f"(params {', '.join(worse)}): distillation may not pay there"
+                f"! marks students (params {', '.join(worse)}) that are worse on the validation samples than their label-only "
+                "baselines with the same seed: distillation may not pay off there"
             )
         if ignorant := [f"{row.params:,}" for row in self.frontier if row.ignorant]:
             lines.append(
-                f"? is not shown to be better than a network that ignores its input (params {', '.join(ignorant)}), such as "
-                "one that always says the majority class: it is no answer"
+                f"? marks networks (params {', '.join(ignorant)}) that are not shown to be better than a network that ignores "
+                "its input, such as one that always predicts the majority class: they do not count as answers"
             )
         lines += self.outside()
         lines += [f"{row.params:,} params: {row.reason}" for row in self.frontier if row.reason]

@@ -135,9 +135,9 @@ BEGUN_AGAIN = {
 
 
 def _again(spent: Spent) -> list[str]:
-    """How many trainings were restarted, by cause. Restarts do not count as failures."""
+    """How many training runs were restarted, by cause. Restarts do not count as failures."""
     parts = [f"{count} {BEGUN_AGAIN[cause]}" for cause, count in spent.again.items()]
-    return [f"restarted trainings: {', '.join(parts)}"] if parts else []
+    return [f"restarted training runs: {', '.join(parts)}"] if parts else []
 
 
 def remarks(found: StudySummary) -> list[str]:
@@ -208,7 +208,7 @@ def _code(found: CodeFacts) -> str:
     """Which files count, and beyond a few how many."""
     more = len(found.files) - FEW_FILES
     files = ", ".join(found.files[:FEW_FILES]) + (f", and {more} more" if more > 0 else "")
-    return f"code         {found.name}: {files} in {found.folder}; a change there makes another network"
+    return f"code         {found.name}: {files} in {found.folder}; changed code makes another network"
 
 
 def _seen(found: Preflight, teacher: NetworkFacts) -> str:
@@ -230,7 +230,7 @@ def _stages(found: StageCounts) -> str:
 def knowledge(taught: Taught | None) -> list[str]:
     """What a teacher says beyond the labels, and warnings about it."""
     if taught is None:
-        return ["soft targets the teacher is not trained yet; their entropy is shown here once a search has trained it"]
+        return ["soft targets not known yet: their entropy is shown here once a search has trained the teacher"]
     warnings = [f"warning      {text}" for text in taught.warnings(taught.accuracy)]
     return [f"soft targets {taught.sentence()}", *warnings]
 
@@ -274,9 +274,11 @@ def _column(column: EncodedColumn) -> str:
     if column.words is not None:
         more = ", ..." if len(column.words) > NAMED else ""
         named = f"{', '.join(column.words[:NAMED])}{more}"
-        words = f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no value twice"
+        words = (
+            f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no repeated value"
+        )
         kind = f"category with {words}"
-    missing = f"; {column.missing:.1%} missing, which networks are told" if column.mask else ""
+    missing = f"; {column.missing:.1%} missing, which an extra input marks" if column.mask else ""
     return f"column       {column.name}: {kind}{missing}"
 
 
@@ -284,7 +286,7 @@ def _field(field: InputField) -> str:
     text = f"input        {field.name}: {field.sides()}, {field.dtype}"
     if field.longest is None:
         return text
-    return f"{text}, at most {field.longest:,} long, padded with {field.padding:g}; sizes and times are those of the longest"
+    return f"{text}, at most {field.longest:,} long, padded with {field.padding:g}; sizes and times are for the longest sample"
 
 
 def _first(first: Sequence[NetworkFacts]) -> str:

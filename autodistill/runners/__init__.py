@@ -104,7 +104,7 @@ def check_cpus(spec: Spec, most: float) -> None:
     """Raises UsageError if one trial needs more CPUs than `most`, those of the largest machine."""
     asked = spec.resources.cpus
     if asked > most:
-        raise UsageError(f"resources.cpus: {asked:g} is more than one machine has; use {most:g} or less")
+        raise UsageError(f"resources.cpus: {asked:g} is more than any machine has; use {most:g} or less")
 
 
 def parallel(spec: Spec) -> int:

@@ -49,7 +49,7 @@ Import = Annotated[str, AfterValidator(_check_import)]
 
 
 KEPT = "autodistill.models.kept:module"
-"""What makes a module that was given from Python, from the file that keeps it."""
+"""The function that loads a module that was given from Python, from the file in which it is stored."""
 
 
 class MLP(Value):
@@ -169,15 +169,15 @@ class Timm(Value):
 
 IMPORT: Literal["import"] = "import"
 FIELDS = {IMPORT: "factory", "version": "revision", "source": "source"}
-"""The keys beside which the arguments stand, and the fields that hold them."""
+"""The keys beside the arguments in a spec, and the fields that hold their values."""
 
 
 class Imported(Value):
     """Your own network, in a spec `{import: package.module:function, ARGUMENT: ..., version: ...}`.
 
-    `factory` is that function or class, called by name with `arguments`; it returns a torch.nn.Module, whose inputs are the
-    raw data, by name. `source` is the sha256 of the code behind it, `revision` (`version` in a spec) anything that tells apart
-    what code does not, such as a file that it reads: a network that was trained with another one has another key.
+    `factory` is that function or class, called with the keyword `arguments`; it returns a torch.nn.Module, whose inputs are the
+    raw data, by name. `source` is the sha256 of its code. `revision` (`version` in a spec) marks changes that the code does not
+    show, such as those of a file that it reads: with another revision, a network has another key.
     """
 
     version: ClassVar[int] = 2
@@ -205,7 +205,7 @@ class Imported(Value):
         return {IMPORT: self.factory} | self.arguments | {name: value for name, value in fields.items() if value is not None}
 
     def identity(self) -> dict[str, object]:
-        """Of a module that was given from Python, what it is, but not the file that keeps it."""
+        """What identifies a module that was given from Python: not the file in which it is stored."""
         found = super().identity()
         if self.factory == KEPT:
             found["arguments"] = {name: value for name, value in self.arguments.items() if name != "path"}
@@ -213,7 +213,7 @@ class Imported(Value):
 
 
 def _check_argument(name: str, value: object) -> None:
-    """Raises pydantic's ValidationError for what was meant as a domain. Other mappings are arguments."""
+    """Raises pydantic's ValidationError for a mapping that was meant as a domain. Other mappings are arguments."""
     if not isinstance(value, dict) or len(value) != 1:
         return
     ((key, inner),) = value.items()
@@ -271,7 +271,7 @@ class Normalize(Value):
 def describe(architecture: Value) -> str:
     """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default.
 
-    Of your own network, the name and the arguments: `mymodels:Small hidden=8`; of a module given from Python, its class.
+    For your own network, the name and the arguments: `mymodels:Small hidden=8`; for a module given from Python, its class.
     """
     if isinstance(architecture, Imported):
         if architecture.factory == KEPT:

@@ -1,8 +1,8 @@
-"""From a function or class of a running program to the name by which other processes import it.
+"""The name by which other processes can import a function or class of the running program.
 
-One in a module has such a name. One that the running script or notebook defines has none, and importing the script would run
-all of it again; so a module is written that holds the definition and the imports, functions, classes and constants that it
-uses by name, and nothing else.
+A function or class in a module has such a name. One that the running script or notebook defines has none, and importing the
+script would run all of it again. So a new module is written that holds only the definition and the imports, functions, classes
+and constants that it uses by name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WAY = "move it to the top level of a module, the script or the notebook"
 
 
 def architecture_of(function: Callable[..., object], folder: Path) -> Json:
-    """`{import: package.module:function}`, beside which more arguments may stand; those of a functools.partial stand there.
+    """`{import: package.module:function}`, with the arguments of a functools.partial beside it.
 
     A definition of the running script or notebook is written to a new module in `folder`, which becomes importable here; list
     `folder` in `modules` of the spec, so that later processes find it, too. Equal definitions have equal names and keys.
@@ -36,14 +36,14 @@ def architecture_of(function: Callable[..., object], folder: Path) -> Json:
     """
     if isinstance(function, functools.partial):
         if function.args:
-            raise UsageError(f"{function!r}: its arguments have no names; give them by name, as functools.partial(f, width=8)")
+            raise UsageError(f"{function!r}: its arguments have no names; name them, as in functools.partial(f, width=8)")
         return architecture_of(function.func, folder) | function.keywords
     name, place = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
     module = sys.modules.get(place)
     if not callable(function) or not name.isidentifier() or module is None:
         raise UsageError(f"{function!r:.80}: other processes cannot import it by name; {WAY}")
     if place != "__main__" and getattr(module, name, None) is not function:
-        raise UsageError(f"{place}.{name} is now something else than {function!r:.80}; {WAY}")
+        raise UsageError(f"{place}.{name} is no longer {function!r:.80}; {WAY}")
     return {IMPORT: f"{_written(module, name, folder) if place == '__main__' else place}:{name}"}
 
 

@@ -1,7 +1,8 @@
-"""Which files the code behind a name consists of, without running any of it.
+"""Finds the files that the code behind a name consists of, without running any of it.
 
-They are the file of the module, and whatever it imports, directly or indirectly, from its own package, from modules beside
-that, and from other folders on sys.path that hold no installed packages. Of an installed package, only its own files count.
+These are the file of the module, and everything that it imports, directly or indirectly, from its own package, from modules
+beside that package, and from other folders on sys.path without installed packages. For a module of an installed package, only
+the files of that package count.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _candidates(folder: Path, name: str) -> tuple[Path, Path]:
 
 @lru_cache(maxsize=4096)
 def _imports(file: Path, changed: int, name: str) -> tuple[str, ...]:
-    """The names of all modules that a file might import, and of the packages around them; some are no modules.
+    """The names of all modules that a file might import, and of the packages around them; some are not modules.
 
     `changed` is when the file was, so that the answer is kept only until then.
     """
@@ -140,7 +141,7 @@ def _around(name: str) -> list[str]:
 
 
 def _version(package: str) -> str:
-    """Such as `torch 2.9.0`, without what tells apart builds of one version."""
+    """Such as `torch 2.9.0`, without the suffix that distinguishes builds of one version."""
     names = importlib.metadata.packages_distributions().get(package, [package])
     try:
         return f"{package} {importlib.metadata.version(names[0]).partition('+')[0]}"
@@ -155,8 +156,8 @@ def code_here(path: str) -> str:
 
 
 def check_code(architecture: Imported) -> None:
-    """Raises UsageError if the code of a network is another one here than where its study began: results would be false."""
+    """Raises UsageError if the code of a network differs from the code with which its study began: results would be wrong."""
     if architecture.source is not None and code_here(architecture.factory) != architecture.source:
         files = ", ".join(code_of(architecture.factory).names()[:5])
         way = "run the same command again, which names the change, or ship the same code to every node"
-        raise UsageError(f"{architecture.factory}: its code ({files}) is not that with which the study began; {way}")
+        raise UsageError(f"{architecture.factory}: its code ({files}) has changed since the study began; {way}")

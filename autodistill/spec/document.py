@@ -139,7 +139,7 @@ class Assistants(Value):
                 raise wrong(one, message, ("ladder", position))
         for name in ("loss", "recipe"):
             if self.at_most and getattr(self, name) is None:
-                raise _wrong(name, None, "is missing; assistants need their own")
+                raise _wrong(name, None, f"is missing; give assistants their own {name}")
         if self.loss is not None and not self.loss.needs_teachers():
             raise _wrong("loss", None, "has no term that learns from a teacher; add kd: {weight: 0.9}")
         return self

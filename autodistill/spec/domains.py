@@ -1,7 +1,7 @@
 """Domains that a search chooses from, and trees of values that hold them.
 
-A tree is what YAML gives (dicts, lists, scalars) with a Domain wherever something is searched. A path names a place in
-a tree: `architecture.depth`, `arguments.layers[0]`, and `architecture{1}.width` inside the second option of a choice.
+A tree consists of YAML's dicts, lists and scalars, with a Domain wherever something is searched. A path names a place in a
+tree: `architecture.depth`, `arguments.layers[0]`, and `architecture{1}.width` inside the second option of a choice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Strict reading: from a YAML file to a Spec, or to a list of everything that is wrong with it; then what it leaves open."""
+"""Strict reading: turns a YAML file into a Spec, or into a list of everything that is wrong with it; then fills in what it
+leaves open.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,7 @@ def _whole(name: str, folder: Path) -> str:
 
 
 def parse(raw: object, places: Places | None = None) -> Spec:
-    """A Spec from plain dicts and lists. Raises SpecError."""
+    """Turns plain dicts and lists into a Spec. Raises SpecError."""
     places = places or {(): "spec"}
     if not isinstance(raw, dict):
         what = "is empty" if raw is None else f"{shown(raw)} is not a mapping"
@@ -217,7 +219,7 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     """
     pinned = spec.task.fingerprint
     if pinned not in (None, fingerprint):
-        message = f"the spec pins data {pinned:.12} but this is {fingerprint:.12}; use the same data, or remove the key"
+        message = f"the spec pins data {pinned:.12}, but the data are {fingerprint:.12}; use the same data, or remove the key"
         raise DataError(f"task.fingerprint: {message}")
     gpus = (1.0 if cuda else 0.0) if spec.resources.gpus == "auto" else spec.resources.gpus
     precision = "bfloat16" if gpus else "float32"

@@ -108,7 +108,8 @@ def import_function(path: str) -> Callable[..., Any]:
 def arguments_for(
     path: str, function: Callable[..., Any], given: Mapping[str, object], offered: Mapping[str, object]
 ) -> dict[str, object]:
-    """What to call a function with by name: all that is `given`, and of what is `offered` only what its signature names.
+    """The keyword arguments to call a function with: all that are `given`, and those that are `offered` if its signature names
+    them.
 
     Raises UsageError, with the signature, for an argument that the function does not take and for one that it lacks.
     """

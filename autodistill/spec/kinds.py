@@ -1,4 +1,4 @@
-"""The kinds of tasks, and what depends on the kind of a task alone."""
+"""The kinds of tasks, and everything that depends only on the kind of a task."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ FEATURES = ("hint", "attention", "relational", "similarity", "cosine")
 class About:
     """What a kind implies.
 
-    `metric` and `loss` are the defaults, `label` the term that learns from labels, `terms` those that make sense. `one` and
-    `many` name an output, and `output` the tensor of all.
+    `metric` and `loss` are the defaults, `label` is the term that learns from labels, and `terms` are the terms that make
+    sense. `one` and `many` name one output and several; `output` names the tensor of all outputs.
     """
 
     metric: str

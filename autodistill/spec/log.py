@@ -1,4 +1,4 @@
-"""Schema of where a search is logged: TensorBoard, MLflow, Weights & Biases. It changes nothing about a study."""
+"""Schema of the trackers that a search logs to: TensorBoard, MLflow, Weights & Biases. They change nothing about a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class TensorBoardLog(Value):
-    """Event files, one folder a run, in `directory`/<study> (default: tensorboard in the study directory)."""
+    """Event files, one folder per run, in `directory`/<study> (default: tensorboard in the study directory)."""
 
     directory: FilePath | None = None
 
@@ -23,7 +23,7 @@ class TensorBoardLog(Value):
 class MLflowLog(Value):
     """Runs of the `experiment` (default: the name of the study) at a tracking `uri`.
 
-    Without a uri, MLFLOW_TRACKING_URI counts and, without that, mlflow.db in the study directory.
+    Without a uri, MLFLOW_TRACKING_URI applies or, if it is not set, mlflow.db in the study directory.
     """
 
     uri: Name | None = None
@@ -33,7 +33,7 @@ class MLflowLog(Value):
 class WandbLog(Value):
     """Runs of a `project` (default: the name of the study) of an `entity`.
 
-    `mode: offline` writes files that `wandb sync` uploads; without a mode, WANDB_MODE counts. `directory` gets the files
+    `mode: offline` writes files that `wandb sync` uploads; without a mode, WANDB_MODE applies. Files are in `directory`
     (default: the study directory).
     """
 
@@ -51,7 +51,7 @@ class Log(Value):
     wandb: WandbLog | None = None
 
     def adding(self, names: tuple[str, ...]) -> Log:
-        """With these trackers too. Raises ValidationError for a name that is none."""
+        """The log with these trackers added. Raises ValidationError for an unknown name."""
         added = Log.model_validate(spelled_out(list(names)))
         given = {name: getattr(self, name) or getattr(added, name) for name in TRACKERS}
         return Log(**given)
@@ -61,7 +61,7 @@ TRACKERS = tuple(Log.model_fields)
 
 
 def spelled_out(raw: object) -> object:
-    """A name or a list of names as a mapping of names to options. Raises ValidationError for a name that is none."""
+    """A name or a list of names as a mapping of names to options. Raises ValidationError for an unknown name."""
     names = [raw] if isinstance(raw, str) else raw
     if not isinstance(names, list | tuple):
         return raw

@@ -65,9 +65,10 @@ class FeatureTerm(Term):
 class CrossEntropy(Term):
     """Cross-entropy with the labels, smoothed by `label_smoothing` (Szegedy et al. 2016).
 
-    `class_weights` weigh the samples of each class: a number per class, or `balanced`: n / (classes * samples of the class),
-    so that each class counts as much as any other. Of multi-label tasks, binary cross-entropy, the mean over the labels;
-    then a weight multiplies the samples that have the label, and `balanced` is (samples without it) / (samples with it).
+    `class_weights` weigh the samples of each class: a number per class, or `balanced`: n / (classes * samples of the class), so
+    that each class counts as much as any other. For multi-label tasks, it is the binary cross-entropy, averaged over the
+    labels; then a weight multiplies the samples that have the label, and `balanced` is (samples without it) / (samples with
+    it).
     """
 
     version: ClassVar[int] = 1
@@ -88,13 +89,12 @@ class SquaredError(Term):
 
 
 class SoftTargets(Term):
-    """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T). Of multi-label tasks, label by label; of
-    regression, the distance of `mse` to the teacher's outputs, without a temperature.
+    """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T). For multi-label tasks, it is computed label by
+    label; for regression, it is the distance of `mse` to the teacher's outputs, without a temperature.
 
     `standardized`: first scales each sample's logits to mean 0 and standard deviation 1 (Sun et al. 2024: weight 9, T 2).
-    `huber` is that of `mse`, unless it has its own.
-    T is 2 by default, not the usual 4: with weight * T^2 of 8 or more, small students lost accuracy (reports/LOG.md,
-    benchmarks/ditch.py).
+    `huber` is that of `mse`, unless it is given here. T is 2 by default, not the usual 4: with weight * T^2 of 8 or more, small
+    students lost accuracy (reports/LOG.md, benchmarks/ditch.py).
     """
 
     version: ClassVar[int] = 1
@@ -210,7 +210,7 @@ class LossSpec(Value):
         return self
 
     def resolved(self) -> LossSpec:
-        """With `rest` as a number and without terms of weight 0, as a stage holds it."""
+        """The loss as a stage holds it: with a number instead of `rest`, and without terms of weight 0."""
         terms = self.terms()
         weights = {name: _rest(name, terms) if term.weight == "rest" else term.weight for name, term in terms.items()}
         kept = {name: terms[name].model_copy(update={"weight": weight}) for name, weight in weights.items() if weight}
@@ -248,7 +248,7 @@ def _rest(name: str, terms: dict[str, Term]) -> float:
 
 
 def _beside(name: str, terms: dict[str, Term]) -> float:
-    """The weight that adds up to 1 with the term that takes the rest; those of other terms may be far above 1."""
+    """The weight that adds up to 1 with the term that takes the rest; the weights of other terms may be far above 1."""
     other = terms.get(_other(name, terms))
     return other.weight if other is not None and other.weight != "rest" else 0.0
 

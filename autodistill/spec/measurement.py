@@ -1,4 +1,4 @@
-"""What is measured of a trained network, and written into the manifest of its stage."""
+"""What is measured on a trained network and written into the manifest of its stage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Score(Value):
 
 
 class Measurement(Value):
-    """The validation score of every metric, by its name, exact sizes, and `seconds` of training (0 of one from a file)."""
+    """The validation score of every metric, by name, exact sizes, and `seconds` of training (0 for a network from a file)."""
 
     scores: dict[str, Score]
     params: int
@@ -74,7 +74,7 @@ class SoftTargetEntropy(Value):
         return f"mean entropy of the teacher's outputs: {entropies} nats (uniform: {math.log(self.classes):.2f})"
 
     def warnings(self, accuracy: float) -> list[str]:
-        """About a teacher with these outputs and this validation accuracy."""
+        """Warnings about a teacher with these outputs and this validation accuracy."""
         found = []
         if self.entropy["4"] < SATURATED * math.log(self.classes):
             found.append(
@@ -100,7 +100,9 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True)
 class StageFacts:
-    """The measured facts of a stored network. Only one trained from labels, or from a file, has `soft_targets`."""
+    """The measured facts of a stored network. Only a network that was trained from labels, or that comes from a file, has
+    `soft_targets`.
+    """
 
     measurement: Measurement
     rungs: tuple[Rung, ...]

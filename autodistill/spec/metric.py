@@ -1,4 +1,4 @@
-"""A metric of your own: a function by name, which direction is better, and between which bounds its values are."""
+"""A metric of your own: the name of a function, which direction is better, and the bounds of its values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .value import AsTuple, Value
 
 End = Annotated[float, Field(ge=-1e12, le=1e12)]
 SIGN = "own:"
-"""What the identity of a metric of your own begins with."""
+"""The beginning of the `text` of each metric of your own."""
 
 
 class OwnMetric(Value):
@@ -47,7 +47,7 @@ class OwnMetric(Value):
         return self.bounded or (-math.inf, math.inf)
 
     def text(self) -> str:
-        """All of it as one word, by which stored scores are known: scores of other code have another one."""
+        """The metric as one word, under which scores are stored: if the code changes, so does the word."""
         facts = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return SIGN + json.dumps(facts, sort_keys=True, separators=(",", ":"))
 

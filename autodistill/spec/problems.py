@@ -1,4 +1,4 @@
-"""From pydantic's errors to problems with a place, the value, and what to do."""
+"""Turns pydantic's errors into problems with a place, the value, and what to do."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ WAYS = {
     "less_than": "a number below {lt}",
     "less_than_equal": "{le} or less",
     "literal_error": "{expected}",
-    "byte_size": "bytes, or a string such as 20 GB",
-    "byte_size_unit": "bytes, or a string such as 20 GB",
+    "byte_size": "a number of bytes, or a string such as 20 GB",
+    "byte_size_unit": "a number of bytes, or a string such as 20 GB",
 }
 PATTERNS = {
     NAME: "at most 100 letters, digits, '.', '_' and '-', starting with a letter or a digit",
@@ -85,7 +85,7 @@ def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]
 
 
 def _is_other_form(path: Location, lines: list[ErrorDetails], found: dict[Location, list[ErrorDetails]]) -> bool:
-    """Whether these only say that a mapping, which has errors of its own, is not a string or a literal."""
+    """Whether these errors only say that a mapping, which has errors of its own, is not a string or a literal."""
     inner = any(len(other) > len(path) and other[: len(path)] == path for other in found)
     return inner and all(line["type"] in ("string_type", "literal_error") for line in lines)
 

@@ -1,4 +1,4 @@
-"""Schema of the recipe, how a stage is trained, and of its augmentation, which `data.augment.Views` does."""
+"""Schema of the recipe, which says how a stage is trained, and of its augmentation, which `data.augment.Views` carries out."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ class Augmentation(Value):
 class Recipe(Value):
     """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short.
 
-    `outputs_dtype` is the type of cached teacher logits, `outputs_top` how many classes per sample are kept (the others
-    share the remaining probability evenly).
-    `views`: how many augmented views each sample has; the teacher logits on these are cached and shared. `fresh`: a new
-    view each epoch, on which the teacher runs during the training.
+    `outputs_dtype` is the type of cached teacher logits, `outputs_top` how many classes per sample are kept (the others share
+    the remaining probability evenly). `views`: how many augmented views each sample has; the teacher logits for these views are
+    cached and shared. `fresh`: a new view in each epoch, on which the teacher runs during the training.
     """
 
     version: ClassVar[int] = 2  # of the training loop; increment it when its numerics change

@@ -1,4 +1,4 @@
-"""What keys there are, and where: asked of the schemas themselves."""
+"""Which keys a spec may have, and where: read from the schemas themselves."""
 
 from __future__ import annotations
 

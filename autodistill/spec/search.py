@@ -38,9 +38,10 @@ class Limits(Value):
 
 
 class Halving(Value):
-    """Students report the metric after the fraction `first` of their epochs, and each time `factor` times as many are done.
+    """Students report the metric after the fraction `first` of their epochs, and again each time that fraction has grown
+    `factor`-fold.
 
-    At each of these rungs the best `share` continues, and so does each student that none of at most its size beats.
+    At each of these rungs, the best `share` continues, and so does each student that no student of its size or smaller beats.
     """
 
     first: Annotated[float, Field(ge=1e-6, lt=1)] = 0.5
@@ -54,7 +55,7 @@ class Halving(Value):
     def places(self, epochs: int) -> dict[int, int]:
         """The epochs after which a training of that many reports, in increasing order, and the rung of each.
 
-        Of several rungs at the same epoch, the last one counts. Rounds to nine digits: 0.1 * 3 * 10 epochs are 3, not 4.
+        If several rungs fall on one epoch, the last one counts. Rounds to nine digits: 0.1 * 3 * 10 epochs are 3, not 4.
         """
         found, rung = dict[int, int](), 0
         while (place := max(1, math.ceil(round(self.at(rung) * epochs, 9)))) < epochs:
@@ -78,17 +79,18 @@ class Incumbent(Value):
 
 
 class Search(Value):
-    """`trials`, `time` and `stop` say when a search ends: at the first of those given. No trial starts after `time`, such as
-    90s, 30m or 2h, but running trials finish, and so do the label-only baselines after them.
+    """`trials`, `time` and `stop` say when a search ends: as soon as one of those given is reached. No trial starts after
+    `time`, such as 90s, 30m or 2h, but running trials finish, and the label-only baselines are still trained.
 
-    `label_baselines` also trains each frontier member from labels, at the end, to show whether distillation beats that.
+    With `label_baselines`, each frontier member is also trained from labels at the end, to show whether distillation beats
+    that.
 
     `objectives` are the metric of the task and one or more sizes. `target` makes the search look for the smallest student whose
-    metric reaches it on the validation samples. `enqueue` lists configurations
-    to try first, by the paths of their parameters; `incumbent` is the student in use today, to see whether another dominates
-    it. The search stops when at least three finished trials failed and their fraction is above `tolerate_failures`.
-    `region` is where to look for students: from that fraction of the way between a network that ignores its input and the
-    teacher (with a target: closer to it), and smaller than the teacher, the incumbent and the limits; `all`: everywhere.
+    metric reaches it on the validation samples. `enqueue` lists configurations to try first, by the paths of their parameters;
+    `incumbent` is the student in use today, to see whether another dominates it. The search stops when at least three finished
+    trials failed and their fraction is above `tolerate_failures`. `region` says where to look for students: above this fraction
+    of the way from a network that ignores its input to the teacher (with a target: closer to the target), and below the sizes
+    of the teacher, the incumbent and the limits; `all`: everywhere.
     """
 
     trials: Count | None = None
@@ -131,7 +133,7 @@ class Search(Value):
         return math.inf if self.time is None else seconds_of(self.time)
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """The epochs after which a student reports if it trains for that many: none without halving."""
+        """The epochs after which a student reports if it trains for this many epochs: none without halving."""
         return tuple(self.places(epochs))
 
     def places(self, epochs: int) -> dict[int, int]:

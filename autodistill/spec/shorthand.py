@@ -1,12 +1,12 @@
-"""What a spec may abbreviate, written out before it is validated.
+"""The abbreviations of a spec, which are written out before it is validated.
 
 `like: teacher` is the teacher's architecture, of which only the depth and width are searched.
 
     student: {architecture: {like: teacher, depth: [0.25, 1], width: [0.25, 1]}}
 
-becomes the teacher's family and other fields, with whole numbers from 0.25 to 1 times its depth and its width (for a vit,
-its number of heads, each as wide as the teacher's). Of a teacher that is a network of your own, any whole numbers among its
-arguments are searched that way: `{like: teacher, hidden: [0.25, 1]}`.
+becomes the teacher's family and other fields, with whole numbers from 0.25 to 1 times its depth and its width (for a vit, its
+number of heads, each as wide as the teacher's). If the teacher is a network of your own, any whole numbers among its arguments
+can be searched that way: `{like: teacher, hidden: [0.25, 1]}`.
 
 `optional: true` in a searched term of a loss lets the search also decide whether to use the term at all.
 """

@@ -39,7 +39,7 @@ class Split(Value):
 class Task(Value):
     """What to learn: `data` is the fingerprint of training and validation data, never of the test data.
 
-    `other` is the kind of a task other than classification.
+    `other` is the kind of the task if it is not classification.
     """
 
     data: str
@@ -78,7 +78,7 @@ class Checkpoint(Keyed):
 
 
 class LogitsCacheSpec(Value):
-    """How teacher logits are cached for a stage: for which views of each sample, and in which precision."""
+    """How teacher logits are cached for a stage: for which views of each sample, and with which precision."""
 
     views: int | None = None
     augmentation: Augmentation | None = None
@@ -124,7 +124,8 @@ class Stage(Keyed):
         return digest(own | above | ({"init": self.init.key()} if self.init is not None else {}))
 
     def logits_cache(self) -> LogitsCacheSpec | None:
-        """How the teacher logits that it reads are cached; None if it has no teachers, or if they run during its training.
+        """How the teacher logits that the stage reads are cached; None if it has no teachers, or if they run during its
+        training.
 
         They run if a term uses their features, or if each epoch has fresh views.
         """
@@ -158,7 +159,7 @@ def label_only(stage: Stage) -> Stage:
 def canonical(stage: Stage) -> Stage:
     """The stage without settings that do not affect its training, so that equal trainings have equal keys.
 
-    `drop_teachers` needs several teachers, and `balance` needs one; the format of cached logits only matters if they are
+    `drop_teachers` needs several teachers, and `balance` needs a teacher; the format of cached logits only matters if they are
     cached; views beyond the number of epochs are never used.
     """
     loss, recipe = stage.loss, stage.recipe
@@ -195,7 +196,7 @@ def taught(network: Network) -> bool:
 def _above(network: Network, *, init: bool = False) -> list[Network]:
     """The networks that it learns from, directly or indirectly, each once, the first teachers first.
 
-    With `init`, also those that they and it take their initial weights from.
+    With `init`, also the networks from which it and they take their initial weights.
     """
     found: dict[str, Network] = {}
     if isinstance(network, Stage):
@@ -205,7 +206,7 @@ def _above(network: Network, *, init: bool = False) -> list[Network]:
 
 
 def is_dense(network: Network) -> bool:
-    """Whether it learns from an assistant and also from that assistant's teacher."""
+    """Whether the stage learns from an assistant and also from that assistant's teacher."""
     teachers = network.teachers if isinstance(network, Stage) else ()
     above = {one.key() for teacher in teachers for one in _above(teacher)}
     return any(teacher.key() in above for teacher in teachers)

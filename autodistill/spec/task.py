@@ -50,7 +50,7 @@ def _check_column(value: str) -> str:
 
 
 ColumnKind = Annotated[str, AfterValidator(_check_column)]
-"""number, boolean, category or date; a date may have a format of strptime behind it, otherwise it is ISO 8601."""
+"""number, boolean, category or date; a date may be followed by a format of strptime, otherwise it is ISO 8601."""
 
 
 def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
@@ -88,7 +88,9 @@ def _check_kind(value: object) -> object:
 
 
 class FieldOptions(Value):
-    """`dtype: int64` keeps integers as they are, for an embedding; `padding` fills the positions behind a shorter sample."""
+    """`dtype: int64` keeps integers as they are, for an embedding; `padding` fills the positions after the end of a shorter
+    sample.
+    """
 
     dtype: Literal["int64"] | None = None
     padding: Annotated[float, Field(ge=-1e30, le=1e30)] = 0.0
@@ -97,15 +99,16 @@ class FieldOptions(Value):
 class TaskSpec(Value):
     """Where the data come from and how they are split.
 
-    `samples` uses that many, stratified, for training and validation; `labeled` keeps the labels of that fraction of the
-    training samples, `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has options of
-    the fields of a .npz file or an import by name, `folder` is the folder of torchvision's files. `image_size` and `channels`
-    say how image files are decoded, `memory` whether they are decoded once or read during training. Of a table, `label` and
-    `groups` name columns, `features` those that a network gets (by default all others), `columns` what they hold if the guess
-    is wrong, and `separator` is the sign between the values of a text file. `kind` says what the labels are; `auto` looks at
-    their dtype and shape. `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, as the kind
-    has it, or a function of your own. Those in `also` are shown beside it. `fingerprint` pins the data: other data is refused;
-    with `exact`, it covers the contents of every image file instead of 1,024 of them.
+    `samples` uses only that many samples, stratified, for training and validation. `labeled` keeps the labels of that fraction
+    of the training samples; `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has
+    options of the fields of a .npz file or an import by name, and `folder` is the folder of torchvision's files. `image_size`
+    and `channels` say how image files are decoded, `memory` whether they are decoded once or read during training. For a table,
+    `label` and `groups` name columns, `features` the columns that a network gets (by default all others), `columns` the kinds
+    of columns where the guess is wrong, and `separator` the character between the values of a text file. `kind` says what the
+    labels are; `auto` looks at their dtype and shape. `metric` is what a search trades off against size: by default accuracy,
+    f1_micro or rmse, depending on the kind; it may be a function of your own. The metrics in `also` are shown beside it.
+    `fingerprint` pins the data: other data are refused; with `exact`, it covers the contents of every image file instead of
+    1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -170,7 +173,7 @@ class TaskSpec(Value):
 
     @property
     def measure(self) -> str:
-        """The metric by the word that names it in scores."""
+        """The name of the metric in scores."""
         return self.metric if isinstance(self.metric, str) else self.metric.text()
 
     @property

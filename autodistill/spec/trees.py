@@ -1,4 +1,4 @@
-"""From plain values to a tree of domains, each end of which a schema accepts."""
+"""Turns plain values into a tree of domains and checks both ends of each domain with a schema."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _relocated(error: ValidationError, locate: Callable[[ErrorDetails], Location
 
 
 def origin(tree: Any, location: Location, kind: str, params: Params | None = None, path: str = "") -> Location:
-    """The place in a document of an error that pydantic locates in the tree that `fill` made of it.
+    """The place in a document of an error that pydantic locates in the tree that `fill` made from it.
 
     Adds the option of each choice, and leaves out the names of union members, which are not keys of the document.
     """

@@ -1,4 +1,4 @@
-"""Frozen values with one canonical form, from which keys are computed."""
+"""Frozen values, each with one canonical form from which keys are computed."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ NAME, CURRENCY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", r"^[A-Z]{3}$"
 class Value(BaseModel):
     """A frozen, strictly typed value.
 
-    `version` is part of the canonical form if it is not zero: increment it in a subclass when the numerics behind that
-    subclass change.
+    `version` is part of the canonical form if it is not zero: increment it in a subclass when the computations of that subclass
+    change numerically.
     """
 
     model_config = ConfigDict(

@@ -211,8 +211,8 @@ def _refuse_other_teachers(directory: StudyDirectory, known: Sequence[str], keys
     for before, now in zip(known or keys, keys, strict=True):
         if before != now:
             raise UsageError(
-                f"the teacher of {directory.path} was {before:.12}, is now {now:.12}: its weights or the code that trains it "
-                "changed; give another --out, or --fresh to start over"
+                f"the teacher of {directory.path} was {before:.12} and is now {now:.12}: its weights or the code that trains "
+                "it changed; give another --out, or --fresh to start over"
             )
 
 

@@ -93,6 +93,6 @@ def _volume(costs: Floats, corner: Floats) -> float:
 
 
 def _area(front: Floats, corner: Floats) -> float:
-    """Of a frontier (n, 2), by its second column ascending, so that the first descends."""
+    """The hypervolume of a frontier (n, 2), sorted by its second column in ascending order, so that the first one descends."""
     heights = np.diff(front[:, 1], append=corner[1])
     return float((corner[0] - front[:, 0]) @ heights)

@@ -13,7 +13,7 @@ import autodistill
 
 
 class Strokes(Dataset):
-    """Any map-style data set: a length, and items (x, y) that are the same each time."""
+    """Any map-style data set: it has a length, and items (x, y) that are the same each time."""
 
     digits = load_digits()
 

@@ -1,5 +1,5 @@
-"""Purpose: what the example incumbent.yaml starts from: digits as PNG files in a folder for each class, and the weights of the
-         network in use today.
+"""Purpose: the input of incumbent.yaml: digits as PNG files, with one folder per class, and the weights of the network in use
+         today.
 Command: python make.py
 Time:    see incumbent.yaml.
 Expect:  see incumbent.yaml.

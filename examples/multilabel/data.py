@@ -1,4 +1,4 @@
-"""Writes tags.npz: 1,500 documents as counts of 20 words, and which of six topics each has."""
+"""Writes tags.npz: 1,500 documents, each with the counts of 20 words, and which of six topics each document has."""
 
 from pathlib import Path
 

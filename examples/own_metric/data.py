@@ -1,4 +1,4 @@
-"""Writes customers.npz: 2,000 customers as 20 numbers, and whether they buy, as one in five does."""
+"""Writes customers.npz: 2,000 customers, each with 20 numbers, and whether they buy (one in five does)."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class Small(nn.Module):
-    """`inputs` and `outputs` are what the data are like; the other arguments are those in the spec."""
+    """`inputs` and `outputs` describe the data; the other arguments are those in the spec."""
 
     def __init__(self, inputs, outputs, width, layers, activation):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Writes friedman.npz: 1,500 samples of ten numbers, and a value that depends on five of them (Friedman 1991)."""
+"""Writes friedman.npz: 1,500 samples of ten numbers, each with a value that depends on five of them (Friedman 1991)."""
 
 from pathlib import Path
 

@@ -123,7 +123,7 @@ def assistants_of(
 
 def geometric(student: Value, teacher: Value, count: int, params: Callable[[Value], int]) -> Sequence[Value]:
     """At most `count` architectures in equal ratios of depth and width between student and teacher; none if their families
-    differ or have no such fields. Of a network of your own, all whole numbers among the arguments that differ count.
+    differ or have no such fields. For a network of your own, depth and width are all whole-number arguments that differ.
     """
     own, its = _amounts(student), _amounts(teacher)
     kinds = [(type(one), getattr(one, "factory", None)) for one in (student, teacher)]

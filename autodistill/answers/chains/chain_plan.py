@@ -36,7 +36,7 @@ class SeedValues(Value):
 
 
 class Compared(Value):
-    """A candidate: its training below the teacher, and what came of it.
+    """A candidate: its training below the teacher, and the results.
 
     `path` are the architectures of its assistants, `why` says why it is a candidate. `stages` counts its trainings below the
     teacher; `seconds` are theirs, the mean over its seeds; `extra` are those more than direct's, `marginal` those that no
@@ -141,7 +141,7 @@ class ChainPlan(Value):
     def sentence(self) -> str:
         """The answer in one sentence."""
         if self.is_open:
-            return "Not enough time: no chain was trained; give more --time, and the same command goes on"
+            return "Not enough time: no chain was trained; run the same command with more --time to resume"
         if self.chain is None or self.gain is None:
             return "No assistant: no chain was trained"
         gained = f"{_gain(self.gain, self.measure)} over direct distillation"
@@ -175,7 +175,7 @@ class ChainPlan(Value):
         if any(row.kind == "early" for row in self.candidates):
             yield "earlier", "checkpoints of the teacher's training count as free, although they were retrained here"
         if self.cut:
-            yield "time", f"is up after {self.seeds} seed{'s' * (self.seeds > 1)}; the same command resumes"
+            yield "time", f"is up after {self.seeds} seed{'s' * (self.seeds > 1)}; run the same command again to resume"
         for key, reason in self.failures.items():
             yield "failed", f"{key[:8]}: {reason}"
 

@@ -186,7 +186,7 @@ class Planner:
 def middle_accuracy(heights: Sequence[float], *, teacher: float, student: float) -> int:
     """The index of the ladder size whose height is nearest to the mean of the teacher's and the student's.
 
-    Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2, for accuracies. Of a
+    Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2, for accuracies. For a
     loss, the choice is the same with losses as with heights. Raises ValueError for an empty ladder.
     """
     middle = (teacher + student) / 2

@@ -98,7 +98,7 @@ def _values(heights: Sequence[float], metric: Metric) -> SeedValues:
 
 
 def _gain(of: Sequence[float], against: Sequence[float]) -> Mean | None:
-    """Of heights over others."""
+    """The gain of heights over others."""
     n = min(len(of), len(against))
     if not n:
         return None

@@ -104,7 +104,7 @@ class _Study:
         plan = Plan(self.spec, self.store, self.splits, [stage for one in self.wanted for stage in one.stages()])
         if not plan.finished():
             what = f"fresh seeds and baselines of {len(self.wanted)} students"
-            self.console.print(f"{plan.left()} of {plan.total()} trainings are left: {what}")
+            self.console.print(f"{plan.left()} of {plan.total()} training runs are left: {what}")
             runner.begin()
             runner.run(plan, _Progress(self.console, plan), self.console.print)
         return plan.failures
@@ -116,7 +116,7 @@ class _Study:
         if before is not None and set(frozen) <= set(before.outcomes):
             if not (self.force and is_another(known_openings(self.path, self.looks, self.force) or [], weights)):
                 verify(before, self.store)
-                self.console.print("all of this was confirmed before; nothing to do")
+                self.console.print("everything is already confirmed; nothing to do")
                 return before
         for key in frozen:
             self.store.verify("stages", key)
@@ -171,7 +171,7 @@ class _Progress:
         tenth = 10 - 10 * self.plan.left() // max(1, self.plan.total())
         if tenth > self._tenth:
             self._tenth = tenth
-            self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} trainings are done")
+            self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} training runs are done")
 
 
 def read(directory: StudyDirectory) -> Confirmation | None:

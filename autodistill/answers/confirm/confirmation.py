@@ -31,7 +31,9 @@ class Part(Value):
 
 
 class ClassPart(Part):
-    """One class, or one label of several: then the accuracy is the share of samples of which it is rightly said."""
+    """One class, or one of several labels: then the accuracy is the share of samples for which the label is predicted
+    correctly.
+    """
 
     label: int = Field(alias="class")
     name: str
@@ -42,7 +44,7 @@ class GroupPart(Part):
 
 
 class OnTest(Value):
-    """All that is known of a network on the test samples; by group only if the data set has groups.
+    """All that is known about a network on the test samples; by group only if the data set has groups.
 
     Values of a regression have no parts, no calibration, and no agreement.
     """
@@ -76,7 +78,7 @@ class Mean(Value):
 
 
 class Spread(Mean):
-    """Of values over seeds, or of differences that are paired by seed."""
+    """The mean of values over seeds, or of differences that are paired by seed."""
 
     deviation: float | None
     values: tuple[float, ...]
@@ -97,7 +99,7 @@ class Spread(Mean):
 
 
 class Baseline(Spread):
-    """Of the test metric of a baseline; `gain` is how much better the member is."""
+    """The test metric of a baseline over seeds; `gain` is how much better the member is."""
 
     epochs: int
     gain: Spread

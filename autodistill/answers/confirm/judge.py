@@ -49,7 +49,7 @@ Network = Stage | Checkpoint
 
 
 class Predictions(NamedTuple):
-    """What metrics need, and the probability (N,) of each predicted class, or (N, K) of what is said of each label."""
+    """What metrics need, and the probability (N,) of each predicted class, or (N, K) of the prediction for each label."""
 
     outcome: Outcome
     sure: NDArray[np.float64]
@@ -123,7 +123,7 @@ def _parts(own: Mask, teacher: Mask, of: NDArray[np.generic]) -> Iterable[tuple[
 
 
 def _by_label(own: Mask, teacher: Mask, labels: NDArray[np.generic]) -> Iterable[tuple[int, Part]]:
-    """For each label the share of samples of which it is rightly said; `n` of them have it."""
+    """For each label, the share of samples for which it is predicted correctly; `n` samples have it."""
     for label, has in enumerate(np.asarray(labels).T):
         mine, theirs = float(own[:, label].mean()), float(teacher[:, label].mean())
         yield label, Part(n=int(has.sum()), accuracy=mine, teacher=theirs, drop=theirs - mine)
@@ -202,6 +202,6 @@ class Judged(NamedTuple):
 
 
 def latency_of(network: nn.Module, inputs: InputSpec, device: torch.device, threads: int) -> Latency:
-    """Of one sample, as long as the longest, and of BATCH of them."""
+    """The latency of one sample, as long as the longest one, and of BATCH samples."""
     timed = partial(latency.latency, network, device=device, threads=threads, seconds=latency.SECONDS)
     return Latency(one=timed(inputs.dummy(1)), batched=timed(inputs.dummy(BATCH)))

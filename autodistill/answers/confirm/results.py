@@ -117,7 +117,7 @@ def verify(found: Confirmation, store: Store) -> None:
         if weights_of(store, one.chosen) != one.weights:
             raise StudyError(
                 f"the weights in {store.folder('stages', one.chosen)} are not the confirmed ones: the stage was retrained "
-                "later, and the result differs bit for bit. Restore a copy of the directory, or run confirm with --force"
+                "later, with a different result. Restore a copy of the directory, or run confirm with --force"
             )
 
 

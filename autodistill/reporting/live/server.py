@@ -47,7 +47,7 @@ class Server:
         try:
             self._http = _Http((LOOPBACK, port), Handler)
         except (OSError, OverflowError) as error:
-            raise UsageError(f"--port {port} cannot be used: {error}; give another one, or 0 for any that is free") from error
+            raise UsageError(f"--port {port} cannot be used: {error}; give another one, or 0 for any free port") from error
         self.port: int = self._http.server_address[1]
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.hosts = {f"{name}:{self.port}" for name in (LOOPBACK, "localhost")}
@@ -104,7 +104,7 @@ class _Http(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves early is no error."""
+        """A browser that leaves early is not an error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 

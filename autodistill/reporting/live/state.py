@@ -1,4 +1,4 @@
-"""What is known of a study at this moment, from its files alone: nothing is written, and no test split is opened."""
+"""What is known about a study at this moment, from its files alone: nothing is written, and no test split is opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Phase = Literal["waiting", "training", "searching", "ended", "stopped", "elsewhe
 SHOWN = ("frontier.json", "spec.yaml", OPENINGS, *CONFIRMED)
 """When one of these changes, the report is another one. A running search writes frontier.json when there are results."""
 PATIENCE, LEAST = 20.0, 1.0
-"""The report is made again no sooner than after so many times the seconds that it took, and so many seconds."""
+"""The report is made again after this many times the seconds that it took, but no sooner than after this many seconds."""
 
 
 class State(Value):
@@ -44,7 +44,7 @@ def state(directory: StudyDirectory) -> State:
         return State(phase="waiting", sentence=f"Waiting for a study in {directory.path}.")
     found, version = Standing.read(directory.path), _version(directory.path)
     if found is None:
-        sentence = "No search has said how far it is." if version else "The search begins."
+        sentence = "No search has reported its progress." if version else "The search begins."
         return State(phase="quiet", sentence=sentence, report=version)
     phase, sentence = _told(found, has_results=bool(version))
     return State(phase=phase, sentence=sentence, report=version, done=found.done, trials=found.trials, at=found.at)
@@ -58,7 +58,7 @@ def _told(found: Standing, *, has_results: bool) -> tuple[Phase, str]:
     if runs is None:
         return "elsewhere", f"A search on {found.host}: {of} trials have ended."
     if not runs:
-        return "stopped", f"The search stopped after {of} trials; the same command resumes it."
+        return "stopped", f"The search stopped after {of} trials; run the same command again to resume."
     if not has_results:
         return "training", "The teacher is being trained."
     left = "" if found.left is None else f", about {clock(max(0.0, found.left - (time.time() - found.at)))} left"

@@ -13,7 +13,7 @@ from .study import Study
 
 
 class Seconds(NamedTuple):
-    """Of training in the search and, apart from those, in `confirm`."""
+    """The seconds of training in the search and, separately, in `confirm`."""
 
     search: float
     confirm: float

@@ -134,8 +134,8 @@ def line(marks: Sequence[Mark], *, name: str, split: str, color: str, dash: str 
 
 
 def figure(metric: Metric, traces: Sequence[Json], levels: Sequence[Level], near: float | None = None) -> FrontierFigure:
-    """Of the traces that have marks, with the better end on top. `near` is where the part near the teacher starts, in the units
-    of the axis: by default, at NEAR of the first level. If it is given, the figure shows that part at first.
+    """The figure of all traces that have marks, with the better end on top. `near` is where the part near the teacher starts,
+    in the units of the axis: by default, at NEAR of the first level. If it is given, the figure shows that part at first.
     """
     shown = [one for one in traces if one["x"]]
     yaxis = {"title": f"{axis_title(metric)} (bars: 95 % interval)"} | ({} if metric.higher else {"autorange": "reversed"})

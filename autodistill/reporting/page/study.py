@@ -55,7 +55,7 @@ class Study:
 
     @property
     def also(self) -> list[Metric]:
-        """The metrics that are shown beside it."""
+        """The metrics that are shown in addition to the study's."""
         return [METRICS[name] for name in self.spec.task.also]
 
     @property

@@ -24,7 +24,7 @@ from .wandb import Wandb, refuse_unknown_user
 
 __all__ = ["Run", "Tracker", "Trackers", "refuse_missing", "trackers_of"]
 PATIENCE, MOST = 60.0, 300.0
-"""At the end of a search, it waits at most so many seconds for the next run to be logged, and for all of them.
+"""At the end, a search waits at most this many seconds for the next run to be logged, and for all runs.
 
 On a busy machine, MLflow takes 20 s to create its tables.
 """

@@ -1,4 +1,4 @@
-"""A tracker in a thread of its own: whatever it does, the search neither ends nor waits."""
+"""A tracker in its own thread: whatever the tracker does, the search neither ends nor waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .values import Due, Run, Tracker
 ROOM = 64
 """How many runs may wait in memory; the others are made later."""
 STALLED = 60.0
-"""After so many seconds without an answer, the user is told."""
+"""After this many seconds without an answer, the user is told."""
 REST, MOST_REST = 30.0, 600.0
 """Seconds without another try after a failure, twice as many after each further one."""
 
@@ -81,7 +81,7 @@ class Channel:
     def warn(self, what: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            rest = "The search does not need it, and the same command logs later what is missing"
+            rest = "The search continues without it; run the same command again later to log what is missing"
             self.say(f"{self.tracker.name}: {what}; {self.tracker.way}. {rest}")
 
     def _work(self) -> None:

@@ -1,6 +1,6 @@
 """tracked.jsonl: the identity of a study among all that are logged, and what was logged where, a line each.
 
-A search that goes on reads it, so that it logs nothing twice. `--fresh` removes it: the study is then another one.
+A search that resumes reads it, so that it logs nothing twice. `--fresh` removes it: the study is then another one.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KEY = "autodistill.run"
 """The tag by which a run is found again."""
 LONGEST = 250
-"""Of a name; MLflow refuses longer ones."""
+"""The most characters of a name: MLflow refuses longer ones."""
 STATES = {"failed": "FAILED", "stopped": "KILLED"}
 """MLflow's words for how a trial ended; the others are FINISHED."""
 

@@ -37,7 +37,7 @@ BASELINES = 0.3
 
 
 def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
-    """What is known of a spec; `timed`: and how long a search takes. Raises UsageError for what a search would refuse."""
+    """What is known about a spec; `timed`: and how long a search takes. Raises UsageError for what a search would refuse."""
     check_cpus(spec, cores())
     spec, splits = load_data(spec, cuda=torch.cuda.is_available())
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:

@@ -63,7 +63,7 @@ def _check_metrics(spec: Spec, splits: Splits) -> None:
         suiting(name, splits.kind, splits.classes, f"task.also[{number}]")
     if target is not None and not metric.low < target <= metric.high:
         ends = f"from {metric.low:g} to {metric.high:g}" if math.isfinite(metric.high) else f"above {metric.low:g}"
-        raise UsageError(f"search.target: {target:g} is no {metric.label}; give a number {ends}")
+        raise UsageError(f"search.target: {target:g} is not a valid {metric.label}; give a number {ends}")
 
 
 def space_of(spec: Spec, splits: Splits, store: Store) -> Space:

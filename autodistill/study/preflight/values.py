@@ -1,4 +1,4 @@
-"""What is known of a spec before anything is trained, as values. JSON leaves out what is unset."""
+"""What is known about a spec before anything is trained, as values. JSON leaves out unset values."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class DataFacts(Value):
     """Samples of the splits (`unlabeled` ones too), and what they are like by field; `bytes` are those of all when decoded.
     `majority` is the share of the most frequent class, if there are classes.
 
-    `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 %
-    on the test split. Of a table, `table` says what its columns hold.
+    `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 % on
+    the test split. For a table, `table` says what its columns hold.
     """
 
     train: int

@@ -94,5 +94,5 @@ def concordance(spec: Spec, found: Sequence[TrialRow]) -> list[Concordance]:
 
 
 def hypervolume(spec: Spec, found: Sequence[TrialRow], region: Region) -> float:
-    """Of the validation metric and log10 of params, inside the region, whatever sizes are objectives."""
+    """The hypervolume of the validation metric and log10 of params inside the region, whatever sizes are objectives."""
     return volume([(row.value, row.params) for row in found if may_be_member(row, spec)], region)

@@ -103,7 +103,7 @@ class Notes:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
-    """What is known of a trial beside its parameters and values.
+    """What is known about a trial in addition to its parameters and values.
 
     `stage` is the key of its student; `chain` and `above` are the networks that this learns from. `repeats`: it repeats a
     finished stage. `retries` and `kept` are numbers of trials: of the failed one that it retries, and of the one of an older
@@ -130,7 +130,7 @@ class TrialFacts:
 
     @classmethod
     def of(cls, stage: Stage, sizes: Sizes) -> TrialFacts:
-        """Of a trial of this stage that a sampler proposes."""
+        """The facts of a trial of this stage that a sampler proposes."""
         return cls(
             stage=stage.key(),
             role="student" if stage.teachers or stage.init else "label-only",
@@ -167,7 +167,7 @@ class Trial:
 
     @property
     def is_assistant(self) -> bool:
-        """Whether it is no proposal, but an assistant that the sampler learns from."""
+        """Whether it is not a proposal but an assistant that the sampler learns from."""
         return self.facts.role == "assistant"
 
     @property

@@ -179,7 +179,7 @@ class Stages:
         return self.facts(key).measurement
 
     def values(self, key: str, objectives: Sequence[str]) -> list[float]:
-        """Of a metric and sizes, in natural units."""
+        """The values of a metric and of sizes, in natural units."""
         found = self.measured(key)
         return [found.scores[objectives[0]].value, *(float(getattr(found, name)) for name in objectives[1:])]
 

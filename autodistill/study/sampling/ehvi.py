@@ -247,7 +247,7 @@ class Steps(NamedTuple):
 
     @classmethod
     def of(cls, sizes: Floats, heights: Floats, floor: float) -> Self:
-        """Of students with log sizes (n,) and heights (n,)."""
+        """The frontier of students with log sizes (n,) and heights (n,)."""
         order = np.lexsort((-heights, sizes))
         best = np.maximum.accumulate(np.append(floor, heights[order]))
         new = np.append(True, best[1:] > best[:-1])

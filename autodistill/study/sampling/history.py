@@ -128,7 +128,7 @@ class History:
         return sorted(self._stopped.values())
 
     def predicted(self, stopped: Sequence[int]) -> Predicted:
-        """Of the stopped trials, those that can be predicted: others have passed the same rung and ended."""
+        """The stopped trials that can be predicted, because others have passed the same rung and ended."""
         ended: dict[int, list[tuple[float, float]]] = {}
         for trial in (self.trials[place] for place in self.complete[-RECENT:]):
             for rung, value in self._passed(trial):

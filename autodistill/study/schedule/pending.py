@@ -53,7 +53,7 @@ class Pending:
         self._settle(number, stage)
 
     def _is_repeat(self, stage: Stage) -> bool:
-        """Whether its training adds nothing new. A stage that was stopped at a rung is no repeat: it continues from there."""
+        """Whether its training adds nothing new. A stage that was stopped at a rung is not a repeat: it continues there."""
         key = stage.key()
         return self.trials.is_open_or_complete(key) or (bool(self.trials.of(key)) and self.is_doomed(stage))
 

@@ -52,7 +52,7 @@ class Meter:
         self._taught = self._last_begin = 0.0
         """When the teachers' training ended, and when the last job began."""
         self._jobs: list[tuple[float, float, float]] = []
-        """Of each job that began after the teachers' end: when it was handed out, when it ended, and the seconds of work."""
+        """For each job that began after the teachers' end: when it was handed out, when it ended, and the seconds of work."""
 
     @contextmanager
     def controls(self) -> Iterator[None]:

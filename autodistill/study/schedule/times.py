@@ -15,7 +15,7 @@ from ..record.rows import Stages
 from ..space import Space
 
 RECENT = 1000
-"""Of so many trainings, the most recent ones, the least squares know."""
+"""The least squares use this many training runs, the most recent ones."""
 
 
 class Work(NamedTuple):

@@ -64,7 +64,7 @@
     bar.hidden = !state.trials;
     if (state.trials) [bar.max, bar.value] = [state.trials, state.done];
     document.body.dataset.phase = state.phase;
-    when.textContent = state.at ? `results of ${new Date(1000 * state.at).toLocaleTimeString()}` : "";
+    when.textContent = state.at ? `results as of ${new Date(1000 * state.at).toLocaleTimeString()}` : "";
   }
   async function turn() {
     try {
@@ -73,7 +73,7 @@
       await results();
     } catch {
       document.body.dataset.phase = "gone";
-      text.textContent = "autodistill watch has ended; what is shown stays, but nothing new arrives.";
+      text.textContent = "autodistill watch has ended: this page stays as it is and gets no further updates.";
       tag = null;
     }
     setTimeout(turn, 1000 * SECONDS);
