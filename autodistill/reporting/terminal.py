@@ -75,7 +75,8 @@ def confirmed_table(found: Confirmation) -> Table:
     """What `confirm` found on the test split, smallest student first, teacher last."""
     metric, also = found.measure, [METRICS[name] for name in found.also]
     measured = "" if metric == ACCURACY else f"{metric.label} on "
-    title = f"{found.study}: {measured}{found.test.n:,} test samples, {found.seeds} fresh seed{"s" * (found.seeds != 1)}; gains are paired by seed"
+    seeds = f"{found.seeds} fresh seed{'s' * (found.seeds != 1)}"
+    title = f"{found.study}: {measured}{found.test.n:,} test samples, {seeds}; gains are paired by seed"
     table = Table(title=title, title_justify="left")
     others = (other.label for other in also)
     gains = ("over seeds", "over label-only", "over direct", "largest drop")
