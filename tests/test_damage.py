@@ -290,6 +290,20 @@ def test_a_write_that_fails_leaves_the_seal_where_it_was(tiny: Callable[..., Spe
     assert Record(path, tiny()).notes == Notes(looks=1, drawn=2)
 
 
+def test_a_transaction_that_an_interruption_left_open_is_undone(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    """An interruption may come at any place, also between two calls of Optuna within a transaction."""
+    path = tmp_path / "study.db"
+    record = Record(path, tiny())
+    record.note(Notes(looks=1))
+    assert record._connection is not None
+    record._connection._held = True
+    record._connection.execute("UPDATE study_user_attributes SET value_json = '7' WHERE key = 'looks'")
+    assert record._connection.in_transaction
+    record.close()
+    assert sealed(path) and not path.with_name("study.db-wal").exists()
+    assert Record(path, tiny()).notes == Notes(looks=1)
+
+
 def test_what_is_written_after_a_record_was_sealed_breaks_the_seal(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """Of a record that had none when it was opened: else a kill then would leave a seal of what was before."""
     path = tmp_path / "study.db"

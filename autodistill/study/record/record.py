@@ -99,6 +99,12 @@ class _Connection(sqlite3.Connection):
         if not self._held:
             super().rollback()
 
+    def undo(self) -> None:
+        """Ends the transaction that an interruption left open, if any, without its changes."""
+        self._held = False
+        with suppress(sqlite3.ProgrammingError):
+            self.rollback()
+
     def settle(self) -> None:
         """Merges the write-ahead log into the file, unless others are reading it or the connection is closed."""
         if self._ahead:
@@ -254,6 +260,8 @@ class Record:
         """
         try:
             with self._explained("cannot be written to", MEND):
+                if self._connection is not None:
+                    self._connection.undo()
                 if self._changed:
                     self._seal()
                 self.storage.remove_session()
