@@ -14,7 +14,7 @@ from ..metrics.words import at_best, bound, share_kept, signed, stated
 from ..spec.kinds import ABOUT
 
 if TYPE_CHECKING:  # `check` prints without Optuna
-    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
+    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, FrozenReference, Spread
     from ..data import EncodedColumn, Encoding, InputField
     from ..spec.measurement import Score
     from ..study.preflight.values import (
@@ -86,22 +86,26 @@ def confirmed_table(found: Confirmation) -> Table:
     for row in found.members:
         over = [_gain(one, metric) for one in (row.baselines.label_only, row.baselines.direct)]
         cells = [*_on_test(row, metric, also), _over_seeds(row.seeds, metric), *over, *_ends(row, row.chain)]
-        table.add_row(*cells, style=None if row.on_frontier else "dim")
+        table.add_row(f"{row.params:,}", *cells, row.chosen[:8], style=None if row.on_frontier else "dim")
+    for one in found.references:
+        name = f"reference model: {one.label}, {one.bytes:,} bytes"
+        table.add_row("", *_on_test(one, metric, also), "", "", "", *_ends(one, name), "", style="dim")
     teacher = found.teacher
-    table.add_row(*_on_test(teacher, metric, also), "", "", "", *_ends(teacher, teacher.architecture), style="dim")
+    cells = [*_on_test(teacher, metric, also), "", "", "", *_ends(teacher, teacher.architecture)]
+    table.add_row(f"{teacher.params:,}", *cells, teacher.chosen[:8], style="dim")
     return table
 
 
-def _on_test(row: FrozenNetwork, metric: Metric, also: Sequence[Metric]) -> list[str]:
+def _on_test(row: FrozenNetwork | FrozenReference, metric: Metric, also: Sequence[Metric]) -> list[str]:
     validation, test = row.on_validation, row.on_test
     numbers = [metric.text(validation.value), metric.text(test.value), f"{metric.text(test.low)} - {metric.text(test.high)}"]
-    return [f"{row.params:,}", *numbers, *(other.text(row.test.scores[other.name].value) for other in also)]
+    return [*numbers, *(other.text(row.test.scores[other.name].value) for other in also)]
 
 
-def _ends(row: FrozenNetwork, chain: str) -> list[str | Text]:
+def _ends(row: FrozenNetwork | FrozenReference, chain: str) -> list[str | Text]:
     worst = row.test.worst_drop
     fall = Text("" if worst is None else f"{worst.name}: {-worst.drop:+.1%}" if worst.drop > 0 else "none")
-    return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1], row.chosen[:8]]
+    return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1]]
 
 
 def _over_seeds(seeds: Spread | None, metric: Metric) -> str:
