@@ -37,8 +37,8 @@ INK, GRAY, TEXT_GRAY = "#222222", "#8C8C8C", "#666666"
 LEGEND: Style = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
 """Tighter spacing for a legend with this many entries."""
-NAMED = 50
-"""How many of 200 places along the line of a reference model have its name above them."""
+NAMED, ABOVE = 50, 0.06
+"""How many of 200 places along the line of a reference model have its name at them, and the height of the name as a share."""
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
 STYLE = {
     "svg.hashsalt": "autodistill",
@@ -246,10 +246,13 @@ def _draw_teachers(axes: Axes, found: View) -> None:
 
 
 def _draw_references(axes: Axes, found: View) -> None:
-    """A line at the value of each reference model, with its name at the left end."""
+    """A line at the value of each reference model, with its name at the left end: above it, or below if a teacher is there."""
+    bottom, top = axes.get_ylim()
     for one in found.lines:
         axes.axhline(one.value, color=REFERENCE, linestyle="--", linewidth=1.6, zorder=1.8)
-        place: Style = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "bottom", "zorder": 1.8}
+        above = [(mark.value - one.value) / (top - bottom) for mark in found.of("teacher")]
+        side = "top" if any(0 <= share < ABOVE for share in above) else "bottom"
+        place: Style = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": side, "zorder": 1.8}
         axes.text(0.004, one.value, one.name, color=REFERENCE, fontsize=13, **place)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # `check` prints without Optuna
         StageCounts,
         Taught,
     )
+    from ..study.record.references import Beside
     from ..study.record.region import Region
     from ..study.record.rows import TrialRow
     from ..study.schedule.spent import Spent
@@ -46,10 +47,10 @@ def clock(seconds: float) -> str:
 
 
 def frontier_table(found: StudySummary) -> Table:
-    """The frontier of a study in its region of interest, smallest student first, teacher last. `!` marks what is worse than its
-    label-only baseline, `?` what may ignore its input.
+    """The frontier of a study in its region of interest, smallest student first, then reference models, teacher last.
 
-    If the region is empty, the members outside it are in gray.
+    `!` marks what is worse than its label-only baseline, `?` what may ignore its input. If the region is empty, the members
+    outside it are in gray.
     """
     metric = found.metric
     title = f"{found.study}: frontier of validation {metric.label} and size {_within(found.region)}; the teacher is last"
@@ -67,8 +68,20 @@ def frontier_table(found: StudySummary) -> Table:
     if found.incumbent is not None:
         row = found.incumbent.row
         table.add_row(*_numbers(row), "incumbent", "", row.stage[:8], style="bold")
+    for one in found.references:
+        about = f"{one.reference.label}, {one.reference.bytes:,} bytes"
+        table.add_row(*_referred(one, found), "reference model", about, "", style="dim")
     table.add_row(*_numbers(found.teacher), "teacher", "", found.teacher.stage[:8], style="dim")
     return table
+
+
+def _referred(one: Beside, found: StudySummary) -> list[str]:
+    """The numbers of a reference model, which has no params."""
+    metric, score, scores = one.metric, one.score, one.reference.scores
+    others = (other.text(scores[other.name].value) for other in found.also)
+    kept = share_kept(metric, metric.kept(score.value, found.teacher.value))
+    interval = f"{metric.text(score.low)} - {metric.text(score.high)}"
+    return ["", metric.text(score.value), interval, *others, "", "", kept, "", f"{one.reference.seconds:.1f}"]
 
 
 def confirmed_table(found: Confirmation) -> Table:
