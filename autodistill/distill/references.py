@@ -13,10 +13,12 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ..data import Columns, Encoding, InputSpec
 from ..data.encoding import CATEGORIES
@@ -55,25 +57,35 @@ def library() -> str:
     return f"scikit-learn {sklearn.__version__}"
 
 
-def make_reference(store: Store, name: str, data: str, own: Sequence[str] = ()) -> str:
+def make_reference(store: Store, name: str, data: str, own: Sequence[str] = (), *, threads: int = 1) -> str:
     """Fits a reference model on the stored data, unless an intact result is stored already; returns its key.
 
     Raises StoreError for damaged data, and anything that the library raises.
     """
+
+    def fill(_: Path) -> dict[str, object]:
+        return {"reference": fitted(open_data(store, data), name, own, threads=threads)[1].model_dump()}
+
     key = reference_key(name, data, own)
     store.discard_damaged("references", key)
-    store.make("references", key, lambda _: {"reference": fitted(open_data(store, data), name, own)[1].model_dump()})
+    store.make("references", key, fill)
     return key
 
 
-def fitted(data: Data, name: str, own: Sequence[str] = ()) -> tuple[Trees, Reference]:
+def fitted(data: Data, name: str, own: Sequence[str] = (), *, threads: int = 1) -> tuple[Trees, Reference]:
     """A reference model with what is measured of it on the validation samples."""
     started = time.perf_counter()
-    trees = Trees.fit(data)
+    with threadpool_limits(threads):  # more than there are idle cores make it many times slower
+        trees = Trees.fit(data)
     seconds = time.perf_counter() - started
     found = outcome(trees.logits(data.validation_x), data.validation_y)
-    known = {"scores": scores(found, data.classes, own), "bytes": len(pickle.dumps(trees.models)), "seconds": seconds}
-    return trees, Reference(name=name, library=library(), **known)
+    return trees, Reference(
+        name=name,
+        library=library(),
+        scores=scores(found, data.classes, own),
+        bytes=len(pickle.dumps(trees.models)),
+        seconds=seconds,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

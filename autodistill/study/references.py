@@ -22,7 +22,7 @@ def keep_references(study: Study, say: Callable[[str], None]) -> None:
             is_new = True
             say(f"fitting {REFERENCES[name]} ({name}) as a reference model")
         try:
-            found[name] = make_reference(store, name, study.space.task.data, study.own)
+            found[name] = make_reference(store, name, study.space.task.data, study.own, threads=study.spec.resources.threads)
         except Exception as error:  # whatever the library raises, students need no reference model
             say(f"{name} of baselines cannot be fitted: {reason(error)}; the search continues without it")
     if is_new or found != known.references:

@@ -49,7 +49,7 @@ def judge_references(known: Judged, names: Iterable[str], console: Console) -> t
 
 
 def _judged(known: Judged, data: Data, name: str) -> FrozenReference:
-    trees, measured = fitted(data, name, known.stages.own)
+    trees, measured = fitted(data, name, known.stages.own, threads=known.threads)
     found = predictions(torch.from_numpy(trees.logits(known.test.x)), known.test.y)
     teacher = known.predictions[known.teacher.key()]
     return FrozenReference(
