@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ from autodistill.reporting.terminal import confirmed_table, frontier_table
 from autodistill.spec import Spec, SpecError, UsageError, parse
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data
-from autodistill.study.record.directory import StudyDirectory, comparable
+from autodistill.study.record.directory import comparable
 from autodistill.study.record.ledger import openings
 
 from .conftest import DOCUMENT, blobs
@@ -57,6 +59,29 @@ def made(tiny: Callable[..., Spec]) -> Callable[..., Spec]:
         return tiny(**{**FEW, "baselines": [TREES], **changes})
 
     return make
+
+
+class Made(NamedTuple):
+    """A spec with trees, the directory of its study, and what the search said."""
+
+    spec: Spec
+    out: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root, document = tmp_path_factory.mktemp("trees"), copy.deepcopy(DOCUMENT)
+    np.savez(root / "data.npz", **blobs())
+    document["task"]["dataset"], document["search"]["trials"] = str(root / "data.npz"), 2
+    spec = parse(document | {"assistants": {"at_most": 0}, "baselines": [TREES]})
+    return Made(spec, root / "out", searched(spec, root / "out")[1])
+
+
+@pytest.fixture
+def once(original: Made, tmp_path: Path) -> Made:
+    """A copy of one finished study, for tests that change nothing about its search."""
+    return original._replace(out=shutil.copytree(original.out, tmp_path / "out"))
 
 
 def searched(spec: Spec, out: Path) -> tuple[autodistill.Study, str]:
@@ -119,26 +144,26 @@ def test_very_wide_samples_are_refused() -> None:
             refuse_unsuited(inputs)
 
 
-def test_a_finished_study_gets_one_without_training_anything_again(made: Callable[..., Spec], tmp_path: Path) -> None:
-    before, _ = searched(made(baselines=[]), tmp_path / "out")
-    stages = [row.stage for row in before.rows()]
-    assert comparable(made(baselines=[])) == comparable(made()), "it is the same study"
-    study, said = searched(made(), tmp_path / "out")
-    assert study.run is not None and study.run.trained == 0 and "reference model" in said
+def test_a_finished_study_gets_one_without_training_anything_again(once: Made) -> None:
+    spec, drawn = once.spec, once.out / "frontier.json"
+    without, stages = spec.model_copy(update={"baselines": ()}), [row.stage for row in autodistill.open(once.out).rows()]
+    assert comparable(without) == comparable(spec), "it is the same study"
+    study, said = searched(without, once.out)
+    assert not study.summary().references and "reference model" not in said
+    assert study.spec.baselines == () and json.loads(drawn.read_text())["references"] == []
+    shutil.rmtree(once.out / "store" / "references")
+    study, said = searched(spec, once.out)
+    assert study.run is not None and study.run.trained == 0 and f"fitting {LABEL}" in said
     assert [row.stage for row in study.rows()] == stages
-    assert json.loads((tmp_path / "out" / "frontier.json").read_text())["references"][0]["name"] == TREES
-    assert study.spec.baselines == (TREES,)
-    without, _ = searched(made(baselines=[]), tmp_path / "out")
-    assert not without.summary().references
-    assert json.loads((tmp_path / "out" / "frontier.json").read_text())["references"] == []
+    assert study.spec.baselines == (TREES,) and json.loads(drawn.read_text())["references"][0]["name"] == TREES
 
 
 # What is measured
 
 
-def test_classes_have_the_score_of_scikit_learns_own_fit(made: Callable[..., Spec], tmp_path: Path) -> None:
-    study, _ = searched(made(), tmp_path / "out")
-    _, splits = load_data(made(), cuda=False)
+def test_classes_have_the_score_of_scikit_learns_own_fit(once: Made) -> None:
+    study = autodistill.open(once.out)
+    _, splits = load_data(once.spec, cuda=False)
     own = HistGradientBoostingClassifier(random_state=0).fit(splits.train.x["x"], splits.train.y)
     (found,) = study.summary().references
     x, y = splits.validation.x["x"], splits.validation.y
@@ -235,27 +260,25 @@ def test_only_labeled_samples_are_fitted(tiny: Callable[..., Spec], tmp_path: Pa
 # What is stored
 
 
-def test_a_search_that_resumes_does_not_fit_again(
-    made: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study, said = searched(made(), tmp_path / "out")
+def test_a_search_that_resumes_does_not_fit_again(once: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, said = autodistill.open(once.out), once.said
     assert said.count(f"fitting {LABEL}") == 1
     monkeypatch.setattr(Trees, "fit", None)
-    again, said = searched(made(), tmp_path / "out")
+    again, said = searched(once.spec, once.out)
     assert "fitting" not in said and "nothing to do" in said
     assert again.summary().references == study.summary().references
-    files = [path for path in (tmp_path / "out" / "store" / "references").rglob("*") if path.is_file()]
+    files = [path for path in (once.out / "store" / "references").rglob("*") if path.is_file()]
     assert [path.name for path in files] == ["reference.json"], "nothing that would have to be unpickled"
 
 
-def test_a_damaged_result_is_not_believed_and_fitted_again(made: Callable[..., Spec], tmp_path: Path) -> None:
-    study, _ = searched(made(), tmp_path / "out")
+def test_a_damaged_result_is_not_believed_and_fitted_again(once: Made) -> None:
+    study = autodistill.open(once.out)
     before = study.summary().references
-    (path,) = (tmp_path / "out" / "store" / "references").rglob("reference.json")
+    (path,) = (once.out / "store" / "references").rglob("reference.json")
     path.write_text(re.sub(r'"value": [\d.]+', '"value": 0.999', path.read_text()))
-    seen = autodistill.open(tmp_path / "out").summary()
+    seen = autodistill.open(once.out).summary()
     assert not seen.references and any("is not fitted; the same search fits it" in line for line in seen.remarks())
-    again, said = searched(made(), tmp_path / "out")
+    again, said = searched(once.spec, once.out)
     assert f"fitting {LABEL}" in said
     assert [one.score for one in again.summary().references] == [one.score for one in before]
 
@@ -266,28 +289,28 @@ def test_the_key_depends_on_data_library_and_your_own_metrics(monkeypatch: pytes
     assert len({*keys, reference_key(TREES, "a")}) == 4
 
 
-def test_a_model_that_cannot_be_fitted_does_not_end_the_search(
-    made: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_cannot_be_fitted_does_not_end_the_search(once: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: Any) -> None:
         raise MemoryError("too many rows")
 
+    shutil.rmtree(once.out / "store" / "references")
     with monkeypatch.context() as patched:
         patched.setattr(Trees, "fit", fails)
-        study, said = searched(made(), tmp_path / "out")
+        study, said = searched(once.spec, once.out)
         assert "cannot be fitted: MemoryError: too many rows; the search continues without it" in said
         assert sum(study.summary().trials) == 2 and not study.summary().references
-        found = confirmed(tmp_path / "out")
+        found = confirmed(once.out)
         assert found.references == () and found.members
-    study, _ = searched(made(), tmp_path / "out")
+    study, _ = searched(once.spec, once.out)
     assert study.summary().references, "it is fitted once it can be"
+    assert [one.name for one in confirmed(once.out).references] == [TREES], "the first opening was for it, too"
 
 
 # What is shown
 
 
-def test_it_is_shown_everywhere_and_never_on_the_frontier(made: Callable[..., Spec], tmp_path: Path) -> None:
-    study, _ = searched(made(), tmp_path / "out")
+def test_it_is_shown_everywhere_and_never_on_the_frontier(once: Made) -> None:
+    study = autodistill.open(once.out)
     found = study.summary()
     (trees,) = found.references
     value = trees.metric.text(trees.score.value)
@@ -295,37 +318,34 @@ def test_it_is_shown_everywhere_and_never_on_the_frontier(made: Callable[..., Sp
     (line,) = [line for line in found.remarks() if line.startswith("reference model")]
     assert value in line and f"{trees.reference.bytes:,} bytes" in line
     assert not any(LABEL in row.architecture for row in study.rows())
-    document = json.loads((tmp_path / "out" / "frontier.json").read_text())
+    document = json.loads((once.out / "frontier.json").read_text())
     (shown,) = document["references"]
     assert shown["accuracy"] == trees.score.value and shown["bytes"] == trees.reference.bytes
     assert TREES not in json.dumps(document["frontier"])
-    assert (
-        LABEL in (tmp_path / "out" / "frontier.svg").read_text() or "<defs>" in (tmp_path / "out" / "frontier.svg").read_text()
-    )
-    seen = read_study(tmp_path / "out")
+    assert LABEL in (once.out / "frontier.svg").read_text() or "<defs>" in (once.out / "frontier.svg").read_text()
+    seen = read_study(once.out)
     page = html(seen, answer(seen, Wanted()))
     assert "Reference models" in page and LABEL in page and f"{trees.reference.bytes:,}" in page
     levels = frontier_figure(seen, None).levels
     assert [(one.text, one.value) for one in levels if LABEL in one.text] == [(f"{LABEL}, validation", 100 * trees.score.value)]
 
 
-def test_confirm_measures_it_on_the_test_samples_and_it_is_no_answer(made: Callable[..., Spec], tmp_path: Path) -> None:
-    searched(made(), tmp_path / "out")
-    found = confirmed(tmp_path / "out")
+def test_confirm_measures_it_on_the_test_samples_and_it_is_no_answer(once: Made) -> None:
+    found = confirmed(once.out)
     (trees,) = found.references
-    _, splits = load_data(made(), cuda=False)
+    _, splits = load_data(once.spec, cuda=False)
     test = splits.test.unseal()
     own = HistGradientBoostingClassifier(random_state=0).fit(splits.train.x["x"], splits.train.y)
     assert trees.on_test.value == own.score(test.x["x"], test.y) and trees.on_test.n == len(test)
     assert trees.on_test.low < trees.on_test.high and trees.test.agreement is not None
     assert 0 < trees.latency.one.p50_ms <= trees.latency.one.p95_ms and trees.latency.batched.batch == 64
-    assert confirmed(tmp_path / "out").references == found.references, "read from confirm.json"
+    assert confirmed(once.out).references == found.references, "read from confirm.json"
     table = text_of(confirmed_table(found))
     assert re.search(rf"{trees.on_test.value:.1%} .*reference model: {LABEL}", table)
     assert all(LABEL not in one.architecture for one in found.members)
     claim = smallest(found, Wanted(metric="accuracy", target=0.5, params=10**9))
     assert {one.member.chosen for one in claim.tested} <= {one.chosen for one in found.members}
-    seen = read_study(tmp_path / "out")
+    seen = read_study(once.out)
     page = html(seen, answer(seen, Wanted()))
     assert f"{trees.on_test.value:.1%}" in page and "measured on the same test samples" in page
     assert f"{LABEL}, test" in [one.text for one in frontier_figure(seen, None).levels]
@@ -350,9 +370,8 @@ def test_one_that_is_added_after_the_test_split_was_opened_needs_force(made: Cal
     assert len(openings(out)) == 2
 
 
-def test_make_reference_reads_what_is_stored(made: Callable[..., Spec], tmp_path: Path) -> None:
-    searched(made(), tmp_path / "out")
-    store = Store(StudyDirectory(tmp_path / "out").path / "store")
-    _, splits = load_data(made(), cuda=False)
+def test_make_reference_reads_what_is_stored(once: Made) -> None:
+    store = Store(once.out / "store")
+    _, splits = load_data(once.spec, cuda=False)
     before = store.manifest("references", reference_key(TREES, splits.fingerprint))
     assert store.manifest("references", make_reference(store, TREES, splits.fingerprint)) == before
