@@ -7,9 +7,10 @@
 
 A folder counts only if its manifest exists, so anything may be killed at any time. No folder is renamed. If two attempts
 race for one key, the first manifest wins and the other attempt is removed (on a file system without hard links, the second
-manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs` and `data`; their manifests are called
-stage.json, outputs.json and data.json. A partial only saves time: a damaged one is ignored. Keys are sha256 in
-hexadecimal: anything with another name, and anything that is not a folder, is not part of the store and is left alone.
+manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs`, `data` and `references`; their manifests are
+called stage.json, outputs.json, data.json and reference.json. A partial only saves time: a damaged one is ignored, and so is a
+damaged reference. Keys are sha256 in hexadecimal: anything with another name, and anything that is not a folder, is not part of
+the store and is left alone.
 """
 
 from __future__ import annotations
@@ -29,11 +30,16 @@ from typing import Literal, Self
 from .spec import StoreError, UsageError, digest, is_full
 from .spec.value import Json
 
-Kind = Literal["stages", "outputs", "data"]
+Kind = Literal["stages", "outputs", "data", "references"]
 Manifest = Json
 """As the JSON file holds it: `key`, `attempt`, `files`, and what was measured."""
 DIGEST = hashlib.sha256().digest_size
-MANIFESTS: dict[Kind, str] = {"stages": "stage.json", "outputs": "outputs.json", "data": "data.json"}
+MANIFESTS: dict[Kind, str] = {
+    "stages": "stage.json",
+    "outputs": "outputs.json",
+    "data": "data.json",
+    "references": "reference.json",
+}
 PARTIAL = "partial"
 KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -101,6 +107,14 @@ class Store:
         """Raises StoreError unless every file of the folder is as it was written."""
         for name in self.manifest(kind, key)["files"]:
             self.file(kind, key, name)
+
+    def discard_damaged(self, kind: Kind, key: str) -> None:
+        """Removes a complete folder with a damaged file, so that it can be made again."""
+        try:
+            if self.has(kind, key):
+                self.verify(kind, key)
+        except StoreError:
+            shutil.rmtree(self.folder(kind, key), ignore_errors=True)
 
     def make(self, kind: Kind, key: str, fill: Callable[[Path], Json]) -> Manifest:
         """The manifest of a folder, made by `fill(attempt folder) -> facts` unless it exists already."""
@@ -200,8 +214,10 @@ class Store:
                     path.unlink()
         for kind in MANIFESTS:
             for folder in self._folders(kind):
+                if kind == "references":
+                    self.discard_damaged(kind, folder.name)
                 kept = self.manifest(kind, folder.name)["attempt"] if self.has(kind, folder.name) else None
-                for path in folder.iterdir():
+                for path in folder.glob("*"):
                     if path.is_dir() and path.name != kept:
                         shutil.rmtree(path, ignore_errors=True)
 

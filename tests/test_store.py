@@ -295,6 +295,22 @@ def test_what_cannot_be_removed_is_swept_another_time(tmp_path: Path, monkeypatc
     assert not cut.exists() and not orphan.exists()
 
 
+def test_a_damaged_reference_is_swept_and_discarded(tmp_path: Path) -> None:
+    """Whatever reads it can make it again, so it must not keep a search from beginning."""
+    store = Store(tmp_path).open()
+    for key in (KEY, OTHER):
+        store.make("references", key, fill())
+    damaged = store.folder("references", KEY)
+    (damaged / "reference.json").write_text("{}")
+    store.discard_damaged("references", OTHER)
+    assert store.has("references", OTHER) and store.has("references", KEY)
+    store.sweep()
+    assert not damaged.exists() and store.keys("references") == [OTHER]
+    store.file("references", OTHER, "a.bin").write_bytes(b"other")
+    store.discard_damaged("references", OTHER)
+    assert not store.folder("references", OTHER).exists()
+
+
 def test_a_folder_of_another_key_is_not_believed(tmp_path: Path) -> None:
     shutil.copytree(_made(tmp_path) / "stages" / "k", tmp_path / "stages" / KEY)
     with pytest.raises(StoreError, match="has the key 'k'.*remove the folder"):

@@ -92,7 +92,7 @@ class Study:
 
         with open_study(self._directory) as study:
             notes, spent = study.notes, None if self.run is None else self.run.spent
-            return summary(study.spec, study.rows(), notes.chance, notes.expected_improvement, spent)
+            return summary(study.spec, study.rows(), notes.chance, notes.expected_improvement, spent, study.references())
 
     def module(self, stage: str) -> nn.Module:
         """The network whose key begins with `stage` (a column of the tables), on the CPU and in eval mode.

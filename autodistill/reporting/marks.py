@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
-from ..metrics.metric import Metric, metric_of
+from ..metrics.metric import Metric
 from ..metrics.words import on_axis, scaled
 from ..spec import Spec
 from ..spec.measurement import Sizes
 from ..study import pareto
-from ..study.record.region import Region
 from ..study.record.rows import TrialRow, may_be_member
+from .summary import StudySummary
 
 Kind = Literal["teacher", "incumbent", "frontier", "outside", "dominated", "stopped"]
 MEMBERS, CROWD = ("student", "assistant", "label-only"), ("dominated", "stopped", "outside")
@@ -134,10 +134,18 @@ def places(sizes: Sizes, latency_ms: float | None) -> dict[str, float | None]:
     return {name: max(1, size) for name, size in sizes._asdict().items()} | {"latency_ms": latency_ms}
 
 
+class Line(NamedTuple):
+    """A reference model, which has no parameters to count: its value, in percent or in units of the metric, and its name."""
+
+    value: float
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class View:
     """The networks of a study by a metric on the validation samples; `able` may be on a frontier. `size` is the axis: params,
     macs or bytes. The region of interest begins at `floor`, in percent or in units of the metric; None if it is everywhere.
+    `lines` are the reference models.
     """
 
     metric: Metric
@@ -145,6 +153,7 @@ class View:
     size: str = "params"
     floor: float | None = None
     able: Sequence[Mark] = ()
+    lines: Sequence[Line] = ()
 
     def of(self, *kinds: str) -> list[Mark]:
         return [mark for mark in self.marks if mark.kind in kinds]
@@ -164,17 +173,18 @@ class View:
         return sorted(self.of("teacher"), key=lambda mark: mark.cost, reverse=True)
 
 
-def view(spec: Spec, rows: Sequence[TrialRow], region: Region, latency: Mapping[str, float] | None = None) -> View:
-    """These rows in their order; `latency` has milliseconds by stage."""
+def view(spec: Spec, found: StudySummary, latency: Mapping[str, float] | None = None) -> View:
+    """The rows of a study in their order; `latency` has milliseconds by stage."""
     known = latency or {}
-    shown = [(row, Mark.of(row, known.get(row.stage))) for row in rows if row.is_complete or row.state == "stopped"]
-    metric = metric_of(spec.search)
+    shown = [(row, Mark.of(row, known.get(row.stage))) for row in found.rows if row.is_complete or row.state == "stopped"]
+    metric, region = found.metric, found.region
     return View(
         metric=metric,
         marks=[mark for _, mark in shown],
         size=spec.search.objectives[1:][0],
         floor=None if region.everything else scaled(metric, region.floor),
         able=[mark for row, mark in shown if may_be_member(row, spec)],
+        lines=[Line(scaled(metric, one.score.value), one.reference.label) for one in found.references],
     )
 
 

@@ -31,11 +31,13 @@ Style = dict[str, Any]
 INCHES, DPI = (40 / 3, 7.5), 120  # a 16:9 slide, 1600 x 900 pixels
 FRAME = (0.075, 0.115, 0.905, 0.735)
 """Left, bottom, width and height of the axes, as shares of the figure."""
-LINE, WORSE = "#56B4E9", "#E69F00"
+LINE, WORSE, REFERENCE = "#56B4E9", "#E69F00", "#8A5300"
 INK, GRAY, TEXT_GRAY = "#222222", "#8C8C8C", "#666666"
 LEGEND: Style = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
 """Tighter spacing for a legend with this many entries."""
+NAMED, ABOVE = 50, 0.06
+"""How many of 200 places along the line of a reference model have its name at them, and the height of the name as a share."""
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
 STYLE = {
     "svg.hashsalt": "autodistill",
@@ -104,6 +106,7 @@ def _figure(found: View, title: str) -> Figure:
     _scale(axes, found)
     _draw_frontier(axes, found, steps)
     _draw_teachers(axes, found)
+    _draw_references(axes, found)
     _draw_incumbent(axes, found)
     _draw_crowd(axes, found)
     _draw_labels(axes, found, _obstacles(axes, found, steps))
@@ -147,8 +150,9 @@ def _limits(found: View) -> tuple[float, float]:
     """From a bit below the worst member of the frontier or teacher; room for a label above the best."""
     height, seen = found.metric.height, _shown(found) if found.of("frontier") else found.marks
     none = height([0.0, scaled(found.metric, 1.0)])
-    low = min((float(height(_ends(mark)).min()) for mark in seen), default=float(none.min()))
-    high = max((float(height(_ends(mark)).max()) for mark in found.marks), default=float(none.max()))
+    lines = [float(height(one.value)) for one in found.lines]
+    low = min([*(float(height(_ends(mark)).min()) for mark in seen), *lines], default=float(none.min()))
+    high = max([*(float(height(_ends(mark)).max()) for mark in found.marks), *lines], default=float(none.max()))
     least = 0.04 * max(abs(low), abs(high)) if found.metric.natural else scaled(found.metric, 0.04)
     span = max(high - low, least, 1e-300)
     return float(height(low - 0.13 * span)), float(height(high + 0.16 * span))
@@ -240,6 +244,17 @@ def _draw_teachers(axes: Axes, found: View) -> None:
         axes.scatter(*_spots(found, [mark]), s=480, zorder=7, **style)
 
 
+def _draw_references(axes: Axes, found: View) -> None:
+    """A line at the value of each reference model, with its name at the left end: above it, or below if a teacher is there."""
+    bottom, top = axes.get_ylim()
+    for one in found.lines:
+        axes.axhline(one.value, color=REFERENCE, linestyle="--", linewidth=1.6, zorder=1.8)
+        above = [(mark.value - one.value) / (top - bottom) for mark in found.of("teacher")]
+        side = "top" if any(0 <= share < ABOVE for share in above) else "bottom"
+        place: Style = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": side, "zorder": 1.8}
+        axes.text(0.004, one.value, one.name, color=REFERENCE, fontsize=13, **place)
+
+
 def _draw_incumbent(axes: Axes, found: View) -> None:
     look = LOOKS["incumbent"]
     for mark in found.of("incumbent"):
@@ -271,6 +286,7 @@ def _obstacles(axes: Axes, found: View, steps: Floats) -> Floats:
         spots += [(*spot, 3.0) for spot in zip(np.geomspace(x, to_x, 40), np.linspace(y, to_y, 40), strict=True)]
     across = np.geomspace(*axes.get_xlim(), 200)
     spots += [(x, mark.value, 0.5) for mark in found.of("teacher") for x in across]
+    spots += [(x, one.value, 5.0 if place < NAMED else 0.5) for one in found.lines for place, x in enumerate(across)]
     table = np.array(spots, dtype=np.float64).reshape(-1, 3)
     table[:, :2] = axes.transData.transform(table[:, :2])
     return table

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..metrics.words import stated
 from ..study.record.directory import StudyDirectory
+from ..study.record.references import references
 from ..study.schedule.scheduler import Study
 from .notebook import Cell, lines_html, table_html
 from .standing import Standing
@@ -81,7 +82,9 @@ class Progress:
     def _draw(self, study: Study, directory: StudyDirectory, *, picture: bool) -> None:
         started = time.monotonic()
         if found := study.rows():
-            seen = summary(study.spec, found, study.chance, study.record.notes.expected_improvement)
+            notes = study.record.notes
+            fitted = references(study.spec, notes, study.store)
+            seen = summary(study.spec, found, study.chance, notes.expected_improvement, references=fitted)
             write(directory.path, study.spec, seen, picture=picture)
             self.update(study, seen)
         ended = time.monotonic()

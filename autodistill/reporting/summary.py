@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..metrics.metric import ACCURACY, METRICS, Metric
 from ..metrics.words import asked, of_teacher, plural, stated
 from ..spec import Spec
+from ..spec.measurement import Reference
 from ..study.record.findings import (
     Concordance,
     Failure,
@@ -21,6 +22,7 @@ from ..study.record.findings import (
     hypervolume,
 )
 from ..study.record.notes import Improvement
+from ..study.record.references import Beside, beside
 from ..study.record.region import Region
 from ..study.record.rows import TrialRow, frontier, region_among
 
@@ -77,8 +79,9 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """`frontier` has the members in the region of interest first. `improvement` says what more trials would add, once a search
-    has ended; `spent` where its time went, right after it.
+    """`frontier` has the members in the region of interest first. `references` are the fitted reference models, `unfitted` the
+    names of the others. `improvement` says what more trials would add, once a search has ended; `spent` where its time went,
+    right after it.
     """
 
     study: str
@@ -88,6 +91,8 @@ class StudySummary:
     headline: Sequence[Headline]
     frontier: Sequence[TrialRow]
     incumbent: Incumbent | None
+    references: Sequence[Beside]
+    unfitted: Sequence[str]
     target: Reached | None
     region: Region
     hypervolume: float
@@ -156,6 +161,8 @@ class StudySummary:
         if not any(row.params < self.teacher.params for row in self.frontier):
             lines.append("no network on the frontier is smaller than the teacher")
         lines += [dominated(self.incumbent)] if self.incumbent is not None else []
+        lines += [referred(one) for one in self.references]
+        lines += [f"the reference model {name} is not fitted; the same search fits it" for name in self.unfitted]
         lines += [self.target.sentence()] if self.target is not None else []
         lines += [more_trials(self.improvement)] if self.improvement is not None else []
         for row in self.teachers:
@@ -180,6 +187,17 @@ def dominated(found: Incumbent) -> str:
     sure = "" if any(map(found.is_apart, by)) else "; their 95 % intervals overlap with its own, so confirm it"
     least = "at least" if metric.higher else "at most"
     return f"{name} is dominated by {shown}{more}: at most its size, {least} its {metric.label}{sure}"
+
+
+def referred(found: Beside) -> str:
+    """A reference model, and the smallest student that is as good."""
+    one, metric, row = found.reference, found.metric, found.row
+    low, high = (metric.text(end) for end in (found.score.low, found.score.high))
+    seen = f"{stated(metric, found.score.value)} (95 %: {low} to {high}) and {one.bytes:,} bytes"
+    best = "no member of the frontier is as good"
+    if row is not None:
+        best = f"the smallest member of the frontier that is as good has {row.params:,} params and {row.sizes.bytes:,} bytes"
+    return f"reference model: {one.label} ({one.library}) with {seen}; {best}"
 
 
 def more_trials(improvement: Improvement) -> str:
@@ -208,9 +226,10 @@ def summary(
     chance: float,
     improvement: Improvement | None = None,
     spent: Spent | None = None,
+    references: Sequence[Reference] = (),
 ) -> StudySummary:
-    """`chance` is the best value of a network that ignores its input; `improvement` and `spent` are as the record and the
-    search have them.
+    """`chance` is the best value of a network that ignores its input; `improvement`, `spent` and `references` are as the
+    record, the search and the store have them.
     """
     region, members = region_among(spec, found, chance), frontier(found)
     return StudySummary(
@@ -221,6 +240,8 @@ def summary(
         headline=[_headline(region.metric, share, members) for share in SHARES],
         frontier=sorted(members, key=lambda row: not row.inside),
         incumbent=compared(spec, found),
+        references=beside(references, found, region.metric),
+        unfitted=[name for name in spec.baselines if name not in [one.name for one in references]],
         target=_reached(spec.search.target, members),
         region=region,
         hypervolume=hypervolume(spec, found, region),

@@ -14,7 +14,7 @@ from ..metrics.words import at_best, bound, share_kept, signed, stated
 from ..spec.kinds import ABOUT
 
 if TYPE_CHECKING:  # `check` prints without Optuna
-    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, Spread
+    from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, FrozenReference, Spread
     from ..data import EncodedColumn, Encoding, InputField
     from ..spec.measurement import Score
     from ..study.preflight.values import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # `check` prints without Optuna
         StageCounts,
         Taught,
     )
+    from ..study.record.references import Beside
     from ..study.record.region import Region
     from ..study.record.rows import TrialRow
     from ..study.schedule.spent import Spent
@@ -46,10 +47,10 @@ def clock(seconds: float) -> str:
 
 
 def frontier_table(found: StudySummary) -> Table:
-    """The frontier of a study in its region of interest, smallest student first, teacher last. `!` marks what is worse than its
-    label-only baseline, `?` what may ignore its input.
+    """The frontier of a study in its region of interest, smallest student first, then reference models, teacher last.
 
-    If the region is empty, the members outside it are in gray.
+    `!` marks what is worse than its label-only baseline, `?` what may ignore its input. If the region is empty, the members
+    outside it are in gray.
     """
     metric = found.metric
     title = f"{found.study}: frontier of validation {metric.label} and size {_within(found.region)}; the teacher is last"
@@ -67,8 +68,20 @@ def frontier_table(found: StudySummary) -> Table:
     if found.incumbent is not None:
         row = found.incumbent.row
         table.add_row(*_numbers(row), "incumbent", "", row.stage[:8], style="bold")
+    for one in found.references:
+        about = f"{one.reference.label}, {one.reference.bytes:,} bytes"
+        table.add_row(*_referred(one, found), "reference model", about, "", style="dim")
     table.add_row(*_numbers(found.teacher), "teacher", "", found.teacher.stage[:8], style="dim")
     return table
+
+
+def _referred(one: Beside, found: StudySummary) -> list[str]:
+    """The numbers of a reference model, which has no params."""
+    metric, score, scores = one.metric, one.score, one.reference.scores
+    others = (other.text(scores[other.name].value) for other in found.also)
+    kept = share_kept(metric, metric.kept(score.value, found.teacher.value))
+    interval = f"{metric.text(score.low)} - {metric.text(score.high)}"
+    return ["", metric.text(score.value), interval, *others, "", "", kept, "", f"{one.reference.seconds:.1f}"]
 
 
 def confirmed_table(found: Confirmation) -> Table:
@@ -87,22 +100,26 @@ def confirmed_table(found: Confirmation) -> Table:
     for row in found.members:
         over = [_gain(one, metric) for one in (row.baselines.label_only, row.baselines.direct)]
         cells = [*_on_test(row, metric, also), _over_seeds(row.seeds, metric), *over, *_ends(row, row.chain)]
-        table.add_row(*cells, style=None if row.on_frontier else "dim")
+        table.add_row(f"{row.params:,}", *cells, row.chosen[:8], style=None if row.on_frontier else "dim")
+    for one in found.references:
+        name = f"reference model: {one.label}, {one.bytes:,} bytes"
+        table.add_row("", *_on_test(one, metric, also), "", "", "", *_ends(one, name), "", style="dim")
     teacher = found.teacher
-    table.add_row(*_on_test(teacher, metric, also), "", "", "", *_ends(teacher, teacher.architecture), style="dim")
+    cells = [*_on_test(teacher, metric, also), "", "", "", *_ends(teacher, teacher.architecture)]
+    table.add_row(f"{teacher.params:,}", *cells, teacher.chosen[:8], style="dim")
     return table
 
 
-def _on_test(row: FrozenNetwork, metric: Metric, also: Sequence[Metric]) -> list[str]:
+def _on_test(row: FrozenNetwork | FrozenReference, metric: Metric, also: Sequence[Metric]) -> list[str]:
     validation, test = row.on_validation, row.on_test
     numbers = [metric.text(validation.value), metric.text(test.value), f"{metric.text(test.low)} - {metric.text(test.high)}"]
-    return [f"{row.params:,}", *numbers, *(other.text(row.test.scores[other.name].value) for other in also)]
+    return [*numbers, *(other.text(row.test.scores[other.name].value) for other in also)]
 
 
-def _ends(row: FrozenNetwork, chain: str) -> list[str | Text]:
+def _ends(row: FrozenNetwork | FrozenReference, chain: str) -> list[str | Text]:
     worst = row.test.worst_drop
     fall = Text("" if worst is None else f"{worst.name}: {-worst.drop:+.1%}" if worst.drop > 0 else "none")
-    return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1], row.chosen[:8]]
+    return [fall, f"{row.latency.one.p50_ms:.2f}", chain.split(" > ", 1)[-1]]
 
 
 def _over_seeds(seeds: Spread | None, metric: Metric) -> str:

@@ -15,6 +15,7 @@ from ..spec.value import Json
 from ..study.record.directory import StudyDirectory, replace
 from ..study.record.findings import Incumbent
 from ..study.record.opened import open_study
+from ..study.record.references import Beside
 from ..study.record.rows import TrialRow
 from .marks import view
 from .picture import draw
@@ -50,13 +51,14 @@ def write(directory: Path, spec: Spec, found: StudySummary, *, picture: bool = T
     replace(directory / "frontier.csv", _csv([row.columns() for row in found.frontier], _member(found.teacher)))
     replace(directory / "frontier.json", json.dumps(as_json(found), indent=1).encode() + b"\n")
     if picture:
-        draw(view(spec, found.rows, found.region), title=spec.study, target=directory / "frontier")
+        draw(view(spec, found), title=spec.study, target=directory / "frontier")
 
 
 def redraw(directory: StudyDirectory) -> StudySummary:
     """Writes everything again from the record and the store. Raises UsageError if there is no study."""
     with open_study(directory) as study:
-        found = summary(study.spec, study.rows(), study.notes.chance, study.notes.expected_improvement)
+        notes, fitted = study.notes, study.references()
+        found = summary(study.spec, study.rows(), notes.chance, notes.expected_improvement, references=fitted)
     write(directory.path, study.spec, found)
     return found
 
@@ -83,6 +85,7 @@ def as_json(found: StudySummary) -> Json:
         "headline": [_headline(line) for line in found.headline],
         "frontier": [_some(row, _member(row)) for row in found.frontier],
         "incumbent": found.incumbent and _incumbent(found.incumbent),
+        "references": [_reference(one) for one in found.references],
         "target": found.target and _target(found.target),
         "region": {name: region.floor, "below": dict(region.below), "everything": region.everything},
         "hypervolume": {
@@ -104,6 +107,14 @@ def _incumbent(found: Incumbent) -> Json:
     names = (*_teacher(found.row), "architecture", "of_teacher", "compression")
     by = [_some(row, names) | {"apart": found.is_apart(row)} for row in found.dominated_by]
     return _some(found.row, names) | {"dominated_by": by}
+
+
+def _reference(found: Beside) -> Json:
+    """A reference model; `as_good` is the smallest member of the frontier that is at least as good, or null."""
+    one, score, row = found.reference, found.score, found.row
+    numbers = {found.metric.column: score.value, "low": score.low, "high": score.high}
+    about = {"name": one.name, "label": one.label, "library": one.library, "bytes": one.bytes, "seconds": one.seconds}
+    return about | numbers | {"as_good": row and _some(row, ("stage", "params", "bytes", row.metric.column))}
 
 
 def _target(found: Reached) -> Json:

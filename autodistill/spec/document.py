@@ -41,6 +41,7 @@ def _searched(adapter: TypeAdapter[Any], unfold: Callable[[object], object] = la
 
 
 AS_YAML = PlainSerializer(plain)
+ReferenceName = Literal["hist_gradient_boosting"]
 
 
 class Teacher(Value):
@@ -182,8 +183,19 @@ class Resources(Value):
     prices: Prices | None = None
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise wrong(name, f"{name} is already listed; remove it", (number,))
+    return names
+
+
 class Spec(Value):
-    """`modules` lists folders with modules of your own: by default that of the spec's file."""
+    """`modules` lists folders with modules of your own: by default that of the spec's file.
+
+    `baselines` are reference models of other libraries, fitted on the same training samples and shown beside the students. They
+    change nothing about a study, so they may be added to a finished one.
+    """
 
     study: Annotated[str, Field(pattern=NAME)]
     seed: Seed = 0
@@ -193,6 +205,7 @@ class Spec(Value):
     assistants: Assistants = Assistants(at_most=0)
     search: Search
     resources: Resources = Resources()
+    baselines: Annotated[tuple[ReferenceName, ...], AsTuple, AfterValidator(_each_once)] = ()
     modules: Annotated[tuple[FilePath, ...], AsTuple] = ()
     log: Annotated[Log, BeforeValidator(spelled_out)] = Log()
 

@@ -43,6 +43,27 @@ class Measurement(Value):
     seconds: float
 
 
+REFERENCES = {"hist_gradient_boosting": "gradient-boosted trees"}
+"""What reference models are called, by their names in `baselines`."""
+
+
+class Reference(Value):
+    """A fitted reference model of another library, with the validation score of every metric.
+
+    `bytes` are those of its pickle, because such a model has no parameters to count; `seconds` are those of fitting.
+    """
+
+    name: str
+    library: str
+    scores: dict[str, Score]
+    bytes: int
+    seconds: float
+
+    @property
+    def label(self) -> str:
+        return REFERENCES[self.name]
+
+
 class Sized(Protocol):
     """Anything that has the sizes of a network."""
 

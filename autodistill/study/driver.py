@@ -19,6 +19,7 @@ from .record.notes import Notes
 from .record.older import begin, refuse_other_teachers
 from .record.opened import OpenStudy, open_study
 from .record.record import Record
+from .references import keep_references
 from .sampling.ehvi_sampler import informed
 from .sampling.first import configurations
 from .schedule.policy import next_round
@@ -99,6 +100,7 @@ def search(
                 with contextlib.closing(study.record):
                     listener.began(study, directory)
                     _say_what_is_kept(study, listener)
+                    keep_references(study, listener.say)
                     _go_on(study, directory, runner, options, listener)
             finally:
                 directory.write(study.spec)  # every command needs it to read the study

@@ -25,6 +25,7 @@ from ...study.schedule.plan import Plan
 from .candidates import candidates
 from .confirmation import Confirmation, Device, Look, SealedSplit, ended
 from .judge import Judged, digest_of, judge
+from .references import allowed, judge_references, keys_of, lacking
 from .results import Damaged, known_openings, note_opening, refuse_opened, save, unverified, verify, weights_of
 from .results import read as read_confirmed
 
@@ -77,6 +78,7 @@ class _Study:
         networks = [*self.teachers, *(network for one in self.wanted for network in (one.searched, *one.stages()))]
         self.networks = {one.key(): one for one in networks}
         """All networks that are evaluated on the test split."""
+        self.references = keys_of(self.spec, self.teachers[0].task.data, self.stages)
 
     def weights(self) -> Networks:
         """The sha256 of the weights of each network, by key; None for a network that is not stored."""
@@ -111,27 +113,41 @@ class _Study:
 
     def tested(self, before: Confirmation | None, failures: Mapping[str, str]) -> Confirmation:
         """The results on the test split: those of `before` if all are known, otherwise the split is opened."""
-        weights = self.weights()
+        weights, last = self.weights(), known_openings(self.path, self.looks, self.force) or []
         frozen = [key for key in self.networks if weights[key] is not None]
-        if before is not None and set(frozen) <= set(before.outcomes):
-            if not (self.force and is_another(known_openings(self.path, self.looks, self.force) or [], weights)):
+        references = allowed(self.references, None if self.force or not last else last[-1])
+        opened = {**weights, **{key: key for key in references.values()}}
+        if before is not None and set(frozen) <= set(before.outcomes) and not lacking(before, references):
+            if not (self.force and is_another(last, opened)):
                 verify(before, self.store)
-                self.console.print("everything is already confirmed; nothing to do")
+                self._say_later(before)
                 return before
         for key in frozen:
             self.store.verify("stages", key)
         test = self.splits.test.unseal()
         openings = note_opening(
-            self.path, self.looks, weights, test=digest_of(test), trials=self.trials, seeds=self.seeds, force=self.force
+            self.path, self.looks, opened, test=digest_of(test), trials=self.trials, seeds=self.seeds, force=self.force
         )  # before any prediction on the test split
         with open_study(self.directory) as now:
             now.record.note(replace(now.notes, looks=len(openings)))
-        return save(self.path, self._judged(frozen, test, openings, failures))
+        return save(self.path, self._judged(frozen, list(references), test, openings, failures))
+
+    def _say_later(self, before: Confirmation) -> None:
+        """Why nothing is done."""
+        for name in lacking(before, self.references):
+            what = f"{name} of baselines has no test score: the test split was opened before it was added"
+            self.console.print(f"{what}. Add --force to open it again; every report will say so", soft_wrap=True)
+        self.console.print("everything is already confirmed; nothing to do")
 
     def _judged(
-        self, frozen: Sequence[str], test: Samples, openings: Sequence[Opening], failures: Mapping[str, str]
+        self,
+        frozen: Sequence[str],
+        references: Sequence[str],
+        test: Samples,
+        openings: Sequence[Opening],
+        failures: Mapping[str, str],
     ) -> Confirmation:
-        """What the frozen networks predict on the test samples."""
+        """What the frozen networks and the reference models predict on the test samples."""
         resources, teacher = self.spec.resources, self.teachers[0]
         device = torch.device("cuda" if resources.gpus and torch.cuda.is_available() else "cpu")
         found = {key: judge(self.store, self.networks[key], test, device) for key in frozen}
@@ -157,6 +173,7 @@ class _Study:
             trials=self.trials,
             ended=tuple(sorted(self.ended)),
             own_test=self.splits.own_test,
+            references=judge_references(known, references, self.console),
             outcomes={key: one.outcome for key, one in found.items()},
         )
 

@@ -16,7 +16,7 @@ from ...metrics.intervals import Effect, Interval, effect, mean_interval
 from ...metrics.latency import Timing
 from ...metrics.metric import Metric, Outcome, named
 from ...spec import TaskKind, Value
-from ...spec.measurement import Score
+from ...spec.measurement import Reference, Score
 from ...study.record.notes import Role
 from ...study.record.record import Record
 
@@ -152,6 +152,26 @@ class FrozenNetwork(Value):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class FrozenReference(Reference):
+    """A reference model, fitted again from the same samples and measured on the test samples. `scores` are those on the
+    validation samples.
+    """
+
+    metric: str
+    test: OnTest
+    latency: Latency
+
+    @property
+    def on_validation(self) -> Score:
+        """The study's metric on the validation samples."""
+        return self.scores[self.metric]
+
+    @property
+    def on_test(self) -> Score:
+        """The study's metric on the test samples."""
+        return self.test.scores[self.metric]
+
+
 class SeedResult(Value):
     """One training of a student, as it was searched or with a fresh seed, and its metric; a network from a file has no seed."""
 
@@ -226,6 +246,7 @@ class Confirmation(Value):
     trials: int
     ended: tuple[str, ...]
     own_test: bool
+    references: tuple[FrozenReference, ...] = ()
     answers: str = ""
     outcomes: SkipValidation[dict[str, Outcome]] = Field(exclude=True, repr=False, default_factory=dict)
     """The predictions on the test samples, by the keys of all networks that were tested."""

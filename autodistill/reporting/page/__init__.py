@@ -18,6 +18,7 @@ from .health import course, edges, importance
 from .method import cost, environments, seconds_of
 from .plots import course_figure, frontier_figure
 from .printing import Layout, print_pdf, render
+from .references import reference_rows
 from .study import Study, read_study
 
 __all__ = ["Comparison", "Report", "compare", "html", "write_html", "write_page"]
@@ -84,6 +85,7 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         outside=[one for one in rows if not one.inside] if inside else [],
         pictures={one.stage: picture(one, study.teacher.stage, study.metric) for one in rows},
         teacher=teacher,
+        references=reference_rows(study),
         rules=rules([one for one in members if one.inside] or members, teacher, study.metric),
         course=points,
         course_figure=course_figure(points),

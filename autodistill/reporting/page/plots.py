@@ -18,6 +18,7 @@ from ...spec.value import Json
 from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
 from .finalists import Finalist, finalists, the_teacher
 from .health import CoursePoint
+from .references import reference_rows
 from .study import Study
 
 """A part of a plotly figure."""
@@ -184,7 +185,7 @@ def _checked(traces: Sequence[Json], **layout: Any) -> Json:
 
 def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
     """A metric against size: the frontier on validation and, once confirmed, on test, all trials, and baselines."""
-    found = view(study.spec, study.rows, study.summary.region, _latencies(study))
+    found = view(study.spec, study.summary, _latencies(study))
     metric, values = study.metric, {"validation": study.teacher.value}
     traces = _on_validation(study, found)
     if study.confirmed is not None:
@@ -194,10 +195,22 @@ def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
         Level(value=scaled(metric, value), text=f"teacher, {split}", split=split, color="--teacher", dash="dot")
         for split, value in values.items()
     ]
+    levels += _references(study, list(values))
     if target is not None:
         line_at = scaled(metric, target), f"target {metric.text(target)}"
         levels += [Level(value=line_at[0], text=line_at[1], split=split, color="--bad", dash="dash") for split in values]
     return figure(metric, traces, levels, near=found.floor)
+
+
+def _references(study: Study, splits: Sequence[str]) -> list[Level]:
+    """The lines of reference models on these splits, as far as they are measured there."""
+    known = [(one, split, one.on(split)) for one in reference_rows(study) for split in splits]
+    how = {"color": "--warn", "dash": "longdash"}
+    return [
+        Level(value=scaled(study.metric, score.value), text=f"{one.label}, {split}", split=split, **how)
+        for one, split, score in known
+        if score is not None
+    ]
 
 
 def _latencies(study: Study) -> dict[str, float]:

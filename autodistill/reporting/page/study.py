@@ -84,14 +84,14 @@ def read_study(place: Path | str | StudyDirectory) -> Study:
         spec, record, notes, found = study.spec, study.record, study.notes, study.rows()
         trials = optuna.load_study(study_name=spec.study, storage=record.storage).get_trials(deepcopy=False)
         ended = _in_order(trials, [trial.facts for trial in record.trials])
-        confirmed = read(study)
+        confirmed, fitted = read(study), study.references()
         later = 0 if confirmed is None else confirmed.later(record)
     return Study(
         path=study.directory.path,
         spec=spec,
         rows=found,
         stages=study.stages,
-        summary=summary(spec, found, notes.chance, notes.expected_improvement),
+        summary=summary(spec, found, notes.chance, notes.expected_improvement, references=fitted),
         ended=ended,
         trials=trials,
         confirmed=confirmed,

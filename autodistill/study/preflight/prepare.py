@@ -12,6 +12,7 @@ import torch
 
 from ...data import Splits, augment, read, split
 from ...distill import adopt, save_data
+from ...distill.references import refuse_unsuited
 from ...distill.weights import Weights, pretrained, read_weights
 from ...losses import matched, weighed
 from ...metrics.metric import named, suiting
@@ -40,12 +41,17 @@ from ..space import Space, teacher_stage
 
 
 def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
-    """The resolved spec and the splits of its data. Raises DataError, and UsageError for an unknown metric."""
+    """The resolved spec and the splits of its data.
+
+    Raises DataError, and UsageError for an unknown metric and for reference models that do not take such samples.
+    """
     for number, name in enumerate(spec.task.also):
         named(name, f"task.also[{number}]")
     if isinstance(spec.task.metric, str):
         named(spec.task.metric)
     splits = split(read(spec.task), spec.task)
+    if spec.baselines:
+        refuse_unsuited(splits.inputs)
     own = None
     if isinstance(spec.task.metric, OwnMetric):
         own = pinned(spec.task.metric, splits.validation.y, splits.classes)

@@ -196,11 +196,11 @@ def dump(document: Document) -> str:
 
 
 def comparable(spec: Spec) -> Document:
-    """The spec without the keys that only say where and how things run."""
+    """The spec without the keys that only say where and how things run, or what is shown beside the students."""
     document = spec.document()
     document["resources"] = {}
-    document.pop("modules", None)
-    document.pop("log", None)
+    for key in ("modules", "log", "baselines"):
+        document.pop(key, None)
     document["search"].pop("tolerate_failures", None)
     if document["teacher"].get("import") == KEPT:
         document["teacher"]["arguments"].pop("path")  # its digest says which module

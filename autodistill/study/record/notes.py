@@ -75,7 +75,8 @@ class Notes:
 
     `store` is the place of its stages (a relative one is inside the study directory), `teachers` and `incumbent` are keys of
     stages, `chance` is the best value of a network that ignores its input. `specs` are the specs that it was searched with, as
-    `comparable` gives them: two while a kill may come between study.db and spec.yaml. `first` is what is tried first, `edges`
+    `comparable` gives them: two while a kill may come between study.db and spec.yaml. `references` are the keys of the fitted
+    reference models, by their names in `baselines`. `first` is what is tried first, `edges`
     the default students of predicted sizes that follow (None: not known yet). `failed` has the reasons why networks could not
     be trained, `stopped` the seconds of trainings that an older study stopped. `looks` counts the openings of the test split,
     so that a removed opened.json is detected. `elapsed` are seconds of searching. `drawn` is how many trials had ended when
@@ -87,6 +88,7 @@ class Notes:
     chance: float = 0.0
     incumbent: str | None = None
     specs: tuple[Document, ...] = ()
+    references: dict[str, str] = field(default_factory=dict)
     first: tuple[First, ...] = ()
     edges: tuple[First, ...] | None = None
     failed: dict[str, str] = field(default_factory=dict)

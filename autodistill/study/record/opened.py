@@ -12,10 +12,12 @@ from typing import Self
 
 from ...spec import Spec, StudyError, UsageError
 from ...spec.domains import Domain
+from ...spec.measurement import Reference
 from ...store import Store
 from .directory import StudyDirectory
 from .notes import Notes, Trial
 from .record import ANEW, Record
+from .references import references
 from .rows import Stages, TrialRow, own_of, rows
 
 TRIES = 5
@@ -56,6 +58,10 @@ class OpenStudy:
             path = self.directory.path
             raise UsageError(f"{path} has no trained teacher yet; run: autodistill search {path / 'spec.yaml'} --out {path}")
         return found
+
+    def references(self) -> list[Reference]:
+        """The fitted reference models."""
+        return references(self.spec, self.notes, self.store)
 
 
 def open_study(directory: StudyDirectory, domains: Mapping[str, Domain] | None = None) -> OpenStudy:

@@ -27,7 +27,7 @@
       line: { color: css(level.color), width: 1.5, dash: level.dash },
     }));
     const annotations = drawn.map((level, place) => ({
-      xref: "paper", x: place * 0.27, xanchor: "left", y: level.value, yanchor: "bottom", showarrow: false,
+      xref: "paper", x: (place % 4) * 0.25, xanchor: "left", y: level.value, yanchor: "bottom", showarrow: false,
       text: level.text, font: { color: css(level.color), size: 12 },
     }));
     return { shapes, annotations };

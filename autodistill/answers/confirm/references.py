@@ -1,0 +1,72 @@
+"""Reference models on the test samples. They are shown beside the students, and nothing is claimed about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from ...distill import Data, open_data
+from ...distill.references import Trees, columns_of, fitted, reference_key
+from ...metrics import latency
+from ...metrics.latency import Timing
+from ...spec import Spec
+from ...spec.imports import reason
+from ...study.record.ledger import Opening
+from ...study.record.rows import Stages
+from .confirmation import Confirmation, FrozenReference, Latency
+from .judge import BATCH, Judged, beside, predictions
+
+
+def keys_of(spec: Spec, data: str, stages: Stages) -> dict[str, str]:
+    """The keys of the reference models of a study, by name."""
+    return {name: reference_key(name, data, stages.own) for name in spec.baselines}
+
+
+def allowed(keys: Mapping[str, str], last: Opening | None) -> dict[str, str]:
+    """Those that may be tested without another opening: all at the first one, later those that it was for."""
+    return {name: key for name, key in keys.items() if last is None or key in last.networks}
+
+
+def lacking(before: Confirmation, names: Iterable[str]) -> list[str]:
+    """Those of these names that were not tested."""
+    return [name for name in names if name not in [one.name for one in before.references]]
+
+
+def judge_references(known: Judged, names: Iterable[str], console: Console) -> tuple[FrozenReference, ...]:
+    """Fits them again and measures them on the test samples, as far as they can be fitted."""
+    found = []
+    for name in names:
+        try:
+            found.append(_judged(known, open_data(known.stages.store, known.teacher.task.data), name))
+        except Exception as error:  # whatever the library raises, students are confirmed without it
+            console.print(f"{name} of baselines cannot be tested: {reason(error)}", soft_wrap=True)
+    return tuple(found)
+
+
+def _judged(known: Judged, data: Data, name: str) -> FrozenReference:
+    trees, measured = fitted(data, name, known.stages.own, threads=known.threads)
+    found = predictions(torch.from_numpy(trees.logits(known.test.x)), known.test.y)
+    teacher = known.predictions[known.teacher.key()]
+    return FrozenReference(
+        **dict(measured),
+        metric=known.metric.name,
+        test=beside(found, teacher, known.test, known.classes, known.stages.own),
+        latency=_latency(trees, data, known.threads),
+    )
+
+
+def _latency(trees: Trees, data: Data, threads: int) -> Latency:
+    """Of one sample and of BATCH of them, as arrays that need no preprocessing."""
+
+    def timed(batch: int) -> Timing:
+        rows = np.arange(batch) % len(data.validation_y)
+        call = partial(trees.predict, columns_of(data.validation_x.take(rows), data.encoding))
+        with threadpool_limits(threads):
+            return Timing.of(batch, latency.timed(call, seconds=latency.SECONDS))
+
+    return Latency(one=timed(1), batched=timed(BATCH))
