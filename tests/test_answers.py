@@ -129,6 +129,7 @@ def claims(accuracies: Sequence[float], teacher: float, n: int, wanted: Wanted, 
 WORST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / STUDIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "truth",
     [
@@ -145,6 +146,7 @@ def test_at_95_per_cent_at_most_5_per_cent_of_claims_on_an_accuracy_are_false(tr
     assert sum(name in false for name in found) / STUDIES <= WORST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [270, 2000])
 def test_and_of_claims_on_what_is_kept_of_the_teachers_accuracy(n: int) -> None:
     teacher = 0.96
@@ -153,6 +155,7 @@ def test_and_of_claims_on_what_is_kept_of_the_teachers_accuracy(n: int) -> None:
     assert sum(name is not None for name in found) / STUDIES <= WORST
 
 
+@pytest.mark.slow
 def test_two_points_above_the_target_are_seen_in_80_per_cent_and_as_often_as_by_bonferroni() -> None:
     truth, n, target = [0.97, 0.975, 0.98, 0.985], 2000, 0.95
     found = claims(truth, 0.99, n, Wanted(target=target), seed=3)
@@ -356,6 +359,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, StudyError("no space left")])
 def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
     error: Any, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -394,6 +398,7 @@ def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was
     assert folder.read().search.trials < 20
 
 
+@pytest.mark.slow
 def test_a_question_asks_for_no_more_than_a_spec_may_have(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     folder = StudyDirectory(tmp_path / "out")
     search(tiny(search__trials=2), out=folder.path, runner="serial")

@@ -80,6 +80,7 @@ def test_a_study_from_search_to_files(tiny: Callable[..., Spec], tmp_path: Path)
     assert json.dumps([claim.as_json(), confirmed.as_json(), exported.as_json()])
 
 
+@pytest.mark.slow
 def test_the_module_of_an_answer_is_the_network_that_was_measured(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     from autodistill.data import read, split
 
@@ -108,6 +109,7 @@ def named(tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyP
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny.yaml", "reports/tiny", "reports/tiny/spec.yaml"])
 def test_every_command_takes_a_spec_or_its_study(name: str, named: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = autodistill.open("reports/tiny").frontier["stage"][0]
@@ -139,6 +141,7 @@ NAMES: Mapping[str, tuple[Callable[[], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_what_names_no_study_is_refused(name: str, named: Path) -> None:
     make, words = NAMES[name]

@@ -80,6 +80,7 @@ def test_a_search_is_of_the_table_alone(table: Callable[..., Path], strategy: st
     assert events[-1].hypervolume == pytest.approx(1) and events[-1].found and not any(one.found for one in events[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ehvi", "tpe", "nsga2", "random"])
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_every_strategy_evaluates_as_many(strategy: str, workers: int) -> None:
@@ -109,6 +110,7 @@ def test_configurations_that_are_not_in_the_table_are_not_asked_for(table: Calla
     assert not space.feasible(dict(zip(paths, (0, 0, 1), strict=True)))
 
 
+@pytest.mark.slow
 def test_the_command_writes_curves_and_a_picture(
     table: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +127,7 @@ def test_the_command_writes_curves_and_a_picture(
     assert (out / "curves.png").read_bytes()[16:24] == (1600).to_bytes(4, "big") + (900).to_bytes(4, "big")
 
 
+@pytest.mark.slow
 def test_the_same_replays_give_the_same_bytes(table: Callable[..., Path], tmp_path: Path) -> None:
     asked = Asked(strategies=("ehvi", "tpe"), seeds=2)
     for name in ("one", "other"):

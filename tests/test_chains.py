@@ -371,6 +371,7 @@ def test_of_a_loss_the_smallest_is_the_best(by_loss: tuple[Path, ChainPlan]) -> 
         assert row.gain is not None and row.gain.mean == pytest.approx(fmean(paired[1:]))
 
 
+@pytest.mark.slow
 def test_the_graph_of_a_loss_shows_losses_and_what_is_gained(by_loss: tuple[Path, ChainPlan]) -> None:
     """An assistant is shown as the best of all ways to train it, which come from each larger network."""
     out, found = by_loss
@@ -465,6 +466,7 @@ def seconds_below(store: Store, stages: list[Any]) -> float:
     return sum(Stages(store).measured(one.key()).seconds for one in below)
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_a_second_trains_nothing(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     one = plan(tiny(), tmp_path / "out", seeds=2)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "store").rglob("*") if path.is_file()}
@@ -477,6 +479,7 @@ def test_the_same_command_goes_on_and_a_second_trains_nothing(tiny: Callable[...
         assert rows[row.name][:2] == row.value.values
 
 
+@pytest.mark.slow
 def test_a_plan_from_a_finished_study_reuses_what_it_trained(
     tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -592,6 +595,7 @@ def test_a_student_from_labels_alone_and_ladders_that_are_too_small_are_refused(
         plan(tiny(), tmp_path / "out", seeds=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["study/store", "link", "link_to_study/store"])
 def test_the_own_store_of_a_study_is_not_shared(name: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
     """It is swept when that study goes on, which would take away what is being trained there."""

@@ -11,6 +11,7 @@ from .simulated import cases_of, false_claims
 NEW = ("f1_micro", "average_precision", "auroc", "rmse", "mae", "r2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEW)
 def test_few_claims_are_false(name: str) -> None:
     """The rate is 5 % at most; of 60 studies, 8 would be a rate of 13 %."""

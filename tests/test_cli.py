@@ -61,6 +61,7 @@ def data():
 """
 
 
+@pytest.mark.slow
 def test_nothing_else_reaches_standard_output(path: Path, tmp_path: Path) -> None:
     (tmp_path / "noisy.py").write_text(NOISY)
     command = [sys.executable, "-m", "autodistill", "check", str(path), "--set", "task.dataset={import: noisy:data}", "--json"]
@@ -84,6 +85,7 @@ def test_tables_and_json_agree(path: Path, tmp_path: Path, capsys: pytest.Captur
     assert float(rows[-1]["param.architecture.width"]) >= 1
 
 
+@pytest.mark.slow
 def test_report_draws_the_same_again(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     call(capsys, "search", str(path), "--out", str(out), "--runner", "serial")
@@ -96,6 +98,7 @@ def test_report_draws_the_same_again(path: Path, tmp_path: Path, capsys: pytest.
     assert {name: (out / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 def test_the_record_opens_in_optuna_dashboard(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from wsgiref.util import setup_testing_defaults
 
@@ -110,6 +113,7 @@ def test_the_record_opens_in_optuna_dashboard(path: Path, tmp_path: Path, capsys
     assert [study["study_name"] for study in json.loads(body)["study_summaries"]] == ["tiny"]
 
 
+@pytest.mark.slow
 def test_a_moved_folder_is_still_a_study(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(capsys, "search", str(path), "--out", str(tmp_path / "out"), "--runner", "serial")
     (tmp_path / "out").rename(tmp_path / "moved")
@@ -118,6 +122,7 @@ def test_a_moved_folder_is_still_a_study(path: Path, tmp_path: Path, capsys: pyt
     assert code == 0 and "nothing to do" in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["teacher", "assistant", "student"])
 def test_the_command_that_explain_gives_makes_the_same_weights(
     tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], role: str
@@ -135,6 +140,7 @@ def test_the_command_that_explain_gives_makes_the_same_weights(
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_explain_says_what_it_does_not_know(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(capsys, "search", str(path), "--out", str(tmp_path / "out"), "--runner", "serial")
     code, found, _ = call(capsys, "explain", str(tmp_path / "out"), "zzz")
@@ -221,6 +227,7 @@ def test_a_resolved_spec_is_a_spec(path: Path, tmp_path: Path, capsys: pytest.Ca
     assert code == 0 and "nothing to do" in errors
 
 
+@pytest.mark.slow
 def test_a_teacher_of_ones_own_is_imported(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     teacher = f"{{import: 'tests.own:nearest', arguments: {{path: {tmp_path / 'data.npz'}}}}}"
     code, found, _ = call(
@@ -254,6 +261,7 @@ def test_code_of_ones_own_may_print(path: Path, tmp_path: Path, capsys: pytest.C
     assert code == 0 and found["data"]["train"] == 160 and "hello from my loader" in errors
 
 
+@pytest.mark.slow
 def test_a_teacher_from_a_checkpoint(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, first, _ = call(capsys, "search", str(path), "--out", str(tmp_path / "one"), "--runner", "serial")
     weights = next((tmp_path / "one" / "store" / "stages" / first["teacher"]["stage"]).glob("*/model.safetensors"))
@@ -265,6 +273,7 @@ def test_a_teacher_from_a_checkpoint(path: Path, tmp_path: Path, capsys: pytest.
     assert found["teacher"]["stage"] != first["teacher"]["stage"]
 
 
+@pytest.mark.slow
 def test_a_signal_of_shape_n_1_l_works_with_resnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     y = np.arange(300) % 3
@@ -294,6 +303,7 @@ QUICK = ("digits", "vit")
 CHECKED = [path if path.stem in QUICK else pytest.param(path, marks=pytest.mark.slow, id=path.stem) for path in SPACES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", CHECKED, ids=lambda path: path.stem)
 def test_every_space_that_is_shipped_passes_check(space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On data of the right shape where the real ones are not at hand."""

@@ -43,6 +43,7 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+@pytest.mark.slow
 def test_every_member_and_teacher_is_in_one_table(two: tuple[Path, Path]) -> None:
     studies = [read_study(path) for path in two]
     found = comparison(studies)
@@ -53,6 +54,7 @@ def test_every_member_and_teacher_is_in_one_table(two: tuple[Path, Path]) -> Non
     assert params == sorted(params) and not found.tested
 
 
+@pytest.mark.slow
 def test_test_accuracies_are_drawn_only_where_all_are_confirmed(two: tuple[Path, Path], confirmed: tuple[Path, Path]) -> None:
     both = comparison([read_study(path) for path in confirmed])
     assert both.tested and set(both.figure.splits) == {"validation", "test"}
@@ -67,6 +69,7 @@ def test_test_accuracies_are_drawn_only_where_all_are_confirmed(two: tuple[Path,
     )
 
 
+@pytest.mark.slow
 def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path], tmp_path: Path) -> None:
     path = compare(confirmed, tmp_path / "to").page
     assert path == tmp_path / "to" / "compare.html"

@@ -83,6 +83,7 @@ def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: StudyDire
             assert one.baselines.label_only.n == one.baselines.label_only.gain.n == 2
 
 
+@pytest.mark.slow
 def test_what_is_said_of_the_test_samples_is_so(searched: StudyDirectory) -> None:
     found = confirmed(searched)
     _, splits = load_data(searched.read(), cuda=False)
@@ -102,6 +103,7 @@ def test_what_is_said_of_the_test_samples_is_so(searched: StudyDirectory) -> Non
     assert found.teacher.test.agreement == 1
 
 
+@pytest.mark.slow
 def test_a_chain_is_trained_anew_and_compared_with_direct_baselines(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(
         tiny(assistants__at_least=1, student__loss={"kd": {"weight": 1, "temperature": 2}}),
@@ -150,6 +152,7 @@ def test_the_test_split_is_opened_once_and_a_second_confirm_reuses_everything(
     assert confirmed(searched, seeds=1).seeds == 2, "fewer seeds are among those"
 
 
+@pytest.mark.slow
 def test_after_the_search_went_on_it_is_opened_only_by_force(
     searched: StudyDirectory, tiny: Callable[..., Spec], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +183,7 @@ def test_after_the_search_went_on_it_is_opened_only_by_force(
     assert "opened again 1 time" in now and "after the confirmation" not in now
 
 
+@pytest.mark.slow
 def test_students_of_a_changed_space_came_later_too(searched: StudyDirectory, tiny: Callable[..., Spec]) -> None:
     """A record that begins anew with what fits counts other trials: students are counted, by their stages."""
     found = confirmed(searched, seeds=0)
@@ -192,12 +196,14 @@ def test_students_of_a_changed_space_came_later_too(searched: StudyDirectory, ti
     assert not any(trial.facts.stage[:16] in found.ended for trial in study.record.trials if trial.facts.kept is None)
 
 
+@pytest.mark.slow
 def test_more_seeds_would_be_another_look(searched: StudyDirectory) -> None:
     confirmed(searched)
     with pytest.raises(StudyError, match="was opened on"):
         confirmed(searched, seeds=3)
 
 
+@pytest.mark.slow
 def test_what_was_opened_is_remembered_when_a_search_begins_anew(searched: StudyDirectory, tiny: Callable[..., Spec]) -> None:
     confirmed(searched)
     search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
@@ -205,6 +211,7 @@ def test_what_was_opened_is_remembered_when_a_search_begins_anew(searched: Study
         confirmed(searched)
 
 
+@pytest.mark.slow
 def test_a_kill_after_the_split_was_opened_is_the_same_opening(
     searched: StudyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +255,7 @@ def test_a_flipped_byte_in_a_chosen_network_is_found_before_the_split_is_opened(
     assert not (searched.path / "opened.json").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_is_said_and_the_rest_goes_on(searched: StudyDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     from autodistill.runners import attempts
 
@@ -297,6 +305,7 @@ def test_folders_without_a_study_are_refused(tmp_path: Path) -> None:
         confirmed(StudyDirectory(tmp_path / "none"))
 
 
+@pytest.mark.slow
 def test_the_command_line_answers_and_its_exit_code_says_whether(
     searched: StudyDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,6 +318,7 @@ def test_the_command_line_answers_and_its_exit_code_says_whether(
     assert main([*arguments, "--accuracy", "95"]) == 2
 
 
+@pytest.mark.slow
 def test_a_plan_gives_up_what_learns_from_a_failure(
     searched: StudyDirectory, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
@@ -329,6 +339,7 @@ def test_a_plan_gives_up_what_learns_from_a_failure(
     assert plan.left() == 0
 
 
+@pytest.mark.slow
 def test_frontier_members_stay_members(searched: StudyDirectory) -> None:
     found = confirmed(searched)
     rows = json.loads((searched.path / "frontier.json").read_text())["frontier"]
@@ -336,6 +347,7 @@ def test_frontier_members_stay_members(searched: StudyDirectory) -> None:
     assert frontier([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["one array", "a test split of its own"])
 def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spec], tmp_path: Path, form: str) -> None:
     arrays = blobs()
@@ -357,6 +369,7 @@ def test_groups_of_test_samples_are_looked_at_one_by_one(tiny: Callable[..., Spe
 ODD = ["<b>one</b>", "[red]two", "three | 3", "vier"]
 
 
+@pytest.mark.slow
 def test_classes_are_called_by_their_names(
     tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +422,7 @@ def test_groups_of_another_length_are_refused(tiny: Callable[..., Spec], tmp_pat
         load_data(tiny(task__dataset=str(tmp_path / "grouped.npz")), cuda=False)
 
 
+@pytest.mark.slow
 def test_within_a_time_it_goes_on_towards_the_target_and_stops_when_that_is_certain(
     tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -438,6 +452,7 @@ def test_the_margin_of_other_metrics_is_a_normal_one() -> None:
     assert claimable(f1, 0.99, 0.95, 1, like) == 0.99, "no sample size would do"
 
 
+@pytest.mark.slow
 def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(
@@ -450,6 +465,7 @@ def test_a_search_within_a_time_aims_at_what_may_be_claimed(tiny: Callable[..., 
     assert study.spec.search.target == claimable(ACCURACY, 0.35, 0.95, 80, score(0.35, 80))
 
 
+@pytest.mark.slow
 def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(search__trials=3), out=tmp_path / "out", runner="serial")
     study = towards(
@@ -470,6 +486,7 @@ def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "give one such as 90s, 30m, 1.5h or 2d" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: StudyDirectory) -> None:
     first = confirmed(searched, seeds=0)
     path = searched.path / "confirm.npz"
@@ -480,6 +497,7 @@ def test_after_a_kill_between_the_two_files_the_same_command_goes_on(searched: S
     assert len(json.loads((searched.path / "opened.json").read_text())) == 1
 
 
+@pytest.mark.slow
 def test_what_was_seen_is_known_to_a_study_that_begins_with_it(
     searched: StudyDirectory, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
@@ -490,6 +508,7 @@ def test_what_was_seen_is_known_to_a_study_that_begins_with_it(
         confirmed(StudyDirectory(tmp_path / "next"), seeds=0)
 
 
+@pytest.mark.slow
 def test_a_study_that_begins_anew_has_nothing_confirmed(searched: StudyDirectory, tiny: Callable[..., Spec]) -> None:
     confirmed(searched, seeds=0)
     search(tiny(search__seed=1), out=searched.path, runner="serial", options=Options(fresh=True))
@@ -510,6 +529,7 @@ def test_outputs_that_cannot_be_made_doom_only_what_reads_them(searched: StudyDi
     assert student.teachers[0].key() not in plan.failures
 
 
+@pytest.mark.slow
 def test_outputs_above_the_limit_are_refused_before_anything_is_trained(searched: StudyDirectory) -> None:
     """A fresh assistant's outputs are files of their own."""
     spec, splits = load_data(searched.read(), cuda=False)

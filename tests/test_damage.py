@@ -47,6 +47,7 @@ DAMAGES = pytest.mark.parametrize("damage", [empty, halve, scramble])
 # The record
 
 
+@pytest.mark.slow
 @DAMAGES
 def test_a_damaged_record_is_named_by_every_command(
     tiny: Callable[..., Spec], tmp_path: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
@@ -64,6 +65,7 @@ def test_a_damaged_record_is_named_by_every_command(
     assert fresh.finished() and fresh.trained == []
 
 
+@pytest.mark.slow
 def test_a_record_of_something_else_is_named(
     tiny: Callable[..., Spec], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +99,7 @@ def midway(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Non
     return plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [empty, *(pytest.param(one, marks=pytest.mark.slow) for one in (halve, scramble, Path.unlink))]
 )
@@ -112,6 +115,7 @@ def test_a_record_that_is_damaged_while_a_search_runs_is_said(
     assert again.finished() and not redraw(StudyDirectory(out)).rows[-1].reason
 
 
+@pytest.mark.slow
 def test_a_spec_that_is_removed_while_a_search_runs_is_put_back(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
     out = tmp_path / "out"
     midway((out / "spec.yaml").unlink)
@@ -119,6 +123,7 @@ def test_a_spec_that_is_removed_while_a_search_runs_is_put_back(tiny: Callable[.
     assert len(redraw(StudyDirectory(out)).rows) > 6
 
 
+@pytest.mark.slow
 def test_and_of_a_search_that_is_stopped_too(tiny: Callable[..., Spec], tmp_path: Path, midway: Any) -> None:
     def stop() -> None:
         (tmp_path / "out" / "spec.yaml").unlink()
@@ -130,6 +135,7 @@ def test_and_of_a_search_that_is_stopped_too(tiny: Callable[..., Spec], tmp_path
     assert search(tiny(), out=tmp_path / "out", runner="serial").finished()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, 2])
 def test_stages_that_are_removed_while_a_search_runs_are_said_and_made_again(
     tiny: Callable[..., Spec], tmp_path: Path, midway: Any, kept: int
@@ -215,6 +221,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", "-l", place], capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [160, *(pytest.param(size, marks=pytest.mark.slow) for size in (40, 120, 220, 280))])
 def test_on_a_disk_that_fills_up_the_same_command_goes_on(
     tiny: Callable[..., Spec], tmp_path: Path, small_disk: Callable[[int], Path], size: int, capsys: pytest.CaptureFixture[str]

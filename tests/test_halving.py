@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -90,22 +89,6 @@ def test_a_net_is_a_permutation_that_begins_with_the_best(costs: np.ndarray) -> 
 def test_a_net_takes_the_ends_then_the_middle() -> None:
     line = [(place, 8 - place) for place in range(9)]
     assert list(net(line))[:3] == [0, 8, 4]
-
-
-@pytest.mark.parametrize("columns", [2, 3])
-def test_twenty_thousand_rows_are_decided_on_in_milliseconds(columns: int) -> None:
-    rng = np.random.default_rng(0)
-    sizes = rng.uniform(3, 6, 20_000)
-    rows = np.column_stack([0.1 * sizes * -1 + rng.normal(size=20_000) * 0.05, sizes, sizes + rng.normal(size=20_000)])
-    reached = Reached(columns)
-    reached._costs, reached._ranks = rows[:19_800, :columns], ranks_of(rows[:19_800, :columns])
-    times = []
-    for row in rows[19_800:, :columns]:
-        started = time.process_time()
-        reached.enter(row)
-        reached.last_continues(0.5)
-        times.append(time.process_time() - started)
-    assert np.median(times) < 0.02
 
 
 def went(costs: np.ndarray, share: float) -> list[int]:

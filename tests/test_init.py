@@ -54,6 +54,7 @@ def test_a_draft_replaces_nothing_unless_it_is_told_to(capsys: pytest.CaptureFix
     assert found["spec"] == "blobs.yaml" and found["check"]["data"]["classes"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sides", "size"), [((8,), None), ((9, 12), 9), ((80,), 64)])
 def test_a_draft_of_an_image_folder(sides: tuple[int, ...], size: int | None) -> None:
     pictures(Path("images"), sides)
@@ -102,6 +103,7 @@ def test_what_cannot_be_drafted_is_said_and_nothing_is_written(name: str) -> Non
     assert not list(Path().glob("*.yaml"))
 
 
+@pytest.mark.slow
 def test_a_draft_takes_an_imported_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez("blobs.npz", **blobs())
     Path("drafted_teacher.py").write_text("import torch\n\n\ndef linear():\n    return torch.nn.Linear(12, 4)\n")

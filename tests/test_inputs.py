@@ -449,6 +449,7 @@ def stored(folder: StudyDirectory, stage: str) -> tuple[Network, Any]:
     return load_network(store, network, CPU), open_data(store, network.task.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["both", "heard"])
 def test_files_take_named_inputs_of_any_length(name: str, request: pytest.FixtureRequest) -> None:
     folder, to, found = request.getfixturevalue(name)
@@ -478,6 +479,7 @@ def test_the_onnx_file_names_its_inputs_and_free_axes(heard: tuple[StudyDirector
     }
 
 
+@pytest.mark.slow
 def test_architecture_json_lists_fields_and_tensors(heard: tuple[StudyDirectory, Path, Exported]) -> None:
     facts = json.loads((heard[1] / "architecture.json").read_text())
     (field,) = facts["inputs"]
@@ -487,6 +489,7 @@ def test_architecture_json_lists_fields_and_tensors(heard: tuple[StudyDirectory,
     assert "- `x`: float32, shape (batch, 1, x_length): any length" in text and "- `x_mask`: bool" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["both", "heard"])
 def test_the_example_runs_the_samples_of_a_file(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     folder, to, found = request.getfixturevalue(name)

@@ -48,6 +48,7 @@ def check(family: str, level: str, deepest: int, seconds: int = 280) -> None:
     assert done.returncode == 0, f"{level}: ended with {done.returncode}\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["resnet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("timm_resnet", "own"))])
 def test_the_gradients_of_strided_shortcuts_are_those_of_float64(family: str) -> None:
     """With the kernels that have the fault of oneDNN issue 6035 on every processor of these days."""

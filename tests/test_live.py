@@ -161,6 +161,7 @@ def test_it_writes_nothing_even_if_a_killed_search_left_a_log(study: Path) -> No
     assert contents(study) == before
 
 
+@pytest.mark.slow
 def test_a_search_that_writes_at_the_same_time_is_read_as_of_some_moment(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     directory, counts = StudyDirectory(tmp_path / "out"), list[int]()
     search(tiny(search__trials=1), out=directory.path, runner="serial")
@@ -213,6 +214,7 @@ def test_before_the_teacher_is_trained_it_says_so(study: Path) -> None:
     assert (found.phase, found.sentence, found.report) == ("training", "The teacher is being trained.", "")
 
 
+@pytest.mark.slow
 def test_a_search_says_that_it_runs_and_then_that_it_has_ended(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     out = tmp_path / "out"
     search(tiny(search__trials=2), out=out, runner="serial")
@@ -240,6 +242,7 @@ def test_a_damaged_study_is_said(server: Server, study: Path) -> None:
     assert asked(server, "/state.json")[0] == 200
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "autodistill", "watch", str(tmp_path / "study"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -274,6 +277,7 @@ TEXT = "document.getElementById('live-text').textContent"
 POINTS = "document.getElementById('frontier-plot').data.reduce((sum, one) => sum + one.x.length, 0)"
 
 
+@pytest.mark.slow
 def test_results_arrive_without_a_reload_and_the_reader_stays_where_they_are(
     browser: Browser, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
@@ -302,6 +306,7 @@ def test_results_arrive_without_a_reload_and_the_reader_stays_where_they_are(
         seen.page.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_said_and_what_was_shown_stays(browser: Browser, study: Path) -> None:
     with serve(study, 0) as server:
         seen = watched(browser, server)

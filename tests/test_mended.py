@@ -121,6 +121,7 @@ def skewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_a_student_at_the_majority_class_is_called_out_and_is_no_headline(
     skewed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,6 +232,7 @@ def confirmed(searched: Path) -> Path:
     return pages.confirmed(searched)
 
 
+@pytest.mark.slow
 def test_tables_have_a_column_for_each_metric(searched: Path) -> None:
     study = read_study(searched)
     metric, also = study.metric, [METRICS[name] for name in ALSO[study.metric.name]]
@@ -250,6 +251,7 @@ def test_tables_have_a_column_for_each_metric(searched: Path) -> None:
     assert f"rung_{metric.name}" in columns and ("accuracy" in columns) == ("accuracy" in ALSO[metric.name])
 
 
+@pytest.mark.slow
 def test_the_json_names_values_by_their_metric(searched: Path) -> None:
     study = read_study(searched)
     name, found = study.metric.name, json.loads((searched / "frontier.json").read_text())
@@ -292,6 +294,7 @@ def test_a_target_is_looked_up_in_its_direction(searched: Path) -> None:
     assert other.metric == ACCURACY and other.meets and "% accuracy, is" in other.sentence
 
 
+@pytest.mark.slow
 def test_the_page_speaks_of_its_metric_only(searched: Path, confirmed: Path) -> None:
     for folder in (searched, confirmed):
         study = read_study(folder)
@@ -339,6 +342,7 @@ def test_a_redrawn_report_is_the_same(searched: Path) -> None:
     assert {name: (searched / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 def test_studies_of_other_metrics_are_not_compared(searched: Path, tmp_path: Path) -> None:
     again = pages.searched(searched.parent, "again", seed=1, trials=3, task={"metric": read_study(searched).metric.name})
     found = compare([searched, again], tmp_path)

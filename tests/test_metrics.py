@@ -270,6 +270,7 @@ def loss_claims(case: str, n: int, studies: int, seed: int) -> float:
     return float(np.mean(np.array(p) <= 0.05))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LOSSES)
 def test_few_claims_of_a_skewed_loss_are_false(case: str) -> None:
     assert loss_claims(case, 300, 200, seed=1) <= 0.05

@@ -66,6 +66,7 @@ def balanced(tiny: Callable[..., Spec], changes: dict[str, Any], tmp_path: Path)
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_a_study_of_balanced_accuracy_speaks_of_it_from_the_search_to_the_export(balanced: Path) -> None:
     with (balanced / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -87,6 +88,7 @@ def test_a_study_of_balanced_accuracy_speaks_of_it_from_the_search_to_the_export
     assert exported.to is not None and "balanced accuracy" in (balanced / "model" / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_target_on_the_command_line_names_its_metric(balanced: Path, capsys: pytest.CaptureFixture[str]) -> None:
     api.open(balanced).confirm(seeds=0, runner="serial")
     capsys.readouterr()
@@ -98,6 +100,7 @@ def test_a_target_on_the_command_line_names_its_metric(balanced: Path, capsys: p
     assert "--target: 'f1' is not a metric" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_by_a_loss_smaller_is_better_everywhere(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     spec = tiny(
         task__metric="log_loss", task__also=["accuracy"], search__region=0.5, search__trials=8, search__label_baselines=True

@@ -217,6 +217,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_said_with_its_place_and_the_way_out(case: str, own: Own) -> None:
     architecture, words = json.loads(json.dumps(WRONG[case]).replace("NAME", own.name))
@@ -275,6 +276,7 @@ def test_a_network_that_needs_numbers_is_built_with_weights(own: Own) -> None:
     assert sizes(blind, InputSpec.x((12,)), 4) == sizes(small, InputSpec.x((12,)), 4)
 
 
+@pytest.mark.slow
 def test_arguments_that_a_constructor_refuses_are_not_proposed(own: Own) -> None:
     spec = own.spec(student__architecture=own("Even", hidden={"int": [2, 9]}))
     found = preflight.check(spec, timed=False)
@@ -286,6 +288,7 @@ def test_arguments_that_a_constructor_refuses_are_not_proposed(own: Own) -> None
     assert len(hidden) == 6 and not any(one % 2 for one in hidden)
 
 
+@pytest.mark.slow
 def test_one_that_is_asked_for_and_refused_says_why(own: Own) -> None:
     changes = {"student__architecture": own("Even", hidden={"int": [2, 9]}), "search__enqueue": [{"architecture.hidden": 5}]}
     with pytest.raises(BuildError, match=r"search.enqueue\[0\]: .*hidden must be even, not 5"):
@@ -408,6 +411,7 @@ def test_it_is_searched_resumed_confirmed_exported_and_reported(own: Own, monkey
     assert f"{own.name}:Small" in api.open(out).report().page.read_text()
 
 
+@pytest.mark.slow
 def test_feature_terms_find_its_layers_by_depth_and_by_name(own: Own) -> None:
     for layers in ([1.0], [{"student": "blocks.0", "teacher": "blocks.1"}]):
         loss = {"ce": {"weight": 1.0}, "hint": {"weight": 1.0, "layers": layers}}
@@ -418,6 +422,7 @@ def test_feature_terms_find_its_layers_by_depth_and_by_name(own: Own) -> None:
         preflight.check(own.spec(student__loss=loss), timed=False)
 
 
+@pytest.mark.slow
 def test_assistants_incumbent_and_teacher_from_its_weights(own: Own) -> None:
     assistants = {
         "at_most": 1,
@@ -479,12 +484,14 @@ def test_weights_come_from_the_teacher(kind: str, own: Own) -> None:
         assert torch.equal(student.body.head.weight, before)
 
 
+@pytest.mark.slow
 def test_what_the_teacher_lacks_is_said(own: Own) -> None:
     with pytest.raises(UsageError, match=r"student.init: .*no module 'blocks.1.0'.* method inherit\(self, teacher\)"):
         changes = {"student__init": "from_teacher", "student__architecture": own("Small", hidden=4, layers=2)}
         preflight.check(own.spec(teacher__architecture=own("Small", hidden=64), **changes), timed=False)
 
 
+@pytest.mark.slow
 def test_it_starts_from_its_teacher(own: Own) -> None:
     study = search(own.spec(student__init="from_teacher", search__trials=2), out=own.folder / "out", runner="serial")
     assert [trial.state for trial in study.record.trials] == ["complete"] * 2
@@ -529,6 +536,7 @@ print(study.run.trained, study.run.reused)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
 def test_a_class_of_a_script_is_searched_and_resumed(runner: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **blobs())
@@ -583,6 +591,7 @@ def test_what_no_other_process_can_import_is_refused(tmp_path: Path) -> None:
     assert architecture_of(Own, tmp_path) == {"import": "tests.test_own_student:Own"}
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_workers_find_the_modules_beside_the_spec(own: Own, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.folder.parent)

@@ -59,6 +59,7 @@ def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page
             seen.page.close()
 
 
+@pytest.mark.slow
 def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: Path) -> None:
     seen = pages.opened(browser, page)
     title = seen.page.locator("#frontier-plot .xtitle")
@@ -82,6 +83,7 @@ def test_the_axis_is_switched_by_mouse_and_by_keyboard(browser: Browser, page: P
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_the_split_is_switched(browser: Browser, page: Path) -> None:
     seen = pages.opened(browser, page)
     names = "document.getElementById('frontier-plot').data.map((one) => one.meta.split)"
@@ -91,12 +93,14 @@ def test_the_split_is_switched(browser: Browser, page: Path) -> None:
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_before_confirm_latency_cannot_be_chosen(browser: Browser, raw: Path) -> None:
     seen = pages.opened(browser, write_page(raw).page)
     assert seen.page.locator('[data-sets="axis"] button[value="latency_ms"]').is_disabled()
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_columns_sort_both_ways_with_what_is_unknown_last(browser: Browser, page: Path) -> None:
     seen = pages.opened(browser, page)
     heads = seen.page.locator("#table thead th")
@@ -150,6 +154,7 @@ CONTRAST = """() => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_is_aa(browser: Browser, page: Path, scheme: str) -> None:
     """WCAG 2.2: 4.5 to 1 for text (1.4.3), 3 to 1 for marks (1.4.11)."""
@@ -186,6 +191,7 @@ def test_on_paper_it_is_light_and_shows_the_spec(browser: Browser, page: Path) -
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_before_any_trial_has_ended_there_is_a_page_too(browser: Browser, raw: Path, tmp_path: Path) -> None:
     study = read_study(raw)
     empty = dataclasses.replace(study, rows=[study.teacher], trials=[], ended=[])

@@ -1,7 +1,6 @@
 """The definitions, written out slowly, against `autodistill.study.pareto`."""
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -174,13 +173,6 @@ def test_minus_infinity_has_no_volume():
         hypervolume([[-np.inf, 0]], [1, 1])
 
 
-def test_many_rows_are_quick():
-    """About 6 ms (m = 2) and 12 ms (m = 3) on one core; the limit leaves room for a busy machine."""
-    random = np.random.default_rng(0)
-    for m in (2, 3):
-        costs = random.random((20_000, m))
-        start = time.process_time()
-        nondominated(costs)
-        assert time.process_time() - start < 0.5
+def test_of_many_rows_on_a_line_none_is_dominated():
     line = np.linspace(0, 1, 20_000)
     assert nondominated(np.column_stack([line, -line])).all()

@@ -61,6 +61,7 @@ def test_the_same_objects_again_resume_and_others_are_refused(tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "out" / "given").iterdir()) == kept
 
 
+@pytest.mark.slow
 def test_a_study_needs_neither_the_objects_nor_its_place(tmp_path: Path) -> None:
     searched(tmp_path / "out", blobs())
     shutil.move(tmp_path / "out", tmp_path / "moved")
@@ -165,17 +166,20 @@ def script(folder: Path, guard: str, runner: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guard", ["if __name__ == '__main__':", "if True:"])
 def test_a_script(guard: str, tmp_path: Path) -> None:
     assert script(tmp_path, guard, "serial") == "['complete', 'complete', 'complete'] Net\n"
     assert (tmp_path / "reports" / "script" / "frontier.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_script_without_a_guard_on_ray(tmp_path: Path) -> None:
     assert script(tmp_path, "if True:", "ray") == "['complete', 'complete', 'complete'] Net\n"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")

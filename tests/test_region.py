@@ -159,6 +159,7 @@ def test_who_is_beaten_by_less_than_a_standard_error_goes_on() -> None:
 # What is tried
 
 
+@pytest.mark.slow
 def test_few_trials_look_outside(tmp_path: Path) -> None:
     """Over ten searches of a real table: once three students are inside, at most a sixth of the later ones is not."""
     later = outside_of = 0

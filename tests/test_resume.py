@@ -355,6 +355,7 @@ except StudyError as error:
 """
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_nothing_is_held_against_the_stage(houses: tuple[House, House]) -> None:
     """What really comes of a file that cannot grow."""
     command = [sys.executable, "-c", FULL, str(houses[0].store.root)]
@@ -421,6 +422,7 @@ def test_a_search_cut_anywhere_becomes_the_one_that_was_not(
     assert len(epochs) - 1 - 2 * whole <= 3
 
 
+@pytest.mark.slow
 def test_a_study_that_finds_stages_and_partials_is_the_one_that_made_them(
     tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

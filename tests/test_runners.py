@@ -45,6 +45,7 @@ class TestContract:
         assert names <= {path.name for path in (tmp_path / "out").iterdir()}
         assert list(study.frontier()["role"]).count("teacher") == 0 < len(study.frontier())
 
+    @pytest.mark.slow
     def test_a_stage_that_explodes_is_a_failed_trial(self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path) -> None:
         recipe = {"epochs": 3, "batch_size": 16, "optimizer": "sgd", "weight_decay": 1.0}
         recipe |= {"learning_rate": {"choice": [0.01, 1000]}}
@@ -58,6 +59,7 @@ class TestContract:
 
 @pytest.mark.parametrize("runner", RARELY, indirect=True)
 class TestContractAtLength:
+    @pytest.mark.slow
     def test_the_same_stages_have_the_bytes_of_the_serial_runner(
         self, runner: Runner, tiny: Callable[..., Spec], tmp_path: Path
     ) -> None:
@@ -183,6 +185,7 @@ def test_jobs_shorter_than_the_start_of_a_worker_are_shared_by_all_workers(
     assert len(did) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("error", [PermissionError("/tmp/ray"), ConnectionError("no"), ValueError("a path too long")])
 def test_a_ray_that_cannot_start_is_said_at_once(

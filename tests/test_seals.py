@@ -137,6 +137,7 @@ def forced(found: Any) -> None:
     found["opened"][0]["forced"] = True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [accuracy, correct, params, key, forced])
 def test_an_edited_confirmation_is_refused(
     change: Callable[[Any], None], study: Path, capsys: pytest.CaptureFixture[str]
@@ -190,6 +191,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
 def test_damaged_answers_are_named_and_a_plain_confirm_heals_them(
     damage: Callable[[Path], None], study: Path, capsys: pytest.CaptureFixture[str]
@@ -204,6 +206,7 @@ def test_damaged_answers_are_named_and_a_plain_confirm_heals_them(
     assert ask("smallest", study) == 0 and len(openings(study)) == 1
 
 
+@pytest.mark.slow
 def test_where_the_search_went_on_damaged_answers_are_named_before_force_is_offered(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,6 +282,7 @@ def test_an_edited_ledger_is_refused_by_all_who_read_it(
         refused(command, study, capsys, "opened.json", "copy", "--force")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"[]", b"[1]", b"{}", b"\xff"])
 def test_a_ledger_that_is_none_is_refused(content: bytes, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (study / "opened.json").write_bytes(content)
@@ -288,6 +292,7 @@ def test_a_ledger_that_is_none_is_refused(content: bytes, study: Path, capsys: p
         search(next_study, out=study.parent / "next", runner="serial", options=Options(older=str(study)))
 
 
+@pytest.mark.slow
 def test_a_study_that_begins_with_another_keeps_the_ledgers_of_both(
     study: Path, tiny: Callable[..., Spec], tmp_path: Path
 ) -> None:
@@ -311,6 +316,7 @@ def ask_all(study: Path, capsys: pytest.CaptureFixture[str], *said: str, code: i
         refused(command, study, capsys, *said, code=code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -351,6 +357,7 @@ def test_a_record_from_before_a_key_was_known_is_of_the_same_spec(study: Path, c
     refused("report", study, capsys, "(teacher.architecture.width was 64, is 63)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", ["specs", "spec.yaml", "specs again"])
 def test_a_search_killed_while_it_takes_on_more_trials_is_asked_all_the_same(
     cut: str, study: Path, monkeypatch: pytest.MonkeyPatch

@@ -63,6 +63,7 @@ def wait_for_stages(root: Path, number: int, process: subprocess.Popen[str]) -> 
     raise AssertionError("the search stored nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", ["serial", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
 def test_killed_in_mid_search_and_resumed(tiny: Callable[..., Spec], tmp_path: Path, runner: str) -> None:
     """Every file stored before keeps its bytes and time, nothing is trained twice, all trials end; serial: the same study."""
@@ -156,6 +157,7 @@ def test_other_resources_are_the_same_study(tiny: Callable[..., Spec], tmp_path:
     assert search(tiny(resources={"gpus": 0, "threads": 2}), out=tmp_path / "out", runner="serial").finished()
 
 
+@pytest.mark.slow
 def test_extended_it_is_the_longer_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(), out=tmp_path / "out", runner="serial")
     study = search(tiny(search__trials=9), out=tmp_path / "out", runner="serial", options=Options(extend=True))
@@ -164,6 +166,7 @@ def test_extended_it_is_the_longer_study(tiny: Callable[..., Spec], tmp_path: Pa
     assert trials(tmp_path / "out", study.spec) == trials(tmp_path / "whole", study.spec)
 
 
+@pytest.mark.slow
 def test_fresh_forgets_the_trials_and_keeps_the_stages(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     first = search(tiny(), out=tmp_path / "out", runner="serial")
     again = search(tiny(), out=tmp_path / "out", runner="serial", options=Options(fresh=True))
@@ -178,6 +181,7 @@ def test_a_folder_in_use_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -
         search(tiny(), out=tmp_path / "out", runner="serial")
 
 
+@pytest.mark.slow
 def test_a_shared_store_is_used_across_studies(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     options = Options(store=str(tmp_path / "shared"))
     one = search(tiny(), out=tmp_path / "one", runner="serial", options=options)
@@ -190,6 +194,7 @@ def test_a_shared_store_is_used_across_studies(tiny: Callable[..., Spec], tmp_pa
         search(tiny(), out=tmp_path / "one", runner="serial", options=Options(store=str(tmp_path / "elsewhere")))
 
 
+@pytest.mark.slow
 def test_scrambled_test_rows_change_no_key_and_no_weight(tiny: Callable[..., Spec], folder: Path) -> None:
     import numpy as np
 
@@ -302,6 +307,7 @@ def test_a_removed_stage_is_made_again(tiny: Callable[..., Spec], tmp_path: Path
     assert [(row.stage, row.measured and row.value, row.state) for row in again.rows()] == told
 
 
+@pytest.mark.slow
 def test_a_record_without_its_spec_is_refused(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     search(tiny(), out=tmp_path / "out", runner="serial")
     (tmp_path / "out" / "spec.yaml").unlink()
@@ -310,6 +316,7 @@ def test_a_record_without_its_spec_is_refused(tiny: Callable[..., Spec], tmp_pat
     assert search(tiny(), out=tmp_path / "out", runner="serial", options=Options(fresh=True)).finished()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a b", "a#b?mode=ro", "ü"])
 def test_any_folder_name_holds_its_own_study(tiny: Callable[..., Spec], tmp_path: Path, name: str) -> None:
     search(tiny(search__trials=1), out=tmp_path / name, runner="serial")

@@ -186,6 +186,7 @@ def _race(root: Path, barrier: Any, content: bytes) -> None:
     Store(root).make("stages", "k", together)
 
 
+@pytest.mark.slow
 def test_of_two_processes_racing_one_record_stands(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)

@@ -141,6 +141,7 @@ def test_a_finished_study_opens_finished_and_as_it_was(study: Callable[..., Stud
     assert again.frontier().equals(one.frontier())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(1, 12, 2))
 def test_stopped_anywhere_the_study_becomes_the_same(tiny: Callable[..., Spec], folder: Path, stop: int) -> None:
     """Killed after any number of jobs, even between a stage's being stored and its being told."""
@@ -193,6 +194,7 @@ def test_an_assistant_that_is_a_student_too_is_told_and_not_counted(study: Calla
     assert len(one.record.trials) - len(assistants) == 8 + sum(trial.facts.repeats for trial in one.record.trials)
 
 
+@pytest.mark.slow
 def test_a_repeat_is_told_its_stored_values_and_does_not_count(study: Callable[..., Study]) -> None:
     one = study(
         student={

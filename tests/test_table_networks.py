@@ -166,6 +166,7 @@ print(json.dumps([example.run_onnx('model.onnx', inputs).tolist(), example.run_p
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "turned.csv", "rows.json"])
 def test_an_export_takes_raw_rows_without_autodistill(name: str, exported: Path, validated: Any, tmp_path: Path) -> None:
     """From text, typed columns, columns in another order without the label, and mappings."""
@@ -180,6 +181,7 @@ def test_an_export_takes_raw_rows_without_autodistill(name: str, exported: Path,
         np.testing.assert_allclose(logits, wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_example_prints_words(exported: Path, validated: Any, tmp_path: Path) -> None:
     rows, logits = validated
     said = run_alone(exported, "import example; example.main(sys.argv[1:])", str(written(tmp_path, rows)))

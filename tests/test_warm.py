@@ -129,6 +129,7 @@ def test_listed_configurations_are_the_first_trials_in_order(tiny: Callable[...,
     assert [row.origin.enqueued for row in rows] == [*names, None, None]
 
 
+@pytest.mark.slow
 def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     plain = tiny(search={"trials": 7, "sampler": "random", "label_baselines": False, "region": "all"})
     listed = [{"architecture.width": 4}, {"architecture.width": 5, "architecture.depth": 2}]
@@ -139,6 +140,7 @@ def test_what_is_tried_first_does_not_change_what_is_proposed(tiny: Callable[...
     assert proposed[0] == proposed[1] and len(proposed[0]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 7, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2, 5))])
 def test_a_kill_loses_no_listed_configuration_and_doubles_none(
     tiny: Callable[..., Spec], run: Callable[..., Study], stop: int, monkeypatch: pytest.MonkeyPatch
@@ -220,6 +222,7 @@ def test_inside_a_choice_the_option_is_understood(space: Callable[..., Space]) -
     assert (stage.architecture.depth, stage.architecture.width) == (2, 7)
 
 
+@pytest.mark.slow
 def test_a_row_of_the_table_can_be_listed(tiny: Callable[..., Spec], run: Callable[..., Study], tmp_path: Path) -> None:
     """The columns of trials.csv without `param.` are the paths."""
     study = run(tiny(), "one")
@@ -281,6 +284,7 @@ def test_outside_the_space_the_nearest_sizes_are_tried(
     assert found == off[:3]
 
 
+@pytest.mark.slow
 def test_whether_the_incumbent_is_dominated(
     tiny: Callable[..., Spec],
     made_by_hand: Callable[..., dict[str, Any]],
@@ -307,6 +311,7 @@ def test_whether_the_incumbent_is_dominated(
         assert said in captured.err and " incumbent " in captured.err
 
 
+@pytest.mark.slow
 def test_a_new_own_student_under_the_same_path_is_drawn(
     tiny: Callable[..., Spec], run: Callable[..., Study], made_by_hand: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -351,6 +356,7 @@ def kept(study: Study) -> list[Trial]:
 NARROW = {"family": "mlp", "depth": 1, "width": {"int": [1, 6]}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["extend", "from"])
 def test_finished_students_that_fit_are_kept(tiny: Callable[..., Spec], run: Callable[..., Study], way: str) -> None:
     old = run(tiny(search__trials=10))
@@ -373,6 +379,7 @@ def test_finished_students_that_fit_are_kept(tiny: Callable[..., Spec], run: Cal
     assert again.trained == [] and len(again.record.trials) == len(new.record.trials)
 
 
+@pytest.mark.slow
 def test_what_stopped_trials_took_is_not_forgotten(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     search = {"sampler": "random", "label_baselines": False, "halving": {"first": 0.3, "factor": 2, "share": 0.3}}
     recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.01}
@@ -386,6 +393,7 @@ def test_what_stopped_trials_took_is_not_forgotten(tiny: Callable[..., Spec], ru
         assert took.items() <= found.items()
 
 
+@pytest.mark.slow
 def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny(search__trials=8))
     ladder = [{"family": "mlp", "depth": 1, "width": 32}, {"family": "mlp", "depth": 1, "width": 24}]
@@ -405,6 +413,7 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     assert left and all(new.store.has("stages", key) for key in left)  # their stages stay
 
 
+@pytest.mark.slow
 def test_a_wider_space_keeps_all_and_more_trials_count_the_new(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny())
     new = run(tiny(student__architecture__width={"int": [1, 20]}, search__trials=2), extend=True)
@@ -415,6 +424,7 @@ def test_a_wider_space_keeps_all_and_more_trials_count_the_new(tiny: Callable[..
     assert {trial.facts.stage for trial in kept(back)} >= {trial.facts.stage for trial in asked(old)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["auto", "nsga2", pytest.param("random", marks=pytest.mark.slow)])
 def test_every_sampler_goes_on_from_what_is_kept(
     tiny: Callable[..., Spec], run: Callable[..., Study], sampler: str, tmp_path: Path
@@ -426,6 +436,7 @@ def test_every_sampler_goes_on_from_what_is_kept(
     assert not proposed & {trial.facts.stage for trial in kept(new)}
 
 
+@pytest.mark.slow
 def test_failed_trials_are_forgotten(tiny: Callable[..., Spec], run: Callable[..., Study]) -> None:
     old = run(tiny())
     record = Record(Path(old.store.root).parent / "study.db", old.spec, old.space.domains)
@@ -446,6 +457,7 @@ def test_what_sqlite_left_beside_a_replaced_database_is_removed(tmp_path: Path) 
     assert (tmp_path / "study.db").read_text() == "next.db" and (tmp_path / "spec.yaml").read_text() == "next.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at", ["deciding", *(pytest.param(at, marks=pytest.mark.slow) for at in ("adding", "replacing", "spec"))]
 )

@@ -731,6 +731,7 @@ def test_imported_data(name: str, tmp_path: Path, refused: Callable[..., str], m
 OF_TEACHERS = {f"{__name__}:no_module": ("returned a value of type NoArray; return a torch.nn.Module",)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*IMPORTS, *OF_TEACHERS])
 def test_imported_teachers(name: str, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
@@ -831,6 +832,7 @@ def test_timm_on_vectors(old: str, tmp_path: Path, refused: Callable[..., str]) 
     names(refused(write(tmp_path, text)), "resnet18 takes images", "(4,)", "use family resnet, convnet or mlp")
 
 
+@pytest.mark.slow
 def test_check_and_search_refuse_more_processors_than_there_are_alike(
     tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -855,6 +857,7 @@ PROCESSES: dict[str, tuple[str, Arrays | None, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSES)
 def test_processes(name: str, tmp_path: Path) -> None:
     text, arrays, words = PROCESSES[name]
