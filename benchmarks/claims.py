@@ -2,7 +2,7 @@
 
     python benchmarks/claims.py            # of `smallest`
     python benchmarks/claims.py --metrics  # of the tests of each metric (--losses: of log loss alone)
-    python benchmarks/claims.py --kinds [METRIC ...]  # of metrics of several labels, of values, and of ranks
+    python benchmarks/claims.py --kinds [METRIC ...]  # of metrics of several labels, of values, and of ranks (--studies N)
 
 The first prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share
 with a false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
@@ -12,6 +12,7 @@ networks whose true value is exactly the target, how often they are claimed to h
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,13 +107,22 @@ def shown(name: str, truth: list[float], n: int, found: list[str | None], target
     print(f"| {name} | {', '.join(f'{one:.3f}' for one in truth)} | {n:,} | {false:.1%} | {said} |", flush=True)
 
 
-if __name__ == "__main__":
-    if "--metrics" in sys.argv:
-        of_metrics()
-        of_losses()
-    elif "--kinds" in sys.argv:
-        of_kinds(sys.argv[sys.argv.index("--kinds") + 1 :] or KINDS)
-    elif "--losses" in sys.argv:
-        of_losses()
-    else:
+def chosen() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--metrics", action="store_true")
+    parser.add_argument("--losses", action="store_true")
+    parser.add_argument("--kinds", nargs="*", metavar="METRIC")
+    parser.add_argument("--studies", type=int, help="of each case (default: 1,000; of kinds 600)")
+    given = parser.parse_args()
+    if given.metrics:
+        of_metrics(given.studies or 1000)
+    if given.metrics or given.losses:
+        of_losses(given.studies or 1000)
+    if given.kinds is not None:
+        of_kinds(given.kinds or KINDS, given.studies or 600)
+    if not (given.metrics or given.losses or given.kinds is not None):
         main()
+
+
+if __name__ == "__main__":
+    chosen()
