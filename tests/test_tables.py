@@ -118,11 +118,11 @@ def test_many_numbers_are_values_unless_the_spec_says_that_they_are_classes(tmp_
 
 
 def test_values_beyond_the_precision_of_networks_are_refused(tmp_path: Path) -> None:
-    for values, words in (
+    for values, message in (
         (1e9 + np.arange(40) / 8, "column 'churned' has values of about 1e[+]09"),
         (np.arange(40) * 1e38, "beyond"),
     ):
-        with pytest.raises(DataError, match=words):
+        with pytest.raises(DataError, match=message):
             splits_of(written(tmp_path, frame_of(a=list(range(40))).assign(churned=values)))
 
 
