@@ -563,6 +563,77 @@ class Net(base):
     assert not any(word in kept for word in ("unused", "model = Net()", "chdir", "__main__"))
 
 
+NET = """
+class Net(nn.Module):
+    def forward(self, x):
+        return helper(x) * SIZES["width"] + WIDTH, super(Net, self)
+"""
+FIRST = "from torch import nn\nSIZES = {'width': 4}\nWIDTH = 3\ndef helper(x): return x"
+
+
+def copied(*cells: str) -> tuple[str, dict[str, Any]]:
+    """What is copied of a program with these cells, and what it is when it is imported."""
+    import ast
+
+    program: dict[str, Any] = {}
+    exec("\n".join(cells), program)
+    parts = needed(ast.parse("\n".join(cells)).body, "Net", program)
+    text = "\n".join(ast.unparse(one) for one in parts)
+    module: dict[str, Any] = {}
+    exec(text, module)
+    return text, module
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        (FIRST, NET, NET),
+        (FIRST, NET, FIRST),
+        (FIRST, NET, FIRST, NET),
+        (FIRST, NET, "from torch import nn", NET, "WIDTH = 3"),
+        (FIRST, NET, "WIDTH = 9", NET, "WIDTH = 3", NET),
+        (FIRST, NET, "import torch\nmodel = Net()", "print(WIDTH)"),
+    ],
+)
+def test_cells_that_run_again_leave_the_copy_of_a_definition_as_it_was(cells: tuple[str, ...]) -> None:
+    assert copied(*cells)[0] == copied(FIRST, NET)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SIZES['width'] = 8",
+        "SIZES.update(width=8)",
+        "SIZES = {**SIZES, 'width': 8}",
+        "def change(): SIZES['width'] = 8\nchange()",
+        "WIDTH += 1",
+        "for WIDTH in range(5): pass",
+        "if __name__ != 'imported': WIDTH = 7",
+        "Net.forward = lambda self, x: x",
+        "def helper(x): return 2 * x",
+    ],
+)
+def test_the_copy_of_a_definition_knows_what_changed_after_it(change: str) -> None:
+    text, module = copied(FIRST, NET, change)
+    program: dict[str, Any] = {}
+    exec("\n".join((FIRST, NET, change)), program)
+    assert text != copied(FIRST, NET)[0]
+    assert {name: module[name] for name in ("SIZES", "WIDTH")} == {name: program[name] for name in ("SIZES", "WIDTH")}
+    assert module["helper"](1) == program["helper"](1)
+    assert module["Net"].forward.__code__.co_code == program["Net"].forward.__code__.co_code
+
+
+def test_a_value_that_changes_after_its_use_is_copied_as_it_is_now() -> None:
+    """A script that searches twice, with another width each time."""
+    import ast
+
+    statements = ast.parse("\n".join((FIRST, NET, "WIDTH = 9"))).body
+    text = "\n".join(ast.unparse(one) for one in needed(statements, "Net", {"SIZES": {"width": 4}, "WIDTH": 3}))
+    module: dict[str, Any] = {}
+    exec(text, module)
+    assert (module["WIDTH"], module["SIZES"]) == (3, {"width": 4})
+
+
 def test_what_no_other_process_can_import_is_refused(tmp_path: Path) -> None:
     wrong: list[Callable[..., Any]] = [lambda: None, Own(tmp_path).path]
     for one in wrong:

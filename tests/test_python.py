@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import shutil
 import subprocess
@@ -125,6 +126,9 @@ def test_a_class_is_a_student_by_its_name(tmp_path: Path) -> None:
     assert f"{Small.__module__}:Small hidden=" in study.trials["architecture"].iloc[-1]
     with pytest.raises(UsageError, match="other processes cannot import it by name"):
         autodistill.check(spec, data=blobs(), teacher=Centers(blobs()), student=lambda hidden: Small)
+    for value in (nn.ReLU, np.int64(3)):
+        with pytest.raises(UsageError, match=r"student.architecture.hidden: .* cannot be written to a spec; use numbers"):
+            autodistill.check(spec, data=blobs(), teacher=Centers(blobs()), student=functools.partial(Small, hidden=value))
 
 
 SCRIPT = """

@@ -141,9 +141,9 @@ def search(
     """Searches students, and keeps the study with its tables and pictures in `out`. The same call resumes where one stopped.
 
     `data` takes the place of `task.dataset`: a data set of torch or Hugging Face, arrays (x, y), a dict of arrays, or (train,
-    validation, test) of those; or a table with its `label`. `teacher` is a module with its weights, `student` a function or a class
-    that makes students, or an architecture as in a spec. They are kept in `out`, so that everything else works without Python.
-    `overrides` are `key.path=value`.
+    validation, test) of those; or a table with its `label`. `teacher` is a module with its weights, `student` a function or a
+    class that makes students, or an architecture as in a spec. They are kept in `out`, so that everything else works without
+    Python. `overrides` are `key.path=value`.
 
     `out` is `reports/<study>` unless given, `store` a directory of stages that studies share. `fresh` discards the trials that
     are there, `extend` continues in a changed space or with more trials, `older` names a study whose trials a new one begins
