@@ -181,12 +181,13 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
     ]
 
 
+PLAIN = re.compile(r"(~/|\.{1,2}/|/|[A-Za-z_])[\w./~-]*")
+
+
 def _quoted(value: object) -> str:
-    """JSON is YAML; plain where that is the same."""
-    text = str(value)
-    return (
-        text if re.fullmatch(r"[A-Za-z_./~][\w./~-]*|\d+", text) and text not in ("true", "false", "null") else json.dumps(text)
-    )
+    """JSON is YAML; plain where that is the same. A name of digits, or one such as null or .5, is text only in quotes."""
+    is_plain = isinstance(value, int) or PLAIN.fullmatch(str(value)) and str(value).lower() not in ("true", "false", "null")
+    return str(value) if is_plain else json.dumps(value)
 
 
 def _family(splits: Splits) -> tuple[str, dict[str, int], str]:
