@@ -467,6 +467,20 @@ def test_weights_come_from_the_teacher(kind: str, own: Own) -> None:
         assert torch.equal(student.body.head.weight, before)
 
 
+def test_values_of_a_network_that_starts_from_its_source_are_those_of_the_source(own: Own) -> None:
+    from autodistill.models import build, inherit
+
+    own.spec()
+    architecture = ARCHITECTURE.validate_python(own("Small", hidden=8))
+    student, source = (
+        build(architecture, inputs=InputSpec.x((12,)), classes=1, target_mean=[mean], target_scale=[scale])
+        for mean, scale in ((100.0, 7.0), (0.0, 1.0))
+    )
+    inherit(student, source)
+    x = {"x": torch.randn(5, 12)}
+    assert torch.equal(student(x).logits, source(x).logits)
+
+
 def test_what_the_teacher_lacks_is_said(own: Own) -> None:
     with pytest.raises(UsageError, match=r"student.init: .*no module 'blocks.1.0'.* method inherit\(self, teacher\)"):
         changes = {"student__init": "from_teacher", "student__architecture": own("Small", hidden=4, layers=2)}
