@@ -208,6 +208,19 @@ def test_a_tracker_that_raises_is_reported_once_and_the_search_goes_on(tiny: Cal
     assert {run.name for run in again.runs} == expected(tmp_path / "out", "search"), "the same command logs what is missing"
 
 
+def test_a_metric_of_your_own_is_logged_by_its_name(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tracked_metric.py").write_text("def hits(outputs, labels):\n    return outputs.argmax(1) == labels\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tracker, metric = Own(), {"import": "tracked_metric:hits", "bounded": [0, 1]}
+    followed(tiny(task__metric=metric, search__trials=2, search__halving={}), tmp_path / "out", tracker)
+    trials = [run for run in tracker.runs if run.kind == "trial"]
+    assert trials and all({"hits", "hits_low", "hits_high", "accuracy"} <= run.finals.keys() for run in trials)
+    names = {name for run in tracker.runs for step in run.steps for name in step.values} | {*trials[0].finals}
+    assert all(name.isidentifier() for name in names), names
+
+
 def test_what_failed_once_is_logged_at_the_end(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     asked: list[str] = []
 
