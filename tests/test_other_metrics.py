@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import itertools
 import json
 from collections.abc import Callable
@@ -216,6 +217,13 @@ def test_a_metric_of_your_own_from_the_search_to_the_export(tiny: Callable[..., 
     (tmp_path / f"{module}.py").write_text(OWN.replace("10.0", "20.0"))
     with pytest.raises(UsageError, match="task.metric.*has changed since this process imported it; start this program again"):
         api.search(spec, out=tmp_path / "other", runner="serial")
+
+
+def test_a_metric_that_changed_after_its_import_is_refused(module: str, tmp_path: Path) -> None:
+    importlib.import_module(module)
+    (tmp_path / f"{module}.py").write_text(OWN.replace("10.0", "20.0"))
+    with pytest.raises(UsageError, match=f"{module}.py has changed since this process imported {module}"):
+        pinned(own(module, "cost"), few()[1], 2)
 
 
 def test_a_function_that_needs_all_classes_has_an_error_although_one_is_rare(module: str) -> None:

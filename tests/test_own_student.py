@@ -656,6 +656,19 @@ def test_what_no_other_process_can_import_is_refused(tmp_path: Path) -> None:
     assert architecture_of(Own, tmp_path) == {"import": "tests.test_own_student:Own"}
 
 
+def test_a_class_of_a_module_that_changed_after_its_import_is_refused(own: Own, tmp_path: Path) -> None:
+    import importlib
+
+    own.spec()  # makes its folder importable
+    module, text = importlib.import_module(own.name), MODELS.format(helper=own.helper)
+    assert architecture_of(module.Small, tmp_path) == {"import": f"{own.name}:Small"}
+    own.write(own.name, "# a comment\n" + text.replace("NUMBER = 3", "NUMBER = 3\n\ndef more(): return 7\n"))
+    assert architecture_of(module.Small, tmp_path), "the same code, on other lines"
+    own.write(own.name, text.replace("return self.head(x)", "return self.head(x) * 2"))
+    with pytest.raises(UsageError, match=f"{own.name}.py has changed since this process imported .* restart the kernel"):
+        architecture_of(module.Small, tmp_path)
+
+
 @pytest.mark.ray
 def test_workers_find_the_modules_beside_the_spec(own: Own, local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.folder.parent)

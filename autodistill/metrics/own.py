@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from ..spec import OwnMetric, UsageError, located
 from ..spec.arrays import Array, Floats
-from ..spec.code import code_here, code_of
+from ..spec.code import check_loaded, code_here, code_of
 from ..spec.imports import import_function, running, shown
 from ..spec.kinds import KINDS
 from ..spec.measurement import Score
@@ -70,6 +71,8 @@ def pinned(own: OwnMetric, labels: Array, classes: int) -> OwnMetric:
         if code_here(own.factory) != with_source.source:
             way = "start this program again (in a notebook, restart the kernel)"
             raise UsageError(f"the code of {own.factory} has changed since this process imported it; {way}")
+        function_of(with_source)
+        check_loaded(sys.modules[own.factory.partition(":")[0]])
         if own.source not in (None, with_source.source):
             function_of(own)
         value = called(with_source, constants(labels, classes)[0])

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .architectures import IMPORT
+from .code import check_loaded
 from .errors import UsageError, is_full
 from .value import Json
 
@@ -37,7 +38,7 @@ def architecture_of(function: Callable[..., object], folder: Path) -> Json:
     A definition of the running script or notebook is written to a new module in `folder`, which becomes importable here; list
     `folder` in `modules` of the spec, so that later processes find it, too. Equal definitions have equal names and keys.
 
-    Raises UsageError for anything that other processes could not import.
+    Raises UsageError for anything that other processes could not import, and for a module that changed after its import.
     """
     if isinstance(function, functools.partial):
         if function.args:
@@ -49,6 +50,8 @@ def architecture_of(function: Callable[..., object], folder: Path) -> Json:
         raise UsageError(f"{function!r:.80}: other processes cannot import it by name; {WAY}")
     if place != "__main__" and getattr(module, name, None) is not function:
         raise UsageError(f"{place}.{name} is now something else than {function!r:.80}; {WAY}")
+    if place != "__main__":
+        check_loaded(module)
     return {IMPORT: f"{_written(module, name, folder) if place == '__main__' else place}:{name}"}
 
 
