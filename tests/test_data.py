@@ -392,3 +392,28 @@ def test_labels_are_taken_or_the_reason_is_given(labels: list[int]) -> None:
     else:
         with pytest.raises(DataError, match="out of range|only one class"):
             check("x", arrays)
+
+
+def test_words_are_no_labels_of_a_part_whose_training_labels_are_numbers() -> None:
+    """Numbered by themselves, the words 1, 1, 1 would be class 0."""
+    arrays = {"x_train": np.ones((4, 1)), "y_train": np.array([0, 1, 0, 1]), "x_test": np.ones((3, 1))}
+    with pytest.raises(DataError, match="y_test has words, but the training labels are numbers"):
+        check("x", arrays | {"y_test": np.array(["1", "1", "1"])})
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_missing_label_is_no_class(missing: object) -> None:
+    y = np.array(["a", "b", missing, "a"], dtype=object)
+    with pytest.raises(DataError, match="row 2 has (None|nan), but labels of dtype object may only be words"):
+        check("x", {"x": np.ones((4, 1)), "y": y}, kind="classification")
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0, 1e6])
+def test_values_that_float32_cannot_tell_apart_are_refused(spread: float) -> None:
+    y = 1.7e9 + spread * np.random.default_rng(0).normal(size=(50, 1))
+    arrays = {"x": np.ones((50, 1)), "y": y}
+    if spread == 1e6:
+        assert np.allclose(check("x", arrays, kind="regression").y, y)
+    else:
+        with pytest.raises(DataError, match="x: y has values of about 1.7e[+]09 .* subtract 1.7e[+]09"):
+            check("x", arrays, kind="regression")

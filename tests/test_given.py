@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, random_split
@@ -21,6 +22,9 @@ TASK = TaskSpec(dataset="npy/given")
 X = torch.arange(24 * 3 * 4 * 4).reshape(24, 3, 4, 4).to(torch.float32)
 Y = torch.arange(24) % 3
 WHOLE = TensorDataset(X, Y)
+
+
+FRAME = pd.DataFrame({"a": range(6), "label": [0, 1] * 3})
 
 
 class Fields(Dataset[Any]):
@@ -71,6 +75,27 @@ def test_given_splits_are_used_as_they_are(as_dict: bool, tmp_path: Path) -> Non
         assert (samples.x["x"] == torch.stack([x for x, _ in part]).numpy()).all()  # type: ignore[attr-defined]
         assert samples.y.tolist() == [int(y) for _, y in part]
     assert found.own_test and found.own_validation
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_parts_may_be_dicts_of_arrays(as_dict: bool, tmp_path: Path) -> None:
+    parts = [{"x": X[first:last], "y": Y[first:last]} for first, last in ((0, 12), (12, 18), (18, 24))]
+    saved(dict(zip(("train", "val", "test"), parts, strict=True)) if as_dict else tuple(parts), tmp_path / "x")
+    found = read_npy(tmp_path / "x", MOST)
+    assert found["y_train"].tolist() == Y[:12].tolist() and (found["x_validation"] == X[12:18].numpy()).all()
+    assert found["x_test"].shape == (6, 3, 4, 4)
+
+
+def test_items_that_come_while_a_data_set_is_read_are_not_of_it(tmp_path: Path) -> None:
+    found = saved(Growing(), tmp_path / "x")
+    assert found["x"][:, 0].tolist() == list(range(6)) and len(found["y"]) == 6
+
+
+def test_a_table_that_parquet_cannot_hold_is_refused(tmp_path: Path) -> None:
+    task = TaskSpec(dataset="table.parquet", label="label")
+    for column in (pd.arrays.SparseArray([0, 1] * 3), [1, "a", "b", "c", "d", "e"]):
+        with pytest.raises(DataError, match="data: the table cannot be written as Parquet"):
+            save_given(FRAME.assign(b=column), tmp_path, task, MOST)
 
 
 def test_without_a_test_part_one_is_taken_from_the_training_samples(tmp_path: Path) -> None:
@@ -129,6 +154,20 @@ class Noisy(Dataset[Any]):
         return torch.randn(3), index % 2
 
 
+class Guessed(Noisy):
+    def __getitem__(self, index: int) -> object:
+        return torch.full((3,), index), torch.rand(())
+
+
+class Growing(Noisy):
+    def __len__(self) -> int:
+        self.length = getattr(self, "length", 5) + 1
+        return self.length
+
+    def __getitem__(self, index: int) -> object:
+        return torch.full((3,), index), index % 2
+
+
 class Stream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         yield torch.ones(3), 0
@@ -147,6 +186,12 @@ WRONG: dict[str, tuple[object, tuple[str, ...]]] = {
     "no label": (Counted({"x": torch.ones(3)}), ("item 4 has x, but no label",)),
     "text": ([{"text": "so it goes", "label": 0}], ("item 0: text is a string ('so it goes')", "encode it")),
     "random": (Noisy(), ("differs when it is read again", "random transforms", "augmentation")),
+    "random labels": (Guessed(), ("item 0 differs when it is read again",)),
+    "wider numbers": (
+        [(np.ones(3, np.uint8), 0), (np.full(3, 256, np.uint16), 1)],
+        ("x of item 1 has dtype uint16, but item 0 has uint8",),
+    ),
+    "tables": ({"train": FRAME, "test": FRAME[:2]}, ("DataFrame is a part", "give one table of all rows")),
     "same object": ((WHOLE, WHOLE, Subset(WHOLE, [1])), ("train and validation", "the same TensorDataset", "item 0")),
     "overlap": (
         (Subset(WHOLE, [0, 1, 2]), Subset(WHOLE, [3]), Subset(WHOLE, [5, 2])),

@@ -127,6 +127,16 @@ def test_a_draft_of_a_table(label: str | None, kind: str, metric: str) -> None:
     assert ("mse" in found.path.read_text()) == (kind == "regression")
 
 
+@pytest.mark.parametrize("label", ["0", "True", "NULL", ".5", "~", "no", "# of", "1e3", 'a "b"'])
+def test_any_name_of_a_column_may_be_drafted(label: str) -> None:
+    """Some names are numbers, booleans or nothing in YAML."""
+    pandas = pytest.importorskip("pandas")
+    data = blobs(classes=2)
+    pandas.DataFrame({"a": data["x"][:, 0], label: data["y"]}).to_csv("table.csv", index=False)
+    autodistill.init("table.csv", label=label)
+    assert load("table.yaml").task.label == label
+
+
 def test_a_draft_of_several_labels() -> None:
     x = blobs()["x"]
     np.savez("marks.npz", x=x, y=(x[:, :3] > 0).astype(int))

@@ -94,7 +94,17 @@ def test_nothing_else_is_allowed(server: Server, method: str) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/study.db", "/../study.db", "/%2e%2e/etc/passwd", "//etc/passwd", "/content/../study.db", "/spec.yaml", "/a\\b", "x"],
+    [
+        "/study.db",
+        "/../study.db",
+        "/%2e%2e/etc/passwd",
+        "//etc/passwd",
+        "/content/../study.db",
+        "/spec.yaml",
+        "/a\\b",
+        "x",
+        "//[",
+    ],
 )
 def test_no_file_can_be_reached(server: Server, target: str) -> None:
     status, _, body = asked(server, target)

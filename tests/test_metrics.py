@@ -315,6 +315,20 @@ def test_hoeffding_and_bentkus_bound_the_binomial_tail(n: int, limit: float, los
     assert p >= min(1.0, float(binom.cdf(count, n, limit))) - 1e-9
 
 
+def test_r_squared_of_a_value_that_is_always_the_same_is_1_or_0() -> None:
+    random = np.random.default_rng(0)
+    y = np.stack([random.normal(size=50), np.full(50, 1 / 3)], 1)
+    near = y + 0.1 * random.normal(size=(50, 1))
+    first = float(METRICS["r2"].value(outcome(near[:, :1], y[:, :1])))
+    assert METRICS["r2"].value(outcome(np.stack([near[:, 0], y[:, 1]], 1), y)) == pytest.approx((first + 1) / 2)
+    assert METRICS["r2"].value(outcome(near, y)) == pytest.approx(first / 2)
+    assert np.isfinite(METRICS["r2"].score(outcome(near, y), 2).error)
+
+
+def test_labels_that_no_sample_or_every_one_has_have_no_floor() -> None:
+    assert METRICS["average_precision"].floor(np.zeros((50, 3), np.int64), 3) == 0.0
+
+
 @pytest.mark.parametrize("chances", [(0.7, 0.3, 0.0), (0.5, 0.2, 0.3), (0.1, 0.8, 0.1)])
 def test_the_capital_of_a_bet_is_expected_to_stay_at_the_limit_and_to_fall_above_it(chances: tuple[float, ...]) -> None:
     """Over all outcomes of five samples with losses of 0, 1/2, and 1. So, by Markov's inequality, the p-value is valid."""

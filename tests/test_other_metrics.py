@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 
 from autodistill import Wanted, api
 from autodistill.cli import main
-from autodistill.spec import Spec, SpecError, StudyError, UsageError
+from autodistill.metrics.metric import outcome
+from autodistill.metrics.own import called, drawn_rows, own_metric, pinned
+from autodistill.spec import OwnMetric, Spec, SpecError, StudyError, UsageError
 
 from .conftest import RECIPE
 from .searching import search
@@ -155,3 +159,114 @@ def test_a_study_continues_only_by_its_own_metric(tiny: Callable[..., Spec], tmp
     api.search(tiny(search__trials=2), out=tmp_path / "out", runner="serial")
     with pytest.raises(UsageError, match="task.metric was 'accuracy', is 'f1_macro'"):
         api.search(tiny(search__trials=2, task__metric="f1_macro"), out=tmp_path / "out", runner="serial")
+
+
+OWN = """
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+def cost(outputs, labels):
+    return 10.0 * (outputs.argmax(1) != labels)
+
+def area(outputs, labels):
+    return roc_auc_score(labels, outputs[:, 1])
+
+def total(outputs, labels):
+    return np.ones(len(labels)) * 10 * (0.1 + 0.2 - 0.3 + 1)
+
+def destructive(outputs, labels):
+    found = float((outputs.argmax(1) == labels).mean())
+    outputs[:], labels[:] = 0, 0
+    return found
+
+def undefined(outputs, labels):
+    return float("nan")
+
+def column(outputs, labels):
+    return labels[:, None]
+"""
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module with metrics."""
+    name = f"own_metrics_{next(NUMBERS)}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def own(module: str, function: str, **more: Any) -> OwnMetric:
+    return OwnMetric.model_validate({"import": f"{module}:{function}", **more}, by_alias=True)
+
+
+def few(positive: int = 3, samples: int = 60) -> tuple[Any, Any]:
+    logits = np.random.default_rng(0).normal(size=(samples, 2))
+    return logits, (np.arange(samples) < positive).astype(np.int64)
+
+
+def test_a_metric_of_your_own_from_the_search_to_the_export(tiny: Callable[..., Spec], module: str, tmp_path: Path) -> None:
+    metric = {"import": f"{module}:cost", "better": "lower", "bounded": [0, 10]}
+    spec = tiny(task__metric=metric, task__also=["accuracy"], search__trials=3, assistants__at_most=0)
+    study = api.search(spec, out=tmp_path / "out", runner="serial")
+    front = study.frontier
+    assert np.allclose(front["cost"], 10 * (1 - front["accuracy"])) and front["cost"].is_monotonic_decreasing
+    again = api.search(spec, out=tmp_path / "out", runner="serial")
+    assert again.run is not None and again.run.trained == 0
+    claim = study.smallest(Wanted(target=9.0), seeds=1, runner="serial")
+    assert claim.answer is not None and "a cost of at most 9" in claim.sentence()
+    assert study.export(tmp_path / "model", wanted=Wanted(target=9.0)).to is not None
+    (tmp_path / f"{module}.py").write_text(OWN.replace("10.0", "20.0"))
+    with pytest.raises(UsageError, match="task.metric.*has changed since this process imported it; start this program again"):
+        api.search(spec, out=tmp_path / "other", runner="serial")
+
+
+def test_a_metric_that_changed_after_its_import_is_refused(module: str, tmp_path: Path) -> None:
+    importlib.import_module(module)
+    (tmp_path / f"{module}.py").write_text(OWN.replace("10.0", "20.0"))
+    with pytest.raises(UsageError, match=f"{module}.py has changed since this process imported {module}"):
+        pinned(own(module, "cost"), few()[1], 2)
+
+
+def test_a_function_that_needs_all_classes_has_an_error_although_one_is_rare(module: str) -> None:
+    logits, labels = few()
+    metric = own_metric(pinned(own(module, "area", bounded=[0, 1]), labels, 2).text())
+    found = metric.score(outcome(logits, labels), 2)
+    assert 0 < found.error < 0.3 and found.low < found.value < found.high and metric.floor(labels, 2) == 0.5
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_draws_keep_each_class_and_are_of_all_samples(several: bool) -> None:
+    labels = few(1, 40)[1]
+    labels = np.stack([labels, 1 - labels, np.zeros_like(labels)], 1) if several else labels
+    random = np.random.default_rng(0)
+    rows = np.stack([drawn_rows(labels, random) for _ in range(2000)])
+    for drawn in labels[rows]:
+        assert np.array_equal(drawn.max(axis=0), labels.max(axis=0)) and np.array_equal(drawn.min(axis=0), labels.min(axis=0))
+    counts = np.bincount(rows.ravel(), minlength=40) / 2000
+    assert np.abs(counts[1:] - 1).max() < 0.15, "as many as without the rule"
+
+
+def test_a_value_beyond_its_bound_by_rounding_is_the_bound(module: str) -> None:
+    logits, labels = few()
+    assert called(own(module, "total", bounded=[0, 10]), outcome(logits, labels)).max() == 10
+
+
+def test_a_function_may_write_to_what_it_gets(module: str) -> None:
+    logits, labels = few()
+    found = outcome(logits, labels)
+    assert (
+        called(own(module, "destructive"), found)
+        == called(own(module, "destructive"), found)
+        == (logits.argmax(1) == labels).mean()
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "words"), [("undefined", "returned nan of type float"), ("column", r"with shape \(60, 1\)")]
+)
+def test_what_is_no_value_is_refused(module: str, function: str, words: str) -> None:
+    logits, labels = few()
+    with pytest.raises(UsageError, match=words):
+        called(own(module, function), outcome(logits, labels))

@@ -484,6 +484,20 @@ def test_weights_come_from_the_teacher(kind: str, own: Own) -> None:
         assert torch.equal(student.body.head.weight, before)
 
 
+def test_values_of_a_network_that_starts_from_its_source_are_those_of_the_source(own: Own) -> None:
+    from autodistill.models import build, inherit
+
+    own.spec()
+    architecture = ARCHITECTURE.validate_python(own("Small", hidden=8))
+    student, source = (
+        build(architecture, inputs=InputSpec.x((12,)), classes=1, target_mean=[mean], target_scale=[scale])
+        for mean, scale in ((100.0, 7.0), (0.0, 1.0))
+    )
+    inherit(student, source)
+    x = {"x": torch.randn(5, 12)}
+    assert torch.equal(student(x).logits, source(x).logits)
+
+
 @pytest.mark.slow
 def test_what_the_teacher_lacks_is_said(own: Own) -> None:
     with pytest.raises(UsageError, match=r"student.init: .*no module 'blocks.1.0'.* method inherit\(self, teacher\)"):
@@ -583,12 +597,96 @@ class Net(base):
     assert not any(word in kept for word in ("unused", "model = Net()", "chdir", "__main__"))
 
 
+NET = """
+class Net(nn.Module):
+    def forward(self, x):
+        return helper(x) * SIZES["width"] + WIDTH, super(Net, self)
+"""
+FIRST = "from torch import nn\nSIZES = {'width': 4}\nWIDTH = 3\ndef helper(x): return x"
+
+
+def copied(*cells: str) -> tuple[str, dict[str, Any]]:
+    """What is copied of a program with these cells, and what it is when it is imported."""
+    import ast
+
+    program: dict[str, Any] = {}
+    exec("\n".join(cells), program)
+    parts = needed(ast.parse("\n".join(cells)).body, "Net", program)
+    text = "\n".join(ast.unparse(one) for one in parts)
+    module: dict[str, Any] = {}
+    exec(text, module)
+    return text, module
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        (FIRST, NET, NET),
+        (FIRST, NET, FIRST),
+        (FIRST, NET, FIRST, NET),
+        (FIRST, NET, "from torch import nn", NET, "WIDTH = 3"),
+        (FIRST, NET, "WIDTH = 9", NET, "WIDTH = 3", NET),
+        (FIRST, NET, "import torch\nmodel = Net()", "print(WIDTH)"),
+    ],
+)
+def test_cells_that_run_again_leave_the_copy_of_a_definition_as_it_was(cells: tuple[str, ...]) -> None:
+    assert copied(*cells)[0] == copied(FIRST, NET)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SIZES['width'] = 8",
+        "SIZES.update(width=8)",
+        "SIZES = {**SIZES, 'width': 8}",
+        "def change(): SIZES['width'] = 8\nchange()",
+        "WIDTH += 1",
+        "for WIDTH in range(5): pass",
+        "if __name__ != 'imported': WIDTH = 7",
+        "Net.forward = lambda self, x: x",
+        "def helper(x): return 2 * x",
+    ],
+)
+def test_the_copy_of_a_definition_knows_what_changed_after_it(change: str) -> None:
+    text, module = copied(FIRST, NET, change)
+    program: dict[str, Any] = {}
+    exec("\n".join((FIRST, NET, change)), program)
+    assert text != copied(FIRST, NET)[0]
+    assert {name: module[name] for name in ("SIZES", "WIDTH")} == {name: program[name] for name in ("SIZES", "WIDTH")}
+    assert module["helper"](1) == program["helper"](1)
+    assert module["Net"].forward.__code__.co_code == program["Net"].forward.__code__.co_code
+
+
+def test_a_value_that_changes_after_its_use_is_copied_as_it_is_now() -> None:
+    """A script that searches twice, with another width each time."""
+    import ast
+
+    statements = ast.parse("\n".join((FIRST, NET, "WIDTH = 9"))).body
+    text = "\n".join(ast.unparse(one) for one in needed(statements, "Net", {"SIZES": {"width": 4}, "WIDTH": 3}))
+    module: dict[str, Any] = {}
+    exec(text, module)
+    assert (module["WIDTH"], module["SIZES"]) == (3, {"width": 4})
+
+
 def test_what_no_other_process_can_import_is_refused(tmp_path: Path) -> None:
     wrong: list[Callable[..., Any]] = [lambda: None, Own(tmp_path).path]
     for one in wrong:
         with pytest.raises(UsageError, match="other processes cannot import it by name; move it to the top level"):
             architecture_of(one, tmp_path)
     assert architecture_of(Own, tmp_path) == {"import": "tests.test_own_student:Own"}
+
+
+def test_a_class_of_a_module_that_changed_after_its_import_is_refused(own: Own, tmp_path: Path) -> None:
+    import importlib
+
+    own.spec()  # makes its folder importable
+    module, text = importlib.import_module(own.name), MODELS.format(helper=own.helper)
+    assert architecture_of(module.Small, tmp_path) == {"import": f"{own.name}:Small"}
+    own.write(own.name, "# a comment\n" + text.replace("NUMBER = 3", "NUMBER = 3\n\ndef more(): return 7\n"))
+    assert architecture_of(module.Small, tmp_path), "the same code, on other lines"
+    own.write(own.name, text.replace("return self.head(x)", "return self.head(x) * 2"))
+    with pytest.raises(UsageError, match=f"{own.name}.py has changed since this process imported .* restart the kernel"):
+        architecture_of(module.Small, tmp_path)
 
 
 @pytest.mark.slow

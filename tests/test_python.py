@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 import autodistill
+from autodistill.models.kept import keep
 from autodistill.spec import DataError, SpecError, UsageError
 
 from .conftest import DOCUMENT, blobs
@@ -59,6 +61,52 @@ def test_the_same_objects_again_resume_and_others_are_refused(tmp_path: Path) ->
     with pytest.raises(UsageError, match="digest was .*another --out"):
         searched(tmp_path / "out", blobs(), teacher=Centers(blobs(seed=2)))
     assert sorted(path.name for path in (tmp_path / "out" / "given").iterdir()) == kept
+
+
+class Scaled(nn.Module):
+    """With what no state_dict has."""
+
+    def __init__(self, scale: float = 1.0, act: Any = torch.relu, shift: float = 0.0) -> None:
+        super().__init__()
+        self.layer, self.scale, self.act = nn.Linear(12, 4), scale, act
+        nn.init.ones_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+        self.register_buffer("shift", torch.tensor(shift), persistent=False)
+
+    @property
+    def half(self) -> float:
+        return HALF / 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.layer(x / self.scale + self.half))  # type: ignore[no-any-return]
+
+
+HALF = 1.0
+
+
+def test_a_teacher_is_another_one_if_anything_that_it_computes_with_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooked, sparse = Scaled(), Scaled()
+    hooked.layer.register_forward_hook(lambda module, inputs, outputs: 2 * outputs)
+    sparse.rows = torch.eye(3).to_sparse()  # type: ignore[assignment]
+    steep, flat = [functools.partial(nn.functional.leaky_relu, negative_slope=slope) for slope in (0.1, 0.2)]
+    made = [Scaled(), Scaled(255.0), Scaled(act=torch.sigmoid), Scaled(shift=1.0), Scaled(act=steep), Scaled(act=flat)]
+    made += [Scaled(act=lambda x: x), Scaled(act=lambda x: 2 * x), Scaled(act=lambda x: x * 2.5), hooked, sparse]
+    kept = [keep(one, tmp_path) for one in made]
+    monkeypatch.setitem(globals(), "HALF", 3.0)
+    kept.append(keep(Scaled(), tmp_path))
+    assert len({one["digest"] for one in kept}) == len({one["path"] for one in kept}) == len(made) + 1
+    monkeypatch.undo()
+    assert keep(copy.deepcopy(Scaled()).train(), tmp_path) == kept[0]
+
+
+def test_a_teacher_is_the_same_in_every_process() -> None:
+    code = (
+        "from tests.test_python import Scaled; from autodistill.models.contents import contents;"
+        "one = Scaled(); one.names, one.more = {'a', 'b', 'c'}, {'x': (1, 2.5)}; print(contents(one))"
+    )
+    seeds = [{**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2")]
+    found = [subprocess.run([sys.executable, "-c", code], env=one, capture_output=True, text=True).stdout for one in seeds]
+    assert found[0] == found[1] != ""
 
 
 @pytest.mark.slow
@@ -126,6 +174,9 @@ def test_a_class_is_a_student_by_its_name(tmp_path: Path) -> None:
     assert f"{Small.__module__}:Small hidden=" in study.trials["architecture"].iloc[-1]
     with pytest.raises(UsageError, match="other processes cannot import it by name"):
         autodistill.check(spec, data=blobs(), teacher=Centers(blobs()), student=lambda hidden: Small)
+    for value in (nn.ReLU, np.int64(3)):
+        with pytest.raises(UsageError, match=r"student.architecture.hidden: .* cannot be written to a spec; use numbers"):
+            autodistill.check(spec, data=blobs(), teacher=Centers(blobs()), student=functools.partial(Small, hidden=value))
 
 
 SCRIPT = """

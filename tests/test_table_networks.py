@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from autodistill import api, spec
 from autodistill.answers import Wanted
@@ -97,6 +98,20 @@ def test_rows_are_inherited_only_with_embeddings_of_one_width() -> None:
     narrow = build(MLP(depth=1, width=8, embedding=1), inputs=ROWS, classes=3)
     with pytest.raises(UsageError, match=r"embeddings\.0\.weight \(4, 1\) differs from the source's"):
         inherit(narrow, source)
+
+
+def test_a_shallower_network_for_rows_takes_the_last_layer_and_the_units_of_values() -> None:
+    """As the teacher came from outside, it predicts values in the units of the data."""
+    units = {"target_mean": [100.0], "target_scale": [7.0]}
+    student = build(MLP(depth=1, width=4), inputs=ROWS, classes=1, **units)  # type: ignore[arg-type]
+    source = build(MLP(depth=3, width=8), inputs=ROWS, classes=1, target_mean=[0.0], target_scale=[1.0])
+    inherit(student, source)
+    (first, last), (_, *hidden, top) = (
+        [one for one in part.modules() if isinstance(one, nn.Linear)] for part in (student, source)
+    )
+    assert torch.equal(last.weight, top.weight[:, :4]) and torch.equal(last.bias, top.bias) and len(hidden) == 2
+    assert first.out_features == 4 and student.target_mean is not None and student.target_scale is not None
+    assert (student.target_mean.item(), student.target_scale.item()) == (0.0, 1.0)
 
 
 # A study

@@ -117,6 +117,15 @@ def test_many_numbers_are_values_unless_the_spec_says_that_they_are_classes(tmp_
         splits_of(written_to, kind="classification")
 
 
+def test_values_beyond_the_precision_of_networks_are_refused(tmp_path: Path) -> None:
+    for values, message in (
+        (1e9 + np.arange(40) / 8, "column 'churned' has values of about 1e[+]09"),
+        (np.arange(40) * 1e38, "beyond"),
+    ):
+        with pytest.raises(DataError, match=message):
+            splits_of(written(tmp_path, frame_of(a=list(range(40))).assign(churned=values)))
+
+
 def test_a_regression_on_words_and_several_labels_in_one_column_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="but task.kind is regression; give numbers, or remove kind"):
         splits_of(written(tmp_path), kind="regression")
@@ -244,6 +253,15 @@ def test_groups_stay_together(tmp_path: Path) -> None:
         parts = whole_groups(raw.groups, raw.y, 60, seed, "here")
         assert not set(raw.groups[parts.left]) & set(raw.groups[parts.taken])
         assert sorted([*parts.left, *parts.taken]) == list(range(240))
+
+
+def test_groups_of_a_regression_stay_together(tmp_path: Path) -> None:
+    frame = customers().assign(churned=np.arange(240) + 0.5)
+    splits = splits_of(written(tmp_path, frame), groups="store")
+    parts = [part.y[:, 0] - 0.5 for part in (splits.train, splits.validation, splits.test.unseal())]
+    stores = [set(frame["store"][part.astype(int)]) for part in parts]
+    assert splits.kind == "regression" and not (stores[0] & stores[1] or stores[0] & stores[2] or stores[1] & stores[2])
+    assert sum(map(len, parts)) == 240 and all(30 <= len(part) <= 160 for part in parts)
 
 
 def test_many_groups_are_kept_together_but_not_reported(tmp_path: Path) -> None:

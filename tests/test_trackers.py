@@ -19,7 +19,10 @@ from autodistill.api.tracking import tracked
 from autodistill.cli import main
 from autodistill.reporting.progress import Progress
 from autodistill.reporting.trackers import Run, Tracker, Trackers, channel
-from autodistill.spec import Spec, UsageError
+from autodistill.reporting.trackers.channel import Channel
+from autodistill.reporting.trackers.logged import Logged
+from autodistill.reporting.trackers.values import Due
+from autodistill.spec import Spec, StoreError, UsageError
 from autodistill.study import driver
 from autodistill.study.driver import Options, Together
 from autodistill.study.record.directory import StudyDirectory
@@ -209,6 +212,19 @@ def test_a_tracker_that_raises_is_reported_once_and_the_search_goes_on(tiny: Cal
     assert {run.name for run in again.runs} == expected(tmp_path / "out", "search"), "the same command logs what is missing"
 
 
+def test_a_metric_of_your_own_is_logged_by_its_name(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tracked_metric.py").write_text("def hits(outputs, labels):\n    return outputs.argmax(1) == labels\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tracker, metric = Own(), {"import": "tracked_metric:hits", "bounded": [0, 1]}
+    followed(tiny(task__metric=metric, search__trials=2, search__halving={}), tmp_path / "out", tracker)
+    trials = [run for run in tracker.runs if run.kind == "trial"]
+    assert trials and all({"hits", "hits_low", "hits_high", "accuracy"} <= run.finals.keys() for run in trials)
+    names = {name for run in tracker.runs for step in run.steps for name in step.values} | {*trials[0].finals}
+    assert all(name.isidentifier() for name in names), names
+
+
 def test_what_failed_once_is_logged_at_the_end(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -228,6 +244,23 @@ def test_a_tracker_that_hangs_makes_no_search_wait(tiny: Callable[..., Spec], tm
     assert study.finished()
     assert len(said) == 1 and "runs are not logged to here yet; mend it" in said[0]
     gate.set()
+
+
+def test_a_run_that_cannot_be_made_is_said_and_the_others_are_logged(tmp_path: Path) -> None:
+    """Its stage may have been removed or damaged since it was trained."""
+
+    def gone() -> Run:
+        raise StoreError("the weights of 1234abcd are damaged")
+
+    run = Run("tiny", "1", "trial 2", "trial", "", "complete", settings={}, facts={})
+    tracker, said = Own(), []
+    one = Channel(tracker, Logged(tmp_path), said.append)
+    one.add([Due("trial 1", "", gone), Due("trial 2", "", lambda: run)])
+    one.pump()
+    while one.left():
+        threading.Event().wait(0.01)
+    assert len(said) == 1 and "trial 1 was not logged to here (StoreError: the weights of 1234abcd are damaged)" in said[0]
+    assert [found.name for found in tracker.runs] == ["trial 2"]
 
 
 def test_a_tracker_that_hangs_is_reported_while_the_search_runs(

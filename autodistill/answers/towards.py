@@ -112,11 +112,11 @@ def _aimed(directory: StudyDirectory, wanted: Wanted) -> tuple[Spec, Spec]:
         spec = _before(study)
     metric = metric_of(spec.search)
     if spec.search.objectives[1:] != ("params",):
-        raise UsageError(f"--within needs a study whose search.objectives are {metric.name} and params")
+        raise UsageError(f"--within needs a study whose search.objectives are {metric.column} and params")
     wanted = wanted.resolved(teacher.params, metric.name)
     if wanted.metric != metric.name:
         raise UsageError(
-            f"--within: the target is for {wanted.metric}, but the study searches by {metric.name}; give a target for it"
+            f"--within: the target is for {wanted.metric}, but the study searches by {metric.column}; give a target for it"
         )
     target = metric.keeping(teacher.value, wanted.retain or 1.0)
     if wanted.target is not None:

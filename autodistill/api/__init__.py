@@ -140,10 +140,10 @@ def search(
 ) -> Study:
     """Searches for students, and keeps the study with its tables and pictures in `out`. The same call resumes a stopped search.
 
-    `data` takes the place of `task.dataset`: a data set of torch or Hugging Face, arrays (x, y), a dict of arrays, a table with
-    its `label`, or a tuple (train, validation, test) of those. `teacher` is a module with its weights. `student` is a function
-    or a class that makes students, or an architecture as in a spec. All three are kept in `out`, so that everything else works
-    without the Python objects. `overrides` are texts such as `key.path=value`.
+    `data` takes the place of `task.dataset`: a data set of torch or Hugging Face, arrays (x, y), a dict of arrays, or a tuple
+    (train, validation, test) of those; or a table with its `label`. `teacher` is a module with its weights. `student` is a
+    function or a class that makes students, or an architecture as in a spec. All three are kept in `out`, so that everything
+    else works without the Python objects. `overrides` are texts such as `key.path=value`.
 
     `out` is `reports/<study>` by default. `store` is a directory of stages that studies share. `fresh` discards the study's
     trials. `extend` continues in a changed space or with more trials. `older` names a study with whose trials a new one begins.

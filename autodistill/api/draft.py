@@ -183,12 +183,13 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
     ]
 
 
+PLAIN = re.compile(r"(~/|\.{1,2}/|/|[A-Za-z_])[\w./~-]*")
+
+
 def _quoted(value: object) -> str:
-    """A value as YAML: JSON, or plain text where that means the same."""
-    text = str(value)
-    return (
-        text if re.fullmatch(r"[A-Za-z_./~][\w./~-]*|\d+", text) and text not in ("true", "false", "null") else json.dumps(text)
-    )
+    """A value as YAML: JSON, or plain text where that means the same: 0, null, or .5 as a name needs quotes."""
+    is_plain = isinstance(value, int) or PLAIN.fullmatch(str(value)) and str(value).lower() not in ("true", "false", "null")
+    return str(value) if is_plain else json.dumps(value)
 
 
 def _family(splits: Splits) -> tuple[str, dict[str, int], str]:

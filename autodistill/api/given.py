@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..spec import Spec, UsageError, is_full
 from ..spec.architectures import IMPORT, KEPT
 from ..spec.callables import architecture_of
+from ..spec.imports import shown
 from ..study.record.directory import StudyDirectory
 from .named import Named, SpecLike, named
 
@@ -73,8 +74,11 @@ class Given(NamedTuple):
 
 
 def _set(key: str, value: object) -> str:
-    """An override; JSON is YAML."""
-    return f"{key}={json.dumps(value)}"
+    """An override; JSON is YAML. Raises UsageError for a value that no file can hold."""
+    try:
+        return f"{key}={json.dumps(value)}"
+    except (TypeError, ValueError):
+        raise UsageError(f"{key}: {shown(value)} cannot be written to a spec; use numbers, text, lists and dicts") from None
 
 
 def _teacher(arguments: Mapping[str, str]) -> str:

@@ -28,10 +28,11 @@ from .npy import new_array, read_npy, save_arrays
 LABELS = ("label", "labels", "y", "target")
 """The label of an item that is a dict."""
 VALIDATION = ("validation", "val", "valid")
+PARTS = {"train", "test", *VALIDATION}
 READ_AGAIN = 16
 """How many items are read a second time, to see whether they are the same."""
 TABLE = "table.parquet"
-FORMS = "give a map-style data set, arrays (x, y), a dict of arrays, a table, or (train, validation, test)"
+FORMS = "give a map-style data set, arrays (x, y), a dict of arrays, (train, validation, test) of those, or a table"
 
 
 def save_given(data: object, folder: Path, task: TaskSpec, most: int) -> str:
@@ -72,7 +73,7 @@ def _save_table(data: Any, path: Path, task: TaskSpec) -> None:
         whole = isinstance(data, pyarrow.Table)
         table = data if whole else pyarrow.Table.from_pandas(data.rename(columns=str), preserve_index=False)
         parquet.write_table(table, path)
-    except pyarrow.ArrowException as error:  # such as numbers and words in one column
+    except (pyarrow.ArrowException, TypeError, ValueError) as error:  # such as numbers and words in one column, sparse columns
         way = "give each column values of one type, such as frame[name].astype(str)"
         raise DataError(f"data: the table cannot be written as Parquet ({reason(error)}); {way}") from None
 
@@ -100,7 +101,7 @@ class _Arrays(NamedTuple):
 
 def _parts(data: object) -> dict[str, object]:
     """The parts by the suffix of their arrays: "" for one that is split, or _train, _validation, _test."""
-    if isinstance(data, Mapping) and data and all(map(_is_part, data.values())):
+    if isinstance(data, Mapping) and data and (all(map(_is_part, data.values())) or set(data) <= PARTS):
         return _named({_part_name(key): _part(value) for key, value in data.items()})
     if isinstance(data, Mapping):
         return {"": _Arrays({str(key): value for key, value in data.items()})}
@@ -144,6 +145,8 @@ def _is_pair(value: object) -> bool:
 
 
 def _part(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _Arrays({str(key): one for key, one in value.items()})
     return _Arrays(dict(zip((X, "y"), value, strict=True))) if isinstance(value, tuple) and _is_pair(value) else value
 
 
@@ -178,6 +181,9 @@ def _refused(data: object) -> Any:
     if "torch.IterableDataset" in kinds or "datasets.IterableDataset" in kinds:
         way = "make it map-style (__len__ and __getitem__), or write its samples to disk and give that folder"
         raise DataError(f"data: {name} is an iterable data set, whose items have no numbers; {way}")
+    if is_table(data):
+        way = "give one table of all rows, and set task.split, or task.split.by for a column that tells the parts apart"
+        raise DataError(f"data: {name} is a part, and parts cannot be tables; {way}")
     if "torch.DataLoader" in kinds:
         raise DataError(f"data: {name} makes batches in its own order; give its data set: data=loader.dataset")
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
@@ -213,7 +219,7 @@ def _write(dataset: Any, suffix: str, folder: Path) -> None:
             for field, array in item.fields.items():
                 append[field](array)
             labels.append(item.label)
-    _check_same(dataset, label, folder, suffix, place)
+    _check_same(dataset, labels, label, folder, suffix, place)
     names = _class_names(dataset, label)
     save_arrays(folder, {f"y{suffix}": (y := np.stack(labels))})
     there = y.shape[1] if y.ndim == 2 else len(np.unique(y))
@@ -301,19 +307,22 @@ def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
         if one.shape != other.shape:
             way = "resize, crop or pad the samples to one shape"
             raise DataError(f"{place}: {name} of item {row} has shape {other.shape}, but item 0 has {one.shape}; {way}")
-        if not np.can_cast(other.dtype, one.dtype, "same_kind"):
+        if not np.can_cast(other.dtype, one.dtype, "same_kind" if name == "label" else "safe"):
             raise DataError(
                 f"{place}: {name} of item {row} has dtype {other.dtype}, but item 0 has {one.dtype}; make them equal"
             )
 
 
-def _check_same(dataset: Any, label: str | None, folder: Path, suffix: str, place: str) -> None:
+def _check_same(dataset: Any, labels: Sequence[Array], label: str | None, folder: Path, suffix: str, place: str) -> None:
     """Raises DataError if an item is not the same when it is read again, as with random augmentation."""
-    for row in spread(len(dataset), READ_AGAIN).tolist():
-        for field, array in _read(dataset, row, label, place).fields.items():
+    for row in spread(len(labels), READ_AGAIN).tolist():
+        item = _read(dataset, row, label, place)
+        pairs = [(labels[row], item.label)]
+        for field, array in item.fields.items():
             key = f"x{suffix}" if field == X else f"x{suffix}_{field}"
-            kept = np.load(folder / f"{key}.npy", mmap_mode="r")[row]
-            if not np.array_equal(kept, array, equal_nan=kept.dtype.kind == "f"):
+            pairs.append((np.load(folder / f"{key}.npy", mmap_mode="r")[row], array))
+        for kept, found in pairs:
+            if not np.array_equal(kept, found, equal_nan=kept.dtype.kind == "f"):
                 way = "remove random transforms; a recipe augments in training (augmentation: {flip: true, crop: 2})"
                 raise DataError(f"{place}: item {row} differs when it is read again; {way}")
 

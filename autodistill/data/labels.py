@@ -17,6 +17,8 @@ from .fields import array_of
 MOST_CLASSES = 2**31
 FEW = 20
 """Floats that are at most this many different whole numbers may be classes or values."""
+LOST = 1e-3
+"""The most noise that rounding to float32 may add to values, relative to their standard deviation."""
 RANKING = ("qid", "query", "query_id")
 """Arrays of data for ranking."""
 
@@ -42,6 +44,8 @@ def labels_of(
     kind = known.kind if known is not None else _guessed(name, key, y) if kind == "auto" else kind
     if kind == "regression":
         found = Labels(kind, _values(name, key, y))
+        if known is None:
+            check_precision(f"{name}: {key}", y.reshape(found.y.shape), found.y)
     elif kind == "multilabel":
         found = Labels(kind, _marks(name, key, y))
     else:
@@ -131,7 +135,13 @@ def _classes(name: str, key: str, y: Array, known: Labels | None) -> Labels:
 
 
 def _of_words(name: str, key: str, y: Array, known: Labels | None) -> Labels:
-    """Words as classes, numbered in the order of the alphabet."""
+    """Words as classes, numbered in the order of the alphabet. Raises DataError for words where `known` are numbers."""
+    if known is not None and known.names is None:
+        raise DataError(f"{name}: {key} has words, but the training labels are numbers; give both the same")
+    bad = next((row for row, one in enumerate(y.tolist()) if y.dtype.kind == "O" and not isinstance(one, str | bytes)), None)
+    if bad is not None and known is None:
+        what = f"row {bad} has {y[bad]!r:.40}, but labels of dtype object may only be words"
+        raise DataError(f"{name}: {key} {what}; drop such rows, or give them a label")
     words = [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in y.tolist()]
     names = tuple(sorted(set(words))) if known is None or known.names is None else known.names
     number = {word: place for place, word in enumerate(names)}
@@ -160,6 +170,16 @@ def _values(name: str, key: str, y: Array) -> Array:
         what = f"has NaN, infinity or a number beyond float32 ({len(bad):,} of {len(y):,} rows do)"
         raise DataError(f"{name}: {key} row {bad[0]} {what}; drop such rows, or give them as x_unlabeled")
     return found
+
+
+def check_precision(what: str, exact_NK: Array, found_NK: Array) -> None:
+    """Raises DataError for values that are so far from 0 that float32 cannot tell them apart: networks compute with float32."""
+    lost_K = np.std(found_NK - exact_NK.astype(np.float64), axis=0)
+    bad = np.flatnonzero(lost_K > LOST * np.std(exact_NK.astype(np.float64), axis=0))
+    if len(bad):
+        mean, spread = (float(of(exact_NK[:, bad[0]].astype(np.float64))) for of in (np.mean, np.std))
+        where = f"{what} has values of about {mean:.4g} that differ by about {spread:.2g}"
+        raise DataError(f"{where}, which float32 cannot tell apart; subtract {mean:.4g} from them")
 
 
 def _check_classes(name: str, key: str, y: Array) -> None:

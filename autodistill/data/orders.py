@@ -24,8 +24,9 @@ class Parts(NamedTuple):
 def whole_groups(groups_N: Array, y_N: Array, count: int, seed: int, place: str) -> Parts:
     """Takes about `count` samples by whole groups: of scikit-learn's stratified folds by group, the one nearest in size.
 
-    Raises DataError unless all classes are in both parts.
+    Values of a regression (N, 1) have no classes. Raises DataError unless all classes are in both parts.
     """
+    y_N = np.zeros(len(y_N), np.int64) if y_N.dtype.kind == "f" else y_N
     folds, there = max(2, round(len(y_N) / count)), len(np.unique(groups_N))
     if there < 2:
         raise DataError(f"{place}: all samples are of group {str(groups_N[0])!r}, which cannot be split; remove task.groups")

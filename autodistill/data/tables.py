@@ -28,7 +28,7 @@ from .columns import Columns
 from .encoding import Encoding
 from .fitting import Table
 from .kinds import Place, held, quoted
-from .labels import Labels
+from .labels import Labels, check_precision
 
 if TYPE_CHECKING:
     from .kinds import Series
@@ -243,7 +243,13 @@ def _measured(place: Place, name: str, found: Array, number: Array, y: Array) ->
     if len(number) < 2:
         way = "name another column in task.label"
         raise DataError(f"{place.name}: column {name!r} has only the value {str(found[0])!r}; {way}")
-    return Labels("regression", number[y].astype(np.float32)[:, None], (name,))
+    exact_N1 = number[y][:, None]
+    with np.errstate(over="ignore"):
+        values_N1 = exact_N1.astype(np.float32)
+    if not np.isfinite(values_N1).all():
+        raise DataError(f"{place.name}: column {name!r} has infinity or a number beyond float32; drop such rows, or scale it")
+    check_precision(f"{place.name}: column {name!r}", exact_N1, values_N1)
+    return Labels("regression", values_N1, (name,))
 
 
 def _check_classes(place: Place, name: str, found: Array, counts: Array) -> None:

@@ -131,7 +131,7 @@ class Errors(Moments):
 
     def numbers(self, found: Outcome) -> Floats:
         """Squared errors, values without their mean, and their squares: (N, 3 K)."""
-        y_NK = found.labels - found.labels.mean(axis=0)
+        y_NK = np.where(np.ptp(found.labels, axis=0) > 0, found.labels - found.labels.mean(axis=0), 0.0)
         return np.concatenate([(found.outputs - found.labels) ** 2, y_NK, y_NK**2], axis=1)
 
     def worse(self, numbers_NR: Floats, *, tested: bool, paired: bool) -> tuple[Floats, Sequence[float]]:
@@ -162,7 +162,10 @@ class RootMeanSquare(Errors):
 
 @dataclass(frozen=True, kw_only=True)
 class Explained(Errors):
-    """R squared: 1 minus the mean squared error over the variance of the labels."""
+    """R squared: 1 minus the mean squared error over the variance of the labels.
+
+    Of a value that is the same in all samples, 1 without any error, else 0.
+    """
 
     def of(self, means: Floats) -> Floats:
         error, mean, square = np.split(means, 3, axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from ..spec import OwnMetric, UsageError, located
 from ..spec.arrays import Array, Floats
-from ..spec.code import code_of
+from ..spec.code import check_loaded, code_here, code_of
 from ..spec.imports import import_function, running, shown
 from ..spec.kinds import KINDS
 from ..spec.measurement import Score
@@ -20,6 +21,8 @@ from .base import Mean, Metric, Outcome, kind_of_labels, outcome, score_of, shar
 
 SCALAR_DRAWS, SCALAR_TEST_DRAWS = 50, 400
 """Draws for a standard error, and for a p-value, of a function of all samples: each draw calls it."""
+ROUNDING = 1e-9
+"""How far beyond its bounds a value may be, relative to their distance: sums of float64 are not exact."""
 MOST_CONSTANTS = 20
 """For how many classes the floor tries to predict each of them always."""
 
@@ -52,19 +55,25 @@ def called(own: OwnMetric, found: Outcome) -> Floats:
         way = f"return one number, or one for each of the {len(found.labels)} samples"
         raise UsageError(f"task.metric: {own.factory} returned {shown(given)}, with {what}; {way}")
     low, high = own.ends
-    if value.min() < low or value.max() > high:
+    slack = ROUNDING * (high - low) if np.isfinite(high - low) else 0.0
+    if value.min() < low - slack or value.max() > high + slack:
         what = f"{value.min() if value.min() < low else value.max():g}, which is not from {low:g} to {high:g}"
         raise UsageError(f"task.metric: {own.factory} returned {what}; correct task.metric.bounded")
-    return value
+    return np.clip(value, low, high)
 
 
 def pinned(own: OwnMetric, labels: Array, classes: int) -> OwnMetric:
     """The metric with the sha256 of its code, and with whether it is a mean over samples, which a call of the function shows.
 
-    Raises UsageError as `called` does, and if the spec pins other code.
+    Raises UsageError as `called` does, and if the spec pins other code, or this process has imported other code.
     """
     with located("task.metric"):
         with_source = own.model_copy(update={"source": code_of(own.factory).source()})
+        if code_here(own.factory) != with_source.source:
+            way = "start this program again (in a notebook, restart the kernel)"
+            raise UsageError(f"the code of {own.factory} has changed since this process imported it; {way}")
+        function_of(with_source)
+        check_loaded(sys.modules[own.factory.partition(":")[0]])
         if own.source not in (None, with_source.source):
             function_of(own)
         value = called(with_source, constants(labels, classes)[0])
@@ -132,9 +141,9 @@ class OwnFunction(Metric):
         return share_worse(self.height(own) - self.height(self.keeping(theirs, share)))
 
     def _drawn(self, found: Outcome, draws: int) -> Floats:
-        """(B,) values on samples drawn with replacement, the same for networks with as many samples."""
-        random, n = np.random.default_rng(0), len(found.labels)
-        return np.array([self.value(_rows(found, random.integers(n, size=n))) for _ in range(draws)])
+        """(B,) values on samples drawn with replacement, the same for networks on the same samples."""
+        random = np.random.default_rng(0)
+        return np.array([self.value(_rows(found, drawn_rows(found.labels, random))) for _ in range(draws)])
 
     def applies(self, found: Outcome) -> bool:
         return found.outputs is not None
@@ -142,6 +151,25 @@ class OwnFunction(Metric):
     @property
     def column(self) -> str:
         return self.own.title
+
+
+def drawn_rows(labels: Array, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Rows (N,) drawn with replacement, in which each class is found, and no label that differs is the same in all: many
+    functions, such as the area under a ROC curve, have no value otherwise. What is missing replaces the first rows.
+    """
+    rows = random.integers(len(labels), size=len(labels))
+    if kind_of_labels(labels) != "regression":
+        for place, which_N in enumerate(_lacking(labels, labels[rows])):
+            rows[place] = random.choice(np.flatnonzero(which_N))
+    return rows
+
+
+def _lacking(labels: Array, drawn: Array) -> list[npt.NDArray[np.bool_]]:
+    """For each class, and for each label that is there or not, which samples have it, if none of the drawn ones does."""
+    if labels.ndim == 1:
+        return [labels == one for one in np.setdiff1d(labels, drawn)]
+    ends = [(labels == end, (drawn == end).any(axis=0)) for end in (0, 1)]
+    return [has_NK[:, label] for has_NK, found_K in ends for label in np.flatnonzero(has_NK.any(axis=0) & ~found_K)]
 
 
 def _rows(found: Outcome, rows: npt.NDArray[np.int64]) -> Outcome:

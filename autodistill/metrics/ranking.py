@@ -176,4 +176,5 @@ class AveragePrecision(Ranking):
     def floor(self, labels: Array, classes: int) -> float:
         """Equal outputs for all samples: how frequent the labels are."""
         share_K = labels.mean(axis=0)
-        return float(share_K[(share_K > 0) & (share_K < 1)].mean())
+        able_K = share_K[(share_K > 0) & (share_K < 1)]
+        return float(able_K.mean()) if len(able_K) else 0.0

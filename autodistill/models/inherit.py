@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..spec import UsageError
 from .features import Stack, is_attention
 from .imported import can_inherit, inherit_own_way
-from .tables import Embedding
+from .tables import Embedded, Embedding
 
 if TYPE_CHECKING:
     from . import Network
@@ -37,18 +37,20 @@ class Pair(NamedTuple):
 def inherit(student: Network, source: Network) -> None:
     """Copies the weights of `source` into `student`, in place, all or nothing.
 
-    If the student has m blocks and the source n, block i takes `taken(m, n)[i]`; norm statistics, mean and std are copied,
-    too. Only a convnet's first linear layer keeps its own initialization if the two pool to maps of different sizes. Raises
-    UsageError if the student is larger in some dimension or the two differ in structure.
+    If the student has m blocks and the source n, block i takes `taken(m, n)[i]`; norm statistics, mean and std, and those of
+    the values of a regression are copied, too. Only a convnet's first linear layer keeps its own initialization if the two pool
+    to maps of different sizes. Raises UsageError if the student is larger in some dimension or the two differ in structure.
     """
     if can_inherit(student.body):
         inherit_own_way(student.body, source.body)
         return
-    if student.mean is None:  # a network of your own
+    if student.mean is None and not isinstance(student.body, Embedded):  # a network of your own
         pairs = list(_by_name(student.body, source.body))
     else:
-        pairs = [Pair(student, source, "", ""), *_pairs(student.body, source.body)]
+        pairs = list(_pairs(student.body, source.body))
     copies = [copy for take in (_whole, _by_heads) for pair in pairs for copy in take(pair)]
+    known = dict(source.named_buffers(recurse=False))
+    copies += [(tensor, known[name]) for name, tensor in student.named_buffers(recurse=False) if name in known]
     with torch.no_grad():
         for target, part in copies:
             target.copy_(part)

@@ -7,21 +7,18 @@ nor the script that made it. Unpickling runs code: a study directory with such a
 from __future__ import annotations
 
 import copy
-import hashlib
-import inspect
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
 import cloudpickle
-import numpy as np
 from torch import nn
 
 from ..spec import UsageError
 from ..spec.imports import reason
+from .contents import contents, is_own
 
 
 def keep(given: nn.Module, folder: Path) -> dict[str, str]:
@@ -34,7 +31,7 @@ def keep(given: nn.Module, folder: Path) -> dict[str, str]:
         plain = copy.deepcopy(given).cpu().eval()
     except Exception as error:  # weights on the meta device, tensors that are not leaves
         raise UsageError(f"teacher: {name} cannot be copied to the CPU ({reason(error)}); {_way(name)}") from error
-    digest = _digest(plain)
+    digest = contents(plain)
     path = (folder / f"teacher-{digest[:16]}.pkl").absolute()
     if not path.exists():
         content = _pickled(plain, name)
@@ -75,28 +72,6 @@ def _way(name: str) -> str:
 
 def _own_modules(given: nn.Module) -> Iterator[ModuleType]:
     """The Python modules of its classes that no package manager installed; __main__ is pickled by value anyway."""
-    installed = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")})
     for name in sorted({type(one).__module__ for one in given.modules()}):
-        place = sys.modules.get(name)
-        file = getattr(place, "__file__", None)
-        if place is not None and file is not None and name != "__main__" and not file.startswith(installed):
-            yield place
-
-
-def _digest(given: nn.Module) -> str:
-    """The sha256 of its structure, its weights, and the code of its classes; equal in every process."""
-    found = hashlib.sha256(repr(given).encode())
-    for kind in sorted({type(one) for one in given.modules()}, key=lambda one: one.__qualname__):
-        found.update(f"{kind.__qualname__}\n{_source(kind)}\n".encode())
-    for name, tensor in given.state_dict().items():
-        array = np.ascontiguousarray(tensor.detach().float().numpy())
-        found.update(f"{name} {tensor.dtype} {array.shape}\n".encode())
-        found.update(array.data if array.ndim else array.tobytes())
-    return found.hexdigest()
-
-
-def _source(kind: type) -> str:
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):  # typed into an interpreter
-        return ""
+        if name != "__main__" and is_own(name):
+            yield sys.modules[name]

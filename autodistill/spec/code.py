@@ -15,7 +15,9 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import NamedTuple
 
 from .architectures import Imported
@@ -161,3 +163,38 @@ def check_code(architecture: Imported) -> None:
         files = ", ".join(code_of(architecture.factory).names()[:5])
         way = "run the same command again, which names the change, or ship the same code to every node"
         raise UsageError(f"{architecture.factory}: its code ({files}) has changed since the study began; {way}")
+
+
+def check_loaded(module: ModuleType) -> None:
+    """Raises UsageError if the file of an imported module was changed after the import: results would be of the old code, under
+    the key of the new one. Compares functions and methods.
+    """
+    file = module.__file__ or ""
+    if type(module.__loader__) is not SourceFileLoader:  # what others import, such as pytest, may differ from the file
+        return
+    try:
+        there = list(_codes(compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)))
+    except (OSError, SyntaxError, ValueError):  # no file, or nothing that can be imported again
+        return
+    known = {_meaning(code) for code in there}
+    members = [one for one in vars(module).values() if getattr(one, "__module__", None) == module.__name__]
+    members += [inner for one in members if isinstance(one, type) for inner in vars(one).values()]
+    for one in members:
+        code = getattr(one, "__code__", None)
+        if isinstance(code, CodeType) and code.co_filename == file and _meaning(code) not in known:
+            way = "start this program again (in a notebook, restart the kernel)"
+            raise UsageError(f"{file} has changed since this process imported {module.__name__}; {way}")
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield from _codes(one)
+
+
+def _meaning(code: object) -> object:
+    """What code does, without its lines; of a constant, its text, which does not depend on the order of a set."""
+    if isinstance(code, CodeType):
+        return code.co_qualname, code.co_code, code.co_names, code.co_varnames, tuple(map(_meaning, code.co_consts))
+    return tuple(sorted(map(repr, code))) if isinstance(code, frozenset) else repr(code)

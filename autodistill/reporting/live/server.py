@@ -72,7 +72,10 @@ class Server:
         """Only to those who name this server: a page of a stranger whose name leads here names that instead."""
         if host not in self.hosts:
             return _text(HTTPStatus.FORBIDDEN, f"open {self.url} instead\n")
-        page = self.pages.get(urlsplit(target).path)
+        try:
+            page = self.pages.get(urlsplit(target).path)
+        except ValueError:  # such as //[
+            page = None
         if page is None:
             return _text(HTTPStatus.NOT_FOUND, f"there is no such page; open {self.url}\n")
         try:

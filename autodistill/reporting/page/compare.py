@@ -105,8 +105,8 @@ def _refuse_other_metric(studies: Sequence[Study]) -> None:
     for study in studies:
         if study.metric != first.metric:
             raise UsageError(
-                f"{study.path} and {first.path} do not have the same metric: task.metric is {study.metric.name}, not "
-                f"{first.metric.name}. Their frontiers are not comparable; give studies of one metric"
+                f"{study.path} and {first.path} do not have the same metric: task.metric is {study.metric.column}, not "
+                f"{first.metric.column}. Their frontiers are not comparable; give studies of one metric"
             )
 
 

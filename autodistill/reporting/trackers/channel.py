@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ...spec import AutodistillError
 from .logged import Line, Logged
 from .values import Due, Run, Tracker
 
@@ -46,7 +47,11 @@ class Channel:
             run = self._failed.popleft()
             self._backlog.appendleft(Due(run.name, run.mark, partial(_same, run)))
         while self._backlog and not self._queue.full():
-            self._give(self._backlog.popleft().make())
+            due = self._backlog.popleft()
+            try:
+                self._give(due.make())
+            except AutodistillError as error:  # such as that of a stage whose files are damaged or gone
+                self._explain(due, error)
         if self.stalled() > STALLED:
             self.warn(f"{self.tracker.place} has not answered for {STALLED:.0f} s")
 
@@ -101,7 +106,7 @@ class Channel:
             self._progressed = time.monotonic()
             self._waiting.discard(self._line(run))
 
-    def _explain(self, run: Run, error: BaseException) -> None:
+    def _explain(self, run: Run | Due, error: BaseException) -> None:
         reason = " ".join(str(error).split())[:300]
         self.warn(f"{run.name} was not logged to {self.tracker.place} ({type(error).__name__}: {reason})")
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from ...metrics.metric import Metric
+from ...metrics.metric import Metric, named
 from ...spec import Checkpoint, Stage, chain, describe, digest
 from ...spec.measurement import Measurement
 from ...spec.value import Json
@@ -123,7 +123,7 @@ class Source:
     def _trial(self, trial: Trial) -> Run:
         facts, stages = trial.facts, self.study.stages
         there = trial.state == "complete" and stages.has(facts.stage)
-        rungs = [Step(epochs, {self.study.metric.name: value}) for epochs, value in facts.rungs]
+        rungs = [Step(epochs, {self.study.metric.column: value}) for epochs, value in facts.rungs]
         texts = {"role": facts.role, "architecture": facts.architecture, "chain": facts.chain, "stage": facts.stage}
         notes = {"reason": facts.reason, "enqueued": facts.enqueued, "repeats": "yes" if facts.repeats else None}
         return Run(
@@ -149,7 +149,7 @@ class Source:
             kind="search",
             mark=str(counts.told),
             state="complete",
-            settings={"metric": self.study.metric.name, "sampler": spec.search.sampler, "seed": spec.search.seed},
+            settings={"metric": self.study.metric.column, "sampler": spec.search.sampler, "seed": spec.search.seed},
             facts={"role": SEARCH, "directory": str(self.place)},
             finals=_finite(numbers),
             files=tuple(path for name in ARTIFACTS if (path := self.place / name).exists()),
@@ -162,7 +162,7 @@ class Source:
 def _steps(stages: Stages, key: str) -> list[Step]:
     """All metrics at the rungs and, for a network that was trained, at its end."""
     network, facts = stages.network(key), stages.facts(key)
-    found = [Step(rung.epochs, _finite(rung.values)) for rung in facts.rungs]
+    found = [Step(rung.epochs, _columns(rung.values)) for rung in facts.rungs]
     return found if isinstance(network, Checkpoint) else [*found, Step(_epochs(network), _values(facts.measurement))]
 
 
@@ -171,14 +171,19 @@ def _epochs(network: Stage) -> int:
 
 
 def _values(found: Measurement) -> dict[str, float]:
-    return _finite({name: score.value for name, score in found.scores.items()})
+    return _columns({name: score.value for name, score in found.scores.items()})
+
+
+def _columns(values: Mapping[str, float]) -> dict[str, float]:
+    """By the names that metrics have in tables: those of your own have long ones in scores."""
+    return _finite({named(name).column: value for name, value in values.items()})
 
 
 def _numbers(found: Measurement, metric: Metric) -> dict[str, float]:
     """Every metric, the interval of the study's own, the sizes, and the seconds of training."""
     own = found.scores[metric.name]
     sizes = {name: getattr(found, name) for name in ("params", "macs", "bytes", "seconds")}
-    return _values(found) | _finite({f"{metric.name}_low": own.low, f"{metric.name}_high": own.high, **sizes})
+    return _values(found) | _finite({f"{metric.column}_low": own.low, f"{metric.column}_high": own.high, **sizes})
 
 
 def _finite(found: Mapping[str, float]) -> dict[str, float]:
