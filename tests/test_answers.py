@@ -376,6 +376,7 @@ def test_a_question_that_is_stopped_leaves_the_study_as_it_was(
     assert search(after, out=folder.path, runner="serial").finished()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "in"])
 def test_after_a_kill_in_a_question_the_next_one_begins_with_the_study_as_it_was(
     moment: str, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -351,6 +351,7 @@ def test_confirm_measures_it_on_the_test_samples_and_it_is_no_answer(once: Made)
     assert f"{LABEL}, test" in [one.text for one in frontier_figure(seen, None).levels]
 
 
+@pytest.mark.slow
 def test_one_that_is_added_after_the_test_split_was_opened_needs_force(made: Callable[..., Spec], tmp_path: Path) -> None:
     out = tmp_path / "out"
     searched(made(baselines=[]), out)

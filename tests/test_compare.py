@@ -89,6 +89,7 @@ def test_it_works_in_the_browser(browser: Browser, confirmed: tuple[Path, Path],
         seen.page.close()
 
 
+@pytest.mark.slow
 def test_the_command_line(two: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *map(str, two), "--to", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -109,6 +110,7 @@ def test_what_does_not_compare_is_refused(two: tuple[Path, Path], tmp_path: Path
         compare(two, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_studies_of_other_data_are_refused_by_name(two: tuple[Path, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **blobs(seed=1))
     other = pages.searched(tmp_path, "other", trials=3, label_baselines=False)

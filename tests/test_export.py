@@ -142,6 +142,7 @@ def test_it_is_the_file_that_smallest_answers(handed: tuple[Path, Exported], stu
     assert (to / "model.safetensors").read_bytes() == stored.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: StudyDirectory) -> None:
     to, found = handed
     text, confirmed = (to / "card.md").read_text(), read(study)

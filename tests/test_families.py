@@ -53,6 +53,7 @@ def test_every_size_is_built_measured_and_trained(family: Family, shape: Shape) 
         assert all(each.grad is not None and bool(each.isfinite().all()) for each in network.parameters())
 
 
+@pytest.mark.slow
 @every_family
 @every_shape
 def test_params_and_macs_grow_with_depth_and_width(family: Family, shape: Shape) -> None:

@@ -467,6 +467,7 @@ def test_files_take_named_inputs_of_any_length(name: str, request: pytest.Fixtur
             torch.testing.assert_close(form.run(to / file, 1)(inputs), expected, msg=f"{file}, {batch} of {length}")
 
 
+@pytest.mark.slow
 def test_the_onnx_file_names_its_inputs_and_free_axes(heard: tuple[StudyDirectory, Path, Exported]) -> None:
     import onnxruntime
 

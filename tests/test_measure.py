@@ -147,6 +147,7 @@ def test_deep_networks_have_the_sizes_that_they_have_once_built(architecture: Va
         assert sizes(deep, InputSpec.x(shape), 3) == measure._measured(deep, InputSpec.x(shape), 3), depth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "shape"), DEEP, ids=lambda one: describe(one) if isinstance(one, Value) else "")
 def test_wide_networks_have_the_sizes_that_they_have_once_built(architecture: Value, shape: tuple[int, ...]) -> None:
     widths = "heads" if isinstance(architecture, ViT) else "width"

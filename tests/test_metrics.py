@@ -226,7 +226,7 @@ def test_a_network_keeps_all_of_what_it_has_and_not_more(metric: Metric) -> None
     own, teacher = of_kind(metric, 6), of_kind(metric, 6, sharp=2.5)
     assert metric.loses(teacher, own, CLASSES, 1.0) < 0.05
     assert metric.loses(own, teacher, CLASSES, 1.0) > 0.95
-    many = of_kind(metric, 6, n=4000)
+    many = of_kind(metric, 6, n=2000)
     assert metric.loses(many, many, CLASSES, 0.98) < 0.05, "the two are paired"
 
 

@@ -18,6 +18,7 @@ from autodistill.reporting.page import html, write_page
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.printing import print_pdf
 from autodistill.reporting.page.study import Study, read_study
+from autodistill.reporting.summary import summary
 
 from . import pages
 
@@ -168,6 +169,7 @@ def test_contrast_is_aa(browser: Browser, page: Path, scheme: str) -> None:
     seen.page.close()
 
 
+@pytest.mark.slow
 def test_the_picture_follows_when_it_gets_dark(browser: Browser, page: Path) -> None:
     seen = pages.opened(browser, page)
     ink = "getComputedStyle(document.querySelector('#frontier-plot .xtitle')).fill"
@@ -206,7 +208,8 @@ def test_before_any_trial_has_ended_there_is_a_page_too(browser: Browser, raw: P
 def hostile(study: Study) -> Study:
     rows = [dataclasses.replace(row, architecture=EVIL, chain=f"{EVIL} > {EVIL}", reason=EVIL) for row in study.rows]
     rows[-1] = dataclasses.replace(rows[-1], state="failed", frontier=False, measured=None)
-    return dataclasses.replace(study, rows=rows, spec=study.spec.model_copy(update={"study": EVIL}))
+    spec = study.spec.model_copy(update={"study": EVIL})
+    return dataclasses.replace(study, rows=rows, spec=spec, summary=summary(spec, rows, 0.25))
 
 
 def test_hostile_names_are_only_text(browser: Browser, raw: Path, tmp_path: Path) -> None:

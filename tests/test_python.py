@@ -99,6 +99,7 @@ def test_a_teacher_is_another_one_if_anything_that_it_computes_with_is(tmp_path:
     assert keep(copy.deepcopy(Scaled()).train(), tmp_path) == kept[0]
 
 
+@pytest.mark.slow
 def test_a_teacher_is_the_same_in_every_process() -> None:
     code = (
         "from tests.test_python import Scaled; from autodistill.models.contents import contents;"

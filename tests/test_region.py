@@ -182,6 +182,7 @@ def _bench(drawn: Any, seed: int) -> Study:
     return study
 
 
+@pytest.mark.slow
 def test_a_search_in_the_region_finds_more_there_than_one_everywhere() -> None:
     """Medians of seven seeds after twelve trials."""
     asked = Asked(strategies=(), trials=12, chance=0.1)
@@ -327,6 +328,7 @@ def test_a_round_is_half_as_many_again_and_one_for_each_worker() -> None:
     assert [next_round(done, workers) for done, workers in ((9, 1), (10, 2), (8, 20))] == [5, 5, 20]
 
 
+@pytest.mark.slow
 def test_more_time_extends_a_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     spec = tiny(search={"time": "0.1s", "trials": 12, "label_baselines": False, "halving": False})
     first = search(spec, out=tmp_path / "out", runner="serial").trials.counted_done

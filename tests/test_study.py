@@ -164,7 +164,9 @@ def folders(folder: Path) -> None:
         (folder / name).mkdir()
 
 
-@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "nsga2", pytest.param("gp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "sampler", ["auto", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tpe", "random", "nsga2", "gp"))]
+)
 def test_every_sampler_finishes_and_resumes(tiny: Callable[..., Spec], folder: Path, sampler: str) -> None:
     spec = tiny(search={"trials": 14, "sampler": sampler})
     whole = open_study(spec, folder / "whole")

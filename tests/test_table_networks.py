@@ -205,6 +205,7 @@ def test_the_example_prints_words(exported: Path, validated: Any, tmp_path: Path
     assert run_alone(exported, "import example; example.main([])").startswith("model.onnx: ")
 
 
+@pytest.mark.slow
 def test_the_example_says_what_is_wrong_with_a_row(exported: Path, tmp_path: Path) -> None:
     path = written(tmp_path, customers().drop(columns="plan"))
     done = subprocess.run([sys.executable, "example.py", str(path)], cwd=exported, capture_output=True, text=True)

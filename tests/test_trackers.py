@@ -115,6 +115,7 @@ def test_tensorboard_reads_scalars_by_epoch_texts_and_the_picture(logged: Path) 
     assert (image.width, image.height) == (1600, 900)
 
 
+@pytest.mark.slow
 def test_wandb_has_the_same_runs_offline(logged: Path) -> None:
     found = {run.name: run for run in offline_runs(logged)}
     assert found.keys() == expected(logged, "search")
@@ -252,7 +253,9 @@ def test_a_run_that_cannot_be_made_is_said_and_the_others_are_logged(tmp_path: P
     def gone() -> Run:
         raise StoreError("the weights of 1234abcd are damaged")
 
-    run = Run("tiny", "1", "trial 2", "trial", "", "complete", settings={}, facts={})
+    run = Run(
+        study="tiny", identity="1", name="trial 2", kind="trial", mark="", state="complete", settings={}, facts={}, finals={}
+    )
     tracker, said = Own(), []
     one = Channel(tracker, Logged(tmp_path), said.append)
     one.add([Due("trial 1", "", gone), Due("trial 2", "", lambda: run)])

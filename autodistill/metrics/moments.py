@@ -169,7 +169,8 @@ class Explained(Errors):
 
     def of(self, means: Floats) -> Floats:
         error, mean, square = np.split(means, 3, axis=-1)
-        return np.asarray((1 - error / np.maximum(square - mean**2, 1e-300)).mean(axis=-1))
+        variance = square - mean**2
+        return np.asarray((1 - np.divide(error, variance, out=(error > 0) * 1.0, where=variance > 0)).mean(axis=-1))
 
     def floor(self, labels: Array, classes: int) -> float:
         """Always predicting the mean."""
