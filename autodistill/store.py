@@ -163,15 +163,10 @@ class Store:
         try:
             yield
         except OSError as error:
-            if is_full(error) or not self._is_within(error.filename):
+            if is_full(error) or not _concerns(self.root, error.filename):
                 raise
             where = f"the store {self.root} cannot be written to: {error.filename}: {error.strerror}"
             raise StoreError(f"{where}; fix that, then run the same command again") from error
-
-    def _is_within(self, name: object) -> bool:
-        """Whether the file name of an OSError is inside the store, or a parent of its root."""
-        path = Path(os.fsdecode(name)) if isinstance(name, str | bytes | Path) else None
-        return path is not None and (path.is_relative_to(self.root) or self.root.is_relative_to(path))
 
     def save_partial(self, key: str, content: bytes | memoryview) -> None:
         """Saves the state from which a stage in training resumes, in place of an earlier one: completely or not at all."""
@@ -267,3 +262,9 @@ def _link(draft: Path, path: Path) -> None:
         if path.exists():  # without hard links, of two at the same moment the later one wins
             raise FileExistsError(errno.EEXIST, "a manifest exists already", str(path)) from None
         os.replace(draft, path)
+
+
+def _concerns(root: Path, name: object) -> bool:
+    """Whether the file name of an OSError is inside the root of a store, or a parent of it."""
+    path = Path(os.fsdecode(name)) if isinstance(name, str | bytes | Path) else None
+    return path is not None and (path.is_relative_to(root) or root.is_relative_to(path))

@@ -100,9 +100,12 @@ class LabelF1(Moments):
         return np.asarray(ratio.mean(axis=-1))
 
     def worse(self, numbers_NR: Floats, *, tested: bool, paired: bool) -> tuple[Floats, Sequence[float]]:
-        """For each label a sample that has it, partly predicted by all networks, partly not by the tested one."""
+        """For each label a sample that has it, partly predicted by all networks, partly not by the tested one.
+
+        For the counts of all labels together, a sample with as many labels as any sample has or is predicted to have.
+        """
         count = numbers_NR.shape[1] // 2
-        one, none = np.eye(count), np.zeros((count, count))
+        one, none = np.diag(np.maximum(1.0, numbers_NR[:, count:].max(axis=0))), np.zeros((count, count))
         right = np.concatenate([one, one], axis=1)
         wrong = np.concatenate([none, one / 2], axis=1) if tested else right
         amounts = [amount for amount in leaning(count) for _ in range(count)]
