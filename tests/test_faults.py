@@ -268,6 +268,7 @@ def test_a_stage_that_ends_the_process_of_a_serial_search_twice_has_failed(tiny:
     assert len(Store(tmp_path / "store").keys("stages")) == GOOD
 
 
+@pytest.mark.slow
 def test_a_serial_search_trains_in_safe_mode_what_ended_it_once(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     path = written(tiny(), tmp_path)
     assert serially(path, tmp_path / "store", "onednn").returncode == -signal.SIGABRT

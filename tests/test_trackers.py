@@ -66,6 +66,7 @@ def expected(directory: Path, search: str) -> set[str]:
     return {"teacher", search, *(f"trial-{number:04}" for number in numbers(directory))}
 
 
+@pytest.mark.slow
 def test_mlflow_has_a_run_for_each_trial_below_that_of_the_search(logged: Path, client: Any) -> None:
     found = mlflow_runs(client)
     assert found.keys() == expected(logged, "tiny")
