@@ -5,9 +5,9 @@ copy of this file (encode.py) and a file of what was fitted on the training rows
 [{"name", "kind", ...}, ...]}. Columns are found by name, so their order and additional columns have no effect.
 
 - number, boolean, date (days since 1970): (value - mean) / scale. A missing value is replaced by `fill`, the median of the
-training rows; with `mask`, an additional number says whether the value was missing. - category: the position of the word in
-`words`, counted from 1; 0 is any other word. With `mask`, a missing word has the next number after the last word; without, it
-is 0.
+  training rows; with `mask`, an additional number says whether the value was missing.
+- category: the position of the word in `words`, counted from 1; 0 is any other word. With `mask`, a missing word has the next
+  number after the last word; without, it is 0.
 
 Suffixes of shapes: N rows, D numbers, C categories.
 """

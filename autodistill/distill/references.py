@@ -58,7 +58,7 @@ def library() -> str:
 
 
 def make_reference(store: Store, name: str, data: str, own: Sequence[str] = (), *, threads: int = 1) -> str:
-    """Fits a reference model on the stored data, unless an intact result is stored already; returns its key.
+    """Fits a reference model on the stored data, unless its result is stored already; returns its key.
 
     Raises StoreError for damaged data, and anything that the library raises.
     """
@@ -67,7 +67,6 @@ def make_reference(store: Store, name: str, data: str, own: Sequence[str] = (), 
         return {"reference": fitted(open_data(store, data), name, own, threads=threads)[1].model_dump()}
 
     key = reference_key(name, data, own)
-    store.discard_damaged("references", key)
     store.make("references", key, fill)
     return key
 
@@ -132,14 +131,15 @@ class Trees:
 
     def _of_classes(self, x_ND: Floats) -> Floats:
         """Log-probabilities; classes that no training sample has are as unlikely as can be."""
+        from scipy.special import log_softmax
+
         model, found_NK = self.models[0], np.full((len(x_ND), self.classes), -SURE)
         if isinstance(model, float):
             found_NK[:, int(model)] = 0.0
             return found_NK
         raw = model.decision_function(x_ND)
         raw_NK = np.stack([np.zeros(len(raw)), raw], axis=1) if raw.ndim == 1 else raw
-        most_N1 = raw_NK.max(axis=1, keepdims=True)
-        found_NK[:, model.classes_] = raw_NK - most_N1 - np.log(np.exp(raw_NK - most_N1).sum(axis=1, keepdims=True))
+        found_NK[:, model.classes_] = log_softmax(raw_NK, axis=1)
         return found_NK
 
 

@@ -26,7 +26,7 @@ from .resampling import weights
 MOST_OUTPUTS = 100
 """Ranks are not computed for more classes or labels."""
 GROUPS = 100
-"""Of a jackknife."""
+"""The most groups of samples that a jackknife leaves out, one after the other."""
 MANY, FEWER_DRAWS = 200_000, 100
 """Above this many numbers, a standard error uses fewer draws."""
 
@@ -57,7 +57,7 @@ class Ranking(Metric):
 
     @property
     def method(self) -> str:
-        return "an approximate test: a paired Bayesian bootstrap"
+        return "an approximate test: a paired Bayesian bootstrap and, for a target, a jackknife"
 
     @abstractmethod
     def of(self, one: Ranked, weights_BN: Floats, further_B2: Floats, *, errs: bool) -> Floats:
@@ -69,8 +69,12 @@ class Ranking(Metric):
         return bool((found.labels != found.labels[:1]).any())
 
     def value(self, found: Outcome) -> float:
-        one = np.ones((1, len(found.labels)))
-        return float(np.mean([self.of(each, one, np.zeros((1, 2)), errs=True)[0] for each in _each(found)]))
+        return float(self._of_each(_each(found), np.ones((1, len(found.labels)))).mean())
+
+    def _of_each(self, each: Sequence[Ranked], weights_BN: Floats) -> Floats:
+        """(K, B) values of each label, without additional samples."""
+        none_B2 = np.zeros((len(weights_BN), 2))
+        return np.stack([self.of(one, weights_BN, none_B2, errs=True) for one in each])
 
     def score(self, found: Outcome, classes: int) -> Score:
         draws = DRAWS if found.outputs is not None and found.outputs.size <= MANY else FEWER_DRAWS
@@ -93,12 +97,12 @@ class Ranking(Metric):
 
         each, groups = _each(found), min(GROUPS, len(found.labels))
         group_N = np.random.default_rng(0).permutation(len(found.labels)) % groups
-        kept_GN, none = (group_N != np.arange(groups)[:, None]).astype(np.float64), np.zeros((groups, 2))
-        whole_K = np.array([self.of(one, np.ones((1, len(one.has))), none[:1], errs=True)[0] for one in each])
+        kept_GN = (group_N != np.arange(groups)[:, None]).astype(np.float64)
+        whole_K1 = self._of_each(each, np.ones((1, len(group_N))))
         with np.errstate(invalid="ignore"):
-            left_KG = np.stack([self.of(one, kept_GN, none, errs=True) for one in each])
-        left_KG = np.where(np.isfinite(left_KG), left_KG, whole_K[:, None])
-        value, left_G = float(warp(whole_K.mean())), warp(left_KG.mean(axis=0))
+            left_KG = self._of_each(each, kept_GN)
+        left_KG = np.where(np.isfinite(left_KG), left_KG, whole_K1)
+        value, left_G = float(warp(whole_K1.mean())), warp(left_KG.mean(axis=0))
         distance = value - (groups - 1) * (left_G.mean() - value) - float(warp(target))
         error, of_label_K = _spread(left_G), np.array([_spread(one) for one in left_KG]) ** 2
         if error == 0:

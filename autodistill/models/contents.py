@@ -1,6 +1,6 @@
 """What a Python object is: the sha256 of its values and of the code that it runs, equal in every process.
 
-The code is that which was loaded, not what its file says now. Of what a package manager installed, only the name counts.
+The code is what was loaded, not what its file says now. Installed code counts only by its name.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ import dis
 import functools
 import hashlib
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+from ..spec.code import is_installed
+
 PARTS, HOOKS = ("_parameters", "_buffers", "_modules"), ("_forward_hooks", "_forward_pre_hooks")
 """What a module keeps apart from its other attributes; hooks have numbers that differ between processes."""
 
@@ -34,7 +35,7 @@ def contents(value: object) -> str:
 def is_own(module: str | None) -> bool:
     """Whether nobody installed the Python module of this name."""
     file = getattr(sys.modules.get(module or ""), "__file__", None)
-    return module == "__main__" or file is not None and not file.startswith(INSTALLED) and not is_ours(module)
+    return module == "__main__" or file is not None and not is_installed(Path(file).absolute()) and not is_ours(module)
 
 
 def is_ours(module: str | None) -> bool:
@@ -115,7 +116,7 @@ def _of_module(value: nn.Module) -> Iterator[object]:
 
 
 def _of_code(value: object) -> Iterator[object]:
-    """Of your own function, its code, its defaults, and what it uses by name; of a class, its bases and all that is in it."""
+    """The code, the defaults, and the used names of your own function; the bases and the contents of your own class."""
     if isinstance(value, type):
         yield value.__bases__
         yield from (item for item in sorted(vars(value).items(), key=lambda item: item[0]) if item[0] not in OTHER)

@@ -63,7 +63,7 @@ def code_of(path: str) -> Code:
     if _file(place, [folder]) is None:
         way = "save it as a module beside the spec, in the working directory, or on PYTHONPATH"
         raise UsageError(f"{path}: {place} has no file in {folder}; {way}")
-    installed, package = _is_installed(folder), place.partition(".")[0]
+    installed, package = is_installed(folder), place.partition(".")[0]
     folders = [folder] if installed else [folder, *_own_folders()]
     files: dict[str, Path] = {}
     ahead = [place]
@@ -79,7 +79,7 @@ def code_of(path: str) -> Code:
     return Code(folder, files)
 
 
-def _is_installed(folder: Path) -> bool:
+def is_installed(folder: Path) -> bool:
     """Also of other Pythons: those of the user and of the system, and those below a virtual environment."""
     return not PACKAGES.isdisjoint(folder.parts) or any(folder.is_relative_to(one) for one in INSTALLED)
 
@@ -87,7 +87,7 @@ def _is_installed(folder: Path) -> bool:
 def _own_folders() -> list[Path]:
     """Those on sys.path with modules that nobody installed, the working directory among them."""
     folders = [Path(one).absolute() for one in sys.path if isinstance(one, str)]
-    return [one for one in folders if one.is_dir() and not _is_installed(one)]
+    return [one for one in folders if one.is_dir() and not is_installed(one)]
 
 
 def _file(name: str, folders: Sequence[Path]) -> Path | None:

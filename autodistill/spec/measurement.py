@@ -77,9 +77,6 @@ class Sized(Protocol):
     def bytes(self) -> int: ...
 
 
-"""What has the sizes of a network."""
-
-
 class SoftTargetEntropy(Value):
     """How much a teacher's outputs say beyond the label (Hinton, Vinyals and Dean 2015), on training samples.
 

@@ -21,7 +21,6 @@ from .health import CoursePoint
 from .references import reference_rows
 from .study import Study
 
-"""A part of a plotly figure."""
 NEAR = 0.9
 """The share of the teacher's metric at which the part near the teacher starts."""
 ROOM = 0.05
