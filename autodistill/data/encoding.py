@@ -13,6 +13,9 @@ from ..spec.value import AsTuple, Json
 Kind = Literal["number", "boolean", "date", "category"]
 CATEGORIES = "categories"
 """The field with the numbers of the words of each category column."""
+TOKENS = "input_ids"
+TYPES = "token_type_ids"
+"""The field with the token ids of a text, and the one that says to which text of a pair each token belongs."""
 
 
 class EncodedColumn(Value):
@@ -59,3 +62,24 @@ class Encoding(Value):
     def plain(self) -> Json:
         """The contents of columns.json."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+class TextEncoding(Value):
+    """How texts became token ids. `columns`: that of the text, or those of a pair. `label`, `classes` and `separator` are as in
+    an `Encoding`.
+
+    `tokenizer` is the sha256 of tokenizer.json, `vocabulary` how many ids it has, `used` how many of them occur in the training
+    texts, `padding` the id of the padding token. Texts are cut to `max_length` tokens; `typical` is the median length of the
+    training texts.
+    """
+
+    label: str
+    classes: Annotated[tuple[str, ...], AsTuple]
+    columns: Annotated[tuple[str, ...], AsTuple]
+    separator: str = ","
+    tokenizer: str
+    vocabulary: int
+    used: int
+    padding: int
+    max_length: int
+    typical: int

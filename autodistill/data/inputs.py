@@ -31,7 +31,8 @@ class InputField(Value):
 
     `padding` fills the positions after the end of a shorter sample of a batch; `longest` is the length of the longest training
     or validation sample. Both are only for a field with an open axis. `values`: of a table's categories (C,), how many values
-    each has; they are numbered from 0.
+    each has; they are numbered from 0. Of token ids, `vocabulary` says how many there are, `used` how many of them occur in the
+    training texts, and `typical` is the median length of the training texts.
     """
 
     name: str
@@ -40,6 +41,9 @@ class InputField(Value):
     padding: float = 0.0
     longest: int | None = None
     values: Annotated[tuple[int, ...], AsTuple] | None = None
+    vocabulary: int | None = None
+    used: int | None = None
+    typical: int | None = None
 
     @property
     def open(self) -> bool:

@@ -18,6 +18,7 @@ from .folders import fingerprint_of
 from .images import Images, spread
 from .inputs import InputSpec, inputs_of
 from .labels import outputs_of
+from .texts import Text
 
 Memory = Literal["resident", "stream"]
 SCALED = 2048
@@ -58,7 +59,8 @@ class Sealed:
 class Splits:
     """`unlabeled` are U training samples whose labels are never used; `memory` says where workers find samples.
 
-    `encoding` says how the rows of a table became samples, `cautions` what the user should know about its columns.
+    `encoding` says how the rows of a table became samples, `text` how texts did, `cautions` what the user should know about
+    their columns.
     """
 
     train: Samples
@@ -75,6 +77,7 @@ class Splits:
     own: tuple[str, ...] = ()
     """Metrics of your own, which have floors, too."""
     encoding: Encoding | None = None
+    text: Text | None = None
     cautions: tuple[str, ...] = ()
 
     @property

@@ -15,6 +15,7 @@ import torch
 from ..data import Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
 from ..data.npy import new_array
+from ..data.texts import Text
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
 from ..spec.arrays import Array
@@ -37,7 +38,8 @@ class Data:
 
     Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any. `mean` and
     `std` are by channel, if the only field is `x` with samples of one shape; `target_mean` and `target_scale` by value, for
-    regression. `classes` is the number of outputs. `encoding` says how the rows of a table became samples.
+    regression. `classes` is the number of outputs. `encoding` says how the rows of a table became samples, `text` how texts
+    did.
     """
 
     train_x: Columns
@@ -53,6 +55,7 @@ class Data:
     target_scale: list[float] | None = None
     unlabeled_x: Columns | None = None
     encoding: Encoding | None = None
+    text: Text | None = None
 
     @property
     def rows(self) -> int:

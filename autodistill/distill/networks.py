@@ -44,7 +44,8 @@ def generators_restored(device: torch.device) -> contextlib.AbstractContextManag
 
 def build_for(data: Data, architecture: Architecture) -> Network:
     numbers = {name: getattr(data, name) for name in NUMBERS}
-    return build(architecture, inputs=data.inputs, classes=data.classes, **numbers)
+    ranking = None if data.text is None else data.text.ranking
+    return build(architecture, inputs=data.inputs, classes=data.classes, ranking=ranking, **numbers)
 
 
 def initialized(store: Store, stage: Stage, data: Data) -> Network:

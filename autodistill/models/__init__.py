@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..data import InputSpec
-from ..data.columns import X
+from ..data.columns import X, mask_of
+from ..data.encoding import TOKENS
 from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
+from ..spec.arrays import Array
 from .families import build_convnet, build_mlp, build_resnet
 from .features import Inputs, Layers, Outputs, tapped
 from .imported import build_imported
@@ -73,10 +75,11 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs, layers: Sequence[str] = ()) -> Outputs:
         """`features` holds what each of `layers` (names of layers or attentions within the body) gives in this call."""
+        real = inputs.get(mask_of(TOKENS))
         if not layers:
-            return Outputs(logits=self._logits(inputs), features={})
+            return Outputs(logits=self._logits(inputs), features={}, real=real)
         with tapped(self.body, layers) as features:
-            return Outputs(logits=self._logits(inputs), features=features)
+            return Outputs(logits=self._logits(inputs), features=features, real=real)
 
     def _logits(self, inputs: Inputs) -> Tensor:
         found = self._of_body(inputs)
@@ -100,11 +103,13 @@ def build(
     std: Sequence[float] | None = None,
     target_mean: Sequence[float] | None = None,
     target_scale: Sequence[float] | None = None,
+    ranking: Array | None = None,
 ) -> Network:
     """The network of `architecture` for samples of `inputs`, with weights drawn from torch's global generator.
 
     `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
-    Imported module gets neither. `target_mean` and `target_scale` hold one number for each value of a regression. Raises
+    Imported module gets neither. `target_mean` and `target_scale` hold one number for each value of a regression. `ranking`
+    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes are asked. Raises
     UsageError if the family does not take such samples or its arguments.
     """
     targets = None

@@ -24,10 +24,14 @@ STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
 
 
 class Outputs(NamedTuple):
-    """`logits` (B, classes), or (B, positions, classes), and `features` by layer."""
+    """`logits` (B, classes), or (B, positions, classes), and `features` by layer.
+
+    `real` (B, N): True at the positions of tokens, False at padding; None where samples have no tokens.
+    """
 
     logits: Tensor
     features: dict[str, Tensor]
+    real: Tensor | None = None
 
 
 class Layers(NamedTuple):
