@@ -30,8 +30,12 @@ FAMILIES = {
     "mobilenet": lambda depth, width: MobileNet(depth=depth, width=width),
 }
 SHAPES = ((1, 28, 28), (3, 8, 8))
-BATCH, CLASSES, FLIPPED = 32, 5, 3
-"""A difference below FLIPPED may come from one ReLU whose input is rounding away from 0: another batch does not repeat it."""
+BATCH, CLASSES, FLIPPED = 32, 5, 8
+"""A difference below FLIPPED may come from ReLUs whose inputs are rounding away from 0, which another batch does not repeat.
+
+In mobilenets of depth 3, float32 without oneDNN was off by 10 % of a tensor and with it, once, by 20 %; a kernel at fault by
+120 %.
+"""
 
 
 class Functional(nn.Module):
