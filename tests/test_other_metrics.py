@@ -270,3 +270,36 @@ def test_what_is_no_value_is_refused(module: str, function: str, words: str) -> 
     logits, labels = few()
     with pytest.raises(UsageError, match=words):
         called(own(module, function), outcome(logits, labels))
+
+
+FAILS = """
+import numpy as np
+
+def right(outputs, labels):
+    '''Has no value for students that are unsure, and fails for some of the others.'''
+    sure = outputs.max(1).mean()
+    if 0.3 < sure < 0.4:
+        return np.full(len(labels), np.nan)
+    if 0.4 < sure < 0.5:
+        raise ZeroDivisionError("nobody is sure")
+    return (outputs.argmax(1) == labels) * 1.0
+"""
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_metric_without_a_value_for_a_student_fails_its_trial_alone(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    name = f"own_metrics_{next(NUMBERS)}"
+    (tmp_path / f"{name}.py").write_text(FAILS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    changes: dict[str, Any] = {"search__trials": 6, "search__tolerate_failures": 1.0, "student__recipe": RECIPE | {"epochs": 3}}
+    if stored:  # networks of another study, which measured only accuracy
+        api.search(tiny(**changes), out=tmp_path / "first", store=tmp_path / "store", runner="serial")
+    changes["task__metric"] = {"import": f"{name}:right", "bounded": [0, 1]}
+    found = api.search(tiny(**changes), out=tmp_path / "out", store=tmp_path / "store", runner="serial").trials
+    failed = found[found["state"] == "failed"]
+    assert (found["state"] == "complete").any() and len(found) >= 6
+    reasons = " ".join(failed["reason"])
+    assert f"{name}:right failed with ZeroDivisionError: nobody is sure" in reasons
+    assert "with numbers that are not finite; return one number, or one for each of the 80 samples" in reasons
