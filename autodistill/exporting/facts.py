@@ -109,7 +109,7 @@ def card_of(
     return Card(
         study=one.spec.study,
         metric=one.metric.name,
-        also=one.spec.task.also,
+        also=one.spec.task.beside,
         stage=one.stage,
         architecture=describe(network.architecture),
         origin=_origin(network),

@@ -118,7 +118,7 @@ class TrialRow:
             name: self.value if self.is_complete else None,
             "low": interval and interval.low,
             "high": interval and interval.high,
-            **{other: scores[other].value if other in scores else None for other in self.also},
+            **{named(other).column: scores[other].value if other in scores else None for other in self.also},
             **{key: getattr(self, key) for key in ("of_teacher", "compression", "inside", "seconds", "seconds_chain")},
             "expected": self.expected and self.expected.mean,
             "expected_deviation": self.expected and self.expected.deviation,
@@ -138,8 +138,8 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 def own_of(spec: Spec) -> tuple[str, ...]:
-    """The metrics of a study that are your own."""
-    return tuple(name for name in spec.search.objectives[:1] if is_own(name))
+    """The metrics of a study that are your own, also those that are only shown."""
+    return tuple(name for name in (*spec.search.objectives[:1], *spec.task.beside) if is_own(name))
 
 
 class Stages:
@@ -232,7 +232,7 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Tria
     kinds += [(key, "assistant") for key in _assistants(stages, trials, [*notes.teachers, *notes.failed])]
     found = [stages.row(key, role=role, metric=metric) for key, role in kinds]
     found += [_of_trial(stages, trial, metric) for trial in trials]
-    region, also = region_among(spec, found, chance), spec.task.also
+    region, also = region_among(spec, found, chance), spec.task.beside
     found = [replace(_related(row, found[0], region, notes.posterior.get(row.stage)), also=also) for row in found]
     found = [replace(row, ignorant=row.is_complete and not metric.clears(row.score, chance)) for row in found]
     for index in _members(found, spec):
