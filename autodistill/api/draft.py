@@ -168,7 +168,7 @@ def _head(study: str, data: str) -> list[str]:
 
 
 def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
-    own = [name for name, is_own in (("validation", splits.own_validation), ("test", splits.own_test)) if is_own]
+    own = splits.own_parts
     parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
     samples = len(splits.train) + len(splits.validation) + len(splits.test)
     what = f"{samples:,} samples of {splits.inputs.label}, {splits.classes} {ABOUT[splits.kind].many}"
