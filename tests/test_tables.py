@@ -14,7 +14,7 @@ import pytest
 from autodistill.data import Splits, read, split
 from autodistill.data.encode import booleans, days, encoded, numbers, words
 from autodistill.data.orders import newest, whole_groups
-from autodistill.data.tables import read_table
+from autodistill.data.tables import encoded_file, read_table
 from autodistill.spec import DataError, Spec, SpecError, Split, load
 
 from .conftest import DOCUMENT
@@ -211,6 +211,35 @@ def test_a_word_that_occurs_once_is_unknown(tmp_path: Path) -> None:
     frame = frame_of(plan=["a"] * 39 + ["b"])
     splits = splits_of(written(tmp_path, frame), split=Split(validation=0.1, test=0.1, seed=3))
     assert columns_of(splits)["plan"].words == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "codes"),
+    [
+        (("03", "12", "A1"), [3, 12, 4], [1, 2, 0]),  # typed numbers beside text: 03 is the only 3
+        (("03", "12", "A1"), ["03", "3", "A1", " 12 "], [1, 0, 3, 2]),  # text beside text is compared as it is
+        (("03", "12"), ["3", "3.0", "12.0", "x"], [1, 1, 2, 0]),  # all words are numbers, as pandas reads them
+        (("3", "12"), ["03", "3.0", 3.0, 3], [1, 1, 1, 1]),
+        (("03", "3"), [3, "03", "003"], [2, 1, 0]),  # two words are the number 3: only the same word counts
+        (("3.0", "4.5"), [3, 4.5, None], [1, 2, 0]),
+        (("True", "x"), [True, False], [1, 0]),
+        ((), [3, "3"], [0, 0]),
+    ],
+)
+def test_a_number_finds_the_word_that_is_the_same_number(words: tuple[str, ...], given: list[Any], codes: list[int]) -> None:
+    column = {"name": "a", "kind": "category", "words": list(words), "mask": False}
+    for values in (pd.Series(given, dtype=object), pd.Series(given)):
+        assert encoded(values.to_frame("a"), [column])["categories"][:, 0].tolist() == codes
+
+
+def test_a_category_of_text_takes_numbers_when_rows_are_predicted(tmp_path: Path) -> None:
+    frame = customers()[["tenure", "store", "churned"]].assign(store=lambda one: "0" + (one["store"] % 10).astype(str))
+    splits = splits_of(written(tmp_path, frame), columns={"store": "category"})
+    assert splits.encoding is not None
+    typed = written(tmp_path, frame.assign(store=frame["store"].astype(int)), "rows.parquet")
+    text = written(tmp_path, frame, "rows.csv")
+    one, other = (encoded_file(path, splits.encoding, "--data")["categories"] for path in (typed, text))
+    assert np.array_equal(one, other) and one.min() > 0
 
 
 def test_the_order_of_columns_and_columns_left_out_have_no_effect(tmp_path: Path) -> None:

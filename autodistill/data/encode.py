@@ -6,8 +6,9 @@ copy of this file (encode.py) and a file of what was fitted on the training rows
 
 - number, boolean, date (days since 1970): (value - mean) / scale. A missing value is replaced by `fill`, the median of the
   training rows; with `mask`, an additional number says whether the value was missing.
-- category: the position of the word in `words`, counted from 1; 0 is any other word. With `mask`, a missing word has the next
-  number after the last word; without, it is 0.
+- category: the position of the word in `words`, counted from 1; 0 is any other word. A number also finds a word that is this
+  number written otherwise: 3 finds 03, unless 003 is there, too. With `mask`, a missing word has the next number after the last
+  word; without, it is 0.
 
 Suffixes of shapes: N rows, D numbers, C categories.
 """
@@ -76,8 +77,25 @@ def _codes(column: Column, values: pd.Series) -> NDArray[np.int64]:
     numbers = {word: number for number, word in enumerate(column["words"], 1)}
     text = words(values)
     known_N = text.map(numbers).fillna(0).to_numpy(np.int64)
+    known_N = np.where(known_N == 0, _by_number(column["words"], values, text), known_N)
     found_N: NDArray[np.int64] = np.where(text.isna(), len(numbers) + 1 if column["mask"] else 0, known_N)
     return found_N
+
+
+def _by_number(known: Sequence[str], values: pd.Series, text: pd.Series) -> NDArray[np.int64]:
+    """For each number, the position (N,) of the only `known` word that is the same number, counted from 1; 0 if there is none.
+
+    So the number 3 is the word 03 of a text file. Text counts as a number only if all words are numbers, as in pandas.
+    """
+    of_words = pd.Series(pd.to_numeric(pd.Series(known, dtype=object), errors="coerce"), dtype=np.float64)
+    if not of_words.isna().any() or pd.api.types.is_numeric_dtype(values.dtype):
+        are_numbers = text.notna()
+    else:
+        are_numbers = values.map(lambda value: isinstance(value, int | float | np.number)).astype(bool)
+    once = of_words[~of_words.duplicated(keep=False)].dropna()
+    positions = {number: position + 1 for position, number in once.items()}
+    given = pd.to_numeric(text.where(are_numbers), errors="coerce")
+    return np.asarray(given.map(positions).fillna(0), np.int64)
 
 
 def numbers_of(values: pd.Series, column: Column) -> Numbers:
