@@ -144,7 +144,7 @@ class OwnFunction(Metric):
     def _drawn(self, found: Outcome, draws: int) -> Floats:
         """(B,) values on samples drawn with replacement, the same for networks on the same samples."""
         random = np.random.default_rng(0)
-        return np.array([self.value(_rows(found, drawn_rows(found.labels, random))) for _ in range(draws)])
+        return np.array([self.value(found.take(drawn_rows(found.labels, random))) for _ in range(draws)])
 
     def applies(self, found: Outcome) -> bool:
         return found.outputs is not None
@@ -171,11 +171,6 @@ def _lacking(labels: Array, drawn: Array) -> list[npt.NDArray[np.bool_]]:
         return [labels == one for one in np.setdiff1d(labels, drawn)]
     ends = [(labels == end, (drawn == end).any(axis=0)) for end in (0, 1)]
     return [has_NK[:, label] for has_NK, found_K in ends for label in np.flatnonzero(has_NK.any(axis=0) & ~found_K)]
-
-
-def _rows(found: Outcome, rows: npt.NDArray[np.int64]) -> Outcome:
-    kept = {name: one[rows] for name, one in found._asdict().items() if one is not None and len(one)}
-    return found._replace(**kept)
 
 
 def _best(metric: OwnMean | OwnFunction, labels: Array, classes: int) -> float:
