@@ -15,6 +15,7 @@ from autodistill.cli import main
 from autodistill.spec import UsageError, load
 
 from .conftest import blobs
+from .tabular import customers
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +143,9 @@ def test_a_draft_of_several_labels() -> None:
     np.savez("marks.npz", x=x, y=(x[:, :3] > 0).astype(int))
     found = autodistill.init("marks.npz")
     assert load(found.path).task.metric == "f1_micro" and "3 labels" in found.lines()[0]
+
+
+def test_the_index_of_a_parquet_file_is_not_guessed_to_be_the_label() -> None:
+    customers().assign(number=range(240)).set_index("number").to_parquet("churn.parquet")
+    assert main(["init", "churn.parquet"]) == 0
+    assert load("churn.yaml").task.label == "churned"

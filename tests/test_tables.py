@@ -13,6 +13,7 @@ import pytest
 
 from autodistill.data import Splits, read, split
 from autodistill.data.encode import booleans, days, encoded, numbers, words
+from autodistill.data.given import save_given
 from autodistill.data.orders import newest, whole_groups
 from autodistill.data.tables import encoded_file, read_table
 from autodistill.spec import DataError, Spec, SpecError, Split, load
@@ -240,6 +241,36 @@ def test_a_category_of_text_takes_numbers_when_rows_are_predicted(tmp_path: Path
     text = written(tmp_path, frame, "rows.csv")
     one, other = (encoded_file(path, splits.encoding, "--data")["categories"] for path in (typed, text))
     assert np.array_equal(one, other) and one.min() > 0
+
+
+INDEXED: list[dict[str, Any]] = [{}, {"groups": "store"}, {"split": Split(validation=0.25, test=0.25, by="store")}]
+INDEXED += [{"label": "store", "kind": "regression"}, {"features": ["store", "tenure"]}]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("task", INDEXED)
+def test_an_index_is_a_column_only_where_the_spec_names_it(tmp_path: Path, task: dict[str, Any], several: bool) -> None:
+    frame = customers()
+    asked = "store" in str(task)
+    indexed = frame.set_index(["store", "signed"] if several else "store")
+    plain = frame if asked else frame.drop(columns="store")
+    plain = plain.drop(columns="signed") if several else plain
+    one = splits_of(written(tmp_path, indexed, "indexed.parquet"), **task)
+    other = splits_of(written(tmp_path, plain, "plain.parquet"), **task)
+    assert one.fingerprint == other.fingerprint
+    known = task_of(tmp_path / "given.parquet", **task)
+    (tmp_path / "given").mkdir()
+    save_given(indexed, tmp_path / "given", known, 1 << 30)
+    assert splits_of(tmp_path / "given" / "table.parquet", **task).fingerprint == one.fingerprint
+
+
+def test_rows_to_predict_may_have_a_feature_as_their_index(tmp_path: Path) -> None:
+    frame = customers()
+    encoding = splits_of(written(tmp_path, frame), features=["store", "plan"]).encoding
+    assert encoding is not None
+    one = encoded_file(written(tmp_path, frame.set_index("store"), "rows.parquet"), encoding, "--data")
+    other = encoded_file(tmp_path / "churn.csv", encoding, "--data")
+    assert all(np.array_equal(one[name], other[name]) for name in other)
 
 
 def test_the_order_of_columns_and_columns_left_out_have_no_effect(tmp_path: Path) -> None:

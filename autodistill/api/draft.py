@@ -112,7 +112,9 @@ def _header(path: str) -> tuple[list[str], str | None]:
         if usual is None:
             from pyarrow import parquet
 
-            return list(map(str, parquet.read_schema(path).names)), None
+            schema = parquet.read_schema(path)
+            index = (schema.pandas_metadata or {}).get("index_columns", ())
+            return [str(name) for name in schema.names if name not in index], None
         import pandas
 
         with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:

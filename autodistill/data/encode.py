@@ -50,7 +50,7 @@ def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Column]) -
     Raises ValueError for a column that is missing or not unique, and for a value that is not of its column's kind.
     """
     frame = pd.DataFrame([dict(rows)], dtype=object) if isinstance(rows, Mapping) else rows
-    frame = frame.rename(columns=str).reset_index(drop=True)
+    frame = with_index(frame, [column["name"] for column in columns])
     known = [(column, _values(frame, column["name"])) for column in columns]
     measured = [(column, numbers_of(values, column)) for column, values in known if column["kind"] != "category"]
     found = [_standardized(column, found_N) for column, found_N in measured]
@@ -58,6 +58,16 @@ def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Column]) -
     codes = [_codes(column, values) for column, values in known if column["kind"] == "category"]
     numbers = {"numbers" if codes else "x": np.stack(found, 1).astype(np.float32)} if found else {}
     return ({"categories": np.stack(codes, 1)} if codes else {}) | numbers
+
+
+def with_index(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The rows, numbered from 0, with texts as names of columns. An index whose name is among `names` becomes a column, unless
+    there is one of that name; any other index is left out.
+    """
+    frame = frame.rename(columns=str)
+    kept = [level for level in frame.index.names if level is not None and str(level) in set(names) - set(frame.columns)]
+    indexes = frame.index.to_frame(index=False)[kept].rename(columns=str)
+    return pd.concat([indexes, frame.reset_index(drop=True)], axis=1) if kept else frame.reset_index(drop=True)
 
 
 def _values(frame: pd.DataFrame, name: str) -> pd.Series:
