@@ -339,6 +339,18 @@ def exported_of(folder: Path, data: str, **task: Any) -> Path:
     return Path(str(api.open(folder / "out").export(folder / "model", stage=str(study.rows()[0].stage)).to))
 
 
+def test_networks_learn_weekdays_from_a_calendar_date_and_the_export_takes_raw_rows(tmp_path: Path) -> None:
+    frame = customers()[["signed", "tenure"]]
+    frame["open"] = np.where(frame["signed"].dt.day_of_week < 4, "yes", "no")
+    path = written(tmp_path, frame)
+    folder = exported_of(tmp_path, str(path), label="open", columns={"signed": "calendar"})
+    said = run_alone(folder, "import example; example.main(sys.argv[1:])", str(written(tmp_path, frame, "rows.parquet")))
+    words = said.splitlines()[0].removeprefix("model.onnx: ").split()
+    assert words == api.predict(folder, path).frame()["class"].tolist()
+    assert (frame["open"] == words).mean() > 0.85, "from days since 1970 alone, it is at most as good as a guess"
+    assert "| signed | calendar, standardized |" in (folder / "card.md").read_text()
+
+
 def test_predict_takes_arrays_and_images(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(40):

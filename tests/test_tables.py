@@ -156,6 +156,22 @@ def test_encoding_in_closed_form() -> None:
     }
 
 
+def test_a_calendar_date_is_also_a_place_in_the_week_and_in_the_year() -> None:
+    columns: list[dict[str, Any]] = [
+        {"name": "at", "kind": "calendar", "mask": True, "fill": 0.0, "mean": 0.0, "scale": 1.0},
+        {"name": "n", "kind": "number", "mask": False, "fill": 0.0, "mean": 0.0, "scale": 1.0},
+    ]
+    dates = ["2024-01-01", "2024-01-08T18:00", "2024-01-02", "2020-01-01", "2024-07-01", None]  # Mondays, but for two
+    found = encoded(pd.DataFrame({"at": dates, "n": 1.0}), columns)["x"]
+    assert found.shape == (6, 7) and found[:, 2].tolist() == [0, 0, 0, 0, 0, 1]
+    week, year = found[:, 3:5], found[:, 5:7]
+    np.testing.assert_allclose(np.square(found[:5, 3:]).reshape(5, 2, 2).sum(axis=2), 1, atol=1e-6)
+    np.testing.assert_allclose(week[[1, 4]], week[[0, 0]], atol=1e-6)
+    assert np.linalg.norm(week[2] - week[0]) > 0.5 and not found[5, 3:].any()
+    np.testing.assert_allclose(year[3], year[0], atol=0.02)
+    np.testing.assert_allclose(year[4], -year[0], atol=0.05)
+
+
 def test_fitted_numbers_are_those_of_scikit_learn_on_the_training_rows(tmp_path: Path) -> None:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline

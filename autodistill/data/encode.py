@@ -6,6 +6,7 @@ copy of this file (encode.py) and a file of what was fitted on the training rows
 
 - number, boolean, date (days since 1970): (value - mean) / scale. A missing value is replaced by `fill`, the median of the
   training rows; with `mask`, an additional number says whether the value was missing.
+- calendar: a date, and the sine and cosine of its place in the week and of its place in the year, which are 0 if it is missing.
 - category: the position of the word in `words`, counted from 1; 0 is any other word. A number also finds a word that is this
   number written otherwise: 3 finds 03, unless 003 is there, too. With `mask`, a missing word has the next number after the last
   word; without, it is 0.
@@ -28,7 +29,10 @@ Numbers = NDArray[np.float64]
 Column = Mapping[str, Any]
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 PARQUET = (".parquet", ".pq")
+DATES = ("date", "calendar")
 DAY = pd.Timedelta(days=1)
+WEEK, YEAR = 7, 365.2425
+"""Days; years have this length on average."""
 
 
 def read_rows(path: Path | str, separator: str = ",") -> pd.DataFrame:
@@ -55,6 +59,7 @@ def encoded(rows: pd.DataFrame | Mapping[str, Any], columns: Sequence[Column]) -
     measured = [(column, numbers_of(values, column)) for column, values in known if column["kind"] != "category"]
     found = [_standardized(column, found_N) for column, found_N in measured]
     found += [np.isnan(found_N) for column, found_N in measured if column["mask"]]
+    found += [wave_N for column, found_N in measured if column["kind"] == "calendar" for wave_N in waves(found_N)]
     codes = [_codes(column, values) for column, values in known if column["kind"] == "category"]
     numbers = {"numbers" if codes else "x": np.stack(found, 1).astype(np.float32)} if found else {}
     return ({"categories": np.stack(codes, 1)} if codes else {}) | numbers
@@ -81,6 +86,14 @@ def _standardized(column: Column, found_N: Numbers) -> Numbers:
     filled_N: Numbers = np.where(np.isnan(found_N), column["fill"], found_N)
     found: Numbers = (filled_N - column["mean"]) / column["scale"]
     return found
+
+
+def waves(days_N: Numbers) -> list[Numbers]:
+    """Where in the week and in the year each day since 1970 is, each as a sine and a cosine (N,), so that Sunday is close to
+    Monday, and December to January; 0 if it is missing. The hour does not change the weekday.
+    """
+    turns = [2 * np.pi * np.floor(days_N) / WEEK, 2 * np.pi * days_N / YEAR]
+    return [np.nan_to_num(wave(turn_N)) for turn_N in turns for wave in (np.sin, np.cos)]
 
 
 def _codes(column: Column, values: pd.Series) -> NDArray[np.int64]:
@@ -111,14 +124,15 @@ def _by_number(known: Sequence[str], values: pd.Series, text: pd.Series) -> NDAr
 def numbers_of(values: pd.Series, column: Column) -> Numbers:
     """(N,), NaN where a value is missing. Raises ValueError naming the first value that is not of the column's kind."""
     kind = column["kind"]
-    if kind == "date":
+    if kind in DATES:
         found_N = days(values, column.get("format"))
     else:
         found_N = booleans(values) if kind == "boolean" else numbers(values)
     bad = np.flatnonzero((np.isnan(found_N) & values.notna().to_numpy()) | np.isinf(found_N))
     bad = bad[words(values.iloc[bad]).notna().to_numpy()]
     if len(bad):
-        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is not a {kind}")
+        what = "date" if kind in DATES else kind
+        raise ValueError(f"column {column['name']!r} row {bad[0]} has {str(values.iloc[bad[0]])!r}, which is not a {what}")
     return found_N
 
 

@@ -286,7 +286,7 @@ def _groups(place: Place, values: Series) -> Array:
 def _times(place: Place, values: Series, given: str | None) -> Array:
     """(N,) float64: days, or numbers such as years."""
     name, found = str(values.name), held(place, values, given)
-    if found.kind not in ("date", "number"):
+    if found.kind not in (*encode.DATES, "number"):
         way = (
             f"name a column of dates or numbers, or give their format, such as task.columns: {{{quoted(name)}: date %d/%m/%Y}}"
         )

@@ -43,14 +43,15 @@ class AllExcept(Value):
 
 
 def _check_column(value: str) -> str:
-    if not re.fullmatch(r"number|boolean|category|date( \S.*)?", value):
-        ways = "number, boolean, category, date, or date with a format, such as 'date %d/%m/%Y'"
+    if not re.fullmatch(r"number|boolean|category|(date|calendar)( \S.*)?", value):
+        ways = "number, boolean, category, date, calendar, or a date with a format, such as 'date %d/%m/%Y'"
         raise ValueError(f"{value!r} is not a kind of column; use {ways}")
     return value
 
 
 ColumnKind = Annotated[str, AfterValidator(_check_column)]
-"""number, boolean, category or date; a date may be followed by a format of strptime, otherwise it is ISO 8601."""
+"""number, boolean, category, date, or calendar: a date of which networks also get its place in the week and in the year. A date
+may be followed by a format of strptime, otherwise it is ISO 8601."""
 
 
 def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
