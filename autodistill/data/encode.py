@@ -116,7 +116,7 @@ def _by_number(known: Sequence[str], values: pd.Series, text: pd.Series) -> NDAr
     else:
         are_numbers = values.map(lambda value: isinstance(value, int | float | np.number)).astype(bool)
     once = of_words[~of_words.duplicated(keep=False)].dropna()
-    positions = {number: position + 1 for position, number in once.items()}
+    positions = dict(zip(once.tolist(), (once.index.to_numpy() + 1).tolist(), strict=True))
     given = pd.to_numeric(text.where(are_numbers), errors="coerce")
     return np.asarray(given.map(positions).fillna(0), np.int64)
 

@@ -66,8 +66,7 @@ def _pinned(spec: Spec, splits: Splits) -> Iterator[str | OwnMetric]:
     """The metric of the task and those beside it; those of your own with their sources."""
     places = ["task.metric", *(f"task.also[{number}]" for number in range(len(spec.task.also)))]
     for place, metric in zip(places, (spec.task.metric, *spec.task.also), strict=True):
-        own = isinstance(metric, OwnMetric)
-        yield pinned(metric, splits.validation.y, splits.classes, place) if own else metric
+        yield metric if isinstance(metric, str) else pinned(metric, splits.validation.y, splits.classes, place)
 
 
 def _check_metrics(spec: Spec, splits: Splits) -> None:
