@@ -157,6 +157,11 @@ def _takes_init(one: argparse.ArgumentParser) -> None:
     one.add_argument("data", metavar="DATA", help="a file, a folder, or a name that task.dataset accepts")
     one.add_argument("--label", metavar="COLUMN", help="the column of a table that holds the labels")
     one.add_argument(
+        "--kind",
+        choices=("classification", "multilabel", "regression"),
+        help="what the labels are (default: guessed from the labels)",
+    )
+    one.add_argument(
         "--teacher",
         metavar="NAME",
         help="package.module:function, a stage of a study, or a timm model (default: a teacher that is trained first)",

@@ -65,13 +65,14 @@ def _save_table(data: Any, path: Path, task: TaskSpec) -> None:
     import pyarrow
     from pyarrow import parquet
 
+    from .encode import with_index
     from .kinds import Place
-    from .tables import read_table
+    from .tables import asked, read_table
 
     read_table(data, task, place=Place("data", False))
     try:
         whole = isinstance(data, pyarrow.Table)
-        table = data if whole else pyarrow.Table.from_pandas(data.rename(columns=str), preserve_index=False)
+        table = data if whole else pyarrow.Table.from_pandas(with_index(data, asked(task)), preserve_index=False)
         parquet.write_table(table, path)
     except (pyarrow.ArrowException, TypeError, ValueError) as error:  # such as numbers and words in one column, sparse columns
         way = "give each column values of one type, such as frame[name].astype(str)"

@@ -82,6 +82,11 @@ class Splits:
         """How many outputs a network needs: classes, labels or values."""
         return outputs_of(self.kind, self.train.y)
 
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The parts that the data set brings itself."""
+        return tuple(name for name in ("validation", "test") if getattr(self, f"own_{name}"))
+
     def targets(self) -> tuple[list[float], list[float]] | tuple[None, None]:
         """Mean and standard deviation of each value of the training samples, for regression; 1 where they do not differ."""
         if self.kind != "regression":

@@ -37,7 +37,8 @@ class Data:
 
     Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any. `mean` and
     `std` are by channel, if the only field is `x` with samples of one shape; `target_mean` and `target_scale` by value, for
-    regression. `classes` is the number of outputs. `encoding` says how the rows of a table became samples.
+    regression. `classes` is the number of outputs. `encoding` says how the rows of a table became samples, and `own` which
+    parts ("validation", "test") came with the data set.
     """
 
     train_x: Columns
@@ -53,6 +54,7 @@ class Data:
     target_scale: list[float] | None = None
     unlabeled_x: Columns | None = None
     encoding: Encoding | None = None
+    own: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -99,6 +101,7 @@ def save_data(store: Store, splits: Splits) -> None:
         if splits.kind != "classification":
             facts |= dict(zip(("target_mean", "target_scale"), splits.targets(), strict=True)) | {"kind": splits.kind}
         facts |= {"encoding": splits.encoding.plain()} if splits.encoding else {}
+        facts |= {"own": list(splits.own_parts)} if splits.own_parts else {}
         return facts | ({"padding": padding} if padding else {}) | ({"memory": "stream"} if lists else {})
 
     _forget_other(store, splits.fingerprint, lists)
@@ -141,6 +144,7 @@ def open_data(store: Store, fingerprint: str) -> Data:
         unlabeled_x=unlabeled,
         **{name: there[name] for name in LABELS},
         encoding=encoding,
+        own=tuple(manifest.get("own", ())),
         inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None], encoding),
         **{name: manifest[name] for name in ("classes", "mean", "std")},
         **{name: manifest[name] for name in ("kind", "target_mean", "target_scale") if name in manifest},

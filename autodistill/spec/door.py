@@ -199,16 +199,16 @@ def _stray(raw: object, above: Location, part: int | str) -> str:
     return f"does not exist: {where} is {shown(raw)}, which {kind}, so there is no {part!r}"
 
 
-def suited(spec: Spec, kind: TaskKind, own: OwnMetric | None = None) -> Spec:
+def suited(spec: Spec, kind: TaskKind, own: OwnMetric | None = None, also: tuple[str | OwnMetric, ...] | None = None) -> Spec:
     """The spec with the kind of its task, and with the metric and the losses of that kind unless it has its own.
 
-    `own` is its metric, if that is one of your own, with its source.
+    `own` is its metric, if that is one of your own, with its source; `also` are the metrics beside it, with theirs.
     """
     about, teacher, search = ABOUT[kind], spec.teacher, spec.search
     metric: str | OwnMetric = own or spec.task.metric
     if not {"metric"} & spec.task.model_fields_set and search.objectives[0] == spec.task.metric:
         metric = about.metric
-    task = spec.task.model_copy(update={"kind": kind, "metric": metric})
+    task = spec.task.model_copy(update={"kind": kind, "metric": metric, "also": spec.task.also if also is None else also})
     search = search.model_copy(update={"objectives": (task.measure, *search.objectives[1:])})
     members = tuple(_learning(member, kind) for member in teacher.members())
     teacher = members[0] if teacher.ensemble is None else teacher.model_copy(update={"ensemble": members})
