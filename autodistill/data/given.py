@@ -244,7 +244,8 @@ def _read(dataset: Any, row: int, label: str | None, place: str) -> _Item:
     try:
         item: object = dataset[row]
     except Exception as error:  # a user's class may raise anything
-        raise DataError(f"{place}: item {row} cannot be read ({reason(error)}); correct it, or leave it out") from error
+        count = f"__len__, which says that there are {len(dataset):,}" if isinstance(error, IndexError) else "leave it out"
+        raise DataError(f"{place}: item {row} cannot be read ({reason(error)}); correct it, or {count}") from error
     where = f"{place}: item {row}"
     if isinstance(item, Mapping):
         return _of_mapping(item, label, where)
