@@ -379,7 +379,7 @@ print(memory, (peak - before) >> 20)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_samples_that_do_not_fit_take_little_memory(tmp_path: Path) -> None:
     """100 MB of samples where 16 MB fit: anonymous memory, which the system cannot take back as it can mapped files, grows by
-    less than a quarter of the samples, from reading them to training on them. Held ones take more than all of them.
+    less than half of the samples, from reading them to training on them. Held ones take more than all of them.
     """
     found = {}
     for most in (16, 1024):
@@ -388,4 +388,4 @@ def test_samples_that_do_not_fit_take_little_memory(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         memory, grown = done.stdout.split()
         found[memory] = int(grown)
-    assert found["stream"] < 24 and found["resident"] > 96, found
+    assert found["stream"] < 48 and found["resident"] > 96, found

@@ -172,6 +172,8 @@ class Columns:
 
 
 def _taken(column: Column, rows: Array) -> Column:
+    if isinstance(column, np.memmap):
+        column = Mapped(array=column, dtype=column.dtype)
     return column.take(rows) if isinstance(column, Images | Ragged | Mapped) else column[rows]
 
 
