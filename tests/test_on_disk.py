@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, random_split
 
 from autodistill.answers.confirm.judge import digest_of
 from autodistill.data import Joined, Mapped, Splits, read, split
@@ -56,7 +56,7 @@ def npy(folder: Path, data: Any) -> str:
     return f"npy/{folder / 'given'}"
 
 
-def images(folder: Path, **parts: slice) -> str:
+def images(folder: Path) -> str:
     """Two splits of images of Hugging Face."""
     datasets = pytest.importorskip("datasets")
     from PIL import Image
@@ -117,7 +117,7 @@ def low(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[bool], Non
     return lambda on: monkeypatch.setattr("autodistill.data.sources.RESIDENT_MOST", 0 if on else 1 << 32)
 
 
-def loaded(name: str, **changes: Any) -> Splits:
+def loaded(name: str | dict[str, Any], **changes: Any) -> Splits:
     task = TaskSpec(**{"dataset": name, "split": SPLIT} | changes)
     return split(read(task), task)
 
@@ -149,9 +149,9 @@ def test_every_source_gives_the_same_samples_whether_they_fit_or_not(
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def stage_on(splits: Splits) -> Stage:
+def stage_on(splits: Splits, batch: int = 8) -> Stage:
     task = splits.task(TaskSpec(dataset="npy/x", split=SPLIT))
-    recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, precision="float32")
+    recipe = Recipe(epochs=2, batch_size=batch, learning_rate=0.01, precision="float32")
     return Stage(task=task, architecture=MLP(depth=1, width=4), loss=LossSpec(ce=CrossEntropy()), recipe=recipe, seed=0)
 
 
@@ -208,6 +208,31 @@ def test_samples_without_labels_may_be_on_disk_beside_held_ones(tmp_path: Path) 
     splits, held = (split(check("arrays", some | {"x_unlabeled": x}), task) for x in (on_disk, X))
     assert splits.unlabeled is not None and isinstance(splits.unlabeled["x"], Joined) and splits.memory == "stream"
     assert splits.fingerprint == held.fingerprint and splits.scale() == held.scale()
+
+
+def parts_of_pictures(name: str) -> object:
+    """A data set, or its parts, for specs."""
+    if name == "broken":
+        return Broken()
+    return Pictures() if name == "whole" else random_split(Pictures(), [24, 12, 12], torch.Generator().manual_seed(0))
+
+
+def imported(name: str) -> dict[str, Any]:
+    return {"import": "tests.test_on_disk:parts_of_pictures", "arguments": {"name": name}}
+
+
+@pytest.mark.parametrize("name", ["whole", "parts"])
+def test_a_function_in_a_spec_may_return_data_sets(name: str, tmp_path: Path, low: Callable[[bool], None]) -> None:
+    """They are the same as those given from Python, and leave no files."""
+    given = loaded(npy(tmp_path, parts_of_pictures(name)))
+    for on in (False, True):
+        low(on)
+        splits = loaded(imported(name))
+        assert splits.fingerprint == given.fingerprint and splits.memory == ("stream" if on else "resident")
+        assert digest_of(splits.test.unseal()) == digest_of(given.test.unseal()) and splits.own_validation == (name == "parts")
+    assert not list((tmp_path / "cache").iterdir())
+    with pytest.raises(DataError, match=r"task.dataset.import: tests.*: data: item 17 cannot be read .ValueError: a broken"):
+        loaded(imported("broken"))
 
 
 # What is wrong
@@ -321,6 +346,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         room(tmp_path / "file" / "cache").stacked(iter(X), len(X))
 
 
+def test_data_from_python_that_fill_the_disk_are_refused(tmp_path: Path) -> None:
+    """By a limit on the size of a file, which counts as full."""
+    code = (
+        "import resource, sys, pathlib; from tests.test_on_disk import *; "
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        "save_given(Pictures(), pathlib.Path(sys.argv[1]), TaskSpec(dataset='npy/given'), 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=250)
+    assert f"DataError: data: the samples do not fit on the disk of {tmp_path.parent} (File too large)" in done.stderr
+
+
 # How much memory it takes
 
 MEMORY = """
@@ -351,7 +388,7 @@ def work(count, folder):
     task = TaskSpec(dataset=f"npy/{folder}", split=SPLIT, labeled=0.5)
     splits, store = split(read(task), task), Store(folder / "store")
     save_data(store, splits)
-    train(store, stage_on(splits), torch.device("cpu"))
+    train(store, stage_on(splits, batch=64), torch.device("cpu"))
     return splits.memory
 
 most = sources.RESIDENT_MOST = int(sys.argv[2]) << 20
@@ -374,6 +411,9 @@ finally:
 print(memory, (peak - before) >> 20)
 """
 
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+"""glibc gives freed memory back to the system at once, so that what is measured is what is in use."""
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -384,7 +424,7 @@ def test_samples_that_do_not_fit_take_little_memory(tmp_path: Path) -> None:
     found = {}
     for most in (16, 1024):
         command = [sys.executable, "-c", MEMORY, str(tmp_path / str(most)), str(most)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=os.environ | GIVE_BACK)
         assert done.returncode == 0, done.stderr
         memory, grown = done.stdout.split()
         found[memory] = int(grown)

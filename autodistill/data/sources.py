@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +20,7 @@ from ..spec.imports import import_function, probe, running
 from ..spec.task import ImportedData, kind_of
 from .arrays import FORMS, UNLABELED, Raw, check, with_names
 from .folders import read_folder, read_unlabeled
+from .given import is_items, save_given
 from .held import Room
 from .hub import read_hub, read_wds
 from .images import Images
@@ -39,7 +41,7 @@ def read(task: TaskSpec) -> Raw:
     """
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
-        return check(f"task.dataset: {dataset.factory}", _call(dataset), task.inputs, task.kind)
+        return check(f"task.dataset: {dataset.factory}", _call(dataset, task), task.inputs, task.kind)
     kind, name = kind_of(dataset)
     if kind == "npz":
         path = _whole(name)
@@ -112,8 +114,10 @@ def _folder(task: TaskSpec) -> Path:
     return Path(found)
 
 
-def _call(dataset: ImportedData) -> Mapping[str, object]:
+def _call(dataset: ImportedData, task: TaskSpec) -> Mapping[str, object]:
     found = _returned(dataset)
+    if is_items(found):
+        return _of_items(found, dataset, task)
     if isinstance(found, Mapping):
         return found
     if isinstance(found, tuple | list) and len(found) in (2, 4):
@@ -121,8 +125,23 @@ def _call(dataset: ImportedData) -> Mapping[str, object]:
     what = f"{type(found).__name__} of {len(found)}" if isinstance(found, tuple | list) else type(found).__name__
     raise DataError(
         f"task.dataset.import: {dataset.factory} returned {what}; return (x, y), "
-        "(x_train, y_train, x_test, y_test), or a dict with these names (x may be a dict of fields)"
+        "(x_train, y_train, x_test, y_test), a dict with these names (x may be a dict of fields), or a map-style data set"
     )
+
+
+def _of_items(data: object, dataset: ImportedData, task: TaskSpec) -> Mapping[str, object]:
+    """The arrays of a map-style data set, read item by item; the system removes their files once nobody maps them."""
+    cache = _folder(task)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            save_given(data, Path(folder), task, most_of(task))
+            return read_npy(Path(folder), most_of(task))
+    except DataError as error:
+        raise DataError(f"task.dataset.import: {dataset.factory}: {error}") from error
+    except OSError as error:
+        way = "set task.folder or AUTODISTILL_DATA to another folder"
+        raise DataError(f"task.folder: {cache} cannot be written to ({error.strerror}); {way}") from None
 
 
 def _returned(dataset: ImportedData) -> object:

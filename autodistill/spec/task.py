@@ -32,7 +32,9 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImportedData(Value):
-    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold."""
+    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold, or a map-style
+    data set.
+    """
 
     factory: Import = Field(alias="import")
     arguments: dict[str, JsonValue] = {}
