@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset, random_split
 
+import autodistill
 from autodistill.answers.confirm.judge import digest_of
 from autodistill.data import Joined, Mapped, Splits, read, split
 from autodistill.data.arrays import check
@@ -26,6 +28,7 @@ from autodistill.distill.samples import Samples
 from autodistill.spec import MLP, CrossEntropy, DataError, LossSpec, Recipe, Split, Stage, TaskSpec
 from autodistill.store import Store
 
+from .conftest import DOCUMENT, blobs
 from .pictures import fill
 from .test_hub import shards
 
@@ -170,6 +173,22 @@ def test_a_network_trained_on_samples_on_disk_has_the_same_bytes(
         train(store, stage_on(splits), torch.device("cpu"))
         found.append(store.file("stages", stage_on(splits).key(), "model.safetensors").read_bytes())
     assert found[0] == found[1]
+
+
+def test_a_search_finds_the_same_students_on_disk(tmp_path: Path, low: Callable[[bool], None]) -> None:
+    """All stages have the same keys and the same bytes, and the claims are the same."""
+    spec = {name: value for name, value in DOCUMENT.items() if name != "assistants"}
+    spec |= {"task": {"split": {"validation": 0.25, "test": 0.25}}, "search": DOCUMENT["search"] | {"trials": 2}}
+    items, found = list(zip(*blobs().values(), strict=True)), []
+    for on in (False, True):
+        low(on)
+        out = tmp_path / str(on)
+        study = autodistill.search(copy.deepcopy(spec), data=items, out=out, runner="serial")
+        confirmed = study.confirm(seeds=3, runner="serial")
+        store = Store(out / "store")
+        weights = {key: store.file("stages", key, "model.safetensors").read_bytes() for key in store.keys("stages")}
+        found.append((weights, confirmed.test, [one.on_test for one in confirmed.members]))
+    assert found[0] == found[1] and len(found[0][0]) > 3
 
 
 # Rows on disk
