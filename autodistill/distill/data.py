@@ -14,14 +14,13 @@ import torch
 
 from ..data import Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
+from ..data.mapped import pieces
 from ..data.npy import new_array
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
 from ..spec.arrays import Array
 from ..store import Manifest, Store
 
-DECODED = 512
-"""How many image files are decoded at a time when they are stored."""
 SAMPLES = ("train_x", "validation_x", "unlabeled_x")
 """The samples, in the order of training; the last one only where there are samples without labels.
 
@@ -94,8 +93,8 @@ def save_data(store: Store, splits: Splits) -> None:
             (folder / f"{name}.json").write_text(text)
         for name, array in arrays.items():
             with new_array(folder / f"{name}.npy", array.shape, array.dtype) as append:
-                for start in range(0, len(array), DECODED):
-                    append(array[start : start + DECODED])
+                for piece in pieces(array):
+                    append(piece)
         padding = {field.name: field.padding for field in splits.inputs.fields if field.open}
         facts: dict[str, object] = {"classes": splits.classes, "mean": mean, "std": std}
         if splits.kind != "classification":
@@ -116,7 +115,6 @@ def _files(part: str, x: Columns) -> dict[str, Pixels]:
         if isinstance(column, Ragged):
             found |= {f"{part}.{field}.values": column.values, f"{part}.{field}.offsets": column.offsets}
         else:
-            assert isinstance(column, np.ndarray | Images)
             found[part if field == X else f"{part}.{field}"] = column
     return found
 

@@ -25,12 +25,16 @@ PATHS = ("/", "./", "../", "~")
 OF_IMAGES = ("folder", "hfds", "wds")
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
 OF_TABLES = ("label", "features", "groups", "columns", "separator")
+STREAMED: dict[Kind, str] = {"folder": "image files", "npz": ".npz files", "npy": "npy/", "hfds": "hfds/", "wds": "wds/"}
+"""Data sets that `memory: stream` leaves on disk."""
 PREFIXES: tuple[Kind, ...] = ("npy", "folder", "hfds", "wds", "torch")
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImportedData(Value):
-    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold."""
+    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold, or a map-style
+    data set.
+    """
 
     factory: Import = Field(alias="import")
     arguments: dict[str, JsonValue] = {}
@@ -102,15 +106,15 @@ class TaskSpec(Value):
 
     `samples` uses only that many samples, stratified, for training and validation. `labeled` keeps the labels of that fraction
     of the training samples; `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has
-    options of the fields of a .npz file or an import by name, and `folder` is the folder of torchvision's files. `image_size`
-    and `channels` say how image files are decoded, `memory` whether they are decoded once or read during training. For a table,
-    `label` and `groups` name columns, `features` the columns that a network gets (by default all others), `columns` the kinds
-    of columns where the guess is wrong, and `separator` the character between the values of a text file. `kind` says what the
-    labels are; `auto` looks at their dtype and shape. `metric` is what a search trades off against size: by default accuracy,
-    f1_micro or rmse, depending on the kind; it may be a function of your own. The metrics in `also`, which may be functions of
-    your own, too, are shown beside it.
-    `fingerprint` pins the data: other data are refused; with `exact`, it covers the contents of every image file instead of
-    1,024 of them.
+    options of the fields of a .npz file or an import by name, and `folder` is the folder of torchvision's files, and of samples
+    that do not fit in memory. `image_size` and `channels` say how image files are decoded, `memory` whether samples are held in
+    memory (resident) or read from disk during training (stream); auto holds what fits. For a table, `label` and `groups` name
+    columns, `features` the columns that a network gets (by default all others), `columns` the kinds of columns where the guess
+    is wrong, and `separator` the character between the values of a text file. `kind` says what the labels are; `auto` looks at
+    their dtype and shape. `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, depending
+    on the kind; it may be a function of your own. The metrics in `also`, which may be functions of your own, too, are shown
+    beside it. `fingerprint` pins the data: other data are refused; with `exact`, it covers the contents of every image file
+    instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -158,11 +162,13 @@ class TaskSpec(Value):
             raise ValueError(f"inputs applies to arrays of your own (.npz, npy/, import), not to {name}; remove it")
         if kind != "folder":
             given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
-            given += ["memory: stream"] if self.memory == "stream" else []
             if given:
                 raise ValueError(f"{given[0]} applies to a folder of images, not to {name}; remove it{_instead(given[0])}")
         elif self.layout not in ("auto", "CHW"):
             raise ValueError(f"layout {self.layout} applies to arrays, not to a folder of images; remove it")
+        if self.memory == "stream" and kind not in STREAMED:
+            what = f"memory: stream applies to {', '.join(STREAMED.values())}, not to {name}"
+            raise ValueError(f"{what}; remove it, or save the samples as a .npz file")
         return self
 
     def _fits_a_table(self, kind: Kind, name: str) -> None:
@@ -192,5 +198,4 @@ class TaskSpec(Value):
 
 
 def _instead(given: str) -> str:
-    ways = {"unlabeled": ", or add x_unlabeled to the data", "memory: stream": ", or save the images as files in folders"}
-    return ways.get(given, "")
+    return ", or add x_unlabeled to the data" if given == "unlabeled" else ""
