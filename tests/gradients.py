@@ -30,8 +30,12 @@ FAMILIES = {
     "mobilenet": lambda depth, width: MobileNet(depth=depth, width=width),
 }
 SHAPES = ((1, 28, 28), (3, 8, 8))
-BATCH, CLASSES, FLIPPED = 32, 5, 3
-"""A difference below FLIPPED may come from one ReLU whose input is rounding away from 0: another batch does not repeat it."""
+BATCH, CLASSES, FLIPPED, AGAIN = 32, 5, 8, 4
+"""A difference below FLIPPED may come from ReLUs whose inputs are rounding away from 0, so up to AGAIN other batches are tried.
+
+In mobilenets of depth 3, float32 without oneDNN was off by 10 % of some tensor, and with it by 20 %, in another one in each
+batch; a kernel at fault was off by 120 % in every batch.
+"""
 
 
 class Functional(nn.Module):
@@ -112,8 +116,9 @@ def main(which: str, widest: int, deepest: int) -> int:
     wrong = 0
     for name, network, shape in networks(which, range(1, widest + 1), range(1, deepest + 1)):
         found = difference(network, shape)
-        if 1 <= found < FLIPPED:
-            found = difference(network, shape)
+        again = 0
+        while 1 <= found < FLIPPED and again < AGAIN:
+            found, again = difference(network, shape), again + 1
         if not found < 1:
             wrong += 1
             print(f"{name}: {found:.1f} times what rounding may cost")

@@ -17,6 +17,7 @@ from autodistill.cli import main
 from autodistill.distill import Job, load_network, open_data, perform
 from autodistill.distill.jobs import StageFailed
 from autodistill.distill.predictions import logits_of
+from autodistill.distill.samples import Samples
 from autodistill.metrics import latency
 from autodistill.spec import Spec, Stage, parse
 from autodistill.store import Store
@@ -109,6 +110,24 @@ def test_outputs_on_a_gpu_are_those_of_the_processor(spec: Spec, tmp_path: Path)
             load_network(store, teacher, torch.device(device))({"x": x.to(device)}).logits for device in ("cpu", "cuda")
         )
     torch.testing.assert_close(there.cpu(), here, atol=2e-2, rtol=1e-2)
+
+
+def test_samples_that_a_gpu_cannot_hold_are_read_batch_by_batch(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same weights."""
+    spec, splits = load_data(spec, cuda=True)
+    found = []
+    for free in (1 << 40, 0):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
+        store = Store(tmp_path / str(free))
+        stage = space_of(spec, splits, store).teachers[0]
+        assert isinstance(stage, Stage)
+        samples = Samples(open_data(store, splits.fingerprint), None, 0, torch.device("cuda"))
+        assert (samples.resident is None) == (free == 0)
+        perform(Job(network=stage), store, cuda=True, threads=1)
+        found.append(store.file("stages", stage.key(), "model.safetensors").read_bytes())
+    assert found[0] == found[1]
 
 
 def test_out_of_memory_fails_the_stage_and_gives_the_memory_back(spec: Spec, tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ from autodistill.answers.confirm import confirm, read
 from autodistill.cli import main
 from autodistill.data import InputSpec, Sealed
 from autodistill.distill import load_network, open_data
-from autodistill.exporting import Exported, drafted, export, formats
+from autodistill.exporting import Exported, drafted, export, facts, formats
 from autodistill.exporting.card import correct, plain
+from autodistill.exporting.facts import Chosen
 from autodistill.exporting.formats import FORMATS, Compared, Format, Source, compared, onnx_of, refusal, run_onnx
 from autodistill.metrics import latency
 from autodistill.models import build
@@ -291,6 +292,36 @@ def test_a_key_of_none_or_several_is_refused(study: StudyDirectory, tmp_path: Pa
     with pytest.raises(UsageError, match=message):
         export(study, to=tmp_path / "out", stage=key)
     assert nothing_in(tmp_path)
+
+
+@pytest.mark.parametrize("parts", [(), ("test",), ("validation",), ("validation", "test")])
+def test_the_card_names_only_the_shares_that_made_a_part(parts: tuple[str, ...], folder: Path) -> None:
+    given: dict[str, Any] = {f"{name}_train" if "test" in parts else name: value for name, value in blobs().items()}
+    for part in parts:
+        given |= {f"{name}_{part}": value for name, value in blobs(80, seed=0).items()}
+    np.savez(folder / "data.npz", **given)
+    found = spec.parse(document(folder / "data.npz", search=DOCUMENT["search"] | {"trials": 1}))
+    search(found, out=folder / "study", runner="serial")
+    key = json.loads((folder / "study" / "frontier.json").read_text())["teacher"]["stage"]
+    data = Chosen(StudyDirectory(folder / "study"), key)
+    assert data.data.own == parts
+    assert (
+        facts.data_of(data).divided
+        == {
+            (): "validation 0.25, test 0.25, seed 0, stratified by class",
+            ("test",): "validation 0.25, seed 0, stratified by class; the test samples are the data set's own",
+            ("validation",): "test 0.25, seed 0, stratified by class; the validation samples are the data set's own",
+            ("validation", "test"): "the validation and test samples are the data set's own",
+        }[parts]
+    )
+
+
+def test_the_card_of_a_table_says_how_it_was_split(handed: tuple[Path, Exported]) -> None:
+    data = handed[1].card.data  # type: ignore[union-attr]
+    assert data.divided == "validation 0.25, test 0.25, seed 0, stratified by class"
+    by = data.model_copy(update={"split": {"validation": 0.2, "test": 0.2, "seed": 0, "by": "day"}})
+    assert by.divided == "validation 0.2, test 0.2, seed 0, by day"
+    assert data.model_copy(update={"groups": "city"}).divided.endswith("seed 0, in whole groups of city")
 
 
 @pytest.mark.slow

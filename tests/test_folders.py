@@ -326,11 +326,10 @@ SPECS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "image_size of arrays": ({"dataset": "data.npz", "image_size": 8}, ("image_size applies to image files", "data.npz")),
     "channels of arrays": ({"dataset": "sklearn/digits", "channels": 1}, ("channels applies to image files",)),
     "two channels": ({"dataset": "./images", "channels": 2}, ("2 is invalid", "1 or 3")),
-    "stream of arrays": (
-        {"dataset": "data.npz", "memory": "stream"},
-        ("memory: stream applies to a folder", "as files in folders"),
+    "stream of digits": (
+        {"dataset": "sklearn/digits", "memory": "stream"},
+        ("memory: stream applies to image files, .npz files", "sklearn/digits", "remove it"),
     ),
-    "stream of shards": ({"dataset": "wds/shards", "memory": "stream"}, ("memory: stream applies to a folder", "shards")),
     "unlabeled of arrays": (
         {"dataset": "data.npz", "unlabeled": "more"},
         ("unlabeled applies to a folder", "x_unlabeled to the data"),

@@ -151,11 +151,7 @@ def test_a_missing_package(dataset: str, package: str, extra: str, monkeypatch: 
         assert word in str(caught.value)
 
 
-def test_what_is_too_large_to_hold_is_refused_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = shards(tmp_path / "shards")
-    monkeypatch.setattr("autodistill.data.sources.RESIDENT_MOST", 24 * 192 - 1)
-    with pytest.raises(
-        DataError, match="task.memory: wds/.* decoded, more than the .* GB that auto allows; set memory: resident"
-    ):
-        read(wds(folder))
-    assert len(read(wds(folder, memory="resident")).y) == 24
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_shards_are_named_when_they_do_not_fit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodistill.data.sources.RESIDENT_MOST", 0)
+    test_wrong_shards(name, tmp_path)

@@ -15,6 +15,7 @@ from autodistill.cli import main
 from autodistill.spec import UsageError, load
 
 from .conftest import blobs
+from .tabular import customers
 
 
 @pytest.fixture(autouse=True)
@@ -85,11 +86,35 @@ def test_skewed_classes_get_a_metric_that_notices() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "metric", "line"),
+    [("classification", "accuracy", "kind: classification"), ("regression", "rmse", "kind: regression")],
+)
+def test_the_kind_of_a_task_may_be_given(kind: str, metric: str, line: str) -> None:
+    """Floats that are few whole numbers may be either, so that no guess is made."""
+    data = blobs()
+    np.savez("grades.npz", x=data["x"], y=data["y"].astype(np.float32))
+    assert main(["init", "grades.npz"]) == 2
+    assert main(["init", "grades.npz", "--kind", kind]) == 0
+    assert load("grades.yaml").task.measure == metric and Path("grades.yaml").read_text().count(line) == 1
+
+
+def test_a_wrong_guess_of_the_kind_names_the_option() -> None:
+    Path("people.csv").write_text(TABLE.replace("height", "level"))
+    found = autodistill.init("people.csv", label="level")
+    assert any("a regression task (--kind names another)" in one for one in found.guesses)
+    again = autodistill.init("people.csv", label="age", kind="regression", force=True)
+    assert load(again.path).task.kind == "regression" and not any("--kind" in one for one in again.guesses)
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no file": ({"data": "no.npz"}, "is not a file"),
     "a label for arrays": ({"label": "y"}, "--label y names a column of a table"),
     "weights alone": ({"teacher": "net.pth"}, "holds only weights, not their network"),
     "a teacher that is nothing": ({"teacher": "resnet_of_mine"}, "give package.module:function"),
+    "an unknown kind": ({"kind": "clasification"}, "did you mean 'classification'"),
+    "a kind for known classes": ({"data": "sklearn/digits", "kind": "regression"}, "kind: regression applies to arrays"),
+    "an unknown data set": ({"data": "digits"}, "'digits' is not a known data set; did you mean 'sklearn/digits'"),
     "a wrong metric": ({"target": ("acuracy", 0.9)}, "acuracy"),
 }
 
@@ -142,3 +167,9 @@ def test_a_draft_of_several_labels() -> None:
     np.savez("marks.npz", x=x, y=(x[:, :3] > 0).astype(int))
     found = autodistill.init("marks.npz")
     assert load(found.path).task.metric == "f1_micro" and "3 labels" in found.lines()[0]
+
+
+def test_the_index_of_a_parquet_file_is_not_guessed_to_be_the_label() -> None:
+    customers().assign(number=range(240)).set_index("number").to_parquet("churn.parquet")
+    assert main(["init", "churn.parquet"]) == 0
+    assert load("churn.yaml").task.label == "churned"

@@ -15,7 +15,7 @@ import pytest
 
 from autodistill import Wanted, api
 from autodistill.cli import main
-from autodistill.metrics.metric import outcome
+from autodistill.metrics.metric import named, outcome
 from autodistill.metrics.own import called, drawn_rows, own_metric, pinned
 from autodistill.spec import OwnMetric, Spec, SpecError, StudyError, UsageError
 
@@ -270,3 +270,62 @@ def test_what_is_no_value_is_refused(module: str, function: str, words: str) -> 
     logits, labels = few()
     with pytest.raises(UsageError, match=words):
         called(own(module, function), outcome(logits, labels))
+
+
+FAILS = """
+import numpy as np
+
+def right(outputs, labels):
+    '''Has no value for students that are unsure, and fails for some of the others.'''
+    sure = outputs.max(1).mean()
+    if 0.3 < sure < 0.4:
+        return np.full(len(labels), np.nan)
+    if 0.4 < sure < 0.5:
+        raise ZeroDivisionError("nobody is sure")
+    return (outputs.argmax(1) == labels) * 1.0
+"""
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_metric_without_a_value_for_a_student_fails_its_trial_alone(
+    tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    name = f"own_metrics_{next(NUMBERS)}"
+    (tmp_path / f"{name}.py").write_text(FAILS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    changes: dict[str, Any] = {"search__trials": 6, "search__tolerate_failures": 1.0, "student__recipe": RECIPE | {"epochs": 3}}
+    if stored:  # networks of another study, which measured only accuracy
+        api.search(tiny(**changes), out=tmp_path / "first", store=tmp_path / "store", runner="serial")
+    changes["task__metric"] = {"import": f"{name}:right", "bounded": [0, 1]}
+    found = api.search(tiny(**changes), out=tmp_path / "out", store=tmp_path / "store", runner="serial").trials
+    failed = found[found["state"] == "failed"]
+    assert (found["state"] == "complete").any() and len(found) >= 6
+    reasons = " ".join(failed["reason"])
+    assert f"{name}:right failed with ZeroDivisionError: nobody is sure" in reasons
+    assert "with numbers that are not finite; return one number, or one for each of the 80 samples" in reasons
+
+
+def test_a_metric_of_your_own_is_shown_beside_another(tiny: Callable[..., Spec], module: str, tmp_path: Path) -> None:
+    also = ["log_loss", {"import": f"{module}:cost", "better": "lower", "bounded": [0, 10], "name": "price"}]
+    spec = tiny(task__also=also, search__trials=3, assistants__at_most=0)
+    study = api.search(spec, out=tmp_path / "out", runner="serial")
+    assert np.allclose(study.frontier["price"], 10 * (1 - study.frontier["accuracy"]))
+    assert api.search(spec, out=tmp_path / "out", runner="serial").run.trained == 0  # type: ignore[union-attr]
+    confirmed = study.confirm(seeds=1, runner="serial")
+    assert confirmed.also[0] == "log_loss" and named(confirmed.also[1]).label == "price"
+    for member in confirmed.members:
+        scores = member.test.scores
+        assert scores[confirmed.also[1]].value == pytest.approx(10 * (1 - scores["accuracy"].value))
+    page = study.report().page.read_text()
+    assert page.count("price") == 2 and "own:" not in page.split("<body", 1)[1].split("<script", 1)[0]
+    assert study.export(tmp_path / "model", wanted=Wanted(target=0.3)).to is not None
+    assert "price" in (tmp_path / "model" / "card.md").read_text()
+
+
+def test_what_is_wrong_with_a_metric_beside_another_names_its_place(
+    tiny: Callable[..., Spec], module: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=rf"task.also\[0\]: the metric {module}:undefined returned nan"):
+        api.check(tiny(task__also=[{"import": f"{module}:undefined"}]))
+    with pytest.raises(SpecError, match=r"task.also\[1\]: cost is already shown; remove it, or give it another name"):
+        tiny(task__also=["top5", {"import": f"{module}:cost"}], task__metric={"import": f"{module}:cost"})

@@ -19,6 +19,7 @@ from torch import nn
 
 from autodistill import api, spec
 from autodistill.answers import Wanted
+from autodistill.answers.confirm import read
 from autodistill.cli import main
 from autodistill.data import InputField, InputSpec
 from autodistill.distill import load_network, open_data
@@ -303,6 +304,30 @@ def test_test_accuracies_are_given_by_group(tmp_path: Path) -> None:
     )
 
 
+def test_test_scores_of_a_regression_are_given_by_group(tmp_path: Path) -> None:
+    frame = customers()
+    tenure = 10 * frame["paperless"] + 6 * (frame["plan"] == "basic") + np.random.default_rng(0).random(len(frame))
+    written(tmp_path, frame.assign(store="s" + (frame["store"] // 3).astype(str), tenure=tenure))
+    document = copy.deepcopy(DOCUMENT) | {"assistants": {"at_most": 0}}
+    document["task"] |= {"dataset": str(tmp_path / "churn.csv"), "label": "tenure", "groups": "store", "kind": "regression"}
+    del document["student"]["loss"]
+    search(spec.parse(document), out=tmp_path / "out", runner="serial")
+    study = api.open(tmp_path / "out")
+    found = study.confirm(seeds=1, runner="serial")
+    [*_, member] = found.members
+    groups = member.test.by_group
+    assert groups is not None and sum(one.n for one in groups) == found.test.n
+    squares = sum(one.n * one.value**2 for one in groups)
+    assert squares == pytest.approx(found.test.n * member.on_test.value**2), "squared errors add up"
+    assert all(one.drop == pytest.approx(one.value - one.teacher) for one in groups)
+    assert member.test.worst_group == max(groups, key=lambda one: one.drop)
+    assert read(StudyDirectory(tmp_path / "out")).teacher.test.by_group[0].drop == 0
+    study.export(tmp_path / "model", stage=member.chosen)
+    card = (tmp_path / "model" / "card.md").read_text()
+    assert "## RMSE by group" in card and "by group of samples were not" not in card
+    assert f"| {groups[0].group} | {groups[0].n} |" in card
+
+
 # Exports of other data
 
 
@@ -312,6 +337,18 @@ def exported_of(folder: Path, data: str, **task: Any) -> Path:
     document |= {"search": document["search"] | {"trials": 1}, "assistants": {"at_most": 0}}
     study = search(spec.parse(document), out=folder / "out", runner="serial")
     return Path(str(api.open(folder / "out").export(folder / "model", stage=str(study.rows()[0].stage)).to))
+
+
+def test_networks_learn_weekdays_from_a_calendar_date_and_the_export_takes_raw_rows(tmp_path: Path) -> None:
+    frame = customers()[["signed", "tenure"]]
+    frame["open"] = np.where(frame["signed"].dt.day_of_week < 4, "yes", "no")
+    path = written(tmp_path, frame)
+    folder = exported_of(tmp_path, str(path), label="open", columns={"signed": "calendar"})
+    said = run_alone(folder, "import example; example.main(sys.argv[1:])", str(written(tmp_path, frame, "rows.parquet")))
+    words = said.splitlines()[0].removeprefix("model.onnx: ").split()
+    assert words == api.predict(folder, path).frame()["class"].tolist()
+    assert (frame["open"] == words).mean() > 0.85, "from days since 1970 alone, it is at most as good as a guess"
+    assert "| signed | calendar, standardized |" in (folder / "card.md").read_text()
 
 
 def test_predict_takes_arrays_and_images(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from autodistill.data import Splits, read, split
 from autodistill.data.encode import booleans, days, encoded, numbers, words
+from autodistill.data.given import save_given
 from autodistill.data.orders import newest, whole_groups
-from autodistill.data.tables import read_table
+from autodistill.data.tables import encoded_file, read_table
 from autodistill.spec import DataError, Spec, SpecError, Split, load
 
 from .conftest import DOCUMENT
@@ -155,6 +156,22 @@ def test_encoding_in_closed_form() -> None:
     }
 
 
+def test_a_calendar_date_is_also_a_place_in_the_week_and_in_the_year() -> None:
+    columns: list[dict[str, Any]] = [
+        {"name": "at", "kind": "calendar", "mask": True, "fill": 0.0, "mean": 0.0, "scale": 1.0},
+        {"name": "n", "kind": "number", "mask": False, "fill": 0.0, "mean": 0.0, "scale": 1.0},
+    ]
+    dates = ["2024-01-01", "2024-01-08T18:00", "2024-01-02", "2020-01-01", "2024-07-01", None]  # Mondays, but for two
+    found = encoded(pd.DataFrame({"at": dates, "n": 1.0}), columns)["x"]
+    assert found.shape == (6, 7) and found[:, 2].tolist() == [0, 0, 0, 0, 0, 1]
+    week, year = found[:, 3:5], found[:, 5:7]
+    np.testing.assert_allclose(np.square(found[:5, 3:]).reshape(5, 2, 2).sum(axis=2), 1, atol=1e-6)
+    np.testing.assert_allclose(week[[1, 4]], week[[0, 0]], atol=1e-6)
+    assert np.linalg.norm(week[2] - week[0]) > 0.5 and not found[5, 3:].any()
+    np.testing.assert_allclose(year[3], year[0], atol=0.02)
+    np.testing.assert_allclose(year[4], -year[0], atol=0.05)
+
+
 def test_fitted_numbers_are_those_of_scikit_learn_on_the_training_rows(tmp_path: Path) -> None:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -211,6 +228,65 @@ def test_a_word_that_occurs_once_is_unknown(tmp_path: Path) -> None:
     frame = frame_of(plan=["a"] * 39 + ["b"])
     splits = splits_of(written(tmp_path, frame), split=Split(validation=0.1, test=0.1, seed=3))
     assert columns_of(splits)["plan"].words == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "codes"),
+    [
+        (("03", "12", "A1"), [3, 12, 4], [1, 2, 0]),  # typed numbers beside text: 03 is the only 3
+        (("03", "12", "A1"), ["03", "3", "A1", " 12 "], [1, 0, 3, 2]),  # text beside text is compared as it is
+        (("03", "12"), ["3", "3.0", "12.0", "x"], [1, 1, 2, 0]),  # all words are numbers, as pandas reads them
+        (("3", "12"), ["03", "3.0", 3.0, 3], [1, 1, 1, 1]),
+        (("03", "3"), [3, "03", "003"], [2, 1, 0]),  # two words are the number 3: only the same word counts
+        (("3.0", "4.5"), [3, 4.5, None], [1, 2, 0]),
+        (("True", "x"), [True, False], [1, 0]),
+        ((), [3, "3"], [0, 0]),
+    ],
+)
+def test_a_number_finds_the_word_that_is_the_same_number(words: tuple[str, ...], given: list[Any], codes: list[int]) -> None:
+    column = {"name": "a", "kind": "category", "words": list(words), "mask": False}
+    for values in (pd.Series(given, dtype=object), pd.Series(given)):
+        assert encoded(values.to_frame("a"), [column])["categories"][:, 0].tolist() == codes
+
+
+def test_a_category_of_text_takes_numbers_when_rows_are_predicted(tmp_path: Path) -> None:
+    frame = customers()[["tenure", "store", "churned"]].assign(store=lambda one: "0" + (one["store"] % 10).astype(str))
+    splits = splits_of(written(tmp_path, frame), columns={"store": "category"})
+    assert splits.encoding is not None
+    typed = written(tmp_path, frame.assign(store=frame["store"].astype(int)), "rows.parquet")
+    text = written(tmp_path, frame, "rows.csv")
+    one, other = (encoded_file(path, splits.encoding, "--data")["categories"] for path in (typed, text))
+    assert np.array_equal(one, other) and one.min() > 0
+
+
+INDEXED: list[dict[str, Any]] = [{}, {"groups": "store"}, {"split": Split(validation=0.25, test=0.25, by="store")}]
+INDEXED += [{"label": "store", "kind": "regression"}, {"features": ["store", "tenure"]}]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("task", INDEXED)
+def test_an_index_is_a_column_only_where_the_spec_names_it(tmp_path: Path, task: dict[str, Any], several: bool) -> None:
+    frame = customers()
+    asked = "store" in str(task)
+    indexed = frame.set_index(["store", "signed"] if several else "store")
+    plain = frame if asked else frame.drop(columns="store")
+    plain = plain.drop(columns="signed") if several else plain
+    one = splits_of(written(tmp_path, indexed, "indexed.parquet"), **task)
+    other = splits_of(written(tmp_path, plain, "plain.parquet"), **task)
+    assert one.fingerprint == other.fingerprint
+    known = task_of(tmp_path / "given.parquet", **task)
+    (tmp_path / "given").mkdir()
+    save_given(indexed, tmp_path / "given", known, 1 << 30)
+    assert splits_of(tmp_path / "given" / "table.parquet", **task).fingerprint == one.fingerprint
+
+
+def test_rows_to_predict_may_have_a_feature_as_their_index(tmp_path: Path) -> None:
+    frame = customers()
+    encoding = splits_of(written(tmp_path, frame), features=["store", "plan"]).encoding
+    assert encoding is not None
+    one = encoded_file(written(tmp_path, frame.set_index("store"), "rows.parquet"), encoding, "--data")
+    other = encoded_file(tmp_path / "churn.csv", encoding, "--data")
+    assert all(np.array_equal(one[name], other[name]) for name in other)
 
 
 def test_the_order_of_columns_and_columns_left_out_have_no_effect(tmp_path: Path) -> None:

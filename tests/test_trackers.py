@@ -22,7 +22,7 @@ from autodistill.reporting.trackers import Run, Tracker, Trackers, channel
 from autodistill.reporting.trackers.channel import Channel
 from autodistill.reporting.trackers.logged import Logged
 from autodistill.reporting.trackers.values import Due
-from autodistill.spec import Spec, StoreError, UsageError
+from autodistill.spec import Spec, Stage, StoreError, UsageError, label_only
 from autodistill.study import driver
 from autodistill.study.driver import Options, Together
 from autodistill.study.record.directory import StudyDirectory
@@ -30,6 +30,7 @@ from autodistill.study.record.opened import open_study
 from autodistill.study.schedule.scheduler import Study
 
 from . import pages
+from .conftest import RECIPE
 from .searching import search
 from .tracked import Offline, offline_runs
 
@@ -63,7 +64,18 @@ def numbers(directory: Path) -> list[int]:
 
 
 def expected(directory: Path, search: str) -> set[str]:
-    return {"teacher", search, *(f"trial-{number:04}" for number in numbers(directory))}
+    return {"teacher", search, *(f"trial-{number:04}" for number in numbers(directory)), *baselines(directory)}
+
+
+def baselines(directory: Path) -> dict[str, set[str]]:
+    """The runs of label-only baselines, with the stages of the students that each is compared with."""
+    found: dict[str, set[str]] = {}
+    with open_study(StudyDirectory(directory)) as study:
+        for row in study.rows():
+            network = study.stages.network(row.stage)
+            if row.label_only is not None and isinstance(network, Stage):
+                found.setdefault(f"label-only-{label_only(network).key()[:8]}", set()).add(row.stage)
+    return found
 
 
 @pytest.mark.slow
@@ -169,6 +181,19 @@ def test_a_study_that_starts_over_is_another_one(tiny: Callable[..., Spec], tmp_
     found = client.search_runs([client.get_experiment_by_name("all").experiment_id])
     assert [run.info.run_name for run in found].count("trial-0000") == 2
     assert (tmp_path / "mlflow-artifacts").is_dir(), "artifacts are beside the database, not in the working directory"
+
+
+def test_label_only_baselines_are_logged_beside_the_trials(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    tracker = Own()
+    study, said = followed(tiny(search__label_baselines=True, search__region=0.5), tmp_path / "out", tracker)
+    found = {run.name: run for run in tracker.runs if run.kind == "baseline"}
+    known = baselines(tmp_path / "out")
+    assert found.keys() == known.keys() and found and not said
+    for name, run in found.items():
+        assert run.facts["role"] == "label-only baseline" and run.facts["chain"].count(">") == 0
+        assert set(run.facts["of"].split()) == {stage[:12] for stage in known[name]}
+        assert run.finals["accuracy"] == study.stages.measured(run.mark).scores["accuracy"].value
+        assert run.steps[-1].epochs == RECIPE["epochs"]
 
 
 def test_a_log_does_not_change_a_study(tiny: Callable[..., Spec], tmp_path: Path) -> None:

@@ -624,11 +624,12 @@ def test_archives(name: str, tmp_path: Path, refused: Callable[..., str]) -> Non
 
 def test_an_archive_beyond_the_memory(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autodistill.data.sources.memory_bytes", lambda: 1_000)
+    text, _ = changed(DATASET, f"{DATASET}\n  memory: resident")
     names(
-        refused(write(tmp_path)),
-        "task.dataset: ",
-        "data.npz holds 0.0 GB of arrays, and this machine has",
-        "save fewer samples",
+        refused(write(tmp_path, text)),
+        "task.memory: resident: ",
+        "data.npz has 0.0 GB of arrays, and this machine has",
+        "remove memory",
     )
 
 

@@ -55,6 +55,7 @@ def init(
     data: str,
     *,
     label: str | None = None,
+    kind: str | None = None,
     teacher: str | None = None,
     target: tuple[str, float] | None = None,
     to: Path | str | None = None,
@@ -62,20 +63,21 @@ def init(
 ) -> Drafted:
     """Looks at a data set and writes a commented spec with suitable ranges, which `check` accepts.
 
-    `data` is a path, or a name that `task.dataset` accepts. `label` is the label column of a table. `teacher` is a function
+    `data` is a path, or a name that `task.dataset` accepts. `label` is the label column of a table. `kind` is classification,
+    multilabel or regression, if the guess from the labels is wrong. `teacher` is a function
     (`package.module:function`), a stage of a study, or a timm model. `target` is a metric and its value. The spec is written to
     `to`, by default a file in the working directory; an existing file is kept unless `force` is given.
 
     Returns: a Drafted, whose `lines()` say what was guessed.
 
-    Raises: DataError for data that cannot be used, UsageError if the file exists.
+    Raises: DataError for data that cannot be used, UsageError for a kind that they cannot have, or if the file exists.
 
     Example:
         autodistill.init("churn.npz").path
     """
     from .draft import drafted
 
-    draft = drafted(str(data), label=label, teacher=teacher, target=target)
+    draft = drafted(str(data), label=label, kind=kind, teacher=teacher, target=target)
     path = Path(to or f"{draft.study}.yaml")
     if path.exists() and not force:
         raise UsageError(f"{path} exists; give another file with --to, or --force to replace it")

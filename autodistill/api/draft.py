@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..data import Images, Splits, read, split
 from ..data.folders import UNKNOWN
@@ -49,10 +50,11 @@ class Draft(NamedTuple):
     guesses: Sequence[str]
 
 
-def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[str, float] | None) -> Draft:
+def drafted(data: str, *, label: str | None, kind: str | None, teacher: str | None, target: tuple[str, float] | None) -> Draft:
     """A spec for `data`, which is a path or a name that `task.dataset` accepts.
 
-    Raises DataError for data that cannot be used, UsageError for a teacher that cannot be used by this name.
+    Raises DataError for data that cannot be used, UsageError for a kind of task that they cannot have, and for a teacher that
+    cannot be used by this name.
     """
     guesses: list[str] = []
     task: Json = {"dataset": _dataset(data)}
@@ -63,9 +65,10 @@ def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[
     elif label is not None:
         raise UsageError(f"--label {label} names a column of a table, but {data} is not a .csv or .parquet file; leave it out")
     task |= _image_size(task, guesses)
-    spec = {**task, "split": {"validation": SHARE, "test": SHARE}}
-    splits = split(read(TaskSpec.model_validate(spec)), TaskSpec.model_validate(spec))
-    metric, value = target or (_metric(splits, guesses), None)
+    task |= {} if kind is None else {"kind": kind}
+    spec = _task({**task, "split": {"validation": SHARE, "test": SHARE}})
+    splits = split(read(spec), spec)
+    metric, value = target or (_metric(splits, guesses, kind), None)
     study = re.sub(r"[^A-Za-z0-9._-]+", "_", _stem(data)).strip("._-") or "study"
     suiting(metric, splits.kind, splits.classes, "--target")
     lines = [*_head(study, data), *_task_lines(task, splits, metric)]
@@ -74,6 +77,14 @@ def drafted(data: str, *, label: str | None, teacher: str | None, target: tuple[
     lines += [f"search: {{trials: {TRIALS}, seed: 0{wanted}}}   # more trials find better students"]
     lines += ["resources: {cpus: 1, gpus: auto, threads: 1}"]
     return Draft("\n".join(lines) + "\n", study, guesses)
+
+
+def _task(task: Json) -> TaskSpec:
+    """Raises UsageError for an unknown data set, and for a kind of task that it cannot have."""
+    try:
+        return TaskSpec.model_validate(task)
+    except ValidationError as error:
+        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def _stem(data: str) -> str:
@@ -112,7 +123,9 @@ def _header(path: str) -> tuple[list[str], str | None]:
         if usual is None:
             from pyarrow import parquet
 
-            return list(map(str, parquet.read_schema(path).names)), None
+            schema = parquet.read_schema(path)
+            index = (schema.pandas_metadata or {}).get("index_columns", ())
+            return [str(name) for name in schema.names if name not in index], None
         import pandas
 
         with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:
@@ -133,7 +146,7 @@ def _image_size(task: Json, guesses: list[str]) -> Json:
     """`image_size` for images that differ in size, or that are too large for a quick search."""
     if not str(task["dataset"]).startswith("folder/"):
         return {}
-    x = read(TaskSpec(dataset=task["dataset"])).x.pixels
+    x = read(_task({"dataset": task["dataset"]})).x.pixels
     if not isinstance(x, Images) or x.size != UNKNOWN:
         return {}
     sizes = np.array([size_of(x.paths[row]) for row in spread(len(x), 64)])
@@ -147,10 +160,12 @@ def _image_size(task: Json, guesses: list[str]) -> Json:
     return {"image_size": side}
 
 
-def _metric(splits: Splits, guesses: list[str]) -> str:
+def _metric(splits: Splits, guesses: list[str], kind: str | None) -> str:
     usual = ABOUT[splits.kind].metric
+    if splits.kind == kind != "classification":
+        return usual
     if splits.kind != "classification":
-        guesses.append(f"the labels are those of a {splits.kind} task, so the metric is {usual}")
+        guesses.append(f"the labels are those of a {splits.kind} task (--kind names another), so the metric is {usual}")
         return usual
     share = float(np.bincount(splits.train.y).max() / len(splits.train))
     if share < SKEWED:
@@ -168,7 +183,7 @@ def _head(study: str, data: str) -> list[str]:
 
 
 def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
-    own = [name for name, is_own in (("validation", splits.own_validation), ("test", splits.own_test)) if is_own]
+    own = splits.own_parts
     parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
     samples = len(splits.train) + len(splits.validation) + len(splits.test)
     what = f"{samples:,} samples of {splits.inputs.label}, {splits.classes} {ABOUT[splits.kind].many}"
@@ -177,7 +192,7 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
         "task:",
         f"  dataset: {_quoted(task['dataset'])}   # {what}",
         *(f"  {name}: {_quoted(value)}" for name, value in task.items() if name != "dataset"),
-        *([] if splits.kind == "classification" else [f"  kind: {splits.kind}"]),
+        *([] if "kind" in task or splits.kind == "classification" else [f"  kind: {splits.kind}"]),
         f"  split: {{validation: {SHARE}, test: {SHARE}, seed: 0}}   # {parts}",
         f"  metric: {metric}   # or {', '.join(others)}",
     ]

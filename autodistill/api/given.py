@@ -105,12 +105,12 @@ def _kept_data(data: object, spec: Spec, folder: Path) -> str:
     """The data set as a spec names it. If an equal one is stored already, it is reused."""
     from ..data.given import save_given
     from ..data.npy import digest_of
-    from ..data.sources import most_held
+    from ..data.sources import most_of
 
     draft = folder / f".{uuid.uuid4().hex}"
     draft.mkdir()
     try:
-        kind = save_given(data, draft, spec.task, most_held())
+        kind = save_given(data, draft, spec.task, most_of(spec.task))
         target = folder / digest_of(draft)[:16]
         if not target.exists():
             os.replace(draft, target)

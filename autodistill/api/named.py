@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def _suited(spec: Spec, known: Spec) -> Spec:
         kind = known.task.kind
     if kind == "auto":
         return spec
-    own = None
-    if isinstance(metric, OwnMetric) and isinstance(before, OwnMetric):
-        own = metric.model_copy(update={"source": before.source, "over": before.over})
-    return suited(spec, kind, own)
+    own = metric.like(before) if isinstance(metric, OwnMetric) else None
+    pairs = itertools.zip_longest(spec.task.also, known.task.also[: len(spec.task.also)])
+    also = tuple(one.like(then) if isinstance(one, OwnMetric) else one for one, then in pairs)
+    return suited(spec, kind, own, also)

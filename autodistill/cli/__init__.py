@@ -71,7 +71,8 @@ def _flush_c() -> None:
 
 
 def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
-    from ..spec import AutodistillError, SpecError, is_full
+    from ..spec import AutodistillError, SpecError, UsageError, is_full
+    from ..spec.door import with_line
     from ..spec.imports import text_of
 
     if arguments.debug:
@@ -81,6 +82,8 @@ def _explained(arguments: argparse.Namespace, error: BaseException) -> int:
     problems = [problem.as_dict() for problem in error.problems] if isinstance(error, SpecError) else []
     known = isinstance(error, AutodistillError)
     text = str(error) if known else f"{type(error).__name__}: {text_of(error)} (--debug shows where)"
+    if isinstance(error, UsageError) and not problems and "spec" in arguments:
+        text = with_line(text, Path(arguments.spec), arguments.set)
     return _failed(arguments, text, error.exit_code if isinstance(error, AutodistillError) else 1, problems)
 
 
@@ -153,6 +156,11 @@ def _command(those: Any, name: str, run: Callable[..., commands.Result], text: s
 def _takes_init(one: argparse.ArgumentParser) -> None:
     one.add_argument("data", metavar="DATA", help="a file, a folder, or a name that task.dataset accepts")
     one.add_argument("--label", metavar="COLUMN", help="the column of a table that holds the labels")
+    one.add_argument(
+        "--kind",
+        choices=("classification", "multilabel", "regression"),
+        help="what the labels are (default: guessed from the labels)",
+    )
     one.add_argument(
         "--teacher",
         metavar="NAME",

@@ -24,7 +24,7 @@ WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 def init(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
 
-    options = {name: getattr(arguments, name) for name in ("label", "teacher", "target", "to", "force")}
+    options = {name: getattr(arguments, name) for name in ("label", "kind", "teacher", "target", "to", "force")}
     found = api.init(arguments.data, **options)
     _print(console, *found.lines())
     return found.as_json()

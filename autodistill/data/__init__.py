@@ -3,8 +3,9 @@
 from .arrays import Raw
 from .columns import Column, Columns, Ragged
 from .encoding import EncodedColumn, Encoding
-from .images import Images, Joined, Pixels
+from .images import Images
 from .inputs import InputField, InputSpec, inputs_of
+from .mapped import Joined, Mapped, Pixels
 from .parts import split
 from .sources import memory_bytes, read
 from .splits import Samples, Sealed, Splits
@@ -18,6 +19,7 @@ __all__ = [
     "InputField",
     "InputSpec",
     "Joined",
+    "Mapped",
     "Pixels",
     "Ragged",
     "Raw",

@@ -1,4 +1,4 @@
-"""Samples as columns by field: arrays, image files, or numbers of different lengths.
+"""Samples as columns by field: arrays in memory or on disk, image files, or numbers of different lengths.
 
 Suffixes of shapes: N samples, B batch, L length, T the total length of all samples.
 """
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..spec.arrays import Array
-from .images import Images, Joined, Pixels, joined
+from .images import Images, joined
+from .mapped import Joined, Mapped, Pixels, pieces
 
 Rows = slice | Array
 X = "x"
@@ -91,7 +92,7 @@ class Ragged:
         return replace(self, values=values, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
 
 
-Column = Array | Images | Joined | Ragged
+Column = Pixels | Ragged
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,22 @@ class Columns:
     def pixels(self) -> Pixels | None:
         """The column of the only field, if that is `x` with samples of one shape."""
         one = self.by_name.get(X)
-        return one if len(self.by_name) == 1 and isinstance(one, np.ndarray | Images) else None
+        return None if len(self.by_name) > 1 or one is None or isinstance(one, Ragged) else one
 
     @property
     def nbytes(self) -> int:
         """The decoded size in bytes."""
-        return sum(column.nbytes for column in self.by_name.values() if not isinstance(column, Joined))
+        return sum(column.nbytes for column in self.by_name.values())
 
     @property
     def files(self) -> bool:
         """Whether samples are read from image files."""
         return any(isinstance(column, Images) for column in self.by_name.values())
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether samples are read from arrays that do not fit in memory."""
+        return any(isinstance(column, Mapped | Joined) for column in self.by_name.values())
 
     def batch(self, rows: Rows) -> dict[str, Array]:
         """The samples at `rows` by field (B, ...); a field of different lengths is followed by its mask.
@@ -139,30 +145,36 @@ class Columns:
         return found
 
     def take(self, rows: Array) -> Columns:
-        """These rows; image files are not decoded."""
+        """These rows; image files are not decoded, and arrays on disk are not read."""
         return Columns({name: _taken(column, rows) for name, column in self.by_name.items()})
 
     def followed_by(self, others: Sequence[Columns]) -> Columns:
-        """All rows as one, in memory; image files are not decoded."""
+        """All rows as one, in memory; image files are not decoded, and arrays on disk stay there."""
         return Columns({name: _concatenated([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
 
     def joined(self, others: Sequence[Columns]) -> Columns:
         """The same, but arrays stay where they are (numbers of different lengths are copied into memory)."""
         return Columns({name: _joined([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
 
-    def parts(self) -> Iterator[tuple[str, Array]]:
+    def parts(self) -> Iterator[tuple[str, Pixels]]:
         """What decides the samples, for a hash: descriptions and arrays. Image files have their own."""
         for name, column in self.by_name.items():
             label = "" if self.pixels is not None else f"{name} "
             if isinstance(column, Ragged):
                 yield f"{label}padding {column.padding!r} {column.offsets.shape}", column.offsets
                 yield f"{column.values.dtype.str}{column.values.shape}", column.values
-            elif isinstance(column, np.ndarray):
+            elif not isinstance(column, Images):
                 yield f"{label}{column.dtype.str}{column.shape}", column
+
+    def contents(self) -> Iterator[memoryview]:
+        """The contents of `parts`, for a hash, some at a time."""
+        return (piece.data for _, part in self.parts() for piece in pieces(part))
 
 
 def _taken(column: Column, rows: Array) -> Column:
-    return column.take(rows) if isinstance(column, Images | Ragged) else column[rows]
+    if isinstance(column, np.memmap):
+        column = Mapped(array=column, dtype=column.dtype)
+    return column.take(rows) if isinstance(column, Images | Ragged | Mapped) else column[rows]
 
 
 def _concatenated(columns: Sequence[Column]) -> Column:
@@ -170,11 +182,17 @@ def _concatenated(columns: Sequence[Column]) -> Column:
     if isinstance(first, Ragged):
         return first.followed_by([one for one in others if isinstance(one, Ragged)])
     files = [one for one in columns if isinstance(one, Images)]
-    return joined(files) if files else np.concatenate([np.asarray(one) for one in columns])
+    if files:
+        return joined(files)
+    on_disk = any(isinstance(one, Mapped | Joined) for one in columns)
+    return _joined(columns) if on_disk else np.concatenate([np.asarray(one) for one in columns])
 
 
 def _joined(columns: Sequence[Column]) -> Column:
     first, *others = columns
     if isinstance(first, Ragged):
         return first.followed_by([one for one in others if isinstance(one, Ragged)]) if others else first
-    return Joined(parts=tuple(one for one in columns if isinstance(one, np.ndarray | Images)))
+    parts = [
+        part for one in columns if not isinstance(one, Ragged) for part in (one.parts if isinstance(one, Joined) else [one])
+    ]
+    return Joined(parts=tuple(parts))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from ..spec import Value
 from ..spec.value import AsTuple, Json
 
-Kind = Literal["number", "boolean", "date", "category"]
+Kind = Literal["number", "boolean", "date", "calendar", "category"]
 CATEGORIES = "categories"
 """The field with the numbers of the words of each category column."""
 TOKENS = "input_ids"
@@ -22,8 +22,8 @@ class EncodedColumn(Value):
     """A column by its name. `missing` is the share of training rows without a value; with `mask`, networks get an input that
     says so.
 
-    Numbers, booleans and dates (`format`: of strptime) have `fill`, `mean` and `scale`; categories have `words`, those that
-    occur in the training rows more than once.
+    Numbers, booleans and dates (also those of kind calendar; `format`: of strptime) have `fill`, `mean` and `scale`; categories
+    have `words`, those that occur in the training rows more than once.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""Checks of the samples of one field: an array, arrays of different lengths, padded arrays with lengths, image files."""
+"""Checks of the samples of one field: an array in memory or on disk, arrays of different lengths, padded arrays with lengths,
+image files.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from ..spec.imports import reason
 from ..spec.task import FieldOptions
 from .columns import Column, Ragged
 from .images import Images, spread
+from .mapped import Joined, Mapped, Pixels, pieces
 
 FAR = 50
 """Arrays whose values differ by this factor have different scales: 0 to 255 against 0 to 1 is a factor of 255."""
@@ -30,10 +33,14 @@ class Keyed(NamedTuple):
 
 
 def column_of(name: str, key: str, arrays: Mapping[str, object], options: FieldOptions) -> Column:
-    """Image files, or numbers as uint8, float32 or int64, with the axis open if the samples differ in length."""
+    """Image files, or numbers as uint8, float32 or int64, with the axis open if the samples differ in length. A memory-mapped
+    array stays on disk.
+    """
     given = arrays[key]
     if isinstance(given, Images):
         return given
+    if isinstance(given, np.memmap) and key + LENGTHS not in arrays:
+        return _numbers(name, key, given, options, listed=False)
     if key + LENGTHS in arrays:
         return _cut(name, key, array_of(name, key, given), array_of(name, key + LENGTHS, arrays[key + LENGTHS]), options)
     samples = _of_different_lengths(name, key, given)
@@ -85,7 +92,7 @@ def _cut(name: str, key: str, x: Array, lengths: Array, options: FieldOptions) -
 
 
 def _ragged(name: str, key: str, found: Ragged, options: FieldOptions) -> Ragged:
-    values = _cast(found.values, options)
+    values = _cast(found.values, _dtype(found.values, options))
     _check_finite(name, key, values, np.repeat(np.arange(len(found)), found.lengths), len(found))
     _check_padding(name, key, values.dtype, options.padding)
     return Ragged(values=values, offsets=found.offsets, padding=options.padding)
@@ -100,14 +107,15 @@ def _check_padding(name: str, key: str, dtype: np.dtype[Any], padding: float) ->
         raise DataError(f"{name}: {what}; use a whole number from {low} to {high}")
 
 
-def _numbers(name: str, key: str, x: Array, options: FieldOptions, *, listed: bool) -> Array:
+def _numbers(name: str, key: str, x: Array, options: FieldOptions, *, listed: bool) -> Array | Mapped:
     """Finite numbers of one shape a sample; with `listed`, those of another part may differ in length."""
     _check_form(name, key, _checked_kind(name, key, x, options))
     if options.padding and not listed:
         raise DataError(f"{name}: task.inputs has padding for {key}, whose samples have one shape; remove it")
-    x = _cast(x, options)
-    _check_finite(name, key, x, np.arange(len(x)), len(x))
-    return x
+    dtype = _dtype(x, options)
+    found = Mapped(array=x, dtype=dtype) if isinstance(x, np.memmap) else _cast(x, dtype)
+    _check_finite(name, key, found, np.arange(len(x)), len(x))
+    return found
 
 
 def _check_form(name: str, key: str, x: Array) -> None:
@@ -124,20 +132,22 @@ def _checked_kind(name: str, key: str, x: Array, options: FieldOptions) -> Array
     return x
 
 
-def _cast(x: Array, options: FieldOptions) -> Array:
-    if options.dtype == "int64":
-        return x.astype(np.int64)
-    if x.dtype == np.uint8:
-        return x
+def _dtype(x: Array, options: FieldOptions) -> np.dtype[Any]:
+    """That of the samples."""
+    return np.dtype("int64" if options.dtype == "int64" else "uint8" if x.dtype == np.uint8 else "float32")
+
+
+def _cast(x: Array, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
-        return x.astype(np.float32)
+        return x.astype(dtype, copy=False)
 
 
-def _check_finite(name: str, key: str, x: Array, rows: Array, samples: int) -> None:
+def _check_finite(name: str, key: str, x: Pixels, rows: Array, samples: int) -> None:
     """`rows` has the sample of each entry of `x`."""
     if x.dtype.kind != "f":
         return
-    bad = np.unique(rows[~np.isfinite(x.reshape(len(x), -1)).all(axis=1)])
+    finite = [np.isfinite(piece.reshape(len(piece), -1)).all(axis=1) for piece in pieces(x)]
+    bad = np.unique(rows[~np.concatenate(finite)])
     if len(bad):
         what = f"has NaN, infinity or a number beyond float32 ({len(bad):,} of {samples:,} rows do)"
         raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
@@ -186,27 +196,28 @@ def _text(shape: object) -> str:
 
 def _same_scale(name: str, one: Keyed, other: Keyed) -> None:
     """Raises DataError if only one of the two arrays was scaled. Integers that name something have no scale."""
-    if isinstance(one.column, Images) or isinstance(other.column, Images) or one.column.dtype == np.int64:
+    first, second = (part.column for part in (one, other))
+    if isinstance(first, Images | Joined) or isinstance(second, Images | Joined) or first.dtype == np.int64:
         return
-    ratio = _ratio(_values(one.column), _values(other.column))
+    ratio = _ratio(_values(first), _values(second))
     if not 1 / FAR < ratio < FAR:
         what = f"{ratio:.0f} times larger" if ratio > 1 else f"{1 / ratio:.0f} times smaller"
         way = "scale both the same way"
         raise DataError(f"{name}: the values of {other.key} are about {what} than those of {one.key}; {way}")
 
 
-def _values(column: Column) -> Array:
-    return column.values if isinstance(column, Ragged) else np.asarray(column)
+def _values(column: Array | Mapped | Ragged) -> Array | Mapped:
+    return column.values if isinstance(column, Ragged) else column
 
 
-def _ratio(one: Array, other: Array) -> float:
+def _ratio(one: Array | Mapped, other: Array | Mapped) -> float:
     """How many times larger the values of `other` are: the median over features of the ratio of their medians."""
     medians = np.stack([_medians(one), _medians(other)])
     kept = medians[:, (medians > 0).all(axis=0)]
     return float(np.median(kept[1] / kept[0])) if kept.size else 1.0
 
 
-def _medians(x: Array) -> Array:
+def _medians(x: Array | Mapped) -> Array:
     """The medians of the absolute values of each feature, or of some features."""
     few = x[spread(len(x), COMPARED[0])].reshape(min(len(x), COMPARED[0]), -1)
     return np.median(np.abs(few[:, spread(few.shape[1], COMPARED[1])].astype(np.float64)), axis=0)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..spec import DataError, TaskSpec
+from ..spec import DataError, TaskSpec, is_full
 from ..spec.arrays import Array
 from ..spec.imports import reason
 from .arrays import NAMES, check, keyed
@@ -44,13 +44,26 @@ def save_given(data: object, folder: Path, task: TaskSpec, most: int) -> str:
     if is_table(data):
         _save_table(data, folder / TABLE, task)
         return TABLE
-    for suffix, part in _parts(data).items():
-        if isinstance(part, _Arrays):
-            save_arrays(folder, {_file(key): array for key, array in part.named(suffix).items()})
-        else:
-            _write(_refused(part), suffix, folder)
+    try:
+        for suffix, part in _parts(data).items():
+            if isinstance(part, _Arrays):
+                save_arrays(folder, {_file(key): array for key, array in part.named(suffix).items()})
+            else:
+                _write(_refused(part), suffix, folder)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        way = "free some space, or write to a larger disk"
+        raise DataError(f"data: the samples do not fit on the disk of {folder.parent} ({error.strerror}); {way}") from None
     check("data", read_npy(folder, most), task.inputs, task.kind)  # what a user reads of it names the argument
     return "npy"
+
+
+def is_items(data: object) -> bool:
+    """Whether it is a map-style data set of torch or Hugging Face, or parts of a data set that are."""
+    if isinstance(data, Mapping | tuple | list) and data:
+        return all(map(is_items, data.values() if isinstance(data, Mapping) else data))
+    return bool(_kinds(data) & {"torch.Dataset", "datasets.Dataset"})
 
 
 def is_table(data: object) -> bool:
@@ -65,13 +78,14 @@ def _save_table(data: Any, path: Path, task: TaskSpec) -> None:
     import pyarrow
     from pyarrow import parquet
 
+    from .encode import with_index
     from .kinds import Place
-    from .tables import read_table
+    from .tables import asked, read_table
 
     read_table(data, task, place=Place("data", False))
     try:
         whole = isinstance(data, pyarrow.Table)
-        table = data if whole else pyarrow.Table.from_pandas(data.rename(columns=str), preserve_index=False)
+        table = data if whole else pyarrow.Table.from_pandas(with_index(data, asked(task)), preserve_index=False)
         parquet.write_table(table, path)
     except (pyarrow.ArrowException, TypeError, ValueError) as error:  # such as numbers and words in one column, sparse columns
         way = "give each column values of one type, such as frame[name].astype(str)"
@@ -244,7 +258,8 @@ def _read(dataset: Any, row: int, label: str | None, place: str) -> _Item:
     try:
         item: object = dataset[row]
     except Exception as error:  # a user's class may raise anything
-        raise DataError(f"{place}: item {row} cannot be read ({reason(error)}); correct it, or leave it out") from error
+        count = f"__len__, which says that there are {len(dataset):,}" if isinstance(error, IndexError) else "leave it out"
+        raise DataError(f"{place}: item {row} cannot be read ({reason(error)}); correct it, or {count}") from error
     where = f"{place}: item {row}"
     if isinstance(item, Mapping):
         return _of_mapping(item, label, where)

@@ -1,6 +1,7 @@
 """Data sets of images from Hugging Face (`hfds/NAME`) and WebDataset (`wds/PATH`), through timm's readers.
 
-Both are decoded into memory. The training split is split further; `test`, or else `validation`, is the test split.
+Both are decoded into memory or, if they do not fit, to disk. The training split is split further; `test`, or else `validation`,
+is the test split.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.value import Json
 from .arrays import with_names
+from .held import Room
 from .images import decode, fitted
 
 TESTS = ("test", "validation", "val")
 Pair = tuple[Array, int]
 
 
-def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> dict[str, Array]:
+def read_hub(name: str, task: TaskSpec, cache: str | None, room: Room) -> dict[str, Array]:
     """Arrays of `hfds/name`; the columns of images and classes are found by their types."""
     _need("datasets", f"hfds/{name}")
     with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
@@ -36,18 +38,18 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> dict[st
         features = datasets.load_dataset(name, split=splits[0], cache_dir=cache).features
         image, label = (_column(features, kind, f"hfds/{name}") for kind in ("Image", "ClassLabel"))
         columns = {"input_key": image, "target_key": label}
-        found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, columns, task, cache, most))
+        found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, columns, task, cache, room))
         return with_names(found, features[label].names)
 
 
 def _hub_split(
-    name: str, split: str, columns: Mapping[str, str], task: TaskSpec, cache: str | None, most: int
+    name: str, split: str, columns: Mapping[str, str], task: TaskSpec, cache: str | None, room: Room
 ) -> tuple[Array, Array]:
     from timm.data import create_dataset
 
     reader = create_dataset(f"hfds/{name}", root=cache, split=split, **columns).reader
     pairs = (_opened(reader, row, split, task) for row in range(len(reader)))
-    return _stacked(pairs, len(reader), f"hfds/{name}", task, most)
+    return _stacked(pairs, len(reader), room)
 
 
 def _opened(reader: Any, row: int, split: str, task: TaskSpec) -> Pair:
@@ -72,22 +74,22 @@ def _column(features: Json, kind: str, name: str) -> str:
     return found[0]
 
 
-def read_wds(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
+def read_wds(folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
     """Arrays of a folder of WebDataset shards; `_info.json` lists the shards of each split."""
     _need("webdataset", f"wds/{folder}")
     info = _info(folder)
     with _reading(f"wds/{folder}", "it needs _info.json, and an image and a .cls for each sample in the shards"):
-        return _split_by_split(list(info), f"wds/{folder}", lambda split: _wds_split(folder, split, info, task, most))
+        return _split_by_split(list(info), f"wds/{folder}", lambda split: _wds_split(folder, split, info, task, room))
 
 
-def _wds_split(folder: Path, split: str, info: Json, task: TaskSpec, most: int) -> tuple[Array, Array]:
+def _wds_split(folder: Path, split: str, info: Json, task: TaskSpec, room: Room) -> tuple[Array, Array]:
     from timm.data import create_dataset
 
     mode = "L" if task.channels == 1 else "RGB"
     dataset = create_dataset(f"wds/{folder.name}", root=str(folder), split=split, input_img_mode=mode)
     pairs = ((fitted(image, task.sides), int(label)) for image, label in dataset)
     with _loud():
-        return _stacked(pairs, info[split]["num_samples"], f"wds/{folder}", task, most)
+        return _stacked(pairs, info[split]["num_samples"], room)
 
 
 def _info(folder: Path) -> Json:
@@ -130,34 +132,37 @@ def _split_by_split(splits: list[str], name: str, read: Callable[[str], tuple[Ar
     return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
 
 
-def _stacked(pairs: Iterable[Pair], count: int, name: str, task: TaskSpec, most: int) -> tuple[Array, Array]:
-    """uint8 (N, C, H, W) and labels. Raises DataError if sizes differ, or if they are too large for `memory: auto`."""
-    x, y = np.empty((0,), np.uint8), np.empty(count, np.int64)
-    row = -1
-    for row, (image, label) in enumerate(pairs):
-        if row == 0:
-            _check_bytes(count * image.nbytes, name, task, most)
-            x = np.empty((count, *image.shape), np.uint8)
-        if image.shape != x.shape[1:]:
-            sizes = f"{' x '.join(map(str, x.shape[2:]))} and {' x '.join(map(str, image.shape[1:]))}"
+def _stacked(pairs: Iterable[Pair], count: int, room: Room) -> tuple[Array, Array]:
+    """uint8 (N, C, H, W) and labels. Raises DataError if sizes differ, or if there are more or fewer than `count`."""
+    labels: list[int] = []
+
+    def images() -> Iterator[Array]:
+        for image, label in pairs:
+            if len(labels) == count:
+                raise _miscounted(room.name, f"{count + 1:,} or more", count)
+            labels.append(label)
+            yield image
+
+    found = room.stacked(alike(images(), room.name), count)
+    if len(labels) < count:
+        raise _miscounted(room.name, f"{len(labels):,}", count)
+    return found, np.array(labels, np.int64)
+
+
+def _miscounted(name: str, found: str, count: int) -> DataError:
+    what = f"has {found} samples, not {count:,} as it declares"
+    return DataError(f"task.dataset: {name} {what}; correct that number")
+
+
+def alike(images: Iterable[Array], name: str) -> Iterator[Array]:
+    """The images (C, H, W). Raises DataError for the first one of another size."""
+    first: tuple[int, ...] | None = None
+    for image in images:
+        first = first or image.shape
+        if image.shape != first:
+            sizes = f"{' x '.join(map(str, first[1:]))} and {' x '.join(map(str, image.shape[1:]))}"
             raise DataError(f"task.image_size is missing and images of {name} differ in size: {sizes}; set image_size")
-        if row >= count:
-            break
-        x[row], y[row] = image, label
-    if row + 1 != count:
-        raise DataError(
-            f"task.dataset: {name} has {row + 1:,}{' or more' * (row >= count)} samples, not {count:,} as it declares; "
-            "correct that number"
-        )
-    return x, y
-
-
-def _check_bytes(needed: int, name: str, task: TaskSpec, most: int) -> None:
-    if task.memory == "auto" and needed > most:
-        raise DataError(
-            f"task.memory: {name} takes {needed / 1e9:.1f} GB decoded, more than the {most / 1e9:.1f} GB that auto allows; set "
-            "memory: resident or a smaller image_size, or save the images as files in folders, which can be streamed"
-        )
+        yield image
 
 
 def _need(package: str, name: str) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -82,42 +82,6 @@ class Images:
         found = json.loads(text)
         paths = tuple(found["paths"])
         return cls(paths=paths, names=paths, size=tuple(found["size"]), channels=found["channels"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Joined:
-    """Arrays of samples that look like one concatenated array; indexing reads only those rows."""
-
-    parts: tuple[Array | Images, ...]
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self), *self.parts[0].shape[1:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.parts[0].dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, rows: slice | Array) -> Array:
-        asked = np.arange(len(self))[rows]
-        found = np.empty((len(asked), *self.shape[1:]), self.dtype)
-        start = 0
-        for part in self.parts:
-            here = (asked >= start) & (asked < start + len(part))
-            if here.any():
-                found[here] = part[asked[here] - start]
-            start += len(part)
-        return found
-
-
-Pixels = Array | Images
 
 
 def read_image(path: str, size: tuple[int, int], channels: int) -> Array:

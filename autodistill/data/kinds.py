@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..spec import DataError
-from .encode import NO, YES, booleans, days, numbers, words
+from .encode import DATES, NO, YES, booleans, days, numbers, words
 from .encoding import Kind
 
 if TYPE_CHECKING:
@@ -126,12 +126,13 @@ def _check_fits(place: Place, values: Series, found: Held) -> None:
         raise DataError(f"task.columns.{values.name}: {error}; use the codes of strptime, such as date %d/%m/%Y") from None
     if not len(bad):
         return
-    what = f"{place.row(int(bad[0]))} has {str(values.iloc[bad[0]])!r}, which is not a {found.kind}"
+    kind = "date" if found.kind in DATES else found.kind
+    what = f"{place.row(int(bad[0]))} has {str(values.iloc[bad[0]])!r}, which is not a {kind}"
     how = f" of the format {found.format}" if found.format else ""
     date = (
         f"write dates as 2026-01-31, or give their format, such as task.columns: {{{quoted(str(values.name))}: date %d/%m/%Y}}"
     )
-    way = date if found.kind == "date" else f"correct it, or set task.columns: {{{quoted(str(values.name))}: category}}"
+    way = date if kind == "date" else f"correct it, or set task.columns: {{{quoted(str(values.name))}: category}}"
     raise DataError(f"{place.name}: column {str(values.name)!r} {what}{how}; {way}")
 
 

@@ -15,6 +15,7 @@ from ..spec import DataError
 from ..spec.arrays import Array
 from ..spec.imports import reason
 from .arrays import NAMES, is_known
+from .mapped import pieces
 
 PART = 1 << 24
 """Bytes that are read at a time for a hash."""
@@ -35,9 +36,12 @@ def read_npy(folder: Path, most: int) -> dict[str, Array]:
 def _opened(path: Path, mapped: bool) -> Array:
     try:
         found: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        return found
     except Exception as error:  # a damaged file fails in many ways
         raise DataError(f"task.dataset: {path} cannot be read ({reason(error)}); write it again with numpy.save") from None
+    if mapped and not found.flags.c_contiguous:  # the numbers of a sample are all over the file
+        way = "write it again with numpy.save(path, numpy.ascontiguousarray(array)), or set task.memory: resident"
+        raise DataError(f"task.dataset: {path} is in Fortran order, and too large to be read at once; {way}")
+    return found
 
 
 @contextmanager
@@ -59,7 +63,8 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[
 def save_arrays(folder: Path, arrays: Mapping[str, Array]) -> None:
     for name, array in arrays.items():
         with new_array(folder / f"{name}.npy", array.shape, array.dtype) as append:
-            append(array)
+            for piece in pieces(array):
+                append(piece)
 
 
 def digest_of(folder: Path) -> str:

@@ -18,6 +18,7 @@ from .arrays import Raw
 from .columns import Columns, X
 from .folders import UNKNOWN, common_size
 from .images import Images
+from .mapped import Mapped
 from .orders import newest, whole_groups
 from .sources import most_held
 from .splits import Memory, Samples, Sealed, Splits
@@ -79,11 +80,13 @@ def _validation(raw: Raw, rows: Array) -> Samples:
 
 
 def _memory(splits: Splits, task: TaskSpec) -> Memory:
-    """Decides `auto`: arrays are held in memory, and so are image files that fit once decoded. No key depends on it."""
-    if task.memory != "auto":
-        return task.memory
-    fits = not splits.train.x.files or splits.nbytes <= most_held()
-    return "resident" if fits else "stream"
+    """Decides `auto` for image files: they are held in memory if they fit once decoded. Arrays are already where they will be.
+    No key depends on it.
+    """
+    if splits.train.x.files:
+        fits = splits.nbytes <= most_held()
+        return ("resident" if fits else "stream") if task.memory == "auto" else task.memory
+    return "stream" if any(x.on_disk for x in splits.samples) else "resident"
 
 
 def _shaped(raw: Raw, task: TaskSpec, rows: Array) -> tuple[Raw, str]:
@@ -124,8 +127,9 @@ def _without_labels(raw: Raw, rows: Array) -> Columns | None:
 
 def _channels_first(columns: Columns, layout: str, name: str) -> Columns:
     """x (N, ...) as (N, D), (N, C, L) or (N, C, H, W)."""
-    x = columns.pixels
-    assert isinstance(x, np.ndarray)
+    given = columns.pixels
+    assert isinstance(given, np.ndarray | Mapped)
+    x = given.array if isinstance(given, Mapped) else given
     if len(layout) != x.ndim - 1 and layout != "D":
         count, shape = len(layout), x.shape[1:]
         raise DataError(
@@ -135,7 +139,9 @@ def _channels_first(columns: Columns, layout: str, name: str) -> Columns:
         x = x.reshape(len(x), -1)
     elif layout == "HW":
         x = x[:, None]
-    return Columns({X: x.transpose(0, 3, 1, 2) if layout == "HWC" else x})
+    elif layout == "HWC":
+        x = x.transpose(0, 3, 1, 2)
+    return Columns({X: replace(given, array=x) if isinstance(given, Mapped) else x})
 
 
 def _guess(shape: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ The splits train, validation and test are what their names say; without one for 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from ..spec.imports import reason
 from ..spec.value import Json
 from .arrays import with_names
 from .given import LABELS, VALIDATION
+from .held import Room
+from .hub import alike
 from .images import MODES, fitted
+from .mapped import PIECE
 
 FILES = ("dataset_dict.json", "state.json")
 """One of them is in every such folder."""
@@ -28,7 +31,7 @@ def is_saved(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
-def read_saved(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
+def read_saved(folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
     """Arrays by the names that a .npz file has. Raises DataError naming the column or the item."""
     if importlib.util.find_spec("datasets") is None:
         raise DataError(f"task.dataset: {folder} needs the package datasets; run: pip install 'autodistill-search[hfds]'")
@@ -42,7 +45,7 @@ def read_saved(folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
     label = _label(next(iter(parts.values())), folder)
     arrays: dict[str, Array] = {}
     for suffix, part in parts.items():
-        arrays |= _read(part, suffix, label, folder, task, most)
+        arrays |= _read(part, suffix, label, folder, task, room)
     names = getattr(next(iter(parts.values())).features[label], "names", ())
     return with_names(arrays, names)
 
@@ -65,37 +68,51 @@ def _label(part: Any, folder: Path) -> str:
     return str(found[0])
 
 
-def _read(part: Any, suffix: str, label: str, folder: Path, task: TaskSpec, most: int) -> dict[str, Array]:
+def _read(part: Any, suffix: str, label: str, folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
+    if not len(part):
+        raise DataError(f"task.dataset: {folder} has a split without samples; add samples, or remove it")
     kinds = {name: type(feature).__name__ for name, feature in part.features.items() if name != label}
-    y = {f"y{suffix}": np.asarray(part.with_format("numpy")[:][label])}
+    y = {f"y{suffix}": _whole(part, label)}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     if images:
-        return {f"x{suffix}": _images(part, images[0], folder, task, most), **y}
+        found = room.stacked(alike(_images(part, images[0], folder, task), room.name), len(part))
+        return {f"x{suffix}": found, **y}
     if all(kind == "Value" for kind in kinds.values()):
         way = "save it with to_parquet, and name that file, with task.label"
         raise DataError(f"task.dataset: {folder} is a table of {', '.join(kinds)}; {way}")
-    columns = part.with_format("numpy")[:]
     only = len(kinds) == 1
-    return {f"x{suffix}" if only else f"x{suffix}_{name}": np.asarray(columns[name]) for name in kinds} | y
+    return {f"x{suffix}" if only else f"x{suffix}_{name}": _numbers(part, name, folder, room) for name in kinds} | y
 
 
-def _images(part: Any, column: str, folder: Path, task: TaskSpec, most: int) -> Array:
-    """uint8 (N, C, H, W)."""
-    found: Array | None = None
+def _whole(part: Any, column: str) -> Array:
+    return np.asarray(part.select_columns([column]).with_format("numpy")[:][column])
+
+
+def _numbers(part: Any, column: str, folder: Path, room: Room) -> Array:
+    """(N, ...), judged by the first sample whether it fits in memory."""
+    first = np.asarray(part.with_format("numpy")[0][column])
+    if first.nbytes * len(part) <= room.most:
+        return _whole(part, column)
+    return room.stacked(_rows(part, column, folder, first), len(part))
+
+
+def _rows(part: Any, column: str, folder: Path, first: Array) -> Iterator[Array]:
+    """The samples of a column, a few at a time. Raises DataError for one that differs from the first one."""
+    row = 0
+    for batch in part.select_columns([column]).with_format("numpy").iter(batch_size=max(1, PIECE // max(1, first.size))):
+        for one in map(np.asarray, batch[column]):
+            if (one.shape, one.dtype) != (first.shape, first.dtype):
+                what = f"{column} of item {row} has shape {one.shape} and dtype {one.dtype}, but item 0 has {first.shape}"
+                way = "pad the samples to one shape, or set memory: resident"
+                raise DataError(f"task.dataset: {folder}: {what} and {first.dtype}; {way}")
+            yield one
+            row += 1
+
+
+def _images(part: Any, column: str, folder: Path, task: TaskSpec) -> Iterator[Array]:
+    """uint8 (C, H, W) of each sample."""
     for row in range(len(part)):
         try:
-            image = fitted(part[row][column].convert(MODES[task.channels or 3]), task.sides)
+            yield fitted(part[row][column].convert(MODES[task.channels or 3]), task.sides)
         except Exception as error:  # damaged images fail in many ways
             raise DataError(f"task.dataset: image {row} of {folder} cannot be read ({reason(error)}); leave it out") from error
-        if found is None:
-            if task.memory == "auto" and image.nbytes * len(part) > most:
-                what = f"takes {image.nbytes * len(part) / 1e9:.1f} GB, more than the {most / 1e9:.1f} GB that auto allows"
-                raise DataError(f"task.memory: {folder} {what}; set memory: resident, or a smaller image_size")
-            found = np.empty((len(part), *image.shape), np.uint8)
-        if image.shape != found.shape[1:]:
-            sizes = f"{' x '.join(map(str, found.shape[2:]))} and {' x '.join(map(str, image.shape[1:]))}"
-            raise DataError(f"task.image_size is missing and images of {folder} differ in size: {sizes}; set image_size")
-        found[row] = image
-    if found is None:
-        raise DataError(f"task.dataset: {folder} has a split without samples; add samples, or remove it")
-    return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
-import zipfile
+import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,16 @@ import numpy as np
 
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.arrays import Array
-from ..spec.imports import import_function, probe, reason, running
+from ..spec.imports import import_function, probe, running
 from ..spec.task import ImportedData, kind_of
-from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
+from .arrays import FORMS, UNLABELED, Raw, check, with_names
 from .folders import read_folder, read_unlabeled
+from .given import is_items, save_given
+from .held import Room
 from .hub import read_hub, read_wds
 from .images import Images
 from .npy import read_npy
+from .npz import read_npz
 from .saved import is_saved, read_saved
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -36,16 +41,16 @@ def read(task: TaskSpec) -> Raw:
     """
     dataset = task.dataset
     if isinstance(dataset, ImportedData):
-        return check(f"task.dataset: {dataset.factory}", _call(dataset), task.inputs, task.kind)
+        return check(f"task.dataset: {dataset.factory}", _call(dataset, task), task.inputs, task.kind)
     kind, name = kind_of(dataset)
     if kind == "npz":
         path = _whole(name)
-        return check(f"task.dataset: {path}", _npz(path), task.inputs, task.kind)
+        return check(f"task.dataset: {path}", read_npz(path, _room(task, str(path))), task.inputs, task.kind)
     if kind == "npy":
-        _check_size(_whole(name), sum(path.stat().st_size for path in _whole(name).glob("*.npy")))
-        return check(dataset, read_npy(_whole(name), most_held()), task.inputs, task.kind)
+        _room(task, dataset).refuse(sum(path.stat().st_size for path in _whole(name).glob("*.npy")))
+        return check(dataset, read_npy(_whole(name), most_of(task)), task.inputs, task.kind)
     if kind in ("folder", "hfds") and is_saved(_whole(name)):
-        return check(f"task.dataset: {name}", read_saved(_whole(name), task, most_held()), kind=task.kind)
+        return check(f"task.dataset: {name}", read_saved(_whole(name), task, _room(task, name)), kind=task.kind)
     if kind == "table":
         from .tables import read_file
 
@@ -53,9 +58,9 @@ def read(task: TaskSpec) -> Raw:
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":
-        return check(dataset, read_hub(name, task, task.folder and str(_folder(task)), most_held()))
+        return check(dataset, read_hub(name, task, task.folder and str(_folder(task)), _room(task, dataset)))
     if kind == "wds":
-        return check(dataset, read_wds(_whole(name), task, most_held()))
+        return check(dataset, read_wds(_whole(name), task, _room(task, f"wds/{_whole(name)}")))
     if dataset == "sklearn/digits":
         return check(dataset, _digits())
     if dataset == "fashion_mnist":
@@ -83,6 +88,20 @@ def most_held() -> int:
     return min(RESIDENT_MOST, memory_bytes() // 4)
 
 
+def most_of(task: TaskSpec) -> int:
+    """How many bytes of arrays are held in memory. No key depends on it."""
+    return {"auto": most_held(), "resident": sys.maxsize, "stream": 0}[task.memory]
+
+
+def _room(task: TaskSpec, name: str) -> Room:
+    return Room(
+        most=most_of(task),
+        memory=memory_bytes() if task.memory == "resident" else None,
+        folder=partial(_folder, task),
+        name=name,
+    )
+
+
 def _whole(name: str) -> Path:
     return Path(os.path.expanduser(name)).absolute()
 
@@ -95,8 +114,10 @@ def _folder(task: TaskSpec) -> Path:
     return Path(found)
 
 
-def _call(dataset: ImportedData) -> Mapping[str, object]:
+def _call(dataset: ImportedData, task: TaskSpec) -> Mapping[str, object]:
     found = _returned(dataset)
+    if is_items(found):
+        return _of_items(found, dataset, task)
     if isinstance(found, Mapping):
         return found
     if isinstance(found, tuple | list) and len(found) in (2, 4):
@@ -104,8 +125,23 @@ def _call(dataset: ImportedData) -> Mapping[str, object]:
     what = f"{type(found).__name__} of {len(found)}" if isinstance(found, tuple | list) else type(found).__name__
     raise DataError(
         f"task.dataset.import: {dataset.factory} returned {what}; return (x, y), "
-        "(x_train, y_train, x_test, y_test), or a dict with these names (x may be a dict of fields)"
+        "(x_train, y_train, x_test, y_test), a dict with these names (x may be a dict of fields), or a map-style data set"
     )
+
+
+def _of_items(data: object, dataset: ImportedData, task: TaskSpec) -> Mapping[str, object]:
+    """The arrays of a map-style data set, read item by item; the system removes their files once nobody maps them."""
+    cache = _folder(task)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            save_given(data, Path(folder), task, most_of(task))
+            return read_npy(Path(folder), most_of(task))
+    except DataError as error:
+        raise DataError(f"task.dataset.import: {dataset.factory}: {error}") from error
+    except OSError as error:
+        way = "set task.folder or AUTODISTILL_DATA to another folder"
+        raise DataError(f"task.folder: {cache} cannot be written to ({error.strerror}); {way}") from None
 
 
 def _returned(dataset: ImportedData) -> object:
@@ -181,42 +217,3 @@ def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str =
     found = {key: np.asarray(value) for key, value in arrays.items()}
     found = {key: value[:, 0] if key[0] == "y" and value.ndim == 2 else value for key, value in found.items()}  # QMNIST's
     return with_names(found, getattr(train, "classes", ()))
-
-
-def _npz(path: Path) -> dict[str, Array]:
-    if not os.path.isfile(path):
-        raise DataError(
-            f"task.dataset: {str(path)!r} is not a file; give a path relative to the spec's directory, or an absolute path"
-        )
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise DataError(f"task.dataset: {path} cannot be read: {error.strerror}; make it readable") from None
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"task.dataset: {path} is not a complete .npz file; write it with numpy.savez")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            _check_memory(path, archive.zip)
-            wanted = [key for key in archive.files if is_known(key)]
-            if not any(key.startswith(FORMS[1][0]) for key in wanted):  # samples of another name: the message lists all
-                wanted = []
-            also = [NAMES] if wanted and NAMES in archive.files else []
-            return {key: archive[key] for key in wanted + also or archive.files}
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(f"task.dataset: {path}: {error}; save plain arrays of numbers, not objects") from None
-    except Exception as error:  # a damaged file fails in many ways: BadZipFile, zlib.error, KeyError, NotImplementedError
-        raise DataError(f"task.dataset: {path} is damaged ({reason(error)}); write it again with numpy.savez") from None
-
-
-def _check_memory(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raises DataError for arrays that do not fit in memory: the OOM killer would kill the process without a message."""
-    _check_size(path, sum(one.file_size for one in archive.infolist()))
-
-
-def _check_size(path: Path, size: int) -> None:
-    most = memory_bytes()
-    if size > most:
-        what = f"holds {size / 1e9:,.1f} GB of arrays, and this machine has {most / 1e9:,.1f} GB of memory"
-        raise DataError(f"task.dataset: {path} {what}; save fewer samples, use uint8, or store images as files in folders")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -18,17 +19,17 @@ from .folders import fingerprint_of
 from .images import Images, spread
 from .inputs import InputSpec, inputs_of
 from .labels import outputs_of
+from .mapped import Pixels, pieces
 from .texts import Text
 
 Memory = Literal["resident", "stream"]
 SCALED = 2048
 """How many image files are used for mean and standard deviation."""
-PART = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """x: N samples by field, channels first, or still in image files; y: as `labels.Labels` has them.
+    """x: N samples by field, channels first, or still on disk; y: as `labels.Labels` has them.
 
     Only for test samples, to report on their parts: groups (N,), and the names of the outputs.
     """
@@ -85,6 +86,11 @@ class Splits:
         """How many outputs a network needs: classes, labels or values."""
         return outputs_of(self.kind, self.train.y)
 
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The parts that the data set brings itself."""
+        return tuple(name for name in ("validation", "test") if getattr(self, f"own_{name}"))
+
     def targets(self) -> tuple[list[float], list[float]] | tuple[None, None]:
         """Mean and standard deviation of each value of the training samples, for regression; 1 where they do not differ."""
         if self.kind != "regression":
@@ -132,7 +138,8 @@ class Splits:
         for x, y in zip(self.samples, labels, strict=False):
             for text, array in [*x.parts(), *([] if y is None else [(f"{y.dtype.str}{y.shape}", y)])]:
                 found.update(text.encode())
-                found.update(np.ascontiguousarray(array).data)
+                for piece in pieces(array):
+                    found.update(piece.data)
         if self.encoding is not None:
             found.update(digest(self.encoding).encode())
         return found.hexdigest()
@@ -147,10 +154,10 @@ class Splits:
         if x is None:
             return None, None
         axes = (0, 1) if x.ndim == 2 else (0, *range(2, x.ndim))
-        mean = np.atleast_1d(x.mean(axes, np.float64))
+        count = math.prod(x.shape) // (1 if x.ndim == 2 else x.shape[1])
+        mean = np.atleast_1d(sum(piece.sum(axes, np.float64) for piece in pieces(x)) / count)  # not all at once
         wide = mean.reshape(-1, *[1] * (x.ndim - 2))
-        parts = [((x[start : start + PART] - wide) ** 2).sum(axes) for start in range(0, len(x), PART)]  # not all at once
-        deviation = np.sqrt(np.atleast_1d(sum(parts)) / (x.size / len(mean)))
+        deviation = np.sqrt(np.atleast_1d(sum(((piece - wide) ** 2).sum(axes) for piece in pieces(x))) / count)
         return mean.tolist(), np.where(deviation > 0, deviation, 1.0).tolist()
 
     def task(self, spec: TaskSpec) -> Task:
@@ -158,7 +165,7 @@ class Splits:
         return Task(data=self.fingerprint, split=spec.split, samples=spec.samples, other=other)
 
 
-def _few(x: Columns, unlabeled: Columns | None) -> Array | None:
+def _few(x: Columns, unlabeled: Columns | None) -> Pixels | None:
     if x.pixels is None:
         return None
     whole = (x if unlabeled is None else x.followed_by([unlabeled])).pixels

@@ -52,7 +52,7 @@ def read_file(path: Path, task: TaskSpec) -> Raw:
 def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
     """Rows of a file as networks get them, labels or not. Raises DataError for rows that the encoding cannot take."""
     name = f"{place}: {path}"
-    frame = _frame(path, name, encoding.separator).rename(columns=str)
+    frame = encode.with_index(_frame(path, name, encoding.separator), [column.name for column in encoding.columns])
     for column in encoding.columns:
         _named(Place(name, False), frame, column.name, name)
     if frame.empty:
@@ -72,11 +72,12 @@ def _frame(path: Path, place: str, separator: str) -> pd.DataFrame:
 def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separator: str = ",") -> Raw:
     """A DataFrame, or anything with `to_pandas` such as an Arrow table, with the columns that `task` names.
 
+    A named index is left out, unless `task` names it as the label, the groups, the time of the split, or a feature.
     Raises DataError naming the column, the first bad row (counted from 0) and what to do.
     """
     place = place or Place("the table", False)
     frame: pd.DataFrame = data.to_pandas() if hasattr(data, "to_pandas") else data
-    frame = frame.rename(columns=str).reset_index(drop=True)
+    frame = encode.with_index(frame, asked(task))
     _check_names(place, frame)
     label = _named(place, frame, task.label, "task.label")
     groups = None if task.groups is None else _named(place, frame, task.groups, "task.groups")
@@ -104,6 +105,12 @@ def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separat
         times=None if by is None else _times(place, frame[by], given.get(by)),
         names=labels.names,
     )
+
+
+def asked(task: TaskSpec) -> list[str]:
+    """The columns that `task` asks for by name."""
+    features = task.features if isinstance(task.features, tuple) else ()
+    return [name for name in (task.label, task.groups, task.split.by, *features) if name is not None]
 
 
 def _text(path: Path, place: str, separator: str) -> pd.DataFrame:
@@ -279,7 +286,7 @@ def _groups(place: Place, values: Series) -> Array:
 def _times(place: Place, values: Series, given: str | None) -> Array:
     """(N,) float64: days, or numbers such as years."""
     name, found = str(values.name), held(place, values, given)
-    if found.kind not in ("date", "number"):
+    if found.kind not in (*encode.DATES, "number"):
         way = (
             f"name a column of dates or numbers, or give their format, such as task.columns: {{{quoted(name)}: date %d/%m/%Y}}"
         )

@@ -14,6 +14,7 @@ import torch
 
 from ..data import Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
 from ..data.columns import X
+from ..data.mapped import pieces
 from ..data.npy import new_array
 from ..data.texts import Text
 from ..models import Inputs
@@ -21,8 +22,6 @@ from ..spec import StoreError, TaskKind
 from ..spec.arrays import Array
 from ..store import Manifest, Store
 
-DECODED = 512
-"""How many image files are decoded at a time when they are stored."""
 SAMPLES = ("train_x", "validation_x", "unlabeled_x")
 """The samples, in the order of training; the last one only where there are samples without labels.
 
@@ -39,7 +38,7 @@ class Data:
     Rows of training data have consecutive numbers: first the N with labels, then the U of `unlabeled_x`, if any. `mean` and
     `std` are by channel, if the only field is `x` with samples of one shape; `target_mean` and `target_scale` by value, for
     regression. `classes` is the number of outputs. `encoding` says how the rows of a table became samples, `text` how texts
-    did.
+    did, and `own` which parts ("validation", "test") came with the data set.
     """
 
     train_x: Columns
@@ -56,6 +55,7 @@ class Data:
     unlabeled_x: Columns | None = None
     encoding: Encoding | None = None
     text: Text | None = None
+    own: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -95,13 +95,14 @@ def save_data(store: Store, splits: Splits) -> None:
             (folder / f"{name}.json").write_text(text)
         for name, array in arrays.items():
             with new_array(folder / f"{name}.npy", array.shape, array.dtype) as append:
-                for start in range(0, len(array), DECODED):
-                    append(array[start : start + DECODED])
+                for piece in pieces(array):
+                    append(piece)
         padding = {field.name: field.padding for field in splits.inputs.fields if field.open}
         facts: dict[str, object] = {"classes": splits.classes, "mean": mean, "std": std}
         if splits.kind != "classification":
             facts |= dict(zip(("target_mean", "target_scale"), splits.targets(), strict=True)) | {"kind": splits.kind}
         facts |= {"encoding": splits.encoding.plain()} if splits.encoding else {}
+        facts |= {"own": list(splits.own_parts)} if splits.own_parts else {}
         return facts | ({"padding": padding} if padding else {}) | ({"memory": "stream"} if lists else {})
 
     _forget_other(store, splits.fingerprint, lists)
@@ -116,7 +117,6 @@ def _files(part: str, x: Columns) -> dict[str, Pixels]:
         if isinstance(column, Ragged):
             found |= {f"{part}.{field}.values": column.values, f"{part}.{field}.offsets": column.offsets}
         else:
-            assert isinstance(column, np.ndarray | Images)
             found[part if field == X else f"{part}.{field}"] = column
     return found
 
@@ -144,6 +144,7 @@ def open_data(store: Store, fingerprint: str) -> Data:
         unlabeled_x=unlabeled,
         **{name: there[name] for name in LABELS},
         encoding=encoding,
+        own=tuple(manifest.get("own", ())),
         inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None], encoding),
         **{name: manifest[name] for name in ("classes", "mean", "std")},
         **{name: manifest[name] for name in ("kind", "target_mean", "target_scale") if name in manifest},

@@ -120,10 +120,16 @@ def evaluate(network: nn.Module, x: Columns, *, batch_size: int, device: torch.d
     """
     assert len(x) > 0, "nothing to evaluate"
     network.to(device)
-    parts = (tensors_of(x.batch(slice(start, start + batch_size)), device) for start in range(0, len(x), batch_size))
-    with _eval_mode(network), torch.inference_mode():
-        batches = [predict(network, part) for part in parts]
-    return torch.cat(batches)  # outside of inference mode, so that autograd may use the result
+    found_NK: Tensor | None = None
+    for start in range(0, len(x), batch_size):
+        inputs = tensors_of(x.batch(slice(start, start + batch_size)), device)
+        with _eval_mode(network), torch.inference_mode():
+            logits_BK = predict(network, inputs)
+        if found_NK is None:  # outside of inference mode, so that autograd may use the result
+            found_NK = torch.empty(len(x), logits_BK.shape[1])
+        found_NK[start : start + batch_size] = logits_BK  # kept logits of each batch would split the memory between batches
+    assert found_NK is not None
+    return found_NK
 
 
 def predict(network: nn.Module, inputs: Inputs) -> Tensor:

@@ -159,9 +159,10 @@ def columns_of(x: Columns, encoding: Encoding | None) -> Floats:
 def _with_gaps(x_ND: Floats, encoding: Encoding) -> Floats:
     measured = [column for column in encoding.columns if column.kind != "category"]
     masked = [place for place, column in enumerate(measured) if column.mask]
-    found_ND, masks = x_ND[:, : len(measured)].copy(), x_ND[:, len(measured) :]
+    found_ND, masks, waves = np.split(x_ND, [len(measured), len(measured) + len(masked)], axis=1)
+    found_ND = found_ND.copy()
     found_ND[:, masked] = np.where(masks > 0.5, np.nan, found_ND[:, masked])
-    return found_ND
+    return np.concatenate([found_ND, waves], axis=1)
 
 
 def _categorical(x: Columns, encoding: Encoding | None, width: int) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..data.augment import Views
 from ..data.columns import X
+from ..data.sources import most_held
 from ..models import Inputs
 from ..spec import Augmentation
 from .data import Data, tensors_of
@@ -36,8 +37,8 @@ class Batch(NamedTuple):
 
 
 class Samples:
-    """Rows 0 to N - 1, the labeled ones first. Arrays are resident on the device; image files, and samples of different
-    lengths, are read batch by batch.
+    """Rows 0 to N - 1, the labeled ones first. Arrays that fit are resident on the device; others, image files, and samples of
+    different lengths are read batch by batch.
     """
 
     def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
@@ -124,10 +125,12 @@ def _targets(data: Data) -> Tensor:
 
 
 def _resident(data: Data, device: torch.device) -> Inputs | None:
-    """All samples on the device, if they are arrays of one shape; on the CPU mapped from the file, so that the workers of a
-    machine share one copy.
+    """All samples on the device, if they are arrays of one shape and fit; on the CPU mapped from the file, so that the workers
+    of a machine share one copy.
     """
     parts = [data.train_x, *([] if data.unlabeled_x is None else [data.unlabeled_x])]
+    if (device.type != "cpu" or len(parts) > 1) and sum(part.nbytes for part in parts) > _room(device):
+        return None
     found = {}
     for name in data.train_x:
         arrays = [column for part in parts if isinstance(column := part[name], np.ndarray)]
@@ -135,6 +138,13 @@ def _resident(data: Data, device: torch.device) -> Inputs | None:
             return None
         found[name] = torch.from_numpy(arrays[0] if len(arrays) == 1 else np.concatenate(arrays)).to(device)
     return found
+
+
+def _room(device: torch.device) -> int:
+    """How many bytes of samples a device holds: half of the free memory of a GPU, the rest of which is for training. Results do
+    not depend on it.
+    """
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else most_held()
 
 
 def _mixed(y_B: Tensor, partner_B: Tensor, share_B: Tensor, classes: int) -> Tensor:

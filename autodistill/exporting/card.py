@@ -61,7 +61,10 @@ class CardLink(Value):
 
 
 class CardData(Value):
-    """`test` is None while the test split is sealed; `inputs` says what a sample is, `table` how a row becomes one."""
+    """`test` is None while the test split is sealed; `inputs` says what a sample is, `table` how a row becomes one.
+
+    `own` are the parts that came with the data set, and `split` the settings that made the others.
+    """
 
     name: str
     kind: str
@@ -70,12 +73,24 @@ class CardData(Value):
     unlabeled: int
     validation: int
     test: int | None
-    own_test: bool | None
+    own: tuple[str, ...] = ()
     split: Settings
+    groups: str | None = None
     inputs: InputSpec
     table: Encoding | None = None
     classes: int
     task: TaskKind
+
+    @property
+    def divided(self) -> str:
+        """How the parts were made, such as `validation 0.2, seed 0, stratified by class`."""
+        made = [listed(self.split)] if self.split else []
+        if len(self.own) < 2:
+            made += [f"in whole groups of {self.groups}"] if self.groups else []
+            chance = self.task == "classification" and not self.groups and "by" not in self.split
+            made += ["stratified by class"] if chance else []
+        own = f"the {' and '.join(self.own)} samples are the data set's own" if self.own else ""
+        return "; ".join(filter(None, [", ".join(made), own]))
 
 
 class WrittenFile(Compared):

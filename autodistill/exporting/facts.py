@@ -28,7 +28,7 @@ from ..metrics.intervals import calibration_error
 from ..metrics.metric import metric_of, scores
 from ..models.sizes import bytes_float16
 from ..reporting.explain import Link, explain, own_directory
-from ..spec import ABOUT, Checkpoint, Stage, chain, describe
+from ..spec import ABOUT, Checkpoint, Stage, TaskSpec, chain, describe
 from ..spec.task import kind_of
 from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
@@ -109,7 +109,7 @@ def card_of(
     return Card(
         study=one.spec.study,
         metric=one.metric.name,
-        also=one.spec.task.also,
+        also=one.spec.task.beside,
         stage=one.stage,
         architecture=describe(network.architecture),
         origin=_origin(network),
@@ -124,7 +124,7 @@ def card_of(
         recipe=explained.recipe,
         environment=explained.environment,
         seed=network.seed if isinstance(network, Stage) else None,
-        data=_data(one),
+        data=data_of(one),
         normalizes=one.built.mean is not None,
         validation=_on_validation(one, logits_NK),
         test=_on_test(one, one.stage),
@@ -151,7 +151,14 @@ def _link(one: Chosen, link: Link) -> CardLink:
     return CardLink(**{name: getattr(link, name) for name in names}, test=_on_test(one, link.stage))
 
 
-def _data(one: Chosen) -> CardData:
+def _used(task: TaskSpec, own: Sequence[str]) -> Settings:
+    """The settings of the split that made a part: data may come with parts of their own, which need none."""
+    found = task.split.model_dump(exclude_none=True, exclude=set(own))
+    drawn = len(own) < 2 or task.samples is not None or task.labeled is not None
+    return found if drawn else {}
+
+
+def data_of(one: Chosen) -> CardData:
     data, task, found = one.data, one.spec.task, one.confirmed
     named = task.dataset if isinstance(task.dataset, str) else f"import: {task.dataset.factory}"
     return CardData(
@@ -162,8 +169,9 @@ def _data(one: Chosen) -> CardData:
         unlabeled=0 if data.unlabeled_x is None else len(data.unlabeled_x),
         validation=len(data.validation_y),
         test=found.test.n if found else None,
-        own_test=found.own_test if found else None,
-        split=task.split.model_dump(exclude_none=True),
+        own=data.own,
+        split=_used(task, data.own),
+        groups=task.groups,
         inputs=data.inputs,
         table=data.encoding,
         classes=data.classes,

@@ -49,6 +49,11 @@ class Outcome(NamedTuple):
     def kind(self) -> TaskKind:
         return kind_of_labels(self.labels)
 
+    def take(self, rows: npt.NDArray[np.int64]) -> Outcome:
+        """The predictions for these samples alone."""
+        kept = {name: one[rows] for name, one in self._asdict().items() if one is not None and len(one)}
+        return self._replace(**kept)
+
 
 def kind_of_labels(labels: Array) -> TaskKind:
     """The kind of task that checked labels belong to: see `data.labels`."""

@@ -32,7 +32,7 @@ def function_of(own: OwnMetric) -> Callable[..., Any]:
     """The function of a metric. Raises UsageError if it cannot be imported, or if its code is not the recorded one."""
     if own.source is not None and code_of(own.factory).source() != own.source:
         way = "restore it, or search again with --fresh (what is trained is kept)"
-        raise UsageError(f"task.metric: the code of {own.factory} has changed since this study used it; {way}")
+        raise UsageError(f"the code of the metric {own.factory} has changed since this study used it; {way}")
     return import_function(own.factory)
 
 
@@ -47,27 +47,28 @@ def called(own: OwnMetric, found: Outcome) -> Floats:
     pair = [found.outputs, found.labels]
     if found.kind == "regression" and found.labels.shape[1] == 1:
         pair = [one[:, 0] for one in pair]
-    with running(f"task.metric: {own.factory}"):
+    with running(f"the metric {own.factory}"):
         given = function_of(own)(outputs=pair[0].copy(), labels=pair[1].copy())
         value = np.asarray(given, dtype=np.float64)
     if value.shape not in ((), (len(found.labels),)) or not np.isfinite(value).all():
         what = f"shape {value.shape}" if np.isfinite(value).all() else "numbers that are not finite"
         way = f"return one number, or one for each of the {len(found.labels)} samples"
-        raise UsageError(f"task.metric: {own.factory} returned {shown(given)}, with {what}; {way}")
+        raise UsageError(f"the metric {own.factory} returned {shown(given)}, with {what}; {way}")
     low, high = own.ends
     slack = ROUNDING * (high - low) if np.isfinite(high - low) else 0.0
     if value.min() < low - slack or value.max() > high + slack:
         what = f"{value.min() if value.min() < low else value.max():g}, which is not from {low:g} to {high:g}"
-        raise UsageError(f"task.metric: {own.factory} returned {what}; correct task.metric.bounded")
+        raise UsageError(f"the metric {own.factory} returned {what}; correct its bounds (bounded)")
     return np.clip(value, low, high)
 
 
-def pinned(own: OwnMetric, labels: Array, classes: int) -> OwnMetric:
+def pinned(own: OwnMetric, labels: Array, classes: int, place: str = "task.metric") -> OwnMetric:
     """The metric with the sha256 of its code, and with whether it is a mean over samples, which a call of the function shows.
 
-    Raises UsageError as `called` does, and if the spec pins other code, or this process has imported other code.
+    Raises UsageError with its `place` in the spec, as `called` does, and if the spec pins other code, or this process has
+    imported other code.
     """
-    with located("task.metric"):
+    with located(place):
         with_source = own.model_copy(update={"source": code_of(own.factory).source()})
         if code_here(own.factory) != with_source.source:
             way = "start this program again (in a notebook, restart the kernel)"
@@ -143,7 +144,7 @@ class OwnFunction(Metric):
     def _drawn(self, found: Outcome, draws: int) -> Floats:
         """(B,) values on samples drawn with replacement, the same for networks on the same samples."""
         random = np.random.default_rng(0)
-        return np.array([self.value(_rows(found, drawn_rows(found.labels, random))) for _ in range(draws)])
+        return np.array([self.value(found.take(drawn_rows(found.labels, random))) for _ in range(draws)])
 
     def applies(self, found: Outcome) -> bool:
         return found.outputs is not None
@@ -170,11 +171,6 @@ def _lacking(labels: Array, drawn: Array) -> list[npt.NDArray[np.bool_]]:
         return [labels == one for one in np.setdiff1d(labels, drawn)]
     ends = [(labels == end, (drawn == end).any(axis=0)) for end in (0, 1)]
     return [has_NK[:, label] for has_NK, found_K in ends for label in np.flatnonzero(has_NK.any(axis=0) & ~found_K)]
-
-
-def _rows(found: Outcome, rows: npt.NDArray[np.int64]) -> Outcome:
-    kept = {name: one[rows] for name, one in found._asdict().items() if one is not None and len(one)}
-    return found._replace(**kept)
 
 
 def _best(metric: OwnMean | OwnFunction, labels: Array, classes: int) -> float:

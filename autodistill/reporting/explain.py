@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..metrics.metric import METRICS, Metric, metric_of
+from ..metrics.metric import Metric, metric_of, named
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.measurement import Measurement
 from ..spec.stage import is_dense
@@ -70,7 +70,7 @@ def explain(directory: StudyDirectory, prefix: str) -> Explained:
     network = stages.network(key)
     return Explained(
         metric=metric_of(spec.search),
-        also=[METRICS[name] for name in spec.task.also],
+        also=[named(name) for name in spec.task.beside],
         stage=key,
         trials=trials,
         chain=links(stages, network, metric_of(spec.search)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..metrics.metric import ACCURACY, METRICS, Metric
+from ..metrics.metric import ACCURACY, Metric, named
 from ..metrics.words import asked, of_teacher, plural, stated
 from ..spec import Spec
 from ..spec.measurement import Reference
@@ -121,7 +121,7 @@ class StudySummary:
     @property
     def also(self) -> list[Metric]:
         """The metrics that are shown beside that of the study."""
-        return [METRICS[name] for name in self.teacher.also]
+        return [named(name) for name in self.teacher.also]
 
     def why_failed(self) -> list[str]:
         """How many trials failed and why."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..metrics.intervals import Interval
-from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, named
+from ..metrics.metric import ACCURACY, Metric, TopK, named
 from ..metrics.words import at_best, bound, share_kept, signed, stated
 from ..spec.kinds import ABOUT
 
@@ -86,7 +86,7 @@ def _referred(one: Beside, found: StudySummary) -> list[str]:
 
 def confirmed_table(found: Confirmation) -> Table:
     """What `confirm` found on the test split, smallest student first, teacher last."""
-    metric, also = found.measure, [METRICS[name] for name in found.also]
+    metric, also = found.measure, [named(name) for name in found.also]
     measured = "" if metric == ACCURACY else f"{metric.label} on "
     seeds = f"{found.seeds} fresh seed{'s' * (found.seeds != 1)}"
     title = f"{found.study}: {measured}{found.test.n:,} test samples, {seeds}; gains are paired by seed"
@@ -182,7 +182,7 @@ def _numbers(row: TrialRow) -> list[str]:
         f"{row.params:,}",
         f"{text(row.value)}{' !' if row.worse_than_label_only else ''}{' ?' if row.ignorant else ''}",
         f"{text(low)} - {text(high)}",
-        *(METRICS[name].text(row.measured.scores[name].value) for name in row.also),
+        *(named(name).text(row.measured.scores[name].value) for name in row.also),
         "" if expected is None else f"{text(expected.mean)} \u00b1 {text(expected.deviation)}",
         "" if row.label_only is None else text(row.label_only),
         share_kept(row.metric, row.of_teacher or 0.0),
@@ -233,7 +233,7 @@ def _seen(found: Preflight, teacher: NetworkFacts) -> str:
     """How good a teacher is that is known already."""
     if teacher.score is None or found.region is None:
         return ""
-    metric, score = METRICS[found.region.metric], teacher.score
+    metric, score = named(found.region.metric), teacher.score
     return (
         f"; validation {metric.label} {metric.text(score.value)} (95 %: {metric.text(score.low)} to {metric.text(score.high)})"
     )
@@ -291,10 +291,8 @@ def _column(column: EncodedColumn) -> str:
     kind = column.kind if column.format is None else f"{column.kind} {column.format}"
     if column.words is not None:
         more = ", ..." if len(column.words) > NAMED else ""
-        named = f"{', '.join(column.words[:NAMED])}{more}"
-        words = (
-            f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({named})" if column.words else "no repeated value"
-        )
+        few = f"{', '.join(column.words[:NAMED])}{more}"
+        words = f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({few})" if column.words else "no repeated value"
         kind = f"category with {words}"
     missing = f"; {column.missing:.1%} missing, which an extra input marks" if column.mask else ""
     return f"column       {column.name}: {kind}{missing}"

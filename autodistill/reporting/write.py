@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..metrics.metric import named
 from ..spec import Spec
 from ..spec.search import SIZES
 from ..spec.value import Json
@@ -31,7 +32,7 @@ TRIAL = ("trial", "role", "state", "repeats", "retried", "enqueued", "kept", "fr
 
 def _metrics(row: TrialRow) -> tuple[str, ...]:
     """Columns of the metric, its interval, and the metrics beside it."""
-    return (row.metric.column, "low", "high", *row.also)
+    return (row.metric.column, "low", "high", *(named(other).column for other in row.also))
 
 
 def _member(row: TrialRow) -> tuple[str, ...]:

@@ -33,6 +33,9 @@ BUILT = ("architecture", "ladder")
 """Keys below which networks are."""
 KEY = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 
+AT_PATH = re.compile(r"[a-z_]+(\.\w+|\[\d+\])+")
+"""A path of a spec at the beginning of a message."""
+
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
     """Reads a spec; `overrides` are `key.path=value` with the value in YAML.
@@ -132,13 +135,32 @@ def parse(raw: object, places: Places | None = None) -> Spec:
         raise SpecError(explained(error, raw, places)) from None
 
 
+def with_line(message: str, path: Path, overrides: Sequence[str]) -> str:
+    """A message that begins with a path of the spec, such as `task.label: ...`, with the file and line of that path before it.
+
+    Used for errors that only the data, or your own code, can show. Other messages stay as they are.
+    """
+    found = AT_PATH.match(message)
+    if found is None or not path.is_file():
+        return message
+    try:
+        raw, places = read_yaml(path)
+    except SpecError:
+        return message
+    for override in overrides:
+        _override(raw, override, places)
+    keys = _keys(found[0])
+    known = [keys[:length] for length in range(len(keys), 0, -1) if keys[:length] in places]
+    return f"{places[known[0]]}: {message}" if known else message
+
+
 def _override(raw: object, override: str, places: Places) -> list[Problem]:
     """Sets one value in `raw`; returns what is wrong with the override."""
     place = f"{OVERRIDE} {override}"
     key, equals, text = override.partition("=")
     if not equals or not KEY.fullmatch(key):
         return [Problem(place=place, path="", message="does not have the form key.path=value, such as search.trials=8")]
-    path = tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", key))
+    path = _keys(key)
     try:
         _put(raw, path, from_text(text, lambda line: place)[0])
     except SpecError as error:
@@ -149,6 +171,11 @@ def _override(raw: object, override: str, places: Places) -> list[Problem]:
         del places[old]
     places[path] = place
     return []
+
+
+def _keys(path: str) -> Location:
+    """`student.loss` or `assistants.ladder[0]` as keys and positions."""
+    return tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path))
 
 
 def _put(raw: Any, path: Location, value: object) -> None:
@@ -172,16 +199,16 @@ def _stray(raw: object, above: Location, part: int | str) -> str:
     return f"does not exist: {where} is {shown(raw)}, which {kind}, so there is no {part!r}"
 
 
-def suited(spec: Spec, kind: TaskKind, own: OwnMetric | None = None) -> Spec:
+def suited(spec: Spec, kind: TaskKind, own: OwnMetric | None = None, also: tuple[str | OwnMetric, ...] | None = None) -> Spec:
     """The spec with the kind of its task, and with the metric and the losses of that kind unless it has its own.
 
-    `own` is its metric, if that is one of your own, with its source.
+    `own` is its metric, if that is one of your own, with its source; `also` are the metrics beside it, with theirs.
     """
     about, teacher, search = ABOUT[kind], spec.teacher, spec.search
     metric: str | OwnMetric = own or spec.task.metric
     if not {"metric"} & spec.task.model_fields_set and search.objectives[0] == spec.task.metric:
         metric = about.metric
-    task = spec.task.model_copy(update={"kind": kind, "metric": metric})
+    task = spec.task.model_copy(update={"kind": kind, "metric": metric, "also": spec.task.also if also is None else also})
     search = search.model_copy(update={"objectives": (task.measure, *search.objectives[1:])})
     members = tuple(_learning(member, kind) for member in teacher.members())
     teacher = members[0] if teacher.ensemble is None else teacher.model_copy(update={"ensemble": members})

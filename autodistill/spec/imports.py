@@ -159,8 +159,8 @@ def text_of(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """A value and its type."""
+    """A value and its type, on one line."""
     try:
-        return f"{value!r:.80} of type {type(value).__name__}"
+        return f"{' '.join(repr(value).split()):.80} of type {type(value).__name__}"
     except Exception:  # a user's class may raise here, too
         return f"a value of type {type(value).__name__}"

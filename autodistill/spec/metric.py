@@ -46,6 +46,12 @@ class OwnMetric(Value):
     def ends(self) -> tuple[float, float]:
         return self.bounded or (-math.inf, math.inf)
 
+    def like(self, before: str | OwnMetric | None) -> Self:
+        """This metric with what was filled in `before`, if that is a metric of your own, too."""
+        if not isinstance(before, OwnMetric):
+            return self
+        return self.model_copy(update={"source": before.source, "over": before.over})
+
     def text(self) -> str:
         """The metric as one word, under which scores are stored: if the code changes, so does the word."""
         facts = self.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -55,6 +61,11 @@ class OwnMetric(Value):
     def of(cls, text: str) -> Self:
         """From its `text`. Raises ValueError."""
         return cls.model_validate_json(text.removeprefix(SIGN), strict=False)
+
+
+def name_of(metric: str | OwnMetric) -> str:
+    """The name of a metric in scores."""
+    return metric if isinstance(metric, str) else metric.text()
 
 
 def is_own(name: str) -> bool:

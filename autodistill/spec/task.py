@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 from .architectures import Import
 from .errors import wrong
 from .kinds import FORMS, KINDS, TaskKind
-from .metric import OwnMetric
+from .metric import OwnMetric, name_of
 from .stage import Split
 from .value import AsTuple, FilePath, Value, check_path
 
@@ -25,12 +25,16 @@ PATHS = ("/", "./", "../", "~")
 OF_IMAGES = ("folder", "hfds", "wds")
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
 OF_TABLES = ("label", "features", "groups", "columns", "separator")
+STREAMED: dict[Kind, str] = {"folder": "image files", "npz": ".npz files", "npy": "npy/", "hfds": "hfds/", "wds": "wds/"}
+"""Data sets that `memory: stream` leaves on disk."""
 PREFIXES: tuple[Kind, ...] = ("npy", "folder", "hfds", "wds", "torch")
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImportedData(Value):
-    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold."""
+    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold, or a map-style
+    data set.
+    """
 
     factory: Import = Field(alias="import")
     arguments: dict[str, JsonValue] = {}
@@ -43,14 +47,15 @@ class AllExcept(Value):
 
 
 def _check_column(value: str) -> str:
-    if not re.fullmatch(r"number|boolean|category|date( \S.*)?", value):
-        ways = "number, boolean, category, date, or date with a format, such as 'date %d/%m/%Y'"
+    if not re.fullmatch(r"number|boolean|category|(date|calendar)( \S.*)?", value):
+        ways = "number, boolean, category, date, calendar, or a date with a format, such as 'date %d/%m/%Y'"
         raise ValueError(f"{value!r} is not a kind of column; use {ways}")
     return value
 
 
 ColumnKind = Annotated[str, AfterValidator(_check_column)]
-"""number, boolean, category or date; a date may be followed by a format of strptime, otherwise it is ISO 8601."""
+"""number, boolean, category, date, or calendar: a date of which networks also get its place in the week and in the year. A date
+may be followed by a format of strptime, otherwise it is ISO 8601."""
 
 
 def kind_of(dataset: str | ImportedData) -> tuple[Kind, str]:
@@ -101,14 +106,15 @@ class TaskSpec(Value):
 
     `samples` uses only that many samples, stratified, for training and validation. `labeled` keeps the labels of that fraction
     of the training samples; `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has
-    options of the fields of a .npz file or an import by name, and `folder` is the folder of torchvision's files. `image_size`
-    and `channels` say how image files are decoded, `memory` whether they are decoded once or read during training. For a table,
-    `label` and `groups` name columns, `features` the columns that a network gets (by default all others), `columns` the kinds
-    of columns where the guess is wrong, and `separator` the character between the values of a text file. `kind` says what the
-    labels are; `auto` looks at their dtype and shape. `metric` is what a search trades off against size: by default accuracy,
-    f1_micro or rmse, depending on the kind; it may be a function of your own. The metrics in `also` are shown beside it.
-    `fingerprint` pins the data: other data are refused; with `exact`, it covers the contents of every image file instead of
-    1,024 of them.
+    options of the fields of a .npz file or an import by name, and `folder` is the folder of torchvision's files, and of samples
+    that do not fit in memory. `image_size` and `channels` say how image files are decoded, `memory` whether samples are held in
+    memory (resident) or read from disk during training (stream); auto holds what fits. For a table, `label` and `groups` name
+    columns, `features` the columns that a network gets (by default all others), `columns` the kinds of columns where the guess
+    is wrong, and `separator` the character between the values of a text file. `kind` says what the labels are; `auto` looks at
+    their dtype and shape. `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, depending
+    on the kind; it may be a function of your own. The metrics in `also`, which may be functions of your own, too, are shown
+    beside it. `fingerprint` pins the data: other data are refused; with `exact`, it covers the contents of every image file
+    instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -128,16 +134,18 @@ class TaskSpec(Value):
     columns: dict[str, ColumnKind] | None = None
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     metric: str | OwnMetric = "accuracy"
-    also: Annotated[tuple[str, ...], AsTuple] = ()
+    also: Annotated[tuple[str | OwnMetric, ...], AsTuple] = ()
     folder: FilePath | None = None
     fingerprint: str | None = None
     exact: bool = False
 
     @model_validator(mode="after")
     def _names_each_metric_once(self) -> Self:
-        for number, name in enumerate(self.also):
-            if name in (self.measure, *self.also[:number]):
-                raise wrong(name, f"{name} is already shown; remove it", ("also", number))
+        titles = [one if isinstance(one, str) else one.title for one in (self.metric, *self.also)]
+        for number, title in enumerate(titles[1:]):
+            if title in titles[: number + 1]:
+                way = "remove it" if isinstance(self.also[number], str) else "remove it, or give it another name"
+                raise wrong(title, f"{title} is already shown; {way}", ("also", number))
         return self
 
     @model_validator(mode="after")
@@ -154,11 +162,13 @@ class TaskSpec(Value):
             raise ValueError(f"inputs applies to arrays of your own (.npz, npy/, import), not to {name}; remove it")
         if kind != "folder":
             given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
-            given += ["memory: stream"] if self.memory == "stream" else []
             if given:
                 raise ValueError(f"{given[0]} applies to a folder of images, not to {name}; remove it{_instead(given[0])}")
         elif self.layout not in ("auto", "CHW"):
             raise ValueError(f"layout {self.layout} applies to arrays, not to a folder of images; remove it")
+        if self.memory == "stream" and kind not in STREAMED:
+            what = f"memory: stream applies to {', '.join(STREAMED.values())}, not to {name}"
+            raise ValueError(f"{what}; remove it, or save the samples as a .npz file")
         return self
 
     def _fits_a_table(self, kind: Kind, name: str) -> None:
@@ -174,7 +184,12 @@ class TaskSpec(Value):
     @property
     def measure(self) -> str:
         """The name of the metric in scores."""
-        return self.metric if isinstance(self.metric, str) else self.metric.text()
+        return name_of(self.metric)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The names in scores of the metrics that are shown beside it."""
+        return tuple(map(name_of, self.also))
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -183,5 +198,4 @@ class TaskSpec(Value):
 
 
 def _instead(given: str) -> str:
-    ways = {"unlabeled": ", or add x_unlabeled to the data", "memory: stream": ", or save the images as files in folders"}
-    return ways.get(given, "")
+    return ", or add x_unlabeled to the data" if given == "unlabeled" else ""

@@ -158,7 +158,7 @@ class _Study:
         return Confirmation(
             study=self.spec.study,
             metric=metric.name,
-            also=self.spec.task.also,
+            also=self.spec.task.beside,
             seeds=max(len(one.fresh) for one in self.wanted),
             test=SealedSplit(
                 n=len(test), classes=classes, digest=digest_of(test), class_names=test.names, kind=self.splits.kind

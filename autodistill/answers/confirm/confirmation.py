@@ -43,17 +43,30 @@ class GroupPart(Part):
     group: bool | int | float | str
 
 
+class GroupScore(Value):
+    """The study's metric on `n` test samples of one group, for a regression; `drop` is how much worse than the teacher's it is.
+
+    Few samples of a group say little, so nothing is claimed about a single group.
+    """
+
+    group: bool | int | float | str
+    n: int
+    value: float
+    teacher: float
+    drop: float
+
+
 class OnTest(Value):
     """All that is known about a network on the test samples; by group only if the data set has groups.
 
-    Values of a regression have no parts, no calibration, and no agreement.
+    Values of a regression have no classes, no calibration, and no agreement.
     """
 
     scores: dict[str, Score]
     by_class: tuple[ClassPart, ...]
     worst_drop: ClassPart | None
-    by_group: tuple[GroupPart, ...] | None
-    worst_group: GroupPart | None
+    by_group: tuple[GroupPart, ...] | tuple[GroupScore, ...] | None
+    worst_group: GroupPart | GroupScore | None
     calibration_error: float | None
     agreement: float | None
     """The share of predictions that are the same as the teacher's."""

@@ -5,6 +5,7 @@ Shape suffixes: N samples, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from ...metrics import latency
 from ...metrics.intervals import calibration_error
 from ...metrics.metric import Metric, Outcome, outcome, scores
 from ...models.sizes import bytes_float16
-from ...spec import Checkpoint, Stage, describe
+from ...spec import Checkpoint, Stage, UsageError, describe
 from ...spec.arrays import Array
 from ...spec.search import SIZES
 from ...store import Store
@@ -34,6 +35,7 @@ from .confirmation import (
     ClassPart,
     FrozenNetwork,
     GroupPart,
+    GroupScore,
     Latency,
     Member,
     OnTest,
@@ -73,23 +75,29 @@ def predictions(logits_NK: Tensor, labels: Array) -> Predictions:
 
 
 def digest_of(test: Samples) -> str:
-    """sha256 of the labels and, if they are in memory, of the samples: tells whether two studies use the same ones."""
+    """sha256 of the labels and, unless they are image files, of the samples: tells whether two studies use the same ones."""
     found = hashlib.sha256(np.ascontiguousarray(test.y).data)
-    for _, array in test.x.parts():
-        found.update(np.ascontiguousarray(array).data)
+    for piece in test.x.contents():
+        found.update(piece)
     return found.hexdigest()
 
 
-def beside(own: Predictions, teacher: Predictions, test: Samples, classes: int, metrics: Sequence[str] = ()) -> OnTest:
-    """A network on the test samples: compared with the teacher, by class or label, and by group."""
+def beside(
+    own: Predictions, teacher: Predictions, test: Samples, classes: int, metric: Metric, metrics: Sequence[str] = ()
+) -> OnTest:
+    """A network on the test samples: compared with the teacher, by class or label, and by group.
+
+    `metric` is that of the study, and `metrics` are your own.
+    """
     found = scores(own.outcome, classes, metrics)
     if own.outcome.kind == "regression":
+        values = None if test.groups is None else tuple(_by_group(own.outcome, teacher.outcome, test.groups, metric))
         return OnTest(
             scores=found,
             by_class=(),
             worst_drop=None,
-            by_group=None,
-            worst_group=None,
+            by_group=values,
+            worst_group=max(values, key=lambda part: part.drop) if values else None,
             calibration_error=None,
             agreement=None,
         )
@@ -122,6 +130,16 @@ def _parts(own: Mask, teacher: Mask, of: NDArray[np.generic]) -> Iterable[tuple[
         yield part, Part(n=int(rows.sum()), accuracy=mine, teacher=theirs, drop=theirs - mine)
 
 
+def _by_group(own: Outcome, teacher: Outcome, groups_N: Array, metric: Metric) -> Iterable[GroupScore]:
+    """The metric on each group. A group is left out if a metric of your own has no value for it."""
+    for group in np.unique(groups_N):
+        rows = np.flatnonzero(groups_N == group)
+        with contextlib.suppress(UsageError):
+            mine, theirs = metric.value(own.take(rows)), metric.value(teacher.take(rows))
+            drop = metric.cost(mine) - metric.cost(theirs)
+            yield GroupScore(group=group.item(), n=len(rows), value=mine, teacher=theirs, drop=drop)
+
+
 def _by_label(own: Mask, teacher: Mask, labels: NDArray[np.generic]) -> Iterable[tuple[int, Part]]:
     """For each label, the share of samples for which it is predicted correctly; `n` samples have it."""
     for label, has in enumerate(np.asarray(labels).T):
@@ -144,7 +162,7 @@ class Judged(NamedTuple):
 
     def frozen(self, network: Network, stage: str) -> FrozenNetwork:
         """Everything about the weights of `network`, which were chosen for `stage`."""
-        key = network.key()
+        key, known = network.key(), self.predictions
         measured, store = self.stages.measured(key), self.stages.store
         return FrozenNetwork(
             metric=self.metric.name,
@@ -156,7 +174,7 @@ class Judged(NamedTuple):
             chosen=key,
             weights=weights_of(store, key),
             validation=measured.scores,
-            test=beside(self.predictions[key], self.predictions[self.teacher.key()], self.test, self.classes, self.stages.own),
+            test=beside(known[key], known[self.teacher.key()], self.test, self.classes, self.metric, self.stages.own),
             latency=latency_of(load_network(store, network, self.device), self.inputs, self.device, self.threads),
         )
 

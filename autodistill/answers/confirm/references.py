@@ -55,7 +55,7 @@ def _judged(known: Judged, data: Data, name: str) -> FrozenReference:
     return FrozenReference(
         **dict(measured),
         metric=known.metric.name,
-        test=beside(found, teacher, known.test, known.classes, known.stages.own),
+        test=beside(found, teacher, known.test, known.classes, known.metric, known.stages.own),
         latency=_latency(trees, data, known.threads),
     )
 

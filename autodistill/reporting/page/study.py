@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...answers.confirm.confirmation import Confirmation
 from ...answers.confirm.results import read
-from ...metrics.metric import METRICS, Metric, metric_of
+from ...metrics.metric import Metric, metric_of, named
 from ...spec import Spec
 from ...study.record.directory import StudyDirectory
 from ...study.record.notes import TrialFacts
@@ -56,7 +56,7 @@ class Study:
     @property
     def also(self) -> list[Metric]:
         """The metrics that are shown in addition to the study's."""
-        return [METRICS[name] for name in self.spec.task.also]
+        return [named(name) for name in self.spec.task.beside]
 
     @property
     def teacher(self) -> TrialRow:

@@ -1,4 +1,5 @@
-"""Trackers: each teacher, each trial, and the search itself become runs of TensorBoard, MLflow, or Weights & Biases.
+"""Trackers: each teacher, each trial, each label-only baseline, and the search itself become runs of TensorBoard, MLflow, or
+Weights & Biases.
 
 A tracker is used through its own client, in a thread. A dead or slow one never ends a search or makes it wait: it is reported
 once, and what it missed is logged when the same command runs again.

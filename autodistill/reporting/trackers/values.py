@@ -1,4 +1,6 @@
-"""What a tracker gets, as values: one run for each teacher and each trial that has ended, and one for the search as a whole."""
+"""What a tracker gets, as values: one run for each teacher, each trial that has ended and each label-only baseline, and one for
+the search as a whole.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from ...metrics.metric import Metric, named
-from ...spec import Checkpoint, Stage, chain, describe, digest
+from ...spec import Checkpoint, Stage, chain, describe, digest, label_only
 from ...spec.measurement import Measurement
 from ...spec.value import Json
 from ...study.record.notes import Trial
-from ...study.record.rows import Stages
+from ...study.record.rows import Stages, frontier
 from ...study.schedule.scheduler import Study
 
 Setting = str | int | float | bool
-Kind = Literal["teacher", "trial", "search"]
+Kind = Literal["teacher", "trial", "baseline", "search"]
 ARTIFACTS = ("frontier.png", "frontier.svg", "frontier.json", "trials.csv", "report.html")
 """The files of a study that belong to the run of its search, as far as they exist."""
 
@@ -91,9 +93,10 @@ class Source:
         self.study, self.identity, self.place = study, identity, place
         self._seen, self._open = 0, list[int]()
         self._teachers = dict(enumerate(study.teachers, 1))
+        self._baselines: set[str] = set()
 
     def new(self) -> Iterator[Due]:
-        """The teachers that were stored, and the trials that have ended, since the last call."""
+        """The teachers and label-only baselines that were stored, and the trials that have ended, since the last call."""
         for number, key in list(self._teachers.items()):
             if self.study.stages.has(key):
                 del self._teachers[number]
@@ -106,6 +109,10 @@ class Source:
         self._open = [number for number in self._open if trials[number].state == "running"]
         for trial in ended:
             yield Due(f"trial-{trial.number:04}", trial.facts.stage, partial(self._trial, trial))
+        for key in (self.study.pending.baselines or {}).keys() - self._baselines:
+            if self.study.stages.has(key):
+                self._baselines.add(key)
+                yield Due(_name(key), key, partial(self._baseline, key))
 
     def _teacher(self, key: str, name: str) -> Run:
         network, found = self.study.stages.network(key), self.study.stages.measured(key)
@@ -137,6 +144,22 @@ class Source:
             finals=_numbers(stages.measured(facts.stage), self.study.metric) if there else _finite(trial.sizes._asdict()),
         )
 
+    def _baseline(self, key: str) -> Run:
+        """`of` are the beginnings of the keys of the students that it is compared with."""
+        stages, network = self.study.stages, self.study.stages.network(key)
+        students = [(row.stage, stages.network(row.stage)) for row in frontier(self.study.rows())]
+        of = [one[:12] for one, student in students if isinstance(student, Stage) and label_only(student).key() == key]
+        return Run(
+            **self._of_study(_name(key)),
+            kind="baseline",
+            mark=key,
+            state="complete",
+            settings={"architecture": describe(network.architecture)},
+            facts={"role": "label-only baseline", "of": " ".join(of), "chain": chain(network), "stage": key},
+            steps=_steps(stages, key),
+            finals=_numbers(stages.measured(key), self.study.metric),
+        )
+
     def search(self) -> Due:
         """The run of the search, with the pictures, the tables and the page as its files."""
         return Due(SEARCH, str(self.study.trials.told), self._search)
@@ -157,6 +180,11 @@ class Source:
 
     def _of_study(self, name: str) -> Json:
         return {"study": self.study.spec.study, "identity": self.identity, "name": name}
+
+
+def _name(baseline: str) -> str:
+    """The name of the run of a label-only baseline."""
+    return f"label-only-{baseline[:8]}"
 
 
 def _steps(stages: Stages, key: str) -> list[Step]:

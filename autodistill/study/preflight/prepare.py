@@ -45,27 +45,34 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
 
     Raises DataError, and UsageError for an unknown metric and for reference models that do not take such samples.
     """
-    for number, name in enumerate(spec.task.also):
-        named(name, f"task.also[{number}]")
+    for number, metric in enumerate(spec.task.also):
+        if isinstance(metric, str):
+            named(metric, f"task.also[{number}]")
     if isinstance(spec.task.metric, str):
         named(spec.task.metric)
     splits = split(read(spec.task), spec.task)
     if spec.baselines:
         refuse_unsuited(splits.inputs)
-    own = None
-    if isinstance(spec.task.metric, OwnMetric):
-        own = pinned(spec.task.metric, splits.validation.y, splits.classes)
-        splits = replace(splits, own=(own.text(),))
-    spec = suited(spec, splits.kind, own)
+    first, *also = _pinned(spec, splits)
+    own = [one for one in (first, *also) if isinstance(one, OwnMetric)]
+    splits = replace(splits, own=tuple(one.text() for one in own))
+    spec = suited(spec, splits.kind, first if isinstance(first, OwnMetric) else None, tuple(also))
     _check_metrics(spec, splits)
     spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
     return spec, splits
 
 
+def _pinned(spec: Spec, splits: Splits) -> Iterator[str | OwnMetric]:
+    """The metric of the task and those beside it; those of your own with their sources."""
+    places = ["task.metric", *(f"task.also[{number}]" for number in range(len(spec.task.also)))]
+    for place, metric in zip(places, (spec.task.metric, *spec.task.also), strict=True):
+        yield metric if isinstance(metric, str) else pinned(metric, splits.validation.y, splits.classes, place)
+
+
 def _check_metrics(spec: Spec, splits: Splits) -> None:
     """Raises UsageError for metrics that do not suit the task, and for a target that the metric cannot have."""
     metric, target = suiting(spec.task.measure, splits.kind, splits.classes), spec.search.target
-    for number, name in enumerate(spec.task.also):
+    for number, name in enumerate(spec.task.beside):
         suiting(name, splits.kind, splits.classes, f"task.also[{number}]")
     if target is not None and not metric.low < target <= metric.high:
         ends = f"from {metric.low:g} to {metric.high:g}" if math.isfinite(metric.high) else f"above {metric.low:g}"

@@ -33,6 +33,7 @@ def begin(record: Record, older: OpenStudy, space: Space, store: Store) -> None:
     for network in _needed(space, [stage for _, _, stage in fitting], older.stages):
         store.take(older.store, "stages", network.key())
     stages = Stages(store, own_of(space.spec))
+    fitting = [one for one in fitting if stages.refused(one[2].key()) is None]
     for params, trial, stage in fitting:
         values = stages.values(stage.key(), space.spec.search.objectives)
         record.add(params, _facts(older, space, trial, stage), values=values)

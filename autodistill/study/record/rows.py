@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...metrics.intervals import Interval
 from ...metrics.metric import ACCURACY, Metric, metric_of, named
-from ...spec import NETWORK, Checkpoint, Spec, Stage, chain, describe, label_only
+from ...spec import NETWORK, Checkpoint, Spec, Stage, UsageError, chain, describe, label_only
 from ...spec.domains import Params
 from ...spec.measurement import Measurement, Score, Sizes, SoftTargetEntropy, StageFacts
 from ...spec.metric import is_own
@@ -118,7 +118,7 @@ class TrialRow:
             name: self.value if self.is_complete else None,
             "low": interval and interval.low,
             "high": interval and interval.high,
-            **{other: scores[other].value if other in scores else None for other in self.also},
+            **{named(other).column: scores[other].value if other in scores else None for other in self.also},
             **{key: getattr(self, key) for key in ("of_teacher", "compression", "inside", "seconds", "seconds_chain")},
             "expected": self.expected and self.expected.mean,
             "expected_deviation": self.expected and self.expected.deviation,
@@ -138,8 +138,8 @@ def network_of(store: Store, key: str) -> Stage | Checkpoint:
 
 
 def own_of(spec: Spec) -> tuple[str, ...]:
-    """The metrics of a study that are your own."""
-    return tuple(name for name in spec.search.objectives[:1] if is_own(name))
+    """The metrics of a study that are your own, also those that are only shown."""
+    return tuple(name for name in (*spec.search.objectives[:1], *spec.task.beside) if is_own(name))
 
 
 class Stages:
@@ -174,6 +174,14 @@ class Stages:
                 found = replace(found, measurement=found.measurement.model_copy(update={"scores": scores}))
             self._facts[key] = found
         return self._facts[key]
+
+    def refused(self, key: str) -> str | None:
+        """Why a metric of your own has no value for a stored network: it raises, or returns no number. None if it has one."""
+        try:
+            self.facts(key)
+        except UsageError as error:
+            return str(error)
+        return None
 
     def measured(self, key: str) -> Measurement:
         return self.facts(key).measurement
@@ -221,10 +229,10 @@ def rows(spec: Spec, stages: Stages, record: Record, chance: float) -> list[Tria
     trials = [trial for trial in record.trials if not trial.is_assistant]
     kinds: list[tuple[str, Role]] = [(key, "teacher") for key in notes.teachers]
     kinds += [(key, "incumbent") for key in (notes.incumbent,) if key is not None and stages.has(key)]
-    kinds += [(key, "assistant") for key in _assistants(stages, trials, notes.teachers)]
+    kinds += [(key, "assistant") for key in _assistants(stages, trials, [*notes.teachers, *notes.failed])]
     found = [stages.row(key, role=role, metric=metric) for key, role in kinds]
     found += [_of_trial(stages, trial, metric) for trial in trials]
-    region, also = region_among(spec, found, chance), spec.task.also
+    region, also = region_among(spec, found, chance), spec.task.beside
     found = [replace(_related(row, found[0], region, notes.posterior.get(row.stage)), also=also) for row in found]
     found = [replace(row, ignorant=row.is_complete and not metric.clears(row.score, chance)) for row in found]
     for index in _members(found, spec):
@@ -249,7 +257,7 @@ def _with_baseline(stages: Stages, row: TrialRow, failed: Mapping[str, str]) -> 
     key = label_only(network).key() if isinstance(network, Stage) and (network.teachers or network.init) else None
     if key is None:
         return row
-    if not stages.has(key):
+    if key in failed or not stages.has(key):
         return replace(row, reason=f"its label-only baseline failed: {failed[key]}") if key in failed else row
     return replace(row, label_only=stages.measured(key).scores[row.metric.name].value)
 
@@ -279,10 +287,10 @@ def _unmeasured(trial: Trial, metric: Metric) -> TrialRow:
     )
 
 
-def _assistants(stages: Stages, trials: Sequence[Trial], teachers: Sequence[str]) -> list[str]:
-    """Keys of the stored assistants of all trials, each once, unless it is itself the student of a complete trial."""
+def _assistants(stages: Stages, trials: Sequence[Trial], others: Sequence[str]) -> list[str]:
+    """Keys of the stored assistants of all trials, each once, but not of `others` nor of students of complete trials."""
     above = dict.fromkeys(key for trial in trials for key in trial.facts.above)
-    known = {trial.facts.stage for trial in trials if trial.state == "complete"} | set(teachers)
+    known = {trial.facts.stage for trial in trials if trial.state == "complete"} | set(others)
     there = [key for key in above if key not in known and stages.has(key)]
     return [key for key in there if isinstance(stages.network(key), Stage)]
 

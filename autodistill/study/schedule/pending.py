@@ -94,9 +94,15 @@ class Pending:
     # How stages end
 
     def stored(self, network: Network) -> None:
-        """Ends the open trials of a stored network; enters it as a trial if it is an assistant that could be a student."""
+        """Ends the open trials of a stored network; enters it as a trial if it is an assistant that could be a student.
+
+        If a metric of your own has no value for it, the trials that need it fail, as if it could not be trained.
+        """
         key = network.key()
         if not isinstance(network, Stage):
+            return
+        if (reason := self.stages.refused(key)) is not None:
+            self.failed(network, reason)
             return
         for trial in self.trials.open_of(key):
             self._note_passed(network)

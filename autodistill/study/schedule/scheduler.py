@@ -190,6 +190,9 @@ class Study:
         if not job.trains:
             return
         key = job.network.key()
+        if key not in self.teachers and (reason := self.stages.refused(key)) is not None:
+            self._lose(job.network, reason)
+            return
         self.lengths.saw(job.network, self.stages.measured(key).seconds)
         if key in self.teachers:
             self._absent.discard(key)
@@ -205,6 +208,10 @@ class Study:
             return
         if network.key() in self.teachers:
             raise StudyError(f"the teacher {describe(network.architecture)} failed: {reason}")
+        self._lose(network, reason)
+
+    def _lose(self, network: Network, reason: str) -> None:
+        """Ends the trials that need a network. Raises StudyError if too many have failed."""
         before = self.trials.counted_failed
         self.pending.failed(network, reason)
         if self.trials.counted_failed > before:
