@@ -445,6 +445,18 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
         "student.loss.attention",
         ("not activations", "remove it"),
     ),
+    (
+        WHOLE,
+        "loss: {attention: {kind: maps, between: [keys]}}\n",
+        "student.loss.attention",
+        ("between applies to relations, not maps", "remove it"),
+    ),
+    (
+        WHOLE,
+        "loss: {attention: {kind: relations, between: [keys, keys]}}\n",
+        "student.loss.attention.between",
+        ("['keys', 'keys'] is wrong", "queries, keys, values, each once"),
+    ),
     (WHOLE, "loss: {kd: {}, balance: first}\n", "student.loss.balance", ('"first"', "'initial'")),
     (WHOLE, "loss: {kd: {}, drop_teachers: 1}\n", "student.loss.drop_teachers", ("1 is invalid", "a number below 1")),
     # teachers

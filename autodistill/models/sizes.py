@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import InputSpec
+from ..data.encoding import TOKENS
 from ..spec import (
     MLP,
     BuildError,
@@ -91,6 +92,7 @@ def _layers(network: Network, inputs: InputSpec, names: Sequence[str]) -> Layers
     return Layers(
         layers={name: size for name, size in shapes.items() if name not in attentions},
         attentions={name: size for name, size in shapes.items() if name in attentions},
+        tokens=next((field.longest for field in inputs.fields if field.name == TOKENS), None),
     )
 
 
