@@ -59,6 +59,7 @@ def test_sizes_count_the_embeddings() -> None:
     vector = width_of(4, None) + width_of(30, None) + 5
     embeddings = 4 * width_of(4, None) + 30 * width_of(30, None)
     found = sizes(network, ROWS, 3)
+    assert found.core_params == found.params - embeddings
     assert (found.params, found.macs) == (embeddings + (vector + 1) * 7 + 8 * 3, vector * 7 + 7 * 3)
     assert sizes(MLP(depth=1, width=7, embedding=1), ROWS, 3).params == 34 + 8 * 7 + 8 * 3
     built = build(network, inputs=ROWS, classes=3)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..spec import Spec
-from ..spec.search import SIZES
+from ..spec.measurement import COUNTS
 from ..spec.value import Json
 from ..study.record.directory import StudyDirectory, replace
 from ..study.record.findings import Incumbent
@@ -36,11 +36,11 @@ def _metrics(row: TrialRow) -> tuple[str, ...]:
 
 def _member(row: TrialRow) -> tuple[str, ...]:
     """Columns of a member of the frontier."""
-    return ("stage", "role", *SIZES, *_metrics(row), *BESIDE)
+    return ("stage", "role", *COUNTS, *_metrics(row), *BESIDE)
 
 
 def _teacher(row: TrialRow) -> tuple[str, ...]:
-    return ("stage", *_metrics(row), *SIZES, "seconds")
+    return ("stage", *_metrics(row), *COUNTS, "seconds")
 
 
 def write(directory: Path, spec: Spec, found: StudySummary, *, picture: bool = True) -> None:

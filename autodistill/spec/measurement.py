@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from .value import Value
 
@@ -15,12 +15,46 @@ GAP = 0.1
 """A larger difference between training and validation accuracy triggers a warning."""
 
 
+COUNTS = ("params", "core_params", "macs", "longest_macs", "bytes")
+"""The sizes of a network, as values and files have them."""
+
+
 class Sizes(NamedTuple):
-    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors."""
+    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors, each tensor once.
+
+    `embeddings` are the params of embeddings, from which a sample takes a few rows; the others are `core_params`. The `macs`
+    are those of a text of median length, for which the longest one takes `further_macs` more, or of the longest sample of
+    other data.
+    """
 
     params: int
     macs: int
     bytes: int
+    embeddings: int = 0
+    further_macs: int = 0
+
+    @property
+    def core_params(self) -> int:
+        return self.params - self.embeddings
+
+    @property
+    def longest_macs(self) -> int:
+        return self.macs + self.further_macs
+
+    @classmethod
+    def of(cls, one: Sized) -> Self:
+        """Those of anything that has them."""
+        return cls(one.params, one.macs, one.bytes, one.params - one.core_params, one.longest_macs - one.macs)
+
+    def facts(self) -> dict[str, int]:
+        """The sizes by their names in COUNTS."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def text(self) -> str:
+        """Such as `1,000 params (200 without embeddings), 3,000 MACs (9,000 for the longest sample), 4,000 bytes`."""
+        core = f" ({self.core_params:,} without embeddings)" if self.embeddings else ""
+        longest = f" ({self.longest_macs:,} for the longest sample)" if self.further_macs else ""
+        return f"{self.params:,} params{core}, {self.macs:,} MACs{longest}, {self.bytes:,} bytes"
 
 
 class Score(Value):
@@ -38,7 +72,9 @@ class Measurement(Value):
 
     scores: dict[str, Score]
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     seconds: float
 
@@ -71,7 +107,13 @@ class Sized(Protocol):
     def params(self) -> int: ...
 
     @property
+    def core_params(self) -> int: ...
+
+    @property
     def macs(self) -> int: ...
+
+    @property
+    def longest_macs(self) -> int: ...
 
     @property
     def bytes(self) -> int: ...
