@@ -79,14 +79,15 @@ class Measurement(Value):
     seconds: float
 
 
-REFERENCES = {"hist_gradient_boosting": "gradient-boosted trees"}
+REFERENCES = {"hist_gradient_boosting": "gradient-boosted trees", "tf_idf_linear": "tf-idf + linear"}
 """What reference models are called, by their names in `baselines`."""
 
 
 class Reference(Value):
     """A fitted reference model of another library, with the validation score of every metric.
 
-    `bytes` are those of its pickle, because such a model has no parameters to count; `seconds` are those of fitting.
+    `bytes` are those of a file of it (of the pickled trees; of a bag of words, the words and float32 weights), because such a
+    model has no parameters to count. `seconds` are those of fitting.
     """
 
     name: str

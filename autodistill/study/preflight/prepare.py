@@ -50,8 +50,8 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
     if isinstance(spec.task.metric, str):
         named(spec.task.metric)
     splits = split(read(spec.task), spec.task)
-    if spec.baselines:
-        refuse_unsuited(splits.inputs)
+    for name in spec.references:
+        refuse_unsuited(name, splits.inputs)
     own = None
     if isinstance(spec.task.metric, OwnMetric):
         own = pinned(spec.task.metric, splits.validation.y, splits.classes)
