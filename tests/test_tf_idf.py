@@ -13,13 +13,16 @@ from sklearn.metrics import log_loss
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
+from autodistill.answers.confirm.references import _latency as timed
 from autodistill.data import InputSpec
+from autodistill.data.encoding import TOKENS
 from autodistill.data.inputs import InputField
 from autodistill.distill import tf_idf
 from autodistill.distill.boosting import SURE
 from autodistill.distill.data import Data
 from autodistill.distill.references import fitted, refuse_unsuited
 from autodistill.distill.tf_idf import TfIdf, words_of
+from autodistill.metrics import latency
 from autodistill.spec import SpecError, UsageError, parse
 
 from .conftest import DOCUMENT
@@ -171,6 +174,20 @@ def test_bytes_are_those_of_words_and_float32_numbers() -> None:
     written = "".join(f"{gram}\n" for gram in grams).encode()
     numbers = [model.vectorizers[0].idf_, model.models[0].coef_, model.models[0].intercept_, [model.scale]]
     assert found.bytes == model.bytes == len(written) + sum(np.asarray(one, np.float32).nbytes for one in numbers)
+
+
+def test_it_is_timed_on_texts_of_about_the_median_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.01)
+    data, seen = themes(), list[list[str]]()
+    model, _ = fitted(data, NAME)
+    monkeypatch.setattr(TfIdf, "predict", lambda _, words: seen.append(words[0]))
+    found = timed(model, data, 1)
+    assert found.one.batch == 1 and found.batched.batch == 64 and found.one.p50_ms > 0
+    (first,), texts = seen[0], seen[-1]
+    assert len(texts) == 64 and first == texts[0] and data.text is not None
+    assert data.validation_x.take(np.array([model.prepared(data.validation_x)[0].index(first)]))[TOKENS].lengths == [  # type: ignore[union-attr]
+        data.text.encoding.typical
+    ]
 
 
 # Where it is asked for

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from threadpoolctl import threadpool_limits
 
@@ -28,6 +28,13 @@ from .tf_idf import TfIdf
 class Fitted(Protocol):
     """A fitted reference model; `bytes` are those of a file of it."""
 
+    @classmethod
+    def fit(cls, data: Data) -> Self: ...
+
+    @staticmethod
+    def refuse(inputs: InputSpec) -> None:
+        """Raises UsageError unless it takes such samples."""
+
     @property
     def bytes(self) -> int: ...
 
@@ -38,7 +45,7 @@ class Fitted(Protocol):
         """(N, K): logits of classes or labels, or values."""
 
 
-KINDS: dict[ReferenceName, type[Trees] | type[TfIdf]] = {"hist_gradient_boosting": Trees, "tf_idf_linear": TfIdf}
+KINDS: dict[ReferenceName, type[Fitted]] = {"hist_gradient_boosting": Trees, "tf_idf_linear": TfIdf}
 
 
 def refuse_unsuited(name: ReferenceName, inputs: InputSpec) -> None:
@@ -78,5 +85,10 @@ def fitted(data: Data, name: ReferenceName, own: Sequence[str] = (), *, threads:
         model = KINDS[name].fit(data)
     seconds = time.perf_counter() - started
     found = outcome(model.predict(model.prepared(data.validation_x)), data.validation_y)
-    known = {"name": name, "library": library(), "bytes": model.bytes, "seconds": seconds}
-    return model, Reference(**known, scores=scores(found, data.classes, own))
+    return model, Reference(
+        name=name,
+        library=library(),
+        scores=scores(found, data.classes, own),
+        bytes=model.bytes,
+        seconds=seconds,
+    )

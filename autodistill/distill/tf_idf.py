@@ -70,12 +70,12 @@ class TfIdf:
     @classmethod
     def _tried(cls, data: Data, text: Text, words: Words) -> Iterator[Self]:
         """Simple ones first."""
-        y, known = np.asarray(data.train_y), {"text": text, "kind": data.kind, "classes": data.classes}
+        y = np.asarray(data.train_y)
         for vectorizers in _counted(words, _tokens(data.train_x)):
             features = _features(vectorizers, words)
             for strength in STRENGTHS:
                 models = [_model(features, y_N, data.kind, strength) for y_N in ([y] if y.ndim == 1 else y.T)]
-                yield cls(vectorizers=vectorizers, models=models, **known)
+                yield cls(text=text, vectorizers=vectorizers, models=models, kind=data.kind, classes=data.classes)
 
     @staticmethod
     def refuse(inputs: InputSpec) -> None:

@@ -46,8 +46,8 @@ class Sizes(NamedTuple):
         """Those of anything that has them."""
         return cls(one.params, one.macs, one.bytes, one.params - one.core_params, one.longest_macs - one.macs)
 
-    def facts(self) -> dict[str, int]:
-        """The sizes by their names in COUNTS."""
+    def facts(self) -> dict[str, Any]:
+        """The sizes, whole numbers, by their names in COUNTS: arguments of a value that has them."""
         return {name: getattr(self, name) for name in COUNTS}
 
     def text(self) -> str:
