@@ -27,13 +27,13 @@ def origin(params: Mapping[str, Any] | None = None, rungs: Sequence[tuple[int, f
 def measurement(**values: float) -> Measurement:
     """Of a student of 1,000 params with these values of metrics, each with an error of 0.02."""
     scores = {name: Score(value=one, error=0.02, low=one - 0.04, high=one + 0.04, n=100) for name, one in values.items()}
-    return Measurement(scores=scores, params=1000, macs=60_000, bytes=4000, seconds=1.0)
+    return Measurement(scores=scores, **Sizes(1000, 60_000, 4000).facts(), seconds=1.0)
 
 
 def finalist(metric: Metric = ACCURACY, *, low: float = 0.5, high: float = 1.0, **fields: Any) -> Finalist:
     """A student that is known on the validation samples only, with this interval there, unless `fields` say otherwise."""
     seen = Score(value=(low + high) / 2, error=0.1, low=low, high=high, n=9)
     known = {"role": "student", "architecture": "mlp", "chain": "a > b", "stage": "s", "chosen": "s", "links": ()}
-    sizes = {"params": 1000, "macs": 60_000, "bytes": 4000, "smaller": 10.0, "seconds_chain": 1.0}
+    sizes = {**Sizes(1000, 60_000, 4000).facts(), "smaller": 10.0, "seconds_chain": 1.0}
     shown = {"on_frontier": True, "inside": True, "gains": Gains(), "validation": {metric.name: seen}}
     return Finalist(**{"metric": metric, **known, **sizes, **shown, **fields})

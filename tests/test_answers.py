@@ -38,7 +38,7 @@ from autodistill.metrics.latency import Timing
 from autodistill.metrics.metric import METRICS, Outcome, named
 from autodistill.reporting.progress import Progress
 from autodistill.spec import Spec, StudyError, UsageError, parse
-from autodistill.spec.measurement import Score
+from autodistill.spec.measurement import Score, Sizes
 from autodistill.study import driver
 from autodistill.study.driver import Options
 from autodistill.study.record.directory import StudyDirectory
@@ -58,7 +58,8 @@ def member(name: str, params: int, validation: float, right: np.ndarray, n: int 
     timing = Timing(batch=1, p50_ms=params / 1000, p95_ms=params / 500)
     return Member(
         **{"stage": name, "chosen": name, "role": "student", "architecture": name, "chain": f"teacher > {name}"},
-        **{"params": params, "macs": params, "bytes": 4 * params, "bytes_float16": 2 * params},
+        **Sizes(params, params, 4 * params).facts(),
+        bytes_float16=2 * params,
         **{"seconds": 1.0, "seconds_chain": 2.0, "weights": name, "on_frontier": True, "networks": (), "seeds": None},
         metric="accuracy",
         validation={"accuracy": score(validation, n)},

@@ -24,7 +24,8 @@ from autodistill.answers import Wanted
 from autodistill.answers.smallest import smallest
 from autodistill.data import Columns, Splits, inputs_of
 from autodistill.distill import open_data, references, save_data
-from autodistill.distill.references import BINS, SURE, Trees, columns_of, fitted, make_reference, reference_key, refuse_unsuited
+from autodistill.distill.boosting import BINS, SURE, WIDEST, Trees, columns_of
+from autodistill.distill.references import fitted, make_reference, reference_key, refuse_unsuited
 from autodistill.metrics import latency
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
@@ -32,6 +33,7 @@ from autodistill.reporting.page.plots import frontier_figure
 from autodistill.reporting.page.study import read_study
 from autodistill.reporting.terminal import confirmed_table, frontier_table
 from autodistill.spec import Spec, SpecError, UsageError, parse
+from autodistill.spec.document import ReferenceName
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.directory import comparable
@@ -40,7 +42,8 @@ from autodistill.study.record.ledger import openings
 from .conftest import DOCUMENT, blobs
 from .tabular import customers, splits_of, written
 
-TREES, LABEL = "hist_gradient_boosting", "gradient-boosted trees"
+TREES: ReferenceName = "hist_gradient_boosting"
+LABEL = "gradient-boosted trees"
 FEW = {"assistants__at_most": 0, "search__trials": 2}
 
 
@@ -101,6 +104,10 @@ def confirmed(out: Path, **options: Any) -> Any:
     return autodistill.open(out).confirm(seeds=0, runner="serial", console=Console(quiet=True), **options)
 
 
+def logits_of(model: Trees, x: Columns) -> Any:
+    return model.predict(model.prepared(x))
+
+
 def data_of(splits: Splits, folder: Path) -> Any:
     store = Store(folder / "store").open()
     save_data(store, splits)
@@ -135,13 +142,13 @@ def test_images_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
 
 
 def test_very_wide_samples_are_refused() -> None:
-    for width in (references.WIDEST, references.WIDEST + 1):
+    for width in (WIDEST, WIDEST + 1):
         inputs = inputs_of([Columns({"x": np.zeros((2, width), np.float32)})])
-        if width > references.WIDEST:
+        if width > WIDEST:
             with pytest.raises(UsageError, match="at most 2,000 columns, not of 2,001"):
-                refuse_unsuited(inputs)
+                refuse_unsuited(TREES, inputs)
         else:
-            refuse_unsuited(inputs)
+            refuse_unsuited(TREES, inputs)
 
 
 def test_a_finished_study_gets_one_without_training_anything_again(once: Made) -> None:
@@ -191,16 +198,16 @@ def test_labels_and_values_have_a_model_each(kind: str, tiny: Callable[..., Spec
     if kind == "regression":
         each = [HistGradientBoostingRegressor(random_state=0).fit(splits.train.x["x"], one) for one in splits.train.y.T]
         said = np.stack([one.predict(x) for one in each], 1)
-        assert np.array_equal(trees.logits(splits.validation.x), said)
+        assert np.array_equal(logits_of(trees, splits.validation.x), said)
         assert found.scores["rmse"].value == pytest.approx(root_mean_squared_error(truth, said))
     elif kind == "multilabel":
         each = [HistGradientBoostingClassifier(random_state=0).fit(splits.train.x["x"], one) for one in splits.train.y.T]
         said = np.stack([one.predict(x) for one in each], 1)
-        assert np.array_equal(trees.logits(splits.validation.x) > 0, said > 0)
+        assert np.array_equal(logits_of(trees, splits.validation.x) > 0, said > 0)
         assert "f1_micro" in found.scores
     else:
         own = HistGradientBoostingClassifier(random_state=0).fit(splits.train.x["x"], splits.train.y)
-        shares = np.exp(trees.logits(splits.validation.x))
+        shares = np.exp(logits_of(trees, splits.validation.x))
         assert shares == pytest.approx(own.predict_proba(x)) and found.scores["accuracy"].value == own.score(x, truth)
 
 
@@ -219,7 +226,7 @@ def test_a_table_has_categories_and_gaps_for_trees(tmp_path: Path) -> None:
     assert model.is_categorical_.tolist() == [name in categories for name in [*categories, *measured]]
     trees, found = fitted(data, TREES)
     assert found.scores["accuracy"].value > 0.6
-    assert trees.logits(data.validation_x).shape == (len(splits.validation), 2)
+    assert logits_of(trees, data.validation_x).shape == (len(splits.validation), 2)
 
 
 def test_a_category_with_many_values_is_a_number(tmp_path: Path) -> None:
@@ -238,13 +245,13 @@ def test_what_training_samples_never_vary_in_needs_no_model(tmp_path: Path, tiny
     data, n = data_of(splits, tmp_path), len(splits.train)
     labels = np.stack([np.ones(n), splits.train.y % 2, np.zeros(n)], 1).astype(np.int64)
     trees = Trees.fit(replace(data, train_y=labels, kind="multilabel", classes=3))
-    logits = trees.logits(splits.validation.x)
+    logits = logits_of(trees, splits.validation.x)
     assert (logits[:, 0] == SURE).all() and (logits[:, 2] == -SURE).all() and np.unique(logits[:, 1]).size > 2
     values = Trees.fit(replace(data, train_y=np.full((n, 1), 2.5, np.float32), kind="regression", classes=1))
-    assert (values.logits(splits.validation.x) == 2.5).all()
+    assert (logits_of(values, splits.validation.x) == 2.5).all()
     known = splits.train.y > 0
     few = replace(data, train_x=data.train_x.take(np.flatnonzero(known)), train_y=splits.train.y[known])
-    shares = np.exp(Trees.fit(few).logits(splits.validation.x))
+    shares = np.exp(logits_of(Trees.fit(few), splits.validation.x))
     assert shares.sum(axis=1) == pytest.approx(1) and shares.shape[1] == 4
     assert (shares[:, 0] < 1e-15).all(), "no training sample has that class"
 
@@ -254,7 +261,7 @@ def test_only_labeled_samples_are_fitted(tiny: Callable[..., Spec], tmp_path: Pa
     assert splits.unlabeled is not None
     own = HistGradientBoostingClassifier(random_state=0).fit(splits.train.x["x"], splits.train.y)
     trees = Trees.fit(data_of(splits, tmp_path))
-    assert trees.logits(splits.validation.x).argmax(1).tolist() == own.predict(splits.validation.x["x"]).tolist()
+    assert logits_of(trees, splits.validation.x).argmax(1).tolist() == own.predict(splits.validation.x["x"]).tolist()
 
 
 # What is stored

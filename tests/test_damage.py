@@ -18,6 +18,7 @@ import pytest
 from autodistill.cli import main
 from autodistill.reporting.write import redraw
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
+from autodistill.spec.measurement import Sizes
 from autodistill.study.driver import Options
 from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.notes import Notes, TrialFacts
@@ -195,7 +196,7 @@ def limited(record: Record, pages: int) -> None:
 
 def test_a_full_disk_is_said_whatever_is_written(tiny: Callable[..., Spec], tmp_path: Path) -> None:
     record = Record(tmp_path / "study.db", tiny())
-    facts = TrialFacts(stage="x" * 100_000, role="student", architecture="", chain="", above=(), params=1, macs=1, bytes=1)
+    facts = TrialFacts(stage="x" * 100_000, role="student", architecture="", chain="", above=(), **Sizes(1, 1, 1).facts())
     limited(record, 1)
     with pytest.raises(StudyError, match="no space left for .*study.db; free some space, then run the same command again"):
         record.note(replace(record.notes, store="x" * 100_000))

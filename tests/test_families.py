@@ -44,6 +44,7 @@ def test_every_size_is_built_measured_and_trained(family: Family, shape: Shape) 
         network = build(family(depth, width), inputs=InputSpec.x(shape), classes=10).train()
         known = measure.sizes(family(depth, width), InputSpec.x(shape), 10)
         assert known.params == sum(parameter.numel() for parameter in network.parameters()) and known.macs > 0
+        assert known.core_params == known.params
         assert known.bytes == sum(tensor.nbytes for tensor in network.state_dict().values())
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
         logits_BK = network({"x": torch.randn(4, *shape)}).logits

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autodistill.data import InputSpec
-from autodistill.models import Network, build
+from autodistill.models import Layers, Network, build
 from autodistill.models import sizes as measure
 from autodistill.models.features import attentions_of, layers_of, tapped
 from autodistill.spec import MLP, ConvNet, Imported, ResNet, Timm, UsageError, Value
@@ -108,7 +108,7 @@ def hooks(network: nn.Module) -> int:
 @every_case
 def test_shapes_are_known_without_weights(architecture: Value, shape: Shape, layers: Shapes, attentions: Shapes) -> None:
     known = measure.layers(architecture, InputSpec.x(shape), 3)
-    assert known == (layers, attentions) and list(known.layers) == list(layers)
+    assert known == Layers(layers, attentions) and list(known.layers) == list(layers)
     assert measure.layers(architecture, InputSpec.x(shape), 3) is known
 
 
@@ -173,7 +173,7 @@ def test_hooks_go_when_a_later_name_is_unknown() -> None:
 
 def test_a_module_of_ones_own_hands_over_its_children_but_the_last() -> None:
     assert layers_of(Forked()) == ["inner", "pair", "total"] and attentions_of(Forked()) == []
-    assert measure.layers(FORKED, InputSpec.x((4,)), 3) == ({"inner": (5,)}, {})
+    assert measure.layers(FORKED, InputSpec.x((4,)), 3) == Layers({"inner": (5,)}, {})
     assert layers_of(nn.Linear(2, 2)) == layers_of(nn.Sequential(nn.Linear(2, 2))) == []
 
 

@@ -92,6 +92,14 @@ def test_two_axes_are_tokens_where_there_are_attentions() -> None:
     assert aligned(signal, x, x)[0].shape == (2, 48, 17)
 
 
+def test_two_axes_are_tokens_where_the_first_is_that_of_the_longest_text() -> None:
+    """A recurrent network has no attentions; a convolution over tokens gives maps."""
+    recurrent, convolution = Layers({"r": (17, 48)}, {}, tokens=17), Layers({"c": (48, 17)}, {}, tokens=17)
+    found = one(Cosine(), recurrent, DEIT)
+    assert (found.student_kind, found.teacher_kind, found.projection) == ("tokens", "tokens", (48, 96))
+    assert one(Cosine(), convolution, convolution).student_kind == "map"
+
+
 @pytest.mark.parametrize("term", [Hint(layers=(1.0,)), Cosine()], ids=repr)
 def test_projections_are_there_only_where_channels_differ(term: FeatureTerm) -> None:
     assert one(term, CONV, WIDE).projection == (32, 512)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from autodistill.data import Columns, InputSpec
+from autodistill.data.inputs import InputField
 from autodistill.distill.predictions import count_correct, evaluate
 from autodistill.models import FAMILIES, Outputs, build
 from autodistill.models import sizes as measure
-from autodistill.models.sizes import sizes
+from autodistill.models.sizes import bytes_float16, sizes
 from autodistill.spec import (
     MLP,
     ConvNet,
@@ -32,6 +33,7 @@ from autodistill.spec import (
     ViT,
     describe,
 )
+from autodistill.spec.measurement import Sizes
 
 torch.set_num_threads(1)
 
@@ -50,6 +52,25 @@ class Frozen(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.layer(x).mean(1))  # type: ignore[no-any-return]
+
+
+class Tied(nn.Module):
+    """Token and position embeddings, a layer by token, and outputs that share the first weights of the token embedding."""
+
+    def __init__(self, shared: bool = True) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(30, 4), nn.Embedding(16, 4)
+        self.layer, self.decoder = nn.Linear(4, 4), nn.Linear(4, 30, bias=False)
+        if shared:
+            self.decoder.weight = self.tokens.weight
+
+    def forward(self, input_ids: Tensor, input_ids_mask: Tensor) -> Tensor:
+        places = self.places(torch.arange(input_ids.shape[1], device=input_ids.device))
+        return self.decoder(self.layer(self.tokens(input_ids) + places).mean(1))  # type: ignore[no-any-return]
+
+
+def untied() -> nn.Module:
+    return Tied(shared=False)
 
 
 class Listed(nn.Module):
@@ -77,7 +98,8 @@ def imported(name: str) -> Imported:
 def test_linear_layers_by_hand(depth: int, width: int, features: int, classes: int) -> None:
     known = sizes(MLP(depth=depth, width=width), InputSpec.x((features,)), classes)
     weights = features * width + (depth - 1) * width**2 + width * classes
-    assert known == (weights + depth * width + classes, weights, 4 * (known.params + 2))
+    assert known == Sizes(weights + depth * width + classes, weights, 4 * (known.params + 2))
+    assert (known.core_params, known.longest_macs) == (known.params, known.macs)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 9)])
@@ -112,6 +134,34 @@ def test_fused_attention_is_counted() -> None:
     layer = length * (4 * d * d + 2 * d * hidden) + 2 * length * length * d
     assert sizes(imported("Frozen"), InputSpec.x((length, d)), 3).macs == layer + d * 3
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+TEXTS = InputSpec(fields=(InputField(name="input_ids", shape=(None,), dtype="int64", longest=16, vocabulary=30, typical=5),))
+
+
+def test_embeddings_are_no_core_params_and_tied_weights_count_once() -> None:
+    """Bytes, too: a state has the tied weights under both names."""
+    shared, apart = (sizes(imported(name), TEXTS, 30) for name in ("Tied", "untied"))
+    rest = 4 * 4 + 4
+    assert (shared.params, shared.core_params, shared.embeddings) == (30 * 4 + 16 * 4 + rest, rest, 46 * 4)
+    assert (apart.params, apart.core_params) == (shared.params + 30 * 4, rest + 30 * 4)
+    assert shared.bytes == 4 * shared.params and apart.bytes == 4 * apart.params
+    assert bytes_float16(Tied()) == 2 * shared.params
+
+
+def test_texts_are_measured_at_their_median_and_at_their_largest_length() -> None:
+    found = sizes(imported("Tied"), TEXTS, 30)
+    assert (found.macs, found.longest_macs) == (5 * 16 + 120, 16 * 16 + 120)
+    assert found.text() == "204 params (20 without embeddings), 200 MACs (376 for the longest sample), 816 bytes"
+    assert Sizes.of(found) == found and Sizes(1, 2, 3).text() == "1 params, 2 MACs, 3 bytes"
+
+
+def test_all_fields_of_a_pair_are_as_long_as_the_typical_one() -> None:
+    types = InputField(name="token_type_ids", shape=(None,), dtype="int64", longest=16)
+    other = InputField(name="signal", shape=(None,), longest=9)
+    shapes = {name: tuple(one.shape) for name, one in InputSpec(fields=(*TEXTS.fields, types, other)).typical.dummy(2).items()}
+    assert shapes["input_ids"] == shapes["token_type_ids"] == shapes["input_ids_mask"] == (2, 5) and shapes["signal"] == (2, 9)
+    assert InputSpec(fields=(other,)).typical == InputSpec(fields=(other,))
 
 
 def test_sizes_are_remembered_and_draw_nothing() -> None:

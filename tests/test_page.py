@@ -30,6 +30,7 @@ from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import line
 from autodistill.reporting.page.study import _in_order, read_study
 from autodistill.spec import Spec, UsageError, parse
+from autodistill.spec.measurement import Sizes
 from autodistill.spec.stage import Stage
 from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.notes import TrialFacts
@@ -289,7 +290,7 @@ MARK = Mark.of(trial_row())
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9)), min_size=1))
 def test_the_line_is_the_frontier_on_each_axis_for_itself(table: list[tuple[int, int, int]]) -> None:
-    places = [{"params": a, "macs": b, "bytes": a, "latency_ms": None} for a, b, _ in table]
+    places = [{"params": a, "core_params": a, "macs": b, "bytes": a, "latency_ms": None} for a, b, _ in table]
     marks = [dataclasses.replace(MARK, x=x, value=row[2]) for x, row in zip(places, table, strict=True)]
     found = line(marks, name="f", split="validation", color="--student")
     for axis in ("params", "macs"):
@@ -337,6 +338,6 @@ def test_report_takes_what_smallest_takes(
 
 def test_a_trial_that_a_running_search_began_meanwhile_is_left_out(raw: Path) -> None:
     study = read_study(raw)
-    known = {"role": "student", "architecture": "", "chain": "", "above": (), "params": 1, "macs": 1, "bytes": 1}
+    known = {"role": "student", "architecture": "", "chain": "", "above": (), **Sizes(1, 1, 1).facts()}
     facts_before = [TrialFacts(stage=str(trial.number), **known) for trial in study.trials[:-1]]
     assert [one.number for one in _in_order(study.trials, facts_before)] == [trial.number for trial in study.trials[:-1]]

@@ -244,9 +244,9 @@ def test_no_text_leaves_the_page_or_touches_another(rows):
     assert not any(one.overlaps(other) for one, other in itertools.combinations(extents, 2))
 
 
-@pytest.mark.parametrize("size", ["params", "macs", "bytes"])
+@pytest.mark.parametrize("size", ["params", "core_params", "macs", "bytes"])
 def test_each_size_has_its_own_axis(size):
-    label = {"params": "1k params", "macs": "60k MACs", "bytes": "4k bytes"}[size]
+    label = {"params": "1k params", "core_params": "1k core params", "macs": "60k MACs", "bytes": "4k bytes"}[size]
     points = [Mark.of(trial_row(frontier=True, inside=True))]
     assert any(label in text.get_text() for text in texts(figure(points, size)))
 
@@ -301,7 +301,7 @@ def test_what_cannot_be_drawn_is_refused(change, message, tmp_path):
 
 
 def test_an_unknown_size_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="size is 'latency'; choose one of params, macs, bytes"):
+    with pytest.raises(ValueError, match="size is 'latency'; choose one of params, core_params, macs, bytes"):
         draw(View(metric=ACCURACY, marks=[TEACHER], size="latency"), title="wrong", target=tmp_path / "frontier")
 
 

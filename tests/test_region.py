@@ -52,7 +52,7 @@ def region(teacher: Measurement = TEACHER, incumbent: Sizes | None = None, **ask
 
 def test_it_begins_at_a_share_of_the_way_from_the_majority_class_to_the_teacher() -> None:
     assert region().floor == pytest.approx(0.15 + 0.9 * 0.8) and region(region=0.5).floor == pytest.approx(0.55)
-    assert region().below == {"params": 10_000, "macs": 50_000, "bytes": 40_000}
+    assert region().below == {"params": 10_000, "core_params": 10_000, "macs": 50_000, "bytes": 40_000}
 
 
 def test_a_target_narrows_it() -> None:
@@ -64,7 +64,7 @@ def test_a_target_narrows_it() -> None:
 def test_it_ends_below_the_smallest_of_teacher_incumbent_and_limits() -> None:
     incumbent = Sizes(params=6000, macs=90_000, bytes=24_000)
     found = region(incumbent=incumbent, limits={"bytes": 20_000})
-    assert found.below == {"params": 6000, "macs": 50_000, "bytes": 20_001}
+    assert found.below == {"params": 6000, "core_params": 6000, "macs": 50_000, "bytes": 20_001}
     assert found.reference("params") == pytest.approx(math.log10(6000))
 
 

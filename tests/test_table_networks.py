@@ -29,7 +29,11 @@ from autodistill.metrics import latency
 from autodistill.models import build, inherit
 from autodistill.models.sizes import layers, sizes
 from autodistill.models.tables import width_of
-from autodistill.reporting.terminal import checked
+from autodistill.reporting.page import html
+from autodistill.reporting.page.answer import answer
+from autodistill.reporting.page.plots import frontier_figure
+from autodistill.reporting.page.study import read_study
+from autodistill.reporting.terminal import checked, confirmed_table, frontier_table
 from autodistill.spec import MLP, ConvNet, DataError, MobileNet, ResNet, Spec, UsageError
 from autodistill.store import Store
 from autodistill.study.record.directory import StudyDirectory
@@ -60,6 +64,7 @@ def test_sizes_count_the_embeddings() -> None:
     vector = width_of(4, None) + width_of(30, None) + 5
     embeddings = 4 * width_of(4, None) + 30 * width_of(30, None)
     found = sizes(network, ROWS, 3)
+    assert found.core_params == found.params - embeddings
     assert (found.params, found.macs) == (embeddings + (vector + 1) * 7 + 8 * 3, vector * 7 + 7 * 3)
     assert sizes(MLP(depth=1, width=7, embedding=1), ROWS, 3).params == 34 + 8 * 7 + 8 * 3
     built = build(network, inputs=ROWS, classes=3)
@@ -140,7 +145,7 @@ def spec_of(folder: Path, **task: Any) -> Spec:
     document = copy.deepcopy(DOCUMENT)
     document["task"] |= {"dataset": str(folder / "churn.csv"), "label": "churned", **task}
     document["student"]["architecture"]["embedding"] = {"int": [1, 4]}
-    document["search"]["trials"] = 2
+    document["search"] |= {"trials": 2, "objectives": ["accuracy", "core_params"]}
     return spec.parse(document)
 
 
@@ -271,6 +276,30 @@ def test_predict_says_what_is_no_export_and_no_sample(exported: Path, tmp_path: 
         api.predict(tmp_path, tmp_path)
     with pytest.raises(DataError, match="none.csv does not exist"):
         api.predict(exported, tmp_path / "none.csv")
+
+
+def test_params_without_embeddings_are_an_objective_and_shown_everywhere(study: Path, exported: Path) -> None:
+    opened = api.open(study)
+    rows = [row for row in opened.rows() if row.is_complete]
+    for row in rows:
+        assert row.sizes.core_params == row.params - row.sizes.embeddings < row.params
+        assert row.columns()["core_params"] == row.measured.core_params == row.sizes.core_params  # type: ignore[union-attr]
+    least = min(row.sizes.core_params for row in rows)
+    (member, *_), teacher = json.loads((study / "frontier.json").read_text())["frontier"], opened.summary().teacher
+    assert member["core_params"] >= least and member["longest_macs"] == member["macs"]
+    counted = f"{teacher.params:,} ({teacher.sizes.core_params:,})"
+    found = read_study(study)
+    told = {trial.values[1] for trial in found.trials if trial.values}
+    assert told == {row.sizes.core_params for row in rows if row.origin is not None}
+    assert found.confirmed is not None and found.confirmed.teacher.core_params == teacher.sizes.core_params
+    for table in (frontier_table(opened.summary()), confirmed_table(found.confirmed)):
+        assert [column.header for column in table.columns][0] == "params (core)" and counted in list(table.columns[0].cells)
+    assert "core_params" in frontier_figure(found, None).known
+    page = html(found, answer(found, Wanted()))
+    assert f"{teacher.sizes.core_params:,} without embeddings" in page and 'value="core_params"' in page
+    assert "| parameters without embeddings |" in (exported / "card.md").read_text()
+    check = checked(api.check(spec_of(study.parent), workers=1), 1)
+    assert " without embeddings), " in next(line for line in check.splitlines() if line.startswith("students"))
 
 
 def test_check_says_what_each_column_is_taken_for(study: Path) -> None:

@@ -127,9 +127,12 @@ def attention_maps(term: Attention, x: Array, heads: int) -> Array:
     if term.kind == "maps":
         return softmax(np.einsum("bzpd,bzqd->bzpq", x[:, 0], x[:, 1]) / np.sqrt(width))
     heads = term.relation_heads or heads
-    values = np.stack([np.concatenate([x[b, 2, z] for z in range(own)], axis=1) for b in range(batch)])
-    parts = np.stack(np.split(values, heads, axis=2), axis=1)
-    return softmax(np.einsum("bzpd,bzqd->bzpq", parts, parts) / np.sqrt(own * width / heads))
+    found = []
+    for place in [("queries", "keys", "values").index(name) for name in term.between or ("values",)]:
+        values = np.stack([np.concatenate([x[b, place, z] for z in range(own)], axis=1) for b in range(batch)])
+        parts = np.stack(np.split(values, heads, axis=2), axis=1)
+        found.append(softmax(np.einsum("bzpd,bzqd->bzpq", parts, parts) / np.sqrt(own * width / heads)))
+    return np.concatenate(found, axis=1)
 
 
 def by_hand_relational(term: Relational, s: Array, t: Array, targets: Array) -> float:
@@ -185,6 +188,7 @@ CASES: list[tuple[Term, str]] = [
     (Attention(kind="maps"), "attentions"),
     (Attention(kind="relations"), "attentions"),
     (Attention(kind="relations", relation_heads=3), "attentions"),
+    (Attention(kind="relations", between=("queries", "keys", "values")), "attentions"),
     (Relational(), "positions"),
     (Relational(distance=1.0, angle=2.0), "vectors"),
     (Similarity(), "positions"),

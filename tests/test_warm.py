@@ -399,7 +399,7 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     ladder = [{"family": "mlp", "depth": 1, "width": 32}, {"family": "mlp", "depth": 1, "width": 24}]
     changed = {
         "limits": {"params": 200},
-        "objectives": ["accuracy", "macs", "params"],
+        "objectives": ["accuracy", "macs", "core_params"],
         "sampler": "random",
         "label_baselines": False,
     }
@@ -407,7 +407,9 @@ def test_limits_objectives_ladder_and_sampler_may_change(tiny: Callable[..., Spe
     assert kept(new)
     for trial in kept(new):
         measured = new.stages.measured(trial.facts.stage)
-        assert trial.values == [measured.scores["accuracy"].value, measured.macs, measured.params] and measured.params <= 200
+        assert (
+            trial.values == [measured.scores["accuracy"].value, measured.macs, measured.core_params] and measured.params <= 200
+        )
         assert all(one.architecture.width != 16 for one in new.space.decode(trial.params).ancestors())
     left = {trial.facts.stage for trial in old.record.trials} - {trial.facts.stage for trial in kept(new)}
     assert left and all(new.store.has("stages", key) for key in left)  # their stages stay

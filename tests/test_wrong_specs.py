@@ -290,7 +290,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("3e-3", "fast", "teacher.recipe.learning_rate", ('"fast"', "use a number")),
     ("3e-3", "true", "teacher.recipe.learning_rate", ("true", "use a number")),
     ("{validation: 0.2, test: 0.2, seed: 0}", "[0.2, 0.2]", "task.split", ("[0.2, 0.2]", "seed, test, validation")),
-    ("{params: 1000000}", "1000", "search.limits", ("1000", "bytes, macs, params")),
+    ("{params: 1000000}", "1000", "search.limits", ("1000", "bytes, core_params, macs, params")),
     ("[accuracy, params]", "accuracy", "search.objectives", ('"accuracy"', "use a list")),
     (TEACHER, "mlp", "teacher.architecture", ('"mlp"', "a mapping", "family")),
     (STUDENT, "mlp", "student.architecture", ('"mlp"', "a mapping", "family")),
@@ -377,7 +377,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     (DATASET, "dataset: torchvision/CIFAR11", "task.dataset", ("'torchvision/CIFAR11'", "did you mean 'torchvision/CIFAR10'?")),
     (DATASET, "dataset: data.txt", "task.dataset", ("'data.txt'", "sklearn/digits, fashion_mnist", ".npz", "import:")),
     (DATASET, "dataset: [data.npz]", "task.dataset", ('["data.npz"]', "arguments, import")),
-    ("[accuracy, params]", "[accuracy, prams]", "search.objectives[1]", ('"prams"', "'params', 'macs' or 'bytes'")),
+    ("[accuracy, params]", "[accuracy, prams]", "search.objectives[1]", ('"prams"', "params, core_params, macs, bytes")),
     ("trials: 2", "sampler: tep\n  trials: 2", "search.sampler", ('"tep"', "'tpe'")),
     # domains
     (WIDTH, "{int: []}", "student.architecture.width.int", ("[] is invalid", "[low, high]")),
@@ -445,6 +445,18 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
         "student.loss.attention",
         ("not activations", "remove it"),
     ),
+    (
+        WHOLE,
+        "loss: {attention: {kind: maps, between: [keys]}}\n",
+        "student.loss.attention",
+        ("between applies to relations, not maps", "remove it"),
+    ),
+    (
+        WHOLE,
+        "loss: {attention: {kind: relations, between: [keys, keys]}}\n",
+        "student.loss.attention.between",
+        ("['keys', 'keys'] is wrong", "queries, keys, values, each once"),
+    ),
     (WHOLE, "loss: {kd: {}, balance: first}\n", "student.loss.balance", ('"first"', "'initial'")),
     (WHOLE, "loss: {kd: {}, drop_teachers: 1}\n", "student.loss.drop_teachers", ("1 is invalid", "a number below 1")),
     # teachers
@@ -467,7 +479,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("study: tiny\n", "", "study", ("is missing",)),
     # search
     ("[accuracy, params]", "[params, macs]", "search.objectives", ("['params', 'macs']", "the metric first")),
-    ("[accuracy, params]", "[accuracy]", "search.objectives", ("['accuracy']", "one or more of params, macs, bytes")),
+    ("[accuracy, params]", "[accuracy]", "search.objectives", ("['accuracy']", "one or more of params, core_params")),
     ("[accuracy, params]", "[accuracy, params, params]", "search.objectives", ("'params', 'params'", "the metric first")),
 ]
 LINES = {"teacher": 7, "student.loss": 12, "assistants.recipe": 16, "assistants.at_least": 18}

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, meant, named
 from ..metrics.words import keeps, phrase, safe, with_article
 from ..spec import UsageError
-from ..spec.measurement import Score, Sized
+from ..spec.measurement import COUNTS, Score, Sized
 from ..spec.metric import is_own
 from .confirm.confirmation import FrozenNetwork, Member
 
@@ -347,7 +347,7 @@ class Claim:
         return f"{one.architecture}, {one.params:,} params: {values}"
 
 
-SHOWN = {"stage", "chosen", "role", "architecture", "chain", "params", "macs", "bytes", "latency"}
+SHOWN = {"stage", "chosen", "role", "architecture", "chain", *COUNTS, "latency"}
 
 
 def _shown(one: Member, metric: Metric) -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 from ..spec import UsageError, Value
 from ..spec.value import AsTuple
 from .columns import Column, Columns, Ragged, X, mask_of
-from .encoding import CATEGORIES, Encoding
+from .encoding import CATEGORIES, TOKENS, TYPES, Encoding
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +103,17 @@ class InputSpec(Value):
     def label(self) -> str:
         """Such as `shape (1, 8, 8)`, or `image (3, 8, 8) and vector (5,)`, behind "samples of"."""
         return f"shape {self.only}" if self.only is not None else " and ".join(field.label for field in self.fields)
+
+    @property
+    def typical(self) -> InputSpec:
+        """The same with the length of a typical sample, instead of the longest one, where it is known: the median of texts."""
+        length = next((field.typical for field in self.fields if field.typical is not None), None)
+        if length is None:
+            return self
+        shorter = {"longest": length}
+        return InputSpec(
+            fields=tuple(field.model_copy(update=shorter) if field.name in (TOKENS, TYPES) else field for field in self.fields)
+        )
 
     @property
     def numbers(self) -> int:

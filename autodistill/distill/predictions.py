@@ -43,7 +43,7 @@ def measurement(
     Raises StageFailed if its outputs are not logits or values.
     """
     found = scores(on_validation(network, data, device), data.classes, own)
-    return Measurement(scores=found, **sizes(architecture, data.inputs, data.classes)._asdict(), seconds=seconds)
+    return Measurement(scores=found, **sizes(architecture, data.inputs, data.classes).facts(), seconds=seconds)
 
 
 def scored(store: Store, network: NetworkSpec, names: Sequence[str]) -> dict[str, Score]:

@@ -1,52 +1,59 @@
-"""Reference models of other libraries, fitted on the samples that students learn from: gradient-boosted trees of scikit-learn.
+"""Reference models of other libraries, fitted on the samples that students learn from.
 
 Only what is measured is stored, not the model: reading a pickle can run any code. The same samples and the same version of
-scikit-learn give the same trees again, which `confirm` needs.
-
-Suffixes of shapes: N samples, D columns, K outputs (classes, labels or values).
+scikit-learn give the same model again, which `confirm` needs.
 """
 
 from __future__ import annotations
 
-import math
-import pickle
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ..data import Columns, Encoding, InputSpec
-from ..data.encoding import CATEGORIES
+from ..data import Columns, InputSpec
 from ..metrics.metric import outcome, scores
-from ..spec import TaskKind, UsageError, digest
+from ..spec import digest
 from ..spec.arrays import Floats
+from ..spec.document import ReferenceName
 from ..spec.measurement import Reference
 from ..store import Store
+from .boosting import Trees
 from .data import Data, open_data
-
-WIDEST = 2000
-"""The most columns of a sample: histograms of more take hours."""
-BINS = 255
-"""The most values that scikit-learn's trees can split as a category."""
-SURE = -math.log(np.finfo(np.float64).eps)
-"""The logit of what the training samples leave no doubt about, as scikit-learn's log_loss clips it."""
+from .tf_idf import TfIdf
 
 
-def refuse_unsuited(inputs: InputSpec) -> None:
-    """Raises UsageError unless samples are rows of numbers and categories of moderate width."""
-    takes = "hist_gradient_boosting takes tables and vectors"
-    if any(field.open or len(field.shape) != 1 for field in inputs.fields):
-        raise UsageError(f"baselines: {takes}, with one axis of fixed length, not samples of {inputs.label}; remove it")
-    if inputs.numbers > WIDEST:
-        raise UsageError(f"baselines: {takes} of at most {WIDEST:,} columns, not of {inputs.numbers:,}; remove it")
+class Fitted(Protocol):
+    """A fitted reference model; `bytes` are those of a file of it."""
+
+    @classmethod
+    def fit(cls, data: Data) -> Self: ...
+
+    @staticmethod
+    def refuse(inputs: InputSpec) -> None:
+        """Raises UsageError unless it takes such samples."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    def prepared(self, x: Columns) -> Any:
+        """Samples as `predict` takes them."""
+
+    def predict(self, prepared: Any) -> Floats:
+        """(N, K): logits of classes or labels, or values."""
 
 
-def reference_key(name: str, data: str, own: Sequence[str] = ()) -> str:
+KINDS: dict[ReferenceName, type[Fitted]] = {"hist_gradient_boosting": Trees, "tf_idf_linear": TfIdf}
+
+
+def refuse_unsuited(name: ReferenceName, inputs: InputSpec) -> None:
+    """Raises UsageError unless the reference model takes such samples."""
+    KINDS[name].refuse(inputs)
+
+
+def reference_key(name: ReferenceName, data: str, own: Sequence[str] = ()) -> str:
     """The key of what is measured of a reference model, by the fingerprint of the data and metrics of your own."""
     return digest({"reference": name, "library": library(), "data": data, "metrics": list(own)})
 
@@ -57,7 +64,7 @@ def library() -> str:
     return f"scikit-learn {sklearn.__version__}"
 
 
-def make_reference(store: Store, name: str, data: str, own: Sequence[str] = (), *, threads: int = 1) -> str:
+def make_reference(store: Store, name: ReferenceName, data: str, own: Sequence[str] = (), *, threads: int = 1) -> str:
     """Fits a reference model on the stored data, unless its result is stored already; returns its key.
 
     Raises StoreError for damaged data, and anything that the library raises.
@@ -71,103 +78,17 @@ def make_reference(store: Store, name: str, data: str, own: Sequence[str] = (), 
     return key
 
 
-def fitted(data: Data, name: str, own: Sequence[str] = (), *, threads: int = 1) -> tuple[Trees, Reference]:
+def fitted(data: Data, name: ReferenceName, own: Sequence[str] = (), *, threads: int = 1) -> tuple[Fitted, Reference]:
     """A reference model with what is measured of it on the validation samples."""
     started = time.perf_counter()
     with threadpool_limits(threads):  # more than there are idle cores make it many times slower
-        trees = Trees.fit(data)
+        model = KINDS[name].fit(data)
     seconds = time.perf_counter() - started
-    found = outcome(trees.logits(data.validation_x), data.validation_y)
-    return trees, Reference(
+    found = outcome(model.predict(model.prepared(data.validation_x)), data.validation_y)
+    return model, Reference(
         name=name,
         library=library(),
         scores=scores(found, data.classes, own),
-        bytes=len(pickle.dumps(trees.models)),
+        bytes=model.bytes,
         seconds=seconds,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trees:
-    """Fitted HistGradientBoosting models, one for all classes, or one for each of several labels or values.
-
-    They have scikit-learn's defaults and a fixed random state.
-    """
-
-    models: Sequence[Any]
-    kind: TaskKind
-    classes: int
-    encoding: Encoding | None
-
-    @classmethod
-    def fit(cls, data: Data) -> Self:
-        """On the training samples with labels."""
-        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-        x_ND, y = columns_of(data.train_x, data.encoding), np.asarray(data.train_y)
-        categorical = _categorical(data.train_x, data.encoding, x_ND.shape[1])
-        how = {"random_state": 0} | ({"categorical_features": categorical} if categorical.any() else {})
-        kind = HistGradientBoostingRegressor if data.kind == "regression" else HistGradientBoostingClassifier
-        targets = [y] if y.ndim == 1 else list(y.T)
-        models = [kind(**how).fit(x_ND, y_N) if np.ptp(y_N) else float(y_N[0]) for y_N in targets]
-        return cls(models=models, kind=data.kind, classes=data.classes, encoding=data.encoding)
-
-    def logits(self, x: Columns) -> Floats:
-        """(N, K): logits of classes or labels, or values."""
-        return self.predict(columns_of(x, self.encoding))
-
-    def predict(self, x_ND: Floats) -> Floats:
-        """The same for samples as `columns_of` gives them."""
-        if self.kind == "classification":
-            return self._of_classes(x_ND)
-        return np.stack([self._of_one(model, x_ND) for model in self.models], axis=1)
-
-    def _of_one(self, model: Any, x_ND: Floats) -> Floats:
-        """(N,): a value, or the logit of a label; training samples that are all equal have no model."""
-        if isinstance(model, float):
-            return np.full(len(x_ND), model if self.kind == "regression" else (2 * model - 1) * SURE)
-        found: Floats = model.predict(x_ND) if self.kind == "regression" else model.decision_function(x_ND)
-        return found
-
-    def _of_classes(self, x_ND: Floats) -> Floats:
-        """Log-probabilities; classes that no training sample has are as unlikely as can be."""
-        from scipy.special import log_softmax
-
-        model, found_NK = self.models[0], np.full((len(x_ND), self.classes), -SURE)
-        if isinstance(model, float):
-            found_NK[:, int(model)] = 0.0
-            return found_NK
-        raw = model.decision_function(x_ND)
-        raw_NK = np.stack([np.zeros(len(raw)), raw], axis=1) if raw.ndim == 1 else raw
-        found_NK[:, model.classes_] = log_softmax(raw_NK, axis=1)
-        return found_NK
-
-
-def columns_of(x: Columns, encoding: Encoding | None) -> Floats:
-    """(N, D): all fields side by side, as networks see them, but with NaN where a table's number is missing.
-
-    Networks get the median in its place and a mask behind the numbers, which trees do not need. Categories are the numbers of
-    their words.
-    """
-    parts, batch = [], x.batch(slice(None))
-    for name in sorted(batch):  # categories come first
-        part_ND = np.asarray(batch[name], np.float64)
-        parts.append(part_ND if encoding is None or name == CATEGORIES else _with_gaps(part_ND, encoding))
-    return np.concatenate(parts, axis=1)
-
-
-def _with_gaps(x_ND: Floats, encoding: Encoding) -> Floats:
-    measured = [column for column in encoding.columns if column.kind != "category"]
-    masked = [place for place, column in enumerate(measured) if column.mask]
-    found_ND, masks, waves = np.split(x_ND, [len(measured), len(measured) + len(masked)], axis=1)
-    found_ND = found_ND.copy()
-    found_ND[:, masked] = np.where(masks > 0.5, np.nan, found_ND[:, masked])
-    return np.concatenate([found_ND, waves], axis=1)
-
-
-def _categorical(x: Columns, encoding: Encoding | None, width: int) -> NDArray[np.bool_]:
-    """(D,): which columns are categories. Those with more values than scikit-learn takes are numbers."""
-    if encoding is None or CATEGORIES not in x:
-        return np.zeros(width, np.bool_)
-    few = [values <= BINS for values in encoding.values]
-    return np.array([*few, *[False] * (width - len(few))])

@@ -122,7 +122,9 @@ class Card(Value):
     line: str
     init: str | None
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     bytes_float16: int
     chain: tuple[CardLink, ...]

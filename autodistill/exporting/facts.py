@@ -29,6 +29,7 @@ from ..metrics.metric import metric_of, scores
 from ..models.sizes import bytes_float16
 from ..reporting.explain import Link, explain, own_directory
 from ..spec import ABOUT, Checkpoint, Stage, TaskSpec, chain, describe
+from ..spec.measurement import Sizes
 from ..spec.task import kind_of
 from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
@@ -115,9 +116,7 @@ def card_of(
         origin=_origin(network),
         line=chain(network),
         init=describe(network.init.architecture) if isinstance(network, Stage) and network.init else None,
-        params=measured.params,
-        macs=measured.macs,
-        bytes=measured.bytes,
+        **Sizes.of(measured).facts(),
         bytes_float16=bytes_float16(one.built),
         chain=tuple(_link(one, link) for link in explained.chain),
         loss=explained.loss,

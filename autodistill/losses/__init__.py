@@ -170,7 +170,7 @@ class Loss(nn.Module):
         for number, match in enumerate(self.matches[name][index]):
             s_X, its[str(number)] = aligned(match, student.features[match.student], teacher.features[match.teacher])
             own[str(number)] = projections[index][number](s_X)
-        return Outputs(student.logits, own), Outputs(teacher.logits, its)
+        return student._replace(features=own), teacher._replace(features=its)
 
 
 def _projections(matches: list[Match]) -> nn.ModuleList:

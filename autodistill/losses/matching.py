@@ -2,8 +2,9 @@
 
 Suffixes of shapes: B batch, P positions (of a map) or tokens, C channels, X any. Shapes of layers are without the batch.
 
-A layer is a vector (D,), tokens (N, D) or a map (C, L) or (C, H, W); two axes are tokens if the network has
-attentions, otherwise a map of one side. Attentions are (3, heads, N, D). Terms see vectors (B, C) or (B, P, C).
+A layer is a vector (D,), tokens (N, D) or a map (C, L) or (C, H, W); two axes are tokens if the network has attentions
+or the first is as long as the longest text, otherwise a map of one side. Attentions are (3, heads, N, D). Terms see
+vectors (B, C) or (B, P, C).
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _candidates(term: FeatureTerm, network: Layers, whose: str) -> dict[str, _La
 
 
 def _kind(shape: Shape, network: Layers) -> str:
-    return "vector" if len(shape) == 1 else "tokens" if len(shape) == 2 and network.attentions else "map"
+    if len(shape) == 2 and (network.attentions or shape[0] == network.tokens):
+        return "tokens"
+    return "vector" if len(shape) == 1 else "map"
 
 
 def _items(term: FeatureTerm, count: int) -> list[float | Pair]:

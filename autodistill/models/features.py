@@ -38,10 +38,12 @@ class Layers(NamedTuple):
     """What a network can give besides its logits: the shapes of its features, without the batch axis, from input to output.
 
     `layers`: maps (C, H, W) or (C, L), tokens (N, D), vectors (D,). `attentions`: queries, keys and values, (3, heads, N, D).
+    `tokens` is how many the longest text has, if samples are texts; it is the N of these shapes.
     """
 
     layers: dict[str, tuple[int, ...]]
     attentions: dict[str, tuple[int, ...]]
+    tokens: int | None = None
 
 
 class Stack(nn.Sequential):

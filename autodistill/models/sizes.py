@@ -1,6 +1,6 @@
 """Sizes of a network and the shapes of its features, known before any training and without any weights in memory.
 
-If samples differ in length, these are those of the longest.
+If samples differ in length, these are those of the longest; the multiply-adds of a text are those of one of median length, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import InputSpec
+from ..data.encoding import TOKENS
 from ..spec import (
     MLP,
     BuildError,
@@ -91,6 +92,7 @@ def _layers(network: Network, inputs: InputSpec, names: Sequence[str]) -> Layers
     return Layers(
         layers={name: size for name, size in shapes.items() if name not in attentions},
         attentions={name: size for name, size in shapes.items() if name in attentions},
+        tokens=next((field.longest for field in inputs.fields if field.name == TOKENS), None),
     )
 
 
@@ -131,11 +133,26 @@ def _measured(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
 
 
 def _sizes_of(network: Network, inputs: InputSpec, classes: int) -> Sizes:
+    macs, longest = (_macs(network, one, classes) for one in (inputs.typical, inputs))
     return Sizes(
         params=sum(parameter.numel() for parameter in network.parameters()),
-        macs=_macs(network, inputs, classes),
-        bytes=sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values()),
+        macs=macs,
+        bytes=sum(tensor.numel() * tensor.itemsize for tensor in _stored(network)),
+        embeddings=_embedded(network),
+        further_macs=longest - macs,
     )
+
+
+def _embedded(network: nn.Module) -> int:
+    """The params of all embeddings, also those that a linear layer shares with one."""
+    modules = (module for module in network.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag))
+    found = {id(one): one for module in modules for one in module.parameters(recurse=False)}
+    return sum(one.numel() for one in found.values())
+
+
+def _stored(network: nn.Module) -> list[Tensor]:
+    """The tensors of the state, each once, though it may have several names."""
+    return list({id(tensor): tensor for tensor in network.state_dict(keep_vars=True).values()}.values())
 
 
 def _of_networks(architectures: Sequence[Value], inputs: InputSpec, classes: int, what: Callable[[list[Network]], T]) -> T:
@@ -168,8 +185,7 @@ def _on(device: str, architectures: Sequence[Value], inputs: InputSpec, classes:
 
 def bytes_float16(network: nn.Module) -> int:
     """Bytes of all stored tensors, with floating-point numbers in half precision."""
-    state = network.state_dict().values()
-    return sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in state)
+    return sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.itemsize) for tensor in _stored(network))
 
 
 def _macs(network: Network, inputs: InputSpec, classes: int) -> int:

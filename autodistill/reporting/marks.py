@@ -12,6 +12,7 @@ from ..metrics.metric import Metric
 from ..metrics.words import on_axis, scaled
 from ..spec import Spec
 from ..spec.measurement import Sizes
+from ..spec.search import SIZES
 from ..study import pareto
 from ..study.record.rows import TrialRow, may_be_member
 from .summary import StudySummary
@@ -30,6 +31,7 @@ class Axis(NamedTuple):
 
 AXES = {
     "params": Axis("parameters", "parameters", "params"),
+    "core_params": Axis("parameters without embeddings", "parameters without embeddings", "core params"),
     "macs": Axis("multiply-adds per sample", "multiply-adds (MACs) per sample", "MACs"),
     "bytes": Axis("bytes", "bytes (float32)", "bytes"),
     "latency_ms": Axis("milliseconds", "milliseconds for one sample (median)", "ms"),
@@ -131,7 +133,7 @@ def _kind(row: TrialRow) -> Kind:
 
 def places(sizes: Sizes, latency_ms: float | None) -> dict[str, float | None]:
     """Where a network is on each axis."""
-    return {name: max(1, size) for name, size in sizes._asdict().items()} | {"latency_ms": latency_ms}
+    return {name: max(1, getattr(sizes, name)) for name in SIZES} | {"latency_ms": latency_ms}
 
 
 class Line(NamedTuple):
@@ -143,8 +145,8 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The networks of a study by a metric on the validation samples; `able` may be on a frontier. `size` is the axis: params,
-    macs or bytes. The region of interest begins at `floor`, in percent or in units of the metric; None if it is everywhere.
+    """The networks of a study by a metric on the validation samples; `able` may be on a frontier. `size` is the axis, one
+    of SIZES. The region of interest begins at `floor`, in percent or in units of the metric; None if it is everywhere.
     `lines` are the reference models.
     """
 

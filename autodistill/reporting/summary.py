@@ -241,7 +241,7 @@ def summary(
         frontier=sorted(members, key=lambda row: not row.inside),
         incumbent=compared(spec, found),
         references=beside(references, found, region.metric),
-        unfitted=[name for name in spec.baselines if name not in [one.name for one in references]],
+        unfitted=[name for name in spec.references if name not in [one.name for one in references]],
         target=_reached(spec.search.target, members),
         region=region,
         hypervolume=hypervolume(spec, found, region),

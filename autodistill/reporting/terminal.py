@@ -12,6 +12,7 @@ from ..metrics.intervals import Interval
 from ..metrics.metric import ACCURACY, Metric, TopK, named
 from ..metrics.words import at_best, bound, share_kept, signed, stated
 from ..spec.kinds import ABOUT
+from ..spec.measurement import Sizes
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, FrozenReference, Spread
@@ -58,7 +59,8 @@ def frontier_table(found: StudySummary) -> Table:
     others = (other.label for other in found.also)
     share = "% of teacher" if metric.higher else "times teacher"
     beside = ("expected", "label-only", share, "compression", "seconds")
-    for name in ("params", metric.label, "95 % interval", *others, *beside):
+    counts = _counts(any(row.sizes.embeddings for row in found.rows))
+    for name in (counts, metric.label, "95 % interval", *others, *beside):
         table.add_column(name, justify="right")
     for name in ("role", "chain below the teacher", "stage"):
         table.add_column(name, overflow="fold")
@@ -93,21 +95,31 @@ def confirmed_table(found: Confirmation) -> Table:
     table = Table(title=title, title_justify="left")
     others = (other.label for other in also)
     gains = ("over seeds", "over label-only", "over direct", "largest drop")
-    for name in ("params", "validation", "test", "95 % interval", *others, *gains):
+    counts = _counts(any(one.core_params != one.params for one in (*found.members, found.teacher)))
+    for name in (counts, "validation", "test", "95 % interval", *others, *gains):
         table.add_column(name, justify="right")
     for name in ("p50 ms", "chain below the teacher", "file"):
         table.add_column(name, overflow="fold")
     for row in found.members:
         over = [_gain(one, metric) for one in (row.baselines.label_only, row.baselines.direct)]
         cells = [*_on_test(row, metric, also), _over_seeds(row.seeds, metric), *over, *_ends(row, row.chain)]
-        table.add_row(f"{row.params:,}", *cells, row.chosen[:8], style=None if row.on_frontier else "dim")
+        table.add_row(_counted(Sizes.of(row)), *cells, row.chosen[:8], style=None if row.on_frontier else "dim")
     for one in found.references:
         name = f"reference model: {one.label}, {one.bytes:,} bytes"
         table.add_row("", *_on_test(one, metric, also), "", "", "", *_ends(one, name), "", style="dim")
     teacher = found.teacher
     cells = [*_on_test(teacher, metric, also), "", "", "", *_ends(teacher, teacher.architecture)]
-    table.add_row(f"{teacher.params:,}", *cells, teacher.chosen[:8], style="dim")
+    table.add_row(_counted(Sizes.of(teacher)), *cells, teacher.chosen[:8], style="dim")
     return table
+
+
+def _counts(embeddings: bool) -> str:
+    """The name of the column of params, which says how many are no embeddings where networks have any."""
+    return "params (core)" if embeddings else "params"
+
+
+def _counted(sizes: Sizes) -> str:
+    return f"{sizes.params:,} ({sizes.core_params:,})" if sizes.embeddings else f"{sizes.params:,}"
 
 
 def _on_test(row: FrozenNetwork | FrozenReference, metric: Metric, also: Sequence[Metric]) -> list[str]:
@@ -179,7 +191,7 @@ def _numbers(row: TrialRow) -> list[str]:
     low, high = row.interval
     assert row.measured is not None, "only complete rows are shown"
     return [
-        f"{row.params:,}",
+        _counted(row.sizes),
         f"{text(row.value)}{' !' if row.worse_than_label_only else ''}{' ?' if row.ignorant else ''}",
         f"{text(low)} - {text(high)}",
         *(named(name).text(row.measured.scores[name].value) for name in row.also),
@@ -197,7 +209,8 @@ def checked(found: Preflight, workers: int) -> str:
     lines = [
         f"study        {found.study}",
         f"students     {count.count:,} architectures{'' if count.all else ' in a sample of the space'}"
-        f"{_too_large(count)}, {_span(found.params)} params, {_span(found.macs)} MACs, {_span(found.bytes)} bytes",
+        f"{_too_large(count)}, {_span(found.params)} params{_core(found)}, {_span(found.macs)} MACs{_longest(found)}, "
+        f"{_span(found.bytes)} bytes",
         *([] if found.region is None else [_region(found.region)]),
         _first(found.first),
         _stages(found.stages),
@@ -302,7 +315,8 @@ def _field(field: InputField) -> str:
     text = f"input        {field.name}: {field.sides()}, {field.dtype}"
     if field.longest is None:
         return text
-    return f"{text}, at most {field.longest:,} long, padded with {field.padding:g}; sizes and times are for the longest sample"
+    which = "the longest sample" if field.typical is None else f"the median length, {field.typical:,}"
+    return f"{text}, at most {field.longest:,} long, padded with {field.padding:g}; sizes and times are for {which}"
 
 
 def _first(first: Sequence[NetworkFacts]) -> str:
@@ -338,6 +352,14 @@ def _span(ends: Span) -> str:
     return f"{ends.low:,}" if ends.low == ends.high else f"{ends.low:,} to {ends.high:,}"
 
 
+def _core(found: Preflight) -> str:
+    return "" if found.core_params == found.params else f" ({_span(found.core_params)} without embeddings)"
+
+
+def _longest(found: Preflight) -> str:
+    return "" if found.longest_macs == found.macs else f" ({_span(found.longest_macs)} for the longest sample)"
+
+
 def _times(seconds: Seconds | None, workers: int) -> list[str]:
     if seconds is None:
         return ["time         not estimated: the spec needs CUDA, which this machine does not have"]
@@ -358,8 +380,8 @@ def explained(found: Explained) -> str:
             f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link.architecture}: {stated(metric, link.value)}, "
             f"{link.params:,} params, {link.seconds:.1f} s, {link.stage[:8]}"
         )
-    sizes = f"{measured.params:,} params, {measured.macs:,} MACs, {measured.bytes:,} bytes"
-    lines.append(f"{metric.label:12} {_measured(metric, measured.scores[metric.name])}, {sizes}")
+    score, sizes = measured.scores[metric.name], Sizes.of(measured)
+    lines.append(f"{metric.label:12} {_measured(metric, score)}, {sizes.text()}")
     lines += [f"{other.label:12} {_measured(other, measured.scores[other.name])}" for other in found.also]
     for name, value in (("loss", found.loss), ("recipe", found.recipe), ("environment", found.environment)):
         if value:

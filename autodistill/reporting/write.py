@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..metrics.metric import named
 from ..spec import Spec
-from ..spec.search import SIZES
+from ..spec.measurement import COUNTS
 from ..spec.value import Json
 from ..study.record.directory import StudyDirectory, replace
 from ..study.record.findings import Incumbent
@@ -37,11 +37,11 @@ def _metrics(row: TrialRow) -> tuple[str, ...]:
 
 def _member(row: TrialRow) -> tuple[str, ...]:
     """Columns of a member of the frontier."""
-    return ("stage", "role", *SIZES, *_metrics(row), *BESIDE)
+    return ("stage", "role", *COUNTS, *_metrics(row), *BESIDE)
 
 
 def _teacher(row: TrialRow) -> tuple[str, ...]:
-    return ("stage", *_metrics(row), *SIZES, "seconds")
+    return ("stage", *_metrics(row), *COUNTS, "seconds")
 
 
 def write(directory: Path, spec: Spec, found: StudySummary, *, picture: bool = True) -> None:

@@ -41,7 +41,7 @@ def _searched(adapter: TypeAdapter[Any], unfold: Callable[[object], object] = la
 
 
 AS_YAML = PlainSerializer(plain)
-ReferenceName = Literal["hist_gradient_boosting"]
+ReferenceName = Literal["hist_gradient_boosting", "tf_idf_linear"]
 
 
 class Teacher(Value):
@@ -194,7 +194,7 @@ class Spec(Value):
     """`modules` lists folders with modules of your own: by default that of the spec's file.
 
     `baselines` are reference models of other libraries, fitted on the same training samples and shown beside the students. They
-    change nothing about a study, so they may be added to a finished one.
+    change nothing about a study, so they may be added to a finished one. By default, texts have tf_idf_linear.
     """
 
     study: Annotated[str, Field(pattern=NAME)]
@@ -205,7 +205,7 @@ class Spec(Value):
     assistants: Assistants = Assistants(at_most=0)
     search: Search
     resources: Resources = Resources()
-    baselines: Annotated[tuple[ReferenceName, ...], AsTuple, AfterValidator(_each_once)] = ()
+    baselines: Annotated[tuple[ReferenceName, ...], AsTuple, AfterValidator(_each_once)] | None = None
     modules: Annotated[tuple[FilePath, ...], AsTuple] = ()
     log: Annotated[Log, BeforeValidator(spelled_out)] = Log()
 
@@ -235,6 +235,13 @@ class Spec(Value):
             message = f"the first objective is {first}, but task.metric is {shown}; make them equal"
             raise wrong(self.search.objectives, message, ("search", "objectives"))
         return self
+
+    @property
+    def references(self) -> tuple[ReferenceName, ...]:
+        """The reference models. Unless the spec says otherwise, texts have a bag of words, because it is hard to beat."""
+        if self.baselines is not None:
+            return self.baselines
+        return ("tf_idf_linear",) if getattr(self.task, "text", None) else ()
 
     def document(self) -> Json:
         """Plain dicts, lists and scalars: what spec.yaml holds, and what `parse` takes back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
@@ -124,6 +124,17 @@ class Dist(Term):
     temperature: Temperature = 1.0
 
 
+Projected = Literal["queries", "keys", "values"]
+PROJECTED: tuple[Projected, ...] = get_args(Projected)
+"""What an attention is computed from, in the order in which features hold them."""
+
+
+def _not_empty_or_twice(names: tuple[Projected, ...]) -> tuple[Projected, ...]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{list(names)} is wrong; name one or more of {', '.join(PROJECTED)}, each once")
+    return names
+
+
 class Hint(FeatureTerm):
     """FitNets, Romero et al. 2015: squared error of features, the middle layer by default. Usual weight 100."""
 
@@ -134,17 +145,21 @@ class Attention(FeatureTerm):
     """`activations`: attention transfer, Zagoruyko and Komodakis 2017 (usual weight 1000).
 
     `maps` and `relations` are for transformers (Wang et al. 2020, MiniLM): attention maps, and relations between values,
-    which are split again into `relation_heads`. By default, every layer of the student.
+    which are split again into `relation_heads`. `between` names what relations are between, values by default; with queries,
+    keys and values they are those of MiniLMv2 (Wang et al. 2021: `relation_heads` 48, weight 3 because it sums over the three,
+    and a single layer). By default, every layer of the student.
     """
 
     version: ClassVar[int] = 1
     kind: Literal["activations", "maps", "relations"] = "activations"
     relation_heads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    between: Annotated[tuple[Projected, ...], AsTuple, AfterValidator(_not_empty_or_twice)] | None = None
 
     @model_validator(mode="after")
     def _only_relations_have_heads(self) -> Self:
-        if self.relation_heads is not None and self.kind != "relations":
-            raise ValueError(f"relation_heads applies to relations, not {self.kind}; remove it, or set kind: relations")
+        for name in ("relation_heads", "between"):
+            if getattr(self, name) is not None and self.kind != "relations":
+                raise ValueError(f"{name} applies to relations, not {self.kind}; remove it, or set kind: relations")
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from .value import Value
 
@@ -15,12 +15,46 @@ GAP = 0.1
 """A larger difference between training and validation accuracy triggers a warning."""
 
 
+COUNTS = ("params", "core_params", "macs", "longest_macs", "bytes")
+"""The sizes of a network, as values and files have them."""
+
+
 class Sizes(NamedTuple):
-    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors."""
+    """`params` counts parameters, `macs` multiply-adds of one sample, `bytes` those of all stored tensors, each tensor once.
+
+    `embeddings` are the params of embeddings, from which a sample takes a few rows; the others are `core_params`. The `macs`
+    are those of a text of median length, for which the longest one takes `further_macs` more, or of the longest sample of
+    other data.
+    """
 
     params: int
     macs: int
     bytes: int
+    embeddings: int = 0
+    further_macs: int = 0
+
+    @property
+    def core_params(self) -> int:
+        return self.params - self.embeddings
+
+    @property
+    def longest_macs(self) -> int:
+        return self.macs + self.further_macs
+
+    @classmethod
+    def of(cls, one: Sized) -> Self:
+        """Those of anything that has them."""
+        return cls(one.params, one.macs, one.bytes, one.params - one.core_params, one.longest_macs - one.macs)
+
+    def facts(self) -> dict[str, Any]:
+        """The sizes, whole numbers, by their names in COUNTS: arguments of a value that has them."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def text(self) -> str:
+        """Such as `1,000 params (200 without embeddings), 3,000 MACs (9,000 for the longest sample), 4,000 bytes`."""
+        core = f" ({self.core_params:,} without embeddings)" if self.embeddings else ""
+        longest = f" ({self.longest_macs:,} for the longest sample)" if self.further_macs else ""
+        return f"{self.params:,} params{core}, {self.macs:,} MACs{longest}, {self.bytes:,} bytes"
 
 
 class Score(Value):
@@ -38,19 +72,22 @@ class Measurement(Value):
 
     scores: dict[str, Score]
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     seconds: float
 
 
-REFERENCES = {"hist_gradient_boosting": "gradient-boosted trees"}
+REFERENCES = {"hist_gradient_boosting": "gradient-boosted trees", "tf_idf_linear": "tf-idf + linear"}
 """What reference models are called, by their names in `baselines`."""
 
 
 class Reference(Value):
     """A fitted reference model of another library, with the validation score of every metric.
 
-    `bytes` are those of its pickle, because such a model has no parameters to count; `seconds` are those of fitting.
+    `bytes` are those of a file of it (of the pickled trees; of a bag of words, the words and float32 weights), because such a
+    model has no parameters to count. `seconds` are those of fitting.
     """
 
     name: str
@@ -71,7 +108,13 @@ class Sized(Protocol):
     def params(self) -> int: ...
 
     @property
+    def core_params(self) -> int: ...
+
+    @property
     def macs(self) -> int: ...
+
+    @property
+    def longest_macs(self) -> int: ...
 
     @property
     def bytes(self) -> int: ...

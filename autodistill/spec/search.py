@@ -12,7 +12,7 @@ from .errors import wrong
 from .measurement import Sized
 from .value import AsTuple, Count, Duration, FilePath, Seed, Value, seconds_of
 
-Size = Literal["params", "macs", "bytes"]
+Size = Literal["params", "core_params", "macs", "bytes"]
 SIZES: tuple[Size, ...] = get_args(Size)
 Params = dict[str, JsonValue]
 Amount = Annotated[int, Field(ge=1, le=10**18)]
@@ -22,9 +22,10 @@ MANY = 1_000_000
 
 
 class Limits(Value):
-    """The largest student that may be proposed."""
+    """The largest student that may be proposed. `core_params` are the params without those of embeddings."""
 
     params: Amount | None = None
+    core_params: Amount | None = None
     macs: Amount | None = None
     bytes: Amount | None = None
 
@@ -116,7 +117,7 @@ class Search(Value):
             raise wrong(names, message, ("objectives",))
         for number, name in enumerate(names[1:], 1):
             if name not in SIZES:
-                raise wrong(name, f"\"{name}\" is not a size; use 'params', 'macs' or 'bytes'", ("objectives", number))
+                raise wrong(name, f'"{name}" is not a size; use one of {", ".join(SIZES)}', ("objectives", number))
         if self.trials is None and self.time is None and self.stop is None:
             raise wrong(None, "null: nothing ends the search; set search.trials, search.time or search.stop", ("trials",))
         if len(self.enqueue) > self.most():

@@ -15,7 +15,7 @@ def keep_references(study: Study, say: Callable[[str], None]) -> None:
     """Fits what is not stored intact, and notes the keys of all. A model that cannot be fitted is left out, and said."""
     known, found, store = study.record.notes, dict[str, str](), study.store
     is_new = False
-    for name in study.spec.baselines:
+    for name in study.spec.references:
         key = reference_key(name, study.space.task.data, study.own)
         store.discard_damaged("references", key)
         if not store.has("references", key):

@@ -34,7 +34,7 @@ def measurement(accuracy: float, sizes: Sizes, n: int) -> Measurement:
     low, high = wilson(round(accuracy * n), n)
     error = float(ACCURACY.error(accuracy, Score(value=accuracy, error=0.0, low=low, high=high, n=n)))
     score = Score(value=accuracy, error=error, low=low, high=high, n=n)
-    return Measurement(scores={ACCURACY.name: score}, **sizes._asdict(), seconds=0.0)
+    return Measurement(scores={ACCURACY.name: score}, **sizes.facts(), seconds=0.0)
 
 
 class Replay:

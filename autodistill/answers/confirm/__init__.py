@@ -16,6 +16,7 @@ from ...metrics import latency
 from ...metrics.metric import metric_of
 from ...runners import Runner, runner_of
 from ...spec import UsageError
+from ...spec.document import ReferenceName
 from ...study.preflight.prepare import load_data, space_of
 from ...study.record.directory import StudyDirectory
 from ...study.record.ledger import Networks, Opening, is_another
@@ -142,7 +143,7 @@ class _Study:
     def _judged(
         self,
         frozen: Sequence[str],
-        references: Sequence[str],
+        references: Sequence[ReferenceName],
         test: Samples,
         openings: Sequence[Opening],
         failures: Mapping[str, str],

@@ -141,7 +141,9 @@ class FrozenNetwork(Value):
     stage: str
     architecture: str
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     bytes_float16: int
     seconds: float

@@ -25,7 +25,7 @@ from ...metrics.metric import Metric, Outcome, outcome, scores
 from ...models.sizes import bytes_float16
 from ...spec import Checkpoint, Stage, UsageError, describe
 from ...spec.arrays import Array
-from ...spec.search import SIZES
+from ...spec.measurement import Sizes
 from ...store import Store
 from ...study.record.rows import Stages
 from .candidates import Candidate
@@ -168,7 +168,7 @@ class Judged(NamedTuple):
             metric=self.metric.name,
             stage=stage,
             architecture=describe(network.architecture),
-            **{name: getattr(measured, name) for name in SIZES},
+            **Sizes.of(measured).facts(),
             bytes_float16=bytes_float16(load_network(store, network, torch.device("cpu"))),
             seconds=measured.seconds,
             chosen=key,
@@ -220,6 +220,6 @@ class Judged(NamedTuple):
 
 
 def latency_of(network: nn.Module, inputs: InputSpec, device: torch.device, threads: int) -> Latency:
-    """The latency of one sample, as long as the longest one, and of BATCH samples."""
+    """The latency of one sample and of BATCH samples: texts of median length, otherwise as long as the longest sample."""
     timed = partial(latency.latency, network, device=device, threads=threads, seconds=latency.SECONDS)
-    return Latency(one=timed(inputs.dummy(1)), batched=timed(inputs.dummy(BATCH)))
+    return Latency(one=timed(inputs.typical.dummy(1)), batched=timed(inputs.typical.dummy(BATCH)))

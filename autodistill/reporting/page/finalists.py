@@ -11,7 +11,7 @@ from ...answers.confirm.confirmation import Baseline, FrozenNetwork, Latency, Me
 from ...metrics.intervals import Effect, Interval, effect
 from ...metrics.metric import Metric, TopK
 from ...spec import Stage, label_only
-from ...spec.measurement import Score
+from ...spec.measurement import Score, Sizes
 from ...study.record.rows import TrialRow
 from ..explain import Link, links
 from .study import Study
@@ -80,7 +80,9 @@ class Finalist:
     architecture: str
     chain: str
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     smaller: float
     seconds_chain: float | None
@@ -137,7 +139,7 @@ def _searched(study: Study, row: TrialRow, gains: Gains) -> Finalist:
         role=row.role,
         architecture=row.architecture,
         chain=row.chain,
-        **row.sizes._asdict(),
+        **row.sizes.facts(),
         smaller=study.teacher.params / max(1, row.params),
         seconds_chain=row.seconds_chain,
         on_frontier=row.frontier,
@@ -180,9 +182,7 @@ def _frozen(
         role=role,
         architecture=one.architecture,
         chain=chain,
-        params=one.params,
-        macs=one.macs,
-        bytes=one.bytes,
+        **Sizes.of(one).facts(),
         bytes_float16=one.bytes_float16,
         smaller=study.teacher.params / max(1, one.params),
         seconds_chain=seconds,

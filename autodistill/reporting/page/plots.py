@@ -65,7 +65,7 @@ class FrontierFigure(Figure):
 
 def mark(one: Finalist, seen: Score, *, latency: float | None, note: str) -> Mark:
     """A finalist, or the teacher, with its value and interval as `seen` on one split."""
-    sizes, metric = Sizes(one.params, one.macs, one.bytes), one.metric
+    sizes, metric = Sizes.of(one), one.metric
     return Mark(
         metric=metric,
         role=one.role,
@@ -89,7 +89,7 @@ def _text(one: Mark) -> str:
     lines = [
         one.role + (f", {one.note}" if one.note else ""),
         f"{name}{one.text}{interval}",
-        "{:,} params, {:,} MACs, {:,} bytes".format(*one.sizes),
+        one.sizes.text(),
         *([] if latency is None else [f"{latency:.3g} ms per sample"]),
         *([f"chain: {chain}"] if " > " in chain else []),
     ]
@@ -151,9 +151,16 @@ def figure(metric: Metric, traces: Sequence[Json], levels: Sequence[Level], near
         near_name=_near_name(metric) if near is None else "region of interest",
         range="all" if near is None else "near",
         titles={name: axis.long for name, axis in AXES.items()},
-        known=[axis for axis in AXES if any(x is not None for one in shown for x in one["meta"]["x"][axis])],
+        known=[axis for axis in AXES if _is_known(axis, [one["meta"]["x"] for one in shown])],
         splits=sorted({one["meta"]["split"] for one in shown}, reverse=True),
     )
+
+
+def _is_known(axis: str, xs: Sequence[Mapping[str, Sequence[float | None]]]) -> bool:
+    """Whether an axis has marks; that of `core_params` only counts if there are embeddings."""
+    if axis == "core_params" and all(one[axis] == one["params"] for one in xs):
+        return False
+    return any(x is not None for one in xs for x in one[axis])
 
 
 def _near_name(metric: Metric) -> str:

@@ -44,7 +44,7 @@ def reference_rows(study: Study) -> list[ReferenceRow]:
         _row(study.metric, fitted[name])
         if name not in tested
         else _row(study.metric, tested[name], tested[name].test.scores, tested[name].latency.one.p50_ms)
-        for name in study.spec.baselines
+        for name in study.spec.references
         if name in tested or name in fitted
     ]
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from ...metrics.metric import Metric, named
 from ...spec import Checkpoint, Stage, chain, describe, digest, label_only
-from ...spec.measurement import Measurement
+from ...spec.measurement import COUNTS, Measurement
 from ...spec.value import Json
 from ...study.record.notes import Trial
 from ...study.record.rows import Stages, frontier
@@ -210,7 +210,7 @@ def _columns(values: Mapping[str, float]) -> dict[str, float]:
 def _numbers(found: Measurement, metric: Metric) -> dict[str, float]:
     """Every metric, the interval of the study's own, the sizes, and the seconds of training."""
     own = found.scores[metric.name]
-    sizes = {name: getattr(found, name) for name in ("params", "macs", "bytes", "seconds")}
+    sizes = {name: getattr(found, name) for name in (*COUNTS, "seconds")}
     return _values(found) | _finite({f"{metric.column}_low": own.low, f"{metric.column}_high": own.high, **sizes})
 
 

@@ -113,7 +113,7 @@ def _region(space: Space, splits: Splits, teacher: StageFacts | None, incumbent:
     region = region_of(
         search,
         chance=splits.floors[metric.name],
-        teacher=teacher.measurement if teacher else Measurement(scores={metric.name: score}, **sizes._asdict(), seconds=0.0),
+        teacher=teacher.measurement if teacher else Measurement(scores={metric.name: score}, **sizes.facts(), seconds=0.0),
         incumbent=space.sizes(incumbent.architecture) if incumbent else None,
     )
     known = teacher is not None or search.target is not None or search.region == ALL

@@ -55,7 +55,9 @@ def facts(space: Space, splits: Splits, incumbent: Checkpoint | None = None) -> 
         study=space.spec.study,
         architectures=Architectures(count=len(allowed), all=everything, too_large=len(sized) - len(allowed)),
         params=_span([size.params for size in allowed]),
+        core_params=_span([size.core_params for size in allowed]),
         macs=_span([size.macs for size in allowed]),
+        longest_macs=_span([size.longest_macs for size in allowed]),
         bytes=_span([size.bytes for size in allowed]),
         first=tuple(_network(space, one, name=name) for name, one in first),
         stages=_stages(space),
@@ -139,7 +141,7 @@ def _stages(space: Space) -> StageCounts:
 
 
 def _network(space: Space, architecture: Value, **where: str) -> NetworkFacts:
-    found = NetworkFacts(architecture=describe(architecture), **space.sizes(architecture)._asdict())
+    found = NetworkFacts(architecture=describe(architecture), **space.sizes(architecture).facts())
     return found.model_copy(update=where)
 
 

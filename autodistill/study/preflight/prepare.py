@@ -51,8 +51,8 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
     if isinstance(spec.task.metric, str):
         named(spec.task.metric)
     splits = split(read(spec.task), spec.task)
-    if spec.baselines:
-        refuse_unsuited(splits.inputs)
+    for name in spec.references:
+        refuse_unsuited(name, splits.inputs)
     first, *also = _pinned(spec, splits)
     own = [one for one in (first, *also) if isinstance(one, OwnMetric)]
     splits = replace(splits, own=tuple(one.text() for one in own))

@@ -35,7 +35,9 @@ class NetworkFacts(Value):
     name: str = ""
     architecture: str
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     source: str = ""
     score: Score | None = None
@@ -120,7 +122,9 @@ class Preflight(Value):
     study: str
     architectures: Architectures
     params: Span
+    core_params: Span
     macs: Span
+    longest_macs: Span
     bytes: Span
     first: tuple[NetworkFacts, ...]
     stages: StageCounts

@@ -120,7 +120,9 @@ class TrialFacts:
     chain: str
     above: tuple[str, ...]
     params: int
+    core_params: int
     macs: int
+    longest_macs: int
     bytes: int
     repeats: bool = False
     retries: int | None = None
@@ -139,7 +141,7 @@ class TrialFacts:
             architecture=describe(stage.architecture),
             chain=chain(stage),
             above=tuple(network.key() for network in stage.ancestors()),
-            **sizes._asdict(),
+            **sizes.facts(),
         )
 
 
@@ -165,7 +167,7 @@ class Trial:
 
     @property
     def sizes(self) -> Sizes:
-        return Sizes(self.facts.params, self.facts.macs, self.facts.bytes)
+        return Sizes.of(self.facts)
 
     @property
     def is_assistant(self) -> bool:

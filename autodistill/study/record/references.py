@@ -32,7 +32,7 @@ class Beside(NamedTuple):
 def references(spec: Spec, notes: Notes, store: Store) -> list[Reference]:
     """Those that the spec names and that are stored. A damaged one counts as not stored: the same search fits it again."""
     found = []
-    for name in spec.baselines:
+    for name in spec.references:
         try:
             if name in notes.references:
                 found.append(Reference(**store.manifest("references", notes.references[name])["reference"]))

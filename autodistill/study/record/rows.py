@@ -114,7 +114,7 @@ class TrialRow:
         return {
             **{key: one and getattr(one, key) for key in ("trial", "repeats", "retried", "enqueued", "kept")},
             **{key: getattr(self, key) for key in ("role", "state", "frontier", "stage", "architecture", "chain", "reason")},
-            **self.sizes._asdict(),
+            **self.sizes.facts(),
             name: self.value if self.is_complete else None,
             "low": interval and interval.low,
             "high": interval and interval.high,
@@ -209,7 +209,7 @@ class Stages:
             stage=key,
             architecture=describe(network.architecture),
             chain=chain(network),
-            sizes=Sizes(found.params, found.macs, found.bytes),
+            sizes=Sizes.of(found),
             measured=found,
             soft_targets=facts.soft_targets,
             seconds=found.seconds,
