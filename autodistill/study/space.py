@@ -24,6 +24,7 @@ from ..spec import (
     Stage,
     Task,
     Teacher,
+    Transformers,
     UsageError,
     Value,
     digest,
@@ -105,12 +106,12 @@ class Space:
         return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
-        """Whether a network may be proposed: your own one may also refuse its arguments."""
+        """Whether a network may be proposed: your own one may also refuse its arguments, and so may transformers."""
         return self.refused(architecture) is None and not self.spec.search.limits.exceeded(self.sizes(architecture))
 
     def refused(self, architecture: Value) -> BuildError | None:
-        """Why a network of your own cannot be built with these arguments, or None."""
-        name = digest(architecture) if isinstance(architecture, Imported) else ""
+        """Why a network of your own, or a transformer, cannot be built with these arguments, or None."""
+        name = digest(architecture) if isinstance(architecture, Imported | Transformers) else ""
         if name and name not in self._refused:
             self._refused[name] = None
             try:
