@@ -38,7 +38,10 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
     MobileNet: build_mobilenet,
     Timm: build_timm,
 }
-"""The function of each schema but Transformers and Imported: (architecture, shape, classes) -> the body, x float32 (B, *shape) -> logits_BK."""
+"""The function of each schema but Transformers and Imported: (architecture, shape, classes) -> the body.
+
+A body takes x float32 (B, *shape) and gives logits_BK.
+"""
 OWN_WAY = "use a network of your own (import: package.module:function), whose forward takes {}"
 KEPT = (torch.int64, torch.bool)
 """Dtypes that are not cast: integers that name something, and masks."""
@@ -111,8 +114,8 @@ def build(
 
     `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
     Imported module gets neither. `target_mean` and `target_scale` hold one number for each value of a regression. `ranking`
-    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes are asked. `unknown` is the
-    id of the unknown token, if there is one. Raises UsageError if the family does not take such samples or its arguments.
+    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes are asked. `unknown` is
+    the id of the unknown token, if there is one. Raises UsageError if the family does not take such samples or its arguments.
     """
     targets = None
     if target_mean is not None and target_scale is not None:

@@ -29,8 +29,8 @@ FACTORISED = "embedding_size"
 class Encoder(nn.Module):
     """input_ids_BL and their mask -> logits_BK, from a model of transformers with rows for the kept tokens only.
 
-    `table` (vocabulary,) has the row of each token id, None if these are the same; it is part of the weights. `unknown` is the id
-    of the unknown token. `pairs`: whether the model reads to which text of a pair a token belongs.
+    `table` (vocabulary,) has the row of each token id, None if these are the same; it is part of the weights. `unknown` is the
+    id of the unknown token. `pairs`: whether the model reads to which text of a pair a token belongs.
     """
 
     table: Tensor | None
@@ -81,8 +81,8 @@ def build_encoder(
 ) -> Encoder:
     """Initialized as transformers does. `ranking` (vocabulary,) has all token ids, those first that a smaller vocabulary keeps.
 
-    Raises UsageError for samples that are no texts and for a model that transformers does not have, BuildError for sizes that it
-    refuses.
+    Raises UsageError for samples that are no texts and for a model that transformers does not have, BuildError for sizes that
+    it refuses.
     """
     from transformers import AutoModelForSequenceClassification
 

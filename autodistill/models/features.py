@@ -131,8 +131,8 @@ def _version(feature: Tensor) -> int:
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether queries, keys and values come from linear layers: one each (`projections`), or `qkv` as in timm's Attention, which
-    maps to 3 * `num_heads` * `head_dim` numbers.
+    """Whether queries, keys and values come from linear layers: one each (`projections`), or `qkv` as in timm's Attention,
+    which maps to 3 * `num_heads` * `head_dim` numbers.
     """
     linear, heads, d = (getattr(module, name, None) for name in ("qkv", "num_heads", "head_dim"))
     is_whole = isinstance(heads, int) and isinstance(d, int)

@@ -1,4 +1,4 @@
-"""The token ids that a network keeps: all networks of a study read the ids of one tokenizer, and a smaller one has fewer rows."""
+"""The token ids that a network keeps: all networks of a study read the ids of one tokenizer; a smaller one has fewer rows."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def kept_count(architecture: Transformers, field: InputField) -> int:
 
 
 def table_of(kept: int, field: InputField, ranking: Array | None, unknown: int | None) -> Tensor | None:
-    """The row of each token id (vocabulary,): those of the first `kept` of the ranking are 0, 1, ..., others are the unknown one's.
+    """The row of each token id (vocabulary,): 0, 1, ... for the first `kept` of the ranking, that of `unknown` for the others.
 
-    None if all are kept, where each id is its row. Without a ranking, only the shape counts. Raises BuildError if the tokens for
-    padding or unknown words are not kept, UsageError if there is none for the latter.
+    None if all are kept, where each id is its row. Without a ranking, only the shape counts. Raises BuildError if the tokens
+    for padding or unknown words are not kept, UsageError if there is none for the latter.
     """
     count = field.vocabulary
     assert count is not None

@@ -170,14 +170,14 @@ class Timm(Value):
 class Transformers(Value):
     """A transformer that reads token ids, built by the package transformers: `layers` layers, `heads` heads in each.
 
-    Its width is `hidden`, or heads * `head_width`; give one of the two. `intermediate` is the width between the two linear layers
-    of a block (by default four times the width), `embedding` a smaller width of the embeddings, which a linear layer widens (Lan
-    et al., ALBERT, ICLR 2020). `vocabulary`: all token ids (`full`), those of the training texts (`used`), or so many of the most
-    frequent; the others are read as the unknown token. `positions` is the length of the longest text that it reads, by default
-    task.max_length.
+    Its width is `hidden`, or heads * `head_width`; give one of the two. `intermediate` is the width between the two linear
+    layers of a block (by default four times the width), `embedding` a smaller width of the embeddings, which a linear layer
+    widens (Lan et al., ALBERT, ICLR 2020). `vocabulary`: all token ids (`full`), those of the training texts (`used`), or so
+    many of the most frequent; the others are read as the unknown token. `positions` is the length of the longest text that it
+    reads, by default task.max_length.
 
-    `model` is transformers' model_type; bert with an `embedding` is built as electra, which is bert with it. `settings` are other
-    keys of its config.json. `dropout` applies everywhere; without it, settings say where it applies, and elsewhere it is 0.
+    `model` is transformers' model_type; bert with an `embedding` is built as electra, which is bert with it. `settings` are
+    other keys of its config.json. `dropout` applies everywhere; without it, settings say where it applies; elsewhere it is 0.
     """
 
     version: ClassVar[int] = 1

@@ -58,7 +58,8 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
         splits = replace(splits, own=(own.text(),))
     spec = suited(spec, splits.kind, own)
     _check_metrics(spec, splits)
-    spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
+    positions = None if splits.text is None else splits.text.encoding.max_length
+    spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda, positions=positions)
     return spec, splits
 
 
