@@ -101,7 +101,7 @@ def test_is_a_function_of_the_seed_and_leaves_the_generator_as_a_family_does(voc
 @pytest.mark.parametrize("vocabulary", ["used", 12])
 def test_ids_beyond_the_vocabulary_are_read_as_the_unknown_token(vocabulary: int | str) -> None:
     network = seeded(encoder(vocabulary=vocabulary))
-    kept = set(body(network).kept(VOCABULARY).tolist())
+    kept = set(body(network).kept().tolist())
     given = batch()
     ids_BL = given["input_ids"]
     unknown_BL = torch.tensor([[token in kept for token in row] for row in ids_BL.tolist()])
@@ -112,10 +112,9 @@ def test_ids_beyond_the_vocabulary_are_read_as_the_unknown_token(vocabulary: int
 
 
 def test_a_smaller_vocabulary_keeps_the_first_of_the_ranking() -> None:
-    rows = len(ranking())
     for kept in (6, 12, 59):
-        assert body(seeded(encoder(vocabulary=kept))).kept(rows).tolist() == ranking()[:kept].tolist()
-    assert body(seeded(encoder())).kept(rows).tolist() == list(range(rows))
+        assert body(seeded(encoder(vocabulary=kept))).kept().tolist() == ranking()[:kept].tolist()
+    assert body(seeded(encoder())).kept().tolist() == list(range(VOCABULARY))
 
 
 def test_the_table_travels_with_the_weights() -> None:

@@ -58,10 +58,10 @@ class Encoder(nn.Module):
             given[TYPES] = token_type_ids
         return self.model(**given).logits  # type: ignore[no-any-return]
 
-    def kept(self, vocabulary: int) -> Tensor:
-        """The token id of each row (rows,), of a tokenizer with so many; `unknown` has the row that others share."""
+    def kept(self) -> Tensor:
+        """The token id of each row (rows,); `unknown` has the row that others share."""
         if self.table is None:
-            return torch.arange(vocabulary)
+            return torch.arange(self.rows)
         rows, device = self.table.long(), self.table.device
         kept = torch.zeros(self.rows, dtype=torch.int64, device=device)
         kept[rows] = torch.arange(len(rows), device=device)

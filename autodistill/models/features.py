@@ -69,6 +69,16 @@ def layers_of(body: nn.Module) -> list[str]:
     return [name for name in names if name in there and name.split(".")[0] not in STEMS]
 
 
+def taken(count: int, of: int) -> list[int]:
+    """Which of the source's `of` blocks the student's `count` take: i * (of - 1) / (count - 1), halves rounded up.
+
+    6 of 12 take 0 2 4 7 9 11; a single block takes the first.
+    """
+    assert 0 <= count <= of, f"{count} of {of}"
+    gaps = max(1, count - 1)
+    return [(2 * index * (of - 1) + gaps) // (2 * gaps) for index in range(count)]
+
+
 def attentions_of(body: nn.Module) -> list[str]:
     """The self-attention modules whose queries, keys and values come from linear layers, from input to output."""
     return [name for name, module in body.named_modules() if is_attention(module)]
