@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from autodistill.data import InputSpec
 from autodistill.models import Network, build
 from autodistill.models import sizes as measure
-from autodistill.models.encoders import Encoder
+from autodistill.models.encoders import LINEAR, Encoder, simpler
 from autodistill.models.features import attentions_of, layers_of
 from autodistill.models.vocabulary import unknown_of
 from autodistill.spec import BuildError, Transformers, UsageError, describe
@@ -78,6 +78,18 @@ def test_the_inner_width_is_four_times_the_width() -> None:
     assert measure.sizes(encoder(intermediate=None), texts(), CLASSES) == measure.sizes(
         encoder(intermediate=64), texts(), CLASSES
     )
+
+
+@pytest.mark.parametrize("model", sorted(LINEAR))
+@pytest.mark.parametrize(
+    "changes",
+    [{"layers": 5}, {"vocabulary": 12}, {"layers": 4, "hidden": 8, "intermediate": None, "vocabulary": "used"}, {"layers": 3}],
+    ids=str,
+)
+def test_sizes_that_follow_from_smaller_ones_are_exact(model: str, changes: dict[str, object]) -> None:
+    architecture = encoder(model=model, **changes)
+    assert simpler(architecture, texts()) is not None
+    assert measure.sizes(architecture, texts(), CLASSES) == measure._measured(architecture, texts(), CLASSES)
 
 
 def test_macs_count_attention_and_linear_layers() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,38 @@ from ..data.inputs import InputField
 from ..spec import BuildError, Transformers, UsageError
 from ..spec.arrays import Array
 from ..spec.checkpoints import PADDING_IS_ONE, SIZES, dropouts, name_in, offset, quiet
-from .vocabulary import kept_count, table_of, tokens_of
+from .vocabulary import fits_small, kept_count, table_of, tokens_of
 
 SPECIAL = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 """Settings that name a token; a network with fewer tokens has another id for it, or none."""
 FACTORISED = "embedding_size"
 """What transformers calls the width of embeddings that a linear layer widens."""
+
+
+LINEAR = frozenset({"bert", "electra", "roberta", "xlm-roberta", "camembert", "distilbert"})
+"""Models with sizes that are linear in the layers, in the inner width and in the rows of tokens."""
+
+
+class Simpler(NamedTuple):
+    """Two transformers whose sizes are those at 0 and 1 of a line that has the sizes of a third at `x`."""
+
+    at_0: Transformers
+    at_1: Transformers
+    x: int
+
+
+def simpler(architecture: Transformers, inputs: InputSpec) -> Simpler | None:
+    """Smaller transformers from which the sizes follow, because a search asks for those of a thousand. Raises BuildError."""
+    field = tokens_of(inputs)
+    kept = kept_count(architecture, field)
+    values = {"layers": architecture.layers, "intermediate": architecture.intermediate or 4 * architecture.wide}
+    if kept != field.vocabulary and fits_small(kept):
+        values["vocabulary"] = kept
+    for name, value in values.items():
+        if architecture.model in LINEAR and value > 3:
+            pair = (architecture.model_copy(update={name: least}) for least in (2, 3))
+            return Simpler(*pair, value - 2)
+    return None
 
 
 class Encoder(nn.Module):

@@ -26,6 +26,7 @@ from ..spec import (
     MobileNet,
     ResNet,
     TimmResNet,
+    Transformers,
     UsageError,
     Value,
     ViT,
@@ -35,6 +36,7 @@ from ..spec import (
 )
 from ..spec.measurement import Sizes
 from . import Layers, Network, build, inherit
+from .encoders import simpler
 from .features import attentions_of, layers_of
 
 T = TypeVar("T")
@@ -105,6 +107,9 @@ def check_inherit(architecture: Value, source: Value, inputs: InputSpec, classes
 
 def _sizes(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
     """Extrapolated from shallower or narrower networks of the family where that is exact, otherwise measured."""
+    if isinstance(architecture, Transformers) and (line := simpler(architecture, inputs)) is not None:
+        ends = [sizes(one, inputs, classes) for one in (line.at_0, line.at_1)]
+        return _extrapolated(ends, line.x)
     depth, width, family = getattr(architecture, "depth", 0), getattr(architecture, "width", 0), type(architecture)
 
     def of(**changes: int) -> Sizes:

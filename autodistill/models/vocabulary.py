@@ -40,6 +40,11 @@ def kept_count(architecture: Transformers, field: InputField) -> int:
     return architecture.vocabulary
 
 
+def fits_small(kept: int) -> bool:
+    """Whether 16 bits hold each row."""
+    return kept <= torch.iinfo(torch.int16).max
+
+
 def table_of(kept: int, field: InputField, ranking: Array | None, unknown: int | None) -> Tensor | None:
     """The row of each token id (vocabulary,): 0, 1, ... for the first `kept` of the ranking, that of `unknown` for the others.
 
@@ -50,7 +55,7 @@ def table_of(kept: int, field: InputField, ranking: Array | None, unknown: int |
     assert count is not None
     if kept == count:
         return None
-    dtype = torch.int16 if kept <= torch.iinfo(torch.int16).max else torch.int32
+    dtype = torch.int16 if fits_small(kept) else torch.int32
     if ranking is None:
         return torch.zeros(count, dtype=dtype)
     if unknown is None:
