@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from autodistill.data import InputSpec
-from autodistill.distill.checkpoints import in_order, last_linear
+from autodistill.distill.checkpoints import in_order
 from autodistill.distill.weights import load_into, read_weights
 from autodistill.models import Network, build
 from autodistill.models.encoders import Encoder
@@ -128,6 +128,15 @@ def test_a_missing_classifier_begins_at_zero(make: Make, kind: str) -> None:
     assert pooler.any() and (kind == "Model") == torch.equal(pooler, model.pooler.dense.weight)
 
 
+@pytest.mark.parametrize("model", ["Electra", "Roberta", "XLMRoberta", "Albert"])
+def test_every_model_begins_with_the_same_logit_for_each_class(make: Make, model: str) -> None:
+    network = loaded(make("Model", model))
+    assert not logits_of(network).any()
+    network(batch()).logits.sum().backward()
+    last = network.body.get_submodule(network.body.last)  # type: ignore[union-attr, arg-type]
+    assert last.weight.grad.any()  # type: ignore[union-attr]
+
+
 def test_a_classifier_of_other_labels_begins_at_zero(make: Make) -> None:
     assert not logits_of(loaded(make(classes=5))).any()
     assert logits_of(loaded(make(classes=3))).any()
@@ -157,7 +166,7 @@ def test_logits_come_in_the_order_of_the_classes(make: Make) -> None:
     torch.testing.assert_close(logits_of(network), given_by(folder)[:, [1, 0, 2]])
     assert in_order(network.body, weights.state, weights.labels, ("a", "b", "c")) is weights.state
     assert read_weights(make(), architecture)[1].labels == ()
-    assert last_linear(network.body) == "model.classifier"
+    assert network.body.last == "model.classifier"
 
 
 def document(**teacher: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Shape suffixes: B batch, L length, K classes, D features.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -269,3 +270,32 @@ def test_the_unknown_token_is_found_in_a_tokenizer() -> None:
     assert unknown_of(b'{"model": {"type": "Unigram", "unk_id": 2, "vocab": [["a", 0.1]]}}') == 2
     assert unknown_of(b'{"added_tokens": [{"id": 7, "content": "<unk>"}], "model": {"vocab": {"a": 1}}}') == 7
     assert unknown_of(b'{"model": {"type": "BPE", "unk_token": null, "vocab": {"a": 1}}}') is None
+
+
+@pytest.mark.parametrize("model", [*MODELS, "gpt2"])
+@pytest.mark.parametrize("vocabulary", ["full", "used"])
+def test_transformers_loads_what_it_saves_without_this_tool(model: str, vocabulary: str, tmp_path: Path) -> None:
+    """The rows of the kept tokens are the ids of the saved model; the regression's units are in it."""
+    torch.manual_seed(0)
+    mean, scale = [3.0, -1.0, 0.0], [2.0, 0.5, 10.0]
+    architecture = encoder(model=model, vocabulary=vocabulary)
+    given = {"inputs": texts(), "classes": CLASSES, "ranking": ranking(), "unknown": UNKNOWN}
+    network = build(architecture, **given, target_mean=mean, target_scale=scale).eval()
+    one = body(network)
+    if one.get_submodule(one.last).bias is None:
+        return
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    one.standalone(network.target_mean, network.target_scale).save_pretrained(tmp_path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    from transformers import AutoModelForSequenceClassification
+
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    read = batch()
+    kept = one.kept()
+    rows_BL = read["input_ids"] % (len(kept) - 2) + 2
+    rows_BL = rows_BL.where(read["input_ids_mask"], loaded.config.pad_token_id)
+    ids_BL = kept[rows_BL]
+    expected = network(read | {"input_ids": ids_BL}).logits
+    found = loaded(input_ids=rows_BL, attention_mask=read["input_ids_mask"].long()).logits
+    torch.testing.assert_close(found, expected)
+    assert loaded.config.vocab_size == one.rows == len(kept) and loaded.config.problem_type is None

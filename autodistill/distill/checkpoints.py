@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..models.encoders import Encoder
 from ..spec import DataError, Transformers, UsageError
@@ -59,7 +59,6 @@ def completed(encoder: Encoder, state: Mapping[str, Tensor], name: str, *, train
     is not trained.
     """
     found: dict[str, Tensor] = {}
-    last = last_linear(encoder)
     for key, own in encoder.state_dict().items():
         given = state.get(key)
         if given is not None and given.shape == own.shape:
@@ -71,7 +70,7 @@ def completed(encoder: Encoder, state: Mapping[str, Tensor], name: str, *, train
             what = "no classifier" if given is None else f"a classifier of other labels, {given.shape[0]} instead of {len(own)}"
             raise UsageError(f"{name} has {what}; {TRAIN}")
         else:
-            found[key] = torch.zeros_like(own) if key.rpartition(".")[0] == last else own
+            found[key] = torch.zeros_like(own) if key.rpartition(".")[0] == encoder.last else own
     return found
 
 
@@ -81,19 +80,13 @@ def _replaceable(encoder: Encoder, key: str) -> bool:
     return not key.startswith(f"model.{base}.") or POOLER in key.split(".")
 
 
-def last_linear(encoder: Encoder) -> str:
-    """The name of the linear layer that gives the logits."""
-    return [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)][-1]
-
-
 def in_order(encoder: Encoder, state: dict[str, Tensor], labels: Sequence[str], classes: Sequence[str]) -> dict[str, Tensor]:
     """The tensors with the logits in the order of the data's classes, if the classifier names the same ones."""
     if len(labels) != len(classes) or set(labels) != set(classes):
         return state
     order = torch.tensor([labels.index(name) for name in classes])
-    last = last_linear(encoder)
-    return {key: given[order] if key.rpartition(".")[0] == last else given for key, given in state.items()}
+    return {key: given[order] if key.rpartition(".")[0] == encoder.last else given for key, given in state.items()}
 
 
 def has_classifier(encoder: Encoder, state: Mapping[str, Tensor]) -> bool:
-    return f"{last_linear(encoder)}.weight" in state
+    return f"{encoder.last}.weight" in state

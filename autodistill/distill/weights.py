@@ -204,7 +204,7 @@ def adopt(
             return {
                 "network": checkpoint.model_dump(mode="json"),
                 "measurement": measurement(network, data, architecture, device, seconds=0.0).model_dump(),
-                **said_beyond_labels(network, data, device),
+                **({} if anew else said_beyond_labels(network, data, device)),  # nothing yet
             }
 
     store.make("stages", checkpoint.key(), fill)

@@ -5,6 +5,7 @@ Shape suffixes: B batch, L length, K classes.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 from typing import Any, NamedTuple
@@ -94,6 +95,26 @@ class Encoder(nn.Module):
         if self.unknown is not None:
             kept[rows[self.unknown]] = self.unknown
         return kept
+
+    @property
+    def last(self) -> str:
+        """The name of the linear layer that gives the logits."""
+        base: Any = self.model.base_model_prefix
+        linears = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
+        return [name for name in linears if not name.startswith(f"model.{base}.")][-1]
+
+    def standalone(self, mean_K: Tensor | None = None, scale_K: Tensor | None = None) -> Any:
+        """A copy of the model that transformers saves and loads without this tool, in eval mode.
+
+        The rows of the `kept` tokens are its ids. Its last layer includes the mean and scale of the values of a regression, if they are given.
+        """
+        copied = copy.deepcopy(self).eval().requires_grad_(False)
+        linear: Any = copied.get_submodule(self.last)
+        if mean_K is not None and scale_K is not None:
+            assert linear.bias is not None, "all classifiers of transformers with regression have a bias"
+            linear.weight.mul_(scale_K[:, None])
+            linear.bias.mul_(scale_K).add_(mean_K)
+        return copied.model
 
     @property
     def rows(self) -> int:

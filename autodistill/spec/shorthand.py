@@ -6,9 +6,9 @@
 
 becomes the teacher's family and other fields, with whole numbers from 0.25 to 1 times its depth and its width (for a vit, its
 number of heads, each as wide as the teacher's). If the teacher is a network of your own, any whole numbers among its arguments
-can be searched that way: `{like: teacher, hidden: [0.25, 1]}`. Of a transformer, these are its `layers`, its `hidden` width (that
-is, its heads, each as wide as the teacher's) and, if it is given, `intermediate`; `vocabulary`, `embedding` and `dropout` may
-be set or searched beside them.
+can be searched that way: `{like: teacher, hidden: [0.25, 1]}`. Of a transformer, these are its `layers`, its `hidden` width
+(that is, its heads, each as wide as the teacher's) and, if it is given, `intermediate`; `vocabulary`, `embedding` and `dropout`
+may be set or searched beside them.
 
 `optional: true` in a searched term of a loss lets the search also decide whether to use the term at all.
 """
