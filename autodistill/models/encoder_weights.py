@@ -159,7 +159,8 @@ def _sliced(name: str, target: Tensor, source: Tensor, heads: int, of: int) -> T
     if axis is None:
         return source[tuple(slice(size) for size in target.shape)]
     each = target.shape[axis] // heads
-    parts = source.unflatten(axis, (of, -1)).narrow(axis, 0, heads).narrow(axis + 1, 0, each).flatten(axis, axis + 1)
+    apart = source.reshape(*source.shape[:axis], of, -1, *source.shape[axis + 1 :])
+    parts: Tensor = apart.narrow(axis, 0, heads).narrow(axis + 1, 0, each).flatten(axis, axis + 1)
     return parts[tuple(slice(size) for size in target.shape)]
 
 

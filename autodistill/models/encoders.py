@@ -48,8 +48,8 @@ def simpler(architecture: Transformers, inputs: InputSpec) -> Simpler | None:
         values["vocabulary"] = kept
     for name, value in values.items():
         if architecture.model in LINEAR and value > 3:
-            pair = (architecture.model_copy(update={name: least}) for least in (2, 3))
-            return Simpler(*pair, value - 2)
+            at_0, at_1 = (architecture.model_copy(update={name: least}) for least in (2, 3))
+            return Simpler(at_0, at_1, value - 2)
     return None
 
 
@@ -99,14 +99,15 @@ class Encoder(nn.Module):
     @property
     def last(self) -> str:
         """The name of the linear layer that gives the logits."""
-        base: Any = self.model.base_model_prefix
-        linears = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
-        return [name for name in linears if not name.startswith(f"model.{base}.")][-1]
+        base = f"model.{self.model.base_model_prefix}."
+        linears: list[str] = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
+        return [name for name in linears if not name.startswith(base)][-1]
 
     def standalone(self, mean_K: Tensor | None = None, scale_K: Tensor | None = None) -> Any:
         """A copy of the model that transformers saves and loads without this tool, in eval mode.
 
-        The rows of the `kept` tokens are its ids. Its last layer includes the mean and scale of the values of a regression, if they are given.
+        Its ids are the rows of the `kept` tokens. Its last layer includes the mean and scale of the values of a regression, if
+        they are given.
         """
         copied = copy.deepcopy(self).eval().requires_grad_(False)
         linear: Any = copied.get_submodule(self.last)
@@ -150,7 +151,7 @@ def _config(architecture: Transformers, field: InputField, classes: int, kept: i
     defaults = _defaults(_model_of(architecture))
     settings = _known(architecture, defaults)
     sizes = {"layers": architecture.layers, "hidden": architecture.wide, "heads": architecture.heads}
-    given = {name_in(defaults, SIZES[name]): value for name, value in sizes.items()}
+    given: dict[str, Any] = {name_in(defaults, SIZES[name]): value for name, value in sizes.items()}
     given[name_in(defaults, SIZES["intermediate"])] = architecture.intermediate or 4 * architecture.wide
     padding = int(field.padding) if table is None else _row(table, int(field.padding))
     if architecture.model == PADDING_IS_ONE and padding != 1 and not (table is not None and table.is_meta):

@@ -171,7 +171,8 @@ def _stacked(attention: nn.Module, parts: dict[str, Tensor]) -> Tensor | None:
     found = [parts[name] for name in projections(attention)]
     if len({part.shape for part in found}) > 1 or found[0].dim() != 3:
         return None
-    return torch.stack([part.unflatten(-1, (heads_of(attention), -1)).transpose(1, 2) for part in found], dim=1)
+    (batch, tokens, _), heads = found[0].shape, heads_of(attention)
+    return torch.stack([part.reshape(batch, tokens, heads, -1).transpose(1, 2) for part in found], dim=1)
 
 
 def _split(attention: Any, out: Tensor) -> Tensor | None:

@@ -48,7 +48,7 @@ FREE = ("family", "checkpoint", "dropout")
 
 def name_in(config: Any, names: tuple[str, ...]) -> str:
     """The first of these names that a config has, as it calls it itself."""
-    own = [config.attribute_map.get(name, name) for name in names]
+    own: list[str] = [config.attribute_map.get(name, name) for name in names]
     return next((name for name in own if hasattr(config, name)), own[0])
 
 
