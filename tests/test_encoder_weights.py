@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autodistill.data import InputSpec
 from autodistill.models import Network, build, inherit
 from autodistill.models import sizes as measure
 from autodistill.models.encoder_weights import NORM, PROJECT, WORDS, factorised
 from autodistill.models.encoders import Encoder
-from autodistill.spec import Transformers, UsageError
+from autodistill.spec import MLP, Transformers, UsageError
 
 from .texts import UNKNOWN, batch, encoder, ranking, texts
 
@@ -177,6 +178,33 @@ def test_refuses_a_source_that_is_too_small_or_different(
         measure.check_inherit(encoder(**student), encoder(**source), texts(), CLASSES)
     with pytest.raises(UsageError, match=message):
         inherited(encoder(**student), encoder(**source))
+
+
+def test_listed_layers_are_taken() -> None:
+    one, other = seeded(encoder(layers=2), 0), seeded(encoder(layers=6), 1)
+    inherit(one, other, (1, 5))
+    mine, theirs = tensors(one), tensors(other)
+    for at, taken in enumerate((1, 5)):
+        name = "bert.encoder.layer.{}.intermediate.dense.weight"
+        assert torch.equal(mine[name.format(at)], theirs[name.format(taken)])
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((0, 6), r"init lists layer 6, but the source has layers 0 to 5; list these only"),
+        ((0, 1, 2), r"init lists 3 layers, but the student is 2 deep; list one for each"),
+    ],
+)
+def test_a_list_of_layers_suits_both(layers: tuple[int, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        measure.check_inherit(encoder(), encoder(layers=6), texts(), CLASSES, layers)
+
+
+def test_other_families_take_no_list() -> None:
+    sizes = MLP(depth=1, width=4), MLP(depth=2, width=4)
+    with pytest.raises(UsageError, match="a list of layers applies to transformers; use init: from_teacher"):
+        measure.check_inherit(*sizes, InputSpec.x((3,)), CLASSES, (1,))
 
 
 def test_a_source_of_another_family_is_refused() -> None:

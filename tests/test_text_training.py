@@ -19,8 +19,22 @@ from autodistill.distill.networks import build_for, plain_state
 from autodistill.distill.predictions import logits_of
 from autodistill.distill.run import Run
 from autodistill.models import Inputs
-from autodistill.spec import CrossEntropy, LossSpec, Recipe, Split, Stage, Task, Transformers, parse, resolve
+from autodistill.spec import (
+    CrossEntropy,
+    LossSpec,
+    Recipe,
+    SpecError,
+    Split,
+    Stage,
+    Task,
+    Transformers,
+    UsageError,
+    label_only,
+    parse,
+    resolve,
+)
 from autodistill.store import Store
+from autodistill.study.preflight.prepare import check_edges
 from autodistill.study.sampling.candidates import Candidates
 from autodistill.study.space import Space
 
@@ -155,16 +169,18 @@ DOCUMENT: dict[str, Any] = {
         },
         "loss": {"ce": {"weight": "rest"}, "kd": {"weight": 0.5, "temperature": 2}},
         "recipe": {"epochs": 1},
-        "init": {"choice": ["random", "from_teacher"]},
+        "init": {"choice": ["random", "from_teacher", {"layers": [0, 2]}]},
     },
     "search": {"trials": 4},
 }
 
 
 def space(**architecture: object) -> Space:
-    document = DOCUMENT | {
-        "student": DOCUMENT["student"] | {"architecture": DOCUMENT["student"]["architecture"] | architecture}
-    }
+    return space_with(architecture=DOCUMENT["student"]["architecture"] | architecture)
+
+
+def space_with(**student: object) -> Space:
+    document = DOCUMENT | {"student": DOCUMENT["student"] | student}
     spec = resolve(parse(document), fingerprint="0", cuda=False, positions=LONGEST)
     assert spec.teacher.architecture is not None
     task = Task(data="0", split=Split())
@@ -181,12 +197,32 @@ def test_words_and_numbers_of_the_vocabulary_are_searched_together() -> None:
     drawn = Candidates(made, seed=0)
     assert drawn.everything
     for params in made.candidates()[0]:
-        for init in ("random", "from_teacher"):
+        for init in range(3):
             whole = {path: domain.ends()[0] for path, domain in made.domains.items()} | params | {"init": init}
+            if init == 2 and params["architecture.layers"] != 2:
+                assert not made.feasible(whole)
+                continue
             decoded = made.decode(whole)
             encoded = made.encode(decoded)
             assert encoded is not None and made.decode(encoded).key() == decoded.key()
-            assert (decoded.init is None) == (init == "random")
+            assert (decoded.init is None) == (init == 0) and decoded.init_layers == ((0, 2) if init == 2 else None)
+
+
+def test_the_layers_that_a_student_takes_are_in_its_key() -> None:
+    made = space()
+    low = {path: domain.ends()[0] for path, domain in made.domains.items()} | {"architecture.layers": 2}
+    every, listed = (made.decode(low | {"init": init}) for init in (1, 2))
+    assert every.init is not None and every.init == listed.init and every.key() != listed.key()
+    assert label_only(every).key() == label_only(listed).key()
+    check_edges(made)
+    with pytest.raises(UsageError, match=r"student.init: .*lists layer 3, but the source has layers 0 to 2"):
+        check_edges(space_with(init={"layers": [0, 3]}))
+
+
+@pytest.mark.parametrize("init", [{"layers": []}, {"layers": [-1]}, {"layer": [0]}, "teacher"])
+def test_an_init_that_is_none_is_refused(init: object) -> None:
+    with pytest.raises(SpecError, match="student.init"):
+        space_with(init=init)
 
 
 def test_widths_that_cannot_be_built_are_never_proposed() -> None:

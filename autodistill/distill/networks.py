@@ -54,7 +54,7 @@ def initialized(store: Store, stage: Stage, data: Data) -> Network:
     with seeded(stage.seed, "init"):
         network = build_for(data, stage.architecture)
     if stage.init is not None:
-        inherit(network, load_network(store, stage.init, CPU))
+        inherit(network, load_network(store, stage.init, CPU), stage.init_layers)
     return network
 
 

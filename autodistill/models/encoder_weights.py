@@ -7,7 +7,7 @@ begin from their own kind. Shape suffixes: V tokens, P positions, H width, E wid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -46,12 +46,13 @@ class Copy(NamedTuple):
     part: Tensor
 
 
-def copies(student: Encoder, source: Encoder) -> list[Copy]:
-    """All tensors of the student with what they become. Raises UsageError if the student is larger, or of another kind."""
+def copies(student: Encoder, source: Encoder, layers: Sequence[int] | None = None) -> list[Copy]:
+    """All tensors of the student with what they become; its blocks become `layers` of the source, by default every k-th.
+
+    Raises UsageError if the student is larger, or of another kind, or not as deep as the list of layers.
+    """
     mine, theirs = _named(student), _named(source)
-    blocks = taken(_depth(student), _depth(source)) if _depth(student) <= _depth(source) else None
-    if blocks is None:
-        raise UsageError(f"the student is {_depth(student)} layers deep, but the source only {_depth(source)}; {WAY_OUT}")
+    blocks = _blocks(_depth(student), _depth(source), layers)
     if _shape(student) != _shape(source) and not any(BY_QUERY in name for name in mine):
         way = "give the student the same hidden and heads"
         raise UsageError(f"a {_kind(student)} can only take whole layers, not a part of their width; {way}")
@@ -65,6 +66,16 @@ def copies(student: Encoder, source: Encoder) -> list[Copy]:
                 raise UsageError(f"the source, a {_kind(source)}, has no {wanted} for a {_kind(student)}; {WAY_OUT}")
             found[name] = _sliced(name, target, theirs[wanted], _heads(student), _heads(source))
     return [Copy(mine[name], part) for name, part in found.items()]
+
+
+def _blocks(count: int, of: int, layers: Sequence[int] | None) -> Sequence[int]:
+    if layers is None and count > of:
+        raise UsageError(f"the student is {count} layers deep, but the source only {of}; {WAY_OUT}")
+    if layers is not None and len(layers) != count:
+        raise UsageError(f"init lists {len(layers)} layers, but the student is {count} deep; list one for each")
+    if layers is not None and max(layers) >= of:
+        raise UsageError(f"init lists layer {max(layers)}, but the source has layers 0 to {of - 1}; list these only")
+    return taken(count, of) if layers is None else layers
 
 
 def _kind(encoder: Encoder) -> str:

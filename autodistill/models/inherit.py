@@ -36,8 +36,10 @@ class Pair(NamedTuple):
     source_name: str
 
 
-def inherit(student: Network, source: Network) -> None:
+def inherit(student: Network, source: Network, layers: Sequence[int] | None = None) -> None:
     """Copies the weights of `source` into `student`, in place, all or nothing.
+
+    `layers` lists those that a transformer takes instead of every k-th.
 
     If the student has m blocks and the source n, block i takes `taken(m, n)[i]`; norm statistics, mean and std, and those of
     the values of a regression are copied, too. Only a convnet's first linear layer keeps its own initialization if the two pool
@@ -47,8 +49,10 @@ def inherit(student: Network, source: Network) -> None:
         inherit_own_way(student.body, source.body)
         return
     if isinstance(student.body, Encoder):
-        _copy(student, source, _of_encoders(student.body, source.body))
+        _copy(student, source, _of_encoders(student.body, source.body, layers))
         return
+    if layers is not None:
+        raise UsageError("a list of layers applies to transformers; use init: from_teacher")
     if student.mean is None and not isinstance(student.body, Embedded):  # a network of your own
         pairs = list(_by_name(student.body, source.body))
     else:
@@ -65,12 +69,12 @@ def _copy(student: Network, source: Network, copies: Sequence[tuple[Tensor, Tens
             target.copy_(part)
 
 
-def _of_encoders(student: Encoder, source: nn.Module) -> Sequence[tuple[Tensor, Tensor]]:
+def _of_encoders(student: Encoder, source: nn.Module, layers: Sequence[int] | None) -> Sequence[tuple[Tensor, Tensor]]:
     """Raises UsageError if the source is no transformer."""
     if not isinstance(source, Encoder):
         raise UsageError("the source is no transformer of this tool, so it has no weights for one; use init: random")
     with torch.no_grad():
-        return of_an_encoder(student, source)
+        return of_an_encoder(student, source, layers)
 
 
 def _by_name(student: nn.Module, source: nn.Module) -> Iterator[Pair]:

@@ -46,7 +46,7 @@ QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
 """Families whose sizes are all polynomials of degree 2 in the width."""
 _SIZES: dict[tuple[str, InputSpec, int], Sizes] = {}
 _LAYERS: dict[tuple[str, InputSpec, int, tuple[str, ...]], Layers] = {}
-_CAN_INHERIT: set[tuple[str, str, InputSpec, int]] = set()
+_CAN_INHERIT: set[tuple[str, str, InputSpec, int, tuple[int, ...] | None]] = set()
 _NEED_WEIGHTS: set[str] = set()
 """Functions of your own whose networks cannot be built without weights."""
 
@@ -96,12 +96,14 @@ def _layers(network: Network, inputs: InputSpec, names: Sequence[str]) -> Layers
     )
 
 
-def check_inherit(architecture: Value, source: Value, inputs: InputSpec, classes: int) -> None:
+def check_inherit(
+    architecture: Value, source: Value, inputs: InputSpec, classes: int, layers: tuple[int, ...] | None = None
+) -> None:
     """Raises the UsageError of `inherit` if `architecture` cannot start from weights of `source`; needs no weights."""
-    key = (digest(architecture), digest(source), inputs, classes)
+    key = (digest(architecture), digest(source), inputs, classes, layers)
     if key not in _CAN_INHERIT:
         with located(f"{describe(architecture)} cannot inherit from {describe(source)}"):
-            _of_networks([architecture, source], inputs, classes, lambda found: inherit(*found))
+            _of_networks([architecture, source], inputs, classes, lambda found: inherit(found[0], found[1], layers))
         _CAN_INHERIT.add(key)
 
 
