@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from autodistill.answers.chains.asked import geometric
 from autodistill.data import Columns, Ragged
 from autodistill.data.encoding import TOKENS, TextEncoding
 from autodistill.data.texts import Text
@@ -19,6 +20,7 @@ from autodistill.distill.networks import build_for, plain_state
 from autodistill.distill.predictions import logits_of
 from autodistill.distill.run import Run
 from autodistill.models import Inputs
+from autodistill.models.sizes import check_inherit, sizes
 from autodistill.spec import (
     CrossEntropy,
     LossSpec,
@@ -29,6 +31,7 @@ from autodistill.spec import (
     Task,
     Transformers,
     UsageError,
+    Value,
     label_only,
     parse,
     resolve,
@@ -230,3 +233,17 @@ def test_widths_that_cannot_be_built_are_never_proposed() -> None:
     found, _ = made.architectures()
     allowed = {one.wide for one in found if isinstance(one, Transformers) and made.within_limits(one)}
     assert allowed == {16}
+
+
+def test_assistants_between_two_transformers_have_heads_as_wide_as_the_students() -> None:
+    student, teacher = encoder(layers=1, hidden=8, heads=2, vocabulary="used"), encoder(layers=6, hidden=32, heads=8)
+
+    def params(architecture: Value) -> int:
+        return sizes(architecture, texts(), CLASSES).params
+
+    ladder = geometric(student, teacher, 3, params)
+    assert len(ladder) == 3
+    for one in ladder:
+        assert isinstance(one, Transformers) and one.wide == 4 * one.heads and one.vocabulary == "used"
+        assert params(student) < params(one) < params(teacher)
+        check_inherit(student, one, texts(), CLASSES)

@@ -308,11 +308,14 @@ class Normalize(Value):
     scale: Scale | None = None
 
 
+UNSAID = ("family", "settings", "positions")
+"""What `describe` leaves out: it says the family, and all transformers of a study share the rest."""
+
+
 def describe(architecture: Value) -> str:
     """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default.
 
-    Without the settings of a transformer, which are long. For your own network, the name and the arguments:
-    `mymodels:Small hidden=8`; for a module given from Python, its class.
+    For your own network, the name and the arguments: `mymodels:Small hidden=8`; for a module given from Python, its class.
     """
     if isinstance(architecture, Imported):
         if architecture.factory == KEPT:
@@ -320,6 +323,6 @@ def describe(architecture: Value) -> str:
         given = architecture.arguments | ({} if architecture.revision is None else {"version": architecture.revision})
         return " ".join([architecture.factory, *(f"{name}={value}" for name, value in sorted(given.items()))])
     known = type(architecture).model_fields
-    fields = {name: value for name, value in architecture if name not in ("family", "settings") and value is not None}
+    fields = {name: value for name, value in architecture if name not in UNSAID and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]
     return " ".join([getattr(architecture, "family", "?"), *words])

@@ -9,6 +9,7 @@ that a study records what the network is, wherever it came from.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,12 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 FREE = ("family", "checkpoint", "dropout")
 """What may stand beside a checkpoint: the rest is in the folder."""
+
+
+def require() -> None:
+    """Raises UsageError if the package transformers is not installed."""
+    if importlib.util.find_spec("transformers") is None:
+        raise UsageError("family transformers needs the package transformers; run: pip install 'autodistill-search[text]'")
 
 
 def name_in(config: Any, names: tuple[str, ...]) -> str:
@@ -135,6 +142,7 @@ def folder_of(name: object, whole: Callable[[str], str]) -> Path:
             if not (folder / file).is_file():
                 raise UsageError(f"{shown(name)}: there is no {folder / file}; give a folder with {CONFIG} and {WEIGHTS}")
         return folder
+    require()
     from huggingface_hub import snapshot_download
 
     try:
@@ -152,6 +160,7 @@ def architecture_of(folder: Path) -> Json:
 
     Raises UsageError if the file cannot be read, or if transformers has no text classifier of that model.
     """
+    require()
     from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
 
     try:
