@@ -13,7 +13,7 @@ from torch import Tensor
 from autodistill.data import InputSpec
 from autodistill.models import Network, build, inherit
 from autodistill.models import sizes as measure
-from autodistill.models.inherit import taken
+from autodistill.models.features import taken
 from autodistill.spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, TimmResNet, UsageError, Value, ViT
 
 torch.set_num_threads(1)

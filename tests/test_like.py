@@ -16,6 +16,14 @@ from autodistill.spec.architectures import ARCHITECTURE
 from autodistill.spec.shorthand import expanded
 
 TEACHER = {"family": "resnet", "depth": 3, "width": 32}
+TRANSFORMER = {
+    "family": "transformers",
+    "layers": 6,
+    "hidden": 384,
+    "heads": 12,
+    "positions": 512,
+    "settings": {"hidden_dropout_prob": 0.1, "hidden_act": "relu", "vocab_size": 30522},
+}
 TEXT = """\
 study: digits
 task: {dataset: sklearn/digits}
@@ -73,6 +81,45 @@ def tree(student: dict[str, Any], teacher: dict[str, Any]) -> Any:
             {"depth": [0.4, 0.6]},
             {"family": "mlp", "depth": 1, "width": 4},
             {"family": "mlp", "depth": {"int": [1, 1]}, "width": {"int": [1, 4]}},
+        ),
+        (
+            {"hidden": [0.5, 1]},
+            TRANSFORMER,
+            {
+                "family": "transformers",
+                "model": "bert",
+                "layers": {"int": [2, 6]},
+                "heads": {"int": [6, 12]},
+                "head_width": 32,
+                "settings": {"hidden_act": "relu"},
+            },
+        ),
+        (
+            {"layers": [0.5, 0.5], "intermediate": [0.5, 1], "vocabulary": {"choice": ["used", 8000]}, "embedding": 64},
+            TRANSFORMER | {"intermediate": 600, "model": "electra", "settings": {}},
+            {
+                "family": "transformers",
+                "model": "electra",
+                "layers": {"int": [3, 3]},
+                "heads": {"int": [3, 12]},
+                "head_width": 32,
+                "intermediate": {"int": [300, 600]},
+                "vocabulary": {"choice": ["used", 8000]},
+                "embedding": 64,
+            },
+        ),
+        (
+            {},
+            TRANSFORMER | {"intermediate": 600, "embedding": 96, "settings": {}},
+            {
+                "family": "transformers",
+                "model": "bert",
+                "layers": {"int": [2, 6]},
+                "heads": {"int": [3, 12]},
+                "head_width": 32,
+                "intermediate": 600,
+                "embedding": 96,
+            },
         ),
     ],
 )
@@ -154,3 +201,12 @@ def test_of_a_wrong_teacher_only_the_teacher_is_reported() -> None:
     with pytest.raises(SpecError) as raised:
         parse(document({"like": "teacher"}, TEACHER | {"depth": 0}))
     assert [problem.path for problem in raised.value.problems] == ["teacher.architecture.depth"]
+
+
+def test_a_transformer_has_its_own_shares() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(document({"like": "teacher", "depth": [0.5, 1], "hidden": [0, 1]}, TRANSFORMER))
+    said = str(caught.value)
+    assert "use only like, layers, hidden, intermediate, vocabulary, embedding, dropout" in said
+    assert "two fractions of the teacher's hidden" in said
+    parse(document({"like": "teacher", "vocabulary": {"choice": ["full", "used", 8000]}}, TRANSFORMER))

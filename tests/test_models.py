@@ -16,7 +16,20 @@ from autodistill.data import InputSpec
 from autodistill.models import FAMILIES, Network, build
 from autodistill.models.families import groups
 from autodistill.models.sizes import sizes
-from autodistill.spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, UsageError, Value, ViT
+from autodistill.spec import (
+    MLP,
+    ConvNet,
+    ConvNeXt,
+    Imported,
+    MobileNet,
+    ResNet,
+    Timm,
+    TimmResNet,
+    Transformers,
+    UsageError,
+    Value,
+    ViT,
+)
 from autodistill.spec.architectures import Architecture
 
 torch.set_num_threads(1)
@@ -86,7 +99,7 @@ def count(network: nn.Module) -> int:
 
 def test_every_schema_has_its_function() -> None:
     (union, _) = get_args(Architecture)
-    assert {*FAMILIES, Imported} == {get_args(one)[0] for one in get_args(union)}
+    assert {*FAMILIES, Transformers, Imported} == {get_args(one)[0] for one in get_args(union)}
 
 
 @every_family

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..models import Network, build, inherit
+from ..models.vocabulary import unknown_of
 from ..spec import Checkpoint, Stage
 from ..spec.architectures import Architecture
 from ..store import Store
@@ -44,8 +45,8 @@ def generators_restored(device: torch.device) -> contextlib.AbstractContextManag
 
 def build_for(data: Data, architecture: Architecture) -> Network:
     numbers = {name: getattr(data, name) for name in NUMBERS}
-    ranking = None if data.text is None else data.text.ranking
-    return build(architecture, inputs=data.inputs, classes=data.classes, ranking=ranking, **numbers)
+    ranking, unknown = (None, None) if data.text is None else (data.text.ranking, unknown_of(data.text.content))
+    return build(architecture, inputs=data.inputs, classes=data.classes, ranking=ranking, unknown=unknown, **numbers)
 
 
 def initialized(store: Store, stage: Stage, data: Data) -> Network:
@@ -53,7 +54,7 @@ def initialized(store: Store, stage: Stage, data: Data) -> Network:
     with seeded(stage.seed, "init"):
         network = build_for(data, stage.architecture)
     if stage.init is not None:
-        inherit(network, load_network(store, stage.init, CPU))
+        inherit(network, load_network(store, stage.init, CPU), stage.init_layers)
     return network
 
 

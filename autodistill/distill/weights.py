@@ -17,10 +17,12 @@ from torch import Tensor
 
 from ..data import InputSpec
 from ..models import Network
+from ..models.encoders import Encoder
 from ..spec import NETWORK, Checkpoint, DataError, Task, Timm, UsageError, Value, describe
 from ..spec.architectures import Architecture
 from ..spec.imports import reason, running
 from ..store import Store
+from .checkpoints import completed, has_classifier, in_order, is_folder, read_folder
 from .data import Data, open_data
 from .networks import build_for, plain_state, save_network, seeded
 from .predictions import evaluate, measurement, said_beyond_labels
@@ -35,7 +37,7 @@ class Weights(NamedTuple):
     """Tensors of a whole Network, or only of its body, by name.
 
     A body expects (x / scale - mean) / std; None: mean and std of the task's data. `lenient`: a classifier for other
-    classes keeps its random weights, because it is trained again.
+    classes keeps its random weights, because it is trained again. `labels` are the names of its logits, if they have some.
     """
 
     state: dict[str, Tensor]
@@ -44,13 +46,19 @@ class Weights(NamedTuple):
     std: Sequence[float] | None = None
     scale: float | None = None
     lenient: bool = False
+    labels: tuple[str, ...] = ()
 
 
 def read_weights(path: Path, architecture: Architecture | None) -> tuple[Architecture, Weights]:
-    """Weights of a .safetensors or .pth file, or of the folder of a stored stage, which records its architecture.
+    """Weights of a .safetensors or .pth file, of the folder of a stored stage, which records its architecture, or of one of
+    transformers.
 
     Raises DataError if they cannot be read, UsageError if the architecture is missing or differs.
     """
+    if is_folder(path):
+        state, labels = read_folder(path, architecture)
+        assert architecture is not None, "read_folder refuses None"
+        return architecture, Weights(state, str(path), labels=labels)
     if os.path.isdir(path):
         return _stage(path, architecture)
     if not os.path.isfile(path):
@@ -132,7 +140,9 @@ def load_into(network: Network, weights: Weights, architecture: Value, classes: 
     if whole and weights.mean is not None:
         raise UsageError(f"{weights.name} contains its own normalization; remove normalize")
     target = network if whole else network.body
-    if weights.lenient:
+    if isinstance(network.body, Encoder) and not whole:
+        state = completed(network.body, state, weights.name, trained=weights.lenient)
+    elif weights.lenient:
         own = target.state_dict()
         drawn = {name for name, tensor in state.items() if name in own and _of_other_classes(own[name], tensor, classes)}
         state = {name: own[name] if name in drawn else tensor for name, tensor in state.items()}
@@ -175,10 +185,13 @@ def adopt(
     data, name = open_data(store, task.data), describe(architecture)
     with seeded(seed, "init"):
         network = build_for(data, architecture)
-    if network.target_mean is not None and network.target_scale is not None:  # it predicts values in the data's units
+    anew = isinstance(network.body, Encoder) and weights is not None and not has_classifier(network.body, weights.state)
+    if network.target_mean is not None and network.target_scale is not None and not anew:  # it predicts in the data's units
         network.target_mean.zero_()
         network.target_scale.fill_(1.0)
     if weights is not None:
+        if isinstance(network.body, Encoder) and data.text is not None:
+            weights = weights._replace(state=in_order(network.body, weights.state, weights.labels, data.text.encoding.classes))
         load_into(network, weights, architecture, data.classes)
     digest = hashlib.sha256(save(plain_state(network))).hexdigest()
     checkpoint = Checkpoint(task=task, architecture=architecture, weights=digest)
@@ -191,7 +204,7 @@ def adopt(
             return {
                 "network": checkpoint.model_dump(mode="json"),
                 "measurement": measurement(network, data, architecture, device, seconds=0.0).model_dump(),
-                **said_beyond_labels(network, data, device),
+                **({} if anew else said_beyond_labels(network, data, device)),  # nothing yet
             }
 
     store.make("stages", checkpoint.key(), fill)

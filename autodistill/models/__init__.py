@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from ..data import InputSpec
 from ..data.columns import X, mask_of
 from ..data.encoding import TOKENS
-from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Value, ViT
+from ..spec import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Transformers, Value, ViT
 from ..spec.arrays import Array
+from .encoders import build_encoder
 from .families import build_convnet, build_mlp, build_resnet
 from .features import Inputs, Layers, Outputs, tapped
 from .imported import build_imported
@@ -37,7 +38,10 @@ FAMILIES: dict[type[Value], Callable[[Any, tuple[int, ...], int], nn.Module]] = 
     MobileNet: build_mobilenet,
     Timm: build_timm,
 }
-"""The function of each schema but Imported: (architecture, shape, classes) -> the body, x float32 (B, *shape) -> logits_BK."""
+"""The function of each schema but Transformers and Imported: (architecture, shape, classes) -> the body.
+
+A body takes x float32 (B, *shape) and gives logits_BK.
+"""
 OWN_WAY = "use a network of your own (import: package.module:function), whose forward takes {}"
 KEPT = (torch.int64, torch.bool)
 """Dtypes that are not cast: integers that name something, and masks."""
@@ -104,19 +108,22 @@ def build(
     target_mean: Sequence[float] | None = None,
     target_scale: Sequence[float] | None = None,
     ranking: Array | None = None,
+    unknown: int | None = None,
 ) -> Network:
     """The network of `architecture` for samples of `inputs`, with weights drawn from torch's global generator.
 
     `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
     Imported module gets neither. `target_mean` and `target_scale` hold one number for each value of a regression. `ranking`
-    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes are asked. Raises
-    UsageError if the family does not take such samples or its arguments.
+    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes are asked. `unknown` is
+    the id of the unknown token, if there is one. Raises UsageError if the family does not take such samples or its arguments.
     """
     targets = None
     if target_mean is not None and target_scale is not None:
         targets = torch.tensor(target_mean, dtype=torch.float32), torch.tensor(target_scale, dtype=torch.float32)
     if isinstance(architecture, Imported):
         return Network(build_imported(architecture, inputs, classes), targets=targets)
+    if isinstance(architecture, Transformers):
+        return Network(build_encoder(architecture, inputs, classes, ranking, unknown), targets=targets)
     if inputs.of_a_table:
         return Network(_for_table(architecture, inputs, classes), targets=targets)
     shape = inputs.numbers_of_x(f"family {architecture.identity()['family']}", OWN_WAY.format(", ".join(inputs.tensors())))

@@ -21,6 +21,9 @@ Inputs = dict[str, Tensor]
 """A batch as a network takes it: tensors (B, ...) by name."""
 STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
 """Stems in timm's `feature_info`: they come before the first stage, so they are not matched."""
+APART = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q_proj", "k_proj", "v_proj"), ("q", "k", "v"))
+HEADS = ("num_attention_heads", "num_heads", "n_heads")
+"""What attentions with a linear layer each for queries, keys and values call these, and the number of their heads."""
 
 
 class Outputs(NamedTuple):
@@ -68,8 +71,18 @@ def layers_of(body: nn.Module) -> list[str]:
     return [name for name in names if name in there and name.split(".")[0] not in STEMS]
 
 
+def taken(count: int, of: int) -> list[int]:
+    """Which of the source's `of` blocks the student's `count` take: i * (of - 1) / (count - 1), halves rounded up.
+
+    6 of 12 take 0 2 4 7 9 11; a single block takes the first.
+    """
+    assert 0 <= count <= of, f"{count} of {of}"
+    gaps = max(1, count - 1)
+    return [(2 * index * (of - 1) + gaps) // (2 * gaps) for index in range(count)]
+
+
 def attentions_of(body: nn.Module) -> list[str]:
-    """The self-attention modules with queries, keys and values in one linear layer, from input to output."""
+    """The self-attention modules whose queries, keys and values come from linear layers, from input to output."""
     return [name for name, module in body.named_modules() if is_attention(module)]
 
 
@@ -91,19 +104,33 @@ def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
     """
     taken: dict[str, Tensor] = {}
     versions: dict[str, int] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+
+    def keep(name: str, found: Tensor | None) -> None:
+        if found is not None:
+            taken[name], versions[name] = found, _version(found)
 
     def take(name: str, module: nn.Module, _: nn.Module, __: object, output: object) -> None:
         found = output if isinstance(output, Tensor) else None
-        if found is not None and is_attention(module):
-            found = _split(module, found)
-        if found is not None:
-            taken[name], versions[name] = found, _version(found)
+        keep(name, _split(module, found) if found is not None and is_attention(module) else found)
+
+    def take_part(name: str, attention: nn.Module, part: str, _: nn.Module, __: object, output: Tensor) -> None:
+        found = parts.setdefault(name, {})
+        found[part] = output
+        if len(found) == 3:
+            keep(name, _stacked(attention, found))
+            found.clear()
 
     modules = {name: find(body, name) for name in names}
     with ExitStack() as hooks:
         for name, module in modules.items():
-            hooked = module.get_submodule("qkv") if is_attention(module) else module
-            hooks.enter_context(hooked.register_forward_hook(partial(take, name, module)))
+            apart = projections(module)
+            for part in apart:
+                hook = partial(take_part, name, module, part)
+                hooks.enter_context(module.get_submodule(part).register_forward_hook(hook))
+            if not apart:
+                hooked = module.get_submodule("qkv") if is_attention(module) else module
+                hooks.enter_context(hooked.register_forward_hook(partial(take, name, module)))
         yield taken
     for name, feature in taken.items():
         if versions[name] != _version(feature):
@@ -116,10 +143,38 @@ def _version(feature: Tensor) -> int:
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether a module is built like timm's Attention: `qkv` maps to 3 * `num_heads` * `head_dim` numbers."""
+    """Whether queries, keys and values come from linear layers: one each (`projections`), or `qkv` as in timm's Attention,
+    which maps to 3 * `num_heads` * `head_dim` numbers.
+    """
     linear, heads, d = (getattr(module, name, None) for name in ("qkv", "num_heads", "head_dim"))
     is_whole = isinstance(heads, int) and isinstance(d, int)
-    return isinstance(linear, nn.Linear) and is_whole and linear.out_features == 3 * heads * d  # type: ignore[operator]
+    fused = isinstance(linear, nn.Linear) and is_whole and linear.out_features == 3 * heads * d  # type: ignore[operator]
+    return fused or bool(projections(module))
+
+
+def projections(module: nn.Module) -> tuple[str, ...]:
+    """The names of an attention's linear layers for queries, keys and values, if these are apart and as wide as each other."""
+    for names in APART:
+        linears = [getattr(module, name, None) for name in names]
+        widths = {linear.out_features for linear in linears if isinstance(linear, nn.Linear)}
+        if all(isinstance(linear, nn.Linear) for linear in linears) and len(widths) == 1 and heads_of(module):
+            return names if widths.pop() % heads_of(module) == 0 else ()
+    return ()
+
+
+def heads_of(attention: nn.Module) -> int:
+    """How many heads an attention has; 0 if it does not say."""
+    found = (getattr(attention, name, None) for name in HEADS)
+    return next((heads for heads in found if isinstance(heads, int) and heads > 0), 0)
+
+
+def _stacked(attention: nn.Module, parts: dict[str, Tensor]) -> Tensor | None:
+    """qkv (B, 3, heads, N, D) of queries, keys and values (B, N, heads * D); None for attention to other tokens."""
+    found = [parts[name] for name in projections(attention)]
+    if len({part.shape for part in found}) > 1 or found[0].dim() != 3:
+        return None
+    (batch, tokens, _), heads = found[0].shape, heads_of(attention)
+    return torch.stack([part.reshape(batch, tokens, heads, -1).transpose(1, 2) for part in found], dim=1)
 
 
 def _split(attention: Any, out: Tensor) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 A shallower student takes every k-th layer (Sanh et al., DistilBERT, 2019), a narrower one takes the leading slice of each
 tensor: leading channels, leading heads. A network of your own takes over what its `inherit(self, teacher)` does or, if its
-class has none, the leading slice of each tensor of the same name.
+class has none, the leading slice of each tensor of the same name. Transformers are in `encoder_weights`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..spec import UsageError
-from .features import Stack, is_attention
+from .encoder_weights import copies as of_an_encoder
+from .encoders import Encoder
+from .features import Stack, is_attention, taken
 from .imported import can_inherit, inherit_own_way
 from .tables import Embedded, Embedding
 
@@ -34,8 +36,10 @@ class Pair(NamedTuple):
     source_name: str
 
 
-def inherit(student: Network, source: Network) -> None:
+def inherit(student: Network, source: Network, layers: Sequence[int] | None = None) -> None:
     """Copies the weights of `source` into `student`, in place, all or nothing.
+
+    `layers` lists those that a transformer takes instead of every k-th.
 
     If the student has m blocks and the source n, block i takes `taken(m, n)[i]`; norm statistics, mean and std, and those of
     the values of a regression are copied, too. Only a convnet's first linear layer keeps its own initialization if the two pool
@@ -44,16 +48,33 @@ def inherit(student: Network, source: Network) -> None:
     if can_inherit(student.body):
         inherit_own_way(student.body, source.body)
         return
+    if isinstance(student.body, Encoder):
+        _copy(student, source, _of_encoders(student.body, source.body, layers))
+        return
+    if layers is not None:
+        raise UsageError("a list of layers applies to transformers; use init: from_teacher")
     if student.mean is None and not isinstance(student.body, Embedded):  # a network of your own
         pairs = list(_by_name(student.body, source.body))
     else:
         pairs = list(_pairs(student.body, source.body))
-    copies = [copy for take in (_whole, _by_heads) for pair in pairs for copy in take(pair)]
+    _copy(student, source, [copy for take in (_whole, _by_heads) for pair in pairs for copy in take(pair)])
+
+
+def _copy(student: Network, source: Network, copies: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """The copies, and the numbers by which both standardize."""
     known = dict(source.named_buffers(recurse=False))
-    copies += [(tensor, known[name]) for name, tensor in student.named_buffers(recurse=False) if name in known]
+    copies = [*copies, *((mine, known[name]) for name, mine in student.named_buffers(recurse=False) if name in known)]
     with torch.no_grad():
         for target, part in copies:
             target.copy_(part)
+
+
+def _of_encoders(student: Encoder, source: nn.Module, layers: Sequence[int] | None) -> Sequence[tuple[Tensor, Tensor]]:
+    """Raises UsageError if the source is no transformer."""
+    if not isinstance(source, Encoder):
+        raise UsageError("the source is no transformer of this tool, so it has no weights for one; use init: random")
+    with torch.no_grad():
+        return of_an_encoder(student, source, layers)
 
 
 def _by_name(student: nn.Module, source: nn.Module) -> Iterator[Pair]:
@@ -65,16 +86,6 @@ def _by_name(student: nn.Module, source: nn.Module) -> Iterator[Pair]:
             raise UsageError(f"the source has no module {name!r} from which the student could take weights; {way}")
         if _tensors(module):
             yield Pair(module, others[name], name, name)
-
-
-def taken(count: int, of: int) -> list[int]:
-    """Which of the source's `of` blocks the student's `count` take: i * (of - 1) / (count - 1), halves rounded up.
-
-    6 of 12 take 0 2 4 7 9 11; a single block takes the first.
-    """
-    assert 0 <= count <= of, f"{count} of {of}"
-    gaps = max(1, count - 1)
-    return [(2 * index * (of - 1) + gaps) // (2 * gaps) for index in range(count)]
 
 
 def _pairs(student: nn.Module, source: nn.Module, name: str = "", source_name: str = "") -> Iterator[Pair]:

@@ -27,6 +27,7 @@ from ..spec import (
     MobileNet,
     ResNet,
     TimmResNet,
+    Transformers,
     UsageError,
     Value,
     ViT,
@@ -36,6 +37,7 @@ from ..spec import (
 )
 from ..spec.measurement import Sizes
 from . import Layers, Network, build, inherit
+from .encoders import simpler
 from .features import attentions_of, layers_of
 
 T = TypeVar("T")
@@ -45,7 +47,7 @@ QUADRATIC: set[type[Value]] = {MLP, ConvNet, ResNet, TimmResNet, ConvNeXt}
 """Families whose sizes are all polynomials of degree 2 in the width."""
 _SIZES: dict[tuple[str, InputSpec, int], Sizes] = {}
 _LAYERS: dict[tuple[str, InputSpec, int, tuple[str, ...]], Layers] = {}
-_CAN_INHERIT: set[tuple[str, str, InputSpec, int]] = set()
+_CAN_INHERIT: set[tuple[str, str, InputSpec, int, tuple[int, ...] | None]] = set()
 _NEED_WEIGHTS: set[str] = set()
 """Functions of your own whose networks cannot be built without weights."""
 
@@ -96,17 +98,22 @@ def _layers(network: Network, inputs: InputSpec, names: Sequence[str]) -> Layers
     )
 
 
-def check_inherit(architecture: Value, source: Value, inputs: InputSpec, classes: int) -> None:
+def check_inherit(
+    architecture: Value, source: Value, inputs: InputSpec, classes: int, layers: tuple[int, ...] | None = None
+) -> None:
     """Raises the UsageError of `inherit` if `architecture` cannot start from weights of `source`; needs no weights."""
-    key = (digest(architecture), digest(source), inputs, classes)
+    key = (digest(architecture), digest(source), inputs, classes, layers)
     if key not in _CAN_INHERIT:
         with located(f"{describe(architecture)} cannot inherit from {describe(source)}"):
-            _of_networks([architecture, source], inputs, classes, lambda found: inherit(*found))
+            _of_networks([architecture, source], inputs, classes, lambda found: inherit(found[0], found[1], layers))
         _CAN_INHERIT.add(key)
 
 
 def _sizes(architecture: Value, inputs: InputSpec, classes: int) -> Sizes:
     """Extrapolated from shallower or narrower networks of the family where that is exact, otherwise measured."""
+    if isinstance(architecture, Transformers) and (line := simpler(architecture, inputs)) is not None:
+        ends = [sizes(one, inputs, classes) for one in (line.at_0, line.at_1)]
+        return _extrapolated(ends, line.x)
     depth, width, family = getattr(architecture, "depth", 0), getattr(architecture, "width", 0), type(architecture)
 
     def of(**changes: int) -> Sizes:

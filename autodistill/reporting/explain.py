@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..metrics.metric import Metric, metric_of, named
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.measurement import Measurement
-from ..spec.stage import is_dense
+from ..spec.stage import begun, is_dense
 from ..spec.value import Json
 from ..store import Store
 from ..study.record.directory import StudyDirectory
@@ -110,7 +110,7 @@ def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Se
     if isinstance(network, Stage):
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "loss", "recipe")}
         settings["student.loss"] = _applied(settings["student.loss"], network)
-        settings["student.init"] = "random" if network.init is None else "from_teacher"
+        settings["student.init"] = begun(network)
         settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
         above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]
         ladder = [_plain(one.architecture) for one in above]

@@ -1,6 +1,6 @@
 """Frozen values, their schemas and keys, and the strict YAML reader."""
 
-from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, ViT, describe
+from .architectures import MLP, ConvNet, ConvNeXt, Imported, MobileNet, ResNet, Timm, TimmResNet, Transformers, ViT, describe
 from .document import Spec, Teacher
 from .door import from_document, load, parse, resolve, suited
 from .errors import (
@@ -88,6 +88,7 @@ __all__ = [
     "Term",
     "Timm",
     "TimmResNet",
+    "Transformers",
     "UsageError",
     "Value",
     "ViT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -167,6 +167,45 @@ class Timm(Value):
         return arguments
 
 
+class Transformers(Value):
+    """A transformer that reads token ids, built by the package transformers: `layers` layers, `heads` heads in each.
+
+    Its width is `hidden`, or heads * `head_width`; give one of the two. `intermediate` is the width between the two linear
+    layers of a block (by default four times the width), `embedding` a smaller width of the embeddings, which a linear layer
+    widens (Lan et al., ALBERT, ICLR 2020). `vocabulary`: all token ids (`full`), those of the training texts (`used`), or so
+    many of the most frequent; the others are read as the unknown token. `positions` is the length of the longest text that it
+    reads, by default task.max_length.
+
+    `model` is transformers' model_type; bert with an `embedding` is built as electra, which is bert with it. `settings` are
+    other keys of its config.json. `dropout` applies everywhere; without it, settings say where it applies; elsewhere it is 0.
+    """
+
+    version: ClassVar[int] = 1
+    family: Literal["transformers"] = "transformers"
+    layers: Depth
+    hidden: Width | None = None
+    heads: Annotated[int, Field(ge=1, le=1024)]
+    head_width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    intermediate: Width | None = None
+    vocabulary: Literal["full", "used"] | Annotated[int, Field(ge=2, le=10_000_000)] = "full"
+    embedding: Width | None = None
+    model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] = "bert"
+    positions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    settings: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _has_a_width(self) -> Self:
+        if (self.hidden is None) == (self.head_width is None):
+            raise ValueError("give either hidden, the width, or head_width, that of a head, but not both")
+        return self
+
+    @property
+    def wide(self) -> int:
+        """The width of the tokens."""
+        return self.hidden if self.hidden is not None else self.heads * (self.head_width or 0)
+
+
 IMPORT: Literal["import"] = "import"
 FIELDS = {IMPORT: "factory", "version": "revision", "source": "source"}
 """The keys beside the arguments in a spec, and the fields that hold their values."""
@@ -233,7 +272,7 @@ def _numbers(value: JsonValue) -> Iterator[int | float]:
             yield from _numbers(item)
 
 
-Families = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm | Imported
+Families = MLP | ConvNet | ResNet | TimmResNet | ViT | ConvNeXt | MobileNet | Timm | Transformers | Imported
 OWN = "own"
 """The tag of an Imported, which the key `import` tells from a family."""
 
@@ -253,6 +292,7 @@ Architecture = Annotated[
     | Annotated[ConvNeXt, Tag("convnext")]
     | Annotated[MobileNet, Tag("mobilenet")]
     | Annotated[Timm, Tag("timm")]
+    | Annotated[Transformers, Tag("transformers")]
     | Annotated[Imported, Tag(OWN)],
     Discriminator(_tag),
 ]
@@ -268,6 +308,10 @@ class Normalize(Value):
     scale: Scale | None = None
 
 
+UNSAID = ("family", "settings", "positions")
+"""What `describe` leaves out: it says the family, and all transformers of a study share the rest."""
+
+
 def describe(architecture: Value) -> str:
     """One short line, such as `resnet depth=2 width=32`: optional fields only if they are not the default.
 
@@ -279,6 +323,6 @@ def describe(architecture: Value) -> str:
         given = architecture.arguments | ({} if architecture.revision is None else {"version": architecture.revision})
         return " ".join([architecture.factory, *(f"{name}={value}" for name, value in sorted(given.items()))])
     known = type(architecture).model_fields
-    fields = {name: value for name, value in architecture if name != "family" and value is not None}
+    fields = {name: value for name, value in architecture if name not in UNSAID and value is not None}
     words = [f"{name}={value}" for name, value in fields.items() if known[name].is_required() or value != known[name].default]
     return " ".join([getattr(architecture, "family", "?"), *words])

@@ -32,7 +32,14 @@ from .task import TaskSpec
 from .trees import searchable
 from .value import CURRENCY, NAME, AsTuple, FilePath, Json, Seed, Value
 
-INIT: TypeAdapter[str] = TypeAdapter(Literal["random", "from_teacher"])
+
+class InitLayers(Value):
+    """`init: {layers: [0, 2, 5]}`: as from_teacher, but a transformer takes these layers instead of every k-th."""
+
+    layers: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], AsTuple, Field(min_length=1)]
+
+
+INIT: TypeAdapter[str | InitLayers] = TypeAdapter(Literal["random", "from_teacher"] | InitLayers)
 GUIDANCE: TypeAdapter[str] = TypeAdapter(Literal["serial", "dense"])
 
 
@@ -97,7 +104,8 @@ class Teacher(Value):
 class Student(Value):
     """What is searched: trees whose leaves may be domains. The default loss suits the kind of task.
 
-    `init: from_teacher` starts from the weights of the network above it: every k-th layer, the leading slice of each.
+    `init: from_teacher` starts from the weights of the network above it: every k-th layer, the leading slice of each. For a
+    transformer, `{layers: [0, 2, 5]}` names the layers.
     """
 
     architecture: Annotated[Tree, _searched(ARCHITECTURE), AS_YAML]

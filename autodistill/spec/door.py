@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .architectures import IMPORT, KEPT
+from .checkpoints import with_checkpoints
 from .code import code_of
 from .document import Spec, Teacher
 from .domains import plain
@@ -61,7 +62,7 @@ def _plain(value: object) -> Any:
 def _overridden(raw: Any, places: Places, overrides: Sequence[str], folder: Path) -> Spec:
     problems = [problem for override in overrides for problem in _override(raw, override, places)]
     try:
-        spec = parse(raw, places)
+        spec = parse(raw, places, folder)
     except SpecError as error:
         raise SpecError(problems + error.problems) from None
     if problems:
@@ -121,15 +122,15 @@ def _whole(name: str, folder: Path) -> str:
     return str(found.absolute())
 
 
-def parse(raw: object, places: Places | None = None) -> Spec:
-    """Turns plain dicts and lists into a Spec. Raises SpecError."""
+def parse(raw: object, places: Places | None = None, folder: Path | None = None) -> Spec:
+    """Turns plain dicts and lists into a Spec. Checkpoints of transformers are relative to `folder`. Raises SpecError."""
     places = places or {(): "spec"}
     if not isinstance(raw, dict):
         what = "is empty" if raw is None else f"{shown(raw)} is not a mapping"
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
         raise SpecError.at(places[()], f"{what}; a spec needs the keys {', '.join(needed)}")
     try:
-        raw = expanded(raw)
+        raw = expanded(with_checkpoints(raw, lambda name: _whole(name, folder or Path.cwd())))
         return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError(explained(error, raw, places)) from None
@@ -239,10 +240,11 @@ def _distilled(tree: Any) -> Iterator[Json]:
         yield from (option for option in options if isinstance(option, dict))
 
 
-def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
+def resolve(spec: Spec, *, fingerprint: str, cuda: bool, positions: int | None = None) -> Spec:
     """The spec with every default, the precision, the GPUs, the data's fingerprint and the source of your modules filled in.
 
-    `cuda` says whether workers have CUDA. Raises DataError if the spec pins other data, UsageError if it pins other code.
+    `cuda` says whether workers have CUDA, `positions` how long texts are at most: transformers that do not say how many
+    positions they have get as many. Raises DataError if the spec pins other data, UsageError if it pins other code.
     """
     pinned = spec.task.fingerprint
     if pinned not in (None, fingerprint):
@@ -254,6 +256,11 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool) -> Spec:
     document["task"]["fingerprint"] = fingerprint
     document["resources"]["gpus"] = gpus
     student = document["student"]
+    for part in (document["teacher"], *document["teacher"].get("ensemble", ()), student):
+        if "architecture" in part and positions is not None:
+            part["architecture"] = _placed(part["architecture"], positions)
+    if positions is not None:
+        document["assistants"]["ladder"] = [_placed(one, positions) for one in document["assistants"]["ladder"]]
     student["loss"] = _filled(student["loss"], LossSpec)
     if spec.task.kind == "regression":
         for kd in _distilled(student["loss"]):
@@ -282,6 +289,15 @@ def _sourced(value: Any, place: str, inside: bool = False) -> Any:
         way = "restore it, or begin another study"
         raise UsageError(f"{place}.source: the code of {value[IMPORT]} has changed since the spec pinned it; {way}")
     return value | {"source": source}
+
+
+def _placed(tree: Any, positions: int) -> Any:
+    """An architecture with its positions, in each option of a choice."""
+    if isinstance(tree, dict) and tree.keys() == {"choice"}:
+        return {"choice": [_placed(option, positions) for option in tree["choice"]]}
+    if isinstance(tree, dict) and tree.get("family") == "transformers":
+        return {"positions": positions} | tree
+    return tree
 
 
 def _filled(tree: object, model: type[BaseModel] = Value) -> object:

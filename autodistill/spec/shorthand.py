@@ -6,7 +6,9 @@
 
 becomes the teacher's family and other fields, with whole numbers from 0.25 to 1 times its depth and its width (for a vit, its
 number of heads, each as wide as the teacher's). If the teacher is a network of your own, any whole numbers among its arguments
-can be searched that way: `{like: teacher, hidden: [0.25, 1]}`.
+can be searched that way: `{like: teacher, hidden: [0.25, 1]}`. Of a transformer, these are its `layers`, its `hidden` width
+(that is, its heads, each as wide as the teacher's) and, if it is given, `intermediate`; `vocabulary`, `embedding` and `dropout`
+may be set or searched beside them.
 
 `optional: true` in a searched term of a loss lets the search also decide whether to use the term at all.
 """
@@ -21,12 +23,17 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from .architectures import ARCHITECTURE, IMPORT
+from .architectures import ARCHITECTURE, IMPORT, Transformers
 from .errors import Location, fault, refusal, shown, wrong
 from .value import Json
 
 AT: Location = ("student", "architecture")
 SHARES = ("depth", "width")
+OF_TRANSFORMERS = ("layers", "hidden", "intermediate")
+BESIDE = ("vocabulary", "embedding", "dropout")
+"""What may be set beside the shares of a transformer: nothing of them follows from the teacher's size."""
+HEADS_BY = {"layers": "layers", "heads": "hidden"}
+"""Which share decides which field of a transformer."""
 DEFAULT = (0.25, 1)
 STAND_IN = {"family": "mlp", "depth": 1, "width": 1}
 """The student's architecture if the teacher's is invalid, so that its problems are reported only once."""
@@ -53,13 +60,19 @@ def _architecture(raw: Json, whose: str) -> Any:
 
 def _shares(teacher: object) -> Sequence[str]:
     """What can be searched as a share of the teacher's: depth and width, or whole numbers among your own arguments."""
+    if _is_transformer(teacher):
+        return OF_TRANSFORMERS
     if not isinstance(teacher, dict) or IMPORT not in teacher:
         return SHARES
     return [name for name, value in teacher.items() if type(value) is int and value > 0 and name != "version"]
 
 
+def _is_transformer(teacher: object) -> bool:
+    return isinstance(teacher, dict) and teacher.get("family") == "transformers"
+
+
 def _wrong_keys(given: dict[str, object], shares: Sequence[str]) -> Iterator[ErrorDetails]:
-    known = ("like", *shares)
+    known = ("like", *shares, *(BESIDE if shares == OF_TRANSFORMERS else ()))
     for key in given:
         if key not in known:
             message = f"{key!r} cannot be set with like, which copies the teacher's; use only {', '.join(known)}"
@@ -103,9 +116,25 @@ def _tree(given: Json, teacher: Any) -> Json:
         return STAND_IN
     if IMPORT in teacher:
         return {**teacher, **{name: _range(given.get(name, DEFAULT), teacher[name]) for name in _asked(given, teacher)}}
+    if isinstance(architecture, Transformers):
+        return _transformer(given, architecture)
     names = {"depth": "depth", "width": "heads" if architecture.family == "vit" else "width"}
     amounts = {name: _range(given.get(key, DEFAULT), getattr(architecture, name)) for key, name in names.items()}
     return {**teacher, **amounts}
+
+
+def _transformer(given: Json, teacher: Transformers) -> Json:
+    """The teacher's model and settings, but those of its checkpoint alone: how many rows there are, and what it drops."""
+    settings = {name: value for name, value in teacher.settings.items() if name != "vocab_size" and "drop" not in name}
+    amounts = {name: _range(given.get(key, DEFAULT), getattr(teacher, name)) for name, key in HEADS_BY.items()}
+    found: Json = {"family": "transformers", "model": teacher.model, **amounts, "head_width": teacher.wide // teacher.heads}
+    inner = teacher.intermediate or 4 * teacher.wide
+    if "intermediate" in given:
+        found["intermediate"] = _range(given["intermediate"], inner)
+    elif inner != 4 * teacher.wide:
+        found["intermediate"] = inner
+    kept = {"embedding": teacher.embedding} if teacher.embedding is not None else {}
+    return found | ({"settings": settings} if settings else {}) | kept | {name: given[name] for name in BESIDE if name in given}
 
 
 def _asked(given: Json, teacher: Json) -> Sequence[str]:

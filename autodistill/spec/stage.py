@@ -91,7 +91,8 @@ class Stage(Keyed):
     """One training: an architecture, a loss, a recipe and the teachers whose outputs it learns from.
 
     teachers=() trains from labels; a teacher that has a teacher makes a chain; several are an ensemble, or dense guidance.
-    `init` is the source of the initial weights (None: random). `until` ends the training after that many epochs of its
+    `init` is the source of the initial weights (None: random), `init_layers` those of its layers that a transformer begins with
+    (None: every k-th). `until` ends the training after that many epochs of its
     recipe's schedule: an intermediate checkpoint. `key()` is the sha256 of the canonical form, in which teachers and init
     are represented by their keys (a Merkle tree): equal stages have equal keys.
     """
@@ -105,6 +106,7 @@ class Stage(Keyed):
     seed: int
     teachers: Annotated[tuple[Network, ...], AsTuple] = ()
     init: Network | None = None
+    init_layers: Annotated[tuple[int, ...], AsTuple] | None = None
     until: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
@@ -146,6 +148,13 @@ NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 """From plain data back to a stage with its chain, or a checkpoint."""
 
 
+def begun(stage: Stage) -> str | dict[str, list[int]]:
+    """Where its weights come from, as a spec says it."""
+    if stage.init is None:
+        return "random"
+    return "from_teacher" if stage.init_layers is None else {"layers": list(stage.init_layers)}
+
+
 def label_only(stage: Stage) -> Stage:
     """The same student trained from labels: what distillation has to beat."""
     whole: dict[str, object] = {"weight": 1.0, "warm_up": None}
@@ -153,7 +162,7 @@ def label_only(stage: Stage) -> Stage:
         loss = LossSpec(mse=(stage.loss.mse or SquaredError()).model_copy(update=whole))
     else:
         loss = LossSpec(ce=(stage.loss.ce or CrossEntropy()).model_copy(update=whole))
-    return canonical(stage.model_copy(update={"loss": loss, "teachers": (), "init": None}))
+    return canonical(stage.model_copy(update={"loss": loss, "teachers": (), "init": None, "init_layers": None}))
 
 
 def canonical(stage: Stage) -> Stage:

@@ -24,6 +24,7 @@ from ..spec import (
     Stage,
     Task,
     Teacher,
+    Transformers,
     UsageError,
     Value,
     digest,
@@ -34,7 +35,7 @@ from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, matc
 from ..spec.losses import LOSS
 from ..spec.measurement import Sizes
 from ..spec.recipe import RECIPE
-from ..spec.stage import canonical, taught
+from ..spec.stage import begun, canonical, taught
 
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
@@ -105,12 +106,12 @@ class Space:
         return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
-        """Whether a network may be proposed: your own one may also refuse its arguments."""
+        """Whether a network may be proposed: your own one may also refuse its arguments, and so may transformers."""
         return self.refused(architecture) is None and not self.spec.search.limits.exceeded(self.sizes(architecture))
 
     def refused(self, architecture: Value) -> BuildError | None:
-        """Why a network of your own cannot be built with these arguments, or None."""
-        name = digest(architecture) if isinstance(architecture, Imported) else ""
+        """Why a network of your own, or a transformer, cannot be built with these arguments, or None."""
+        name = digest(architecture) if isinstance(architecture, Imported | Transformers) else ""
         if name and name not in self._refused:
             self._refused[name] = None
             try:
@@ -188,8 +189,14 @@ class Space:
         return teachers
 
     def _stage(
-        self, architecture: Architecture, loss: LossSpec, recipe: Recipe, teachers: tuple[Network, ...], init: str
+        self,
+        architecture: Architecture,
+        loss: LossSpec,
+        recipe: Recipe,
+        teachers: tuple[Network, ...],
+        init: str | dict[str, list[int]],
     ) -> Stage:
+        layers = tuple(init["layers"]) if isinstance(init, dict) else None
         return canonical(
             Stage(
                 task=self.task,
@@ -198,25 +205,28 @@ class Space:
                 recipe=recipe,
                 seed=self.spec.seed,
                 teachers=teachers,
-                init=self.source(architecture, teachers) if init == "from_teacher" else None,
+                init=None if init == "random" else self.source(architecture, teachers, layers),
+                init_layers=layers,
             )
         )
 
-    def source(self, architecture: Value, teachers: tuple[Network, ...]) -> Network:
+    def source(self, architecture: Value, teachers: tuple[Network, ...], layers: tuple[int, ...] | None = None) -> Network:
         """Where a student's initial weights come from: the lowest of its teachers that is large enough, else the first.
+
+        `layers` are those to take, if they are listed.
 
         Raises UsageError when none is.
         """
         for network in reversed(teachers):
             with contextlib.suppress(UsageError):
-                check_inherit(architecture, network.architecture, self.inputs, self.classes)
+                check_inherit(architecture, network.architecture, self.inputs, self.classes, layers)
                 return network
-        check_inherit(architecture, self.teachers[0].architecture, self.inputs, self.classes)
+        check_inherit(architecture, self.teachers[0].architecture, self.inputs, self.classes, layers)
         return self.teachers[0]
 
     def encode(self, stage: Stage) -> Settings | None:
         """Parameters that decode to `stage`, or None if this space could not have proposed it."""
-        plain = stage.model_dump(mode="json") | {"init": "random" if stage.init is None else "from_teacher"}
+        plain = stage.model_dump(mode="json") | {"init": begun(stage)}
         tree = self.tree | {"loss": _without_lacking(self.tree["loss"], plain["loss"])}
         found = match(_without_rest(tree), plain)
         own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}

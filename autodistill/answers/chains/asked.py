@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue, ValidationError
 
-from ...spec import BuildError, Imported, LossSpec, Spec, UsageError, Value, describe, parse
+from ...spec import BuildError, Imported, LossSpec, Spec, Transformers, UsageError, Value, describe, parse
 from ...spec.architectures import ARCHITECTURE
 from ...spec.document import Assistants
 from ...spec.domains import Choice, Domain, Int, Tree, domains, fill
@@ -123,7 +123,8 @@ def assistants_of(
 
 def geometric(student: Value, teacher: Value, count: int, params: Callable[[Value], int]) -> Sequence[Value]:
     """At most `count` architectures in equal ratios of depth and width between student and teacher; none if their families
-    differ or have no such fields. For a network of your own, depth and width are all whole-number arguments that differ.
+    differ or have no such fields. For a transformer, they are its layers, heads and inner width; for a network of your own, all
+    whole-number arguments that differ.
     """
     own, its = _amounts(student), _amounts(teacher)
     kinds = [(type(one), getattr(one, "factory", None)) for one in (student, teacher)]
@@ -133,7 +134,7 @@ def geometric(student: Value, teacher: Value, count: int, params: Callable[[Valu
     for step in range(count, 0, -1):
         amounts = {name: round(own[name] * (its[name] / own[name]) ** (step / (count + 1))) for name in own}
         try:
-            size = ARCHITECTURE.validate_python(student.model_dump() | amounts)
+            size = ARCHITECTURE.validate_python(student.model_dump() | _by_heads(student) | amounts)
             if size not in found and params(student) < params(size) < params(teacher):
                 found.append(size)
         except (ValidationError, BuildError):
@@ -141,8 +142,18 @@ def geometric(student: Value, teacher: Value, count: int, params: Callable[[Valu
     return found
 
 
+def _by_heads(student: Value) -> dict[str, int | None]:
+    """A transformer is as wide as its heads, each as wide as the student's."""
+    if not isinstance(student, Transformers):
+        return {}
+    return {"hidden": None, "head_width": student.wide // student.heads}
+
+
 def _amounts(architecture: Value) -> dict[str, int]:
     """The numbers that decide how large a network is."""
+    if isinstance(architecture, Transformers):
+        inner = architecture.intermediate or 4 * architecture.wide
+        return {"layers": architecture.layers, "heads": architecture.heads, "intermediate": inner}
     if isinstance(architecture, Imported):
         return {name: value for name, value in architecture.arguments.items() if type(value) is int and value > 0}
     return {name: getattr(architecture, name) for name in AMOUNTS if hasattr(architecture, name)}

@@ -28,6 +28,7 @@ from ...spec import (
     Stage,
     Teacher,
     Timm,
+    Transformers,
     UsageError,
     Value,
     located,
@@ -36,6 +37,7 @@ from ...spec import (
 )
 from ...spec.architectures import Normalize
 from ...spec.code import code_of
+from ...spec.document import InitLayers
 from ...store import Store
 from ..space import Space, teacher_stage
 
@@ -58,7 +60,8 @@ def load_data(spec: Spec, *, cuda: bool) -> tuple[Spec, Splits]:
     splits = replace(splits, own=tuple(one.text() for one in own))
     spec = suited(spec, splits.kind, first if isinstance(first, OwnMetric) else None, tuple(also))
     _check_metrics(spec, splits)
-    spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda)
+    positions = None if splits.text is None else splits.text.encoding.max_length
+    spec = resolve(spec, fingerprint=splits.fingerprint, cuda=cuda, positions=positions)
     return spec, splits
 
 
@@ -173,6 +176,14 @@ def check_edges(space: Space) -> None:
         with located(f"{place}.init"):
             for architecture in below if "from_teacher" in inits else ():
                 space.source(architecture, space.teachers)
+            _check_layers(space, [one.layers for one in inits if isinstance(one, InitLayers)], below)
+
+
+def _check_layers(space: Space, lists: Sequence[tuple[int, ...]], students: Sequence[Value]) -> None:
+    """The teacher has the listed layers. A student of another depth is never proposed with them."""
+    for layers, architecture in itertools.product(lists, students):
+        deep = isinstance(architecture, Transformers)
+        space.source(architecture.model_copy(update={"layers": len(layers)}) if deep else architecture, space.teachers, layers)
 
 
 def _recipes(space: Space) -> Iterator[tuple[str, Recipe]]:
