@@ -15,8 +15,12 @@ from ..spec.arrays import Array
 from .images import Images, Joined, Pixels, joined
 
 Rows = slice | Array
+COMPACT = (np.dtype(np.uint16), np.dtype(np.int32))
+"""Whole numbers, such as token ids, are kept as these; batches have int64."""
 X = "x"
 """The usual field: networks get it as their only positional argument."""
+ROWS = "row"
+"""The only field until a table or texts are encoded: the numbers of their rows."""
 
 
 def mask_of(name: str) -> str:
@@ -48,7 +52,8 @@ class Ragged:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
+        """That of batches."""
+        return np.dtype(np.int64) if self.values.dtype in COMPACT else self.values.dtype
 
     @property
     def nbytes(self) -> int:
@@ -67,17 +72,18 @@ class Ragged:
     def padded(self, rows: Rows) -> tuple[Array, Array]:
         """The samples at `rows`, (B, *rest, L) for the longest of them, and mask_BL: True at real positions."""
         chosen_B = np.arange(len(self))[rows]
-        lengths_B = self.lengths[chosen_B]
+        starts_B = self.offsets[chosen_B]
+        lengths_B = self.offsets[chosen_B + 1] - starts_B
         steps_L = np.arange(lengths_B.max(initial=0))
         mask_BL = steps_L < lengths_B[:, None]
-        places_BL = np.where(mask_BL, self.offsets[chosen_B][:, None] + steps_L, 0)
-        found = self.values[places_BL]
+        places_BL = np.where(mask_BL, starts_B[:, None] + steps_L, 0)
+        found = self.values[places_BL].astype(self.dtype, copy=False)
         found[~mask_BL] = self.padding
         return np.ascontiguousarray(np.moveaxis(found, 1, -1)), mask_BL
 
     def take(self, rows: Array) -> Ragged:
         """These rows, in their order."""
-        lengths_B = self.lengths[rows]
+        lengths_B = self.offsets[rows + 1] - self.offsets[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths_B)]).astype(np.int64)
         places_T = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths_B)
         return replace(self, values=self.values[places_T], offsets=offsets)

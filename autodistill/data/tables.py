@@ -22,9 +22,11 @@ from ..spec import DataError, TaskKind, TaskSpec
 from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import AllExcept
+from ..spec.value import Json
 from . import encode
 from .arrays import Raw
-from .columns import Columns
+from .columns import ROWS, Columns
+from .corpus import Texts, texts_in
 from .encoding import Encoding
 from .fitting import Table
 from .kinds import Place, held, quoted
@@ -32,8 +34,6 @@ from .labels import Labels, check_precision
 
 if TYPE_CHECKING:
     from .kinds import Series
-ROWS = "row"
-"""The only field until a table is encoded: the numbers of its rows."""
 SEPARATORS = (",", ";", "\t", "|")
 FEW = 20
 """Numbers with more different values than this, some of them fractional or in only one row, are not classes."""
@@ -45,7 +45,7 @@ def read_file(path: Path, task: TaskSpec) -> Raw:
     place = f"task.dataset: {path}"
     if not os.path.isfile(path):
         raise DataError(f"{place} is not a file; give a path relative to the spec's directory, or an absolute path")
-    frame = _frame(path, place, separator)
+    frame = _frame(path, place, separator, texts=task.text is not None)
     return read_table(frame, task, place=Place(place, _has_line_per_row(path, len(frame))), separator=separator)
 
 
@@ -63,10 +63,10 @@ def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
         raise DataError(f"{name}: {error}; correct it, or leave it empty if it is missing") from None
 
 
-def _frame(path: Path, place: str, separator: str) -> pd.DataFrame:
+def _frame(path: Path, place: str, separator: str, *, texts: bool = False) -> pd.DataFrame:
     if path.name.lower().endswith((*encode.PARQUET, ".json")):
         return _typed(path, place)
-    return _text(path, place, separator)
+    return _text(path, place, separator, texts)
 
 
 def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separator: str = ",") -> Raw:
@@ -81,37 +81,48 @@ def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separat
     label = _named(place, frame, task.label, "task.label")
     groups = None if task.groups is None else _named(place, frame, task.groups, "task.groups")
     by = None if task.split.by is None else _named(place, frame, task.split.by, "task.split.by")
-    given = task.columns or {}
-    for name in given:
-        _named(place, frame, name, "task.columns")
-    features = _features(place, frame, task, [one for one in (label, groups, by) if one is not None])
     labels = _labels(place, frame[label], task.kind)
-    table = Table(
-        place=place,
-        frame=frame[features],
-        held={name: held(place, frame[name], given.get(name)) for name in features},
-        label=label,
-        classes=labels.names or (),
-        separator=separator,
-    )
+    how = {"label": label, "classes": labels.names or (), "separator": separator}
+    used = [one for one in (label, groups, by) if one is not None]
+    source = _table(place, frame, task, used, how) if task.text is None else _texts(place, frame, task, how)
     return Raw(
         name=place.name,
         x=Columns({ROWS: np.arange(len(frame))[:, None]}),
         y=labels.y,
         kind=labels.kind,
-        table=table,
+        source=source,
+        x_unlabeled=source.unlabeled if isinstance(source, Texts) else None,
         groups=None if groups is None else _groups(place, frame[groups]),
-        times=None if by is None else _times(place, frame[by], given.get(by)),
+        times=None if by is None else _times(place, frame[by], (task.columns or {}).get(by)),
         names=labels.names,
     )
 
 
-def _text(path: Path, place: str, separator: str) -> pd.DataFrame:
+def _table(place: Place, frame: pd.DataFrame, task: TaskSpec, used: Sequence[str], how: Json) -> Table:
+    given = task.columns or {}
+    for name in given:
+        _named(place, frame, name, "task.columns")
+    features = _features(place, frame, task, used)
+    return Table(
+        place=place,
+        frame=frame[features],
+        held={name: held(place, frame[name], given.get(name)) for name in features},
+        **how,
+    )
+
+
+def _texts(place: Place, frame: pd.DataFrame, task: TaskSpec, how: Json) -> Texts:
+    assert task.text is not None
+    names = [_named(place, frame, name, "task.text") for name in task.text]
+    return texts_in(place, frame[names], task, **how)
+
+
+def _text(path: Path, place: str, separator: str, texts: bool) -> pd.DataFrame:
     try:
         _check_header(path, place, separator)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return encode.read_rows(path, separator)
+            return _words(path, separator) if texts else encode.read_rows(path, separator)
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
         raise DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv") from None
@@ -123,6 +134,13 @@ def _text(path: Path, place: str, separator: str) -> pd.DataFrame:
         raise DataError(f"{place} cannot be read ({what}); {way}") from None
     except OSError as error:
         raise DataError(f"{place} cannot be read ({reason(error)}); make it readable") from None
+
+
+def _words(path: Path, separator: str) -> pd.DataFrame:
+    """As `encode.read_rows`, but NA, null and the like are words."""
+    return pd.read_csv(
+        path, sep=separator, dtype=str, encoding="utf-8-sig", index_col=False, low_memory=False, keep_default_na=False
+    )
 
 
 def _check_header(path: Path, place: str, separator: str) -> None:

@@ -26,7 +26,7 @@ from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
 from .schema import models_of
 from .shorthand import expanded
-from .task import TaskSpec, kind_of
+from .task import TEACHERS, TaskSpec, kind_of
 from .value import Json, Value
 
 BUILT = ("architecture", "ladder")
@@ -104,6 +104,8 @@ def _task(task: TaskSpec, folder: Path) -> TaskSpec:
     kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
+    if isinstance(task.tokenizer, str) and task.tokenizer != TEACHERS:
+        found["tokenizer"] = _whole(task.tokenizer, folder)
     if kind in ("npz", "table"):
         found["dataset"] = whole
     elif kind in ("npy", "folder", "wds") or kind == "hfds" and os.path.isdir(whole):
