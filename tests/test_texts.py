@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from autodistill import spec
 from autodistill.answers.confirm import confirm
 from autodistill.data import Ragged, Splits
+from autodistill.data.columns import JoinedRagged
 from autodistill.data.corpus import ranked
-from autodistill.data.encoding import TOKENS
+from autodistill.data.encoding import TOKENS, TYPES
+from autodistill.data.tokens import positions_of, trained
 from autodistill.distill import open_data, save_data
 from autodistill.metrics import latency
+from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
 from autodistill.store import Store
 from autodistill.study.record.directory import StudyDirectory
 
@@ -149,3 +157,146 @@ def test_a_student_of_your_own_learns_from_texts(tmp_path: Path) -> None:
         assert confirm(folder, runner="serial", seeds=1).test.n == 60
     written_spec = json.loads(json.dumps(study.space.spec.document()))
     assert written_spec["task"]["text"] == ["review"] and written_spec["task"]["fingerprint"]
+
+
+# Tokenizers
+
+
+MINI = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "bread": 4, "rain": 5, "office": 6, "##s": 7, "gap": 9}
+
+
+def word_piece(folder: Path, positions: int | None = None) -> Path:
+    """A folder as a checkpoint has it, with a tokenizer that knows few words."""
+    tokenizer = Tokenizer(models.WordPiece(MINI, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    pair = "[CLS] $A [SEP] $B:1 [SEP]:1"
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=ends)
+    tokenizer.enable_padding(length=50)
+    tokenizer.enable_truncation(5)
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if positions is not None:
+        (folder / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": positions}))
+    return folder
+
+
+def test_training_twice_gives_the_same_bytes_in_any_process() -> None:
+    texts = reviews()["review"].tolist()
+    first = trained(texts, 500)
+    code = "import sys, hashlib; from autodistill.data.tokens import trained; from tests.textual import reviews"
+    code += "; print(trained(reviews()['review'].tolist(), 500).sha256)"
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert trained(texts, 500).content == first.content and again.stdout.strip() == first.sha256
+    assert first.special == (0, 1, 2, 3, 4) and (first.padding, first.unknown) == (0, 1)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_a_trained_tokenizer_knows_every_text(texts: list[str]) -> None:
+    tokens = trained(["some words"], 300)
+    found, tokenizer = tokens.encoded([texts], 100_000), Tokenizer.from_buffer(tokens.content)
+    assert tokens.unknown not in found.ids
+    for row, text in enumerate(texts):
+        assert (
+            tokenizer.decode(found.ids[found.offsets[row] : found.offsets[row + 1]].tolist()) == " " * (text[0] != " ") + text
+        )
+
+
+def test_a_tokenizer_of_a_folder_is_used_without_its_padding_and_truncation(tmp_path: Path) -> None:
+    splits = splits_of(written(tmp_path), tokenizer=str(word_piece(tmp_path / "model", positions=64)))
+    assert splits.text is not None and splits.text.lengths is not None
+    encoding, lengths = splits.text.encoding, splits.text.lengths
+    assert (encoding.vocabulary, encoding.padding, encoding.max_length) == (10, 0, 64)
+    assert splits.text.ranking[:4].tolist() == [0, 1, 2, 3] and sorted(splits.text.ranking) == list(range(10))
+    assert ids_of(splits).lengths.max() > 5 and lengths.unknown > 0.5 and "unknown to the tokenizer" in splits.cautions[0]
+    counts = np.bincount(ids_of(splits).values, minlength=10)
+    assert lengths.unknown == counts[1] / (counts.sum() - counts[[0, 2, 3]].sum())
+
+
+def test_the_tokenizer_is_that_of_the_teachers_checkpoint_unless_another_is_named() -> None:
+    architecture = {"family": "transformers", "checkpoint": "models/mini"}
+    raw = {"task": {"text": "review"}, "teacher": {"architecture": architecture, "recipe": {}}}
+    assert with_teachers_tokenizer(raw)["task"] == {"text": "review", "tokenizer": "models/mini"}
+    raw["task"]["tokenizer"] = "teacher"
+    several = raw | {"teacher": {"ensemble": [raw["teacher"], {"import": "package:teacher"}]}}
+    assert with_teachers_tokenizer(raw)["task"]["tokenizer"] == "models/mini" and raw["task"]["tokenizer"] == "teacher"
+    assert with_teachers_tokenizer(several)["task"]["tokenizer"] == "models/mini"
+    for task in ({"text": "review", "tokenizer": "other"}, {"dataset": "x.npz"}):
+        other = raw | {"task": task}
+        assert with_teachers_tokenizer(other) is other
+    assert with_teachers_tokenizer({"task": {"text": "a"}, "teacher": 3}) == {"task": {"text": "a"}, "teacher": 3}
+
+
+def test_paths_of_texts_are_relative_to_the_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(json.dumps(document("reviews.csv", unlabeled="more.csv", tokenizer="model")))
+    task = spec.load(tmp_path / "spec.yaml").task
+    assert (task.unlabeled, task.tokenizer) == (str(tmp_path / "more.csv"), str(tmp_path / "model"))
+
+
+def test_positions_are_those_of_the_network(tmp_path: Path) -> None:
+    assert positions_of(tmp_path) is None
+    for kind, positions in (("bert", 512), ("roberta", 510)):
+        config = {"model_type": kind, "max_position_embeddings": 512, "pad_token_id": 1}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert positions_of(tmp_path) == positions
+
+
+# Pairs, other labels, and texts without labels
+
+
+def test_a_pair_is_one_sample_with_the_text_of_each_token(tmp_path: Path) -> None:
+    frame = reviews().assign(answer=reviews(seed=1)["review"])
+    splits = splits_of(written(tmp_path, frame), text=["review", "answer"], max_length=30)
+    types, ids, tokenizer = splits.train.x[TYPES], ids_of(splits), tokenizer_of(splits)
+    assert isinstance(types, Ragged) and (types.offsets == ids.offsets).all() and types.dtype == np.int64
+    tokenizer.enable_truncation(30)
+    pairs = {tuple(one.ids): one.type_ids for one in tokenizer.encode_batch(frame[["review", "answer"]].to_numpy().tolist())}
+    for start, end in ends(splits):
+        assert pairs[tuple(ids.values[start:end].tolist())] == types.values[start:end].tolist()
+    assert [field.name for field in splits.inputs.fields] == [TOKENS, TYPES] and splits.inputs.fields[1].vocabulary is None
+
+
+def test_labels_may_be_values_and_lists_of_words(tmp_path: Path) -> None:
+    frame = reviews().assign(tags=[["x", "y"][: row % 3] for row in range(240)])
+    values = splits_of(written(tmp_path, frame), label="stars", kind="regression")
+    assert values.kind == "regression" and values.train.y.shape == (120, 1)
+    for name in ("tags.jsonl", "tags.parquet"):
+        several = splits_of(written(tmp_path, frame, name), label="tags")
+        assert (several.kind, several.names) == ("multilabel", ("x", "y"))
+        assert several.train.y.sum() + several.validation.y.sum() + several.test.unseal().y.sum() == 240
+
+
+def test_lines_of_json_are_the_same_data(tmp_path: Path) -> None:
+    found = [splits_of(written(tmp_path, name=name)).fingerprint for name in ("reviews.csv", "reviews.jsonl")]
+    assert found[0] == found[1]
+
+
+def test_unlabeled_texts_follow_the_labeled_ones(tmp_path: Path) -> None:
+    more = written(tmp_path, reviews(50, seed=7)[["review"]], "more.jsonl")
+    splits, store = splits_of(written(tmp_path), unlabeled=str(more), labeled=0.5), Store(tmp_path / "store")
+    assert splits.unlabeled is not None and (len(splits.train), len(splits.unlabeled), splits.rows) == (60, 110, 170)
+    last = splits.unlabeled.batch(np.array([109]))[TOKENS][0].tolist()
+    assert tokenizer_of(splits).decode(last).strip() == reviews(50, seed=7)["review"].iloc[-1]
+    save_data(store, splits)
+    data = open_data(store, splits.fingerprint)
+    rows = np.array([169, 3, 61, 60, 3])
+    for name, found in data.fetch(rows).items():
+        assert (found == splits.train.x.followed_by([splits.unlabeled]).batch(rows)[name]).all()
+    column = data.x[TOKENS]
+    assert isinstance(column, JoinedRagged) and all(isinstance(part.values, np.memmap) for part in column.parts)
+    other = splits_of(written(tmp_path), labeled=0.5)
+    assert other.text is not None and splits.text is not None and other.text.content != splits.text.content
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=2, max_size=3), st.data())
+def test_joined_columns_are_one(lengths: list[list[int]], data: st.DataObject) -> None:
+    values = itertools.count()
+    parts = [Ragged.of([np.array([next(values) for _ in range(own)], np.int32) for own in part]) for part in lengths]
+    joined, whole = JoinedRagged(parts=tuple(parts)), parts[0].followed_by(parts[1:])
+    rows = np.array(data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=9)), int)
+    assert len(joined) == len(whole) and (joined.lengths == whole.lengths).all()
+    for one, other in zip(joined.padded(rows), whole.padded(rows), strict=True):
+        assert one.dtype == other.dtype and np.array_equal(one, other)

@@ -97,7 +97,50 @@ class Ragged:
         return replace(self, values=values, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
 
 
-Column = Array | Images | Joined | Ragged
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JoinedRagged:
+    """Columns of different lengths that look like one; a batch reads only its rows. They have one dtype and one padding."""
+
+    parts: tuple[Ragged, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.parts[0].dtype
+
+    @property
+    def padding(self) -> float:
+        return self.parts[0].padding
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """As that of `Ragged`."""
+        return self.parts[0].rest
+
+    @property
+    def lengths(self) -> Array:
+        """(N,)."""
+        return np.concatenate([part.lengths for part in self.parts])
+
+    def padded(self, rows: Rows) -> tuple[Array, Array]:
+        """As that of `Ragged`."""
+        asked_B = np.arange(len(self))[rows]
+        return self.take(asked_B).padded(slice(None))
+
+    def take(self, rows: Array) -> Ragged:
+        """These rows, in their order, in memory."""
+        order, parts, start = list[Array](), list[Ragged](), 0
+        for part in self.parts:
+            here = np.flatnonzero((rows >= start) & (rows < start + len(part)))
+            order.append(here)
+            parts.append(part.take(rows[here] - start))
+            start += len(part)
+        return parts[0].followed_by(parts[1:]).take(np.argsort(np.concatenate(order)))
+
+
+Column = Array | Images | Joined | Ragged | JoinedRagged
 
 
 @dataclass(frozen=True)
@@ -124,7 +167,7 @@ class Columns:
     @property
     def nbytes(self) -> int:
         """The decoded size in bytes."""
-        return sum(column.nbytes for column in self.by_name.values() if not isinstance(column, Joined))
+        return sum(column.nbytes for column in self.by_name.values() if not isinstance(column, Joined | JoinedRagged))
 
     @property
     def files(self) -> bool:
@@ -138,7 +181,7 @@ class Columns:
         """
         found: dict[str, Array] = {}
         for name, column in self.by_name.items():
-            if isinstance(column, Ragged):
+            if isinstance(column, Ragged | JoinedRagged):
                 found[name], found[mask_of(name)] = column.padded(rows)
             else:
                 found[name] = column[rows]
@@ -153,7 +196,7 @@ class Columns:
         return Columns({name: _concatenated([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
 
     def joined(self, others: Sequence[Columns]) -> Columns:
-        """The same, but arrays stay where they are (numbers of different lengths are copied into memory)."""
+        """The same, but arrays stay where they are."""
         return Columns({name: _joined([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
 
     def parts(self) -> Iterator[tuple[str, Array]]:
@@ -168,7 +211,7 @@ class Columns:
 
 
 def _taken(column: Column, rows: Array) -> Column:
-    return column.take(rows) if isinstance(column, Images | Ragged) else column[rows]
+    return column.take(rows) if isinstance(column, Images | Ragged | JoinedRagged) else column[rows]
 
 
 def _concatenated(columns: Sequence[Column]) -> Column:
@@ -182,5 +225,6 @@ def _concatenated(columns: Sequence[Column]) -> Column:
 def _joined(columns: Sequence[Column]) -> Column:
     first, *others = columns
     if isinstance(first, Ragged):
-        return first.followed_by([one for one in others if isinstance(one, Ragged)]) if others else first
+        parts = tuple(one for one in columns if isinstance(one, Ragged))
+        return JoinedRagged(parts=parts) if others else first
     return Joined(parts=tuple(one for one in columns if isinstance(one, np.ndarray | Images)))

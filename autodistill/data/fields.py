@@ -12,7 +12,7 @@ from ..spec import DataError
 from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import FieldOptions
-from .columns import Column, Ragged
+from .columns import Column, JoinedRagged, Ragged
 from .images import Images, spread
 
 FAR = 50
@@ -166,7 +166,7 @@ def check_alike(name: str, first: Keyed, other: Keyed) -> None:
 
 
 def _form(column: Column) -> tuple[object, object]:
-    return ((*column.rest, "length") if isinstance(column, Ragged) else column.shape[1:]), column.dtype
+    return ((*column.rest, "length") if isinstance(column, Ragged | JoinedRagged) else column.shape[1:]), column.dtype
 
 
 def _same_form(name: str, one: Keyed, other: Keyed) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 
 from ..spec import UsageError, Value
 from ..spec.value import AsTuple
-from .columns import Column, Columns, Ragged, X, mask_of
+from .columns import Column, Columns, JoinedRagged, Ragged, X, mask_of
 from .encoding import CATEGORIES, TOKENS, Encoding
 from .texts import Text
 
@@ -166,9 +166,9 @@ def inputs_of(parts: Sequence[Columns], encoding: Encoding | None = None, text: 
 
 def _field(name: str, columns: Sequence[Column]) -> InputField:
     first = columns[0]
-    if not isinstance(first, Ragged):
+    if not isinstance(first, Ragged | JoinedRagged):
         return InputField(name=name, shape=first.shape[1:], dtype=_dtype(first))
-    longest = max(int(column.lengths.max(initial=0)) for column in columns if isinstance(column, Ragged))
+    longest = max(int(column.lengths.max(initial=0)) for column in columns if isinstance(column, Ragged | JoinedRagged))
     return InputField(name=name, shape=(*first.rest, None), dtype=_dtype(first), padding=first.padding, longest=longest)
 
 

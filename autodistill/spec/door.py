@@ -27,6 +27,7 @@ from .recipe import Recipe
 from .schema import models_of
 from .shorthand import expanded
 from .task import TEACHERS, TaskSpec, kind_of
+from .teachers_tokenizer import with_teachers_tokenizer
 from .value import Json, Value
 
 BUILT = ("architecture", "ladder")
@@ -128,7 +129,7 @@ def parse(raw: object, places: Places | None = None) -> Spec:
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
         raise SpecError.at(places[()], f"{what}; a spec needs the keys {', '.join(needed)}")
     try:
-        raw = expanded(raw)
+        raw = expanded(with_teachers_tokenizer(raw))
         return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError(explained(error, raw, places)) from None
