@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -22,10 +23,18 @@ from autodistill.data.columns import JoinedRagged
 from autodistill.data.corpus import ranked
 from autodistill.data.encoding import TOKENS, TYPES
 from autodistill.data.tokens import positions_of, trained
-from autodistill.distill import open_data, save_data
+from autodistill.distill import load_network, make_outputs, open_data, save_data, train
+from autodistill.distill.data import tensors_of
+from autodistill.distill.lengths import TOKENS_MOST, by_length, of_similar_length
+from autodistill.distill.outputs import open_outputs
+from autodistill.distill.predictions import evaluate
+from autodistill.distill.samples import Samples
 from autodistill.metrics import latency
+from autodistill.models import build
+from autodistill.spec import Imported, LogitsCacheSpec, Stage
 from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
 from autodistill.store import Store
+from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.directory import StudyDirectory
 
 from .searching import search
@@ -300,3 +309,69 @@ def test_joined_columns_are_one(lengths: list[list[int]], data: st.DataObject) -
     assert len(joined) == len(whole) and (joined.lengths == whole.lengths).all()
     for one, other in zip(joined.padded(rows), whole.padded(rows), strict=True):
         assert one.dtype == other.dtype and np.array_equal(one, other)
+
+
+# Batches
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 130), st.integers(1, 7), st.integers(0, 2**31))
+def test_batches_of_similar_length_have_the_same_rows(steps: int, batch: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lengths_N = torch.from_numpy(rng.integers(1, 30, steps * batch))
+    rows_SB = torch.from_numpy(rng.permutation(steps * batch)).view(steps, batch)
+    found, again = (of_similar_length(rows_SB, lengths_N, torch.Generator().manual_seed(seed)) for _ in range(2))
+    assert (found == again).all() and found.shape == rows_SB.shape
+    assert found.flatten().sort().values.tolist() == rows_SB.flatten().sort().values.tolist()
+    spans = (lengths_N[found].amax(1) - lengths_N[found].amin(1)).sum()
+    assert spans <= (lengths_N[rows_SB].amax(1) - lengths_N[rows_SB].amin(1)).sum()
+
+
+def test_the_order_of_texts_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    splits, store = splits_of(written(tmp_path)), Store(tmp_path / "store")
+    save_data(store, splits)
+    samples = Samples(open_data(store, splits.fingerprint), None, 0, torch.device("cpu"))
+    orders = [samples.order(7, 16, False, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert (orders[0] == orders[1]).all() and not (orders[0] == orders[2]).all()
+    batches = [samples.batch(rows_B, 0).inputs["input_ids_mask"] for rows_B in orders[0]]
+    filled = np.mean([mask.float().mean() for mask in batches])
+    random = [samples.batch(rows_B, 0).inputs["input_ids_mask"].float().mean() for rows_B in torch.arange(112).view(7, 16)]
+    assert filled > 0.85 > 0.75 > np.mean(random)
+    assert len({mask.shape[1] for mask in batches}) > 3 and batches[0].shape[1] != min(mask.shape[1] for mask in batches)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 50_000), min_size=1, max_size=40), st.integers(1, 9))
+def test_batches_for_inference_have_all_rows_once_and_few_tokens(lengths: list[int], most: int) -> None:
+    found, lengths_N = by_length(np.array(lengths), most), np.array(lengths)
+    assert sorted(np.concatenate(found)) == list(range(len(lengths)))
+    assert (np.diff(lengths_N[np.concatenate(found)]) >= 0).all()
+    for rows in found:
+        assert len(rows) == 1 or (len(rows) <= most and len(rows) * lengths_N[rows].max() <= TOKENS_MOST)
+
+
+def test_logits_of_texts_are_in_the_order_of_the_samples(tmp_path: Path) -> None:
+    splits = splits_of(written(tmp_path))
+    assert splits.text is not None
+    x, (field,) = splits.train.x, splits.inputs.fields
+    assert field.vocabulary is not None
+    network = build(Imported(factory="tests.textual:bag", arguments={"width": 4}), inputs=splits.inputs, classes=3)
+    found = evaluate(network, x, batch_size=7, device="cpu")
+    with torch.inference_mode():
+        alone = torch.cat([network(tensors_of(x.batch(np.array([row])), "cpu")).logits for row in range(len(x))])
+    torch.testing.assert_close(found, alone)
+
+
+def test_cached_logits_of_texts_are_those_of_their_rows(tmp_path: Path) -> None:
+    spec_, splits = load_data(spec.parse(document(written(tmp_path))), cuda=False)
+    store = Store(tmp_path / "store")
+    space, device = space_of(spec_, splits, store), torch.device("cpu")
+    (teacher,) = space.teachers
+    assert isinstance(teacher, Stage)
+    train(store, teacher, device)
+    cache = LogitsCacheSpec(views=1)
+    make_outputs(store, teacher, cache, device)
+    data, network = open_data(store, splits.fingerprint), load_network(store, teacher, device)
+    found = torch.from_numpy(open_outputs(store, teacher, cache).read(np.arange(data.rows), 0))
+    logits = evaluate(network, data.x, batch_size=50, device=device)
+    torch.testing.assert_close(found, logits - logits.amax(1, keepdim=True))

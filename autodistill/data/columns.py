@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..spec.arrays import Array
+from .encoding import TOKENS
 from .images import Images, Joined, Pixels, joined
 
 Rows = slice | Array
@@ -163,6 +164,12 @@ class Columns:
         """The column of the only field, if that is `x` with samples of one shape."""
         one = self.by_name.get(X)
         return one if len(self.by_name) == 1 and isinstance(one, np.ndarray | Images) else None
+
+    @property
+    def tokens(self) -> Array | None:
+        """(N,): how many tokens each sample has, if samples are texts."""
+        column = self.by_name.get(TOKENS)
+        return column.lengths if isinstance(column, Ragged | JoinedRagged) else None
 
     @property
     def nbytes(self) -> int:

@@ -23,6 +23,7 @@ from ..spec.arrays import Array
 from ..spec.measurement import Measurement, Score, SoftTargetEntropy
 from ..store import Store
 from .data import Data, open_data, tensors_of
+from .lengths import by_length
 from .networks import load_network
 
 TEMPERATURES = (1, 4, 8)
@@ -116,14 +117,17 @@ def batch_for(data: Data) -> int:
 def evaluate(network: nn.Module, x: Columns, *, batch_size: int, device: torch.device | str) -> Tensor:
     """logits_NK of N samples `x`, float32 on the CPU.
 
-    Runs in eval mode and restores each module's mode; moves the network to `device`. Needs at least one sample.
+    Runs in eval mode and restores each module's mode; moves the network to `device`. Needs at least one sample. Texts are
+    evaluated by length.
     """
     assert len(x) > 0, "nothing to evaluate"
     network.to(device)
-    parts = (tensors_of(x.batch(slice(start, start + batch_size)), device) for start in range(0, len(x), batch_size))
+    texts = None if x.tokens is None else by_length(x.tokens, batch_size)
+    rows: Sequence[slice | Array] = texts or [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
     with _eval_mode(network), torch.inference_mode():
-        batches = [predict(network, part) for part in parts]
-    return torch.cat(batches)  # outside of inference mode, so that autograd may use the result
+        batches = [predict(network, tensors_of(x.batch(one), device)) for one in rows]
+    found_NK = torch.cat(batches)  # outside of inference mode, so that autograd may use the result
+    return found_NK if texts is None else found_NK[torch.from_numpy(np.argsort(np.concatenate(texts)))]
 
 
 def predict(network: nn.Module, inputs: Inputs) -> Tensor:
