@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from autodistill import spec
 from autodistill.answers.confirm import confirm
+from autodistill.api.draft import drafted
 from autodistill.data import Ragged, Splits
 from autodistill.data.columns import JoinedRagged
 from autodistill.data.corpus import ranked
@@ -29,11 +30,14 @@ from autodistill.distill.lengths import TOKENS_MOST, by_length, of_similar_lengt
 from autodistill.distill.outputs import open_outputs
 from autodistill.distill.predictions import evaluate
 from autodistill.distill.samples import Samples
+from autodistill.exporting import export
 from autodistill.metrics import latency
 from autodistill.models import build
-from autodistill.spec import Imported, LogitsCacheSpec, Stage
+from autodistill.reporting.terminal import checked
+from autodistill.spec import Imported, LogitsCacheSpec, Stage, UsageError
 from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
 from autodistill.store import Store
+from autodistill.study.preflight.check import check as preflight
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.directory import StudyDirectory
 
@@ -375,3 +379,37 @@ def test_cached_logits_of_texts_are_those_of_their_rows(tmp_path: Path) -> None:
     found = torch.from_numpy(open_outputs(store, teacher, cache).read(np.arange(data.rows), 0))
     logits = evaluate(network, data.x, batch_size=50, device=device)
     torch.testing.assert_close(found, logits - logits.amax(1, keepdim=True))
+
+
+# What is said of texts
+
+
+def test_check_says_how_long_texts_are_and_what_the_tokenizer_knows(tmp_path: Path) -> None:
+    tokenizer = str(word_piece(tmp_path / "model"))
+    task = spec.parse(document(written(tmp_path), max_length=12, tokenizer=tokenizer))
+    found = preflight(task, timed=False)
+    assert found.data.text is not None
+    lengths, said = found.data.text.lengths, checked(found, 1).splitlines()
+    assert "label        topic: food, weather, work" in said
+    (line,) = [line for line in said if line.startswith("text         ")]
+    assert line == (
+        f"text         review: {lengths.median:,.0f} tokens (median), 95 % have at most {lengths.p95:,.0f}, the longest "
+        f"{lengths.longest}; cut to 12 tokens, which cuts {lengths.cut:.1%} of the texts"
+    )
+    (line,) = [line for line in said if line.startswith("tokenizer    ")]
+    used = found.data.text.used
+    assert line.startswith(f"tokenizer    10 tokens, {used} of them special or in the training texts; {lengths.unknown:.2%} of")
+    assert [line for line in said if line.startswith("warning      ") and "unknown to the tokenizer" in line]
+    assert found.as_json()["data"]["text"]["lengths"][2] == lengths.longest
+
+
+def test_what_cannot_be_done_with_texts_yet_says_so(tmp_path: Path) -> None:
+    found = document(written(tmp_path)) | {"study": "later"}
+    found["search"] |= {"trials": 1}
+    study = search(spec.parse(found), out=tmp_path / "out", runner="serial")
+    with pytest.raises(UsageError, match="reads texts, which cannot be exported yet; its weights are in"):
+        export(StudyDirectory(tmp_path / "out"), to=tmp_path / "model", stage=str(study.rows()[0].stage))
+    assert not (tmp_path / "model").exists()
+    lines = str(written(tmp_path, name="reviews.jsonl"))
+    with pytest.raises(UsageError, match="for which no spec can be drafted; write a spec with task.text"):
+        drafted(lines, label="topic", teacher=None, target=None)
