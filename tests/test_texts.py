@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+import autodistill as api
 from autodistill import spec
 from autodistill.answers.confirm import confirm
 from autodistill.api.draft import drafted
@@ -23,18 +26,19 @@ from autodistill.data import Ragged, Splits
 from autodistill.data.columns import JoinedRagged
 from autodistill.data.corpus import ranked
 from autodistill.data.encoding import TOKENS, TYPES
+from autodistill.data.splits import Samples
 from autodistill.data.tokens import positions_of, trained
 from autodistill.distill import load_network, make_outputs, open_data, save_data, train
 from autodistill.distill.data import tensors_of
 from autodistill.distill.lengths import TOKENS_MOST, by_length, of_similar_length
 from autodistill.distill.outputs import open_outputs
 from autodistill.distill.predictions import evaluate
-from autodistill.distill.samples import Samples
+from autodistill.distill.samples import Samples as Drawn
 from autodistill.exporting import export
 from autodistill.metrics import latency
 from autodistill.models import build
 from autodistill.reporting.terminal import checked
-from autodistill.spec import Imported, LogitsCacheSpec, Stage, UsageError
+from autodistill.spec import DataError, Imported, LogitsCacheSpec, Stage, UsageError
 from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
 from autodistill.store import Store
 from autodistill.study.preflight.check import check as preflight
@@ -334,7 +338,7 @@ def test_batches_of_similar_length_have_the_same_rows(steps: int, batch: int, se
 def test_the_order_of_texts_depends_on_the_seed_alone(tmp_path: Path) -> None:
     splits, store = splits_of(written(tmp_path)), Store(tmp_path / "store")
     save_data(store, splits)
-    samples = Samples(open_data(store, splits.fingerprint), None, 0, torch.device("cpu"))
+    samples = Drawn(open_data(store, splits.fingerprint), None, 0, torch.device("cpu"))
     orders = [samples.order(7, 16, False, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert (orders[0] == orders[1]).all() and not (orders[0] == orders[2]).all()
     batches = [samples.batch(rows_B, 0).inputs["input_ids_mask"] for rows_B in orders[0]]
@@ -413,3 +417,60 @@ def test_what_cannot_be_done_with_texts_yet_says_so(tmp_path: Path) -> None:
     lines = str(written(tmp_path, name="reviews.jsonl"))
     with pytest.raises(UsageError, match="for which no spec can be drafted; write a spec with task.text"):
         drafted(lines, label="topic", teacher=None, target=None)
+
+
+# Other sources
+
+
+def in_folders(root: Path, frame: pd.DataFrame) -> Path:
+    for row, (text, topic) in enumerate(frame[["review", "topic"]].itertuples(index=False)):
+        (root / topic).mkdir(parents=True, exist_ok=True)
+        (root / topic / f"{row:03}.txt").write_text(text)
+    return root
+
+
+def texts_of(samples: Samples, tokenizer: Tokenizer) -> set[str]:
+    found = samples.x[TOKENS]
+    assert isinstance(found, Ragged)
+    ends = zip(found.offsets[:-1], found.offsets[1:], strict=True)
+    return {tokenizer.decode(found.values[start:end].tolist()).strip() for start, end in ends}
+
+
+FOLDER = {"label": None, "text": "text"}
+
+
+def test_a_folder_of_texts_has_its_classes_in_folders(tmp_path: Path) -> None:
+    splits = splits_of(f"folder/{in_folders(tmp_path / 'all', reviews())}", **FOLDER)
+    assert splits.names == ("food", "weather", "work") and not splits.own_test and len(splits.train) == 120
+    in_folders(tmp_path / "parts" / "train", reviews(90))
+    in_folders(tmp_path / "parts" / "test", reviews(30, seed=3))
+    parts = splits_of(f"folder/{tmp_path / 'parts'}", **FOLDER)
+    assert parts.own_test and texts_of(parts.test.unseal(), tokenizer_of(parts)) == set(reviews(30, seed=3)["review"])
+    assert np.bincount(parts.test.unseal().y).tolist() == [10, 10, 10]
+
+
+def test_data_sets_of_hugging_face_keep_their_parts(tmp_path: Path) -> None:
+    frames = {"train": reviews(120), "validation": reviews(30, seed=2), "test": reviews(60, seed=3)}
+    classes = datasets.ClassLabel(names=["food", "weather", "work"])
+    features = datasets.Features({"review": datasets.Value("string"), "topic": classes, "stars": datasets.Value("float32")})
+    found = {name: datasets.Dataset.from_pandas(frame, preserve_index=False) for name, frame in frames.items()}
+    whole = datasets.DatasetDict({name: one.cast_column("topic", classes).cast(features) for name, one in found.items()})
+    whole.save_to_disk(str(tmp_path / "saved"))
+    splits = splits_of(f"hfds/{tmp_path / 'saved'}", label=None)
+    assert splits.own_test and splits.own_validation and splits.names == ("food", "weather", "work")
+    tokenizer = tokenizer_of(splits)
+    for name, samples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test.unseal())):
+        assert texts_of(samples, tokenizer) == set(frames[name]["review"])
+    assert splits.text is not None and splits.text.content == trained(frames["train"]["review"], 400).content
+    values = splits_of(f"hfds/{tmp_path / 'saved'}", label="stars", kind="regression")
+    assert np.allclose(np.sort(values.test.unseal().y[:, 0]), np.sort(frames["test"]["stars"]))
+
+
+def test_a_frame_from_python_is_read_as_texts(tmp_path: Path) -> None:
+    found = document("reviews.csv")
+    del found["task"]["dataset"]
+    facts = api.check(found, data=reviews())
+    assert facts.data.text is not None and facts.data.text.columns == ("review",) and facts.data.train == 120
+    wrong = reviews().assign(review=pd.Series([*["text"] * 239, "\ud83d half"], dtype=object))
+    with pytest.raises(DataError, match=r"data: column 'review' row 239 has the lone surrogate U\+D83D at character 0"):
+        api.check(found, data=wrong)

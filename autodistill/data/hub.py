@@ -21,6 +21,7 @@ from ..spec.imports import reason
 from ..spec.value import Json
 from .arrays import with_names
 from .images import decode, fitted
+from .saved import parts_in
 
 TESTS = ("test", "validation", "val")
 Pair = tuple[Array, int]
@@ -38,6 +39,15 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, most: int) -> dict[st
         columns = {"input_key": image, "target_key": label}
         found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, columns, task, cache, most))
         return with_names(found, features[label].names)
+
+
+def load_hub(name: str, cache: str | None) -> Json:
+    """The splits train, validation and test of `hfds/name`, those that are there, with all columns."""
+    _need("datasets", f"hfds/{name}")
+    with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
+        import datasets
+
+        return parts_in(dict(datasets.load_dataset(name, cache_dir=cache)), f"hfds/{name}")
 
 
 def _hub_split(

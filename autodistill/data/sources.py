@@ -15,7 +15,7 @@ import numpy as np
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.arrays import Array
 from ..spec.imports import import_function, probe, reason, running
-from ..spec.task import ImportedData, kind_of
+from ..spec.task import ImportedData, Kind, kind_of
 from .arrays import FORMS, NAMES, UNLABELED, Raw, check, is_known, with_names
 from .folders import read_folder, read_unlabeled
 from .hub import read_hub, read_wds
@@ -44,16 +44,18 @@ def read(task: TaskSpec) -> Raw:
     if kind == "npy":
         _check_size(_whole(name), sum(path.stat().st_size for path in _whole(name).glob("*.npy")))
         return check(dataset, read_npy(_whole(name), most_held()), task.inputs, task.kind)
-    if kind in ("folder", "hfds") and is_saved(_whole(name)):
-        return check(f"task.dataset: {name}", read_saved(_whole(name), task, most_held()), kind=task.kind)
     if kind == "table":
         from .tables import read_file
 
         return read_file(_whole(name), task)
+    if task.text is not None:
+        return _texts(kind, name, task)
+    if kind in ("folder", "hfds") and is_saved(_whole(name)):
+        return check(f"task.dataset: {name}", read_saved(_whole(name), task, most_held()), kind=task.kind)
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":
-        return check(dataset, read_hub(name, task, task.folder and str(_folder(task)), most_held()))
+        return check(dataset, read_hub(name, task, _cache(task), most_held()))
     if kind == "wds":
         return check(dataset, read_wds(_whole(name), task, most_held()))
     if dataset == "sklearn/digits":
@@ -63,6 +65,18 @@ def read(task: TaskSpec) -> Raw:
     if kind == "torch":
         return check(dataset, _torch(name, _folder(task)))
     return check(dataset, _downloaded(name.removeprefix("torchvision/"), _folder(task)))
+
+
+def _texts(kind: Kind, name: str, task: TaskSpec) -> Raw:
+    from .corpora import read_hub_texts, read_saved_texts, read_text_folder
+
+    if is_saved(_whole(name)):
+        return read_saved_texts(_whole(name), task)
+    return read_text_folder(_whole(name), task) if kind == "folder" else read_hub_texts(name, task, _cache(task))
+
+
+def _cache(task: TaskSpec) -> str | None:
+    return task.folder and str(_folder(task))
 
 
 def _images(root: Path, task: TaskSpec) -> Raw:
