@@ -7,6 +7,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import datasets
@@ -16,7 +17,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer
 
 import autodistill as api
 from autodistill import spec
@@ -46,7 +47,7 @@ from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.directory import StudyDirectory
 
 from .searching import search
-from .textual import document, reviews, splits_of, written
+from .textual import document, reviews, splits_of, word_piece, written
 
 
 def ids_of(splits: Splits) -> Ragged:
@@ -177,26 +178,6 @@ def test_a_student_of_your_own_learns_from_texts(tmp_path: Path) -> None:
 
 
 # Tokenizers
-
-
-MINI = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "bread": 4, "rain": 5, "office": 6, "##s": 7, "gap": 9}
-
-
-def word_piece(folder: Path, positions: int | None = None) -> Path:
-    """A folder as a checkpoint has it, with a tokenizer that knows few words."""
-    tokenizer = Tokenizer(models.WordPiece(MINI, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
-    pair = "[CLS] $A [SEP] $B:1 [SEP]:1"
-    ends = [("[CLS]", 2), ("[SEP]", 3)]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=ends)
-    tokenizer.enable_padding(length=50)
-    tokenizer.enable_truncation(5)
-    folder.mkdir(exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    if positions is not None:
-        (folder / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": positions}))
-    return folder
 
 
 def test_training_twice_gives_the_same_bytes_in_any_process() -> None:
@@ -474,3 +455,38 @@ def test_a_frame_from_python_is_read_as_texts(tmp_path: Path) -> None:
     wrong = reviews().assign(review=pd.Series([*["text"] * 239, "\ud83d half"], dtype=object))
     with pytest.raises(DataError, match=r"data: column 'review' row 239 has the lone surrogate U\+D83D at character 0"):
         api.check(found, data=wrong)
+
+
+# Memory
+
+
+OPENED = """
+import sys, torch, psutil
+from pathlib import Path
+from autodistill.distill import open_data
+from autodistill.distill.samples import Samples
+from autodistill.store import Store
+memory = lambda: psutil.Process().memory_full_info().uss / 1e6
+store, key, before = Store(Path(sys.argv[1])), sys.argv[2], memory()
+samples = Samples(open_data(store, key), None, 0, torch.device("cpu"))
+rows_SB = samples.order(len(samples) // 64, 64, False, torch.Generator().manual_seed(0))
+for rows_B in rows_SB[:2000]:
+    samples.batch(rows_B, 0)
+print(len(samples), memory() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_worker_needs_little_memory_for_a_million_documents(tmp_path: Path) -> None:
+    frame, more = reviews(10_000), reviews(20_000, seed=1)
+    written(tmp_path, pd.concat([more] * 50, ignore_index=True)[["review"]], "more.parquet")
+    started = time.monotonic()
+    splits, store = splits_of(written(tmp_path, frame), unlabeled=str(tmp_path / "more.parquet")), Store(tmp_path / "store")
+    seconds = time.monotonic() - started
+    save_data(store, splits)
+    given = [str(tmp_path / "store"), splits.fingerprint]
+    found = subprocess.run([sys.executable, "-c", OPENED, *given], capture_output=True, text=True, check=True).stdout
+    samples, added = found.split()
+    print(f"{samples} texts: {seconds:.0f} s to encode, {float(added):.0f} MB in a worker")
+    assert int(samples) > 1_000_000 and float(added) < 500

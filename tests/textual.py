@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from autodistill.data import InputSpec, Splits, read, split
@@ -54,6 +56,26 @@ def task_of(path: Path | str, **changes: Any) -> TaskSpec:
 def splits_of(path: Path | str, **changes: Any) -> Splits:
     task = task_of(path, **changes)
     return split(read(task), task)
+
+
+MINI = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "bread": 4, "rain": 5, "office": 6, "##s": 7, "gap": 9}
+
+
+def word_piece(folder: Path, positions: int | None = None) -> Path:
+    """A folder as a checkpoint has it, with a tokenizer that knows few words."""
+    tokenizer = Tokenizer(models.WordPiece(MINI, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    pair = "[CLS] $A [SEP] $B:1 [SEP]:1"
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=ends)
+    tokenizer.enable_padding(length=50)
+    tokenizer.enable_truncation(5)
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if positions is not None:
+        (folder / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": positions}))
+    return folder
 
 
 class Bag(nn.Module):

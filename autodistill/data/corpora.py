@@ -66,7 +66,8 @@ def _of_columns(parts: Mapping[str, Any], task: TaskSpec, where: str) -> Raw:
     assert task.text is not None
     first = parts["train"]
     label = task.label or label_of(first, where)
-    there = [name for name in dict.fromkeys((*task.text, label)) if name in first.features]
+    asked = list(dict.fromkeys((*task.text, label)))
+    there = asked if set(asked) <= set(first.features) else list(first.features)  # what is missing is said with all names
     frames = [pd.DataFrame({name: list(part[name]) for name in there}, dtype=object) for part in parts.values()]
     frame = pd.concat(frames, ignore_index=True)
     names = getattr(first.features.get(label), "names", None)

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ PADDINGS, UNKNOWNS = (PADDING, "<pad>", "<|pad|>"), (UNKNOWN, "<unk>")
 AT_ONCE = 4096, 1 << 22
 """How many texts, and about how many characters, are encoded at a time."""
 PLACE = "task.tokenizer"
+WORD = 256
 
 
 class TokenIds(NamedTuple):
@@ -128,13 +130,20 @@ def trained(texts: Iterable[str], vocabulary: int) -> Tokens:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(map(_in_short_words, texts), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{FIRST} $A {LAST}",
         pair=f"{FIRST} $A {LAST} $B:1 {LAST}:1",
         special_tokens=[(word, SPECIAL.index(word)) for word in (FIRST, LAST)],
     )
     return known(tokenizer.to_str().encode(), "the trained tokenizer")
+
+
+def _in_short_words(text: str) -> str:
+    """With breaks in words of more than WORD characters, and no longer spaces: the time of training grows with their square."""
+    if len(text) <= WORD:
+        return text
+    return re.sub(rf"(\s{{{WORD}}})\s+", r"\1", re.sub(rf"(\S{{{WORD}}})(?=\S)", r"\1 ", text))
 
 
 def read_tokenizer(path: Path) -> Tokens:
@@ -148,7 +157,18 @@ def read_tokenizer(path: Path) -> Tokens:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"{PLACE}: {file} cannot be read ({error.strerror}); make it readable") from None
-    return known(content, str(file), positions_of(file.parent))
+    found = known(content, str(file), positions_of(file.parent))
+    _check_embeddings(found, file)
+    return found
+
+
+def _check_embeddings(tokens: Tokens, file: Path) -> None:
+    """Raises DataError if the network beside a tokenizer knows fewer tokens."""
+    config = file.parent / "config.json"
+    embeddings = _config(config.parent).get("vocab_size")
+    if isinstance(embeddings, int) and embeddings < tokens.vocabulary:
+        what = f"has {tokens.vocabulary:,} tokens, but the network of {config} has embeddings of {embeddings:,}"
+        raise DataError(f"{PLACE}: {file} {what}; it is the tokenizer of another model: take the one of that network")
 
 
 def known(content: bytes, name: str, positions: int | None = None) -> Tokens:
@@ -190,13 +210,21 @@ def _unknown(model: Json) -> str:
 
 def positions_of(folder: Path) -> int | None:
     """How many tokens the network takes whose config.json is in the folder; None if that is not known."""
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        found = int(config["max_position_embeddings"])
-        of_roberta = "roberta" in str(config.get("model_type"))  # it counts positions from the padding id on
-        return found - int(config.get("pad_token_id", 1)) - 1 if of_roberta else found
-    except (OSError, ValueError, KeyError, TypeError):
+    config = _config(folder)
+    found, padding = config.get("max_position_embeddings"), config.get("pad_token_id", 1)
+    if not isinstance(found, int) or not isinstance(padding, int):
         return None
+    of_roberta = "roberta" in str(config.get("model_type"))  # it counts positions from the padding id on
+    return found - padding - 1 if of_roberta else found
+
+
+def _config(folder: Path) -> Json:
+    """The settings of a network in a folder, if it has any."""
+    try:
+        found = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _opened(content: bytes) -> Tokenizer:
