@@ -21,7 +21,7 @@ from ..data.saved import is_saved
 from ..metrics.metric import METRICS, suiting
 from ..spec import ABOUT, DataError, TaskSpec, UsageError
 from ..spec.imports import reason
-from ..spec.task import TABLES
+from ..spec.task import LINES, TABLES
 from ..spec.value import Json
 
 SEPARATORS = ",;\t|"
@@ -58,6 +58,9 @@ def drafted(data: str, *, label: str | None, kind: str | None, teacher: str | No
     """
     guesses: list[str] = []
     task: Json = {"dataset": _dataset(data)}
+    if data.lower().endswith(LINES):
+        way = "write a spec with task.text and task.label, which name the columns of the texts and the labels"
+        raise UsageError(f"{data} is a file of texts, for which no spec can be drafted; {way}")
     if _is_table(data):
         columns, separator = _header(data)
         task |= {"separator": separator} if separator != _usual(data) else {}

@@ -23,6 +23,7 @@ from .images import Images
 from .labels import RANKING, Labels, labels_of, outputs_of
 
 if TYPE_CHECKING:  # pandas is only imported where there is a table
+    from .corpus import Texts
     from .fitting import Table
 
 FORMS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"))
@@ -46,8 +47,8 @@ class Raw:
     labels. groups (N,): the group of each sample (of x_test, if that is given), for test scores by group. names: readable names
     of the outputs.
 
-    Only of a table: `table` has its columns, and `x` the numbers of its rows until `parts.split` encodes it; its groups stay
-    together in the splits, and times (N,) split it in time.
+    Only of a table or of texts: `source` has its columns, and `x`, `x_test`, ... the numbers of its rows until `parts.split`
+    encodes it; its groups stay together in the splits, and times (N,) split it in time.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Raw:
     groups: Array | None = None
     names: tuple[str, ...] | None = None
     kind: TaskKind = "classification"
-    table: Table | None = None
+    source: Table | Texts | None = None
     times: Array | None = None
 
 

@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 
 from ..spec.arrays import Array
+from .encoding import TOKENS
 from .images import Images, joined
 from .mapped import Joined, Mapped, Pixels, pieces
 
 Rows = slice | Array
+COMPACT = (np.dtype(np.uint16), np.dtype(np.int32))
+"""Whole numbers, such as token ids, are kept as these; batches have int64."""
 X = "x"
 """The usual field: networks get it as their only positional argument."""
+ROWS = "row"
+"""The only field until a table or texts are encoded: the numbers of their rows."""
 
 
 def mask_of(name: str) -> str:
@@ -49,7 +54,8 @@ class Ragged:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
+        """That of batches."""
+        return np.dtype(np.int64) if self.values.dtype in COMPACT else self.values.dtype
 
     @property
     def nbytes(self) -> int:
@@ -68,17 +74,18 @@ class Ragged:
     def padded(self, rows: Rows) -> tuple[Array, Array]:
         """The samples at `rows`, (B, *rest, L) for the longest of them, and mask_BL: True at real positions."""
         chosen_B = np.arange(len(self))[rows]
-        lengths_B = self.lengths[chosen_B]
+        starts_B = self.offsets[chosen_B]
+        lengths_B = self.offsets[chosen_B + 1] - starts_B
         steps_L = np.arange(lengths_B.max(initial=0))
         mask_BL = steps_L < lengths_B[:, None]
-        places_BL = np.where(mask_BL, self.offsets[chosen_B][:, None] + steps_L, 0)
-        found = self.values[places_BL]
+        places_BL = np.where(mask_BL, starts_B[:, None] + steps_L, 0)
+        found = self.values[places_BL].astype(self.dtype, copy=False)
         found[~mask_BL] = self.padding
         return np.ascontiguousarray(np.moveaxis(found, 1, -1)), mask_BL
 
     def take(self, rows: Array) -> Ragged:
         """These rows, in their order."""
-        lengths_B = self.lengths[rows]
+        lengths_B = self.offsets[rows + 1] - self.offsets[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths_B)]).astype(np.int64)
         places_T = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths_B)
         return replace(self, values=self.values[places_T], offsets=offsets)
@@ -92,7 +99,50 @@ class Ragged:
         return replace(self, values=values, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
 
 
-Column = Pixels | Ragged
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JoinedRagged:
+    """Columns of different lengths that look like one; a batch reads only its rows. They have one dtype and one padding."""
+
+    parts: tuple[Ragged, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.parts[0].dtype
+
+    @property
+    def padding(self) -> float:
+        return self.parts[0].padding
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """As that of `Ragged`."""
+        return self.parts[0].rest
+
+    @property
+    def lengths(self) -> Array:
+        """(N,)."""
+        return np.concatenate([part.lengths for part in self.parts])
+
+    def padded(self, rows: Rows) -> tuple[Array, Array]:
+        """As that of `Ragged`."""
+        asked_B = np.arange(len(self))[rows]
+        return self.take(asked_B).padded(slice(None))
+
+    def take(self, rows: Array) -> Ragged:
+        """These rows, in their order, in memory."""
+        order, parts, start = list[Array](), list[Ragged](), 0
+        for part in self.parts:
+            here = np.flatnonzero((rows >= start) & (rows < start + len(part)))
+            order.append(here)
+            parts.append(part.take(rows[here] - start))
+            start += len(part)
+        return parts[0].followed_by(parts[1:]).take(np.argsort(np.concatenate(order)))
+
+
+Column = Pixels | Ragged | JoinedRagged
 
 
 @dataclass(frozen=True)
@@ -114,12 +164,18 @@ class Columns:
     def pixels(self) -> Pixels | None:
         """The column of the only field, if that is `x` with samples of one shape."""
         one = self.by_name.get(X)
-        return None if len(self.by_name) > 1 or one is None or isinstance(one, Ragged) else one
+        return None if len(self.by_name) > 1 or one is None or isinstance(one, Ragged | JoinedRagged) else one
+
+    @property
+    def tokens(self) -> Array | None:
+        """(N,): how many tokens each sample has, if samples are texts."""
+        column = self.by_name.get(TOKENS)
+        return column.lengths if isinstance(column, Ragged | JoinedRagged) else None
 
     @property
     def nbytes(self) -> int:
         """The decoded size in bytes."""
-        return sum(column.nbytes for column in self.by_name.values())
+        return sum(column.nbytes for column in self.by_name.values() if not isinstance(column, JoinedRagged))
 
     @property
     def files(self) -> bool:
@@ -138,7 +194,7 @@ class Columns:
         """
         found: dict[str, Array] = {}
         for name, column in self.by_name.items():
-            if isinstance(column, Ragged):
+            if isinstance(column, Ragged | JoinedRagged):
                 found[name], found[mask_of(name)] = column.padded(rows)
             else:
                 found[name] = column[rows]
@@ -153,7 +209,7 @@ class Columns:
         return Columns({name: _concatenated([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
 
     def joined(self, others: Sequence[Columns]) -> Columns:
-        """The same, but arrays stay where they are (numbers of different lengths are copied into memory)."""
+        """The same, but arrays stay where they are."""
         return Columns({name: _joined([column, *(one[name] for one in others)]) for name, column in self.by_name.items()})
 
     def parts(self) -> Iterator[tuple[str, Pixels]]:
@@ -164,6 +220,7 @@ class Columns:
                 yield f"{label}padding {column.padding!r} {column.offsets.shape}", column.offsets
                 yield f"{column.values.dtype.str}{column.values.shape}", column.values
             elif not isinstance(column, Images):
+                assert not isinstance(column, JoinedRagged), "only columns of one part are hashed"
                 yield f"{label}{column.dtype.str}{column.shape}", column
 
     def contents(self) -> Iterator[memoryview]:
@@ -174,7 +231,7 @@ class Columns:
 def _taken(column: Column, rows: Array) -> Column:
     if isinstance(column, np.memmap):
         column = Mapped(array=column, dtype=column.dtype)
-    return column.take(rows) if isinstance(column, Images | Ragged | Mapped) else column[rows]
+    return column.take(rows) if isinstance(column, Images | Ragged | JoinedRagged | Mapped) else column[rows]
 
 
 def _concatenated(columns: Sequence[Column]) -> Column:
@@ -191,8 +248,12 @@ def _concatenated(columns: Sequence[Column]) -> Column:
 def _joined(columns: Sequence[Column]) -> Column:
     first, *others = columns
     if isinstance(first, Ragged):
-        return first.followed_by([one for one in others if isinstance(one, Ragged)]) if others else first
+        ragged = tuple(one for one in columns if isinstance(one, Ragged))
+        return JoinedRagged(parts=ragged) if others else first
     parts = [
-        part for one in columns if not isinstance(one, Ragged) for part in (one.parts if isinstance(one, Joined) else [one])
+        part
+        for one in columns
+        if not isinstance(one, Ragged | JoinedRagged)
+        for part in (one.parts if isinstance(one, Joined) else [one])
     ]
     return Joined(parts=tuple(parts))

@@ -68,9 +68,9 @@ class TextEncoding(Value):
     """How texts became token ids. `columns`: that of the text, or those of a pair. `label`, `classes` and `separator` are as in
     an `Encoding`.
 
-    `tokenizer` is the sha256 of tokenizer.json, `vocabulary` how many ids it has, `used` how many of them occur in the training
-    texts, `padding` the id of the padding token. Texts are cut to `max_length` tokens; `typical` is the median length of the
-    training texts.
+    `tokenizer` is the sha256 of tokenizer.json, `vocabulary` how many ids it has, `used` how many of them are special or occur
+    in the training texts, `padding` the id of the padding token. Texts are cut to `max_length` tokens; `typical` is the median
+    length of the training texts.
     """
 
     label: str

@@ -14,7 +14,7 @@ from ..spec import DataError
 from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import FieldOptions
-from .columns import Column, Ragged
+from .columns import Column, JoinedRagged, Ragged
 from .images import Images, spread
 from .mapped import Joined, Mapped, Pixels, pieces
 
@@ -176,7 +176,7 @@ def check_alike(name: str, first: Keyed, other: Keyed) -> None:
 
 
 def _form(column: Column) -> tuple[object, object]:
-    return ((*column.rest, "length") if isinstance(column, Ragged) else column.shape[1:]), column.dtype
+    return ((*column.rest, "length") if isinstance(column, Ragged | JoinedRagged) else column.shape[1:]), column.dtype
 
 
 def _same_form(name: str, one: Keyed, other: Keyed) -> None:
@@ -197,7 +197,8 @@ def _text(shape: object) -> str:
 def _same_scale(name: str, one: Keyed, other: Keyed) -> None:
     """Raises DataError if only one of the two arrays was scaled. Integers that name something have no scale."""
     first, second = (part.column for part in (one, other))
-    if isinstance(first, Images | Joined) or isinstance(second, Images | Joined) or first.dtype == np.int64:
+    others = (Images, Joined, JoinedRagged)
+    if isinstance(first, others) or isinstance(second, others) or first.dtype == np.int64:
         return
     ratio = _ratio(_values(first), _values(second))
     if not 1 / FAR < ratio < FAR:

@@ -15,6 +15,7 @@ from . import encode
 from .columns import Columns
 from .encoding import EncodedColumn, Encoding, Kind
 from .kinds import Held, Place, quoted
+from .texts import Text
 
 LIKE_IDS = 0.9
 """A column in which at least this share of the rows has a word of its own names the rows."""
@@ -23,11 +24,14 @@ ENOUGH = 20
 
 
 class Encoded(NamedTuple):
-    """All rows as networks get them, how, and what the user should know about the columns."""
+    """All rows as networks get them, what the user should know about the columns, and how they were encoded: as those of a
+    table, or as texts.
+    """
 
     x: Columns
-    encoding: Encoding
     cautions: tuple[str, ...]
+    encoding: Encoding | None = None
+    text: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +58,7 @@ class Table:
         columns = tuple(self._fitted(name, values[train]) for name, values in known.items())
         encoding = Encoding(label=self.label, classes=self.classes, columns=columns, separator=self.separator)
         found = encode.encoded(self.frame, encoding.plain()["columns"])
-        return Encoded(Columns(found), encoding, tuple(self._cautions(known, train)))
+        return Encoded(Columns(found), tuple(self._cautions(known, train)), encoding=encoding)
 
     def _known(self, name: str) -> Array:
         """(N,) words, or numbers; NaN where they are missing."""

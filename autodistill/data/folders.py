@@ -106,23 +106,41 @@ def _labeled(root: Path, found: dict[str, str], classes: dict[str, int], task: T
     return images, np.array([classes[found[path]] for path in images.paths], np.int64)
 
 
-def _found(folder: Path, place: str) -> list[tuple[str, str]]:
-    """(path, class) of each image below a folder: the class is the name of its folder."""
+def text_files(root: Path) -> dict[str, list[tuple[str, str]]]:
+    """(path, class) of each .txt file, by part: train, and test if there is one. Raises DataError as `read_folder` does."""
+    found = dict(zip(("train", "test"), _splits(root), strict=True))
+    return {part: _in_classes(folders) for part, folders in found.items() if folders}
+
+
+def _in_classes(folders: list[Path]) -> list[tuple[str, str]]:
+    files = [pair for folder in folders for pair in _found(folder, "task.dataset", frozenset({".txt"}))]
+    stray = next((path for path, name in files if not name), None)
+    if stray is not None:
+        raise DataError(f"task.dataset: {stray} is not in a class folder; move it into one, or into a file of task.unlabeled")
+    return files
+
+
+def _found(folder: Path, place: str, kinds: frozenset[str] | None = None) -> list[tuple[str, str]]:
+    """(path, class) of each image below a folder, or of each file with one of the endings `kinds`: the class is the name of its
+    folder.
+    """
     from timm.data.readers.img_extensions import get_img_extensions
 
     if not os.path.isdir(folder):
         raise DataError(
             f"{place}: {str(folder)!r} is not a folder; give a path relative to the spec's directory, or an absolute path"
         )
-    kinds, found = get_img_extensions(as_set=True), list[tuple[str, str]]()
+    what, ends = ("image", ".png, .jpg or .jpeg") if kinds is None else ("text", ", ".join(kinds))
+    known, found = kinds or get_img_extensions(as_set=True), list[tuple[str, str]]()
     for entry in _files(str(folder), place):
-        if os.path.splitext(entry.name)[1].lower() in kinds:
+        if os.path.splitext(entry.name)[1].lower() in known:
             if not _is(entry.is_file):
-                raise DataError(f"{place}: {entry.path} is not a regular file but is named like an image; remove it")
+                raise DataError(f"{place}: {entry.path} is not a regular file but is named like an {what}; remove it")
             above = os.path.dirname(entry.path)
             found.append((entry.path, "" if above == str(folder) else os.path.basename(above)))
     if not found:
-        raise DataError(f"{place}: {folder} contains no images; give a folder of .png, .jpg or .jpeg files")
+        other = "; task.text reads .txt files" if what == "image" and any(Path(folder).glob("*/*.txt")) else ""
+        raise DataError(f"{place}: {folder} contains no {what}s; give a folder of {ends} files{other}")
     return sorted(found)
 
 

@@ -22,7 +22,8 @@ from ..spec.imports import reason
 from ..spec.value import Json
 from .arrays import with_names
 from .held import Room
-from .images import decode, fitted
+from .images import alike, decode, fitted
+from .saved import parts_in
 
 TESTS = ("test", "validation", "val")
 Pair = tuple[Array, int]
@@ -40,6 +41,15 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, room: Room) -> dict[s
         columns = {"input_key": image, "target_key": label}
         found = _split_by_split(splits, f"hfds/{name}", lambda split: _hub_split(name, split, columns, task, cache, room))
         return with_names(found, features[label].names)
+
+
+def load_hub(name: str, cache: str | None) -> Json:
+    """The splits train, validation and test of `hfds/name`, those that are there, with all columns."""
+    _need("datasets", f"hfds/{name}")
+    with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
+        import datasets
+
+        return parts_in(dict(datasets.load_dataset(name, cache_dir=cache)), f"hfds/{name}")
 
 
 def _hub_split(
@@ -152,17 +162,6 @@ def _stacked(pairs: Iterable[Pair], count: int, room: Room) -> tuple[Array, Arra
 def _miscounted(name: str, found: str, count: int) -> DataError:
     what = f"has {found} samples, not {count:,} as it declares"
     return DataError(f"task.dataset: {name} {what}; correct that number")
-
-
-def alike(images: Iterable[Array], name: str) -> Iterator[Array]:
-    """The images (C, H, W). Raises DataError for the first one of another size."""
-    first: tuple[int, ...] | None = None
-    for image in images:
-        first = first or image.shape
-        if image.shape != first:
-            sizes = f"{' x '.join(map(str, first[1:]))} and {' x '.join(map(str, image.shape[1:]))}"
-            raise DataError(f"task.image_size is missing and images of {name} differ in size: {sizes}; set image_size")
-        yield image
 
 
 def _need(package: str, name: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -145,3 +145,14 @@ def joined(parts: Sequence[Images]) -> Images:
     """The files of several folders, concatenated, all decoded like the first ones."""
     paths = tuple(path for part in parts for path in part.paths)
     return replace(parts[0], paths=paths, names=tuple(name for part in parts for name in part.names))
+
+
+def alike(images: Iterable[Array], name: str) -> Iterator[Array]:
+    """The images (C, H, W). Raises DataError for the first one of another size."""
+    first: tuple[int, ...] | None = None
+    for image in images:
+        first = first or image.shape
+        if image.shape != first:
+            sizes = f"{' x '.join(map(str, first[1:]))} and {' x '.join(map(str, image.shape[1:]))}"
+            raise DataError(f"task.image_size is missing and images of {name} differ in size: {sizes}; set image_size")
+        yield image

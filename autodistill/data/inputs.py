@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, get_args
 
 from ..spec import UsageError, Value
 from ..spec.value import AsTuple
-from .columns import Column, Columns, Ragged, X, mask_of
+from .columns import Column, Columns, JoinedRagged, Ragged, X, mask_of
 from .encoding import CATEGORIES, TOKENS, TYPES, Encoding
+from .texts import Text
 
 if TYPE_CHECKING:
     import torch
@@ -160,20 +161,25 @@ class InputSpec(Value):
         }
 
 
-def inputs_of(parts: Sequence[Columns], encoding: Encoding | None = None) -> InputSpec:
-    """What the samples of all parts are; they have the same fields, shapes and dtypes. `encoding` is that of a table."""
+def inputs_of(parts: Sequence[Columns], encoding: Encoding | None = None, text: Text | None = None) -> InputSpec:
+    """What the samples of all parts are; they have the same fields, shapes and dtypes. `encoding` is that of a table, `text`
+    that of texts.
+    """
     fields = [_field(name, [part[name] for part in parts]) for name in parts[0]]
     if encoding is not None:
         values = {"values": encoding.values}
         fields = [field.model_copy(update=values) if field.name == CATEGORIES else field for field in fields]
+    if text is not None:
+        known = text.encoding.model_dump(include={"vocabulary", "used", "typical"})
+        fields = [field.model_copy(update=known) if field.name == TOKENS else field for field in fields]
     return InputSpec(fields=tuple(fields))
 
 
 def _field(name: str, columns: Sequence[Column]) -> InputField:
     first = columns[0]
-    if not isinstance(first, Ragged):
+    if not isinstance(first, Ragged | JoinedRagged):
         return InputField(name=name, shape=first.shape[1:], dtype=_dtype(first))
-    longest = max(int(column.lengths.max(initial=0)) for column in columns if isinstance(column, Ragged))
+    longest = max(int(column.lengths.max(initial=0)) for column in columns if isinstance(column, Ragged | JoinedRagged))
     return InputField(name=name, shape=(*first.rest, None), dtype=_dtype(first), padding=first.padding, longest=longest)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
@@ -27,14 +28,21 @@ def quoted(name: str) -> str:
 
 
 class Place(NamedTuple):
-    """Where a table is from, for messages; `lined`: it is a text file, whose rows have lines."""
+    """Where a table is from, for messages; `lined`: it is a text file, whose rows have lines, that of row 0 being `first`.
+
+    `files` are those of the rows, if each is a file of its own.
+    """
 
     name: str
     lined: bool
+    first: int = 2
+    files: Sequence[str] = ()
 
     def row(self, number: int) -> str:
         """Such as `row 17 (line 19)`: rows are counted from 0, and the first line has the names."""
-        return f"row {number} (line {number + 2})" if self.lined else f"row {number}"
+        if self.files:
+            return self.files[number]
+        return f"row {number} (line {number + self.first})" if self.lined else f"row {number}"
 
 
 class Held(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 from ..spec import DataError, TaskSpec
 from ..spec.arrays import Array
 from .arrays import Raw
-from .columns import Columns, X
+from .columns import ROWS, Columns, X
 from .folders import UNKNOWN, common_size
 from .images import Images
 from .mapped import Mapped
@@ -40,10 +40,12 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
     if raw.x_validation is None:
         count = max(1, round(task.split.validation * whole))
         train, validation = parted(raw, rows, count, task.split.seed, "validation", f"{task.split.validation} of {whole}")
-    encoded = None if raw.table is None else raw.table.encoded(train)
+    encoded = None if raw.source is None else raw.source.encoded(train)
     if encoded is not None:
-        raw = replace(raw, x=encoded.x, groups=_reported(raw.groups, test))
-    raw, layout = (raw, "a table") if encoded else _shaped(raw, task, np.concatenate([train, validation]))
+        raw = _filled(replace(raw, groups=_reported(raw.groups, test)), encoded.x)
+    layout = "texts" if encoded and encoded.text else "a table"
+    if encoded is None:
+        raw, layout = _shaped(raw, task, np.concatenate([train, validation]))
     train, rest = labels_kept(raw, train, task)
     if raw.x_test is not None and raw.y_test is not None:
         sealed = Samples(x=raw.x_test, y=raw.y_test, groups=raw.groups, names=raw.names)
@@ -62,9 +64,23 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         kind=raw.kind,
         names=raw.names,
         encoding=encoded.encoding if encoded else None,
+        text=encoded.text if encoded else None,
         cautions=encoded.cautions if encoded else (),
     )
     return replace(found, memory=_memory(found, task))
+
+
+def _filled(raw: Raw, x: Columns) -> Raw:
+    """With the encoded rows `x` in place of their numbers. Those of `raw.x` are the first."""
+    others = (raw.x_validation, raw.x_test, raw.x_unlabeled)
+    x_validation, x_test, x_unlabeled = (None if one is None else x.take(_rows_in(one)) for one in others)
+    return replace(raw, x=x, x_validation=x_validation, x_test=x_test, x_unlabeled=x_unlabeled)
+
+
+def _rows_in(numbers: Columns) -> Array:
+    column = numbers[ROWS]
+    assert isinstance(column, np.ndarray)
+    return column[:, 0]
 
 
 def _reported(groups: Array | None, test: Array) -> Array | None:
@@ -211,7 +227,7 @@ def _sides(raw: Raw, rows: Array, part: float, seed: int, name: str, asked: str)
     if name != "samples" and raw.times is not None:
         left, taken = newest(raw.times[rows], count, asked)
         return rows[left], rows[taken]
-    if name != "samples" and raw.table is not None and raw.groups is not None:
+    if name != "samples" and raw.source is not None and raw.groups is not None:
         left, taken = whole_groups(raw.groups[rows], y, count, seed, asked)
         return rows[left], rows[taken]
     if raw.kind == "classification":
@@ -228,8 +244,8 @@ def _count(part: float, of: int) -> int:
 
 
 def _called(raw: Raw, number: int) -> str:
-    """The number of a class or, of a table, its word."""
-    return str(number) if raw.table is None else repr(raw.table.classes[number])
+    """The number of a class or, of a table or texts, its word."""
+    return str(number) if raw.source is None else repr(raw.source.classes[number])
 
 
 def _check_room(raw: Raw, y: Array, part: float, asked: str) -> None:

@@ -19,8 +19,7 @@ from ..spec.value import Json
 from .arrays import with_names
 from .given import LABELS, VALIDATION
 from .held import Room
-from .hub import alike
-from .images import MODES, fitted
+from .images import MODES, alike, fitted
 from .mapped import PIECE
 
 FILES = ("dataset_dict.json", "state.json")
@@ -33,6 +32,17 @@ def is_saved(folder: Path) -> bool:
 
 def read_saved(folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
     """Arrays by the names that a .npz file has. Raises DataError naming the column or the item."""
+    parts = _suffixes(load_saved(folder))
+    label = label_of(next(iter(parts.values())), str(folder))
+    arrays: dict[str, Array] = {}
+    for suffix, part in parts.items():
+        arrays |= _read(part, suffix, label, folder, task, room)
+    names = getattr(next(iter(parts.values())).features[label], "names", ())
+    return with_names(arrays, names)
+
+
+def load_saved(folder: Path) -> Json:
+    """The splits train, validation and test, those that are there in this order. Raises DataError."""
     if importlib.util.find_spec("datasets") is None:
         raise DataError(f"task.dataset: {folder} needs the package datasets; run: pip install 'autodistill-search[hfds]'")
     import datasets
@@ -41,30 +51,29 @@ def read_saved(folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # a damaged folder fails in many ways
         raise DataError(f"task.dataset: {folder} cannot be read ({reason(error)}); save it again with save_to_disk") from error
-    parts = _suffixes(dict(found) if isinstance(found, Mapping) else {"train": found}, folder)
-    label = _label(next(iter(parts.values())), folder)
-    arrays: dict[str, Array] = {}
-    for suffix, part in parts.items():
-        arrays |= _read(part, suffix, label, folder, task, room)
-    names = getattr(next(iter(parts.values())).features[label], "names", ())
-    return with_names(arrays, names)
+    return parts_in(dict(found) if isinstance(found, Mapping) else {"train": found}, str(folder))
 
 
-def _suffixes(parts: Mapping[str, object], folder: Path) -> Json:
-    """The splits by the suffix of their arrays; train comes first."""
+def parts_in(parts: Mapping[str, object], where: str) -> Json:
+    """The splits train, validation and test, those that are there in this order. Raises DataError without train."""
     named = {("validation" if name in VALIDATION else name): part for name, part in parts.items()}
     if "train" not in named:
-        raise DataError(f"task.dataset: {folder} has the splits {', '.join(parts)}; it needs one called train")
-    known = {name: named[name] for name in ("train", "validation", "test") if name in named}
+        raise DataError(f"task.dataset: {where} has the splits {', '.join(parts)}; it needs one called train")
+    return {name: named[name] for name in ("train", "validation", "test") if name in named}
+
+
+def _suffixes(known: Json) -> Json:
+    """The splits by the suffix of their arrays; train comes first."""
     return {f"_{name}" if name != "train" or "test" in known else "": part for name, part in known.items()}
 
 
-def _label(part: Any, folder: Path) -> str:
+def label_of(part: Any, where: str) -> str:
+    """The column of the labels: that of classes, or one with a usual name. Raises DataError if there is none."""
     classes = [name for name, feature in part.features.items() if type(feature).__name__ == "ClassLabel"]
     found = [name for name in LABELS if name in (classes or part.features)] or classes
     if not found:
         columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in part.features.items())
-        raise DataError(f"task.dataset: {folder} has no label, only {columns}; rename the column of the classes to {LABELS[0]}")
+        raise DataError(f"task.dataset: {where} has no label, only {columns}; rename the column of the classes to {LABELS[0]}")
     return str(found[0])
 
 
@@ -78,7 +87,7 @@ def _read(part: Any, suffix: str, label: str, folder: Path, task: TaskSpec, room
         found = room.stacked(alike(_images(part, images[0], folder, task), room.name), len(part))
         return {f"x{suffix}": found, **y}
     if all(kind == "Value" for kind in kinds.values()):
-        way = "save it with to_parquet, and name that file, with task.label"
+        way = "name the column of its texts in task.text, or save it with to_parquet, and name that file, with task.label"
         raise DataError(f"task.dataset: {folder} is a table of {', '.join(kinds)}; {way}")
     only = len(kinds) == 1
     return {f"x{suffix}" if only else f"x{suffix}_{name}": _numbers(part, name, folder, room) for name in kinds} | y

@@ -17,7 +17,7 @@ import numpy as np
 from ..spec import DataError, TaskSpec, UsageError
 from ..spec.arrays import Array
 from ..spec.imports import import_function, probe, running
-from ..spec.task import ImportedData, kind_of
+from ..spec.task import ImportedData, Kind, kind_of
 from .arrays import FORMS, UNLABELED, Raw, check, with_names
 from .folders import read_folder, read_unlabeled
 from .given import is_items, save_given
@@ -49,16 +49,18 @@ def read(task: TaskSpec) -> Raw:
     if kind == "npy":
         _room(task, dataset).refuse(sum(path.stat().st_size for path in _whole(name).glob("*.npy")))
         return check(dataset, read_npy(_whole(name), most_of(task)), task.inputs, task.kind)
-    if kind in ("folder", "hfds") and is_saved(_whole(name)):
-        return check(f"task.dataset: {name}", read_saved(_whole(name), task, _room(task, name)), kind=task.kind)
     if kind == "table":
         from .tables import read_file
 
         return read_file(_whole(name), task)
+    if task.text is not None:
+        return _texts(kind, name, task)
+    if kind in ("folder", "hfds") and is_saved(_whole(name)):
+        return check(f"task.dataset: {name}", read_saved(_whole(name), task, _room(task, name)), kind=task.kind)
     if kind == "folder":
         return _images(_whole(name), task)
     if kind == "hfds":
-        return check(dataset, read_hub(name, task, task.folder and str(_folder(task)), _room(task, dataset)))
+        return check(dataset, read_hub(name, task, _cache(task), _room(task, dataset)))
     if kind == "wds":
         return check(dataset, read_wds(_whole(name), task, _room(task, f"wds/{_whole(name)}")))
     if dataset == "sklearn/digits":
@@ -68,6 +70,18 @@ def read(task: TaskSpec) -> Raw:
     if kind == "torch":
         return check(dataset, _torch(name, _folder(task)))
     return check(dataset, _downloaded(name.removeprefix("torchvision/"), _folder(task)))
+
+
+def _texts(kind: Kind, name: str, task: TaskSpec) -> Raw:
+    from .corpora import read_hub_texts, read_saved_texts, read_text_folder
+
+    if is_saved(_whole(name)):
+        return read_saved_texts(_whole(name), task)
+    return read_text_folder(_whole(name), task) if kind == "folder" else read_hub_texts(name, task, _cache(task))
+
+
+def _cache(task: TaskSpec) -> str | None:
+    return task.folder and str(_folder(task))
 
 
 def _images(root: Path, task: TaskSpec) -> Raw:

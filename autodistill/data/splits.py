@@ -107,7 +107,7 @@ class Splits:
     @cached_property
     def inputs(self) -> InputSpec:
         """What a sample is."""
-        return inputs_of(self.samples, self.encoding)
+        return inputs_of(self.samples, self.encoding, self.text)
 
     @property
     def rows(self) -> int:
@@ -128,7 +128,7 @@ class Splits:
     def fingerprint(self) -> str:
         """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files.
 
-        For a table, it also covers the encoding: the same numbers may come from other columns or words.
+        For a table or texts, it also covers the encoding: the same numbers may come from other columns, words or tokenizers.
         """
         labels = [self.train.y, self.validation.y, None]
         files = [(x.pixels, y) for x, y in zip(self.samples, labels, strict=False) if isinstance(x.pixels, Images)]
@@ -142,6 +142,8 @@ class Splits:
                     found.update(piece.data)
         if self.encoding is not None:
             found.update(digest(self.encoding).encode())
+        if self.text is not None:
+            found.update(digest(self.text.encoding).encode())
         return found.hexdigest()
 
     def scale(self) -> tuple[list[float], list[float]] | tuple[None, None]:

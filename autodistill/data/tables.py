@@ -21,19 +21,20 @@ import pandas as pd
 from ..spec import DataError, TaskKind, TaskSpec
 from ..spec.arrays import Array
 from ..spec.imports import reason
-from ..spec.task import AllExcept
+from ..spec.task import LINES, AllExcept
+from ..spec.value import Json
 from . import encode
 from .arrays import Raw
-from .columns import Columns
+from .columns import ROWS, Columns
+from .corpus import Texts, checked, texts_in
 from .encoding import Encoding
 from .fitting import Table
 from .kinds import Place, held, quoted
 from .labels import Labels, check_precision
+from .lines import read_lines
 
 if TYPE_CHECKING:
     from .kinds import Series
-ROWS = "row"
-"""The only field until a table is encoded: the numbers of its rows."""
 SEPARATORS = (",", ";", "\t", "|")
 FEW = 20
 """Numbers with more different values than this, some of them fractional or in only one row, are not classes."""
@@ -41,12 +42,23 @@ FEW = 20
 
 def read_file(path: Path, task: TaskSpec) -> Raw:
     """The table in a .csv, .tsv or .parquet file. Raises DataError if it cannot be read or used."""
-    separator = task.separator or ("\t" if path.name.lower().endswith(".tsv") else ",")
-    place = f"task.dataset: {path}"
+    separator = task.separator or _separator(path)
+    frame, place = _read(path, f"task.dataset: {path}", separator, texts=task.text is not None)
+    return read_table(frame, task, place=place, separator=separator)
+
+
+def _separator(path: Path) -> str:
+    return "\t" if path.name.lower().endswith(".tsv") else ","
+
+
+def _read(path: Path, place: str, separator: str, *, texts: bool) -> tuple[pd.DataFrame, Place]:
     if not os.path.isfile(path):
         raise DataError(f"{place} is not a file; give a path relative to the spec's directory, or an absolute path")
-    frame = _frame(path, place, separator)
-    return read_table(frame, task, place=Place(place, _has_line_per_row(path, len(frame))), separator=separator)
+    if texts and path.name.lower().endswith(LINES):
+        return read_lines(path, place)
+    frame = _frame(path, place, separator, texts=texts)
+    frame = frame.rename(columns=str).reset_index(drop=True)
+    return frame, Place(place, _has_line_per_row(path, len(frame)))
 
 
 def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
@@ -63,10 +75,10 @@ def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
         raise DataError(f"{name}: {error}; correct it, or leave it empty if it is missing") from None
 
 
-def _frame(path: Path, place: str, separator: str) -> pd.DataFrame:
+def _frame(path: Path, place: str, separator: str, *, texts: bool = False) -> pd.DataFrame:
     if path.name.lower().endswith((*encode.PARQUET, ".json")):
         return _typed(path, place)
-    return _text(path, place, separator)
+    return _text(path, place, separator, texts)
 
 
 def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separator: str = ",") -> Raw:
@@ -82,27 +94,19 @@ def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separat
     label = _named(place, frame, task.label, "task.label")
     groups = None if task.groups is None else _named(place, frame, task.groups, "task.groups")
     by = None if task.split.by is None else _named(place, frame, task.split.by, "task.split.by")
-    given = task.columns or {}
-    for name in given:
-        _named(place, frame, name, "task.columns")
-    features = _features(place, frame, task, [one for one in (label, groups, by) if one is not None])
     labels = _labels(place, frame[label], task.kind)
-    table = Table(
-        place=place,
-        frame=frame[features],
-        held={name: held(place, frame[name], given.get(name)) for name in features},
-        label=label,
-        classes=labels.names or (),
-        separator=separator,
-    )
+    how = {"label": label, "classes": labels.names or (), "separator": separator}
+    used = [one for one in (label, groups, by) if one is not None]
+    source = _table(place, frame, task, used, how) if task.text is None else _texts(place, frame, task, how)
     return Raw(
         name=place.name,
         x=Columns({ROWS: np.arange(len(frame))[:, None]}),
         y=labels.y,
         kind=labels.kind,
-        table=table,
+        source=source,
+        x_unlabeled=source.unlabeled if isinstance(source, Texts) else None,
         groups=None if groups is None else _groups(place, frame[groups]),
-        times=None if by is None else _times(place, frame[by], given.get(by)),
+        times=None if by is None else _times(place, frame[by], (task.columns or {}).get(by)),
         names=labels.names,
     )
 
@@ -113,12 +117,39 @@ def asked(task: TaskSpec) -> list[str]:
     return [name for name in (task.label, task.groups, task.split.by, *features) if name is not None]
 
 
-def _text(path: Path, place: str, separator: str) -> pd.DataFrame:
+def _table(place: Place, frame: pd.DataFrame, task: TaskSpec, used: Sequence[str], how: Json) -> Table:
+    given = task.columns or {}
+    for name in given:
+        _named(place, frame, name, "task.columns")
+    features = _features(place, frame, task, used)
+    return Table(
+        place=place,
+        frame=frame[features],
+        held={name: held(place, frame[name], given.get(name)) for name in features},
+        **how,
+    )
+
+
+def _texts(place: Place, frame: pd.DataFrame, task: TaskSpec, how: Json) -> Texts:
+    assert task.text is not None
+    names = [_named(place, frame, name, "task.text") for name in task.text]
+    unlabeled = None if task.unlabeled is None else _unlabeled(Path(task.unlabeled), names)
+    return texts_in(place, frame[names], task, unlabeled=unlabeled, **how)
+
+
+def _unlabeled(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """The texts of a file of texts without labels, by column. Raises DataError as `read_file` does."""
+    place = f"task.unlabeled: {path}"
+    frame, where = _read(path, place, _separator(path), texts=True)
+    return checked(where, frame[[_named(where, frame, name, place) for name in names]])
+
+
+def _text(path: Path, place: str, separator: str, texts: bool) -> pd.DataFrame:
     try:
         _check_header(path, place, separator)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return encode.read_rows(path, separator)
+            return _words(path, separator) if texts else encode.read_rows(path, separator)
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
         raise DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv") from None
@@ -130,6 +161,13 @@ def _text(path: Path, place: str, separator: str) -> pd.DataFrame:
         raise DataError(f"{place} cannot be read ({what}); {way}") from None
     except OSError as error:
         raise DataError(f"{place} cannot be read ({reason(error)}); make it readable") from None
+
+
+def _words(path: Path, separator: str) -> pd.DataFrame:
+    """As `encode.read_rows`, but NA, null and the like are words."""
+    return pd.read_csv(
+        path, sep=separator, dtype=str, encoding="utf-8-sig", index_col=False, low_memory=False, keep_default_na=False
+    )
 
 
 def _check_header(path: Path, place: str, separator: str) -> None:
@@ -218,13 +256,16 @@ def _labels(place: Place, values: Series, kind: TaskKind | Literal["auto"]) -> L
 
     Unless the spec names the kind, numbers are values if there are many of them and they cannot be classes.
     """
-    name, text = str(values.name), encode.words(values)
+    name = str(values.name)
+    if kind in ("auto", "multilabel") and values.map(_is_list).any():
+        return _several(place, name, values)
+    text = encode.words(values)
     missing = np.flatnonzero(text.isna())
     if len(missing):
         what = f"{place.row(int(missing[0]))} has no label ({len(missing):,} of {len(text):,} rows have none)"
         raise DataError(f"{place.name}: column {name!r} {what}; drop such rows, or fill in their labels")
     if kind == "multilabel":
-        way = "give an array y (N, K) of 0 and 1 in a .npz file"
+        way = "give a list of labels in each row (.jsonl, .parquet), or an array y (N, K) of 0 and 1 in a .npz file"
         raise DataError(f"task.kind: multilabel needs several labels for each row, and task.label names one column; {way}")
     found, y, counts = np.unique(text.to_numpy().astype(str), return_inverse=True, return_counts=True)
     number = encode.numbers(pd.Series(found, dtype=object))
@@ -233,6 +274,29 @@ def _labels(place: Place, values: Series, kind: TaskKind | Literal["auto"]) -> L
     _check_classes(place, name, found, counts)
     order = np.argsort(number, kind="stable") if not np.isnan(number).any() else np.arange(len(found))
     return Labels("classification", np.argsort(order)[y].astype(np.int64), tuple(found[order].tolist()))
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple | np.ndarray)
+
+
+def _several(place: Place, name: str, values: Series) -> Labels:
+    """Several labels for each row, from lists of words; a label that no row lacks, or none has, teaches nothing."""
+    rows = values.tolist()
+    for row, given in enumerate(rows):
+        if not _is_list(given) or not all(isinstance(one, str | int | np.integer) for one in given):
+            what = f"{place.row(row)} has {str(given)!r:.40}, but other rows have lists of labels"
+            raise DataError(f"{place.name}: column {name!r} {what}; give each row a list of words, which may be empty")
+    words = [[str(one) for one in given] for given in rows]
+    names = tuple(sorted({word for row in words for word in row}))
+    number, y = {word: place for place, word in enumerate(names)}, np.zeros((len(rows), len(names)), np.int64)
+    for row, own in enumerate(words):
+        y[row, [number[word] for word in own]] = 1
+    same = np.flatnonzero((y == y[0]).all(axis=0))
+    if not names or len(same):
+        what = f"label {names[same[0]]!r}" if names else "no label"
+        raise DataError(f"{place.name}: all rows of column {name!r} have {what}, so there is nothing to learn; add others")
+    return Labels("multilabel", y, names)
 
 
 def _is_measured(number: Array, counts: Array) -> bool:

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 
 from ..data import Column, Columns, Encoding, Images, InputSpec, Pixels, Ragged, Splits, inputs_of
-from ..data.columns import X
+from ..data.columns import JoinedRagged, X
+from ..data.encoding import TextEncoding
 from ..data.mapped import pieces
-from ..data.npy import new_array
+from ..data.npy import new_array, save_arrays
 from ..data.texts import Text
+from ..data.tokens import FILE as TOKENIZER
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
 from ..spec.arrays import Array
@@ -29,6 +31,8 @@ The file of the field `x` is train_x.npy (or .json, a list of image files), that
 different lengths have two, train_x.NAME.values.npy and train_x.NAME.offsets.npy.
 """
 LABELS = ("train_y", "validation_y")
+RANKING = "ranking"
+"""The file of texts, beside their tokenizer.json, with the order in which ids are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +101,16 @@ def save_data(store: Store, splits: Splits) -> None:
             with new_array(folder / f"{name}.npy", array.shape, array.dtype) as append:
                 for piece in pieces(array):
                     append(piece)
+        if splits.text is not None:
+            (folder / TOKENIZER).write_bytes(splits.text.content)
+            save_arrays(folder, {RANKING: splits.text.ranking})
         padding = {field.name: field.padding for field in splits.inputs.fields if field.open}
         facts: dict[str, object] = {"classes": splits.classes, "mean": mean, "std": std}
         if splits.kind != "classification":
             facts |= dict(zip(("target_mean", "target_scale"), splits.targets(), strict=True)) | {"kind": splits.kind}
         facts |= {"encoding": splits.encoding.plain()} if splits.encoding else {}
         facts |= {"own": list(splits.own_parts)} if splits.own_parts else {}
+        facts |= {"text": splits.text.encoding.model_dump(mode="json")} if splits.text else {}
         return facts | ({"padding": padding} if padding else {}) | ({"memory": "stream"} if lists else {})
 
     _forget_other(store, splits.fingerprint, lists)
@@ -117,6 +125,7 @@ def _files(part: str, x: Columns) -> dict[str, Pixels]:
         if isinstance(column, Ragged):
             found |= {f"{part}.{field}.values": column.values, f"{part}.{field}.offsets": column.offsets}
         else:
+            assert not isinstance(column, JoinedRagged), "each part is stored on its own"
             found[part if field == X else f"{part}.{field}"] = column
     return found
 
@@ -132,11 +141,14 @@ def _forget_other(store: Store, fingerprint: str, lists: dict[str, str]) -> None
 def open_data(store: Store, fingerprint: str) -> Data:
     """The stored data. Raises StoreError if a file is damaged, or if another version of autodistill wrote them."""
     manifest = store.manifest("data", fingerprint)
-    there = {Path(name).stem: _opened(store.file("data", fingerprint, name)) for name in manifest["files"]}
+    files = {name: store.file("data", fingerprint, name) for name in manifest["files"]}
+    text = _text(files, manifest)
+    there = {Path(name).stem: _opened(path) for name, path in files.items()}
     if not {name.partition(".")[0] for name in there} <= {*SAMPLES, *LABELS}:
         raise StoreError(f"{store.folder('data', fingerprint)} was made by another version of autodistill; remove that folder")
     train, validation, unlabeled = (_columns(part, there, manifest) for part in SAMPLES)
     encoding = Encoding.model_validate(manifest["encoding"]) if "encoding" in manifest else None
+    parts = [part for part in (train, validation, unlabeled) if part is not None]
     assert train is not None and validation is not None
     return Data(
         train_x=train,
@@ -145,10 +157,19 @@ def open_data(store: Store, fingerprint: str) -> Data:
         **{name: there[name] for name in LABELS},
         encoding=encoding,
         own=tuple(manifest.get("own", ())),
-        inputs=inputs_of([part for part in (train, validation, unlabeled) if part is not None], encoding),
+        text=text,
+        inputs=inputs_of(parts, encoding, text),
         **{name: manifest[name] for name in ("classes", "mean", "std")},
         **{name: manifest[name] for name in ("kind", "target_mean", "target_scale") if name in manifest},
     )
+
+
+def _text(files: dict[str, Path], manifest: Manifest) -> Text | None:
+    """How texts became samples; takes what says so out of `files`."""
+    if "text" not in manifest:
+        return None
+    content, ranking = files.pop(TOKENIZER).read_bytes(), np.load(files.pop(f"{RANKING}.npy"), mmap_mode="c")
+    return Text(encoding=TextEncoding.model_validate(manifest["text"]), content=content, ranking=ranking)
 
 
 def _columns(part: str, there: Mapping[str, Array], manifest: Manifest) -> Columns | None:

@@ -21,12 +21,15 @@ from ..spec.arrays import Array
 from ..store import Store
 from .data import Data, open_data
 from .layout import lay_out
+from .lengths import by_length
 from .networks import load_network
 from .predictions import batch_for, checked_logits, predict
 from .samples import Samples
 
 RESIDENT = 2**30
 """The most bytes of cached logits that are resident on a GPU."""
+WINDOW = 16
+"""How many batches of texts are ordered by length at a time."""
 
 
 def outputs_key(teacher: Stage | Checkpoint, cache: LogitsCacheSpec) -> str:
@@ -66,10 +69,18 @@ def _logits(
     samples = Samples(data, cache.augmentation, cache.seed or 0, device)
     samples.layout = lay_out([network], samples.pair, device, safe=safe)
     for view in range(cache.views or 1):
-        for rows_B in torch.split(torch.arange(data.rows, device=device), batch_for(data)):
-            batch = samples.batch(rows_B, view)
+        for rows_W in torch.split(torch.arange(data.rows, device=device), batch_for(data) * (WINDOW if data.text else 1)):
+            parts = [rows_W] if data.text is None else _by_length(samples, rows_W, batch_for(data))
             with torch.inference_mode(), samples.layout.kernels():
-                yield checked_logits(predict(network, batch.inputs), data.classes)
+                found = [checked_logits(predict(network, samples.batch(rows_B, view).inputs), data.classes) for rows_B in parts]
+            yield torch.cat(found)[torch.argsort(torch.cat(parts)).cpu()]
+
+
+def _by_length(samples: Samples, rows_W: Tensor, most: int) -> list[Tensor]:
+    """These rows in batches of texts of similar length."""
+    assert samples.tokens_N is not None
+    tokens_W = samples.tokens_N[rows_W.cpu()].numpy()
+    return [rows_W[torch.from_numpy(places)] for places in by_length(tokens_W, most)]
 
 
 def compressed(logits_BK: Tensor, top: int | None) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from ..spec.arrays import Array
 from ..spec.measurement import Measurement, Score, SoftTargetEntropy
 from ..store import Store
 from .data import Data, open_data, tensors_of
+from .lengths import by_length
 from .networks import load_network
 
 TEMPERATURES = (1, 4, 8)
@@ -116,18 +117,21 @@ def batch_for(data: Data) -> int:
 def evaluate(network: nn.Module, x: Columns, *, batch_size: int, device: torch.device | str) -> Tensor:
     """logits_NK of N samples `x`, float32 on the CPU.
 
-    Runs in eval mode and restores each module's mode; moves the network to `device`. Needs at least one sample.
+    Runs in eval mode and restores each module's mode; moves the network to `device`. Needs at least one sample. Texts are
+    evaluated by length.
     """
     assert len(x) > 0, "nothing to evaluate"
     network.to(device)
+    texts = None if x.tokens is None else by_length(x.tokens, batch_size)
+    rows: Sequence[slice | Array] = texts or [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
     found_NK: Tensor | None = None
-    for start in range(0, len(x), batch_size):
-        inputs = tensors_of(x.batch(slice(start, start + batch_size)), device)
+    for one in rows:
+        inputs = tensors_of(x.batch(one), device)
         with _eval_mode(network), torch.inference_mode():
             logits_BK = predict(network, inputs)
         if found_NK is None:  # outside of inference mode, so that autograd may use the result
             found_NK = torch.empty(len(x), logits_BK.shape[1])
-        found_NK[start : start + batch_size] = logits_BK  # kept logits of each batch would split the memory between batches
+        found_NK[one] = logits_BK  # kept logits of each batch would split the memory between batches
     assert found_NK is not None
     return found_NK
 

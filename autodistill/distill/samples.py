@@ -23,6 +23,7 @@ from ..models import Inputs
 from ..spec import Augmentation
 from .data import Data, tensors_of
 from .layout import PLAIN
+from .lengths import of_similar_length
 
 UNLABELED = -1
 
@@ -47,6 +48,8 @@ class Samples:
         """The layout of the batches; see `layout.lay_out`."""
         self.y_N = _targets(data).to(device)
         self.resident = _resident(data, device)
+        tokens_N = None if data.text is None else data.x.tokens
+        self.tokens_N = None if tokens_N is None else torch.from_numpy(tokens_N)
         self.views = None
         if augmentation is not None:
             shape = data.inputs.numbers_of_x("augmentation", "remove it")
@@ -106,11 +109,17 @@ class Samples:
                 yield rows_B, batch
 
     def order(self, steps: int, batch: int, only_labeled: bool, generator: torch.Generator) -> Tensor:
-        """Rows (steps, batch) of one epoch, on the device. With `only_labeled`, the labeled ones repeat until they fill it."""
+        """Rows (steps, batch) of one epoch, on the device. With `only_labeled`, the labeled ones repeat until they fill it.
+
+        The texts of a batch have similar lengths.
+        """
         count = self.labeled if only_labeled else len(self)
         wanted = steps * batch
         orders = [torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))]
-        return torch.cat(orders)[:wanted].to(self.device).view(steps, batch)
+        rows_SB = torch.cat(orders)[:wanted].view(steps, batch)
+        if self.tokens_N is not None:
+            rows_SB = of_similar_length(rows_SB, self.tokens_N, generator)
+        return rows_SB.to(self.device)
 
 
 def _targets(data: Data) -> Tensor:

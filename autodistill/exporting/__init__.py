@@ -61,6 +61,9 @@ def export(folder: StudyDirectory, *, to: Path | str, stage: str | None = None, 
             return Exported(to=None, claim=claim, card=None)
         stage = claim.answer.chosen
     one = Chosen(folder, stage)
+    if one.data.text is not None:
+        way = f"its weights are in the store {one.directory.path / 'store'}, stage {one.stage}"
+        raise UsageError(f"the network {one.stage[:12]} reads texts, which cannot be exported yet; {way}")
     with drafted(target) as draft:
         card = _fill(draft, one, claim.sentence() if claim else None, target)
     return Exported(to=str(target), claim=claim, card=card)

@@ -83,8 +83,9 @@ def _tensors(inputs: InputSpec) -> list[JsonValue]:
 
 
 def _plain(field: InputField) -> Settings:
-    """As JSON; only the categories of a table have `values`."""
-    return field.model_dump(mode="json", exclude=None if field.values else {"values"})
+    """As JSON; only the categories of a table have `values`, and only token ids a vocabulary."""
+    of_some = ("values", "vocabulary", "used", "typical")
+    return field.model_dump(mode="json", exclude={name for name in of_some if getattr(field, name) is None})
 
 
 def _names(one: Chosen) -> Sequence[str] | None:

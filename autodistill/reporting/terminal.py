@@ -11,12 +11,13 @@ from rich.text import Text
 from ..metrics.intervals import Interval
 from ..metrics.metric import ACCURACY, Metric, TopK, named
 from ..metrics.words import at_best, bound, share_kept, signed, stated
-from ..spec.kinds import ABOUT
+from ..spec.kinds import ABOUT, TaskKind
 from ..spec.measurement import Sizes
 
 if TYPE_CHECKING:  # `check` prints without Optuna
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, FrozenReference, Spread
     from ..data import EncodedColumn, Encoding, InputField
+    from ..data.encoding import TextEncoding
     from ..spec.measurement import Score
     from ..study.preflight.values import (
         Architectures,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # `check` prints without Optuna
         Span,
         StageCounts,
         Taught,
+        TextFacts,
     )
     from ..study.record.references import Beside
     from ..study.record.region import Region
@@ -285,16 +287,34 @@ def _samples(data: DataFacts) -> list[str]:
     if data.table is not None:
         return [
             f"samples      {classes}",
-            f"label        {data.table.label}{f': {_words(data.table)}' * (data.kind == 'classification')}",
+            _label(data.table, data.kind),
             *map(_column, data.table.columns),
             *map(_field, data.inputs.fields),
         ]
+    if data.text is not None:
+        return [f"samples      {classes}", *_texts(data.text, data.kind), *map(_field, data.inputs.fields)]
     if data.inputs.only is not None:
         return [f"samples      {data.inputs.fields[0].sides()} ({data.layout}), {classes}"]
     return [f"samples      {classes}", *map(_field, data.inputs.fields)]
 
 
-def _words(table: Encoding) -> str:
+def _texts(text: TextFacts, kind: TaskKind) -> list[str]:
+    """What is read of the texts, and with which tokenizer."""
+    found, columns = text.lengths, " and ".join(text.columns)
+    long = f"{found.median:,.0f} tokens (median), 95 % have at most {found.p95:,.0f}, the longest {found.longest:,}"
+    return [
+        _label(text, kind),
+        f"text         {columns}: {long}; cut to {text.max_length:,} tokens, which cuts {found.cut:.1%} of the texts",
+        f"tokenizer    {text.vocabulary:,} tokens, {text.used:,} of them special or in the training texts; "
+        f"{found.unknown:.2%} of their tokens are unknown",
+    ]
+
+
+def _label(table: Encoding | TextEncoding, kind: TaskKind) -> str:
+    return f"label        {table.label}{f': {_words(table)}' * (kind != 'regression')}"
+
+
+def _words(table: Encoding | TextEncoding) -> str:
     more = f", and {len(table.classes) - NAMED} more" if len(table.classes) > NAMED else ""
     return f"{', '.join(table.classes[:NAMED])}{more}"
 

@@ -27,7 +27,8 @@ from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
 from .schema import models_of
 from .shorthand import expanded
-from .task import TaskSpec, kind_of
+from .task import TEACHERS, TaskSpec, kind_of
+from .teachers_tokenizer import with_teachers_tokenizer
 from .value import Json, Value
 
 BUILT = ("architecture", "ladder")
@@ -108,6 +109,8 @@ def _task(task: TaskSpec, folder: Path) -> TaskSpec:
     kind, name = kind_of(task.dataset)
     whole = _whole(name, folder)
     found = {} if task.unlabeled is None else {"unlabeled": _whole(task.unlabeled, folder)}
+    if isinstance(task.tokenizer, str) and task.tokenizer != TEACHERS:
+        found["tokenizer"] = _whole(task.tokenizer, folder)
     if kind in ("npz", "table"):
         found["dataset"] = whole
     elif kind in ("npy", "folder", "wds") or kind == "hfds" and os.path.isdir(whole):
@@ -130,7 +133,8 @@ def parse(raw: object, places: Places | None = None, folder: Path | None = None)
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
         raise SpecError.at(places[()], f"{what}; a spec needs the keys {', '.join(needed)}")
     try:
-        raw = expanded(with_checkpoints(raw, lambda name: _whole(name, folder or Path.cwd())))
+        raw = with_checkpoints(with_teachers_tokenizer(raw), lambda name: _whole(name, folder or Path.cwd()))
+        raw = expanded(raw)
         return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError(explained(error, raw, places)) from None

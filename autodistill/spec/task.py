@@ -23,7 +23,14 @@ NAMES = (*DATASETS, *(f"torch/{name}" for name in TORCH))
 PATHS = ("/", "./", "../", "~")
 """Prefixes of paths that do not need `folder/`; paths that end with a slash do not need it either."""
 OF_IMAGES = ("folder", "hfds", "wds")
-TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq")
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".pq", ".jsonl")
+LINES = ".jsonl"
+"""A table that only texts are read from: a JSON object in each line."""
+TEACHERS = "teacher"
+"""The tokenizer of the teacher's checkpoint."""
+MAX_LENGTH = 128
+"""Texts are cut to so many tokens unless the task says otherwise."""
+OF_TEXTS = ("table", "folder", "hfds")
 OF_TABLES = ("label", "features", "groups", "columns", "separator")
 STREAMED: dict[Kind, str] = {"folder": "image files", "npz": ".npz files", "npy": "npy/", "hfds": "hfds/", "wds": "wds/"}
 """Data sets that `memory: stream` leaves on disk."""
@@ -44,6 +51,17 @@ class AllExcept(Value):
     """`features: {except: [customer_id]}`: all columns but these."""
 
     names: Annotated[tuple[str, ...], AsTuple] = Field(alias="except")
+
+
+class TrainedTokenizer(Value):
+    """`tokenizer: {train: bpe, vocabulary: 4096}`: byte-level BPE, trained on the training texts. `vocabulary` is at most how
+    many tokens there are, with 256 for bytes and 5 special ones.
+
+    It is the only kind that the package tokenizers trains to the same bytes twice.
+    """
+
+    train: Literal["bpe"]
+    vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 4096
 
 
 def _check_column(value: str) -> str:
@@ -92,6 +110,11 @@ def _check_kind(value: object) -> object:
     return value
 
 
+def _listed(value: object) -> object:
+    """A single name as a list of one."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
 class FieldOptions(Value):
     """`dtype: int64` keeps integers as they are, for an embedding; `padding` fills the positions after the end of a shorter
     sample.
@@ -111,10 +134,15 @@ class TaskSpec(Value):
     memory (resident) or read from disk during training (stream); auto holds what fits. For a table, `label` and `groups` name
     columns, `features` the columns that a network gets (by default all others), `columns` the kinds of columns where the guess
     is wrong, and `separator` the character between the values of a text file. `kind` says what the labels are; `auto` looks at
-    their dtype and shape. `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, depending
-    on the kind; it may be a function of your own. The metrics in `also`, which may be functions of your own, too, are shown
-    beside it. `fingerprint` pins the data: other data are refused; with `exact`, it covers the contents of every image file
-    instead of 1,024 of them.
+    their dtype and shape.
+
+    `text` names the column of the texts that networks read, or the two of a pair (of a folder of text files, it is any name);
+    `unlabeled` is then a file of texts without labels. They become tokens of the `tokenizer`: a tokenizer.json or its folder,
+    that of the `teacher` (the default where it has one), or one that is trained. Texts are cut to `max_length` tokens.
+
+    `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, depending on the kind; it may be a
+    function of your own. The metrics in `also`, which may be functions of your own, too, are shown beside it. `fingerprint`
+    pins the data: other data are refused; with `exact`, it covers the contents of every image file instead of 1,024 of them.
     """
 
     dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
@@ -133,6 +161,9 @@ class TaskSpec(Value):
     groups: str | None = None
     columns: dict[str, ColumnKind] | None = None
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    text: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
+    tokenizer: TrainedTokenizer | FilePath | None = None
+    max_length: Annotated[int, Field(ge=8, le=1_000_000)] | None = None
     metric: str | OwnMetric = "accuracy"
     also: Annotated[tuple[str | OwnMetric, ...], AsTuple] = ()
     folder: FilePath | None = None
@@ -151,6 +182,7 @@ class TaskSpec(Value):
     @model_validator(mode="after")
     def _fits_its_data_set(self) -> Self:
         kind, name = kind_of(self.dataset)
+        self._fits_texts(kind, name)
         self._fits_a_table(kind, name)
         if kind not in OF_IMAGES:
             given = [key for key in ("image_size", "channels") if getattr(self, key) is not None]
@@ -160,6 +192,8 @@ class TaskSpec(Value):
             raise ValueError(f"kind: {self.kind} applies to arrays (.npz, npy/, import) and tables, not to {name}; remove it")
         if self.inputs is not None and kind not in ("npz", "npy", "import"):
             raise ValueError(f"inputs applies to arrays of your own (.npz, npy/, import), not to {name}; remove it")
+        if self.text is not None:
+            return self
         if kind != "folder":
             given = [key for key in ("unlabeled", "exact") if getattr(self, key)]
             if given:
@@ -171,8 +205,31 @@ class TaskSpec(Value):
             raise ValueError(f"{what}; remove it, or save the samples as a .npz file")
         return self
 
+    def _fits_texts(self, kind: Kind, name: str) -> None:
+        if self.text is None:
+            given = [key for key in ("tokenizer", "max_length") if getattr(self, key) is not None]
+            if given:
+                raise ValueError(f"{given[0]} applies to texts; name their column in text, or remove {given[0]}")
+            if kind == "table" and name.lower().endswith(LINES):
+                raise ValueError(f"{name} is a file of texts; name their column in text")
+            return
+        if kind not in OF_TEXTS:
+            ways = "a table (.csv, .parquet, .jsonl), a folder of text files, or hfds/NAME"
+            raise ValueError(f"text applies to {ways}, not to {name}; remove it")
+        if len(set(self.text)) < len(self.text):
+            raise ValueError(f"text names the column {self.text[0]!r} twice; name two columns, or give its name alone")
+        if self.label in self.text:
+            raise ValueError(f"{self.label} is the label, so a network would read the answer; name another column in text")
+        others = ("features", "columns", "image_size", "channels", "inputs")
+        given = [key for key in others if getattr(self, key) is not None] + ["exact"] * self.exact
+        given += [f"{key}: {value}" for key, value in (("layout", self.layout), ("memory", self.memory)) if value != "auto"]
+        if given:
+            raise ValueError(f"{given[0]} does not apply to texts (task.text); remove it")
+
     def _fits_a_table(self, kind: Kind, name: str) -> None:
         given = [key for key in OF_TABLES if getattr(self, key) is not None]
+        if self.text is not None and kind == "hfds":
+            given = [key for key in given if key != "label"]
         given += ["split.by"] if self.split.by is not None else []
         if given and kind != "table":
             raise ValueError(f"{given[0]} applies to a table (.csv, .parquet), not to {name}; remove it")
@@ -190,6 +247,11 @@ class TaskSpec(Value):
     def beside(self) -> tuple[str, ...]:
         """The names in scores of the metrics that are shown beside it."""
         return tuple(map(name_of, self.also))
+
+    @property
+    def most_tokens(self) -> int:
+        """How many tokens of a text are read."""
+        return self.max_length or MAX_LENGTH
 
     @property
     def sides(self) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ...data import Splits, memory_bytes
+from ...data.texts import Text
 from ...metrics.intervals import wilson
 from ...metrics.metric import ACCURACY
 from ...spec import BuildError, Checkpoint, LossSpec, Recipe, Stage, Teacher, UsageError, Value, describe, located
@@ -16,7 +17,7 @@ from ..schedule.plan import bytes_a_sample, check_limit
 from ..space import Space
 from .own import code_facts, probe_own
 from .prepare import check_edges
-from .values import Architectures, DataFacts, NetworkFacts, Preflight, Span, StageCounts
+from .values import Architectures, DataFacts, NetworkFacts, Preflight, Span, StageCounts, TextFacts
 
 HEAVY = 8.0
 """At this weight * T^2 of kd and above, students of one to eight thousand parameters lost accuracy (benchmarks/ditch.py)."""
@@ -153,7 +154,7 @@ def _source(teacher: Teacher) -> str:
 
 def _data(splits: Splits) -> DataFacts:
     n = len(splits.test)
-    return DataFacts(
+    found = DataFacts(
         train=len(splits.train),
         validation=len(splits.validation),
         test=n,
@@ -167,8 +168,15 @@ def _data(splits: Splits) -> DataFacts:
         memory=splits.memory,
         bytes=splits.nbytes,
         test_interval_at_90=wilson(round(0.9 * n), n),
-        **({"table": splits.encoding} if splits.encoding else {}),
     )
+    if splits.encoding is not None:
+        found = found.model_copy(update={"table": splits.encoding})
+    return found if splits.text is None else found.model_copy(update={"text": _text(splits.text)})
+
+
+def _text(text: Text) -> TextFacts:
+    assert text.lengths is not None, "the texts were read"
+    return TextFacts(**dict(text.encoding), lengths=text.lengths)
 
 
 def cache_bytes(space: Space, splits: Splits) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from ...data import Encoding, InputSpec
+from ...data.encoding import TextEncoding
+from ...data.texts import Lengths
 from ...metrics.intervals import Interval
 from ...spec import TaskKind, Value
 from ...spec.measurement import Score, SoftTargetEntropy
@@ -62,12 +64,18 @@ class StageCounts(Value):
     baselines: int
 
 
+class TextFacts(TextEncoding):
+    """How texts become tokens, and how long the training texts are before they are cut."""
+
+    lengths: Lengths
+
+
 class DataFacts(Value):
     """Samples of the splits (`unlabeled` ones too), and what they are like by field; `bytes` are those of all when decoded.
     `majority` is the share of the most frequent class, if there are classes.
 
     `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 % on
-    the test split. For a table, `table` says what its columns hold.
+    the test split. For a table, `table` says what its columns hold, `text` the same for texts.
     """
 
     train: int
@@ -84,6 +92,7 @@ class DataFacts(Value):
     bytes: int
     test_interval_at_90: Interval
     table: Encoding | None = None
+    text: TextFacts | None = None
 
 
 class Taught(SoftTargetEntropy):
