@@ -397,7 +397,7 @@ def test_what_cannot_be_done_with_texts_yet_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "model").exists()
     lines = str(written(tmp_path, name="reviews.jsonl"))
     with pytest.raises(UsageError, match="for which no spec can be drafted; write a spec with task.text"):
-        drafted(lines, label="topic", teacher=None, target=None)
+        drafted(lines, label="topic", kind=None, teacher=None, target=None)
 
 
 # Other sources
