@@ -27,7 +27,7 @@ from autodistill.spec.architectures import ARCHITECTURE
 from autodistill.spec.checkpoints import architecture_of
 
 from .conftest import DOCUMENT
-from .token_ids import UNKNOWN, batch, field, ranking, texts
+from .tokens import UNKNOWN, batch, field, ranking, texts
 
 transformers: Any = pytest.importorskip("transformers")
 torch.set_num_threads(1)

@@ -20,7 +20,7 @@ from autodistill.models.encoder_weights import NORM, PROJECT, WORDS, factorised
 from autodistill.models.encoders import Encoder
 from autodistill.spec import MLP, Transformers, UsageError
 
-from .token_ids import UNKNOWN, batch, encoder, ranking, texts
+from .tokens import UNKNOWN, batch, encoder, ranking, texts
 
 pytest.importorskip("transformers")
 torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from autodistill.models.vocabulary import unknown_of
 from autodistill.spec import BuildError, Transformers, UsageError, describe
 from autodistill.spec.architectures import ARCHITECTURE
 
-from .token_ids import LONGEST, UNKNOWN, USED, VOCABULARY, batch, content, encoder, ranking, texts
+from .tokens import LONGEST, UNKNOWN, USED, VOCABULARY, batch, content, encoder, ranking, texts
 
 pytest.importorskip("transformers")
 torch.set_num_threads(1)

@@ -41,7 +41,7 @@ from autodistill.study.preflight.prepare import check_edges
 from autodistill.study.sampling.candidates import Candidates
 from autodistill.study.space import Space
 
-from .token_ids import LONGEST, PADDING, UNKNOWN, USED, VOCABULARY, batch, content, encoder, ranking, texts
+from .tokens import LONGEST, PADDING, UNKNOWN, USED, VOCABULARY, batch, content, encoder, ranking, texts
 
 pytest.importorskip("transformers")
 torch.set_num_threads(1)

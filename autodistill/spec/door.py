@@ -133,8 +133,8 @@ def parse(raw: object, places: Places | None = None, folder: Path | None = None)
         needed = [name for name, field in Spec.model_fields.items() if field.is_required()]
         raise SpecError.at(places[()], f"{what}; a spec needs the keys {', '.join(needed)}")
     try:
-        raw = with_checkpoints(with_teachers_tokenizer(raw), lambda name: _whole(name, folder or Path.cwd()))
-        raw = expanded(raw)
+        raw = with_checkpoints(raw, lambda name: _whole(name, folder or Path.cwd()))
+        raw = expanded(with_teachers_tokenizer(raw))
         return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError(explained(error, raw, places)) from None

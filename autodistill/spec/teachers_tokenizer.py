@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .task import TEACHERS
 from .value import Json
 
@@ -10,7 +12,7 @@ FAMILY = "transformers"
 
 def with_teachers_tokenizer(raw: Json) -> Json:
     """`raw` with the folder of the teacher's checkpoint as the tokenizer of its texts, unless they have another one. Does not
-    modify `raw`; without such a teacher, `raw` itself.
+    modify `raw`; without such a teacher, `raw` itself. Folders of transformers are beside the architecture (`with_checkpoints`).
     """
     task, folder = raw.get("task"), checkpoint_of(raw.get("teacher"))
     if not isinstance(task, dict) or "text" not in task or task.get("tokenizer") not in (None, TEACHERS) or folder is None:
@@ -25,8 +27,6 @@ def checkpoint_of(teacher: object) -> str | None:
     members = teacher.get("ensemble")
     if isinstance(members, list) and members:
         return checkpoint_of(members[0])
-    architecture = teacher.get("architecture")
-    if not isinstance(architecture, dict) or architecture.get("family") != FAMILY:
-        return None
-    found = architecture.get("checkpoint")
-    return found if isinstance(found, str) else None
+    architecture, found = teacher.get("architecture"), teacher.get("checkpoint")
+    of_text = isinstance(architecture, dict) and architecture.get("family") == FAMILY
+    return found if of_text and isinstance(found, str) and os.path.isdir(found) else None
