@@ -272,6 +272,8 @@ def _held(data: DataFacts) -> str:
     size = f"{data.bytes / 1e6:,.1f} MB"
     if data.memory == "stream":
         return f"held         streamed from files by workers; {size} when decoded"
+    if data.text is not None:
+        return f"held         as token ids in files that workers share, {size}"
     dtypes = dict.fromkeys(field.dtype for field in data.inputs.fields)
     return f"held         in memory as {' and '.join(dtypes)}, {size}"
 
