@@ -123,8 +123,8 @@ def test_an_epoch_lowers_the_loss_and_its_state_resumes(data: Data, tmp_path: Pa
 
 
 def test_what_decides_the_class_is_learned(data: Data, tmp_path: Path) -> None:
-    run = Run(Store(tmp_path), stage(encoder(vocabulary="used"), epochs=8), data, CPU)
-    for _ in range(8):
+    run = Run(Store(tmp_path), stage(encoder(vocabulary="used"), epochs=16), data, CPU)
+    for _ in range(16):
         run.epoch()
     logits_NK = logits_of(run.network.eval(), data, data.validation_x, CPU)
     assert (logits_NK.argmax(1).numpy() == data.validation_y).mean() > 0.95

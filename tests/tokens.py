@@ -14,11 +14,11 @@ from autodistill.data.inputs import InputField
 from autodistill.spec import Transformers
 from autodistill.spec.arrays import Array
 
-VOCABULARY, USED, LONGEST, PADDING, UNKNOWN = 60, 40, 9, 0, 1
+VOCABULARY, USED, TYPICAL, LONGEST, PADDING, UNKNOWN = 60, 40, 5, 9, 0, 1
 
 
 def field(name: str = TOKENS, *, vocabulary: int | None = VOCABULARY, longest: int = LONGEST) -> InputField:
-    counted = {} if vocabulary is None else {"vocabulary": vocabulary, "used": min(USED, vocabulary), "typical": 5}
+    counted = {} if vocabulary is None else {"vocabulary": vocabulary, "used": min(USED, vocabulary), "typical": TYPICAL}
     return InputField(name=name, shape=(None,), dtype="int64", padding=PADDING, longest=longest, **counted)
 
 

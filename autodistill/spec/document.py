@@ -249,7 +249,7 @@ class Spec(Value):
         """The reference models. Unless the spec says otherwise, texts have a bag of words, because it is hard to beat."""
         if self.baselines is not None:
             return self.baselines
-        return ("tf_idf_linear",) if getattr(self.task, "text", None) else ()
+        return ("tf_idf_linear",) if self.task.text is not None else ()
 
     def document(self) -> Json:
         """Plain dicts, lists and scalars: what spec.yaml holds, and what `parse` takes back."""

@@ -12,7 +12,8 @@ FAMILY = "transformers"
 
 def with_teachers_tokenizer(raw: Json) -> Json:
     """`raw` with the folder of the teacher's checkpoint as the tokenizer of its texts, unless they have another one. Does not
-    modify `raw`; without such a teacher, `raw` itself. Folders of transformers are beside the architecture (`with_checkpoints`).
+    modify `raw`; without such a teacher, `raw` itself. Folders of transformers are beside the
+    architecture (`with_checkpoints`).
     """
     task, folder = raw.get("task"), checkpoint_of(raw.get("teacher"))
     if not isinstance(task, dict) or "text" not in task or task.get("tokenizer") not in (None, TEACHERS) or folder is None:
