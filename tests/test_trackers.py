@@ -72,8 +72,8 @@ def baselines(directory: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with open_study(StudyDirectory(directory)) as study:
         for row in study.rows():
-            network = study.stages.network(row.stage)
-            if row.label_only is not None and isinstance(network, Stage):
+            network = None if row.label_only is None else study.stages.network(row.stage)
+            if isinstance(network, Stage):
                 found.setdefault(f"label-only-{label_only(network).key()[:8]}", set()).add(row.stage)
     return found
 
