@@ -127,7 +127,7 @@ def test_what_decides_the_class_is_learned(data: Data, tmp_path: Path) -> None:
     for _ in range(16):
         run.epoch()
     logits_NK = logits_of(run.network.eval(), data, data.validation_x, CPU)
-    assert (logits_NK.argmax(1).numpy() == data.validation_y).mean() > 0.95
+    assert (logits_NK.argmax(1).numpy() == data.validation_y).mean() >= 0.9  # chance is 0.5
 
 
 def test_a_network_of_the_data_has_its_vocabulary_and_no_pickles(data: Data) -> None:
