@@ -18,11 +18,10 @@ from autodistill.models import Network, build
 from autodistill.models import sizes as measure
 from autodistill.models.encoders import LINEAR, Encoder, simpler
 from autodistill.models.features import attentions_of, layers_of
-from autodistill.models.vocabulary import unknown_of
 from autodistill.spec import BuildError, Transformers, UsageError, describe
 from autodistill.spec.architectures import ARCHITECTURE
 
-from .tokens import LONGEST, TYPICAL, UNKNOWN, USED, VOCABULARY, batch, content, encoder, ranking, texts
+from .tokens import LONGEST, TYPICAL, UNKNOWN, USED, VOCABULARY, batch, encoder, ranking, texts
 
 pytest.importorskip("transformers")
 torch.set_num_threads(1)
@@ -264,13 +263,6 @@ def test_needs_one_width(given: dict[str, int]) -> None:
 def test_description_is_short() -> None:
     one = encoder(vocabulary="used", settings={"hidden_act": "relu"})
     assert describe(one) == "transformers layers=2 hidden=16 heads=4 intermediate=24 vocabulary=used"
-
-
-def test_the_unknown_token_is_found_in_a_tokenizer() -> None:
-    assert unknown_of(content()) == UNKNOWN
-    assert unknown_of(b'{"model": {"type": "Unigram", "unk_id": 2, "vocab": [["a", 0.1]]}}') == 2
-    assert unknown_of(b'{"added_tokens": [{"id": 7, "content": "<unk>"}], "model": {"vocab": {"a": 1}}}') == 7
-    assert unknown_of(b'{"model": {"type": "BPE", "unk_token": null, "vocab": {"a": 1}}}') is None
 
 
 @pytest.mark.parametrize("model", [*MODELS, "gpt2"])

@@ -72,6 +72,7 @@ def data() -> Data:
         vocabulary=VOCABULARY,
         used=USED,
         padding=PADDING,
+        unknown=UNKNOWN,
         max_length=LONGEST,
         typical=5,
     )

@@ -213,14 +213,15 @@ def test_a_tokenizer_of_a_folder_is_used_without_its_padding_and_truncation(tmp_
     assert lengths.unknown == counts[1] / (counts.sum() - counts[[0, 2, 3]].sum())
 
 
-def test_the_tokenizer_is_that_of_the_teachers_checkpoint_unless_another_is_named() -> None:
-    architecture = {"family": "transformers", "checkpoint": "models/mini"}
-    raw = {"task": {"text": "review"}, "teacher": {"architecture": architecture, "recipe": {}}}
-    assert with_teachers_tokenizer(raw)["task"] == {"text": "review", "tokenizer": "models/mini"}
+def test_the_tokenizer_is_that_of_the_teachers_checkpoint_unless_another_is_named(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    teacher = {"architecture": {"family": "transformers", "layers": 2}, "checkpoint": folder, "recipe": {}}
+    raw: Any = {"task": {"text": "review"}, "teacher": teacher}
+    assert with_teachers_tokenizer(raw)["task"] == {"text": "review", "tokenizer": folder}
     raw["task"]["tokenizer"] = "teacher"
     several = raw | {"teacher": {"ensemble": [raw["teacher"], {"import": "package:teacher"}]}}
-    assert with_teachers_tokenizer(raw)["task"]["tokenizer"] == "models/mini" and raw["task"]["tokenizer"] == "teacher"
-    assert with_teachers_tokenizer(several)["task"]["tokenizer"] == "models/mini"
+    assert with_teachers_tokenizer(raw)["task"]["tokenizer"] == folder and raw["task"]["tokenizer"] == "teacher"
+    assert with_teachers_tokenizer(several)["task"]["tokenizer"] == folder
     for task in ({"text": "review", "tokenizer": "other"}, {"dataset": "x.npz"}):
         other = raw | {"task": task}
         assert with_teachers_tokenizer(other) is other

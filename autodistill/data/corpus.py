@@ -97,6 +97,7 @@ class Texts:
             vocabulary=tokens.vocabulary,
             used=int(kept_V.sum()),
             padding=tokens.padding,
+            unknown=tokens.unknown,
             max_length=most,
             typical=int(np.median(lengths)),
         )

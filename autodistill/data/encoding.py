@@ -69,8 +69,8 @@ class TextEncoding(Value):
     an `Encoding`.
 
     `tokenizer` is the sha256 of tokenizer.json, `vocabulary` how many ids it has, `used` how many of them are special or occur
-    in the training texts, `padding` the id of the padding token. Texts are cut to `max_length` tokens; `typical` is the median
-    length of the training texts.
+    in the training texts, `padding` the id of the padding token and `unknown` that of unknown words (None if there is no
+    such token). Texts are cut to `max_length` tokens; `typical` is the median length of the training texts.
     """
 
     label: str
@@ -81,5 +81,6 @@ class TextEncoding(Value):
     vocabulary: int
     used: int
     padding: int
+    unknown: int | None = None
     max_length: int
     typical: int

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..models import Network, build, inherit
-from ..models.vocabulary import unknown_of
 from ..spec import Checkpoint, Stage
 from ..spec.architectures import Architecture
 from ..store import Store
@@ -45,7 +44,7 @@ def generators_restored(device: torch.device) -> contextlib.AbstractContextManag
 
 def build_for(data: Data, architecture: Architecture) -> Network:
     numbers = {name: getattr(data, name) for name in NUMBERS}
-    ranking, unknown = (None, None) if data.text is None else (data.text.ranking, unknown_of(data.text.content))
+    ranking, unknown = (None, None) if data.text is None else (data.text.ranking, data.text.encoding.unknown)
     return build(architecture, inputs=data.inputs, classes=data.classes, ranking=ranking, unknown=unknown, **numbers)
 
 

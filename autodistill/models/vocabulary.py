@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -14,8 +11,6 @@ from ..data.inputs import InputField
 from ..spec import BuildError, Transformers, UsageError
 from ..spec.arrays import Array
 
-UNKNOWN = ("[UNK]", "<unk>", "<UNK>")
-"""What tokenizers call the unknown token if their model does not say."""
 WAY = "a transformer reads the tokens of a text: name the column in task.text, or use a network of your own"
 
 
@@ -72,15 +67,3 @@ def table_of(kept: int, field: InputField, ranking: Array | None, unknown: int |
     left_out = torch.tensor(ranking[kept:])
     table[left_out] = table[unknown].clone()
     return table.to(dtype)
-
-
-def unknown_of(content: bytes) -> int | None:
-    """The id of the unknown token of a tokenizer.json; None if it has none."""
-    said: dict[str, Any] = json.loads(content)
-    model: dict[str, Any] = said.get("model") or {}
-    if isinstance(model.get("unk_id"), int):  # Unigram
-        return int(model["unk_id"])
-    added = {one["content"]: int(one["id"]) for one in said.get("added_tokens") or ()}
-    vocabulary = model.get("vocab")
-    known = added | (vocabulary if isinstance(vocabulary, dict) else {})
-    return next((int(known[name]) for name in (model.get("unk_token"), *UNKNOWN) if name in known), None)
