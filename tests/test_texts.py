@@ -41,6 +41,7 @@ from autodistill.models import build
 from autodistill.reporting.terminal import checked
 from autodistill.spec import DataError, Imported, LogitsCacheSpec, Stage, UsageError
 from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
+from autodistill.spec.value import Json
 from autodistill.store import Store
 from autodistill.study.preflight.check import check as preflight
 from autodistill.study.preflight.prepare import load_data, space_of
@@ -216,7 +217,7 @@ def test_a_tokenizer_of_a_folder_is_used_without_its_padding_and_truncation(tmp_
 def test_the_tokenizer_is_that_of_the_teachers_checkpoint_unless_another_is_named(tmp_path: Path) -> None:
     folder = str(tmp_path)
     teacher = {"architecture": {"family": "transformers", "layers": 2}, "checkpoint": folder, "recipe": {}}
-    raw: Any = {"task": {"text": "review"}, "teacher": teacher}
+    raw: Json = {"task": {"text": "review"}, "teacher": teacher}
     assert with_teachers_tokenizer(raw)["task"] == {"text": "review", "tokenizer": folder}
     raw["task"]["tokenizer"] = "teacher"
     several = raw | {"teacher": {"ensemble": [raw["teacher"], {"import": "package:teacher"}]}}
