@@ -13,7 +13,7 @@ from PIL import Image
 
 from autodistill.data import Images, Splits, folders, read, split
 from autodistill.data.images import read_image
-from autodistill.reporting.terminal import checked
+from autodistill.reporting.checked import checked
 from autodistill.spec import DataError, SpecError, Split, TaskSpec, load, parse
 from autodistill.study.preflight.check import check
 from autodistill.study.record.directory import dump

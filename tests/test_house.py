@@ -35,7 +35,7 @@ def test_the_package_and_its_help_import_nothing_heavy() -> None:
 
 
 def test_check_imports_neither_ray_nor_optuna_nor_matplotlib() -> None:
-    assert not modules_after("import autodistill.study.preflight.check, autodistill.reporting.terminal") & {
+    assert not modules_after("import autodistill.study.preflight.check, autodistill.reporting.checked") & {
         "ray",
         "optuna",
         "matplotlib",

@@ -32,7 +32,7 @@ from autodistill.losses import Loss
 from autodistill.metrics import latency
 from autodistill.models import Layers, Network, Outputs, build
 from autodistill.models.sizes import sizes
-from autodistill.reporting.terminal import checked
+from autodistill.reporting.checked import checked
 from autodistill.spec import MLP, DataError, Hint, Imported, LossSpec, TaskSpec, Term, UsageError
 from autodistill.spec.task import FieldOptions
 from autodistill.store import Store

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodistill.reporting.checked import checked
 from autodistill.reporting.summary import summary
-from autodistill.reporting.terminal import checked, frontier_table, remarks
+from autodistill.reporting.terminal import frontier_table, remarks
 from autodistill.spec import Spec, SpecError, UsageError
 from autodistill.spec.measurement import SoftTargetEntropy
 from autodistill.spec.stage import label_only

@@ -14,10 +14,10 @@ from autodistill import spec
 from autodistill.api import check
 from autodistill.cli import main
 from autodistill.metrics.metric import ACCURACY
+from autodistill.reporting.checked import checked
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import Wanted, answer
 from autodistill.reporting.page.study import read_study
-from autodistill.reporting.terminal import checked
 from autodistill.spec import Spec, UsageError
 from autodistill.spec.schema import homes
 from autodistill.study.record.directory import StudyDirectory

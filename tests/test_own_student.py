@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from autodistill import api
 from autodistill.data import InputSpec
 from autodistill.models.sizes import sizes
-from autodistill.reporting.terminal import checked
+from autodistill.reporting.checked import checked
 from autodistill.spec import BuildError, Imported, Spec, UsageError, describe, load, parse
 from autodistill.spec.architectures import ARCHITECTURE
 from autodistill.spec.callables import architecture_of, needed

@@ -29,11 +29,12 @@ from autodistill.metrics import latency
 from autodistill.models import build, inherit
 from autodistill.models.sizes import layers, sizes
 from autodistill.models.tables import width_of
+from autodistill.reporting.checked import checked
 from autodistill.reporting.page import html
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.plots import frontier_figure
 from autodistill.reporting.page.study import read_study
-from autodistill.reporting.terminal import checked, confirmed_table, frontier_table
+from autodistill.reporting.terminal import confirmed_table, frontier_table
 from autodistill.spec import MLP, ConvNet, DataError, MobileNet, ResNet, Spec, UsageError
 from autodistill.store import Store
 from autodistill.study.record.directory import StudyDirectory

@@ -38,7 +38,7 @@ from autodistill.distill.samples import Samples as Drawn
 from autodistill.exporting import export
 from autodistill.metrics import latency
 from autodistill.models import build
-from autodistill.reporting.terminal import checked
+from autodistill.reporting.checked import checked
 from autodistill.spec import DataError, Imported, LogitsCacheSpec, Stage, UsageError
 from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
 from autodistill.spec.value import Json

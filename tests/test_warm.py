@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.cli import main
-from autodistill.reporting.terminal import checked
+from autodistill.reporting.checked import checked
 from autodistill.spec import Spec, SpecError, StudyError, UsageError
 from autodistill.spec.domains import Choice, Int, Log, Uniform
 from autodistill.store import Store

@@ -35,7 +35,7 @@ def check(arguments: argparse.Namespace, console: Console) -> Result:
     from ..api.named import named
 
     spec = named(arguments.spec, arguments.set).spec
-    from ..reporting.terminal import checked
+    from ..reporting.checked import checked
     from ..runners import parallel
 
     workers = parallel(spec)
