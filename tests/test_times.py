@@ -151,7 +151,7 @@ def test_time_is_told_by_kind_and_adds_up(tiny: Callable[..., Spec], tmp_path: P
     replay = Replay(formula(study, seconds), workers=2)
     lefts: list[float | None] = []
     replay.run(study, lambda: lefts.append(study.seconds_left()))
-    spent = study.spent()
+    spent = study.meter.spent(study.workers)
     assert (spent.teachers, spent.outputs, spent.students) == (4.0, 1.0, 8.0)
     assert spent.seconds == replay.clock == 9.0 and spent.idle == 18.0 - 13.0
     assert spent.useful == pytest.approx((1.0 + 2 * 2.0) / (2 * 3.0))  # the last two began 3 s after the teacher

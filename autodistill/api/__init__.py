@@ -176,7 +176,7 @@ def search(
         found = tracked(given.kept(spec, overrides, folder).spec, log)
         run = partial(driver.search, found, out=directory.path, runner=runner, options=options)
         done = followed(found, directory.path, progress, lambda listener: run(listener=listener))
-    return Study(directory, Run(len(done.trained), done.reused(), done.spent()))
+    return Study(directory, Run(len(done.trained), done.reused(), done.meter.spent(done.workers)))
 
 
 def open(study: SpecLike) -> Study:  # as in autodistill.open

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..spec.arrays import Array
+from ..spec.arrays import Array, DType
 from .encoding import TOKENS
 from .images import Images, joined
 from .mapped import Joined, Mapped, Pixels, pieces
@@ -53,7 +52,7 @@ class Ragged:
         return len(self.offsets) - 1
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """That of batches."""
         return np.dtype(np.int64) if self.values.dtype in COMPACT else self.values.dtype
 
@@ -109,7 +108,7 @@ class JoinedRagged:
         return sum(map(len, self.parts))
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         return self.parts[0].dtype
 
     @property

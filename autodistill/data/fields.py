@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..spec import DataError
-from ..spec.arrays import Array
+from ..spec.arrays import Array, DType
 from ..spec.imports import reason
 from ..spec.task import FieldOptions
 from .columns import Column, JoinedRagged, Ragged
@@ -98,7 +98,7 @@ def _ragged(name: str, key: str, found: Ragged, options: FieldOptions) -> Ragged
     return Ragged(values=values, offsets=found.offsets, padding=options.padding)
 
 
-def _check_padding(name: str, key: str, dtype: np.dtype[Any], padding: float) -> None:
+def _check_padding(name: str, key: str, dtype: DType, padding: float) -> None:
     if dtype.kind not in "ui":
         return
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -132,12 +132,12 @@ def _checked_kind(name: str, key: str, x: Array, options: FieldOptions) -> Array
     return x
 
 
-def _dtype(x: Array, options: FieldOptions) -> np.dtype[Any]:
+def _dtype(x: Array, options: FieldOptions) -> DType:
     """That of the samples."""
     return np.dtype("int64" if options.dtype == "int64" else "uint8" if x.dtype == np.uint8 else "float32")
 
 
-def _cast(x: Array, dtype: np.dtype[Any]) -> Array:
+def _cast(x: Array, dtype: DType) -> Array:
     with np.errstate(over="ignore"):
         return x.astype(dtype, copy=False)
 

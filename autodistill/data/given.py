@@ -98,6 +98,8 @@ def _kinds(value: object) -> set[str]:
 
 
 # Which parts there are
+Items = Any
+"""A map-style data set, of torch or of the package datasets."""
 
 
 class _Arrays(NamedTuple):
@@ -216,7 +218,7 @@ class _Item(NamedTuple):
     label: Array
 
 
-def _write(dataset: Any, suffix: str, folder: Path) -> None:
+def _write(dataset: Items, suffix: str, folder: Path) -> None:
     """Reads each item once, and writes the fields and labels of all."""
     place = f"data{suffix.replace('_', '.')}"
     count = len(dataset)
@@ -254,7 +256,7 @@ def _file(key: str) -> str:
     return key
 
 
-def _read(dataset: Any, row: int, label: str | None, place: str) -> _Item:
+def _read(dataset: Items, row: int, label: str | None, place: str) -> _Item:
     try:
         item: object = dataset[row]
     except Exception as error:  # a user's class may raise anything
@@ -328,7 +330,7 @@ def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
             )
 
 
-def _check_same(dataset: Any, labels: Sequence[Array], label: str | None, folder: Path, suffix: str, place: str) -> None:
+def _check_same(dataset: Items, labels: Sequence[Array], label: str | None, folder: Path, suffix: str, place: str) -> None:
     """Raises DataError if an item is not the same when it is read again, as with random augmentation."""
     for row in spread(len(labels), READ_AGAIN).tolist():
         item = _read(dataset, row, label, place)
@@ -342,7 +344,7 @@ def _check_same(dataset: Any, labels: Sequence[Array], label: str | None, folder
                 raise DataError(f"{place}: item {row} differs when it is read again; {way}")
 
 
-def _label_of(dataset: Any, place: str) -> str | None:
+def _label_of(dataset: Items, place: str) -> str | None:
     """The column of the label of a Hugging Face data set, if its type says so."""
     if "datasets.Dataset" not in _kinds(dataset):
         return None
@@ -354,7 +356,7 @@ def _label_of(dataset: Any, place: str) -> str | None:
     return next(iter(known or found), None)
 
 
-def _class_names(dataset: Any, label: str | None) -> Sequence[str] | None:
+def _class_names(dataset: Items, label: str | None) -> Sequence[str] | None:
     """Those of Hugging Face's ClassLabel, or of torchvision's `classes`."""
     while "torch.Subset" in _kinds(dataset):
         dataset = dataset.dataset

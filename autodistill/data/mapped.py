@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..spec.arrays import Array
+from ..spec.arrays import Array, DType
 from .images import Images
 
 PIECE = 1 << 20
@@ -29,7 +28,7 @@ class Mapped:
     """
 
     array: Array
-    dtype: np.dtype[Any]
+    dtype: DType
     rows: Array | None = None
 
     def __len__(self) -> int:
@@ -75,7 +74,7 @@ class Joined:
         return (len(self), *self.parts[0].shape[1:])
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         return self.parts[0].dtype
 
     @property

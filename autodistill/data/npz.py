@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as headers
 
 from ..spec import DataError
-from ..spec.arrays import Array
+from ..spec.arrays import Array, DType
 from ..spec.imports import reason
 from .arrays import NAMES, is_known
 from .columns import X
@@ -67,7 +67,7 @@ def _array(archive: Any, key: str, room: Room) -> Array:
         return room.array(_blocks(file, shape, dtype), shape, dtype)
 
 
-def _blocks(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[Array]:
+def _blocks(file: IO[bytes], shape: tuple[int, ...], dtype: DType) -> Iterator[Array]:
     """The rows of an array in a file, some at a time. Raises EOFError if there are too few."""
     numbers = math.prod(shape[1:])
     step = max(1, PIECE // max(1, numbers))

@@ -24,6 +24,8 @@ from .mapped import PIECE
 
 FILES = ("dataset_dict.json", "state.json")
 """One of them is in every such folder."""
+HubData = Any
+"""One split of the package datasets, which has no types."""
 
 
 def is_saved(folder: Path) -> bool:
@@ -67,7 +69,7 @@ def _suffixes(known: Json) -> Json:
     return {f"_{name}" if name != "train" or "test" in known else "": part for name, part in known.items()}
 
 
-def label_of(part: Any, where: str) -> str:
+def label_of(part: HubData, where: str) -> str:
     """The column of the labels: that of classes, or one with a usual name. Raises DataError if there is none."""
     classes = [name for name, feature in part.features.items() if type(feature).__name__ == "ClassLabel"]
     found = [name for name in LABELS if name in (classes or part.features)] or classes
@@ -77,7 +79,7 @@ def label_of(part: Any, where: str) -> str:
     return str(found[0])
 
 
-def _read(part: Any, suffix: str, label: str, folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
+def _read(part: HubData, suffix: str, label: str, folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
     if not len(part):
         raise DataError(f"task.dataset: {folder} has a split without samples; add samples, or remove it")
     kinds = {name: type(feature).__name__ for name, feature in part.features.items() if name != label}
@@ -93,11 +95,11 @@ def _read(part: Any, suffix: str, label: str, folder: Path, task: TaskSpec, room
     return {f"x{suffix}" if only else f"x{suffix}_{name}": _numbers(part, name, folder, room) for name in kinds} | y
 
 
-def _whole(part: Any, column: str) -> Array:
+def _whole(part: HubData, column: str) -> Array:
     return np.asarray(part.select_columns([column]).with_format("numpy")[:][column])
 
 
-def _numbers(part: Any, column: str, folder: Path, room: Room) -> Array:
+def _numbers(part: HubData, column: str, folder: Path, room: Room) -> Array:
     """(N, ...), judged by the first sample whether it fits in memory."""
     first = np.asarray(part.with_format("numpy")[0][column])
     if first.nbytes * len(part) <= room.most:
@@ -105,7 +107,7 @@ def _numbers(part: Any, column: str, folder: Path, room: Room) -> Array:
     return room.stacked(_rows(part, column, folder, first), len(part))
 
 
-def _rows(part: Any, column: str, folder: Path, first: Array) -> Iterator[Array]:
+def _rows(part: HubData, column: str, folder: Path, first: Array) -> Iterator[Array]:
     """The samples of a column, a few at a time. Raises DataError for one that differs from the first one."""
     row = 0
     for batch in part.select_columns([column]).with_format("numpy").iter(batch_size=max(1, PIECE // max(1, first.size))):
@@ -118,7 +120,7 @@ def _rows(part: Any, column: str, folder: Path, first: Array) -> Iterator[Array]
             row += 1
 
 
-def _images(part: Any, column: str, folder: Path, task: TaskSpec) -> Iterator[Array]:
+def _images(part: HubData, column: str, folder: Path, task: TaskSpec) -> Iterator[Array]:
     """uint8 (C, H, W) of each sample."""
     for row in range(len(part)):
         try:

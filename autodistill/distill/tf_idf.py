@@ -28,6 +28,7 @@ from ..data.encoding import TOKENS, TYPES
 from ..data.texts import Text
 from ..spec import TaskKind, UsageError
 from ..spec.arrays import Array, Floats
+from ..spec.value import Json
 from .boosting import SURE, among_all
 from .data import Data
 
@@ -43,6 +44,10 @@ FLAT, STEEP = 1e-2, 1e2
 """The range of the factor that makes margins logits."""
 Words = Sequence[Sequence[str]]
 """Texts of words: one list (N,), or two for pairs of texts."""
+Fitted = Any
+"""An object of scikit-learn, which has no types."""
+Sparse = Any
+"""A matrix of scipy, which has none either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +57,8 @@ class TfIdf:
     """
 
     text: Text
-    vectorizers: Sequence[Any]
-    models: Sequence[Any]
+    vectorizers: Sequence[Fitted]
+    models: Sequence[Fitted]
     kind: TaskKind
     classes: int
     scale: float = 1.0
@@ -110,7 +115,7 @@ class TfIdf:
         margins = [self._of_one(model, features) for model in self.models]
         return margins[0] if margins[0].ndim == 2 else np.stack(margins, axis=1)
 
-    def _of_one(self, model: Any, features: Any) -> Floats:
+    def _of_one(self, model: Fitted, features: Sparse) -> Floats:
         count, found = features.shape[0], model
         if isinstance(model, float):
             certain = {"classification": 0.0, "multilabel": (2 * model - 1) * SURE, "regression": model}[self.kind]
@@ -155,7 +160,7 @@ class TfIdf:
         return float(losses.mean()) if losses.size else 0.0
 
 
-def _model(features: Any, y_N: Array, kind: TaskKind, strength: float) -> Any:
+def _model(features: Sparse, y_N: Array, kind: TaskKind, strength: float) -> Fitted:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import Ridge
     from sklearn.svm import LinearSVC
@@ -168,16 +173,16 @@ def _model(features: Any, y_N: Array, kind: TaskKind, strength: float) -> Any:
         return model.fit(features, y_N)
 
 
-def _counted(words: Words, tokens: int) -> Iterator[list[Any]]:
+def _counted(words: Words, tokens: int) -> Iterator[list[Fitted]]:
     """Vectorizers of words, and of words and pairs of neighbors."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     for longest in (1, 2) if tokens <= MOST else (1,):
-        how: dict[str, Any] = {"sublinear_tf": True, "token_pattern": WORD, "dtype": np.float32}
+        how: Json = {"sublinear_tf": True, "token_pattern": WORD, "dtype": np.float32}
         yield [TfidfVectorizer(ngram_range=(1, longest), **how).fit(part) for part in words]
 
 
-def _features(vectorizers: Sequence[Any], words: Words) -> Any:
+def _features(vectorizers: Sequence[Fitted], words: Words) -> Sparse:
     """(N, F), sparse."""
     from scipy.sparse import hstack
 

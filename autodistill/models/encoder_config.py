@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
 from torch import Tensor
 
 from ..data.inputs import InputField
 from ..spec import BuildError, Transformers, UsageError
-from ..spec.checkpoints import PADDING_IS_ONE, SIZES, dropouts, name_in, offset
+from ..spec.checkpoints import PADDING_IS_ONE, SIZES, Config, dropouts, name_in, offset
+from ..spec.value import Json
 
 SPECIAL = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 """Settings that name a token; a network with fewer tokens has another id for it, or none."""
@@ -17,7 +17,7 @@ FACTORISED = "embedding_size"
 """What transformers calls the width of embeddings that a linear layer widens."""
 
 
-def config_of(architecture: Transformers, field: InputField, classes: int, kept: int, table: Tensor | None) -> Any:
+def config_of(architecture: Transformers, field: InputField, classes: int, kept: int, table: Tensor | None) -> Config:
     """The config of a transformer with rows for so many tokens, whose rows are in the `table`.
 
     Raises UsageError for what no network of that model can have, BuildError for sizes that do not fit each other.
@@ -25,7 +25,7 @@ def config_of(architecture: Transformers, field: InputField, classes: int, kept:
     defaults = _defaults(_model_of(architecture))
     settings = _known(architecture, defaults)
     sizes = {"layers": architecture.layers, "hidden": architecture.wide, "heads": architecture.heads}
-    given: dict[str, Any] = {name_in(defaults, SIZES[name]): value for name, value in sizes.items()}
+    given: Json = {name_in(defaults, SIZES[name]): value for name, value in sizes.items()}
     given[name_in(defaults, SIZES["intermediate"])] = architecture.intermediate or 4 * architecture.wide
     padding = int(field.padding) if table is None else _row(table, int(field.padding))
     if architecture.model == PADDING_IS_ONE and padding != 1 and not (table is not None and table.is_meta):
@@ -51,7 +51,7 @@ def _model_of(architecture: Transformers) -> str:
     return "electra" if architecture.embedding is not None and architecture.model == "bert" else architecture.model
 
 
-def _defaults(model: str) -> Any:
+def _defaults(model: str) -> Config:
     """The config of a model with everything at its default. Raises UsageError if transformers has no such classifier."""
     from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
@@ -62,7 +62,7 @@ def _defaults(model: str) -> Any:
     return CONFIG_MAPPING[model]()
 
 
-def _known(architecture: Transformers, defaults: Any) -> dict[str, Any]:
+def _known(architecture: Transformers, defaults: Config) -> Json:
     """The settings, all of which the model has. Raises UsageError for one that transformers would ignore."""
     taken = {name_in(defaults, names) for names in SIZES.values()} | {"pad_token_id", "num_labels", FACTORISED}
     for name in architecture.settings:
@@ -77,7 +77,7 @@ def _known(architecture: Transformers, defaults: Any) -> dict[str, Any]:
     return dict(architecture.settings)
 
 
-def _rows_of(settings: dict[str, Any], field: InputField) -> int:
+def _rows_of(settings: Json, field: InputField) -> int:
     """How many rows the embedding of an existing network has, which may be more than there are tokens.
 
     Raises UsageError if there are fewer.
@@ -94,7 +94,7 @@ def _row(table: Tensor, token: int) -> int:
     return 0 if table.is_meta else int(table[token])
 
 
-def _special(settings: dict[str, Any], defaults: Any, table: Tensor | None) -> dict[str, int | None]:
+def _special(settings: Json, defaults: Config, table: Tensor | None) -> dict[str, int | None]:
     """The rows of special tokens, None for one that no setting names: transformers' defaults may be beyond the last row."""
     found: dict[str, int | None] = {}
     for name in SPECIAL:
@@ -104,7 +104,7 @@ def _special(settings: dict[str, Any], defaults: Any, table: Tensor | None) -> d
     return found
 
 
-def _positions(architecture: Transformers, defaults: Any, field: InputField, padding: int) -> dict[str, int]:
+def _positions(architecture: Transformers, defaults: Config, field: InputField, padding: int) -> dict[str, int]:
     """How many positions there are. Raises UsageError if some text has more tokens."""
     positions = architecture.positions or field.longest
     assert positions is not None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..spec import UsageError
-from ..spec.checkpoints import offset
+from ..spec.checkpoints import Config, offset
 from .encoders import Encoder
 from .features import taken
 
@@ -79,7 +79,7 @@ def _blocks(count: int, of: int, layers: Sequence[int] | None) -> Sequence[int]:
 
 
 def _kind(encoder: Encoder) -> str:
-    config: Any = encoder.model.config
+    config: Config = encoder.model.config
     return str(config.model_type)
 
 
@@ -89,7 +89,7 @@ def _depth(encoder: Encoder) -> int:
 
 def _shape(encoder: Encoder) -> tuple[int, int]:
     """The width and the heads."""
-    config: Any = encoder.model.config
+    config: Config = encoder.model.config
     return int(config.hidden_size), int(config.num_attention_heads)
 
 
@@ -149,7 +149,7 @@ def _places(student: Encoder, source: Encoder, own: Tensor, theirs: dict[str, Te
 
 
 def _padding(encoder: Encoder) -> int:
-    config: Any = encoder.model.config
+    config: Config = encoder.model.config
     return int(config.pad_token_id)
 
 

@@ -8,5 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+DType = np.dtype[Any]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -43,6 +43,8 @@ KEPT_OUT = frozenset(
 """Keys of a config that say nothing about the network, or that are set when it is built."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+Config = Any
+"""A config of the package transformers, which has no types."""
 FREE = ("family", "checkpoint", "dropout")
 """What may stand beside a checkpoint: the rest is in the folder."""
 
@@ -53,13 +55,13 @@ def require() -> None:
         raise UsageError("family transformers needs the package transformers; run: pip install 'autodistill-search[text]'")
 
 
-def name_in(config: Any, names: tuple[str, ...]) -> str:
+def name_in(config: Config, names: tuple[str, ...]) -> str:
     """The first of these names that a config has, as it calls it itself."""
     own: list[str] = [config.attribute_map.get(name, name) for name in names]
     return next((name for name in own if hasattr(config, name)), own[0])
 
 
-def dropouts(config: Any) -> list[str]:
+def dropouts(config: Config) -> list[str]:
     """The settings of a config that are a share of what is dropped."""
     found = config.to_dict().items()
     return [name for name, value in found if "drop" in name and isinstance(value, int | float) and not isinstance(value, bool)]
@@ -165,7 +167,7 @@ def architecture_of(folder: Path) -> Json:
 
     try:
         with quiet():
-            config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config: Config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # no JSON, no model_type, an unknown one, values that it refuses
         what = " ".join(str(error).split())[:200]
         raise UsageError(f"{folder / CONFIG} cannot be read by transformers ({type(error).__name__}: {what})") from None

@@ -30,7 +30,7 @@ from .halving import Rungs
 from .jobs import Address, Jobs, Results
 from .pending import Pending
 from .policy import Policy
-from .spent import Kind, Meter, Spent
+from .spent import Kind, Meter
 from .times import Lengths
 from .trials import Trials
 
@@ -251,10 +251,6 @@ class Study:
         ends += [] if asked_all else [self.spec.search.seconds() - self.policy.elapsed()]
         left = max(0.0, min([(begun + ask * each) / self.workers, *ends]))
         return left if math.isfinite(left) else None
-
-    def spent(self) -> Spent:
-        """Where the time of this run went."""
-        return self.meter.spent(self.workers)
 
     def reused(self) -> int:
         """How often a network was needed and already stored: the teachers once, then every trial's assistants and itself."""
