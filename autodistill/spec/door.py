@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,7 +28,7 @@ from .schema import models_of
 from .shorthand import expanded
 from .task import TEACHERS, TaskSpec, kind_of
 from .teachers_tokenizer import with_teachers_tokenizer
-from .value import Json, Value
+from .value import Json, Value, Yaml
 
 BUILT = ("architecture", "ladder")
 """Keys below which networks are."""
@@ -53,14 +52,14 @@ def from_document(document: Mapping[str, object], overrides: Sequence[str] = ())
     return _overridden(_plain(document), {(): "spec"}, overrides, Path.cwd())
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> Yaml:
     """A copy with lists for tuples."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _overridden(raw: Any, places: Places, overrides: Sequence[str], folder: Path) -> Spec:
+def _overridden(raw: Yaml, places: Places, overrides: Sequence[str], folder: Path) -> Spec:
     problems = [problem for override in overrides for problem in _override(raw, override, places)]
     try:
         spec = parse(raw, places, folder)
@@ -183,7 +182,7 @@ def _keys(path: str) -> Location:
     return tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path))
 
 
-def _put(raw: Any, path: Location, value: object) -> None:
+def _put(raw: Yaml, path: Location, value: object) -> None:
     """Creates missing mappings. Raises LookupError, which tells where `path` leaves the document."""
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
@@ -233,7 +232,7 @@ def _learning(teacher: Teacher, kind: TaskKind) -> Teacher:
     return teacher.model_copy(update={"loss": LossSpec(mse=SquaredError())})
 
 
-def _distilled(tree: Any) -> Iterator[Json]:
+def _distilled(tree: Yaml) -> Iterator[Json]:
     """The settings of kd in a searched loss, in each option of a choice."""
     if isinstance(tree, dict) and tree.keys() == {"choice"}:
         for option in tree["choice"]:
@@ -276,7 +275,7 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool, positions: int | None =
     return Spec.model_validate(document)
 
 
-def _sourced(value: Any, place: str, inside: bool = False) -> Any:
+def _sourced(value: Yaml, place: str, inside: bool = False) -> Yaml:
     """`value` with the source of each network of your own `inside` an architecture or a ladder."""
     if isinstance(value, list):
         return [_sourced(item, f"{place}[{index}]", inside) for index, item in enumerate(value)]
@@ -295,7 +294,7 @@ def _sourced(value: Any, place: str, inside: bool = False) -> Any:
     return value | {"source": source}
 
 
-def _placed(tree: Any, positions: int) -> Any:
+def _placed(tree: Yaml, positions: int) -> Yaml:
     """An architecture with its positions, in each option of a choice."""
     if isinstance(tree, dict) and tree.keys() == {"choice"}:
         return {"choice": [_placed(option, positions) for option in tree["choice"]]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,7 +15,7 @@ from .errors import Location, Problem, shown
 from .reading import Places
 from .schema import FAMILIES, homes, keys_at
 from .trees import origin
-from .value import CURRENCY, NAME
+from .value import CURRENCY, NAME, Yaml
 
 OR_IMPORT = "or your own network, {import: package.module:function}"
 OVERRIDE = "--set"
@@ -69,7 +69,7 @@ def place_of(path: Location, places: Places) -> str:
     return " with ".join(dict.fromkeys([written, *inside]))
 
 
-def explained(error: ValidationError, raw: Any, places: Places) -> list[Problem]:
+def explained(error: ValidationError, raw: Yaml, places: Places) -> list[Problem]:
     """Everything that is wrong, each mistake once."""
     found: dict[Location, list[ErrorDetails]] = {}
     for line in error.errors(include_url=False):
@@ -95,7 +95,7 @@ def dotted(path: Location) -> str:
     return text.removeprefix(".")
 
 
-def _messages(lines: list[ErrorDetails], raw: Any, path: Location) -> list[str]:
+def _messages(lines: list[ErrorDetails], raw: Yaml, path: Location) -> list[str]:
     """One message for each value: alternatives of a union are joined."""
     own = [line["msg"].removeprefix("Value error, ") for line in lines if line["type"] in OURS]
     if own:
@@ -109,7 +109,7 @@ def _messages(lines: list[ErrorDetails], raw: Any, path: Location) -> list[str]:
     return [f"{value} is invalid: use {', or '.join(dict.fromkeys(texts))}" for value, texts in ways.items()]
 
 
-def _special(line: ErrorDetails, raw: Any, path: Location) -> str | None:
+def _special(line: ErrorDetails, raw: Yaml, path: Location) -> str | None:
     value, kind = line["input"], line["type"]
     if kind == "missing":
         return "is missing"
@@ -134,7 +134,7 @@ class _Unknown(NamedTuple):
     way: str
 
 
-def _unknown(path: Location, raw: Any) -> _Unknown:
+def _unknown(path: Location, raw: Yaml) -> _Unknown:
     *above, key = path
     for part in above:
         raw = raw[part]

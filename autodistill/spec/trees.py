@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from .domains import KINDS, RANGES, Choice, Params, Tree, at, fill, probes
 from .errors import Location, refusal, wrong
+from .value import Yaml
 
 Faults = list[ErrorDetails]
 BROKEN = object()
@@ -89,7 +90,7 @@ def _relocated(error: ValidationError, locate: Callable[[ErrorDetails], Location
     return [{**line, "loc": locate(line)} for line in error.errors(include_url=False)]
 
 
-def origin(tree: Any, location: Location, kind: str, params: Params | None = None, path: str = "") -> Location:
+def origin(tree: Yaml, location: Location, kind: str, params: Params | None = None, path: str = "") -> Location:
     """The place in a document of an error that pydantic locates in the tree that `fill` made from it.
 
     Adds the option of each choice, and leaves out the names of union members, which are not keys of the document.

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Seed = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Yaml = Any
+"""A value of a YAML document that nothing has validated yet: a mapping, a list, text, a number, or None."""
 Json = dict[str, Any]
 """A JSON object that nothing has validated yet, or that goes to a file as it is."""
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
