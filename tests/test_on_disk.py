@@ -175,6 +175,7 @@ def test_a_network_trained_on_samples_on_disk_has_the_same_bytes(
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_same_students_on_disk(tmp_path: Path, low: Callable[[bool], None]) -> None:
     """All stages have the same keys and the same bytes, and the claims are the same."""
     spec = {name: value for name, value in DOCUMENT.items() if name != "assistants"}

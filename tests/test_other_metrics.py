@@ -305,6 +305,7 @@ def test_a_metric_without_a_value_for_a_student_fails_its_trial_alone(
     assert "with numbers that are not finite; return one number, or one for each of the 80 samples" in reasons
 
 
+@pytest.mark.slow
 def test_a_metric_of_your_own_is_shown_beside_another(tiny: Callable[..., Spec], module: str, tmp_path: Path) -> None:
     also = ["log_loss", {"import": f"{module}:cost", "better": "lower", "bounded": [0, 10], "name": "price"}]
     spec = tiny(task__also=also, search__trials=3, assistants__at_most=0)

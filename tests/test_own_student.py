@@ -385,6 +385,7 @@ def test_a_worker_with_other_code_trains_nothing(own: Own) -> None:
 # From nothing to an export
 
 
+@pytest.mark.slow
 def test_it_is_searched_resumed_confirmed_exported_and_reported(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.folder.parent)  # where its modules are not
     pytest.importorskip("onnxruntime")

@@ -334,6 +334,7 @@ def test_test_accuracies_are_given_by_group(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_test_scores_of_a_regression_are_given_by_group(tmp_path: Path) -> None:
     frame = customers()
     tenure = 10 * frame["paperless"] + 6 * (frame["plan"] == "basic") + np.random.default_rng(0).random(len(frame))
@@ -369,6 +370,7 @@ def exported_of(folder: Path, data: str, **task: Any) -> Path:
     return Path(str(api.open(folder / "out").export(folder / "model", stage=str(study.rows()[0].stage)).to))
 
 
+@pytest.mark.slow
 def test_networks_learn_weekdays_from_a_calendar_date_and_the_export_takes_raw_rows(tmp_path: Path) -> None:
     frame = customers()[["signed", "tenure"]]
     frame["open"] = np.where(frame["signed"].dt.day_of_week < 4, "yes", "no")

@@ -192,6 +192,7 @@ def space_with(**student: object) -> Space:
     return Space(spec, task=task, teachers=(teacher,), inputs=texts(), classes=CLASSES)
 
 
+@pytest.mark.slow
 def test_words_and_numbers_of_the_vocabulary_are_searched_together() -> None:
     made = space()
     found, everything = made.architectures()

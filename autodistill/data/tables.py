@@ -57,7 +57,6 @@ def _read(path: Path, place: str, separator: str, *, texts: bool) -> tuple[pd.Da
     if texts and path.name.lower().endswith(LINES):
         return read_lines(path, place)
     frame = _frame(path, place, separator, texts=texts)
-    frame = frame.rename(columns=str).reset_index(drop=True)
     return frame, Place(place, _has_line_per_row(path, len(frame)))
 
 
@@ -114,7 +113,7 @@ def read_table(data: Any, task: TaskSpec, *, place: Place | None = None, separat
 def asked(task: TaskSpec) -> list[str]:
     """The columns that `task` asks for by name."""
     features = task.features if isinstance(task.features, tuple) else ()
-    return [name for name in (task.label, task.groups, task.split.by, *features) if name is not None]
+    return [name for name in (task.label, task.groups, task.split.by, *features, *(task.text or ())) if name is not None]
 
 
 def _table(place: Place, frame: pd.DataFrame, task: TaskSpec, used: Sequence[str], how: Json) -> Table:
@@ -141,6 +140,7 @@ def _unlabeled(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
     """The texts of a file of texts without labels, by column. Raises DataError as `read_file` does."""
     place = f"task.unlabeled: {path}"
     frame, where = _read(path, place, _separator(path), texts=True)
+    frame = encode.with_index(frame, names)
     return checked(where, frame[[_named(where, frame, name, place) for name in names]])
 
 
