@@ -1,0 +1,154 @@
+"""A folder that the package transformers loads without this tool: its model, its config and its tokenizer.
+
+Shape suffixes: B batch, L length, K classes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.columns import Ragged, mask_of
+from ..data.encoding import TOKENS, TYPES
+from ..data.tokens import FILE as TOKENIZER
+from ..data.tokens import known
+from ..distill import Data
+from ..models import Inputs
+from ..models.encoders import Encoder
+from ..spec.checkpoints import quiet
+from ..spec.value import Json
+from .cut import Cut, cut
+from .formats import Format, Run, Source
+
+HF = "hf"
+PROBLEMS = {
+    "classification": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+"""What transformers calls the kinds of tasks."""
+NAMES = {
+    "cls_token": ("[CLS]", "<s>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
+"""The usual names of special tokens, by the setting of transformers that names them."""
+
+
+def is_loadable(data: Data, network: torch.nn.Module) -> bool:
+    """Whether transformers has such networks."""
+    return data.text is not None and isinstance(network.body, Encoder)
+
+
+def files_of(source: Source) -> dict[str, bytes]:
+    """The files of the folder by name. Raises ValueError if its tokenizer gives other ids than that of the study."""
+    data, encoder = source.data, source.network.body
+    assert data is not None and data.text is not None and isinstance(encoder, Encoder)
+    made = cut(data.text.content, encoder.kept().tolist(), encoder.unknown)
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder)
+        _model(source, encoder, made, data).save_pretrained(path)
+        (path / TOKENIZER).write_bytes(made.content)
+        (path / "tokenizer_config.json").write_text(json.dumps(_settings(data, made, encoder.pairs), indent=1) + "\n")
+        _check_tokenizer(path, data, _ids_in(made.content, data.text.content))
+        return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+
+
+def _model(source: Source, encoder: Encoder, made: Cut, data: Data) -> Any:
+    """The model of transformers, with a row for each id of its tokenizer and the words of the classes."""
+    assert data.text is not None
+    model = encoder.standalone(source.network.target_mean, source.network.target_scale)
+    if len(made.rows) > encoder.rows:
+        weight = model.get_input_embeddings().weight[torch.tensor(made.rows)].clone()
+        model.resize_token_embeddings(len(made.rows), mean_resizing=False)
+        model.get_input_embeddings().weight.requires_grad_(False).copy_(weight)
+    names = data.text.encoding.classes or [str(number) for number in range(data.classes)]
+    model.config.id2label = dict(enumerate(names))
+    model.config.label2id = {name: number for number, name in enumerate(names)}
+    model.config.problem_type = PROBLEMS[data.kind]
+    return model
+
+
+def _settings(data: Data, made: Cut, pairs: bool) -> Json:
+    """The content of tokenizer_config.json. Special tokens are named if the network has a row for them."""
+    assert data.text is not None
+    plain: Json = json.loads(made.content)
+    tokens, old = known(made.content, TOKENIZER), known(data.text.content, TOKENIZER)
+    by_id = {one["id"]: one["content"] for one in plain["added_tokens"]}  # a shared id has the name of its own token
+    words = _opened(made.content)
+    found = {"pad_token": words.id_to_token(tokens.padding)}
+    if old.unknown is not None and tokens.unknown is not None:
+        found["unk_token"] = _opened(data.text.content).id_to_token(old.unknown)
+    for setting, names in NAMES.items():
+        found |= {setting: name for name in by_id.values() if name in names}
+    inputs = ["input_ids", *([TYPES] if pairs and TYPES in data.validation_x else []), "attention_mask"]
+    most = data.text.encoding.max_length
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": most, "model_input_names": inputs, **found}
+
+
+def _opened(content: bytes) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_buffer(content)
+
+
+def _ids_in(new: bytes, old: bytes) -> Tensor:
+    """The new id of each old one; 0 for numbers that no token has."""
+    found, tokens = _opened(new), _opened(old)
+    names = {number: token for token, number in tokens.get_vocab(with_added_tokens=True).items()}
+    return torch.tensor([found.token_to_id(names[number]) if number in names else 0 for number in range(max(names) + 1)])
+
+
+def _check_tokenizer(folder: Path, data: Data, ids: Tensor) -> None:
+    """Compares what transformers makes of all validation texts, as they can be read back from their ids.
+
+    Raises ValueError with a text that has other ids.
+    """
+    from transformers import AutoTokenizer
+
+    assert data.text is not None
+    theirs, tokens = AutoTokenizer.from_pretrained(folder), known(data.text.content, TOKENIZER)
+    for texts in _texts(data, _opened(data.text.content)):
+        wanted = tokens.encoded([[text] for text in texts], data.text.encoding.max_length)
+        found = theirs(*texts, truncation=True)
+        if found["input_ids"] != ids[torch.from_numpy(wanted.ids.astype("int64"))].tolist():
+            raise ValueError(f"its tokenizer gives other tokens in the package transformers, such as of {texts[0]!r:.80}")
+        if wanted.types is not None and TYPES in found and found[TYPES] != wanted.types.tolist():
+            raise ValueError(f"its tokenizer divides pairs differently in the package transformers, such as {texts[0]!r:.80}")
+
+
+def _texts(data: Data, tokenizer: Any) -> Iterator[list[str]]:
+    """The validation texts, or pairs."""
+    ids, types = data.validation_x[TOKENS], data.validation_x[TYPES] if TYPES in data.validation_x else None
+    assert isinstance(ids, Ragged) and (types is None or isinstance(types, Ragged))
+    for start, end in zip(ids.offsets[:-1], ids.offsets[1:], strict=True):
+        own = ids.values[start:end]
+        parts = [own] if types is None else [own[types.values[start:end] == number] for number in (0, 1)]
+        yield [tokenizer.decode(part.tolist()) for part in parts]
+
+
+def run_folder(path: Path, threads: int) -> Run:
+    """With the token ids of the study, each as that of the same token in the folder."""
+    from transformers import AutoModelForSequenceClassification
+
+    with quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(path).eval()
+    ids = _ids_in((path / TOKENIZER).read_bytes(), (path.parent / TOKENIZER).read_bytes())
+    settings = json.loads((path / "tokenizer_config.json").read_bytes())
+
+    def run(batch: Inputs) -> Tensor:
+        given: dict[str, Tensor] = {TOKENS: ids[batch[TOKENS]], "attention_mask": batch[mask_of(TOKENS)].long()}
+        given |= {name: batch[name] for name in settings["model_input_names"] if name == TYPES}
+        logits_BK: Tensor = model(**given).logits
+        return logits_BK
+
+    return run
+
+
+FOLDER = Format(files_of, run_folder, "AutoModelForSequenceClassification and AutoTokenizer of transformers")
