@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,7 @@ def _settings(data: Data, made: Cut, pairs: bool) -> Json:
     found = {"pad_token": words.id_to_token(tokens.padding)}
     if old.unknown is not None and tokens.unknown is not None:
         found["unk_token"] = _opened(data.text.content).id_to_token(old.unknown)
-    for setting, names in NAMES.items():
-        found |= {setting: name for name in by_id.values() if name in names}
+    found |= {setting: name for setting, names in NAMES.items() for name in by_id.values() if name in names}
     inputs = ["input_ids", *([TYPES] if pairs and TYPES in data.validation_x else []), "attention_mask"]
     most = data.text.encoding.max_length
     return {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": most, "model_input_names": inputs, **found}
