@@ -1,9 +1,9 @@
 """A tokenizer.json whose ids are the rows of a network with a smaller vocabulary.
 
 Such a network reads a token that it does not keep as the unknown one. No token may be removed from its tokenizer, because texts
-would then be split into other tokens. Instead, each token that is not kept gets the id of the unknown one. Two kinds of tokens
-need ids of their own, behind the rows: the parts of merges of byte-pair encoding, which finds merges by ids, and the pieces of
-Unigram, whose ids are positions in a list. The network needs a copy of the row of the unknown token for each of them.
+would then be split into other tokens. Instead, each token that is not kept gets the id of the unknown one. Some need ids of
+their own, behind the rows: tokens that were added to the model and parts of merges of byte-pair encoding, which are found by
+id, and pieces of Unigram, whose ids are positions. The network needs a copy of the row of the unknown token for each of them.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ def cut(content: bytes, kept: Sequence[int], unknown: int | None) -> Cut:
     plain |= {"padding": None, "truncation": None}
     ids = _ids(plain)
     row_of = {old: row for row, old in enumerate(kept)}
-    own = sorted(_alone(plain["model"], ids) - row_of.keys())
+    own = sorted(_alone(plain, ids) - row_of.keys())
     numbers = row_of | {old: len(kept) + place for place, old in enumerate(own)}
-    shared = {token for token, old in ids.items() if old not in numbers}
     rows = list(range(len(kept)))
-    if own or shared:
+    if not row_of.keys() >= set(ids.values()):
         assert unknown is not None, "a vocabulary is only cut if there is an unknown token"
         rows += [row_of[unknown]] * len(own)
         numbers = dict.fromkeys(ids.values(), row_of[unknown]) | numbers
-    _renumber(plain, ids, numbers, shared)
+    _renumber(plain, ids, numbers)
     return Cut(json.dumps(plain, ensure_ascii=False).encode(), rows)
 
 
@@ -57,26 +56,26 @@ def _ids(plain: Json) -> dict[str, int]:
     return dict(words) | {one["content"]: int(one["id"]) for one in plain["added_tokens"]}
 
 
-def _alone(model: Json, ids: Mapping[str, int]) -> set[int]:
+def _alone(plain: Json, ids: Mapping[str, int]) -> set[int]:
     """The ids that no other token may share."""
+    model, added = plain["model"], {int(one["id"]) for one in plain["added_tokens"]}
     if model["type"] == PIECES:
         return set(ids.values())
     merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model.get("merges", ())]
-    return {ids[part] for merge in merges for part in merge}
+    return added | {ids[part] for merge in merges for part in merge}
 
 
-def _renumber(plain: Json, ids: Mapping[str, int], numbers: Mapping[int, int], shared: set[str]) -> None:
-    """Gives all tokens their numbers. The last token of an id names it, so the `shared` tokens, which have none, come first."""
+def _renumber(plain: Json, ids: Mapping[str, int], numbers: Mapping[int, int]) -> None:
+    """Gives all tokens their numbers."""
     model, new = plain["model"], {token: numbers[old] for token, old in ids.items()}
     if model["type"] == PIECES:
         model["vocab"] = _pieces(model["vocab"], new)
         if model.get("unk_id") is not None:
             model["unk_id"] = numbers[model["unk_id"]]
     else:
-        model["vocab"] = {token: new[token] for token in sorted(ids, key=lambda token: token not in shared)}
+        model["vocab"] = new
     for one in plain["added_tokens"]:
         one["id"] = new[one["content"]]
-    plain["added_tokens"].sort(key=lambda one: one["content"] not in shared)
     _renumber_ends(plain.get("post_processor"), numbers)
 
 

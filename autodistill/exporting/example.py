@@ -97,7 +97,7 @@ def tokens(texts: list[str]) -> Inputs:
     tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(TEXTS["max_length"])
-    found = tokenizer.encode(*texts)
+    found = tokenizer.encode(texts[0], texts[1] if len(texts) > 1 else None)
     by_name = {"input_ids": found.ids, "token_type_ids": found.type_ids}
     inputs = {field["name"]: np.array([by_name[field["name"]]], dtype="int64") for field in FIELDS}
     return inputs | {f"{name}_mask": np.ones(one.shape, bool) for name, one in inputs.items()}

@@ -96,7 +96,7 @@ def _plain(field: InputField) -> Settings:
 
 def _names(one: Chosen) -> Sequence[str] | None:
     """The names of the classes: unless the data are a table or texts, known only if the study was confirmed."""
-    encoding = one.data.encoding or (one.data.text and one.data.text.encoding)
+    encoding = one.data.encoding if one.data.text is None else one.data.text.encoding
     if encoding is not None:
         return encoding.classes or None
     return None if one.confirmed is None else one.confirmed.test.class_names

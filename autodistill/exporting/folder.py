@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,17 +76,17 @@ def _model(source: Source, encoder: Encoder, made: Cut, data: Data) -> Any:
 
 
 def _settings(data: Data, made: Cut, pairs: bool) -> Json:
-    """The content of tokenizer_config.json. Special tokens are named if the network has a row for them."""
+    """The content of tokenizer_config.json."""
     assert data.text is not None
     plain: Json = json.loads(made.content)
     tokens, old = known(made.content, TOKENIZER), known(data.text.content, TOKENIZER)
-    by_id = {one["id"]: one["content"] for one in plain["added_tokens"]}  # a shared id has the name of its own token
+    added = {one["content"] for one in plain["added_tokens"]}
     words = _opened(made.content)
     found = {"pad_token": words.id_to_token(tokens.padding)}
     if old.unknown is not None and tokens.unknown is not None:
         found["unk_token"] = _opened(data.text.content).id_to_token(old.unknown)
-    found |= {setting: name for setting, names in NAMES.items() for name in by_id.values() if name in names}
-    inputs = ["input_ids", *([TYPES] if pairs and TYPES in data.validation_x else []), "attention_mask"]
+    found |= {setting: name for setting, names in NAMES.items() for name in names if name in added}
+    inputs = [TOKENS, *([TYPES] if pairs and TYPES in data.validation_x else []), "attention_mask"]
     most = data.text.encoding.max_length
     return {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": most, "model_input_names": inputs, **found}
 
@@ -112,24 +112,27 @@ def _check_tokenizer(folder: Path, data: Data, ids: Tensor) -> None:
     from transformers import AutoTokenizer
 
     assert data.text is not None
-    theirs, tokens = AutoTokenizer.from_pretrained(folder), known(data.text.content, TOKENIZER)
-    for texts in _texts(data, _opened(data.text.content)):
-        wanted = tokens.encoded([[text] for text in texts], data.text.encoding.max_length)
-        found = theirs(*texts, truncation=True)
-        if found["input_ids"] != ids[torch.from_numpy(wanted.ids.astype("int64"))].tolist():
-            raise ValueError(f"its tokenizer gives other tokens in the package transformers, such as of {texts[0]!r:.80}")
-        if wanted.types is not None and TYPES in found and found[TYPES] != wanted.types.tolist():
-            raise ValueError(f"its tokenizer divides pairs differently in the package transformers, such as {texts[0]!r:.80}")
+    texts = _texts(data, _opened(data.text.content))
+    wanted = known(data.text.content, TOKENIZER).encoded(texts, data.text.encoding.max_length)
+    found = AutoTokenizer.from_pretrained(folder)(*texts, truncation=True)
+    numbers = ids.numpy()[wanted.ids.astype(np.int64)]
+    for row, (start, end) in enumerate(zip(wanted.offsets[:-1], wanted.offsets[1:], strict=True)):
+        same = found[TOKENS][row] == numbers[start:end].tolist()
+        if wanted.types is not None and TYPES in found:
+            same &= found[TYPES][row] == wanted.types[start:end].tolist()
+        if not same:
+            raise ValueError(f"its tokenizer gives other tokens in the package transformers, such as of {texts[0][row]!r:.80}")
 
 
-def _texts(data: Data, tokenizer: Any) -> Iterator[list[str]]:
-    """The validation texts, or pairs."""
+def _texts(data: Data, tokenizer: Any) -> list[list[str]]:
+    """The validation texts, or the first and the second ones of pairs."""
     ids, types = data.validation_x[TOKENS], data.validation_x[TYPES] if TYPES in data.validation_x else None
     assert isinstance(ids, Ragged) and (types is None or isinstance(types, Ragged))
-    for start, end in zip(ids.offsets[:-1], ids.offsets[1:], strict=True):
-        own = ids.values[start:end]
-        parts = [own] if types is None else [own[types.values[start:end] == number] for number in (0, 1)]
-        yield [tokenizer.decode(part.tolist()) for part in parts]
+    rows = [slice(*ends) for ends in zip(ids.offsets[:-1], ids.offsets[1:], strict=True)]
+    parts = [[ids.values[row] for row in rows]]
+    if types is not None:
+        parts = [[ids.values[row][types.values[row] == number] for row in rows] for number in (0, 1)]
+    return [tokenizer.decode_batch([one.tolist() for one in part]) for part in parts]
 
 
 def run_folder(path: Path, threads: int) -> Run:
