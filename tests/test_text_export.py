@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from autodistill import exporting, spec
+from autodistill.answers import Wanted
+from autodistill.answers.confirm import confirm
 from autodistill.cli import main
 from autodistill.data.tokens import trained
 from autodistill.distill.predictions import logits_of
@@ -258,3 +260,24 @@ def test_a_folder_that_is_not_the_same_is_left_out(
     _, found = exported(tmp_path, encoders(written(tmp_path)))
     assert found.card is not None and list(found.card.left_out) == ["hf"] and not (tmp_path / "model" / "hf").exists()
     assert why in found.card.left_out["hf"] and "`hf` is left out" in (tmp_path / "model" / "card.md").read_text()
+
+
+def test_the_answer_of_a_confirmed_study_with_several_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "FORMATS", {"model.safetensors": FORMATS["model.safetensors"]})
+    frame = reviews()
+    long = frame["review"].str.split().str.len() > 12
+    frame["topic"] = [[topic, *["long"] * is_long] for topic, is_long in zip(frame["topic"], long, strict=True)]
+    raw = encoders(written(tmp_path, frame, "reviews.jsonl"), kind="multilabel")
+    for part in ("teacher", "student"):
+        raw[part]["recipe"] = raw[part]["recipe"] | {"epochs": 12}
+    study = StudyDirectory(tmp_path / "out")
+    search(spec.parse(raw), out=study.path, runner="serial")
+    confirm(study, runner="serial", seeds=1)
+    found = export(study, to=tmp_path / "model", wanted=Wanted(retain=0.5))
+    assert found.card is not None and found.card.test is not None and not found.card.left_out
+    predicted = predict(tmp_path / "model", tmp_path / "reviews.jsonl").outputs_NK
+    logits_NK = logits_of_folder(tmp_path / "model" / "hf", list(frame["review"]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits_NK)), predicted, atol=1e-6)
+    config = json.loads((tmp_path / "model" / "hf" / "config.json").read_bytes())
+    assert config["problem_type"] == "multi_label_classification"
+    assert config["label2id"] == {"food": 0, "long": 1, "weather": 2, "work": 3}

@@ -19,7 +19,7 @@ from ..data.encoding import TOKENS, TYPES
 from ..data.tokens import FILE as TOKENIZER
 from ..data.tokens import known
 from ..distill import Data
-from ..models import Inputs
+from ..models import Inputs, Network
 from ..models.encoders import Encoder
 from ..spec.checkpoints import quiet
 from ..spec.value import Json
@@ -41,7 +41,7 @@ NAMES = {
 """The usual names of special tokens, by the setting of transformers that names them."""
 
 
-def is_loadable(data: Data, network: torch.nn.Module) -> bool:
+def is_loadable(data: Data, network: Network) -> bool:
     """Whether transformers has such networks."""
     return data.text is not None and isinstance(network.body, Encoder)
 
