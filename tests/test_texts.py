@@ -35,7 +35,6 @@ from autodistill.distill.lengths import TOKENS_MOST, by_length, of_similar_lengt
 from autodistill.distill.outputs import open_outputs
 from autodistill.distill.predictions import evaluate
 from autodistill.distill.samples import Samples as Drawn
-from autodistill.exporting import export
 from autodistill.metrics import latency
 from autodistill.models import build
 from autodistill.reporting.checked import checked
@@ -391,13 +390,7 @@ def test_check_says_how_long_texts_are_and_what_the_tokenizer_knows(tmp_path: Pa
     assert found.as_json()["data"]["text"]["lengths"][2] == lengths.longest
 
 
-def test_what_cannot_be_done_with_texts_yet_says_so(tmp_path: Path) -> None:
-    found = document(written(tmp_path)) | {"study": "later"}
-    found["search"] |= {"trials": 1}
-    study = search(spec.parse(found), out=tmp_path / "out", runner="serial")
-    with pytest.raises(UsageError, match="reads texts, which cannot be exported yet; its weights are in"):
-        export(StudyDirectory(tmp_path / "out"), to=tmp_path / "model", stage=str(study.rows()[0].stage))
-    assert not (tmp_path / "model").exists()
+def test_no_spec_is_drafted_for_lines_of_json(tmp_path: Path) -> None:
     lines = str(written(tmp_path, name="reviews.jsonl"))
     with pytest.raises(UsageError, match="for which no spec can be drafted; write a spec with task.text"):
         drafted(lines, label="topic", kind=None, teacher=None, target=None)

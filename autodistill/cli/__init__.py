@@ -269,7 +269,9 @@ def _takes_export(one: argparse.ArgumentParser) -> None:
 def _takes_predict(one: argparse.ArgumentParser) -> None:
     one.add_argument("export", metavar="EXPORT", help="directory of an export (--to)")
     one.add_argument(
-        "samples", metavar="SAMPLES", help="a .csv, .parquet or .json file of rows, a folder of images, or a .npz file"
+        "samples",
+        metavar="SAMPLES",
+        help="a .csv, .parquet or .json file of rows or texts (also .jsonl, .txt), a folder of images, or a .npz file",
     )
     one.add_argument("--out", metavar="FILE", help="write the predictions to this CSV file instead of printing them")
 

@@ -60,8 +60,9 @@ class Texts:
             what = f"{most} is more than the {tokens.positions} positions of the network of {self.tokenizer}"
             raise DataError(f"task.max_length: {what}; use at most {tokens.positions}")
         found = tokens.encoded(texts, most)
-        self._check_lengths(found)
-        column = Ragged(values=found.ids, offsets=found.offsets, padding=float(tokens.padding))
+        x = samples_of(found, tokens.padding, self.place)
+        column = x[TOKENS]
+        assert isinstance(column, Ragged)
         count_V = np.bincount(column.take(seen).values, minlength=tokens.vocabulary)
         text = Text(
             encoding=self._encoding(tokens, count_V, np.diff(found.offsets)[seen], most),
@@ -69,21 +70,12 @@ class Texts:
             ranking=ranked(count_V, tokens.special),
             lengths=_lengths(found.whole[seen], most, count_V, tokens),
         )
-        fields: dict[str, Column] = {TOKENS: column}
-        if found.types is not None:
-            fields[TYPES] = Ragged(values=found.types, offsets=found.offsets)
-        return Encoded(Columns(fields), tuple(_cautions(text)), text=text)
+        return Encoded(x, tuple(_cautions(text)), text=text)
 
     def _tokens(self, seen: Array) -> Tokens:
         if isinstance(self.tokenizer, Path):
             return read_tokenizer(self.tokenizer)
         return trained((texts[row] for row in seen.tolist() for texts in self.columns.values()), self.tokenizer.vocabulary)
-
-    def _check_lengths(self, found: TokenIds) -> None:
-        empty = np.flatnonzero(np.diff(found.offsets) == 0)
-        if len(empty):
-            what = f"{self.place.row(int(empty[0]))} has no token"
-            raise DataError(f"{self.place.name}: the text of {what}; drop such rows, or use a tokenizer with special tokens")
 
     def _encoding(self, tokens: Tokens, count_V: Array, lengths: Array, most: int) -> TextEncoding:
         kept_V = count_V > 0
@@ -101,6 +93,18 @@ class Texts:
             max_length=most,
             typical=int(np.median(lengths)),
         )
+
+
+def samples_of(found: TokenIds, padding: int, place: Place) -> Columns:
+    """Token ids as networks get them. Raises DataError for a text without any."""
+    empty = np.flatnonzero(np.diff(found.offsets) == 0)
+    if len(empty):
+        what = f"{place.row(int(empty[0]))} has no token"
+        raise DataError(f"{place.name}: the text of {what}; drop such rows, or use a tokenizer with special tokens")
+    fields: dict[str, Column] = {TOKENS: Ragged(values=found.ids, offsets=found.offsets, padding=float(padding))}
+    if found.types is not None:
+        fields[TYPES] = Ragged(values=found.types, offsets=found.offsets)
+    return Columns(fields)
 
 
 def ranked(count_V: Array, special: Sequence[int]) -> Array:

@@ -1,8 +1,9 @@
-"""Files of texts with a JSON object in each line."""
+"""Files of texts with a JSON object, or a text, in each line."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,24 +12,36 @@ from ..spec import DataError
 from ..spec.value import Json
 from .kinds import Place
 
+LINES_OF_TEXT = ".txt"
+
 
 def read_lines(path: Path, place: str) -> tuple[pd.DataFrame, Place]:
     """A row for each line that is not blank, with the columns of all of them. Raises DataError naming the first bad line."""
     rows, lined = list[Json](), True
+    for number, line in enumerate(_lines(path, place), 1):
+        if line.strip():
+            rows.append(_object(line, f"{place}: line {number}"))
+            lined &= number == len(rows)
+    if not rows:
+        raise DataError(f"{place} is empty; give a JSON object in each line")
+    return pd.DataFrame(rows, dtype=object), Place(place, lined, first=1)
+
+
+def read_plain_lines(path: Path, name: str, place: str) -> tuple[pd.DataFrame, Place]:
+    """A row for each line, in a column of that name. Raises DataError if the file cannot be read."""
+    rows = [line.rstrip("\r\n") for line in _lines(path, place)]
+    return pd.DataFrame({name: rows}, dtype=object), Place(place, True, first=1)
+
+
+def _lines(path: Path, place: str) -> Iterator[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    rows.append(_object(line, f"{place}: line {number}"))
-                    lined &= number == len(rows)
+            yield from file
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
         raise DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD > NEW") from None
     except OSError as error:
         raise DataError(f"{place} cannot be read ({error.strerror}); make it readable") from None
-    if not rows:
-        raise DataError(f"{place} is empty; give a JSON object in each line")
-    return pd.DataFrame(rows, dtype=object), Place(place, lined, first=1)
 
 
 def _object(line: str, where: str) -> Json:

@@ -26,12 +26,13 @@ from ..spec.value import Json
 from . import encode
 from .arrays import Raw
 from .columns import ROWS, Columns
-from .corpus import Texts, checked, texts_in
-from .encoding import Encoding
+from .corpus import Texts, checked, samples_of, texts_in
+from .encoding import Encoding, TextEncoding
 from .fitting import Table
 from .kinds import Place, held, quoted
-from .lines import read_lines
+from .lines import LINES_OF_TEXT, read_lines, read_plain_lines
 from .table_labels import labels_in
+from .tokens import FILE, known
 
 if TYPE_CHECKING:
     from .kinds import Series
@@ -72,6 +73,23 @@ def encoded_file(path: Path, encoding: Encoding, place: str) -> Columns:
         return Columns(encode.encoded(frame, encoding.plain()["columns"]))
     except ValueError as error:
         raise DataError(f"{name}: {error}; correct it, or leave it empty if it is missing") from None
+
+
+def encoded_texts(path: Path, encoding: TextEncoding, tokenizer: bytes, place: str) -> Columns:
+    """Texts of a file as networks get them: the columns of a table, or the lines of a .txt file. `tokenizer` is the content of
+    a tokenizer.json. Raises DataError for texts that cannot be encoded.
+    """
+    name = f"{place}: {path}"
+    if path.name.lower().endswith(LINES_OF_TEXT) and len(encoding.columns) > 1:
+        raise DataError(f"{name} has one text in each line; give a .csv or .jsonl file of {' and '.join(encoding.columns)}")
+    if path.name.lower().endswith(LINES_OF_TEXT):
+        frame, where = read_plain_lines(path, encoding.columns[0], name)
+    else:
+        frame, where = _read(path, name, encoding.separator, texts=True)
+    if frame.empty:
+        raise DataError(f"{name} has no texts; add at least one")
+    texts = checked(where, frame[[_named(where, frame, column, name) for column in encoding.columns]])
+    return samples_of(known(tokenizer, FILE).encoded(list(texts.values()), encoding.max_length), encoding.padding, where)
 
 
 def _frame(path: Path, place: str, separator: str, *, texts: bool = False) -> pd.DataFrame:

@@ -17,12 +17,14 @@ from ..answers import Wanted, smallest
 from ..answers.confirm import confirmed
 from ..answers.confirm.judge import latency_of
 from ..data import encode
+from ..data.tokens import FILE as TOKENIZER
 from ..metrics import latency
 from ..spec import StudyError, UsageError, is_full
 from ..spec.imports import reason
 from ..study.record.directory import StudyDirectory
 from .card import Card, Exported, TimedFile, WrittenFile
 from .facts import Chosen, architecture_of, card_of
+from .folder import FOLDER, HF, is_loadable
 from .formats import (
     ARCHITECTURE,
     COLUMNS,
@@ -31,7 +33,9 @@ from .formats import (
     INSTALL,
     ONNX,
     SAFETENSORS,
+    TEXTS,
     Called,
+    Format,
     Run,
     Source,
     compared,
@@ -61,9 +65,6 @@ def export(folder: StudyDirectory, *, to: Path | str, stage: str | None = None, 
             return Exported(to=None, claim=claim, card=None)
         stage = claim.answer.chosen
     one = Chosen(folder, stage)
-    if one.data.text is not None:
-        way = f"its weights are in the store {one.directory.path / 'store'}, stage {one.stage}"
-        raise UsageError(f"the network {one.stage[:12]} reads texts, which cannot be exported yet; {way}")
     with drafted(target) as draft:
         card = _fill(draft, one, claim.sentence() if claim else None, target)
     return Exported(to=str(target), claim=claim, card=card)
@@ -136,7 +137,10 @@ def _explained(target: Path) -> Iterator[None]:
 def _fill(draft: Path, one: Chosen, claim: str | None, target: Path) -> Card:
     """Writes all files; returns what the card says."""
     (draft / ARCHITECTURE).write_bytes(json.dumps(architecture_of(one), indent=1).encode() + b"\n")
-    source = Source(one.built, one.data.inputs)
+    if one.data.text is not None:
+        (draft / TOKENIZER).write_bytes(one.data.text.content)
+        (draft / TEXTS).write_bytes(one.data.text.encoding.model_dump_json(indent=1).encode() + b"\n")
+    source = Source(one.built, one.data.inputs, one.data)
     wanted_NK = outputs(source.run, one.data)
     formats, runs, left_out = _formats(draft, source, one, wanted_NK)
     cpu, has_cuda = torch.device("cpu"), one.spec.resources.gpus and torch.cuda.is_available()
@@ -162,11 +166,11 @@ def _formats(
     formats: dict[str, WrittenFile] = {}
     runs: dict[str, Run] = {}
     left_out: dict[str, str] = {}
-    for name in FORMATS:
+    for name, form in (FORMATS | ({HF: FOLDER} if is_loadable(one.data, one.built) else {})).items():
         try:
-            formats[name], runs[name] = _write(draft / name, source, one, wanted_NK)
+            formats[name], runs[name] = _write(draft / name, form, source, one, wanted_NK)
         except _LeftOut as why:
-            (draft / name).unlink(missing_ok=True)
+            shutil.rmtree(draft / name) if (draft / name).is_dir() else (draft / name).unlink(missing_ok=True)
             left_out[name] = str(why)
     if SAFETENSORS in left_out:
         raise StudyError(
@@ -180,18 +184,22 @@ class _LeftOut(Exception):
     """Why a format is left out."""
 
 
-def _write(path: Path, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[WrittenFile, Run]:
+def _write(path: Path, form: Format, source: Source, one: Chosen, wanted_NK: Tensor) -> tuple[WrittenFile, Run]:
     """Raises _LeftOut if the network cannot be exported, the file cannot be run, or its outputs differ."""
     with _left_out(), quiet():
-        content = FORMATS[path.name].content(source)
-    path.write_bytes(content)
+        content = form.content(source)
+    if isinstance(content, dict):
+        path.mkdir()
+    files = {path / name: file for name, file in content.items()} if isinstance(content, dict) else {path: content}
+    for file, written in files.items():
+        file.write_bytes(written)
     with _left_out(), quiet():
-        run = FORMATS[path.name].run(path, one.spec.resources.threads)
+        run = form.run(path, one.spec.resources.threads)
         found = compared(outputs(run, one.data), wanted_NK, one.data)
     why = refusal(found, wanted_NK)
     if why is not None:
         raise _LeftOut(why)
-    return WrittenFile(**dict(found), bytes=len(content)), run
+    return WrittenFile(**dict(found), bytes=sum(map(len, files.values()))), run
 
 
 @contextlib.contextmanager

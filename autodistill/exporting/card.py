@@ -17,9 +17,11 @@ from pydantic import Field, JsonValue
 from ..answers import Claim, later
 from ..answers.confirm.confirmation import ClassPart, FrozenNetwork, Latency, Look, OnTest
 from ..data import Encoding, InputSpec
+from ..data.encoding import TextEncoding
 from ..metrics.metric import ACCURACY, Metric, named
 from ..spec import ABOUT, TaskKind, Value
 from ..spec.measurement import Score
+from .folder import FOLDER, HF
 from .formats import FORMATS, Compared
 
 Settings = dict[str, JsonValue]
@@ -61,7 +63,8 @@ class CardLink(Value):
 
 
 class CardData(Value):
-    """`test` is None while the test split is sealed; `inputs` says what a sample is, `table` how a row becomes one.
+    """`test` is None while the test split is sealed; `inputs` says what a sample is, `table` how a row becomes
+    one, `text` how a text does.
 
     `own` are the parts that came with the data set, and `split` the settings that made the others.
     """
@@ -78,6 +81,7 @@ class CardData(Value):
     groups: str | None = None
     inputs: InputSpec
     table: Encoding | None = None
+    text: TextEncoding | None = None
     classes: int
     task: TaskKind
 
@@ -173,7 +177,7 @@ class Card(Value):
             card=self,
             metric=self.metrics[0],
             accuracy=ACCURACY,
-            formats=FORMATS,
+            formats=FORMATS | {HF: FOLDER},
             about=ABOUT[self.data.task],
             later=later,
             others=rest,

@@ -5,11 +5,12 @@ x with samples of one shape, SAMPLES is a .npy file, channels first. Otherwise, 
 each input NAME and, if the samples differ in length (null in the shape), NAME_lengths (B,); numbers after the end of a shorter
 sample are ignored. If there is a columns.json, the training data were a table: SAMPLES is a .csv or .parquet file with the same
 columns (by name, in any order; others are ignored), or a .json file with one row as a mapping, or with a list of rows.
-encode.py, which needs pandas, turns rows into inputs. Without SAMPLES, the network runs on one sample of zeros, or on one row
-of missing values. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version that card.md names, and
-model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and model.pt2 are run if they
-exist. Prints the class of each sample as a number or, for a table, as a word of the label column; if samples have several
-labels, the labels with a probability above one half; for a regression, the values.
+encode.py, which needs pandas, turns rows into inputs. If there is a texts.json, SAMPLES is one text or, for pairs, two, such as
+python example.py "some text"; this needs the package tokenizers. Without SAMPLES, the network runs on one sample of zeros, on
+one row of missing values, or on an empty text. model.onnx needs numpy and onnxruntime, model.pt2 needs torch in the version
+that card.md names, and model.safetensors needs autodistill, which builds the network. Without file names, model.onnx and
+model.pt2 are run if they exist. Prints the class of each sample as a number or, for a table or texts, as a word of the label
+column; if samples have several labels, the labels with a probability above one half; for a regression, the values.
 
 Shape suffixes: B samples, K classes.
 """
@@ -31,6 +32,7 @@ Array = NDArray[Any]
 Inputs = dict[str, Array]
 FIELDS = FACTS["inputs"]
 TABLE: dict[str, Any] = json.loads((HERE / "columns.json").read_text()) if (HERE / "columns.json").exists() else {}
+TEXTS: dict[str, Any] = json.loads((HERE / "texts.json").read_text()) if (HERE / "texts.json").exists() else {}
 SINGLE = len(FIELDS) == 1 and FIELDS[0]["name"] == "x" and None not in FIELDS[0]["shape"]
 """Whether the only input is x with samples of one shape."""
 
@@ -77,8 +79,32 @@ RUNS: dict[str, Callable[[Path, Inputs], Array]] = {
 }
 
 
-def samples(path: str | None) -> Inputs:
+def samples(given: list[str]) -> Inputs:
     """The arrays by the names in `tensors` of architecture.json: bytes are numbers from 0 to 255."""
+    most = len(TEXTS["columns"]) if TEXTS else 1
+    if len(given) > most:
+        wanted = f"give only {('one text', 'two texts')[most - 1]}" if TEXTS else "give only one file of samples"
+        raise SystemExit(f"{given[most]!r} is not one of {', '.join(RUNS)}; {wanted}")
+    return tokens([*given, ""][:most]) if TEXTS else arrays(given[0] if given else None)
+
+
+def tokens(texts: list[str]) -> Inputs:
+    """The same arrays from one text, or from a pair."""
+    from tokenizers import Tokenizer
+
+    if len(texts) < len(TEXTS["columns"]):
+        raise SystemExit(f"give two texts: {' and '.join(TEXTS['columns'])}")
+    tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(TEXTS["max_length"])
+    found = tokenizer.encode(texts[0], texts[1] if len(texts) > 1 else None)
+    by_name = {"input_ids": found.ids, "token_type_ids": found.type_ids}
+    inputs = {field["name"]: np.array([by_name[field["name"]]], dtype="int64") for field in FIELDS}
+    return inputs | {f"{name}_mask": np.ones(one.shape, bool) for name, one in inputs.items()}
+
+
+def arrays(path: str | None) -> Inputs:
+    """The same arrays from a file of samples."""
     if TABLE:
         return rows(path)
     if SINGLE:
@@ -129,16 +155,13 @@ def shown(outputs_BK: Array) -> list[str]:
     if FACTS["kind"] == "multilabel":
         names = FACTS["class_names"] or list(map(str, range(outputs_BK.shape[1])))
         return [",".join(names[label] for label in np.flatnonzero(row > 0)) or "none" for row in outputs_BK]
-    classes = TABLE["classes"] if TABLE else range(outputs_BK.shape[1])
+    classes = (TABLE or TEXTS).get("classes") or range(outputs_BK.shape[1])
     return [str(classes[label]) for label in outputs_BK.argmax(1)]
 
 
 def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name in RUNS]
-    paths = [name for name in arguments if name not in RUNS]
-    if len(paths) > 1:
-        raise SystemExit(f"{paths[1]} is not one of {', '.join(RUNS)}; give only one file of samples")
-    inputs = samples(paths[0] if paths else None)
+    inputs = samples([one for one in arguments if one not in RUNS])
     alone = [name for name in ("model.onnx", "model.pt2") if (HERE / name).exists()]
     for name in names or alone or ["model.safetensors"]:
         print(f"{name}: {' '.join(shown(RUNS[name](HERE / name, inputs)))}")

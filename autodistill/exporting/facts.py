@@ -73,9 +73,15 @@ def architecture_of(one: Chosen) -> Settings:
         "kind": one.data.kind,
         **({"target_mean": targets[0], "target_scale": targets[1]} if targets[0] is not None else {}),
         "tensors": _tensors(inputs),
-        "numbers": "raw, as in the data" if one.data.encoding is None else "as encode.py makes them from raw rows",
+        "numbers": _numbers(one),
         "output": {"name": ABOUT[one.data.kind].output, "dtype": "float32", "shape": [BATCH, one.data.classes]},
     }
+
+
+def _numbers(one: Chosen) -> str:
+    if one.data.text is not None:
+        return "ids of tokenizer.json, with its special tokens, of a text that is cut as texts.json says"
+    return "raw, as in the data" if one.data.encoding is None else "as encode.py makes them from raw rows"
 
 
 def _tensors(inputs: InputSpec) -> list[JsonValue]:
@@ -89,9 +95,10 @@ def _plain(field: InputField) -> Settings:
 
 
 def _names(one: Chosen) -> Sequence[str] | None:
-    """The names of the classes: unless the data are a table, known only if the study was confirmed."""
-    if one.data.encoding is not None:
-        return one.data.encoding.classes
+    """The names of the classes: unless the data are a table or texts, known only if the study was confirmed."""
+    encoding = one.data.encoding if one.data.text is None else one.data.text.encoding
+    if encoding is not None:
+        return encoding.classes or None
     return None if one.confirmed is None else one.confirmed.test.class_names
 
 
@@ -131,7 +138,7 @@ def card_of(
         teacher=found.teacher if found else None,
         later=one.later,
         opened=tuple(Look(**opening.facts()) for opening in one.openings),
-        versions=_versions(),
+        versions=_versions(["onnx", "onnxruntime", *(["tokenizers", "transformers"] if one.data.text else [])]),
         claim=claim,
         formats=formats,
         left_out=left_out,
@@ -174,6 +181,7 @@ def data_of(one: Chosen) -> CardData:
         groups=task.groups,
         inputs=data.inputs,
         table=data.encoding,
+        text=None if data.text is None else data.text.encoding,
         classes=data.classes,
         task=data.kind,
     )
@@ -210,9 +218,9 @@ def _on_test(one: Chosen, key: str) -> OnTest | Scored | None:
     return chosen or Scored(scores=scores(found.outcomes[key], one.data.classes, own_of(one.spec)))
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Sequence[str]) -> dict[str, str]:
     found = {"python": platform.python_version(), "torch": torch.__version__, "autodistill": __version__}
-    for name in ("onnx", "onnxruntime"):
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

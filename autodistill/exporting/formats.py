@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +23,11 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..data import InputSpec
+from ..data import Columns, InputSpec
 from ..data.columns import X
 from ..data.inputs import BATCH
 from ..distill import Data
+from ..distill.lengths import by_length
 from ..distill.networks import NUMBERS, plain_state
 from ..distill.predictions import batch_for, checked_logits
 from ..metrics.metric import outcome
@@ -34,6 +35,7 @@ from ..models import Inputs, Network, build
 from ..models.plain import plain
 from ..spec import Value
 from ..spec.architectures import ARCHITECTURE as SCHEMA
+from ..spec.arrays import Array
 from ..spec.value import Json
 
 Run = Callable[[Inputs], Tensor]
@@ -41,6 +43,8 @@ Run = Callable[[Inputs], Tensor]
 ARCHITECTURE, SAFETENSORS, ONNX, PT2 = "architecture.json", "model.safetensors", "model.onnx", "model.pt2"
 COLUMNS, ENCODE = "columns.json", "encode.py"
 """How the rows of a table become inputs: what was fitted, and the code that applies it."""
+TEXTS = "texts.json"
+"""How texts become token ids, beside the tokenizer.json."""
 ROUNDING = 1e-3
 """Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
 FLOAT32 = 1e-6
@@ -65,10 +69,13 @@ def called(module: Callable[..., Tensor], inputs: InputSpec) -> Run:
 
 
 class Source:
-    """A network on the CPU, in eval mode and frozen, and its graph, from which both graph formats are made."""
+    """A network on the CPU, in eval mode and frozen, and its graph, from which both graph formats are made.
 
-    def __init__(self, network: Network, inputs: InputSpec) -> None:
-        self.network, self.inputs = network, inputs
+    `data` are those of the network, where they are known.
+    """
+
+    def __init__(self, network: Network, inputs: InputSpec, data: Data | None = None) -> None:
+        self.network, self.inputs, self.data = network, inputs, data
         self.output = "logits" if network.target_scale is None else "values"
         self.plain: nn.Module = plain(network, inputs)
 
@@ -168,9 +175,11 @@ def run_onnx(path: Path, threads: int) -> Run:
 
 
 class Format(NamedTuple):
-    """`content` creates the bytes of the file; `run` loads only the file, for a number of threads."""
+    """`content` creates the bytes of the file, or those of the files of a folder by name; `run` loads only these, for a number
+    of threads.
+    """
 
-    content: Callable[[Source], bytes]
+    content: Callable[[Source], bytes | dict[str, bytes]]
     run: Callable[[Path, int], Run]
     loaded_by: str
 
@@ -203,23 +212,32 @@ def outputs(run: Run, data: Data) -> Tensor:
 
     Raises StageFailed if they are not finite or do not match the data's classes, and whatever `run` raises.
     """
+    rows = np.arange(len(data.validation_y))
+    found_NK = run_on(run, data.validation_x, [rows[:1], *batches(data.validation_x, rows[1:], batch_for(data))], data.inputs)
+    return checked_logits(found_NK, data.classes)
+
+
+def batches(x: Columns, rows: Array, most: int) -> list[Array]:
+    """The rows in batches of at most so many samples, texts by length."""
+    if x.tokens is not None:
+        return [rows[one] for one in by_length(x.tokens[rows], most)]
+    return [rows[start : start + most] for start in range(0, len(rows), most)]
+
+
+def run_on(run: Run, x: Columns, rows: Sequence[Array], inputs: InputSpec) -> Tensor:
+    """outputs_NK of the samples x, which are given in batches of these rows.
+
+    Files take float32, but for integers and masks. Raises ValueError for outputs of another shape, and whatever `run` raises.
+    """
+    forms, found = inputs.tensors(), list[Tensor]()
     with torch.inference_mode():
-        found = [_checked(run(batch), len(next(iter(batch.values())))) for batch in _batches(data)]
-    return checked_logits(torch.cat(found), data.classes)
-
-
-def _checked(logits_BK: Tensor, batch: int) -> Tensor:
-    if logits_BK.ndim != 2 or len(logits_BK) != batch:
-        raise ValueError(f"{batch} samples give outputs of shape {tuple(logits_BK.shape)}")
-    return logits_BK
-
-
-def _batches(data: Data) -> Iterator[Inputs]:
-    """Batches as files take them: in float32, but for integers and masks."""
-    size, n, forms = batch_for(data), len(data.validation_y), data.inputs.tensors()
-    for start, stop in [(0, 1), *((start, min(n, start + size)) for start in range(1, n, size))]:
-        batch = data.validation_x.batch(slice(start, stop))
-        yield {name: torch.from_numpy(np.array(one, dtype=forms[name].dtype)) for name, one in batch.items()}
+        for one in rows:
+            batch = x.batch(one)
+            found.append(run({name: torch.from_numpy(np.array(part, dtype=forms[name].dtype)) for name, part in batch.items()}))
+            if found[-1].ndim != 2 or len(found[-1]) != len(one):
+                raise ValueError(f"{len(one)} samples give outputs of shape {tuple(found[-1].shape)}")
+    order = torch.from_numpy(np.argsort(np.concatenate(rows)))
+    return torch.cat(found)[order]
 
 
 class Compared(Value):

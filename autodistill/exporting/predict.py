@@ -18,14 +18,16 @@ from torch import Tensor
 
 from ..data import Column, Columns, Encoding, Images, InputField, InputSpec
 from ..data.columns import X
+from ..data.encoding import TextEncoding
 from ..data.fields import LENGTHS, column_of
 from ..data.folders import images_below
-from ..data.tables import encoded_file
+from ..data.tables import encoded_file, encoded_texts
+from ..data.tokens import FILE as TOKENIZER
 from ..spec import DataError, TaskKind, UsageError
 from ..spec.arrays import Array
 from ..spec.imports import reason
 from ..spec.task import FieldOptions
-from .formats import ARCHITECTURE, COLUMNS, FORMATS, Run, facts_beside, inputs_in, quiet
+from .formats import ARCHITECTURE, COLUMNS, FORMATS, TEXTS, Run, batches, facts_beside, inputs_in, quiet, run_on
 
 BATCH = 1024
 PLACE = "SAMPLES"
@@ -71,8 +73,9 @@ class Predictions:
 
 
 def predict(export: Path | str, samples: Path | str) -> Predictions:
-    """Runs the network in the folder `export` on `samples`: rows of a table (.csv, .tsv, .parquet, .json), a folder of images
-    or one image, or a .npz or .npy file with the raw numbers of the data.
+    """Runs the network in the folder `export` on `samples`: rows of a table (.csv, .tsv, .parquet, .json), texts (the same,
+    .jsonl, or the lines of a .txt file), a folder of images or one image, or a .npz or .npy file with the raw numbers of the
+    data.
 
     Raises UsageError for a folder that is not an export or whose files cannot be run, DataError for samples that do not fit.
     """
@@ -99,19 +102,17 @@ def _probabilities(kind: TaskKind, outputs_NK: Tensor) -> Tensor:
 
 
 def _samples(folder: Path, path: Path, inputs: InputSpec) -> Columns:
+    if (folder / TEXTS).is_file():
+        encoding = TextEncoding.model_validate_json((folder / TEXTS).read_bytes())
+        return encoded_texts(path, encoding, (folder / TOKENIZER).read_bytes(), PLACE)
     if (folder / COLUMNS).is_file():
         return encoded_file(path, Encoding.model_validate_json((folder / COLUMNS).read_bytes()), PLACE)
     return _arrays(path, inputs) if path.suffix in (".npz", ".npy") else _images(path, inputs)
 
 
 def _outputs(run: Run, inputs: InputSpec, x: Columns) -> Tensor:
-    forms = inputs.tensors()
-    with torch.inference_mode(), quiet():
-        parts = [
-            run({name: torch.from_numpy(np.array(one, dtype=forms[name].dtype)) for name, one in batch.items()})
-            for batch in (x.batch(slice(start, start + BATCH)) for start in range(0, len(x), BATCH))
-        ]
-    return torch.cat(parts)
+    with quiet():
+        return run_on(run, x, batches(x, np.arange(len(x)), BATCH), inputs)
 
 
 def _run(folder: Path) -> Run:
