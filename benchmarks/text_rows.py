@@ -59,8 +59,8 @@ def main() -> None:
     arms = {name: [student(space, teacher, ROWS[name], recipe, seed) for seed in range(given.seeds)] for name in given.row}
     train_all(store, [teacher, *(one for stages in arms.values() for one in stages)], given.workers)
     print(table(store, arms, given.row[0]))
-    for name, network in {"teacher": teacher} | {name: stages[0] for name, stages in arms.items()}.items():
-        print(f"{name}: {sizes(network.architecture, splits.inputs, splits.classes).params:,} parameters")
+    for name, stages in (("teacher", [teacher]), *arms.items()):
+        print(f"{name}: {sizes(stages[0].architecture, splits.inputs, splits.classes).params:,} parameters")
     print(f"teacher: {accuracies(store, [teacher])[0]:.2f} %")
     print(bag_of_words(store, teacher))
 
