@@ -51,7 +51,7 @@ ROWS = {
 def main() -> None:
     given = options()
     store = Store(given.store)
-    spec, splits = load_data(load(SPEC, [f"teacher.checkpoint={Path(given.checkpoint).absolute()}"]), cuda=False)
+    spec, splits = load_data(load(SPEC, [f"teacher.architecture.checkpoint={Path(given.checkpoint).absolute()}"]), cuda=False)
     space = space_of(spec, splits, store)
     (teacher,) = space.teachers
     assert isinstance(teacher, Stage) and isinstance(teacher.architecture, Transformers)
@@ -80,7 +80,8 @@ def student(space: Space, teacher: Stage, row: Row, recipe: Recipe, seed: int) -
     """Half of the teacher's layers, begun as every second one of them."""
     assert isinstance(teacher.architecture, Transformers)
     positions = space.inputs.fields[0].longest
-    changes = {"layers": teacher.architecture.layers // 2, "vocabulary": row.vocabulary, "positions": positions, "settings": {}}
+    layers = teacher.architecture.layers // 2
+    changes = {"layers": layers, "vocabulary": row.vocabulary, "positions": positions, "settings": {}, "pooling": "first"}
     return Stage(
         task=teacher.task,
         architecture=teacher.architecture.model_copy(update=changes),

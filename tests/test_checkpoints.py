@@ -18,7 +18,7 @@ import torch
 from autodistill.data import InputSpec
 from autodistill.distill.checkpoints import in_order
 from autodistill.distill.weights import load_into, read_weights
-from autodistill.models import Network, build
+from autodistill.models import Network, build, inherit
 from autodistill.models.encoders import Encoder
 from autodistill.models.sizes import sizes
 from autodistill.spec import DataError, Spec, SpecError, Transformers, UsageError, from_document, load, resolve
@@ -53,8 +53,8 @@ def make(tmp_path: Path) -> Make:
     return save
 
 
-def loaded(folder: Path, classes: int = 3, *, trained: bool = True) -> Network:
-    architecture = ARCHITECTURE.validate_python(architecture_of(folder))
+def loaded(folder: Path, classes: int = 3, *, trained: bool = True, pooling: str = "first") -> Network:
+    architecture = ARCHITECTURE.validate_python(architecture_of(folder) | {"pooling": pooling})
     found, weights = read_weights(folder, architecture)
     torch.manual_seed(1)
     network = build(found, inputs=texts(), classes=classes, ranking=ranking(), unknown=UNKNOWN)
@@ -80,6 +80,30 @@ def test_a_folder_gives_the_logits_that_transformers_gives(make: Make, model: st
     sizes = {"dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24} if model == "DistilBert" else {"num_hidden_layers": 2}
     folder = make(model=model, **sizes)
     torch.testing.assert_close(logits_of(loaded(folder, trained=False)), given_by(folder))
+
+
+@pytest.mark.parametrize("model", ["Bert", "DistilBert", "Electra", "Roberta"])
+def test_a_mean_of_the_tokens_is_transformers_classifier_of_tokens_averaged(make: Make, model: str) -> None:
+    sizes = {"dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24} if model == "DistilBert" else {"num_hidden_layers": 2}
+    folder = make("ForTokenClassification", model, **sizes)
+    found = loaded(folder, trained=False, pooling="mean")
+    given, theirs = batch(), transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    mask_BL = given["input_ids_mask"]
+    tokens_BLK = theirs(input_ids=given["input_ids"], attention_mask=mask_BL).logits
+    expected = torch.stack([row[kept.bool()].mean(0) for row, kept in zip(tokens_BLK, mask_BL, strict=True)])
+    torch.testing.assert_close(found(given).logits, expected)
+    junk = given["input_ids"].masked_fill(mask_BL == 0, 7)
+    torch.testing.assert_close(found({"input_ids": junk, "input_ids_mask": mask_BL}).logits, expected)
+
+
+def test_a_student_that_reads_the_first_token_begins_as_a_teacher_that_reads_the_mean(make: Make) -> None:
+    source, student = loaded(make(), pooling="mean"), loaded(make(), pooling="first")
+    before = {name: tensor.clone() for name, tensor in student.named_parameters()}
+    torch.nn.init.normal_(source.body.model.classifier.weight)
+    inherit(student, source)
+    for name, tensor in student.named_parameters():
+        expected = before[name] if "pooler" in name else source.get_parameter(name)
+        assert torch.equal(tensor, expected), name
 
 
 def test_the_architecture_is_plain_sizes_and_settings(make: Make) -> None:

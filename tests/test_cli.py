@@ -311,7 +311,7 @@ def wordnet(folder: Path) -> list[str]:
         pytest.skip(" and ".join(mark.kwargs["reason"] for mark in (needs_minilm, needs_wordnet)))
     write(nouns(NOUNS), folder, seed=0)
     texts = {"dataset": LABELED, "unlabeled": OTHERS}
-    return [f"teacher.checkpoint={MINILM}", *(f"task.{key}={folder / name}" for key, name in texts.items())]
+    return [f"teacher.architecture.checkpoint={MINILM}", *(f"task.{key}={folder / name}" for key, name in texts.items())]
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ KEPT_OUT = frozenset(
 """Keys of a config that say nothing about the network, or that are set when it is built."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-FREE = ("family", "checkpoint", "dropout")
+FREE = ("family", "checkpoint", "dropout", "pooling")
 """What may stand beside a checkpoint: the rest is in the folder."""
 ALONE = frozenset({"checkpoint", "recipe"})
 """The keys of a teacher whose checkpoint is a folder: other teachers with a checkpoint say what their network is."""
@@ -130,8 +130,8 @@ def _teacher(raw: Json, whole: Callable[[str], str], place: Location, faults: li
     except UsageError as error:
         faults.append(fault(given["checkpoint"], str(error), (*place, "checkpoint")))
         return raw
-    dropout = {"dropout": given["dropout"]} if "dropout" in given else {}
-    return raw | {"checkpoint": str(folder), "architecture": found | dropout}
+    own = {key: given[key] for key in ("dropout", "pooling") if key in given}
+    return raw | {"checkpoint": str(folder), "architecture": found | own}
 
 
 def folder_of(name: object, whole: Callable[[str], str]) -> Path:
