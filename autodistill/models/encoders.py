@@ -145,7 +145,7 @@ def build_encoder(
 
 
 def classifier_of(architecture: Transformers) -> Any:
-    """The class of transformers that builds it: one that classifies tokens for their mean, whose logits are the mean of theirs."""
+    """The class of transformers that builds it. The logits of a mean of tokens are the mean of those of the tokens."""
     require()
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
