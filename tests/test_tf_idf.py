@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from autodistill.metrics import latency
 from autodistill.spec import SpecError, UsageError, parse
 
 from .conftest import DOCUMENT
+from .minilm import NOUNS, needs_wordnet
 from .texts import data_of, tokenizer_of
 
 NAME = "tf_idf_linear"
@@ -212,11 +212,8 @@ def test_other_data_have_none_by_default_and_an_empty_list_is_none() -> None:
         parse(DOCUMENT | {"baselines": ["tfidf"]})
 
 
-NOUNS = Path("/usr/share/wordnet/data.noun")
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not NOUNS.exists(), reason="needs WordNet: apt-get install wordnet-base")
+@needs_wordnet
 def test_nouns_of_wordnet_have_the_accuracy_of_a_support_vector_machine_on_their_texts() -> None:
     """59.2 % with 2,000 labels was measured on the texts themselves: at most a point is lost."""
     rows = {}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.encoders import Encoder
+from ..models.encoders import Encoder, classifier_of
 from ..spec import DataError, Transformers, UsageError
 from ..spec.architectures import Architecture
 from ..spec.checkpoints import CONFIG, quiet
@@ -35,12 +35,10 @@ def read_folder(path: Path, architecture: Architecture | None) -> tuple[dict[str
     """
     if not isinstance(architecture, Transformers):
         raise UsageError(f"{path} is a folder of transformers; remove the key architecture")
-    from transformers import AutoModelForSequenceClassification
-
     try:
         with quiet(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
-            model, info = AutoModelForSequenceClassification.from_pretrained(
+            model, info = classifier_of(architecture).from_pretrained(
                 path, output_loading_info=True, use_safetensors=True, dtype=torch.float32, local_files_only=True
             )
     except Exception as error:  # no safetensors, a damaged file, tensors of another shape than config.json says

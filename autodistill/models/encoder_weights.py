@@ -21,8 +21,10 @@ from .features import taken
 WAY_OUT = "inherit from a transformer that is at least as deep and as wide, with as many heads or fewer than it has"
 WORDS, PLACES, TYPES = (f"embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type"))
 NORM, PROJECT = "embeddings.LayerNorm", "embeddings_project"
+HEAD = "head."
+"""What reads the first token; a model that classifies the mean of the tokens has none."""
 NAMES = (
-    (r"^(pooler\.dense|classifier\.dense|pre_classifier)\.", "head."),
+    (r"^(pooler\.dense|classifier\.dense|pre_classifier)\.", HEAD),
     (r"^classifier\.out_proj\.", "classifier."),
     (r"\.attention\.([qkv])_lin\.", r".attention.self.\1."),
     (r"\.attention\.self\.(query|key|value)\.", lambda found: f".attention.self.{found[1][0]}."),
@@ -62,6 +64,8 @@ def copies(student: Encoder, source: Encoder, layers: Sequence[int] | None = Non
     for name, target in mine.items():
         if name not in found:
             wanted = re.sub(r"^layers\.(\d+)\.", lambda block: f"layers.{blocks[int(block[1])]}.", name)
+            if wanted not in theirs and name.startswith(HEAD) and source.mean:
+                continue  # what reads the first token begins anew
             if wanted not in theirs:
                 raise UsageError(f"the source, a {_kind(source)}, has no {wanted} for a {_kind(student)}; {WAY_OUT}")
             found[name] = _sliced(name, target, theirs[wanted], _heads(student), _heads(source))

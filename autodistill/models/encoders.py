@@ -50,14 +50,17 @@ class Encoder(nn.Module):
     """input_ids_BL and their mask -> logits_BK, from a model of transformers with rows for the kept tokens only.
 
     `table` (vocabulary,) has the row of each token id, None if these are the same; it is part of the weights. `unknown` is the
-    id of the unknown token. `pairs`: whether the model reads to which text of a pair a token belongs.
+    id of the unknown token. `mean`: the model classifies tokens, whose logits are averaged over a text. `pairs`: whether it
+    reads to which text of a pair a token belongs.
     """
 
     table: Tensor | None
 
-    def __init__(self, model: nn.Module, layers: int, table: Tensor | None = None, unknown: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, layers: int, table: Tensor | None = None, unknown: int | None = None, *, mean: bool = False
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.mean = model, mean
         self.unknown = unknown
         self.register_buffer("table", table)
         self.pairs = "token_type_ids" in inspect.signature(model.forward).parameters and _types(model) > 1
@@ -76,7 +79,11 @@ class Encoder(nn.Module):
             given["attention_mask"] = input_ids_mask.long()
         if self.pairs and token_type_ids is not None:
             given[TYPES] = token_type_ids
-        return self.model(**given).logits  # type: ignore[no-any-return]
+        found: Tensor = self.model(**given).logits
+        if not self.mean:
+            return found
+        real_BL1 = input_ids_mask.unsqueeze(2).to(found.dtype)
+        return (found * real_BL1).sum(1) / real_BL1.sum(1)
 
     def kept(self) -> Tensor:
         """The token id of each row (rows,); `unknown` has the row that others share."""
@@ -125,19 +132,24 @@ def build_encoder(
     Raises UsageError for samples that are no texts and for a model that transformers does not have, BuildError for sizes that
     it refuses.
     """
-    require()
-    from transformers import AutoModelForSequenceClassification
-
     field = tokens_of(inputs)
     kept = kept_count(architecture, field)
     table = table_of(kept, field, ranking, unknown)
     config = config_of(architecture, field, classes, kept, table)
     with quiet():
         try:
-            model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+            model = classifier_of(architecture).from_config(config, dtype=torch.float32)
         except Exception as error:  # a width that is no multiple of the heads, a negative number
             raise BuildError(f"transformers cannot build {architecture.model}: {error}") from error
-    return Encoder(model, architecture.layers, table, unknown)
+    return Encoder(model, architecture.layers, table, unknown, mean=architecture.pooling == "mean")
+
+
+def classifier_of(architecture: Transformers) -> Any:
+    """The class of transformers that builds it. The logits of a mean of tokens are the mean of those of the tokens."""
+    require()
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    return AutoModelForTokenClassification if architecture.pooling == "mean" else AutoModelForSequenceClassification
 
 
 def _types(model: nn.Module) -> int:

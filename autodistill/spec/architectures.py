@@ -178,6 +178,9 @@ class Transformers(Value):
 
     `model` is transformers' model_type; bert with an `embedding` is built as electra, which is bert with it. `settings` are
     other keys of its config.json. `dropout` applies everywhere; without it, settings say where it applies; elsewhere it is 0.
+
+    `pooling: mean` classifies the mean of the tokens instead of the first one: transformers' classifier of tokens, whose logits
+    are averaged over a text. Checkpoints that were trained as a mean, such as those of sentence-transformers, need it.
     """
 
     version: ClassVar[int] = 1
@@ -193,6 +196,7 @@ class Transformers(Value):
     positions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     settings: dict[str, JsonValue] = {}
+    pooling: Literal["first", "mean"] = "first"
 
     @model_validator(mode="after")
     def _has_a_width(self) -> Self:

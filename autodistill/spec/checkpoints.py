@@ -45,8 +45,12 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 Config = Any
 """A config of the package transformers, which has no types."""
-FREE = ("family", "checkpoint", "dropout")
+FREE = ("family", "checkpoint", "dropout", "pooling")
 """What may stand beside a checkpoint: the rest is in the folder."""
+ALONE = frozenset({"checkpoint", "recipe"})
+"""The keys of a teacher whose checkpoint is a folder: other teachers with a checkpoint say what their network is."""
+FILES = (".safetensors", ".pt", ".pth", ".bin")
+"""Ends of files of weights, which are no folders."""
 
 
 def require() -> None:
@@ -112,7 +116,8 @@ def _teacher(raw: Json, whole: Callable[[str], str], place: Location, faults: li
     """The teacher with its checkpoint beside a plain architecture; appends what is wrong to `faults`."""
     architecture, beside = raw.get("architecture"), raw.get("checkpoint")
     inside = isinstance(architecture, dict) and architecture.get("family") == "transformers" and "checkpoint" in architecture
-    if not inside and not (architecture is None and isinstance(beside, str) and Path(whole(beside), CONFIG).is_file()):
+    alone = architecture is None and isinstance(beside, str) and raw.keys() <= ALONE and Path(beside).suffix not in FILES
+    if not inside and not alone:
         return raw
     given: Json = dict(architecture) if isinstance(architecture, dict) else {"checkpoint": beside}
     place = (*place, "architecture") if inside else place
@@ -127,8 +132,8 @@ def _teacher(raw: Json, whole: Callable[[str], str], place: Location, faults: li
     except UsageError as error:
         faults.append(fault(given["checkpoint"], str(error), (*place, "checkpoint")))
         return raw
-    dropout = {"dropout": given["dropout"]} if "dropout" in given else {}
-    return raw | {"checkpoint": str(folder), "architecture": found | dropout}
+    own = {key: given[key] for key in ("dropout", "pooling") if key in given}
+    return raw | {"checkpoint": str(folder), "architecture": found | own}
 
 
 def folder_of(name: object, whole: Callable[[str], str]) -> Path:
