@@ -262,6 +262,17 @@ def test_a_folder_that_is_not_the_same_is_left_out(
     assert why in found.card.left_out["hf"] and "`hf` is left out" in (tmp_path / "model" / "card.md").read_text()
 
 
+def test_a_network_that_reads_the_mean_of_the_tokens_is_exported_without_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "FORMATS", {name: FORMATS[name] for name in ("model.safetensors", "model.pt2")})
+    raw = encoders(written(tmp_path))
+    raw["student"]["architecture"]["pooling"] = "mean"
+    _, found = exported(tmp_path, raw)
+    assert found.card is not None and "reads the mean of the tokens" in found.card.left_out["hf"]
+    assert found.card.left_out.keys() == {"hf"}
+
+
 def test_the_answer_of_a_confirmed_study_with_several_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "FORMATS", {"model.safetensors": FORMATS["model.safetensors"]})
     frame = reviews()

@@ -47,9 +47,14 @@ def is_loadable(data: Data, network: Network) -> bool:
 
 
 def files_of(source: Source) -> dict[str, bytes]:
-    """The files of the folder by name. Raises ValueError if its tokenizer gives other ids than that of the study."""
+    """The files of the folder by name.
+
+    Raises ValueError if its tokenizer gives other ids than that of the study, and for networks that read the mean of the tokens.
+    """
     data, encoder = source.data, source.network.body
     assert data is not None and data.text is not None and isinstance(encoder, Encoder)
+    if encoder.mean:
+        raise ValueError("transformers has no text classifier that reads the mean of the tokens (pooling: mean)")
     made = cut(data.text.content, encoder.kept().tolist(), encoder.unknown)
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder)
