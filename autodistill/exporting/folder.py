@@ -49,7 +49,7 @@ def is_loadable(data: Data, network: Network) -> bool:
 def files_of(source: Source) -> dict[str, bytes]:
     """The files of the folder by name.
 
-    Raises ValueError if its tokenizer gives other ids than that of the study, and for networks that read the mean of the tokens.
+    Raises ValueError if its tokenizer gives other ids than that of the study, or if the network reads the mean of the tokens.
     """
     data, encoder = source.data, source.network.body
     assert data is not None and data.text is not None and isinstance(encoder, Encoder)
