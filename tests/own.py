@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from autodistill.data import InputSpec
+
 
 class Broken(nn.Module):
     """Trains for a while, then fails."""
@@ -208,3 +210,16 @@ def sentences(samples: int) -> object:
     for row, length in enumerate(lengths):
         words[row, :length] = rng.integers(0, 4, length) * 3 + y[row]
     return {"x": {"vector": rng.normal(size=(samples, 2)), "words": words, "words_lengths": lengths}, "y": y}
+
+
+class OneThread(nn.Module):
+    """Refuses to be trained with more than one thread."""
+
+    def __init__(self, inputs: InputSpec, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs.numbers, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and torch.get_num_threads() > 1:
+            raise RuntimeError(f"trained with {torch.get_num_threads()} threads")
+        return self.linear(x.flatten(1))  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from autodistill import spec
 from autodistill.api import check
@@ -189,6 +190,16 @@ def test_check_knows_nothing_of_a_teacher_that_is_to_be_trained(
     monkeypatch.chdir(tmp_path)
     found = check(tiny(), workers=1)
     assert found.teachers[0].score is None and "validation accuracy" not in checked(found, 1)
+
+
+def test_check_times_steps_with_the_threads_of_a_trial(tiny: Callable[..., Spec]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = check(tiny(student__architecture={"import": "tests.own:OneThread"}), workers=1)
+        assert found.seconds is not None and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def constant() -> Any:

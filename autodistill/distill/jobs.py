@@ -11,6 +11,7 @@ import psutil
 import torch
 from pydantic import TypeAdapter
 
+from ..metrics.latency import limited_to
 from ..spec import (
     AutodistillError,
     DataError,
@@ -101,7 +102,7 @@ def performing(job: Job, store: Store, *, cuda: bool, threads: int) -> Generator
     if cuda and not torch.cuda.is_available():
         raise StudyError("resources.gpus is above 0, but this worker has no CUDA; set gpus: 0, or give the worker a GPU")
     device = torch.device("cuda" if cuda else "cpu")
-    with _blamed(store, device), _threads(threads):
+    with _blamed(store, device), limited_to(threads):
         _check_code(job.network)
         if job.cache is not None:
             make_outputs(store, job.network, job.cache, device, safe=job.safe)
@@ -145,16 +146,6 @@ def _blamed(store: Store, device: torch.device) -> Iterator[None]:
             left = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB were available"
             raise OutOfMemory(f"out of memory: {_reason(error)}; {left}", of="memory") from error
         raise StageFailed(_reason(error)) from error
-
-
-@contextlib.contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -42,14 +43,20 @@ def latency(
     """
     placed = {name: one.to(device) for name, one in inputs.items()}
     network = network.to(device).eval()
+    with limited_to(threads), torch.inference_mode():
+        times = timed(lambda: network(placed), lambda: _wait(device), seconds)
+    return Timing.of(len(next(iter(placed.values()))), times)
+
+
+@contextlib.contextmanager
+def limited_to(threads: int) -> Iterator[None]:
+    """Lets torch use that many threads of the CPU."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.inference_mode():
-            times = timed(lambda: network(placed), lambda: _wait(device), seconds)
+        yield
     finally:
         torch.set_num_threads(before)
-    return Timing.of(len(next(iter(placed.values()))), times)
 
 
 def timed(call: Callable[[], object], wait: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> list[float]:

@@ -14,6 +14,7 @@ from ...data import Columns, Splits, memory_bytes
 from ...distill import Data, open_data, time_steps
 from ...distill.networks import build_for
 from ...distill.predictions import evaluate
+from ...metrics.latency import limited_to
 from ...metrics.metric import ACCURACY, metric_of
 from ...runners import check_cpus, cores
 from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, SquaredError, Stage, UsageError, describe
@@ -58,7 +59,8 @@ def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
         if timed and (large := _too_large(space)):
             return found.model_copy(update={"cautions": (*found.cautions, large)})
         if timed and (not spec.resources.gpus or torch.cuda.is_available()):
-            return found.model_copy(update={"seconds": estimate(space, store, splits, workers)})
+            with limited_to(spec.resources.threads):  # as trials have them
+                return found.model_copy(update={"seconds": estimate(space, store, splits, workers)})
     return found
 
 
