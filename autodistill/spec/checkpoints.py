@@ -49,6 +49,8 @@ FREE = ("family", "checkpoint", "dropout", "pooling")
 """What may stand beside a checkpoint: the rest is in the folder."""
 ALONE = frozenset({"checkpoint", "recipe"})
 """The keys of a teacher whose checkpoint is a folder: other teachers with a checkpoint say what their network is."""
+STAGES = "stages"
+"""The name of the folder that holds the stages of a study."""
 FILES = (".safetensors", ".pt", ".pth", ".bin")
 """Ends of files of weights, which are no folders."""
 
@@ -112,11 +114,16 @@ def with_checkpoints(raw: Json, whole: Callable[[str], str]) -> Json:
     return raw | {"teacher": found}
 
 
+def _is_another(path: Path) -> bool:
+    """Whether a checkpoint is a file of weights, or the folder of a stage of another study."""
+    return path.suffix in FILES or path.parent.name == STAGES
+
+
 def _teacher(raw: Json, whole: Callable[[str], str], place: Location, faults: list[ErrorDetails]) -> Json:
     """The teacher with its checkpoint beside a plain architecture; appends what is wrong to `faults`."""
     architecture, beside = raw.get("architecture"), raw.get("checkpoint")
     inside = isinstance(architecture, dict) and architecture.get("family") == "transformers" and "checkpoint" in architecture
-    alone = architecture is None and isinstance(beside, str) and raw.keys() <= ALONE and Path(beside).suffix not in FILES
+    alone = architecture is None and isinstance(beside, str) and raw.keys() <= ALONE and not _is_another(Path(beside))
     if not inside and not alone:
         return raw
     given: Json = dict(architecture) if isinstance(architecture, dict) else {"checkpoint": beside}
