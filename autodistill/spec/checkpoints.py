@@ -114,17 +114,21 @@ def with_checkpoints(raw: Json, whole: Callable[[str], str]) -> Json:
     return raw | {"teacher": found}
 
 
-def _is_another(path: Path) -> bool:
-    """Whether a checkpoint is a file of weights, or the folder of a stage of another study."""
-    return path.suffix in FILES or path.parent.name == STAGES
+def _is_alone(raw: Json, whole: Callable[[str], str]) -> bool:
+    """Whether a teacher is a folder of transformers without an architecture: not a file of weights, nor a stage of another
+    study, which cannot be fine-tuned.
+    """
+    beside = raw.get("checkpoint")
+    if not isinstance(beside, str) or not raw.keys() <= ALONE or Path(beside).suffix in FILES:
+        return False
+    return Path(beside).parent.name != STAGES and ("recipe" in raw or Path(whole(beside), CONFIG).is_file())
 
 
 def _teacher(raw: Json, whole: Callable[[str], str], place: Location, faults: list[ErrorDetails]) -> Json:
     """The teacher with its checkpoint beside a plain architecture; appends what is wrong to `faults`."""
     architecture, beside = raw.get("architecture"), raw.get("checkpoint")
     inside = isinstance(architecture, dict) and architecture.get("family") == "transformers" and "checkpoint" in architecture
-    alone = architecture is None and isinstance(beside, str) and raw.keys() <= ALONE and not _is_another(Path(beside))
-    if not inside and not alone:
+    if not inside and not _is_alone(raw, whole):
         return raw
     given: Json = dict(architecture) if isinstance(architecture, dict) else {"checkpoint": beside}
     place = (*place, "architecture") if inside else place
