@@ -1,4 +1,4 @@
-"""Texts as samples: tokens of one tokenizer, the same from any file, and a student of one's own that learns from them."""
+"""Texts as samples: tokens of one tokenizer, the same from any file, and an imported student that learns from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small corpus of sentences about food, weather and work, and a network of one's own that reads tokens."""
+"""A small corpus of sentences about food, weather and work, and an imported network that reads tokens."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def bag(width: int, inputs: InputSpec, outputs: int) -> nn.Module:
 
 
 def document(path: Path | str, **task: Any) -> dict[str, Any]:
-    """A spec of one's own teacher and students that read texts."""
+    """A spec with an imported teacher and imported students, which read texts."""
     recipe = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05}
     architecture = {"import": "tests.textual:bag", "width": 16}
     known = {"dataset": str(path), "label": "topic", "text": "review", "split": {"validation": 0.25, "test": 0.25, "seed": 0}}

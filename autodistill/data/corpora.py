@@ -16,6 +16,7 @@ from .arrays import Raw
 from .folders import text_files
 from .hub import load_hub
 from .kinds import Place
+from .lines import not_utf8
 from .saved import label_of, load_saved
 from .tables import read_table
 
@@ -45,8 +46,7 @@ def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
-        raise DataError(f"task.dataset: {path} {what}; convert it: iconv -f latin1 -t utf-8 OLD > NEW") from None
+        raise not_utf8(f"task.dataset: {path}", error) from None
     except OSError as error:
         raise DataError(f"task.dataset: {path} cannot be read ({error.strerror}); make it readable, or remove it") from None
 

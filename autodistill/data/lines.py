@@ -33,13 +33,18 @@ def read_plain_lines(path: Path, name: str, place: str) -> tuple[pd.DataFrame, P
     return pd.DataFrame({name: rows}, dtype=object), Place(place, True, first=1)
 
 
+def not_utf8(place: str, error: UnicodeDecodeError, end: str = "") -> DataError:
+    """The error for a file of another encoding; `end` is how its name ends."""
+    what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
+    return DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD{end} > NEW{end}")
+
+
 def _lines(path: Path, place: str) -> Iterator[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             yield from file
     except UnicodeDecodeError as error:
-        what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
-        raise DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD > NEW") from None
+        raise not_utf8(place, error) from None
     except OSError as error:
         raise DataError(f"{place} cannot be read ({error.strerror}); make it readable") from None
 

@@ -30,7 +30,7 @@ from .corpus import Texts, checked, samples_of, texts_in
 from .encoding import Encoding, TextEncoding
 from .fitting import Table
 from .kinds import Place, held, quoted
-from .lines import LINES_OF_TEXT, read_lines, read_plain_lines
+from .lines import LINES_OF_TEXT, not_utf8, read_lines, read_plain_lines
 from .table_labels import labels_in
 from .tokens import FILE, known
 
@@ -169,8 +169,7 @@ def _text(path: Path, place: str, separator: str, texts: bool) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return _words(path, separator) if texts else encode.read_rows(path, separator)
     except UnicodeDecodeError as error:
-        what = f"is not UTF-8: byte {error.object[error.start]:#04x} ({error.reason})"
-        raise DataError(f"{place} {what}; convert it: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv") from None
+        raise not_utf8(place, error, ".csv") from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{place} is empty; give a line of column names, then one line per sample") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:

@@ -12,11 +12,7 @@ from torch import Tensor
 from ..spec.arrays import Array
 
 POOL = 50
-"""How many batches are drawn at random and then formed by length.
-
-Of batches of 32 texts with log-normal lengths (deviation 0.45 of the logarithm), 58 % is padding if they are random, 13 % with
-15, 5 % with 50, 2 % with 200.
-"""
+"""How many batches are drawn at random and then formed by length: more of them save little more padding."""
 TOKENS_MOST = 1 << 15
 """The most tokens of a batch for inference, with padding: activations of a wide encoder then take some hundred MB."""
 

@@ -39,8 +39,8 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImportedData(Value):
-    """`import: package.module:function`, called with `arguments`; returns what a .npz file would hold, or a map-style
-    data set.
+    """`import: package.module:function`, called with `arguments`; it returns arrays as in a .npz file, or a map-style data
+    set.
     """
 
     factory: Import = Field(alias="import")
