@@ -209,6 +209,7 @@ def test_pairs_of_other_models_are_the_same_in_transformers(
 ) -> None:
     monkeypatch.setattr(exporting, "FORMATS", {"model.safetensors": FORMATS["model.safetensors"]})
     frame = reviews()
+    frame["stars"] = frame["topic"].map({"food": -2.5, "weather": 0.5, "work": 3.5})  # learned on any processor
     frame["other"] = reviews(seed=3)["review"]
     TOKENIZERS["WordPiece"].save(str(tmp_path / "tokenizer.json"))
     changes = {"label": "stars", "kind": "regression", "tokenizer": str(tmp_path), "max_length": 32}
