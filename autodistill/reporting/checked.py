@@ -51,6 +51,7 @@ def checked(found: Preflight, workers: int) -> str:
         _held(data),
         f"splits       {data.train:,} train{_unlabeled(data)}, {data.validation:,} validation, {data.test:,} test"
         f"{' (the data set has a test split of its own)' if data.own_test else ''}, sealed",
+        *([] if not data.unlabeled else [_epochs(data)]),
         *([] if data.kind != "classification" else [f"precision    {_precision(data.test_interval_at_90)}"]),
         f"caches       at most {found.cache_bytes:,} bytes of cached teacher logits",
         f"runs on      {'CUDA' if found.gpus else 'CPU'} in {found.precision}",
@@ -188,6 +189,12 @@ def _region(found: RegionFacts) -> str:
         way = f"halfway between {way} and the target"
     known = "" if found.floor is None else f"{metric.text(found.floor)}, "
     return f"region       {bound(metric, known)}{way}; {below}"
+
+
+def _epochs(data: DataFacts) -> str:
+    """Otherwise people would expect a teacher to see each label once in an epoch."""
+    times = (data.train + data.unlabeled) / data.train
+    return f"epochs       all have as many steps: one from labels alone goes over the labeled samples {times:,.1f} times"
 
 
 def _unlabeled(data: DataFacts) -> str:

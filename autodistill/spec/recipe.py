@@ -49,6 +49,9 @@ class Augmentation(Value):
 class Recipe(Value):
     """How a stage is trained. `learning_rate` is the peak of the schedule; the last batch of an epoch is dropped if short.
 
+    An epoch has as many steps as all training samples fill, labeled or not; a stage that learns from labels alone repeats the
+    labeled ones until they fill these steps.
+
     `outputs_dtype` is the type of cached teacher logits, `outputs_top` how many classes per sample are kept (the others share
     the remaining probability evenly). `views`: how many augmented views each sample has; the teacher logits for these views are
     cached and shared. `fresh`: a new view in each epoch, on which the teacher runs during the training.
