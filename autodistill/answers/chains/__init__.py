@@ -26,11 +26,12 @@ from ...study.record.rows import Stages, own_of
 from ...study.sampling.first import completed
 from ...study.schedule.plan import Plan
 from ...study.space import Space
-from .asked import assistants_of, with_student
+from .asked import assistants_of, layers_of, with_student
 from .chain_plan import ChainPlan
 from .compare import DIRECT
 from .planner import Batch, Ladder, Planner
 from .results import chain_plan
+from .rules import Line
 from .trainings import Measured, Trainings
 
 __all__ = ["ChainPlan", "Home", "plan_chain"]
@@ -133,8 +134,11 @@ def _run(queue: _Queue, runner: Runner, seeds: int, end: float) -> tuple[Planner
     known = Measured(
         trainings, Stages(plan.store, own_of(space.spec)), numbers[0], lambda: (end - time.monotonic()) * plan.workers
     )
-    params = [space.sizes(one).params for one in (space.teachers[0].architecture, *space.ladder, trainings.direct.architecture)]
-    ladder = Ladder(params[0], tuple(params[1:-1]), params[-1], known.teacher)
+    networks = (space.teachers[0].architecture, *space.ladder, trainings.direct.architecture)
+    layers = layers_of(networks)
+    ladder = Ladder(
+        Line.of([space.sizes(one).params for one in networks]), known.teacher, None if layers is None else Line.of(layers)
+    )
     planner = Planner(ladder, numbers, known, rivals=trainings.rivals(), long=known.long)
     queue.rounds = planner.rounds()
     plan.begin()
