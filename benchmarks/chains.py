@@ -7,7 +7,7 @@
 A row is one training: the widths of its chain from the teacher down to itself, the seed, its params, its accuracy on the
 validation samples, and its seconds: the least that any training of its architecture took, since others share the machine.
 The planner is given three of the seeds, and 30 % of the seconds that all chains take with
-these; what it chooses is scored on the other three.
+these; what it chooses is scored on the other three. Beside it are the published rules, which choose by the first of its seeds.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from typing import Any
 
 from paired import train_all
 
+from autodistill.answers.chains.asked import layers_of
 from autodistill.answers.chains.compare import DIRECT, Candidate, ranked, verdict
 from autodistill.answers.chains.planner import Ladder, Planner
+from autodistill.answers.chains.rules import RULES, Line
 from autodistill.data import read, split
 from autodistill.distill import save_data
 from autodistill.spec import MLP, CrossEntropy, LossSpec, Recipe, ResNet, SoftTargets, Split, Stage, Task, TaskSpec
@@ -186,10 +188,13 @@ class Replay:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the planner found: the best by its mean, what it advises, and the share of the exhaustive seconds."""
+    """What the planner found: the best by its mean, what it advises, what each rule names, and the share of the exhaustive
+    seconds.
+    """
 
     best: Candidate
     answer: Candidate
+    rules: dict[str, Candidate]
     share: float
 
 
@@ -197,14 +202,17 @@ def plan(table: Table, seeds: Sequence[int]) -> Plan:
     whole = table.exhaustive(seeds)
     replay = Replay(table, seeds, SHARE * whole)
     teacher = table.accuracies[str(table.case.teacher), table.seeds[0]]
-    rungs = tuple(table.params[width] for width in table.case.ladder)
-    ladder = Ladder(table.params[table.case.teacher], rungs, table.params[table.student], lambda: teacher)
+    widths = (table.case.teacher, *table.case.ladder, table.student)
+    layers = layers_of([table.case.architecture(width) for width in widths])
+    assert layers is not None, "all networks of a case are of one family"
+    ladder = Ladder(Line.of([table.params[width] for width in widths]), lambda: teacher, Line.of(layers))
     planner = Planner(ladder, seeds, replay, dense=False)
     for batch in planner.rounds():
         for one, seed in batch.wanted:
             replay.train(one, seed)
-    found = planner.found()
-    return Plan(best=ranked(found)[0], answer=verdict(planner.every()).answer, share=replay.spent() / whole)
+    rules = {name: one for one, names in planner.rules.items() for name in names if name in RULES}
+    best, answer = ranked(planner.found())[0], verdict(planner.every()).answer
+    return Plan(best=best, answer=answer, rules=rules, share=replay.spent() / whole)
 
 
 def halves(seeds: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -219,20 +227,15 @@ def regrets(table: Table, chosen: Sequence[int], scored: Sequence[int]) -> dict[
     best = max(table.chains, key=lambda one: table.mean(one, chosen))
     hindsight = max(table.mean(one, scored) for one in table.chains)
     target = table.mean(best, scored)
-    return {
-        "planner": 100 * (target - table.mean(found.best, scored)),
-        "planner's advice": 100 * (target - table.mean(found.answer, scored)),
-        "always direct": 100 * (target - table.mean(DIRECT, scored)),
-        "middle assistant": 100 * (target - table.mean(middle, scored)),
-        "random chain": 100 * (target - statistics.fmean(table.mean(one, scored) for one in table.chains)),
-        "hindsight": 100 * (target - hindsight),
-        "share": found.share,
-    }
+    named = {"planner": found.best, "planner's advice": found.answer, "always direct": DIRECT, "middle assistant": middle}
+    means = {name: table.mean(one, scored) for name, one in (named | found.rules).items()}
+    means |= {"random chain": statistics.fmean(table.mean(one, scored) for one in table.chains), "hindsight": hindsight}
+    return {name: 100 * (target - mean) for name, mean in means.items()} | {"share": found.share}
 
 
 def score() -> None:
     """Prints a Markdown table: the regret of each way to choose, in points; below it the same over all splits of the seeds."""
-    names = ("planner", "planner's advice", "always direct", "middle assistant", "random chain", "hindsight")
+    names = ("planner", "planner's advice", "always direct", "middle assistant", *RULES, "random chain", "hindsight")
     print(f"| table | student | splits | {' | '.join(names)} | seconds |\n|{'---|' * (len(names) + 4)}")
     every: dict[str, list[dict[str, float]]] = {"seeds 1 to 3": [], "all 20 splits": []}
     for name, case in CASES.items():

@@ -1,6 +1,6 @@
 """The nouns of WordNet 3.0 as a small data set of texts: a definition, and the class of what it defines.
 
-    python benchmarks/wordnet_nouns.py [--out .] [--seed 0] [--labels 2000]
+    python benchmarks/wordnet_nouns.py [--out .] [--seed 0] [--labels 2000] [--unlabeled 20000]
 
 Reads /usr/share/wordnet/data.noun (Debian: apt-get install wordnet-base). A definition is the text of a sense before its first
 semicolon; what follows are remarks and examples. Its class is one of the 25 lexicographer's files of nouns, such as animal or
@@ -11,7 +11,7 @@ They are put in one stratified order, which the seed alone decides: each class i
 2,000 are for training, the next 2,000 for validation, the next 8,000 for testing, and the next 20,000 lose their class; 49,158
 are in neither file. wordnet_nouns.csv has the columns `definition`, `class` and `part` (1 training, 2 validation, 3 test), so
 `task.split: {by: part}` splits it as it is. wordnet_unlabeled.csv has the column `definition`. With fewer `--labels`, only the
-first of the training rows are written; the other rows stay the same.
+first of the training rows are written, with fewer `--unlabeled` only the first of those without a class; the others stay.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     given = options()
     if not NOUNS.is_file():
         sys.exit(f"there is no {NOUNS}; run: apt-get install wordnet-base")
-    for path, rows in write(nouns(NOUNS), given.out, given.seed, given.labels).items():
+    for path, rows in write(nouns(NOUNS), given.out, given.seed, given.labels, given.unlabeled).items():
         print(f"{path}: {rows:,} definitions")
 
 
@@ -56,9 +56,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labels", type=int, default=TRAINING, help=f"how many training rows, at most {TRAINING}")
+    parser.add_argument("--unlabeled", type=int, default=UNLABELED, help=f"how many rows without a class, at most {UNLABELED}")
     given = parser.parse_args()
     if not len(CLASSES) <= given.labels <= TRAINING:
         parser.error(f"--labels {given.labels}: give {len(CLASSES)} to {TRAINING}")
+    if not 1 <= given.unlabeled <= UNLABELED:
+        parser.error(f"--unlabeled {given.unlabeled}: give 1 to {UNLABELED}")
     return given
 
 
@@ -85,7 +88,9 @@ def spread(nouns: Sequence[Noun], seed: int) -> list[Noun]:
     return [shuffled[row] for row in np.argsort(place, kind="stable")]
 
 
-def write(nouns: Sequence[Noun], folder: Path, seed: int, labels: int = TRAINING) -> dict[Path, int]:
+def write(
+    nouns: Sequence[Noun], folder: Path, seed: int, labels: int = TRAINING, unlabeled: int = UNLABELED
+) -> dict[Path, int]:
     """Writes both files and returns how many rows each of them has."""
     ends = np.cumsum([0, TRAINING, VALIDATION, TEST, UNLABELED])
     order = spread(nouns, seed)
@@ -93,8 +98,8 @@ def write(nouns: Sequence[Noun], folder: Path, seed: int, labels: int = TRAINING
     rows = [(*one, part) for part, some in enumerate((training[:labels], *parts), 1) for one in some]
     folder.mkdir(parents=True, exist_ok=True)
     table(folder / LABELED, ("definition", "class", "part"), rows)
-    table(folder / OTHERS, ("definition",), [(one.definition,) for one in others])
-    return {folder / LABELED: len(rows), folder / OTHERS: len(others)}
+    table(folder / OTHERS, ("definition",), [(one.definition,) for one in others[:unlabeled]])
+    return {folder / LABELED: len(rows), folder / OTHERS: min(len(others), unlabeled)}
 
 
 def table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

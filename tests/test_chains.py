@@ -1,4 +1,4 @@
-"""Which chain for one student: published rules, who goes on, what may be said, and a plan that is really trained."""
+"""Which chain for one student: who goes on, what may be said, and a plan that is really trained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from autodistill import api
 from autodistill.answers.chains import ChainPlan, Home
 from autodistill.answers.chains.asked import geometric, with_student
 from autodistill.answers.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
-from autodistill.answers.chains.planner import Ladder, Planner, geometric_mean, middle_accuracy, tradeoff
+from autodistill.answers.chains.planner import Ladder, Planner
+from autodistill.answers.chains.rules import RULES, Line
 from autodistill.cli import main
 from autodistill.data import Sealed
 from autodistill.distill import load_network
@@ -51,42 +52,10 @@ from .searching import search
 
 CPU = torch.device("cpu")
 STUDENT = "depth=1,width=4"
-SHARES = st.floats(0, 1)
 
 
 def chain(*path: int, guidance: Any = "serial") -> Candidate:
     return Candidate(kind="chain", path=path, guidance=guidance)
-
-
-# The published rules
-
-
-def test_rules_choose_as_their_papers_say() -> None:
-    assert middle_accuracy([0.95, 0.9, 0.8], teacher=1.0, student=0.78) == 1  # the middle is 0.89
-    assert geometric_mean([1000, 100, 10], teacher=10_000, student=1) == 1
-    assert tradeoff([0.9, 0.89], [900, 100], teacher=1000) == 1  # 0.9 + 0.02 against 0.89 + 0.18
-    assert tradeoff([0.9, 0.73], [900, 100], teacher=1000) == 0
-
-
-@given(st.lists(st.integers(10, 10**6), min_size=1, max_size=6), st.integers(2, 50))
-def test_the_geometric_mean_does_not_depend_on_the_unit(params: list[int], factor: int) -> None:
-    found = geometric_mean(params, teacher=10**6, student=10)
-    again = geometric_mean([factor * size for size in params], teacher=factor * 10**6, student=factor * 10)
-    distances = [abs(math.log(size) - math.log(10**3.5)) for size in params]
-    assert distances[again] == pytest.approx(distances[found]) == pytest.approx(min(distances))
-
-
-@given(st.lists(SHARES, min_size=1, max_size=6), SHARES, SHARES)
-def test_the_middle_accuracy_is_that_of_both_ends(accuracies: list[float], teacher: float, student: float) -> None:
-    found = middle_accuracy(accuracies, teacher=teacher, student=student)
-    assert found == middle_accuracy(accuracies, teacher=student, student=teacher)
-    assert abs(accuracies[found] - (teacher + student) / 2) == min(abs(one - (teacher + student) / 2) for one in accuracies)
-
-
-@given(st.lists(SHARES, min_size=1, max_size=6), SHARES, SHARES)
-def test_the_middle_of_a_loss_is_the_middle_of_its_heights(losses: list[float], teacher: float, student: float) -> None:
-    found = middle_accuracy([-loss for loss in losses], teacher=-teacher, student=-student)
-    assert found == middle_accuracy(losses, teacher=teacher, student=student)
 
 
 # Who goes on
@@ -192,9 +161,9 @@ class Table:
         return self._left
 
 
-def planned(table: Table, rungs: int, seeds: int = 1) -> Planner:
-    ladder = Ladder(10**6, tuple(10 ** (5 - rung) for rung in range(rungs)), 1, lambda: 1.0)
-    planner = Planner(ladder, range(seeds), table, dense=False)
+def planned(table: Table, rungs: int, seeds: int = 1, ladder: Ladder | None = None) -> Planner:
+    tenths = Ladder(Line(10**6, tuple(10 ** (5 - rung) for rung in range(rungs)), 1), lambda: 1.0)
+    planner = Planner(ladder or tenths, range(seeds), table, dense=False)
     for batch in planner.rounds():
         table.asked += batch.wanted
     return planner
@@ -236,6 +205,24 @@ def test_direct_has_every_seed_and_every_seed_is_paired() -> None:
     planner = planned(table, 2, seeds=3)
     assert [planner.seen(one) for one in (DIRECT, ranked(planner.found())[0])] == [3, 3]
     assert verdict(planner.found()).gain == pytest.approx(0.2)
+
+
+def test_the_chains_of_published_rules_are_candidates_and_direct_has_the_names_of_those_without_one() -> None:
+    table = Table(lambda path, is_assistant: 0.5)
+    ladder = Ladder(Line(1000, (700, 500, 350), 200), lambda: 1.0, layers=Line(4, (4, 2, 4), 1))
+    planner = planned(table, 3, ladder=ladder)
+    found = {name: one.path for one, names in planner.rules.items() for name in names if name in RULES}
+    assert found == {
+        "geometric mean of sizes": (1,),
+        "middle accuracy": (0,),
+        "lambda trade-off": (2,),
+        "half of the layers each time": (1,),
+        "capacity gap of 2.5": (1,),
+        "one fifth above a ratio of 10": (),
+        "30 % smaller each time": (0, 1, 2),
+    }
+    assert planner.rules[DIRECT] == ["one fifth above a ratio of 10"] and planner.candidates.count(DIRECT) == 1
+    assert all(planner.seen(one) for one in planner.rules)
 
 
 def test_the_best_of_many_chains_is_judged_more_strictly() -> None:
@@ -331,7 +318,7 @@ def test_a_plan_compares_everything_with_the_same_seeds_and_never_opens_the_test
     assert kinds == {"labels", "direct", "long", "loss", "early", "chain"}
     assert {row.guidance for row in found.candidates} == {None, "serial", "dense"}
     why = {reason for row in found.candidates for reason in row.why}
-    assert {"geometric mean of sizes", "middle accuracy", "lambda trade-off", "all sizes, dense"} <= why
+    assert {*RULES, "all sizes, dense"} <= why
     [direct] = [row for row in found.candidates if row.kind == "direct"]
     assert direct.gain.mean == direct.extra == 0 and direct.stages == 1
     for row in found.candidates:

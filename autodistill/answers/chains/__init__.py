@@ -17,21 +17,18 @@ from rich.console import Console
 from ...data import Splits
 from ...runners import Runner, check_cpus, runner_of
 from ...spec import Spec, Stage, StudyError, UsageError, is_full
-from ...spec.domains import domains
 from ...store import Store
-from ...study.preflight.prepare import check_edges, load_data, space_of
+from ...study.preflight.prepare import load_data
 from ...study.record.directory import OWN_STORE, StudyDirectory, refuse_anothers, replace
 from ...study.record.opened import open_study
 from ...study.record.rows import Stages, own_of
-from ...study.sampling.first import completed
 from ...study.schedule.plan import Plan
-from ...study.space import Space
-from .asked import assistants_of, with_student
+from .asked import with_student
 from .chain_plan import ChainPlan
 from .compare import DIRECT
-from .planner import Batch, Ladder, Planner
+from .planner import Batch, Planner
 from .results import chain_plan
-from .trainings import Measured, Trainings
+from .trainings import Measured, Trainings, trainings_of
 
 __all__ = ["ChainPlan", "Home", "plan_chain"]
 SEEDS = 5
@@ -90,7 +87,7 @@ def plan_chain(
             spec, splits = load_data(spec, cuda=runner.sees_cuda())
             refuse_anothers(home.directory, home.store)
             store = Store(home.store).open()
-            trainings = _trainings(spec, splits, store)
+            trainings = trainings_of(spec, splits, store)
             queue = _Queue(trainings, store, splits, console, started)
             planner, known = _run(queue, runner, seeds, math.inf if seconds is None else started + seconds)
     finally:
@@ -112,30 +109,14 @@ def _make(out: Path) -> None:
         raise UsageError(f"--out {out} cannot be written to: {error.strerror}; give another --out") from error
 
 
-def _trainings(spec: Spec, splits: Splits, store: Store) -> Trainings:
-    """The space of this student with the ladder of its assistants, everything else as given or by default."""
-    given = spec.assistants
-    space = space_of(spec.model_copy(update={"assistants": type(given)(at_most=0)}), splits, store)
-    params = completed(space, {})
-    direct = space.decode(params)
-    student, teacher = space.architecture(params), space.teachers[0].architecture
-    assistants = assistants_of(given, student, teacher, direct.loss, direct.recipe, lambda one: space.sizes(one).params)
-    spec = spec.model_copy(update={"assistants": assistants})
-    space = Space(spec, task=space.task, teachers=space.teachers, inputs=splits.inputs, classes=splits.classes)
-    check_edges(space)
-    return Trainings(space, {name: params[name] for name in domains(space.tree)})
-
-
 def _run(queue: _Queue, runner: Runner, seeds: int, end: float) -> tuple[Planner, Measured]:
     """Trains round by round; none begins after `end`. Raises StudyError if direct distillation cannot be trained."""
-    plan, trainings, space = queue.plan, queue.trainings, queue.trainings.space
+    plan, trainings = queue.plan, queue.trainings
     numbers = trainings.seeds(seeds)
     known = Measured(
-        trainings, Stages(plan.store, own_of(space.spec)), numbers[0], lambda: (end - time.monotonic()) * plan.workers
+        trainings, Stages(plan.store, own_of(trainings.space.spec)), numbers[0], lambda: (end - time.monotonic()) * plan.workers
     )
-    params = [space.sizes(one).params for one in (space.teachers[0].architecture, *space.ladder, trainings.direct.architecture)]
-    ladder = Ladder(params[0], tuple(params[1:-1]), params[-1], known.teacher)
-    planner = Planner(ladder, numbers, known, rivals=trainings.rivals(), long=known.long)
+    planner = Planner(known.ladder(), numbers, known, rivals=trainings.rivals(), long=known.long)
     queue.rounds = planner.rounds()
     plan.begin()
     if not plan.finished():

@@ -127,8 +127,7 @@ def geometric(student: Value, teacher: Value, count: int, params: Callable[[Valu
     whole-number arguments that differ.
     """
     own, its = _amounts(student), _amounts(teacher)
-    kinds = [(type(one), getattr(one, "factory", None)) for one in (student, teacher)]
-    if kinds[0] != kinds[1] or not own or own.keys() != its.keys():
+    if _kind(student) != _kind(teacher) or not own or own.keys() != its.keys():
         return ()
     found: list[Value] = []
     for step in range(count, 0, -1):
@@ -140,6 +139,19 @@ def geometric(student: Value, teacher: Value, count: int, params: Callable[[Valu
         except (ValidationError, BuildError):
             continue
     return found
+
+
+def layers_of(networks: Sequence[Value]) -> Sequence[int] | None:
+    """How many layers each network has, in the unit of its family (`layers`, or `depth`); None if the families differ or have
+    no such number.
+    """
+    amounts = [_amounts(one) for one in networks]
+    found = [amount for one in amounts if (amount := one.get("layers", one.get("depth"))) is not None]
+    return found if len(found) == len(networks) and len({_kind(one) for one in networks}) == 1 else None
+
+
+def _kind(architecture: Value) -> tuple[type, str | None]:
+    return type(architecture), getattr(architecture, "factory", None)
 
 
 def _by_heads(student: Value) -> dict[str, int | None]:

@@ -1,20 +1,17 @@
 """Which candidates are trained next, with which seeds: decided from heights and seconds alone, so that a table of trainings
-can replay it. At the end, published rules for one assistant: functions of sizes (parameters) and heights.
+can replay it.
 
 Heights are values of the metric in units in which larger is better: accuracies themselves, or minus a loss.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from .compare import DIRECT, Candidate, assistant, going_on
-
-LAMBDA = 0.2
-"""From MiniDisc's code; one percentage point of accuracy, or 0.01 of a loss, weighs as much as five of size."""
+from .rules import RULES, Facts, Line
 
 
 class Batch(NamedTuple):
@@ -41,12 +38,11 @@ class Known(Protocol):
 
 
 class Ladder(NamedTuple):
-    """Parameters of the teacher, the ladder (the largest first) and the student; the teacher's height, once it is known."""
+    """Parameters and layers (None: not all networks have a number of these), and the teacher's height, once it is known."""
 
-    teacher: int
-    sizes: tuple[int, ...]
-    student: int
+    params: Line[int]
     height: Callable[[], float]
+    layers: Line[int] | None = None
 
 
 class Planner:
@@ -70,7 +66,7 @@ class Planner:
         self.ladder, self.seeds, self.known = ladder, tuple(seeds), known
         self.rivals, self.dense, self.long = (DIRECT, *rivals), dense, long
         self.rules: dict[Candidate, list[str]] = {}
-        """Why each chain is a candidate."""
+        """Why each chain is a candidate; of direct, the rules that want no assistant."""
         self.candidates: list[Candidate] = list(self.rivals)
         self.best: dict[int, tuple[int, ...]] = {}
         """The path to the best network of each ladder size."""
@@ -78,7 +74,7 @@ class Planner:
         """Whether it ran out of time."""
 
     def rounds(self) -> Iterator[Batch]:
-        first, sizes = self.seeds[0], range(len(self.ladder.sizes))
+        first, sizes = self.seeds[0], self._indices()
         yield self._batch("without assistants, and each assistant taught by the teacher", self.rivals, first, sizes)
         yield from self._sweep(first)
         yield from self._chains(first)
@@ -123,7 +119,7 @@ class Planner:
 
     def _sweep(self, seed: int) -> Iterator[Batch]:
         """The best network of each size, as far as time allows."""
-        for index in range(len(self.ladder.sizes)):
+        for index in self._indices():
             ways = [(*self.best[above], index) for above in sorted(self.best)]
             self.is_cut = self.is_cut or self.known.left() <= 0
             if ways and not self.is_cut:
@@ -164,54 +160,20 @@ class Planner:
             self.candidates.append(one)
 
     def _add_by_rules(self, seed: int) -> None:
-        ladder, heights = self.ladder, [self.known.height(assistant((index,)), seed) for index in self._indices()]
+        facts = Facts(self.ladder.params, self.ladder.layers, self._line(seed))
+        for name, rule in RULES.items():
+            path = rule(facts)
+            if path is not None:
+                self._add(Candidate(kind="chain", path=path) if path else DIRECT, name)
+
+    def _line(self, seed: int) -> Line[float] | None:
+        """The heights of the teacher, of each size taught by it, and of the student; None if one is missing."""
         student = self.known.height(Candidate(kind="labels"), seed)
         student = self.known.height(DIRECT, seed) if student is None else student
-        by_size = geometric_mean(ladder.sizes, teacher=ladder.teacher, student=ladder.student)
-        self._add(Candidate(kind="chain", path=(by_size,)), "geometric mean of sizes")
-        known = [height for height in heights if height is not None]
-        if student is None or len(known) < len(heights):
-            return
-        middle = middle_accuracy(known, teacher=ladder.height(), student=student)
-        self._add(Candidate(kind="chain", path=(middle,)), "middle accuracy")
-        self._add(Candidate(kind="chain", path=(tradeoff(known, ladder.sizes, teacher=ladder.teacher),)), "lambda trade-off")
+        heights = self._heights([assistant((index,)) for index in self._indices()], seed)
+        if student is None or len(heights) < len(self._indices()):
+            return None
+        return Line(self.ladder.height(), tuple(heights.values()), student)
 
     def _indices(self) -> range:
-        return range(len(self.ladder.sizes))
-
-
-# Published rules; each returns an index of the ladder, and ties go to the first
-
-
-def middle_accuracy(heights: Sequence[float], *, teacher: float, student: float) -> int:
-    """The index of the ladder size whose height is nearest to the mean of the teacher's and the student's.
-
-    Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020, section 4.2, for accuracies. For a
-    loss, the choice is the same with losses as with heights. Raises ValueError for an empty ladder.
-    """
-    middle = (teacher + student) / 2
-    return _least([abs(height - middle) for height in heights])
-
-
-def tradeoff(heights: Sequence[float], params: Sequence[int], *, teacher: int, weight: float = LAMBDA) -> int:
-    """The index of the ladder size with the largest height + weight * (1 - params / teacher's params).
-
-    Zhang et al., "MiniDisc: Minimal Distillation Schedule for Language Model Compression", 2024, for accuracies from 0 to 1;
-    their scale is the share of parameters that is left. A loss is not scaled: a teacher's size weighs as much as `weight`
-    units of it, such as 0.2 nats. Raises ValueError for an empty ladder.
-    """
-    pairs = zip(heights, params, strict=True)
-    return _least([-(height + weight * (1 - size / teacher)) for height, size in pairs])
-
-
-def geometric_mean(params: Sequence[int], *, teacher: int, student: int) -> int:
-    """The index of the size nearest, by its logarithm, to the geometric mean of the teacher's and the student's.
-
-    Raises ValueError for an empty ladder.
-    """
-    middle = (math.log(teacher) + math.log(max(1, student))) / 2
-    return _least([abs(math.log(size) - middle) for size in params])
-
-
-def _least(values: Sequence[float]) -> int:
-    return min(range(len(values)), key=lambda place: values[place])
+        return range(len(self.ladder.params.ladder))

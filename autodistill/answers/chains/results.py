@@ -36,8 +36,8 @@ def chain_plan(planner: Planner, known: Measured, *, student: str, seconds: floa
         student=student,
         architecture=describe(trainings.direct.architecture),
         settings=trainings.params,
-        teacher=Teacher(architecture=teacher, params=ladder.teacher, value=value_of(ladder.height(), trainings.metric)),
-        params=ladder.student,
+        teacher=Teacher(architecture=teacher, params=ladder.params.teacher, value=value_of(ladder.height(), trainings.metric)),
+        params=ladder.params.student,
         seeds=planner.seen(DIRECT),
         cut=planner.is_cut,
         candidates=tuple(_row(one, planner, known, one in compared) for one in (*compared, *others)),
@@ -145,12 +145,12 @@ def _nodes(planner: Planner, known: Measured, best: Candidate | None) -> Iterato
         value = None if height is None else value_of(height, trainings.metric)
         return Node(name=describe(architecture), role=role, params=params, value=value)
 
-    yield node(trainings.space.teachers[0].architecture, "teacher", ladder.teacher, ladder.height())
+    yield node(trainings.space.teachers[0].architecture, "teacher", ladder.params.teacher, ladder.height())
     for index in sorted(planner.best):
         height = known.height(assistant(planner.best[index]), planner.seeds[0])
-        yield node(trainings.space.ladder[index], "assistant", ladder.sizes[index], height)
+        yield node(trainings.space.ladder[index], "assistant", ladder.params.ladder[index], height)
     mean = fmean(planner.heights(best if best is not None else DIRECT))
-    yield node(trainings.direct.architecture, "student", ladder.student, mean)
+    yield node(trainings.direct.architecture, "student", ladder.params.student, mean)
 
 
 def _gains_of(planner: Planner, index: int, places: Mapping[int, int]) -> Iterator[tuple[tuple[int, int], float]]:

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ...data import Splits
 from ...metrics.metric import metric_of
-from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Stage, UsageError, label_only
-from ...spec.domains import Params
+from ...spec import Checkpoint, CrossEntropy, Dist, LossSpec, Spec, Stage, UsageError, label_only
+from ...spec.domains import Params, domains
 from ...spec.stage import canonical
+from ...store import Store
+from ...study.preflight.prepare import check_edges, space_of
 from ...study.record.rows import Stages
+from ...study.sampling.first import completed
 from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
 from ...study.space import COUNT, GUIDANCE, Space
+from .asked import assistants_of, layers_of
 from .compare import Candidate
+from .planner import Ladder
+from .rules import Line
 
 EARLY = 0.5
 """The share of its epochs after which an earlier checkpoint of the teacher is taken."""
 DIST = LossSpec(ce=CrossEntropy(weight=1.0), dist=Dist(weight=2.0))
 """Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, with the weights of their table."""
 Network = Stage | Checkpoint
+
+
+def trainings_of(spec: Spec, splits: Splits, store: Store) -> Trainings:
+    """Those of the student of a spec that fixes its architecture, and of the ladder of its assistants.
+
+    Everything else is as the spec fixes it, or by default. Raises UsageError if there are no assistants.
+    """
+    given = spec.assistants
+    space = space_of(spec.model_copy(update={"assistants": type(given)(at_most=0)}), splits, store)
+    params = completed(space, {})
+    direct = space.decode(params)
+    student, teacher = space.architecture(params), space.teachers[0].architecture
+    assistants = assistants_of(given, student, teacher, direct.loss, direct.recipe, lambda one: space.sizes(one).params)
+    spec = spec.model_copy(update={"assistants": assistants})
+    space = Space(spec, task=space.task, teachers=space.teachers, inputs=splits.inputs, classes=splits.classes)
+    check_edges(space)
+    return Trainings(space, {name: params[name] for name in domains(space.tree)})
 
 
 class Trainings:
@@ -117,6 +141,13 @@ class Measured:
         stage = self.trainings.stage(chain, self.first)
         epochs = whole_time(stage, self.stages, self.trainings.fixed)
         return Candidate(kind="long", epochs=epochs) if epochs > stage.recipe.epochs else None
+
+    def ladder(self) -> Ladder:
+        """Of these trainings."""
+        space = self.trainings.space
+        networks = (space.teachers[0].architecture, *space.ladder, self.trainings.direct.architecture)
+        params, layers = [space.sizes(one).params for one in networks], layers_of(networks)
+        return Ladder(Line.of(params), self.teacher, None if layers is None else Line.of(layers))
 
     def teacher(self) -> float:
         """The teacher's height; with several teachers, the first one's."""
