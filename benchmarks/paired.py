@@ -11,14 +11,20 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from scipy import stats
 
 from autodistill.data import read, split
+from autodistill.data.splits import Samples
 from autodistill.distill import Job, open_data, perform, save_data, time_steps
+from autodistill.distill.predictions import evaluate
+from autodistill.models import Network
 from autodistill.spec import Checkpoint, Split, Stage, Task, TaskSpec
 from autodistill.store import Store
 from autodistill.study.schedule.jobs import needs, outputs_of
+
+CPU = torch.device("cpu")
 
 
 def options(text: str | None, seeds: int) -> argparse.Namespace:
@@ -64,6 +70,12 @@ def _perform(job: str, root: str) -> None:
     perform(Job.load(job), Store(Path(root)), cuda=False, threads=1)
 
 
+def accuracy(network: Network, samples: Samples) -> float:
+    """The share of the samples that it classifies correctly."""
+    logits_NK = evaluate(network, samples.x, batch_size=256, device=CPU)
+    return float((logits_NK.argmax(1).numpy() == np.asarray(samples.y)).mean())
+
+
 def accuracies(store: Store, stages: Sequence[Stage | Checkpoint]) -> list[float]:
     return [100 * store.manifest("stages", stage.key())["measurement"]["scores"]["accuracy"]["value"] for stage in stages]
 
@@ -73,7 +85,7 @@ def seconds(store: Store, stage: Stage) -> float:
     torch.set_num_threads(1)
     batch = stage.recipe.batch_size
     steps = open_data(store, stage.task.data).rows // batch * stage.recipe.epochs
-    return time_steps(store, stage, torch.device("cpu"), most=50) * steps
+    return time_steps(store, stage, CPU, most=50) * steps
 
 
 def difference(of: Sequence[float], against: Sequence[float]) -> str:

@@ -25,42 +25,31 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
-import pandas as pd
 import torch
 import torch.nn.functional as F
-from paired import difference, train_all
+from paired import CPU, accuracy, train_all
+from peers import ROOT, SHARES, Search, able, compare, earlier, in_turn, ours, summary, timed
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from autodistill.data import Splits
 from autodistill.distill import load_network
-from autodistill.distill.predictions import evaluate
 from autodistill.models import Network, build
 from autodistill.models.sizes import sizes
 from autodistill.spec import ResNet, Spec, load
 from autodistill.store import Store
-from autodistill.study import pareto
 from autodistill.study.preflight.prepare import load_data, space_of
-from autodistill.study.record.rows import network_of
 from autodistill.study.schedule.plan import FRESH, with_seed
 from autodistill.study.space import Space
 
-ROOT, CPU, SHARE = Path(__file__).parent.parent, torch.device("cpu"), 0.9
 PARTS = ("teacher", "student", "assistants")
 CASES: dict[str, tuple[str, list[str]]] = {
     "digits": ("digits", ["task.split.validation=0.5", "task.split.test=0.2"]),
@@ -80,7 +69,6 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
 }
 """A search space and what differs from it. The third case has been used for nothing but this comparison."""
-SHARES = (0.95, 0.97)
 
 
 def file_of(case: str) -> Path:
@@ -132,11 +120,6 @@ def distill(
             scheduler.step()
 
 
-def accuracy(network: nn.Module, x: Any, y: Any) -> float:
-    logits_NK = evaluate(network, x, batch_size=256, device=CPU)
-    return float((logits_NK.argmax(1).numpy() == np.asarray(y)).mean())
-
-
 def trainable(config: dict[str, Any], case: str, seed: int, teacher: str, folder: str) -> None:
     from ray import tune
 
@@ -158,11 +141,11 @@ def trainable(config: dict[str, Any], case: str, seed: int, teacher: str, folder
         if size > params:
             distill(assistant, above, data, 0.9, 4.0, recipe)
             above = assistant
-            found = {"assistant": accuracy(assistant, splits.validation.x, splits.validation.y), "assistant_params": size}
+            found = {"assistant": accuracy(assistant, splits.validation), "assistant_params": size}
             torch.save(assistant.state_dict(), f"{folder}/{tune.get_context().get_trial_id()}-assistant.pt")
     distill(student, above, data, config["weight"], config["temperature"], recipe)
     torch.save(student.state_dict(), f"{folder}/{tune.get_context().get_trial_id()}.pt")
-    tune.report({"accuracy": accuracy(student, splits.validation.x, splits.validation.y), "params": params, **found})
+    tune.report({"accuracy": accuracy(student, splits.validation), "params": params, **found})
 
 
 def run_peer(case: str, seed: int, teacher: str, folder: str) -> None:
@@ -218,16 +201,6 @@ def as_params(config: dict[str, Any]) -> dict[str, Any]:
 # Both, in turn
 
 
-def timed(command: list[str]) -> tuple[float, str]:
-    """Seconds from a process's start to its end, and what it printed."""
-    started = time.perf_counter()
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)  # -m looks in there first
-    if done.returncode:
-        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return time.perf_counter() - started, done.stdout
-
-
 def peer_points(case: str, seed: int, teacher: str, splits: Splits, folder: Path) -> tuple[float, list[dict[str, Any]]]:
     folder.mkdir()
     own = [sys.executable, __file__, "--case", case, "--only-peer", str(seed), teacher, str(folder)]
@@ -237,87 +210,8 @@ def peer_points(case: str, seed: int, teacher: str, splits: Splits, folder: Path
     for point in points:
         network, _ = make(*point["network"])
         network.load_state_dict(torch.load(folder / point["file"], weights_only=True))
-        point["test"] = accuracy(network, test.x, test.y)
+        point["test"] = accuracy(network, test)
     return seconds, points
-
-
-def our_points(
-    case: str, seed: int, store: Store, splits: Splits, folder: Path, more: list[str]
-) -> tuple[float, list[dict[str, Any]], dict[str, Any]]:
-    """Points with the seconds after the start at which each was known; those of an assistant, its trial's."""
-    words = [word for one in [*settings_of(case, seed), *more] for word in ("--set", one)]
-    own = [
-        sys.executable,
-        "-m",
-        "autodistill",
-        "search",
-        str(file_of(case)),
-        *words,
-        "--store",
-        str(store.root),
-        "--out",
-        str(folder),
-    ]
-    began = datetime.now()
-    seconds, text = timed([*own, "--json"])
-    said, test, points = json.loads(text), splits.test.unseal(), list[dict[str, Any]]()
-    table, (at, params_of) = pd.read_csv(folder / "trials.csv"), ends(folder, began)
-    for row in table[(table.state == "complete") & (table.role != "teacher")].to_dict("records"):
-        network = load_network(store, network_of(store, row["stage"]), CPU)
-        found = {name: row[name] for name in ("accuracy", "params")} | {"assistant": row["role"] == "assistant"}
-        known = {"stage": row["stage"], "params_of": params_of.get(row["stage"]), "at": at[row["stage"]]}
-        points.append(found | known | {"test": accuracy(network, test.x, test.y)})
-    return seconds, points, {name: said[name] for name in ("trials", "spent")}
-
-
-def ends(folder: Path, began: datetime) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
-    """By key: seconds after `began` at which each stage was known to be there, and the parameters of each student."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    (name,) = optuna.get_all_study_names(f"sqlite:///{folder}/study.db")
-    found, params = dict[str, float](), dict[str, dict[str, Any]]()
-    trials = optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/study.db").trials
-    for trial in sorted(trials, key=lambda one: one.datetime_complete or began):
-        facts = trial.user_attrs["facts"]
-        if trial.values:
-            params[facts["stage"]] = trial.params
-        for key in [*facts["above"], *([facts["stage"]] if trial.values else [])]:  # a stopped student had its assistants
-            found.setdefault(key, ((trial.datetime_complete or began) - began).total_seconds())
-    return found, params
-
-
-def members_of(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The frontier on validation, the smallest first."""
-    costs = np.array([[-point["accuracy"], point["params"]] for point in points]).reshape(-1, 2)
-    return [points[index] for index in pareto.frontier(costs)]
-
-
-def score(points: list[dict[str, Any]], teacher: dict[str, Any], chance: float) -> dict[str, float]:
-    """Of the frontier on validation, its hypervolume on test: in the region of interest, and above chance."""
-    found = np.array([[-point["test"], math.log10(point["params"])] for point in members_of(points)]).reshape(-1, 2)
-    edge, floor = math.log10(teacher["params"]), chance + SHARE * (teacher["test"] - chance)
-    return {
-        "region": pareto.hypervolume(found, [-floor, edge]),
-        "above_chance": pareto.hypervolume(found, [-chance, edge]),
-    }
-
-
-def reached_at(run: dict[str, Any], value: float, teacher: dict[str, Any], chance: float) -> float | None:
-    """Seconds until the running frontier has this hypervolume in the region, and those after the last trial; None: never."""
-    points = sorted(run["points"], key=lambda point: point["at"])
-    for end in range(1, len(points) + 1):
-        if score(points[:end], teacher, chance)["region"] >= value:
-            return float(points[end - 1]["at"] + run["seconds"] - points[-1]["at"])
-    return None
-
-
-def smallest_at(points: list[dict[str, Any]], teacher: dict[str, Any]) -> dict[str, Any]:
-    """Params of the smallest at each share of the teacher's validation accuracy; None where there is none."""
-    return {f"{share:g}": next((one["params"] for one in able(points, teacher, share)), None) for share in SHARES}
-
-
-def able(points: list[dict[str, Any]], teacher: dict[str, Any], share: float) -> list[dict[str, Any]]:
-    """Members of the frontier with a share of the teacher's validation accuracy, the smallest first."""
-    return [one for one in members_of(points) if one["accuracy"] >= share * teacher["accuracy"]]
 
 
 def retrained(
@@ -334,7 +228,7 @@ def retrained(
             stage = space.decode(one["params_of"])
             stages = [with_seed(stage, FRESH + seed, fixed) for seed in range(seeds)]
             train_all(store, stages, 2)
-            each = [accuracy(load_network(store, fresh, CPU), test.x, test.y) for fresh in stages]
+            each = [accuracy(load_network(store, fresh, CPU), test) for fresh in stages]
             if statistics.mean(each) >= share * teacher["test"]:
                 found[f"{share:g}"] = one["params"]
                 break
@@ -350,10 +244,10 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
     network = load_network(store, stage, CPU)
     weights = str(folder / f"teacher-{seed}.pt")
     torch.save(network.state_dict(), weights)
-    test, seen = splits.test.unseal(), splits.validation
+    test = splits.test.unseal()
     teacher = {
-        "test": accuracy(network, test.x, test.y),
-        "accuracy": accuracy(network, seen.x, seen.y),
+        "test": accuracy(network, test),
+        "accuracy": accuracy(network, splits.validation),
         "params": space.sizes(stage.architecture).params,
     }
     found: dict[str, Any] = {"seed": seed, "teacher": teacher}
@@ -363,8 +257,8 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
     for name, more in arms.items():
         alone = Store(folder / f"store-{name}-{seed}")
         shutil.copytree(store.root, alone.root)
-        seconds, points, facts = our_points(case, seed, alone, splits, folder / f"{name}-{seed}", more)
-        found[name] = {"seconds": seconds, "points": points} | facts
+        search = Search(file_of(case), [*settings_of(case, seed), *more])
+        found[name] = ours(search, alone, splits, folder / f"{name}-{seed}")
     known = next((run for run in given.peer if run["seed"] == seed), None)
     if known is not None:
         assert known["teacher"] == teacher, "the peer had another teacher"
@@ -372,68 +266,12 @@ def one_seed(case: str, seed: int, folder: Path, given: argparse.Namespace) -> d
     else:
         seconds, points = peer_points(case, seed, weights, splits, folder / f"peer-{seed}")
         found["peer"] = {"seconds": seconds, "points": points}
+    compare(found, list(arms), teacher, splits.floors["accuracy"])
     for name in (*arms, "peer"):
         run = found[name]
-        run["hypervolume"] = score(run["points"], teacher, splits.floors["accuracy"])
-        run["smallest"] = smallest_at(run["points"], teacher)
         if given.retrain and name != "longer" and "retrained" not in run:
             run["retrained"] = retrained(run["points"], teacher, space, splits, store, given.retrain)
-    everything = [point for name in (*arms, "peer") for point in found[name]["points"]]
-    found["together"] = score(everything, teacher, splits.floors["accuracy"])
-    for name in arms:
-        value = found["peer"]["hypervolume"]["region"]
-        found[name]["to_peer"] = reached_at(found[name], value, teacher, splits.floors["accuracy"])
     return found
-
-
-def earlier(path: str) -> list[dict[str, Any]]:
-    """The runs of an earlier result."""
-    return json.loads(Path(path).read_text())["runs"]  # type: ignore[no-any-return]
-
-
-def kept(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """The runs that --out has already. Ends the process if they are of another case or have other arms."""
-    if not given.out.exists():
-        return []
-    found, runs = json.loads(given.out.read_text()), earlier(str(given.out))
-    arms = {"everywhere": given.everywhere, "longer": given.longer}
-    if found["case"] != given.case or any((name in run) != wanted for run in runs for name, wanted in arms.items()):
-        sys.exit(f"{given.out} has runs of {found['case']} or with other options; give another --out")
-    return runs
-
-
-def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"n": len(runs), "together": spread([run["together"]["region"] for run in runs])}
-    names = [name for name in ("ours", "longer", "everywhere", "peer") if name in runs[0]]
-    for name in names:
-        here = [run[name] for run in runs]
-        found[name] = {"seconds": spread([one["seconds"] for one in here])}
-        for kind in ("region", "above_chance"):
-            found[name][kind] = spread([one["hypervolume"][kind] for one in here])
-        for what in ("smallest", "retrained"):
-            if all(what in one for one in here):
-                found[name][what] = {f"{share:g}": median([one[what][f"{share:g}"] for one in here]) for share in SHARES}
-        if name != "peer":
-            times = [run[name]["to_peer"] and run["peer"]["seconds"] / run[name]["to_peer"] for run in runs]
-            found[name]["peer's seconds over those to its value"] = median(times, worst=0.0)
-            found[name]["peer's value reached"] = sum(one is not None for one in times)
-    for name in names[:-1] if len(runs) > 1 else ():
-        for kind in ("region", "above_chance"):
-            of, against = ([100 * run[one]["hypervolume"][kind] for run in runs] for one in (name, "peer"))
-            share = statistics.mean(of) / statistics.mean(against) - 1
-            found[f"{name} - peer, {kind}"] = f"{difference(of, against)} hundredths, {share:+.1%} of the peer's"
-    return found
-
-
-def median(values: list[float | None], worst: float = math.inf) -> float | None:
-    """None, which stands for `worst`, where half have nothing."""
-    found = statistics.median_low([worst if value is None else value for value in values])
-    return None if found == worst else found
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": statistics.mean(values), "deviation": deviation, "min": min(values), "max": max(values)}
 
 
 def main() -> None:
@@ -450,14 +288,8 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))  # the signals
     if given.only_peer:
         return run_peer(given.case, int(given.only_peer[0]), *given.only_peer[1:])
-    machine = {"cores": os.cpu_count(), "processor": platform.machine(), "torch": torch.__version__}
-    runs = kept(given)
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(len(runs), given.seeds):
-            runs.append(one_seed(given.case, seed, Path(folder), given))
-            given.out.write_text(
-                json.dumps({"case": given.case, "summary": summary(runs), "machine": machine, "runs": runs}, indent=1)
-            )
+    arms = {"everywhere": given.everywhere, "longer": given.longer}
+    runs = in_turn(given.out, given.case, given.seeds, arms, lambda seed, folder: one_seed(given.case, seed, folder, given))
     print(json.dumps(summary(runs), indent=1))
 
 

@@ -99,12 +99,24 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     table(folder / LABELED, ("definition", "class", "part"), rows)
     table(folder / OTHERS, ("definition",), [(one.definition,) for one in others[:unlabeled]])
-    return {folder / LABELED: len(rows), folder / OTHERS: min(len(others), unlabeled)}
+    return {folder / LABELED: len(rows), folder / OTHERS: len(others[:unlabeled])}
 
 
 def table(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([names, *rows])
+
+
+def settings(folder: Path, checkpoint: Path, seed: int, labels: int, unlabeled: int) -> list[str]:
+    """What differs from search_spaces/wordnet_text.yaml with these data, written to `folder`, and with this teacher."""
+    write(nouns(NOUNS), folder, seed, labels, unlabeled)
+    count = labels + VALIDATION + TEST
+    return [
+        f"task.dataset={folder.absolute() / LABELED}",
+        f"task.unlabeled={folder.absolute() / OTHERS}",
+        f"task.split={{by: part, validation: {VALIDATION / count}, test: {TEST / count}}}",
+        f"teacher.architecture.checkpoint={checkpoint.absolute()}",
+    ]
 
 
 if __name__ == "__main__":
