@@ -159,7 +159,7 @@ def test_what_is_no_term_is_kept_beside_them() -> None:
 def test_which_terms_need_teachers_and_features() -> None:
     needs = {name: LossSpec(**{name: {}}).needs_features() for name in TERM_NAMES}
     assert {name for name, needed in needs.items() if needed} == {"hint", "attention", "relational", "similarity", "cosine"}
-    assert [name for name in TERM_NAMES if not LossSpec(**{name: {}}).needs_teachers()] == ["ce", "mse"]
+    assert [name for name in TERM_NAMES if not LossSpec(**{name: {}}).needs_teachers()] == ["ce", "mse", "mlm"]
 
 
 def test_terms_of_weight_zero_are_left_out() -> None:

@@ -23,6 +23,7 @@ from autodistill.spec import (
     Dist,
     Hint,
     LossSpec,
+    MaskedTokens,
     Relational,
     Similarity,
     SoftTargets,
@@ -76,6 +77,10 @@ def by_hand_ce(term: CrossEntropy, s: Array, t: Array, targets: Array) -> float:
     smooth = term.label_smoothing
     rows = zip(softmax(s), targets, strict=True)
     return float(np.mean([-(1 - smooth) * np.log(q[y]) - smooth * np.log(q).mean() for q, y in rows]))
+
+
+def by_hand_mlm(term: MaskedTokens, s: Array, t: Array, targets: Array) -> float:
+    return float(np.mean([-np.log(q[y]) for q, y in zip(softmax(s), targets, strict=True)]))
 
 
 def by_hand_kd(term: SoftTargets, s: Array, t: Array, targets: Array) -> float:
@@ -172,10 +177,12 @@ BY_HAND: dict[type[Term], Callable[..., float]] = {
     Relational: by_hand_relational,
     Similarity: by_hand_similarity,
     Cosine: by_hand_cosine,
+    MaskedTokens: by_hand_mlm,
 }
 CASES: list[tuple[Term, str]] = [
     (CrossEntropy(), "logits"),
     (CrossEntropy(label_smoothing=0.1), "logits"),
+    (MaskedTokens(), "logits"),
     (SoftTargets(), "logits"),
     (SoftTargets(temperature=2.0, standardized=True), "logits"),
     (Decoupled(), "logits"),
@@ -197,9 +204,9 @@ CASES: list[tuple[Term, str]] = [
     (Cosine(), "vectors"),
 ]
 IDS = [f"{term!r} {layers}" for term, layers in CASES]
-OF_TEACHERS = [case for case in CASES if not isinstance(case[0], CrossEntropy)]
+OF_TEACHERS = [case for case in CASES if case[0].needs_teachers]
 every = pytest.mark.parametrize(("term", "layers"), CASES, ids=IDS)
-every_of_teachers = pytest.mark.parametrize(("term", "layers"), OF_TEACHERS, ids=IDS[2:])
+every_of_teachers = pytest.mark.parametrize(("term", "layers"), OF_TEACHERS, ids=IDS[len(CASES) - len(OF_TEACHERS) :])
 
 
 def test_every_term_of_a_spec_has_its_function() -> None:
@@ -358,6 +365,13 @@ def test_decoupled_takes_the_teachers_class_where_there_is_no_label() -> None:
     torch.testing.assert_close(value(Decoupled(), student, teacher, one_hot(torch.where(KEPT, TARGETS, -1))), wanted)
 
 
+def test_tokens_that_the_student_does_not_keep_never_count() -> None:
+    student = outputs(0)
+    alone = value(MaskedTokens(), some(student, KEPT), student, TARGETS[KEPT])
+    torch.testing.assert_close(value(MaskedTokens(), student, student, torch.where(KEPT, TARGETS, -1)), alone)
+    assert float(value(MaskedTokens(), student, student, torch.full((6,), -1))) == 0.0
+
+
 # Closed forms.
 
 
@@ -367,6 +381,14 @@ def test_two_classes_in_closed_form() -> None:
     wanted = -0.5 * np.log(4 * 0.75 * 0.25)
     for term in (SoftTargets(temperature=1.0), Decoupled(alpha=1.0, beta=3.0, temperature=1.0)):
         assert float(value(term, student, teacher, torch.tensor([0]))) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_equal_logits_of_all_tokens_cost_the_logarithm_of_their_number_and_no_token_costs_nothing() -> None:
+    alike, none = Outputs(torch.full((5, 400), 0.7), {}), Outputs(torch.zeros(0, 400, requires_grad=True), {})
+    found = value(MaskedTokens(), alike, alike, torch.arange(5))
+    assert float(found) == pytest.approx(np.log(400), rel=1e-6)
+    nothing = value(MaskedTokens(), none, none, torch.zeros(0, dtype=torch.int64))
+    assert float(nothing.detach()) == 0.0 and nothing.requires_grad
 
 
 def test_the_gradient_is_t_times_the_difference_of_probabilities() -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILE = "tokenizer.json"
 SPECIAL = PADDING, UNKNOWN, FIRST, LAST, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 """The special tokens of a trained tokenizer, in the order of their ids."""
-PADDINGS, UNKNOWNS = (PADDING, "<pad>", "<|pad|>"), (UNKNOWN, "<unk>")
+PADDINGS, UNKNOWNS, MASKS = (PADDING, "<pad>", "<|pad|>"), (UNKNOWN, "<unk>"), (MASK, "<mask>")
 AT_ONCE = 4096, 1 << 22
 """How many texts, and about how many characters, are encoded at a time."""
 PLACE = "task.tokenizer"
@@ -52,8 +52,8 @@ class TokenIds(NamedTuple):
 class Tokens:
     """The `content` of a tokenizer.json: `vocabulary` ids, of which `special` (padding and unknown first) stand for no text.
 
-    `unknown` is None if every text has tokens of its own. `positions`: the longest text that the network takes whose tokenizer
-    this is, if that is known.
+    `unknown` is None if every text has tokens of its own, `mask` if no token stands for a masked one. `positions`: the longest
+    text that the network takes whose tokenizer this is, if that is known.
     """
 
     content: bytes
@@ -61,6 +61,7 @@ class Tokens:
     padding: int
     unknown: int | None
     special: tuple[int, ...]
+    mask: int | None = None
     positions: int | None = None
 
     @property
@@ -194,6 +195,7 @@ def known(content: bytes, name: str, positions: int | None = None) -> Tokens:
         padding=padding,
         unknown=unknown,
         special=(*first, *special),
+        mask=next((ids[word] for word in MASKS if word in ids), None),
         positions=positions,
     )
 

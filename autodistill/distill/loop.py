@@ -81,13 +81,14 @@ def _store(store: Store, stage: Stage, data: Data, run: Run, own: Sequence[str])
     def fill(folder: Path) -> dict[str, object]:
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded
         save_network(folder, network)
-        found = measurement(network, data, stage.architecture, run.device, seconds=run.seconds, own=own)
+        classifies = not stage.pretrains
+        found = measurement(network, data, stage.architecture, run.device, seconds=run.seconds, own=own, classifies=classifies)
         return {
             "network": stage.model_dump(mode="json"),
             "measurement": found.model_dump(),
             "losses": run.losses,
             "rungs": [list(rung) for rung in run.rungs],
-            **({} if stage.teachers else said_beyond_labels(network, data, run.device)),
+            **(said_beyond_labels(network, data, run.device) if classifies and not stage.teachers else {}),
             **({"scales": run.loss.scales} if stage.loss.balance else {}),
             **({"safe_mode": True} if run.safe else {}),
             "environment": _environment(run.device),

@@ -38,12 +38,14 @@ def measurement(
     *,
     seconds: float,
     own: Sequence[str] = (),
+    classifies: bool = True,
 ) -> Measurement:
     """Validation scores, also of metrics of your own, and exact sizes of a trained network.
 
+    A network that has learned from texts alone has no scores, because it does not classify (`classifies`).
     Raises StageFailed if its outputs are not logits or values.
     """
-    found = scores(on_validation(network, data, device), data.classes, own)
+    found = scores(on_validation(network, data, device), data.classes, own) if classifies else {}
     return Measurement(scores=found, **sizes(architecture, data.inputs, data.classes).facts(), seconds=seconds)
 
 

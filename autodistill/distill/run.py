@@ -21,8 +21,11 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
+from ..data.masking import Masking
 from ..losses import Loss, matched, weighed
 from ..models import Network, Outputs
+from ..models.encoders import Encoder
+from ..models.token_head import TokenHead
 from ..spec import Recipe, Stage, StageFailed, describe
 from ..spec.measurement import Rung
 from ..store import Store
@@ -53,12 +56,12 @@ class Run:
         started = time.perf_counter()
         self.stage, self.device, self.safe = stage, device, safe
         self.epochs, self.taken, self.losses, self.rungs = 0, 0, list[float](), list[Rung]()
-        self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device)
+        self.samples = Samples(data, stage.recipe.augmentation, stage.seed, device, masking_of(stage, data))
         self.batch = min(stage.recipe.batch_size, len(self.samples))
         self.steps = len(self.samples) // self.batch
         self.network = initialized(store, stage, data).to(device)
         with seeded(stage.seed, "projection"):
-            self.loss = loss_of(stage, data).to(device)
+            self.loss = loss_of(stage, data, self.network).to(device)
         self.guides = Guides(store, stage, self.loss.teacher_layers, device)
         self.layout = lay_out([self.network, *self.guides.networks], self.samples.pair, device, safe=safe)
         self.samples.layout = self.layout
@@ -104,14 +107,16 @@ class Run:
 
     def rows(self, generator: torch.Generator) -> Tensor:
         """The rows (S, B) of one epoch."""
-        return self.samples.order(self.steps, self.batch, not self.stage.teachers, generator)
+        only_labeled = not self.stage.teachers and not self.stage.pretrains
+        return self.samples.order(self.steps, self.batch, only_labeled, generator)
 
     def step(self, rows_B: Tensor, batch: Batch | None = None) -> Tensor:
         """One update; returns the loss, still on the device."""
         batch = batch or self.samples.batch(rows_B, self.shown)
         which = self.kept()
         progress = self.taken / (self.steps * self.stage.recipe.epochs)
-        loss = self.loss(*self.outputs(self.network, rows_B, batch, which), batch.targets, progress=progress, which=which)
+        outputs = self.outputs(self.network, rows_B, batch, which)
+        loss = self.loss(*outputs, self.targets(batch), progress=progress, which=which)
         loss.backward()
         self.optimizer.step()
         self.scheduler.step()
@@ -123,7 +128,15 @@ class Run:
         """The network's outputs on a batch, and those of the teachers at the positions `which`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.stage.recipe.precision == "bfloat16"):
             teachers = self.guides.say(rows_B, batch.inputs, self.shown, which)
-            return network(batch.inputs, self.loss.student_layers), teachers
+            own = network(batch.inputs, self.loss.student_layers)
+            if self.loss.head is not None and batch.places is not None:
+                assert isinstance(network.body, Encoder), "only transformers have such a head"
+                own = self.loss.head.read(own, batch.places, network.body.words)
+            return own, teachers
+
+    def targets(self, batch: Batch) -> Tensor:
+        """What the network should say of a batch; of masked tokens, the rows that it has for them."""
+        return batch.targets if self.loss.head is None else self.loss.head.rows_V[batch.targets]
 
     def kept(self) -> list[int]:
         """The teachers of this batch: all, or those that random dropping leaves (Son et al., ICCV 2021); at least one stays."""
@@ -140,7 +153,7 @@ class Run:
         for rows_B in self.rows(order)[:BALANCED]:
             batch = self.samples.batch(rows_B, self.shown)
             with torch.no_grad():
-                values = self.loss.values(*self.outputs(network, rows_B, batch, everyone), batch.targets)
+                values = self.loss.values(*self.outputs(network, rows_B, batch, everyone), self.targets(batch))
             found.append({name: float(value) for name, value in values.items()})
         bad = [name for values in found for name, value in values.items() if not math.isfinite(value)]
         if bad:
@@ -188,9 +201,21 @@ def _continued(left: list[Tensor], device: torch.device) -> Iterator[None]:
         left[:] = _generators(device)
 
 
-def loss_of(stage: Stage, data: Data) -> Loss:
-    """The stage's loss, with its class weights, and with matched layers if it uses features."""
+def masking_of(stage: Stage, data: Data) -> Masking | None:
+    """How tokens are masked, if the stage learns from that."""
+    if stage.loss.mlm is None:
+        return None
+    assert data.text is not None, "only texts have tokens"
+    return Masking(data.text, stage.loss.mlm.share, derived_seed(stage.seed, "masking"))
+
+
+def loss_of(stage: Stage, data: Data, network: Network) -> Loss:
+    """The stage's loss, with its class weights, matched layers if it uses features, and a head if tokens are predicted."""
     architectures = [teacher.architecture for teacher in stage.teachers]
+    if stage.pretrains:
+        assert isinstance(network.body, Encoder), "only transformers predict tokens"
+        head = TokenHead(network.body)
+        return matched(stage.loss, stage.architecture, architectures, data.inputs, data.classes, data.kind, head)
     loss = weighed(stage.loss, counts_of(data), data.kind, len(data.train_y))
     found = matched(loss, stage.architecture, architectures, data.inputs, data.classes, data.kind)
     if data.target_mean is not None and data.target_scale is not None:

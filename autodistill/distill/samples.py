@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ..data.augment import Views
 from ..data.columns import X
+from ..data.encoding import TOKENS
+from ..data.masking import Masking
 from ..data.sources import most_held
 from ..models import Inputs
 from ..spec import Augmentation
@@ -31,18 +33,29 @@ UNLABELED = -1
 class Batch(NamedTuple):
     """`inputs`: the fields (B, ...) in the data's units. `targets`: classes (B,), UNLABELED if there is none, or (B, K) after
     mixup; labels or values (B, K), NaN if there are none.
+
+    Where tokens are masked, `targets` (R,) are their ids, and `places` (R,) say where they are in the flattened batch.
     """
 
     inputs: Inputs
     targets: Tensor
+    places: Tensor | None = None
 
 
 class Samples:
     """Rows 0 to N - 1, the labeled ones first. Arrays that fit are resident on the device; others, image files, and samples of
-    different lengths are read batch by batch.
+    different lengths are read batch by batch. With a `masking`, each view masks other tokens.
     """
 
-    def __init__(self, data: Data, augmentation: Augmentation | None, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        data: Data,
+        augmentation: Augmentation | None,
+        seed: int,
+        device: torch.device,
+        masking: Masking | None = None,
+    ) -> None:
+        self.masking = masking
         self.data, self.device, self.labeled = data, device, len(data.train_y)
         self.layout = PLAIN
         """The layout of the batches; see `layout.lay_out`."""
@@ -79,6 +92,10 @@ class Samples:
 
     def batch(self, rows_B: Tensor, view: int) -> Batch:
         """These rows in one view: the view of a sample depends only on the seed, the sample and the view."""
+        if self.masking is not None:
+            inputs = self.fetch(rows_B)
+            masked = self.masking.masked(inputs[TOKENS], rows_B, view)
+            return Batch(inputs | {TOKENS: masked.ids_BL}, masked.hidden_R, masked.places_R)
         y_B = self.y_N[rows_B]
         if self.views is None:
             return Batch(self._arranged(self.fetch(rows_B)), y_B)

@@ -30,6 +30,7 @@ from ..models.sizes import bytes_float16
 from ..reporting.explain import Link, explain, own_directory
 from ..spec import ABOUT, Checkpoint, Stage, TaskSpec, chain, describe
 from ..spec.measurement import Sizes
+from ..spec.stage import pretrained
 from ..spec.task import kind_of
 from ..study.record.directory import StudyDirectory
 from ..study.record.opened import open_study
@@ -123,7 +124,7 @@ def card_of(
         architecture=describe(network.architecture),
         origin=_origin(network),
         line=chain(network),
-        init=describe(network.init.architecture) if isinstance(network, Stage) and network.init else None,
+        init=_init(network),
         **Sizes.of(measured).facts(),
         bytes_float16=bytes_float16(one.built),
         chain=tuple(_link(one, link) for link in explained.chain),
@@ -145,6 +146,13 @@ def card_of(
         latency=tuple(latency),
         again=again(one, to),
     )
+
+
+def _init(network: Stage | Checkpoint) -> str | None:
+    """The network whose weights it began with, and whether it learned from texts alone before its training."""
+    if not isinstance(network, Stage) or network.init is None:
+        return None
+    return describe(network.init.architecture) + (" (pretrained)" if pretrained(network) else "")
 
 
 def _origin(network: Stage | Checkpoint) -> Literal["teachers", "labels", "outside"]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..data import InputSpec
 from ..models import Layers, Outputs
 from ..models.sizes import layers
+from ..models.token_head import TokenHead
 from ..spec import (
     ABOUT,
     Attention,
@@ -31,6 +32,7 @@ from ..spec import (
     FeatureTerm,
     Hint,
     LossSpec,
+    MaskedTokens,
     Relational,
     Similarity,
     SoftTargets,
@@ -41,25 +43,26 @@ from ..spec import (
     Value,
 )
 from .features import attention, cosine, hint, relational, similarity
-from .logits import cross_entropy, decoupled, dist, soft_targets
+from .logits import cross_entropy, decoupled, dist, masked_tokens, soft_targets
 from .matching import Match, aligned, pairs
 from .outputs import binary_cross_entropy, binary_soft_targets, squared_error, teachers_values
 from .rows import by_rows, by_sample
 
 Terms = dict[type[Term], Callable[..., Tensor]]
 FEATURES: Terms = {Hint: hint, Attention: attention, Relational: relational, Similarity: similarity, Cosine: cosine}
-TERMS: Terms = {CrossEntropy: cross_entropy, SoftTargets: soft_targets, Decoupled: decoupled, Dist: dist, **FEATURES}
+COMMON: Terms = {**FEATURES, MaskedTokens: masked_tokens}
+TERMS: Terms = {CrossEntropy: cross_entropy, SoftTargets: soft_targets, Decoupled: decoupled, Dist: dist, **COMMON}
 TERMS_OF: dict[TaskKind, Terms] = {
     "classification": TERMS,
-    "multilabel": {CrossEntropy: binary_cross_entropy, SoftTargets: binary_soft_targets, **FEATURES},
-    "regression": {SquaredError: squared_error, SoftTargets: teachers_values, **FEATURES},
+    "multilabel": {CrossEntropy: binary_cross_entropy, SoftTargets: binary_soft_targets, **COMMON},
+    "regression": {SquaredError: squared_error, SoftTargets: teachers_values, **COMMON},
 }
 """The function of each term, by the kind of task."""
 SMALLEST = 1e-8
 
 
 class Loss(nn.Module):
-    """The weighted sum of a spec's terms, with their learned projections as its parameters.
+    """The weighted sum of a spec's terms, with their learned projections, and the `head` of mlm, as its parameters.
 
     `student_layers` and `teacher_layers` (a list for each teacher) name the features that Outputs must hold. Call it outside
     autocast. Raises UsageError if a term cannot be computed for these networks.
@@ -74,9 +77,10 @@ class Loss(nn.Module):
         student: Layers | None = None,
         teachers: Sequence[Layers] = (),
         kind: TaskKind = "classification",
+        head: TokenHead | None = None,
     ) -> None:
         super().__init__()
-        self.terms, self.kind = spec.terms(), kind
+        self.terms, self.kind, self.head = spec.terms(), kind, head
         for name in ("target_mean", "target_scale"):
             self.register_buffer(name, None, persistent=False)
         assert all(term.weight != "rest" for term in self.terms.values()), "resolve the spec first"
@@ -90,7 +94,8 @@ class Loss(nn.Module):
                 self.matches[name] = [pairs(term, student, teacher) for teacher in teachers]
                 self.projections[name] = nn.ModuleList(map(_projections, self.matches[name]))
         found = self.matches.values()
-        self.student_layers = _once(match.student for each in found for matches in each for match in matches)
+        own = [match.student for each in found for matches in each for match in matches]
+        self.student_layers = _once(own if head is None else [*own, head.layer])
         self.teacher_layers = [_once(match.teacher for each in found for match in each[t]) for t in range(len(teachers))]
 
     def standardize(self, mean: Sequence[float], scale: Sequence[float]) -> None:
@@ -219,13 +224,14 @@ def matched(
     inputs: InputSpec,
     classes: int,
     kind: TaskKind = "classification",
+    head: TokenHead | None = None,
 ) -> Loss:
     """The loss of a spec between these architectures, its projections drawn from torch's global generator.
 
     Raises UsageError, with both shapes, if a term cannot compare them.
     """
     if not spec.needs_features():
-        return Loss(spec, None, [Layers({}, {})] * len(teachers), kind)
+        return Loss(spec, None, [Layers({}, {})] * len(teachers), kind, head)
     own, theirs = spec.named_layers()
     found = [layers(teacher, inputs, classes, theirs) for teacher in teachers]
-    return Loss(spec, layers(student, inputs, classes, own), found, kind)
+    return Loss(spec, layers(student, inputs, classes, own), found, kind, head)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models import Outputs
-from ..spec import CrossEntropy, Decoupled, Dist, SoftTargets
+from ..spec import CrossEntropy, Decoupled, Dist, MaskedTokens, SoftTargets
 
 TINY = 1e-12
 
@@ -59,6 +59,19 @@ def cross_entropy(
     losses_B = losses(weight=weights_K)
     weights_B = weights_K[targets.clamp(min=0)] if targets.ndim == 1 else targets @ weights_K
     return (losses_B * counts_B).sum() / (weights_B * counts_B).sum().clamp(min=TINY)
+
+
+def masked_tokens(
+    term: MaskedTokens, student: Outputs, teacher: Outputs | None, targets: Tensor, mask_B: Tensor | None = None
+) -> Tensor:
+    """-log q_k, the mean over the masked tokens of a batch (Devlin et al., NAACL 2019, section 3.1); k is what was masked.
+
+    Logits (B, K) and targets (B,) are those of B masked tokens of a vocabulary of K, not of samples. A target of -1 does not
+    count. Zero when the student is certain of every token, or no token is masked.
+    """
+    losses_B = F.cross_entropy(precise(student.logits), targets, ignore_index=-1, reduction="none")
+    known_B = targets >= 0
+    return mean_over(losses_B, known_B if mask_B is None else known_B * mask_B)
 
 
 def soft_targets(

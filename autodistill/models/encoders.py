@@ -97,11 +97,21 @@ class Encoder(nn.Module):
         return kept
 
     @property
+    def base(self) -> str:
+        """The name of the part that gives the hidden states (B, L, H) behind the last layer."""
+        return f"model.{self.model.base_model_prefix}"
+
+    @property
+    def words(self) -> Tensor:
+        """The embedding of tokens (rows, E)."""
+        weight: Tensor = self.model.get_input_embeddings().weight  # type: ignore[operator]
+        return weight
+
+    @property
     def last(self) -> str:
         """The name of the linear layer that gives the logits."""
-        base = f"model.{self.model.base_model_prefix}."
         linears: list[str] = [name for name, module in self.named_modules() if isinstance(module, nn.Linear)]
-        return [name for name in linears if not name.startswith(base)][-1]
+        return [name for name in linears if not name.startswith(f"{self.base}.")][-1]
 
     def standalone(self, mean_K: Tensor | None = None, scale_K: Tensor | None = None) -> Any:
         """A copy of the model that transformers saves and loads without this tool, in eval mode.
@@ -120,8 +130,7 @@ class Encoder(nn.Module):
     @property
     def rows(self) -> int:
         """How many rows the embedding of tokens has."""
-        embedding: Any = self.model.get_input_embeddings()  # type: ignore[operator]
-        return int(embedding.num_embeddings)
+        return len(self.words)
 
 
 def build_encoder(

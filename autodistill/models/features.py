@@ -99,8 +99,8 @@ def find(body: nn.Module, name: str) -> nn.Module:
 def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """What the named modules give while the body runs, in the order in which they end; the block removes the hooks at its end.
 
-    A module that runs more than once gives its last output, one that returns no tensor gives nothing. Raises UsageError
-    for an unknown name.
+    A module that runs more than once gives its last output; a model of transformers gives its last hidden states; one that
+    returns neither these nor a tensor gives nothing. Raises UsageError for an unknown name.
     """
     taken: dict[str, Tensor] = {}
     versions: dict[str, int] = {}
@@ -111,7 +111,7 @@ def tapped(body: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]
             taken[name], versions[name] = found, _version(found)
 
     def take(name: str, module: nn.Module, _: nn.Module, __: object, output: object) -> None:
-        found = output if isinstance(output, Tensor) else None
+        found = output if isinstance(output, Tensor) else getattr(output, "last_hidden_state", None)
         keep(name, _split(module, found) if found is not None and is_attention(module) else found)
 
     def take_part(name: str, attention: nn.Module, part: str, _: nn.Module, __: object, output: Tensor) -> None:

@@ -220,7 +220,12 @@ def _longest(found: Preflight) -> str:
 def _times(seconds: Seconds | None, workers: int) -> list[str]:
     if seconds is None:
         return ["time         not estimated: the spec needs CUDA, which this machine does not have"]
-    each = (("teacher", seconds.teacher), ("each assistant", seconds.assistant_each), ("each student", seconds.student_each))
+    each = (
+        ("teacher", seconds.teacher),
+        ("each assistant", seconds.assistant_each),
+        ("pretraining of each student", seconds.pretraining_each),
+        ("each student", seconds.student_each),
+    )
     parts = ", ".join(f"{name} {clock(duration)}" for name, duration in each if duration)
     if seconds.total is None:
         return [f"time         until search.time or search.stop: {parts}"]

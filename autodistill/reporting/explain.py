@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..metrics.metric import Metric, metric_of, named
 from ..spec import Checkpoint, Stage, UsageError, Value, describe
 from ..spec.measurement import Measurement
-from ..spec.stage import begun, is_dense
+from ..spec.stage import begun, is_dense, pretrained
 from ..spec.value import Json
 from ..store import Store
 from ..study.record.directory import StudyDirectory
@@ -32,7 +32,8 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe.
+    """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe. `pretrained` is the key of
+    its first phase, if it has one; first phases are not in the `chain`, because they do not classify.
 
     `metric` is that of the study, those in `also` are shown beside it.
     """
@@ -44,6 +45,7 @@ class Explained:
     chain: Sequence[Link]
     loss: Json | None
     recipe: Json | None
+    pretrained: str | None
     measurement: Measurement
     environment: Json | None
     files: str
@@ -68,6 +70,10 @@ def explain(directory: StudyDirectory, prefix: str) -> Explained:
     store.verify("stages", key)
     stored = store.manifest("stages", key)
     network = stages.network(key)
+    first = pretrained(network) if isinstance(network, Stage) else None
+    if isinstance(network, Stage) and network.pretrains:
+        what = f"{key[:12]} has learned from texts alone, for the stages that begin with its weights"
+        raise UsageError(f"KEY {prefix!r}: {what}; give the key of one of those, from the column stage of trials.csv")
     return Explained(
         metric=metric_of(spec.search),
         also=[named(name) for name in spec.task.beside],
@@ -76,6 +82,7 @@ def explain(directory: StudyDirectory, prefix: str) -> Explained:
         chain=links(stages, network, metric_of(spec.search)),
         loss=_applied(network.loss.identity(), network) if isinstance(network, Stage) else None,
         recipe=network.recipe.identity() if isinstance(network, Stage) else None,
+        pretrained=None if first is None else first.key(),
         measurement=stages.measured(key),
         environment=stored.get("environment"),
         files=str(store.folder("stages", key) / stored["attempt"]),
@@ -93,8 +100,12 @@ def _one(store: Store, prefix: str) -> str:
 
 def links(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> list[Link]:
     """The chain from the first teacher down to a stored network."""
-    above = network.ancestors() if isinstance(network, Stage) else []
+    above = [one for one in (network.ancestors() if isinstance(network, Stage) else []) if not _pretrains(one)]
     return [_link(stages, one, metric) for one in (*above, network)]
+
+
+def _pretrains(network: Stage | Checkpoint) -> bool:
+    return isinstance(network, Stage) and network.pretrains
 
 
 def _link(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> Link:
@@ -111,8 +122,11 @@ def command(directory: StudyDirectory, network: Stage | Checkpoint, teachers: Se
         settings |= {f"student.{name}": _plain(getattr(network, name)) for name in ("architecture", "loss", "recipe")}
         settings["student.loss"] = _applied(settings["student.loss"], network)
         settings["student.init"] = begun(network)
+        if (first := pretrained(network)) is not None:
+            settings["student.pretrain"] = {name: _plain(getattr(first, name)) for name in ("loss", "recipe")}
         settings["assistants.guidance"] = "dense" if is_dense(network) else "serial"
-        above = [one for one in network.ancestors() if one.key() not in teachers and isinstance(one, Stage)]
+        others = [one for one in network.ancestors() if one.key() not in teachers and not _pretrains(one)]
+        above = [one for one in others if isinstance(one, Stage)]
         ladder = [_plain(one.architecture) for one in above]
         settings |= {"assistants.at_most": len(ladder), "assistants.at_least": len(ladder)}
         settings |= {"assistants.ladder": ladder} if ladder else {}

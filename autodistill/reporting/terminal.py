@@ -193,6 +193,8 @@ def explained(found: Explained) -> str:
             f"{'chain' if depth == 0 else '':12} {'  ' * depth}{link.architecture}: {stated(metric, link.value)}, "
             f"{link.params:,} params, {link.seconds:.1f} s, {link.stage[:8]}"
         )
+    if found.pretrained is not None:
+        lines.append(f"pretrained   on texts alone, as {found.pretrained[:8]}")
     score, sizes = measured.scores[metric.name], Sizes.of(measured)
     lines.append(f"{metric.label:12} {_measured(metric, score)}, {sizes.text()}")
     lines += [f"{other.label:12} {_measured(other, measured.scores[other.name])}" for other in found.also]

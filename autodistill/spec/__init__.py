@@ -26,6 +26,7 @@ from .losses import (
     FeatureTerm,
     Hint,
     LossSpec,
+    MaskedTokens,
     Pair,
     Relational,
     Similarity,
@@ -34,6 +35,7 @@ from .losses import (
     Term,
 )
 from .metric import OwnMetric
+from .pretraining import Pretraining
 from .recipe import Augmentation, RandAugment, Recipe
 from .stage import NETWORK, Checkpoint, LogitsCacheSpec, Network, Split, Stage, Task, chain, label_only
 from .task import TaskSpec
@@ -64,8 +66,10 @@ __all__ = [
     "Network",
     "LogitsCacheSpec",
     "LossSpec",
+    "MaskedTokens",
     "OwnMetric",
     "Pair",
+    "Pretraining",
     "RandAugment",
     "Recipe",
     "Relational",

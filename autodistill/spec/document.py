@@ -23,11 +23,12 @@ from .domains import Params, Tree, fill, plain
 from .errors import wrong
 from .kinds import ABOUT
 from .log import Log, spelled_out
-from .losses import LOSS, CrossEntropy, LossSpec
+from .losses import LOSS, CrossEntropy, LossSpec, TaskLoss
 from .metric import OwnMetric
+from .pretraining import PRETRAINING, Pretraining
 from .recipe import RECIPE, Recipe
 from .search import Search
-from .shorthand import with_optionals
+from .shorthand import optional_phase, with_optionals
 from .task import TaskSpec
 from .trees import searchable
 from .value import CURRENCY, NAME, AsTuple, FilePath, Json, Seed, Value
@@ -61,7 +62,7 @@ class Teacher(Value):
 
     architecture: Architecture | None = None
     recipe: Recipe | None = None
-    loss: LossSpec = LossSpec(ce=CrossEntropy())
+    loss: TaskLoss = LossSpec(ce=CrossEntropy())
     checkpoint: FilePath | None = None
     pretrained: bool = False
     normalize: Normalize | None = None
@@ -105,16 +106,17 @@ class Student(Value):
     """What is searched: trees whose leaves may be domains. The default loss suits the kind of task.
 
     `init: from_teacher` starts from the weights of the network above it: every k-th layer, the leading slice of each. For a
-    transformer, `{layers: [0, 2, 5]}` names the layers.
+    transformer, `{layers: [0, 2, 5]}` names the layers. With `pretrain`, it first learns from texts alone.
     """
 
     architecture: Annotated[Tree, _searched(ARCHITECTURE), AS_YAML]
     loss: Annotated[Tree, _searched(LOSS, with_optionals), AS_YAML] = ABOUT["classification"].loss
     recipe: Annotated[Tree, _searched(RECIPE), AS_YAML]
     init: Annotated[Tree, _searched(INIT), AS_YAML] = "random"
+    pretrain: Annotated[Tree, _searched(PRETRAINING, optional_phase), AS_YAML] = None
 
     def tree(self) -> dict[str, Tree]:
-        return {"architecture": self.architecture, "loss": self.loss, "recipe": self.recipe, "init": self.init}
+        return {name: getattr(self, name) for name in ("architecture", "loss", "recipe", "init", "pretrain")}
 
     def epochs(self, params: Params) -> int:
         """For how many epochs the student with these parameters is trained."""
@@ -130,8 +132,9 @@ class Assistants(Value):
     at_most: Annotated[int, Field(ge=0, le=100)]
     at_least: Annotated[int, Field(ge=0, le=100)] = 0
     ladder: Annotated[tuple[Architecture, ...], AsTuple] = ()
-    loss: LossSpec | None = None
+    loss: TaskLoss | None = None
     recipe: Recipe | None = None
+    pretrain: Pretraining | None = None
     init: Literal["random", "from_teacher"] = "random"
     guidance: Annotated[Tree, _searched(GUIDANCE), AS_YAML] = "serial"
 

@@ -21,6 +21,7 @@ from .errors import DataError, Location, Problem, SpecError, UsageError, located
 from .kinds import ABOUT, TaskKind
 from .losses import LossSpec, SquaredError
 from .metric import OwnMetric
+from .pretraining import Pretraining
 from .problems import OVERRIDE, dotted, explained
 from .reading import Places, from_text, read_yaml
 from .recipe import Recipe
@@ -234,13 +235,17 @@ def _learning(teacher: Teacher, kind: TaskKind) -> Teacher:
 
 def _distilled(tree: Yaml) -> Iterator[Json]:
     """The settings of kd in a searched loss, in each option of a choice."""
+    for loss in _options(tree):
+        yield from _options(loss.get("kd"))
+
+
+def _options(tree: Yaml) -> Iterator[Json]:
+    """The mappings that a part of a spec may be: the options of a choice, or itself."""
     if isinstance(tree, dict) and tree.keys() == {"choice"}:
         for option in tree["choice"]:
-            yield from _distilled(option)
-    elif isinstance(tree, dict) and "kd" in tree:
-        kd = tree["kd"]
-        options = kd["choice"] if isinstance(kd, dict) and kd.keys() == {"choice"} else [kd]
-        yield from (option for option in options if isinstance(option, dict))
+            yield from _options(option)
+    elif isinstance(tree, dict):
+        yield tree
 
 
 def resolve(spec: Spec, *, fingerprint: str, cuda: bool, positions: int | None = None) -> Spec:
@@ -269,9 +274,13 @@ def resolve(spec: Spec, *, fingerprint: str, cuda: bool, positions: int | None =
         for kd in _distilled(student["loss"]):
             kd.pop("temperature", None)
     student["recipe"] = _filled(student["recipe"], Recipe)
+    if "pretrain" in student:
+        student["pretrain"] = _filled(student["pretrain"], Pretraining)
     for part in (document["teacher"], *document["teacher"].get("ensemble", ()), student, document["assistants"]):
         if part.get("recipe") is not None:
             part["recipe"] = _precise(part["recipe"], precision)
+        for phase in _options(part.get("pretrain")):
+            phase["recipe"] = _precise(phase["recipe"], precision)
     return Spec.model_validate(document)
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
 
-from .errors import UsageError
-from .kinds import ABOUT, TaskKind
+from .errors import UsageError, wrong
+from .kinds import ABOUT, FEATURES, TaskKind
 from .value import AsTuple, Value
 
 Weight = Annotated[float, Field(ge=0, le=1e6)] | Literal["rest"]
@@ -183,6 +183,18 @@ class Cosine(FeatureTerm):
     version: ClassVar[int] = 1
 
 
+class MaskedTokens(Term):
+    """BERT, Devlin et al. 2019: predicts masked tokens of a text, in the first phase of a student.
+
+    Each token that is not special is masked with the probability `share`. Of these, 80 % become [MASK], 10 % another token, and
+    10 % stay.
+    """
+
+    version: ClassVar[int] = 1
+    needs_teachers: ClassVar[bool] = False
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+
 class LossSpec(Value):
     """A weighted sum of terms.
 
@@ -200,6 +212,7 @@ class LossSpec(Value):
     relational: Relational | None = None
     similarity: Similarity | None = None
     cosine: Cosine | None = None
+    mlm: MaskedTokens | None = None
     balance: Literal["initial"] | None = None
     drop_teachers: Share | None = None
 
@@ -273,4 +286,25 @@ def _other(name: str, terms: dict[str, Term]) -> str:
     return "kd" if name in LABELS else next((label for label in LABELS if label in terms), LABELS[0])
 
 
-LOSS = TypeAdapter(LossSpec)
+def _learns_the_task(loss: LossSpec) -> LossSpec:
+    if loss.mlm is not None:
+        way = "move it to pretrain.loss of the student or of the assistants"
+        raise wrong(loss.mlm, f"mlm reads texts without their labels, in a phase before the training; {way}", ("mlm",))
+    return loss
+
+
+def _learns_from_text(loss: LossSpec) -> LossSpec:
+    if loss.mlm is None or not loss.mlm.weight:
+        raise ValueError("has no mlm, with which a network learns from texts alone; add mlm: {weight: 1}")
+    for name, term in loss.terms().items():
+        if name not in ("mlm", *FEATURES):
+            way = f"use mlm and terms on features ({', '.join(FEATURES)}), or move it to the loss of the training"
+            raise wrong(term, f"{name} needs a classifier, which is not trained before the labels are used; {way}", (name,))
+    return loss
+
+
+TaskLoss = Annotated[LossSpec, AfterValidator(_learns_the_task)]
+"""The loss of a training on the task itself."""
+TextLoss = Annotated[LossSpec, AfterValidator(_learns_from_text)]
+"""The loss of a first phase on texts alone."""
+LOSS: TypeAdapter[LossSpec] = TypeAdapter(TaskLoss)

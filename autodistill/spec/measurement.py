@@ -68,7 +68,10 @@ class Score(Value):
 
 
 class Measurement(Value):
-    """The validation score of every metric, by name, exact sizes, and `seconds` of training (0 for a network from a file)."""
+    """The validation score of every metric, by name, exact sizes, and `seconds` of training (0 for a network from a file).
+
+    A network that has learned from texts alone has no scores.
+    """
 
     scores: dict[str, Score]
     params: int

@@ -12,6 +12,7 @@ from .architectures import Families, Imported
 from .document import Spec
 from .errors import Location
 from .losses import LossSpec, Term
+from .pretraining import Pretraining
 from .recipe import Recipe
 
 Models = list[type[BaseModel]]
@@ -21,6 +22,7 @@ SEARCHED: dict[tuple[str, ...], Models] = {
     ("student", "architecture"): FAMILIES,
     ("student", "loss"): [LossSpec],
     ("student", "recipe"): [Recipe],
+    ("student", "pretrain"): [Pretraining],
 }
 """The schemas of what is searched."""
 FEW = 3
@@ -41,8 +43,8 @@ def keys_at(path: Location, family: object = None) -> list[str]:
         kinds = searched or [model for kind in kinds for model in models_of(kind, name)]
     named = [kind for kind in kinds if "family" in kind.model_fields and kind.model_fields["family"].default == family]
     found = {field.alias or name for kind in named or kinds for name, field in kind.model_fields.items()}
-    is_term = path[:2] == ("student", "loss") and any(issubclass(kind, Term) for kind in kinds)
-    return sorted(found | ({"optional"} if is_term else set()))
+    is_optional = path[:1] == ("student",) and any(issubclass(kind, Term | Pretraining) for kind in kinds)
+    return sorted(found | ({"optional"} if is_optional else set()))
 
 
 def models_of(model: type[BaseModel], name: str) -> Models:

@@ -10,7 +10,7 @@ can be searched that way: `{like: teacher, hidden: [0.25, 1]}`. Of a transformer
 (that is, its heads, each as wide as the teacher's) and, if it is given, `intermediate`; `vocabulary`, `embedding` and `dropout`
 may be set or searched beside them.
 
-`optional: true` in a searched term of a loss lets the search also decide whether to use the term at all.
+`optional: true` in a searched term of a loss, or in `pretrain`, lets the search also decide whether to use it at all.
 """
 
 from __future__ import annotations
@@ -149,17 +149,27 @@ def _range(shares: tuple[float, float], amount: int) -> dict[str, list[int]]:
     return {"int": [first, max(first, math.floor(high))]}
 
 
-def with_optionals(raw: object) -> object:
+def with_optionals(raw: object, path: Location = ()) -> object:
     """A loss's raw tree with {optional: true, ...} replaced by {choice: [null, {...}]}, also in the options of a choice.
 
-    Raises pydantic's ValidationError if `optional` is neither true nor false.
+    Raises pydantic's ValidationError, located below `path`, if `optional` is neither true nor false.
     """
     if not isinstance(raw, dict):
         return raw
     options = _options(raw)
     if options is not None:
-        return {"choice": [with_optionals(option) for option in options]}
-    return {name: _term(item, (name,)) for name, item in raw.items()}
+        return {"choice": [with_optionals(option, (*path, "choice", index)) for index, option in enumerate(options)]}
+    return {name: _term(item, (*path, name)) for name, item in raw.items()}
+
+
+def optional_phase(raw: object, path: Location = ()) -> object:
+    """The raw tree of `pretrain`, in the same way: itself, and the terms of its loss."""
+    if not isinstance(raw, dict):
+        return raw
+    options = _options(raw)
+    if options is not None:
+        return {"choice": [optional_phase(option, (*path, "choice", index)) for index, option in enumerate(options)]}
+    return _term({name: with_optionals(item, (*path, name)) if name == "loss" else item for name, item in raw.items()}, path)
 
 
 def _term(raw: object, path: Location) -> object:

@@ -118,6 +118,11 @@ class Stage(Keyed):
             raise ValueError("a term that learns from teachers needs a teacher, and a teacher needs such a term")
         return self
 
+    @property
+    def pretrains(self) -> bool:
+        """Whether it learns from texts alone, for the stage that begins with its weights; its classifier is not trained."""
+        return self.loss.mlm is not None
+
     @cached_property
     def _key(self) -> str:
         own = {name: value for name, value in self if name not in ("teachers", "init") and value is not None}
@@ -148,8 +153,15 @@ NETWORK: TypeAdapter[Stage | Checkpoint] = TypeAdapter(Network)
 """From plain data back to a stage with its chain, or a checkpoint."""
 
 
+def pretrained(stage: Stage) -> Stage | None:
+    """Its first phase, if it has one: a stage on texts alone, with whose weights it begins."""
+    return stage.init if isinstance(stage.init, Stage) and stage.init.pretrains else None
+
+
 def begun(stage: Stage) -> str | dict[str, list[int]]:
-    """Where its weights come from, as a spec says it."""
+    """Where its weights come from, as a spec says it: those of its first phase, if it has one."""
+    if (first := pretrained(stage)) is not None:
+        return begun(first)
     if stage.init is None:
         return "random"
     return "from_teacher" if stage.init_layers is None else {"layers": list(stage.init_layers)}
@@ -193,7 +205,9 @@ def chain(network: Network) -> str:
     first = [describe(each.architecture) for each in line if not taught(each)]
     rest = [describe(each.architecture) for each in line if taught(each)]
     label = " (dense)" if any(map(is_dense, line)) else ""
-    if isinstance(network, Stage) and network.init is not None and not network.teachers:
+    if isinstance(network, Stage) and pretrained(network) is not None:
+        label += " (pretrained)"
+    elif isinstance(network, Stage) and network.init is not None and not network.teachers:
         label += f" (from weights of {describe(network.init.architecture)})"
     return " > ".join([" + ".join(first), *rest]) + label
 

@@ -19,6 +19,7 @@ from ..spec import (
     Imported,
     LossSpec,
     Network,
+    Pretraining,
     Recipe,
     Spec,
     Stage,
@@ -34,12 +35,19 @@ from ..spec.document import INIT
 from ..spec.domains import Choice, Domain, Int, Log, Params, domains, fill, match, probes
 from ..spec.losses import LOSS
 from ..spec.measurement import Sizes
+from ..spec.pretraining import PRETRAINING
 from ..spec.recipe import RECIPE
-from ..spec.stage import begun, canonical, taught
+from ..spec.stage import begun, canonical, pretrained, taught
 
 COUNT = "assistants.count"
 GUIDANCE = "assistants.guidance"
-PARTS: dict[str, TypeAdapter[Any]] = {"architecture": ARCHITECTURE, "loss": LOSS, "recipe": RECIPE, "init": INIT}
+PARTS: dict[str, TypeAdapter[Any]] = {
+    "architecture": ARCHITECTURE,
+    "loss": LOSS,
+    "recipe": RECIPE,
+    "init": INIT,
+    "pretrain": PRETRAINING,
+}
 Setting = Any
 """The value of one parameter: a number, a text, a bool, or the position of an option."""
 Settings = dict[str, Setting]
@@ -128,7 +136,7 @@ class Space:
         return not self.closed & set(indices) and len(indices) >= self.spec.assistants.at_least and self._can_begin(params)
 
     def ends(self, part: str) -> list[Setting]:
-        """The student's architectures, losses, recipes or inits at every end of every domain, each once.
+        """The student's architectures, losses, recipes, inits or first phases at every end of every domain, each once.
 
         Without architectures that refuse their arguments, unless all do.
         """
@@ -172,7 +180,8 @@ class Space:
         indices = self.ladder_indices(params) if loss.needs_teachers() else []
         above = self.chain(indices, fill(self.spec.assistants.guidance, params, GUIDANCE))
         teachers = above if loss.needs_teachers() else ()
-        return self._stage(self.architecture(params), loss, recipe, teachers, fill(self.tree["init"], params, "init"))
+        phase = PRETRAINING.validate_python(fill(self.tree["pretrain"], params, "pretrain"))
+        return self._stage(self.architecture(params), loss, recipe, teachers, fill(self.tree["init"], params, "init"), phase)
 
     def chain(self, indices: list[int], guidance: str = "serial") -> tuple[Network, ...]:
         """The teachers of a student below a chain of assistants of these ladder indices.
@@ -183,8 +192,8 @@ class Space:
         assistants, teachers = self.spec.assistants, self.teachers
         for index in indices:
             assert assistants.loss is not None and assistants.recipe is not None
-            loss = assistants.loss.resolved()
-            assistant = self._stage(self.ladder[index], loss, assistants.recipe, teachers, assistants.init)
+            loss, phase = assistants.loss.resolved(), assistants.pretrain
+            assistant = self._stage(self.ladder[index], loss, assistants.recipe, teachers, assistants.init, phase)
             teachers = (*teachers, assistant) if guidance == "dense" else (assistant,)
         return teachers
 
@@ -195,8 +204,14 @@ class Space:
         recipe: Recipe,
         teachers: tuple[Network, ...],
         init: str | dict[str, list[int]],
+        phase: Pretraining | None = None,
     ) -> Stage:
         layers = tuple(init["layers"]) if isinstance(init, dict) else None
+        source: Network | None = None
+        if phase is not None:
+            source, layers = self._pretrained(architecture, phase, init), None
+        elif init != "random":
+            source = self.source(architecture, teachers, layers)
         return canonical(
             Stage(
                 task=self.task,
@@ -205,10 +220,15 @@ class Space:
                 recipe=recipe,
                 seed=self.spec.seed,
                 teachers=teachers,
-                init=None if init == "random" else self.source(architecture, teachers, layers),
+                init=source,
                 init_layers=layers,
             )
         )
+
+    def _pretrained(self, architecture: Architecture, phase: Pretraining, init: str | dict[str, list[int]]) -> Stage:
+        """The first phase, which all networks of this architecture share, whatever assistants are above them."""
+        loss = phase.loss.resolved()
+        return self._stage(architecture, loss, phase.recipe, self.teachers if loss.needs_teachers() else (), init)
 
     def source(self, architecture: Value, teachers: tuple[Network, ...], layers: tuple[int, ...] | None = None) -> Network:
         """Where a student's initial weights come from: the lowest of its teachers that is large enough, else the first.
@@ -226,11 +246,15 @@ class Space:
 
     def encode(self, stage: Stage) -> Settings | None:
         """Parameters that decode to `stage`, or None if this space could not have proposed it."""
-        plain = stage.model_dump(mode="json") | {"init": begun(stage)}
+        plain = stage.model_dump(mode="json") | {"init": begun(stage), "pretrain": None}
         tree = self.tree | {"loss": _without_lacking(self.tree["loss"], plain["loss"])}
+        if (first := pretrained(stage)) is not None:
+            plain["pretrain"] = {"loss": first.loss.model_dump(mode="json"), "recipe": first.recipe.model_dump(mode="json")}
+            tree["pretrain"] = _without_lacking_terms(tree["pretrain"], plain["pretrain"]["loss"])
         found = match(_without_rest(tree), plain)
-        own = {teacher.key() for teacher in self.teachers} | {one.key() for one in stage.ancestors() if not taught(one)}
-        assistants = [network.architecture for network in stage.ancestors() if network.key() not in own]
+        others = [one for one in stage.ancestors() if not isinstance(one, Stage) or not one.pretrains]
+        own = {teacher.key() for teacher in self.teachers} | {one.key() for one in others if not taught(one)}
+        assistants = [network.architecture for network in others if network.key() not in own]
         if found is None or len(assistants) > self.spec.assistants.at_most or any(one not in self.ladder for one in assistants):
             return None
         indices = [self.ladder.index(one) for one in assistants]
@@ -269,6 +293,13 @@ def _without_lacking(tree: object, loss: Mapping[str, object]) -> object:
     if not isinstance(tree, dict):
         return tree
     return {name: term for name, term in tree.items() if not isinstance(term, dict) or loss.get(name) is not None}
+
+
+def _without_lacking_terms(tree: object, loss: Mapping[str, object]) -> object:
+    """The tree of a first phase without the terms that its loss lacks, in each option."""
+    if isinstance(tree, Choice):
+        return Choice(options=tuple(_without_lacking_terms(option, loss) for option in tree.options))
+    return tree | {"loss": _without_lacking(tree["loss"], loss)} if isinstance(tree, dict) else tree
 
 
 def _without_rest(tree: object) -> object:

@@ -116,6 +116,7 @@ def assistants_of(
             "loss": given.loss or learns,
             "recipe": given.recipe or recipe,
             "init": given.init,
+            "pretrain": given.pretrain,
             "guidance": {"choice": ["serial", "dense"]},
         }
     )

@@ -165,7 +165,7 @@ class ChainPlan(Value):
     def _facts(self) -> Iterator[tuple[str, str]]:
         rows = {row.name: row for row in self.candidates}
         if self.chain is not None and (extra := rows[self.chain].extra) is not None:
-            more = rows[self.chain].stages - 1
+            more = rows[self.chain].stages - next(row.stages for row in self.candidates if row.kind == "direct")
             yield "extra cost", f"{extra:+.1f} s per seed and {more} more stage{'s' * (more != 1)} than direct"
         if self.why != "helps" and not self.is_open:
             yield "no assistant", _without(rows[self.answer], self.measure)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ...spec import Checkpoint, Spec, Stage, label_only
+from ...spec.stage import pretrained
 from ...study.record.rows import Stages, TrialRow, frontier
 from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
 
@@ -74,7 +75,7 @@ def _candidate(spec: Spec, row: TrialRow, stages: Stages, teachers: Sequence[Net
     found = Candidate(row=row, searched=searched, fresh=fresh, label_only=[label_only(stage) for stage in fresh])
     if not searched.teachers or all(teacher.key() in fixed for teacher in searched.teachers):
         return found
-    if searched.init is not None and searched.init.key() not in fixed:
+    if searched.init is not None and searched.init.key() not in fixed and pretrained(searched) is None:
         return found  # it begins with its assistant's weights: without that assistant it is another student
     direct = [direct_of(stage, teachers) for stage in fresh]
     epochs = whole_time(searched, stages, fixed)

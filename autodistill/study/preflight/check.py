@@ -17,7 +17,7 @@ from ...distill.predictions import evaluate
 from ...metrics.latency import limited_to
 from ...metrics.metric import ACCURACY, metric_of
 from ...runners import check_cpus, cores
-from ...spec import Checkpoint, CrossEntropy, LossSpec, Recipe, Spec, SquaredError, Stage, UsageError, describe
+from ...spec import Checkpoint, CrossEntropy, LossSpec, Pretraining, Recipe, Spec, SquaredError, Stage, UsageError, describe
 from ...spec.architectures import Architecture
 from ...spec.imports import reason
 from ...spec.measurement import Measurement, Score, StageFacts
@@ -136,26 +136,34 @@ def estimate(space: Space, store: Store, splits: Splits, workers: int) -> Second
     picked = architectures[:: max(1, len(architectures) // TIMED)][: TIMED + 1]
     recipe = space.ends("recipe")[-1]
     student = sum(_seconds(space, store, splits, one, recipe) for one in picked) / len(picked)
-    student += _live_seconds(space, store, splits, recipe)
+    if recipe.views == "fresh" or any(one.needs_features() for one in space.ends("loss")):
+        student += _live_seconds(space, store, splits, recipe)
+    phase = next((one for one in reversed(space.ends("pretrain")) if one is not None), None)
+    first = sum(_phase_seconds(space, store, splits, one, phase) for one in picked) / len(picked)
     teacher = sum(
         _seconds(space, store, splits, network.architecture, network.recipe)
         for network in space.teachers
         if isinstance(network, Stage)
     )
-    assistants = [_seconds(space, store, splits, one, space.spec.assistants.recipe) for one in space.ladder]
+    given = space.spec.assistants
+    assistants = [
+        _seconds(space, store, splits, one, given.recipe) + _phase_seconds(space, store, splits, one, given.pretrain)
+        for one in space.ladder
+    ]
     each = sum(assistants) / max(1, len(assistants))
     shared = each * space.assistant_stages()
     trials, baselines = space.spec.search.trials, BASELINES * space.spec.search.label_baselines
     found = Seconds(teacher=teacher, assistant_each=each, student_each=student)
+    if phase is not None:
+        found = found.model_copy(update={"pretraining_each": first})
     if trials is None:
         return found
-    return found.model_copy(update={"total": teacher + (shared + trials * (1 + baselines) * student) / workers})
+    students = trials * ((1 + baselines) * student + first)
+    return found.model_copy(update={"total": teacher + (shared + students) / workers})
 
 
 def _live_seconds(space: Space, store: Store, splits: Splits, recipe: Recipe) -> float:
-    """Seconds that the teachers run during one student's training; 0 if their outputs are always cached."""
-    if recipe.views != "fresh" and not any(one.needs_features() for one in space.ends("loss")):
-        return 0.0
+    """Seconds that the teachers run during a training in which their outputs are not cached."""
     data = open_data(store, space.task.data)
     x = data.x.take(np.arange(min(recipe.batch_size, data.rows)))
     return _steps(splits, recipe) * sum(_forward_seconds(space, data, x, teacher) for teacher in space.teachers)
@@ -174,11 +182,29 @@ def _steps(splits: Splits, recipe: Recipe) -> int:
     return max(1, splits.rows // recipe.batch_size) * recipe.epochs
 
 
-def _seconds(space: Space, store: Store, splits: Splits, architecture: Architecture, recipe: Recipe | None) -> float:
-    """Seconds of training an architecture from labels; a cached teacher adds almost nothing."""
+def _phase_seconds(space: Space, store: Store, splits: Splits, architecture: Architecture, phase: Pretraining | None) -> float:
+    """Seconds of a first phase, with those of the teachers if they run in it."""
+    if phase is None:
+        return 0.0
+    found = _seconds(space, store, splits, architecture, phase.recipe, LossSpec(mlm=phase.loss.resolved().mlm))
+    return found + (_live_seconds(space, store, splits, phase.recipe) if phase.loss.resolved().needs_features() else 0.0)
+
+
+def _seconds(
+    space: Space,
+    store: Store,
+    splits: Splits,
+    architecture: Architecture,
+    recipe: Recipe | None,
+    loss: LossSpec | None = None,
+) -> float:
+    """Seconds of training an architecture from labels, or with a loss that needs no teachers; a cached teacher adds almost
+    nothing.
+    """
     if recipe is None:
         return 0.0
-    loss = LossSpec(mse=SquaredError()) if space.task.kind == "regression" else LossSpec(ce=CrossEntropy())
+    if loss is None:
+        loss = LossSpec(mse=SquaredError()) if space.task.kind == "regression" else LossSpec(ce=CrossEntropy())
     stage = Stage(task=space.task, architecture=architecture, loss=loss, recipe=recipe, seed=0)
     device = torch.device("cuda" if space.spec.resources.gpus else "cpu")
     try:

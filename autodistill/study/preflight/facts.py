@@ -134,11 +134,12 @@ def _check_ladder(space: Space) -> None:
 
 
 def _stages(space: Space) -> StageCounts:
+    spec = space.spec
     shared = sum(isinstance(teacher, Stage) for teacher in space.teachers) + space.assistant_stages()
-    trials = space.spec.search.trials
-    return StageCounts(
-        most=None if trials is None else shared + trials, shared=shared, baselines=int(space.spec.search.label_baselines)
-    )
+    shared += len(space.ladder) if spec.assistants.at_most and spec.assistants.pretrain is not None else 0
+    each = 1 if spec.student.pretrain is None else 2
+    most = None if spec.search.trials is None else shared + each * spec.search.trials
+    return StageCounts(most=most, shared=shared, baselines=int(spec.search.label_baselines))
 
 
 def _network(space: Space, architecture: Value, **where: str) -> NetworkFacts:

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from ...data import Splits, augment, read, split
+from ...data.masking import mask_of
+from ...data.tokens import known
 from ...distill import adopt, save_data
 from ...distill.references import refuse_unsuited
 from ...distill.weights import Weights, pretrained, read_weights
@@ -23,6 +25,7 @@ from ...spec import (
     Imported,
     LossSpec,
     OwnMetric,
+    Pretraining,
     Recipe,
     Spec,
     Stage,
@@ -31,6 +34,7 @@ from ...spec import (
     Transformers,
     UsageError,
     Value,
+    describe,
     located,
     resolve,
     suited,
@@ -84,6 +88,7 @@ def _check_metrics(spec: Spec, splits: Splits) -> None:
 
 def space_of(spec: Spec, splits: Splits, store: Store) -> Space:
     """The space of a resolved spec; puts the data, and teachers from outside, into the store."""
+    refuse_pretraining(spec, splits)
     save_data(store, splits)
     members = spec.teacher.members()
     teachers = tuple(_teacher(spec, member, spec.seed + index, splits, store) for index, member in enumerate(members))
@@ -122,6 +127,17 @@ def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store
         return adopt(store, task, architecture, _normalized(found, teacher.normalize, splits), device, seed)
 
 
+def refuse_pretraining(spec: Spec, splits: Splits) -> None:
+    """Raises UsageError for a first phase on samples that are no texts, or whose tokenizer has no mask."""
+    for place, phase in (("student", spec.student.pretrain), ("assistants", spec.assistants.pretrain)):
+        if phase is None:
+            continue
+        with located(f"{place}.pretrain"):
+            if splits.text is None:
+                raise UsageError(f"it learns from texts, not from samples of {splits.inputs.label}; remove it")
+            mask_of(known(splits.text.content, "the tokenizer"))
+
+
 def incumbent_of(spec: Spec, splits: Splits, store: Store) -> Checkpoint | None:
     """Puts the student that `search.incumbent` names into the store and measures it."""
     incumbent = spec.search.incumbent
@@ -149,7 +165,8 @@ def check_edges(space: Space) -> None:
     """Checks the ends of all domains against every teacher and every ladder size.
 
     Raises UsageError, with both shapes, if a term cannot compare two networks or weights cannot be copied, if an
-    augmentation does not suit the samples, or if class weights do not suit the classes.
+    augmentation does not suit the samples, if class weights do not suit the classes, or if networks with a first phase are no
+    transformers.
     """
     _check_augmentations(space)
     _check_outputs(space)
@@ -172,11 +189,23 @@ def check_edges(space: Space) -> None:
                 loss.check(kind)
                 weighed(loss, [1] * space.classes, kind)
                 _check_terms(space, loss.resolved(), below, above)
+    for place, phases, below in (("student", space.ends("pretrain"), students), ("assistants", [assistants.pretrain], ladder)):
+        with located(f"{place}.pretrain.loss"):
+            for phase in phases:
+                _check_phase(space, phase, below)
     for place, inits, below in (("student", space.ends("init"), students), ("assistants", [assistants.init], ladder)):
         with located(f"{place}.init"):
             for architecture in below if "from_teacher" in inits else ():
                 space.source(architecture, space.teachers)
             _check_layers(space, [one.layers for one in inits if isinstance(one, InitLayers)], below)
+
+
+def _check_phase(space: Space, phase: Pretraining | None, networks: Sequence[Value]) -> None:
+    for one in networks if phase is not None else ():
+        if not isinstance(one, Transformers):
+            raise UsageError(f"{describe(one)} cannot predict tokens; use family transformers, or remove pretrain")
+    if phase is not None:
+        _check_terms(space, phase.loss.resolved(), networks, [teacher.architecture for teacher in space.teachers])
 
 
 def _check_layers(space: Space, lists: Sequence[tuple[int, ...]], students: Sequence[Value]) -> None:
@@ -189,8 +218,11 @@ def _check_layers(space: Space, lists: Sequence[tuple[int, ...]], students: Sequ
 def _recipes(space: Space) -> Iterator[tuple[str, Recipe]]:
     """All recipes, and where they are."""
     yield from (("student.recipe", one) for one in space.ends("recipe"))
+    yield from (("student.pretrain.recipe", one.recipe) for one in space.ends("pretrain") if one is not None)
+    assistants = space.spec.assistants
     others = [("teacher.recipe", one.recipe) for one in space.spec.teacher.members()]
-    for place, recipe in [*others, ("assistants.recipe", space.spec.assistants.recipe)]:
+    others += [("assistants.pretrain.recipe", None if assistants.pretrain is None else assistants.pretrain.recipe)]
+    for place, recipe in [*others, ("assistants.recipe", assistants.recipe)]:
         if recipe is not None:
             yield place, recipe
 

@@ -115,11 +115,15 @@ class RegionFacts(Value):
 
 
 class Seconds(Value):
-    """Estimated seconds of training: of the teachers, of each assistant and student, and in `total` for a number of trials."""
+    """Estimated seconds of training: of the teachers, of each assistant and student, and in `total` for a number of trials.
+
+    `pretraining_each`: of the first phase of each student, which students of one architecture share.
+    """
 
     teacher: float
     assistant_each: float
     student_each: float
+    pretraining_each: float = 0.0
     total: float | None = None
 
 

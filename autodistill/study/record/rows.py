@@ -166,7 +166,7 @@ class Stages:
         """The measured facts of a stored network."""
         if key not in self._facts:
             found = StageFacts.of(self.store.manifest("stages", key))
-            lacking = [name for name in self.own if name not in found.measurement.scores]
+            lacking = [name for name in self.own if found.measurement.scores and name not in found.measurement.scores]
             if lacking:
                 from ...distill.predictions import scored  # it imports torch, which a study without such metrics does not need
 
@@ -288,11 +288,14 @@ def _unmeasured(trial: Trial, metric: Metric) -> TrialRow:
 
 
 def _assistants(stages: Stages, trials: Sequence[Trial], others: Sequence[str]) -> list[str]:
-    """Keys of the stored assistants of all trials, each once, but not of `others` nor of students of complete trials."""
+    """Keys of the stored assistants of all trials, each once, but not of `others` nor of students of complete trials.
+
+    First phases are no assistants.
+    """
     above = dict.fromkeys(key for trial in trials for key in trial.facts.above)
     known = {trial.facts.stage for trial in trials if trial.state == "complete"} | set(others)
     there = [key for key in above if key not in known and stages.has(key)]
-    return [key for key in there if isinstance(stages.network(key), Stage)]
+    return [key for key in there if isinstance(one := stages.network(key), Stage) and not one.pretrains]
 
 
 def passed(spec: Spec, params: Params, rungs: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:

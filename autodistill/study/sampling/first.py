@@ -30,6 +30,8 @@ PUBLISHED: dict[str, float] = {
     "relational.angle": 50.0,
     "similarity.weight": 3000.0,
     "cosine.weight": 1.0,
+    "mlm.weight": 1.0,
+    "mlm.share": 0.15,
 }
 """Weights from the papers, except for kd: 0.9 at T 4 cost small students accuracy (reports/LOG.md)."""
 TEMPERATURES = {"kd.temperature": 2.0, "dkd.temperature": 4.0, "dist.temperature": 1.0}

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ...distill import Job
 from ...spec import Network, Stage, describe
+from ...spec.stage import pretrained
 from ..record.notes import Trial, TrialFacts
 from ..record.rows import Stages
 from ..space import Proposal, Space
@@ -108,7 +109,8 @@ class Pending:
             self._note_passed(network)
             self.trials.tell(trial, trial.facts, self.stages.values(key, self.space.spec.search.objectives))
             self._close(trial.number)
-        if self._waiting.get(key) and key not in self._entered and key not in self.trials.teachers:
+        is_assistant = key not in self.trials.teachers and not network.pretrains
+        if self._waiting.get(key) and key not in self._entered and is_assistant:
             self._entered.add(key)
             self._enter_assistant(network)
 
@@ -161,7 +163,8 @@ class Pending:
     def _tell_failed(self, trial: Trial, network: Network) -> None:
         reason = self.failures[network.key()]
         if network.key() != trial.facts.stage:
-            reason = f"assistant {describe(network.architecture)} failed: {reason}"
+            what = "the first phase of" if isinstance(network, Stage) and network.pretrains else "assistant"
+            reason = f"{what} {describe(network.architecture)} failed: {reason}"
         self._close_ladder(self._stages[trial.number])
         self.trials.tell(trial, replace(trial.facts, reason=reason))
         self._close(trial.number)
@@ -177,6 +180,7 @@ class Pending:
 
     def _close_ladder(self, stage: Stage) -> None:
         """A ladder size whose assistant failed is not proposed again in this study."""
+        own = pretrained(stage)
         for network in stage.ancestors():
-            if network.key() in self.failures and network.architecture in self.space.ladder:
+            if network.key() in self.failures and network.architecture in self.space.ladder and network != own:
                 self.space.closed.add(self.space.ladder.index(network.architecture))

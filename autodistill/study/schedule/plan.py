@@ -10,7 +10,7 @@ from ...data import Splits
 from ...distill import Job, Rung
 from ...models.sizes import sizes
 from ...spec import LossSpec, Network, Spec, Stage, UsageError
-from ...spec.stage import canonical
+from ...spec.stage import canonical, pretrained
 from ...store import Store
 from ..record.rows import Stages, own_of
 from .jobs import Jobs, Results, chain_of, outputs_of
@@ -187,8 +187,8 @@ def longer(stage: Stage, epochs: int, loss: LossSpec | None = None) -> Stage:
 
 
 def whole_time(stage: Stage, stages: Stages, fixed: Collection[str]) -> int:
-    """Epochs of the student that take as long as its whole chain below the teachers took to train."""
-    above = [one for one in stage.ancestors() if one.key() not in fixed]
+    """Epochs of the student that take as long as its whole chain below the teachers took to train, without its first phase."""
+    above = [one for one in stage.ancestors() if one.key() not in fixed and one != pretrained(stage)]
     own = max(stages.measured(stage.key()).seconds, 1e-9)
     spent = own + sum(stages.measured(one.key()).seconds for one in above)
     return max(stage.recipe.epochs, int(round(stage.recipe.epochs * spent / own)))

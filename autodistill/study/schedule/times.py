@@ -21,7 +21,8 @@ RECENT = 1000
 class Work(NamedTuple):
     """What the seconds of a training depend on: epochs, batch size, and `macs` of a sample's forward and backward pass.
 
-    `kind` is equal if architecture, batch size, and the teachers that run during the training are.
+    `kind` is equal if architecture, batch size, and the teachers that run during the training are, and if both or neither
+    predict masked tokens.
     """
 
     kind: str
@@ -115,6 +116,6 @@ class Lengths:
         """A backward pass takes twice as many macs as a forward pass; teachers count if they run during the training."""
         live = stage.teachers if stage.logits_cache() is None else ()
         above = sum(self.space.sizes(one.architecture).macs for one in live)
-        kind = digest([stage.architecture.identity(), stage.recipe.batch_size, above])
+        kind = digest([stage.architecture.identity(), stage.recipe.batch_size, above, stage.pretrains])
         macs = 3.0 * self.space.sizes(stage.architecture).macs + above
         return Work(kind, stage.recipe.epochs, stage.recipe.batch_size, macs)
