@@ -25,9 +25,10 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from .spec import StoreError, UsageError, digest, is_full
+from .spec.imports import reason
 from .spec.value import Json
 
 Kind = Literal["stages", "outputs", "data", "references"]
@@ -218,6 +219,21 @@ class Store:
 
     def _damaged(self, kind: Kind, key: str, message: str) -> StoreError:
         return StoreError(f"{message}; remove the folder {self.folder(kind, key)}, and it will be made again")
+
+
+Parsed = TypeVar("Parsed")
+
+
+def parsed(store: Store, kind: Kind, key: str, parse: Callable[[Manifest], Parsed]) -> Parsed:
+    """What `parse` makes of a manifest. Raises StoreError if that fails: then another version of autodistill wrote it."""
+    manifest = store.manifest(kind, key)
+    try:
+        return parse(manifest)
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
+        path = store.folder(kind, key) / MANIFESTS[kind]
+        what = f"{path} was written by another version of autodistill, which this one cannot read ({reason(error)})"
+        way = f"use that version, or remove the store {store.root}, and all of it will be made again"
+        raise StoreError(f"{what}; {way}") from None
 
 
 class _Late(Exception):

@@ -156,6 +156,14 @@ def test_padding_changes_nothing(model: str, vocabulary: str) -> None:
         torch.testing.assert_close(network(alone).logits[0], logits_BK[row], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("model", [*MODELS, "gpt2"])
+@pytest.mark.parametrize("changes", [{}, {"settings": {"tie_word_embeddings": True}}, {"pooling": "mean"}], ids=str)
+def test_no_two_weights_are_tied(model: str, changes: dict[str, object]) -> None:
+    """So stored weights, and those of the folder for transformers, have each tensor once."""
+    state = seeded(encoder(model=model, **changes)).state_dict()
+    assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_sized_trained_and_has_layers(model: str) -> None:
     architecture = encoder(model=model)
@@ -228,6 +236,8 @@ def test_positions_are_as_many_as_the_longest_text_unless_given() -> None:
         ({"vocabulary": 61}, BuildError, r"vocabulary 61: the tokenizer has 60 tokens; use full"),
         ({"model": "bertt"}, UsageError, r"no text classifier of model 'bertt'; the nearest are .*bert"),
         ({"model": "vit"}, UsageError, r"no text classifier of model 'vit'"),
+        ({"model": "bart"}, UsageError, r"model 'bart' has an encoder and a decoder; use one that is only an encoder"),
+        ({"model": "t5"}, UsageError, r"model 't5' has an encoder and a decoder; use one that is only an encoder"),
         ({"settings": {"hiden_act": "relu"}}, UsageError, r"settings.hiden_act: bert has no such setting; .*hidden_act"),
         ({"settings": {"hidden_size": 8}}, UsageError, r"settings.hidden_size: autodistill sets it itself; remove it"),
         ({"settings": {"vocab_size": 30}}, UsageError, r"rows for 30 tokens, but the tokenizer has 60; use the tokenizer"),

@@ -16,6 +16,7 @@ from autodistill.spec import UsageError, load
 
 from .conftest import blobs
 from .tabular import customers
+from .textual import reviews, word_piece, written
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +168,43 @@ def test_a_draft_of_several_labels() -> None:
     np.savez("marks.npz", x=x, y=(x[:, :3] > 0).astype(int))
     found = autodistill.init("marks.npz")
     assert load(found.path).task.metric == "f1_micro" and "3 labels" in found.lines()[0]
+
+
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.parquet"])
+def test_a_draft_of_texts(name: str) -> None:
+    pytest.importorskip("transformers")
+    written(Path(), reviews()[["topic", "review"]], name)
+    found = autodistill.init(name)
+    spec, student = load(found.path), load(found.path).student
+    assert spec.task.text == ("review",) and spec.task.label == "topic" and spec.references == ("tf_idf_linear",)
+    assert "networks read 'review' alone, because it holds texts" in found.guesses
+    assert found.preflight.data.text is not None
+    vocabulary = found.preflight.data.text.vocabulary
+    assert f"vocabulary: {{choice: [full, {vocabulary // 2}]}}" in found.path.read_text()
+    assert isinstance(student.architecture, dict) and student.architecture["family"] == "transformers"
+
+
+def test_a_draft_of_pairs_of_texts_and_a_teacher_in_a_folder(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 16, "vocab_size": 10}
+    config = transformers.BertConfig(**sizes, max_position_embeddings=64)
+    transformers.BertModel(config).save_pretrained(word_piece(tmp_path / "model"))
+    frame = reviews().assign(answer=reviews(seed=1)["review"])[["review", "stars", "answer"]]
+    written(Path(), frame)
+    found = autodistill.init("reviews.csv", label="stars", kind="regression", teacher=str(tmp_path / "model"))
+    spec = load(found.path)
+    assert spec.task.text == ("review", "answer") and spec.task.tokenizer == str(tmp_path / "model")
+    assert spec.teacher.checkpoint == str(tmp_path / "model") and spec.task.kind == "regression"
+    assert found.preflight.data.text is not None and found.preflight.data.text.vocabulary == 10
+
+
+def test_names_and_numbers_are_no_texts() -> None:
+    names = [f"Street of the Number {row}" for row in range(60)]
+    pandas = pytest.importorskip("pandas")
+    said = ["this is one of two sentences here", "and this is the other one of two"] * 30
+    frame = pandas.DataFrame({"place": names, "said": said, "age": range(60), "y": [0, 1] * 30})
+    frame.to_csv("people.csv", index=False)
+    assert load(autodistill.init("people.csv").path).task.text is None
 
 
 def test_the_index_of_a_parquet_file_is_not_guessed_to_be_the_label() -> None:

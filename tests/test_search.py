@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from autodistill.reporting.write import redraw
-from autodistill.spec import Spec, StoreError, StudyError, UsageError
+from autodistill.spec import Spec, StoreError, StudyError, UsageError, digest
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.record.directory import StudyDirectory, dump
@@ -236,6 +236,18 @@ def test_a_flipped_byte_in_the_teacher_is_found(tiny: Callable[..., Spec], tmp_p
     path.write_bytes(content)
     with pytest.raises(StoreError, match="damaged|cannot be read"):
         search(tiny(), out=tmp_path / "out", runner="serial")
+
+
+def test_a_store_of_another_version_is_refused_by_name(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    study = search(tiny(search__trials=1), out=tmp_path / "out", runner="serial")
+    path = study.store.folder("stages", study.space.teachers[0].key()) / "stage.json"
+    manifest = json.loads(path.read_bytes())
+    del manifest["checksum"], manifest["measurement"]["core_params"]
+    path.write_text(json.dumps(manifest | {"checksum": digest(manifest)}))
+    with pytest.raises(StoreError, match=r"stage.json was written by another version of autodistill"):
+        search(tiny(search__trials=1), out=tmp_path / "out", runner="serial")
+    with pytest.raises(StoreError, match=r"stage.json was written by another version of autodistill"):
+        redraw(StudyDirectory(tmp_path / "out"))
 
 
 def test_the_public_name_is_the_function_every_time(tiny: Callable[..., Spec], tmp_path: Path) -> None:

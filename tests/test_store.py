@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.spec import Spec, Stage, StoreError, StudyError, UsageError
-from autodistill.store import MANIFESTS, Store
+from autodistill.spec.measurement import StageFacts
+from autodistill.store import MANIFESTS, Store, parsed
 from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.schedule import jobs
 from autodistill.study.schedule.plan import Plan
@@ -125,6 +126,13 @@ def test_a_record_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(StoreError, match="remove the folder") as found:
         Store(tmp_path).manifest("stages", "k")
     assert len(str(found.value)) < 1000, "not the whole file is said"
+
+
+def test_a_record_of_another_version_is_said(tmp_path: Path) -> None:
+    """It is whole, but has other facts than this version reads."""
+    what = r"k/stage.json was written by another version of autodistill, .*; use that version, or remove the store .*"
+    with pytest.raises(StoreError, match=what):
+        parsed(Store(_made(tmp_path)), "stages", "k", StageFacts.of)
 
 
 def test_a_lost_file_is_said(tmp_path: Path) -> None:

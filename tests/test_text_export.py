@@ -158,6 +158,8 @@ def test_an_encoder_with_few_tokens_runs_from_each_file(tmp_path: Path) -> None:
     config = json.loads((to / "hf" / "config.json").read_bytes())
     assert config["id2label"] == {"0": "food", "1": "weather", "2": "work"} and config["label2id"]["work"] == 2
     assert config["problem_type"] == "single_label_classification" and config["vocab_size"] < 400
+    assert config["vocab_size"] == 100 + found.card.added_rows and 0 < found.card.added_rows
+    assert f"For {found.card.added_rows} of these tokens, such as parts of merges, its model has rows of their own" in page
     assert len({tuple(row.round(6)) for row in logits_NK}) > 1
     text = "the rain and the wind"
     said = {name: shown(to, name, text) for name in FORMATS}

@@ -188,6 +188,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Given], tuple[str, ...]]] = {
     "no room for tokens": (task(max_length=2), ("task.max_length", "2 is invalid: use 8 or more")),
     "a tokenizer without texts": (task(text=None), ("tokenizer applies to texts; name their column in text",)),
     "lines without texts": (content(LINE, text=None, tokenizer=None), ("reviews.jsonl is a file of texts; name their column",)),
+    "several columns of labels": (task(label=["topic", "stars"]), ("topic, stars are several columns", "a list of labels in")),
+    "texts of a function": (
+        lambda folder: {"dataset": {"import": "tests.textual:reviews"}},
+        ("text applies to a table", "write the texts to a .parquet file, or pass a DataFrame from Python"),
+    ),
     "texts in arrays": (lambda folder: {"dataset": "x.npz", "label": None}, ("text applies to a table", "not to x.npz")),
     "a size of images": (task(image_size=8), ("image_size does not apply to texts (task.text); remove it",)),
     "features": (task(features=["stars"]), ("features does not apply to texts",)),

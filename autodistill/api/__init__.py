@@ -65,8 +65,9 @@ def init(
 
     `data` is a path, or a name that `task.dataset` accepts. `label` is the label column of a table. `kind` is classification,
     multilabel or regression, if the guess from the labels is wrong. `teacher` is a function
-    (`package.module:function`), a stage of a study, or a timm model. `target` is a metric and its value. The spec is written to
-    `to`, by default a file in the working directory; an existing file is kept unless `force` is given.
+    (`package.module:function`), a stage of a study, a timm model, or for texts the folder of a transformer. `target` is a
+    metric and its value. The spec is written to `to`, by default a file in the working directory; an existing file is kept
+    unless `force` is given.
 
     Returns: a Drafted, whose `lines()` say what was guessed.
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ..data import Images, Splits, read, split
 from ..data.folders import UNKNOWN
 from ..data.images import size_of, spread
+from ..data.kinds import is_text
 from ..data.saved import is_saved
 from ..metrics.metric import METRICS, suiting
 from ..spec import ABOUT, DataError, TaskSpec, UsageError
@@ -38,8 +39,21 @@ LARGE = 64
 """Images with longer sides are made as small as this, so that a first search takes minutes."""
 SKEWED = 0.7
 """With a larger share of one class, accuracy says little."""
-FIELDS = ("mlp", {"depth": 2, "width": 256}, "depth: {int: [1, 2]}, width: {int: [2, 64]}")
-IMAGES = ("resnet", {"depth": 1, "width": 16}, "depth: 1, width: {int: [2, 12]}")
+Family = tuple[str, dict[str, float], str]
+"""The family of networks, the fields of the teacher, and the ranges of the students."""
+FIELDS: Family = ("mlp", {"depth": 2, "width": 256}, "depth: {int: [1, 2]}, width: {int: [2, 64]}")
+IMAGES: Family = ("resnet", {"depth": 1, "width": 16}, "depth: 1, width: {int: [2, 12]}")
+TEXTS: Family = (
+    "transformers",
+    {"layers": 3, "hidden": 128, "heads": 4, "dropout": 0.1},
+    "layers: {int: [1, 2]}, heads: {choice: [1, 2, 4]}, head_width: 16",
+)
+FIRST = 1000
+"""How many rows of a table are looked at to find texts."""
+TOKENIZER = {"train": "bpe", "vocabulary": 4096}
+USUAL = "3e-3", "[1e-3, 1e-2]"
+RATES = {TEXTS[0]: ("1e-3", "[3e-4, 3e-3]")}
+"""The learning rates of a teacher and of students, by family, where they are not the usual ones."""
 
 
 class Draft(NamedTuple):
@@ -64,7 +78,9 @@ def drafted(data: str, *, label: str | None, kind: str | None, teacher: str | No
     if _is_table(data):
         columns, separator = _header(data)
         task |= {"separator": separator} if separator != _usual(data) else {}
-        task["label"] = label or _guessed_label(columns, guesses)
+        texts = [name for name in _texts(data, separator) if name != label]
+        task["label"] = label or _guessed_label([name for name in columns if name not in texts] or columns, guesses)
+        task |= _text_task(texts, teacher, guesses) if texts and task["label"] not in texts else {}
     elif label is not None:
         raise UsageError(f"--label {label} names a column of a table, but {data} is not a .csv or .parquet file; leave it out")
     task |= _image_size(task, guesses)
@@ -145,6 +161,30 @@ def _guessed_label(columns: Sequence[str], guesses: list[str]) -> str:
     return found
 
 
+def _texts(path: str, separator: str | None) -> list[str]:
+    """The columns that clearly hold texts, at most two."""
+    import pandas
+
+    try:
+        if separator is None:
+            from pyarrow import parquet
+
+            frame = next(parquet.ParquetFile(path).iter_batches(FIRST)).to_pandas()
+        else:
+            frame = pandas.read_csv(path, nrows=FIRST, sep=separator, encoding="utf-8-sig", dtype=str, index_col=False)
+    except (ValueError, OSError, StopIteration):  # whoever reads all of it says what is wrong
+        return []
+    return [str(name) for name in frame.columns if is_text(frame[name])][:2]
+
+
+def _text_task(texts: Sequence[str], teacher: str | None, guesses: list[str]) -> Json:
+    """`text` and `tokenizer`: that of a teacher in a folder of transformers, or one that is trained."""
+    named = " and ".join(map(repr, texts))
+    guesses.append(f"networks read {named} alone, because {'they hold' if len(texts) > 1 else 'it holds'} texts")
+    pretrained = teacher is not None and os.path.isdir(teacher)
+    return {"text": texts[0] if len(texts) == 1 else list(texts), "tokenizer": teacher if pretrained else TOKENIZER}
+
+
 def _image_size(task: Json, guesses: list[str]) -> Json:
     """`image_size` for images that differ in size, or that are too large for a quick search."""
     if not str(task["dataset"]).startswith("folder/"):
@@ -206,11 +246,15 @@ PLAIN = re.compile(r"(~/|\.{1,2}/|/|[A-Za-z_])[\w./~-]*")
 
 def _quoted(value: object) -> str:
     """A value as YAML: JSON, or plain text where that means the same: 0, null, or .5 as a name needs quotes."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_quoted(one)}" for name, one in value.items()) + "}"
     is_plain = isinstance(value, int) or PLAIN.fullmatch(str(value)) and str(value).lower() not in ("true", "false", "null")
     return str(value) if is_plain else json.dumps(value)
 
 
-def _family(splits: Splits) -> tuple[str, dict[str, int], str]:
+def _family(splits: Splits) -> Family:
+    if splits.text is not None:
+        return TEXTS
     shape = splits.inputs.only
     if splits.inputs.only is None and any(field.open or len(field.shape) > 1 for field in splits.inputs.fields):
         raise DataError(
@@ -226,7 +270,8 @@ def _epochs(splits: Splits) -> int:
 
 def _teacher_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> list[str]:
     family, fields, _ = _family(splits)
-    recipe = f"  recipe: {{epochs: {_epochs(splits)}, batch_size: {BATCH}, learning_rate: 3e-3}}"
+    rate, _ = RATES.get(family, USUAL)
+    recipe = f"  recipe: {{epochs: {_epochs(splits)}, batch_size: {BATCH}, learning_rate: {rate}}}"
     if teacher is None:
         given = ", ".join(f"{name}: {value}" for name, value in {"family": family, **fields}.items())
         guesses.append(f"the teacher, of family {family}, is trained first (give --teacher to use your own)")
@@ -237,6 +282,10 @@ def _teacher_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> l
         ]
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", teacher):
         return [f"teacher: {{import: {_plain(teacher)}}}   # a function that returns your network with its weights"]
+    if os.path.isdir(teacher) and splits.text is not None:
+        guesses.append(f"the teacher of {teacher} is fine-tuned first")
+        tuned = f"  recipe: {{epochs: {EPOCHS[0]}, batch_size: 32, learning_rate: 1e-4}}   # fine-tuned first"
+        return ["teacher:", f"  checkpoint: {_quoted(teacher)}", tuned]
     if os.path.isdir(teacher):
         return [f"teacher: {{checkpoint: {_quoted(teacher)}}}   # a stage of another study"]
     if teacher.endswith((".pt", ".pth", ".safetensors")):
@@ -260,6 +309,9 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
     steps = math.ceil(len(splits.train) / BATCH) * epochs
     about = ABOUT[splits.kind]
     temperature = "" if splits.kind == "regression" else ", temperature: {log: [1, 16]}"
+    rates = RATES.get(family, USUAL)[1]
+    if splits.text is not None and splits.text.encoding.unknown is not None:
+        ranges += f", vocabulary: {{choice: [full, {splits.text.encoding.vocabulary // 2}]}}"
     if family == FIELDS[0] and "categories" in splits.inputs.tensors():
         ranges += ", embedding: {int: [1, 8]}"
     guesses.append(f"students are of family {family}, each trained for {epochs} epochs ({steps:,} steps)")
@@ -269,5 +321,5 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
         "  loss:",
         f"    {about.label}: {{weight: rest}}   # labels; 1 minus the weight of kd",
         f"    kd: {{weight: {{uniform: [0, 1]}}{temperature}, optional: true}}   # the teacher's outputs",
-        f"  recipe: {{epochs: {epochs}, batch_size: {BATCH}, learning_rate: {{log: [1e-3, 1e-2]}}}}",
+        f"  recipe: {{epochs: {epochs}, batch_size: {BATCH}, learning_rate: {{log: {rates}}}}}",
     ]

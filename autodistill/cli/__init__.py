@@ -164,7 +164,7 @@ def _takes_init(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--teacher",
         metavar="NAME",
-        help="package.module:function, a stage of a study, or a timm model (default: a teacher that is trained first)",
+        help="package.module:function, a stage of a study, a timm model, or a folder of transformers (default: trained first)",
     )
     one.add_argument("--target", type=_target, metavar="NAME=VALUE", help="the target of a metric, such as accuracy=0.95")
     one.add_argument("--to", metavar="FILE", help="the spec to write (default: named after the data, in this directory)")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Series = pd.Series[Any]
 MIXED = 0.5
 """If at least this share of a text column is numbers (or dates), but not all, the others are likely mistakes."""
+PHRASE = 6
+"""Values of at least so many words, on average, are texts rather than names or addresses."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 NESTED = (list, tuple, dict, set, bytes, np.ndarray)
 
@@ -55,6 +57,13 @@ class Held(NamedTuple):
 def has_values(values: Series) -> bool:
     there = values.dropna()
     return bool(len(there)) and (pd.api.types.is_numeric_dtype(there.dtype) or bool(words(there).notna().any()))
+
+
+def is_text(values: Series) -> bool:
+    """Whether a column clearly holds texts: at least half of its values are different, and they have many words."""
+    found = words(values).dropna()
+    lengths = found.map(lambda text: len(text.split()))
+    return bool(len(found)) and found.nunique() >= len(found) / 2 and bool(lengths.mean() >= PHRASE)
 
 
 def held(place: Place, values: Series, given: str | None) -> Held:

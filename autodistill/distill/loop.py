@@ -16,7 +16,7 @@ import torch
 from ..metrics.metric import values
 from ..spec import Stage
 from ..spec.measurement import Measurement, Rung, StageFacts
-from ..store import Store
+from ..store import Store, parsed
 from .data import Data, open_data
 from .networks import save_network
 from .predictions import measurement, on_validation, said_beyond_labels
@@ -30,7 +30,7 @@ def train(store: Store, stage: Stage, device: torch.device) -> Measurement:
     """
     for _ in training(store, stage, device, ()):
         raise AssertionError("there are no rungs")
-    return StageFacts.of(store.manifest("stages", stage.key())).measurement
+    return parsed(store, "stages", stage.key(), StageFacts.of).measurement
 
 
 def training(

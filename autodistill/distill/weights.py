@@ -21,7 +21,7 @@ from ..models.encoders import Encoder
 from ..spec import NETWORK, Checkpoint, DataError, Task, Timm, UsageError, Value, describe
 from ..spec.architectures import Architecture
 from ..spec.imports import reason, running
-from ..store import Store
+from ..store import Store, parsed
 from .checkpoints import completed, has_classifier, in_order, is_folder, read_folder
 from .data import Data, open_data
 from .networks import build_for, plain_state, save_network, seeded
@@ -74,7 +74,7 @@ def _stage(path: Path, architecture: Architecture | None) -> tuple[Architecture,
     store, key = Store(path.parent.parent), path.name
     if path.parent.name != "stages" or not store.has("stages", key):
         raise DataError(f"{path} is not a stage of a study; give .../store/stages/KEY, or a weights file")
-    network = NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
+    network = parsed(store, "stages", key, lambda manifest: NETWORK.validate_python(manifest["network"], strict=False))
     if architecture not in (None, network.architecture):
         raise UsageError(f"{path} is a {describe(network.architecture)}; remove the key architecture, or give this one")
     return network.architecture, Weights(load_file(store.file("stages", key, "model.safetensors")), str(path))

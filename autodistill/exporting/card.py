@@ -114,7 +114,8 @@ class Card(Value):
 
     `metric` names that of the study, `also` those that are shown beside it. `line` is the chain as one line, `init` the network
     whose weights it began with, `claim` the sentence of `smallest`, `later` counts students that were tried after the
-    confirmation, and `again` has the commands that make it again.
+    confirmation, `added_rows` the rows of tokens that the model in `hf` has beside those of the network, and `again` has the
+    commands that make it again.
     """
 
     study: str
@@ -147,6 +148,7 @@ class Card(Value):
     claim: str | None
     formats: dict[str, WrittenFile]
     left_out: dict[str, str]
+    added_rows: int
     latency: tuple[TimedFile, ...]
     again: tuple[str, ...]
 

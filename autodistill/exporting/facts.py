@@ -37,6 +37,7 @@ from ..study.record.opened import open_study
 from ..study.record.rows import own_of
 from ..version import __version__
 from .card import Card, CardData, CardLink, ClassShare, OnValidation, Scored, Settings, TimedFile, WrittenFile
+from .folder import HF, added_rows
 
 
 class Chosen:
@@ -143,6 +144,7 @@ def card_of(
         claim=claim,
         formats=formats,
         left_out=left_out,
+        added_rows=added_rows(one.data, one.built) if HF in formats else 0,
         latency=tuple(latency),
         again=again(one, to),
     )

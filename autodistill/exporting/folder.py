@@ -46,6 +46,12 @@ def is_loadable(data: Data, network: Network) -> bool:
     return data.text is not None and isinstance(network.body, Encoder)
 
 
+def added_rows(data: Data, network: Network) -> int:
+    """How many rows of tokens the folder's model has beside those of the network, all copies of that of the unknown token."""
+    assert data.text is not None and isinstance(network.body, Encoder)
+    return max(0, len(cut(data.text.content, network.body.kept().tolist(), network.body.unknown).rows) - network.body.rows)
+
+
 def files_of(source: Source) -> dict[str, bytes]:
     """The files of the folder by name.
 

@@ -52,14 +52,22 @@ def _model_of(architecture: Transformers) -> str:
 
 
 def _defaults(model: str) -> Config:
-    """The config of a model with everything at its default. Raises UsageError if transformers has no such classifier."""
+    """The config of a model with everything at its default.
+
+    Raises UsageError if transformers has no such classifier, or if it has a decoder besides, which shares weights with it.
+    """
     from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     names = [name for name, config in CONFIG_MAPPING.items() if config in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING]
     if model not in names:
         near = difflib.get_close_matches(model, names, n=3, cutoff=0.5) or ["bert", "electra", "distilbert"]
         raise UsageError(f"transformers has no text classifier of model {model!r}; the nearest are {', '.join(near)}")
-    return CONFIG_MAPPING[model]()
+    found: Config = CONFIG_MAPPING[model]()
+    if found.is_encoder_decoder:
+        raise UsageError(
+            f"model {model!r} has an encoder and a decoder; use one that is only an encoder, such as bert or electra"
+        )
+    return found
 
 
 def _known(architecture: Transformers, defaults: Config) -> Json:

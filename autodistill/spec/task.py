@@ -110,6 +110,13 @@ def _check_kind(value: object) -> object:
     return value
 
 
+def _check_label(value: object) -> object:
+    if isinstance(value, list):
+        way = "give each row a list of labels in one column of a .jsonl or .parquet file, and name that column"
+        raise ValueError(f"{', '.join(map(str, value))} are several columns; {way}")
+    return value
+
+
 def _listed(value: object) -> object:
     """A single name as a list of one."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
@@ -156,7 +163,7 @@ class TaskSpec(Value):
     memory: Literal["auto", "resident", "stream"] = "auto"
     inputs: dict[str, FieldOptions] | None = None
     kind: Annotated[TaskKind | Literal["auto"], BeforeValidator(_check_kind)] = "auto"
-    label: str | None = None
+    label: Annotated[str | None, BeforeValidator(_check_label)] = None
     features: Annotated[tuple[str, ...], AsTuple] | AllExcept | None = None
     groups: str | None = None
     columns: dict[str, ColumnKind] | None = None
@@ -215,7 +222,8 @@ class TaskSpec(Value):
             return
         if kind not in OF_TEXTS:
             ways = "a table (.csv, .parquet, .jsonl), a folder of text files, or hfds/NAME"
-            raise ValueError(f"text applies to {ways}, not to {name}; remove it")
+            way = "remove it" if kind != "import" else "write the texts to a .parquet file, or pass a DataFrame from Python"
+            raise ValueError(f"text applies to {ways}, not to {name}; {way}")
         if len(set(self.text)) < len(self.text):
             raise ValueError(f"text names the column {self.text[0]!r} twice; name two columns, or give its name alone")
         if self.label in self.text:

@@ -22,7 +22,7 @@ from ...spec.architectures import Architecture
 from ...spec.imports import reason
 from ...spec.measurement import Measurement, Score, StageFacts
 from ...spec.search import ALL
-from ...store import Store
+from ...store import Store, parsed
 from ..record.directory import OWN_STORE
 from ..record.region import region_of
 from ..space import Space
@@ -103,7 +103,7 @@ def _known(scratch: Store, spec: Spec, teacher: Stage | Checkpoint) -> StageFact
     """Facts about a teacher that came from outside, or that this study has already trained."""
     for store in (scratch, Store(Path("reports") / spec.study / OWN_STORE)):
         if store.has("stages", teacher.key()):
-            return StageFacts.of(store.manifest("stages", teacher.key()))
+            return parsed(store, "stages", teacher.key(), StageFacts.of)
     return None
 
 

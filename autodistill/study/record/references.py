@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...metrics.metric import Metric
 from ...spec import Spec, StoreError
 from ...spec.measurement import Reference, Score
-from ...store import Store
+from ...store import Manifest, Store, parsed
 from .notes import Notes
 from .rows import TrialRow, frontier
 
@@ -35,10 +35,14 @@ def references(spec: Spec, notes: Notes, store: Store) -> list[Reference]:
     for name in spec.references:
         try:
             if name in notes.references:
-                found.append(Reference(**store.manifest("references", notes.references[name])["reference"]))
+                found.append(parsed(store, "references", notes.references[name], _fitted))
         except StoreError:
             continue
     return found
+
+
+def _fitted(manifest: Manifest) -> Reference:
+    return Reference(**manifest["reference"])
 
 
 def beside(found: Sequence[Reference], rows: Sequence[TrialRow], metric: Metric) -> list[Beside]:

@@ -17,7 +17,7 @@ from ...spec.domains import Params
 from ...spec.measurement import Measurement, Score, Sizes, SoftTargetEntropy, StageFacts
 from ...spec.metric import is_own
 from ...spec.value import Json
-from ...store import Store
+from ...store import Store, parsed
 from .. import pareto
 from .notes import Posterior, Role, State, Trial
 from .region import Region, region_of
@@ -133,8 +133,8 @@ class TrialRow:
 
 
 def network_of(store: Store, key: str) -> Stage | Checkpoint:
-    """The stage or checkpoint behind a stored key."""
-    return NETWORK.validate_python(store.manifest("stages", key)["network"], strict=False)
+    """The stage or checkpoint behind a stored key. Raises StoreError if another version of autodistill stored it."""
+    return parsed(store, "stages", key, lambda manifest: NETWORK.validate_python(manifest["network"], strict=False))
 
 
 def own_of(spec: Spec) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ class Stages:
     def facts(self, key: str) -> StageFacts:
         """The measured facts of a stored network."""
         if key not in self._facts:
-            found = StageFacts.of(self.store.manifest("stages", key))
+            found = parsed(self.store, "stages", key, StageFacts.of)
             lacking = [name for name in self.own if found.measurement.scores and name not in found.measurement.scores]
             if lacking:
                 from ...distill.predictions import scored  # it imports torch, which a study without such metrics does not need
