@@ -106,6 +106,25 @@ def test_a_student_that_reads_the_first_token_begins_as_a_teacher_that_reads_the
         assert torch.equal(tensor, expected), name
 
 
+@pytest.mark.parametrize(
+    ("content", "mean"),
+    [
+        ('{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}', True),
+        ('{"pooling_mode": "mean"}', True),
+        ('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}', False),
+        ('{"pooling_mode": "cls"}', False),
+        ("[]", False),
+        ("{", False),
+    ],
+)
+def test_a_folder_of_sentence_transformers_says_whether_it_reads_the_mean(make: Make, content: str, mean: bool) -> None:
+    folder = make()
+    assert "pooling" not in architecture_of(folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(content)
+    assert architecture_of(folder).get("pooling") == ("mean" if mean else None)
+
+
 def test_the_architecture_is_plain_sizes_and_settings(make: Make) -> None:
     folder = make(hidden_act="relu", hidden_dropout_prob=0.2)
     assert architecture_of(folder) == {

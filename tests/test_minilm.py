@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 def document(texts: Path, checkpoint: str) -> dict[str, Any]:
     """60 texts, a step of fine-tuning, and one student with a layer, the leading heads, and the tokens that occur."""
-    teacher = {"family": "transformers", "checkpoint": checkpoint, "pooling": "mean"}
+    teacher = {"family": "transformers", "checkpoint": checkpoint}
     recipe = {"epochs": 1, "batch_size": 30, "learning_rate": 1e-3}
     architecture = {"family": "transformers", "layers": 1, "heads": {"int": [2, 3]}, "head_width": 32, "vocabulary": "used"}
     return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +44,8 @@ KEPT_OUT = frozenset(
 """Keys of a config that say nothing about the network, or that are set when it is built."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+POOLING = "1_Pooling/config.json"
+"""Where sentence-transformers says how the tokens become one vector."""
 Config = Any
 """A config of the package transformers, which has no types."""
 FREE = ("family", "checkpoint", "dropout", "pooling")
@@ -204,4 +207,14 @@ def architecture_of(folder: Path) -> Json:
     settings = {name: value for name, value in left.items() if value != plain[name] or name in dropped}
     settings = {name: settings[name] for name in sorted(settings) if name not in {*names.values(), "embedding_size"}}
     settings |= {"vocab_size": config.vocab_size}
-    return {"family": "transformers", **sizes, "model": config.model_type, "settings": settings}
+    pooling = {"pooling": "mean"} if _reads_the_mean(folder) else {}
+    return {"family": "transformers", **sizes, "model": config.model_type, "settings": settings, **pooling}
+
+
+def _reads_the_mean(folder: Path) -> bool:
+    """Whether sentence-transformers takes the mean of the tokens: then the first token has learned little."""
+    try:
+        found = json.loads((folder / POOLING).read_bytes())
+        return bool(found.get("pooling_mode_mean_tokens") or found.get("pooling_mode") == "mean")
+    except (OSError, ValueError, AttributeError):
+        return False
