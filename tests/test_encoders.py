@@ -80,11 +80,20 @@ def test_the_inner_width_is_four_times_the_width() -> None:
     )
 
 
-@pytest.mark.parametrize("model", sorted(LINEAR))
+SMALLER = ({"layers": 5}, {"vocabulary": 12}, {"layers": 3})
+ALL_SMALLER = {"layers": 4, "hidden": 8, "intermediate": None, "vocabulary": "used"}
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [{"layers": 5}, {"vocabulary": 12}, {"layers": 4, "hidden": 8, "intermediate": None, "vocabulary": "used"}, {"layers": 3}],
-    ids=str,
+    ("model", "changes"),
+    [
+        *(pytest.param(model, ALL_SMALLER, id=model) for model in sorted(LINEAR)),
+        *(
+            pytest.param(model, changes, marks=[pytest.mark.slow] if model != "bert" else [], id=f"{model} {changes}")
+            for model in sorted(LINEAR)
+            for changes in SMALLER
+        ),
+    ],
 )
 def test_sizes_that_follow_from_smaller_ones_are_exact(model: str, changes: dict[str, object]) -> None:
     architecture = encoder(model=model, **changes)

@@ -123,10 +123,24 @@ def encoders(path: Path, **task: Any) -> dict[str, Any]:
 
 def exported(path: Path, raw: dict[str, Any]) -> tuple[Chosen, Exported]:
     """The student of a study of one trial, and what its export says."""
+    one = searched(path, raw)
+    return one, export(StudyDirectory(path / "out"), to=path / "model", stage=one.stage)
+
+
+def searched(path: Path, raw: dict[str, Any]) -> Chosen:
     study = search(spec.parse(raw), out=path / "out", runner="serial")
     (stage,) = {row.stage for row in study.rows() if row.role == "student"}
-    directory = StudyDirectory(path / "out")
-    return Chosen(directory, str(stage)), export(directory, to=path / "model", stage=str(stage))
+    return Chosen(StudyDirectory(path / "out"), str(stage))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Chosen, StudyDirectory]:
+    """A study of encoders that several tests export."""
+    root = tmp_path_factory.mktemp("small")
+    return searched(root, encoders(written(root))), StudyDirectory(root / "out")
+
+
+of_small = pytest.mark.xdist_group("text export")
 
 
 def logits_of_folder(path: Path, *texts: list[str]) -> np.ndarray[Any, Any]:
@@ -141,9 +155,10 @@ def logits_of_folder(path: Path, *texts: list[str]) -> np.ndarray[Any, Any]:
     return np.asarray(found)
 
 
-def test_an_encoder_with_few_tokens_runs_from_each_file(tmp_path: Path) -> None:
-    one, found = exported(tmp_path, encoders(written(tmp_path)))
-    to = tmp_path / "model"
+@of_small
+def test_an_encoder_with_few_tokens_runs_from_each_file(small: tuple[Chosen, StudyDirectory], tmp_path: Path) -> None:
+    (one, directory), to = small, tmp_path / "model"
+    found = export(directory, to=to, stage=one.stage)
     assert found.card is not None and not found.card.left_out and set(found.card.formats) == {*FORMATS, "hf"}
     assert {file.flipped for file in found.card.formats.values()} == {0}
     assert one.data.text is not None and found.card.data.text == one.data.text.encoding
@@ -162,13 +177,12 @@ def test_an_encoder_with_few_tokens_runs_from_each_file(tmp_path: Path) -> None:
     assert f"For {found.card.added_rows} of these tokens, such as parts of merges, its model has rows of their own" in page
     assert len({tuple(row.round(6)) for row in logits_NK}) > 1
     text = "the rain and the wind"
-    said = {name: shown(to, name, text) for name in FORMATS}
-    (expected,) = logits_of_folder(to / "hf", [text]).argmax(1)
-    assert said == {name: f"{name}: {('food', 'weather', 'work')[expected]}" for name in FORMATS}
     alone = "import sys; sys.modules['transformers'] = sys.modules['autodistill'] = sys.modules['torch'] = None; "
     alone += f"sys.path.insert(0, {str(to)!r}); import example; example.main(['model.onnx', {text!r}])"
     run = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == said["model.onnx"]
+    said = {name: shown(to, name, text) for name in ("model.pt2", "model.safetensors")} | {"model.onnx": run.stdout.strip()}
+    (expected,) = logits_of_folder(to / "hf", [text]).argmax(1)
+    assert said == {name: f"{name}: {('food', 'weather', 'work')[expected]}" for name in FORMATS}
     wrong = subprocess.run([sys.executable, str(to / "example.py"), "a", "b"], capture_output=True, text=True)
     assert "'b' is not one of model.onnx, model.pt2, model.safetensors; give only one text" in wrong.stderr
     files_of_lines(tmp_path, to)
@@ -247,6 +261,7 @@ def without_ends(made: Cut) -> Cut:
     return made._replace(content=json.dumps(json.loads(made.content) | {"post_processor": None}).encode())
 
 
+@of_small
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -256,11 +271,16 @@ def without_ends(made: Cut) -> Cut:
     ids=["tokenizer", "rows"],
 )
 def test_a_folder_that_is_not_the_same_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Cut], Cut], why: str
+    small: tuple[Chosen, StudyDirectory],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Cut], Cut],
+    why: str,
 ) -> None:
     monkeypatch.setattr(exporting, "FORMATS", {"model.safetensors": FORMATS["model.safetensors"]})
     monkeypatch.setattr(folder, "cut", lambda *given: change(cut(*given)))
-    _, found = exported(tmp_path, encoders(written(tmp_path)))
+    one, directory = small
+    found = export(directory, to=tmp_path / "model", stage=one.stage)
     assert found.card is not None and list(found.card.left_out) == ["hf"] and not (tmp_path / "model" / "hf").exists()
     assert why in found.card.left_out["hf"] and "`hf` is left out" in (tmp_path / "model" / "card.md").read_text()
 
