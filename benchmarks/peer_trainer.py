@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from paired import CPU, accuracy, train_all
-from peers import ROOT, Search, compare, earlier, in_turn, ours, summary, timed
+from peers import KINDS, REACHED, ROOT, Search, compare, earlier, in_turn, ours, summary, timed
 from safetensors.torch import load_file
 from torch import nn
 from wordnet_nouns import LABELED, OTHERS, TRAINING, UNLABELED, settings
@@ -158,10 +158,11 @@ def row(run: dict[str, Any], arm: str) -> str:
     """A row of the table: of one seed, one arm beside the peer."""
     own, peer = run[arm], run["peer"]
     cells = [str(run["seed"]), arm, f"{run['teacher']['test']:.1%}"]
-    for kind, name in (("region", "to_peer"), ("above_chance", "to_peer_above_chance")):
+    for kind, name in zip(KINDS, REACHED, strict=True):
         cells += [f"{one['hypervolume'][kind]:.4f}" for one in (own, peer)]
         seconds = own[name]
-        cells.append("never" if seconds is None else f"{seconds:.0f} (1/{peer['seconds'] / seconds:.1f})")
+        missing = "never" if peer["hypervolume"][kind] else "the peer has none"
+        cells.append(missing if seconds is None else f"{seconds:.0f} (1/{peer['seconds'] / seconds:.1f})")
     cells += [f"{one['seconds']:.0f}" for one in (own, peer)]
     return f"| {' | '.join(cells)} | {own['seconds'] / peer['seconds']:.2f} |"
 

@@ -48,22 +48,21 @@ SPACE = {
 
 class Texts(Dataset):
     def __init__(self, texts: list[str], labels: list[int], tokenizer: Any) -> None:
-        self.encoded = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
-        self.labels = torch.tensor(labels)
+        encoded = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
+        self.ids, self.mask, self.labels = encoded["input_ids"], encoded["attention_mask"], torch.tensor(labels)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, row: int) -> dict[str, Tensor]:
-        ids, mask = self.encoded["input_ids"][row], self.encoded["attention_mask"][row]
-        return {"input_ids": ids, "attention_mask": mask, "labels": self.labels[row]}
+        return {"input_ids": self.ids[row], "attention_mask": self.mask[row], "labels": self.labels[row]}
 
 
 def kept_tokens(data: Texts, tokenizer: Any, vocabulary: int | str) -> Tensor:
     """The special tokens, then the most frequent ones of the training texts."""
     first = [tokenizer.pad_token_id, tokenizer.unk_token_id]
     special = first + sorted(set(tokenizer.all_special_ids) - set(first))
-    count = np.bincount(data.encoded["input_ids"].flatten().numpy(), minlength=len(tokenizer))
+    count = np.bincount(data.ids.flatten().numpy(), minlength=len(tokenizer))
     count[special] = 0
     others = [one for one in np.argsort(-count, kind="stable") if one not in special]
     size = len(special) + int((count > 0).sum()) if vocabulary == "used" else int(vocabulary)
