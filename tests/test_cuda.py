@@ -25,9 +25,11 @@ from autodistill.study.preflight.prepare import load_data, space_of
 from autodistill.study.record.directory import StudyDirectory
 from autodistill.study.record.rows import network_of
 
+from . import textual
 from .conftest import blobs
 from .searching import search
 from .test_inputs import document
+from .textual import reviews, written
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
 
@@ -177,3 +179,34 @@ def test_several_labels_and_values_are_learned_and_confirmed_on_a_gpu(
     found = confirm(StudyDirectory(tmp_path / "out"), seeds=1, runner="serial")
     assert found.metric == {"multilabel": "f1_micro", "regression": "rmse"}[kind]
     assert main(["export", str(tmp_path / "out"), "--retain", "0.1", "--to", str(tmp_path / "model")]) in (0, 3)
+
+
+def test_texts_are_learned_on_a_gpu(tmp_path: Path) -> None:
+    """From masked tokens, then from labels, logits and relations, in bfloat16; the processor agrees on the outputs."""
+    pytest.importorskip("transformers")
+    reviews(60, seed=1)[["review"]].to_csv(tmp_path / "more.csv", index=False)
+    raw = textual.document(written(tmp_path), unlabeled=str(tmp_path / "more.csv"))
+    recipe, sizes = RECIPE | {"epochs": 6}, {"family": "transformers", "layers": 2, "hidden": 32, "heads": 2}
+    raw |= {"teacher": {"architecture": sizes | {"pooling": "mean", "dropout": 0.1}, "recipe": recipe}, "resources": GPU}
+    raw["student"] = {
+        "architecture": sizes | {"layers": 1, "vocabulary": 100, "embedding": 16, "pooling": "mean"},
+        "init": "from_teacher",
+        "pretrain": {"loss": {"mlm": {}, "cosine": {"layers": [1.0]}}, "recipe": RECIPE},
+        "loss": {
+            "ce": {"weight": 0.5},
+            "kd": {"weight": 0.5, "temperature": 2},
+            "attention": {"kind": "relations", "layers": [1.0], "weight": 1.0},
+        },
+        "recipe": recipe,
+    }
+    raw["search"]["trials"] = 1
+    study = search(parse(raw), out=tmp_path / "out", runner="serial")
+    (row,) = [row for row in study.rows() if row.role == "student"]
+    stage = network_of(study.store, str(row.stage))
+    assert isinstance(stage, Stage) and stage.recipe.precision == "bfloat16" and row.value is not None and row.value > 0.6
+    data = open_data(study.store, stage.task.data)
+    here, there = (
+        logits_of(load_network(study.store, stage, torch.device(device)), data, data.validation_x, torch.device(device))
+        for device in ("cpu", "cuda")
+    )
+    torch.testing.assert_close(there.cpu(), here, atol=2e-2, rtol=1e-2)
