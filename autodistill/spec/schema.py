@@ -67,12 +67,14 @@ def _within(annotation: object) -> Models:
 
 
 def homes(key: str, here: Location) -> list[str]:
-    """The nearest places at which a key is valid, as paths with dots; none if there are many, or none near."""
+    """The nearest places at which a key is valid, as paths with dots: the topmost of many, and none if these are many, too."""
     names = [part for part in here if isinstance(part, str)]
     found = [(place, _shared(place[:-1], names)) for place in _places() if place[-1] == key]
     most = max((shared for _, shared in found), default=0)
-    near = [".".join(place) for place, shared in found if shared == most]
-    return near if len(near) <= FEW else []
+    near = [place for place, shared in found if shared == most]
+    if len(near) > FEW:
+        near = [place for place in near if len(place) == min(map(len, near))]
+    return [".".join(place) for place in near] if len(near) <= FEW else []
 
 
 def _shared(one: tuple[str, ...], other: list[str]) -> int:
