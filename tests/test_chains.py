@@ -29,6 +29,7 @@ from autodistill.answers.chains.asked import geometric, with_student
 from autodistill.answers.chains.compare import DIRECT, Candidate, going_on, is_clearly_worse, ranked, verdict
 from autodistill.answers.chains.planner import Ladder, Planner
 from autodistill.answers.chains.rules import RULES, Line
+from autodistill.answers.chains.trainings import Trainings
 from autodistill.cli import main
 from autodistill.data import Sealed
 from autodistill.distill import load_network
@@ -39,11 +40,12 @@ from autodistill.reporting.chain_graph import _legend, draw
 from autodistill.reporting.explain import Link
 from autodistill.reporting.page.chains import picture
 from autodistill.reporting.page.finalists import Gain, Gains
-from autodistill.spec import MLP, ResNet, Spec, Stage, UsageError, parse
+from autodistill.spec import MLP, Checkpoint, ResNet, Spec, Stage, UsageError, parse
 from autodistill.store import Store
 from autodistill.study.driver import Options
 from autodistill.study.record.directory import StudyDirectory, dump
 from autodistill.study.record.rows import Stages, network_of
+from autodistill.study.sampling.first import completed
 from autodistill.study.space import Space
 
 from .conftest import DOCUMENT, blobs
@@ -298,6 +300,17 @@ def test_a_ladder_in_equal_ratios_lies_between_student_and_teacher() -> None:
     assert [one.width for one in found] == [16, 8, 4]
     assert geometric(MLP(depth=1, width=2), ResNet(depth=1, width=32), 3, lambda one: one.width) == ()
     assert geometric(MLP(depth=1, width=2), MLP(depth=1, width=3), 3, lambda one: one.width) == []
+
+
+def test_what_a_teacher_was_made_of_is_not_trained_for_its_student(space: Callable[..., Space]) -> None:
+    """A teacher that was fine-tuned begins with a checkpoint, which costs a chain nothing."""
+    made = space(assistants__at_most=1, assistants__guidance="serial")
+    teacher = made.teachers[0]
+    pretrained = Checkpoint(task=teacher.task, architecture=teacher.architecture, weights="0" * 64)
+    made.teachers = (teacher.model_copy(update={"init": pretrained}),)
+    trainings = Trainings(made, completed(made, {}))
+    for seed in trainings.seeds(2):
+        assert len(trainings.below(DIRECT, seed)) == 1 and len(trainings.below(chain(0), seed)) == 2
 
 
 # A plan that is really trained

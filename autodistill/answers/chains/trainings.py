@@ -13,6 +13,7 @@ from ...store import Store
 from ...study.preflight.prepare import check_edges, space_of
 from ...study.record.rows import Stages
 from ...study.sampling.first import completed
+from ...study.schedule.jobs import chain_of
 from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
 from ...study.space import COUNT, GUIDANCE, Space
 from .asked import assistants_of, layers_of
@@ -54,7 +55,9 @@ class Trainings:
         self.space, self.params = space, dict(params)
         self.metric = metric_of(space.spec.search)
         self.early = _early(space.teachers)
-        self.fixed = {network.key() for network in (*space.teachers, *(self.early or ()))}
+        given = (*space.teachers, *(self.early or ()))
+        self.fixed = {network.key() for one in given for network in chain_of(one)}
+        """The teachers and what they are made of, such as pretrained weights."""
         self._stages: dict[tuple[Candidate, int], Stage] = {}
         self.direct = self._chain(())
         if not self.direct.loss.needs_teachers():
