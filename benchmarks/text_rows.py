@@ -85,7 +85,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=2, help="of the other students, over labeled and unlabeled texts")
-    parser.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--row", nargs="*", choices=ROWS, default=list(ROWS), help="none: only the searched one")
     return parser.parse_args()
 
 

@@ -387,6 +387,19 @@ class Cut(KeyboardInterrupt):
     """As sudden as a kill."""
 
 
+def cut_off(patch: pytest.MonkeyPatch, epochs: list[int], after: int) -> None:
+    """Raises Cut once, where `epochs`, as `counted` counts them, are that many."""
+    epoch = Run.epoch
+
+    def mortal(run: Run) -> float:
+        if len(epochs) == after:
+            epochs.append(-1)
+            raise Cut
+        return epoch(run)
+
+    patch.setattr(Run, "epoch", mortal)
+
+
 def found(out: Path, spec: Spec) -> list[Any]:
     record = Record(out / "study.db", spec)
     told = [(trial.params, trial.state, trial.values, timeless(trial.facts)) for trial in record.trials]
@@ -405,15 +418,7 @@ def test_a_search_cut_anywhere_becomes_the_one_that_was_not(
     epochs = counted(monkeypatch)
     search(spec, out=tmp_path / "whole", runner="serial")
     whole = len(epochs)
-    epoch = Run.epoch
-
-    def mortal(run: Run) -> float:
-        if len(epochs) == whole + cut:
-            epochs.append(-1)
-            raise Cut
-        return epoch(run)
-
-    monkeypatch.setattr(Run, "epoch", mortal)
+    cut_off(monkeypatch, epochs, whole + cut)
     with pytest.raises(Cut):
         search(spec, out=tmp_path / "out", runner="serial")
     search(spec, out=tmp_path / "out", runner="serial")

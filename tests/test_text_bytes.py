@@ -12,13 +12,12 @@ import torch
 
 from autodistill import spec
 from autodistill.distill import Job, perform, save_data
-from autodistill.distill.run import Run
 from autodistill.spec import Spec, Stage, Transformers
 from autodistill.store import Store
 from autodistill.study.preflight.prepare import load_data
 
 from .searching import search
-from .test_resume import Cut, counted, found
+from .test_resume import Cut, counted, cut_off, found
 from .test_search import start, stored, wait_for_stages
 from .test_search import written as saved
 from .textual import document, reviews, written
@@ -121,15 +120,8 @@ def test_a_study_that_is_cut_off_becomes_the_one_that_was_not(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     """In a student, and in the teacher."""
-    epochs, epoch, same = counted(monkeypatch), Run.epoch, encoders(whole / "reviews.csv")
-
-    def mortal(run: Run) -> float:
-        if len(epochs) == cut:
-            epochs.append(-1)
-            raise Cut
-        return epoch(run)
-
-    monkeypatch.setattr(Run, "epoch", mortal)
+    same = encoders(whole / "reviews.csv")
+    cut_off(monkeypatch, counted(monkeypatch), cut)
     with pytest.raises(Cut):
         search(same, out=tmp_path / "out", runner="serial")
     search(same, out=tmp_path / "out", runner="serial")

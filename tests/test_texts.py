@@ -38,7 +38,7 @@ from autodistill.distill.samples import Samples as Drawn
 from autodistill.metrics import latency
 from autodistill.models import build
 from autodistill.reporting.checked import checked
-from autodistill.spec import DataError, Imported, LogitsCacheSpec, Stage, UsageError
+from autodistill.spec import DataError, Imported, LogitsCacheSpec, Stage, StoreError, UsageError, digest
 from autodistill.spec.teachers_tokenizer import with_teachers_tokenizer
 from autodistill.spec.value import Json
 from autodistill.store import Store
@@ -163,6 +163,17 @@ def test_stored_texts_are_what_was_stored(tmp_path: Path) -> None:
         assert (found == splits.train.x.batch(rows)[name]).all()
     found = data.train_x[TOKENS]
     assert isinstance(found, Ragged) and isinstance(found.values, np.memmap) and found.values.dtype == np.uint16
+
+
+def test_texts_that_another_version_stored_are_refused_by_name(tmp_path: Path) -> None:
+    splits, store = splits_of(written(tmp_path)), Store(tmp_path / "store")
+    save_data(store, splits)
+    path = store.folder("data", splits.fingerprint) / "data.json"
+    manifest = json.loads(path.read_bytes())
+    del manifest["checksum"], manifest["text"]["max_length"]
+    path.write_text(json.dumps(manifest | {"checksum": digest(manifest)}))
+    with pytest.raises(StoreError, match=r"data.json was written by another version of autodistill"):
+        open_data(store, splits.fingerprint)
 
 
 def test_a_student_of_your_own_learns_from_texts(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ..data.tokens import FILE as TOKENIZER
 from ..models import Inputs
 from ..spec import StoreError, TaskKind
 from ..spec.arrays import Array
-from ..store import Manifest, Store
+from ..store import Manifest, Store, parsed
 
 SAMPLES = ("train_x", "validation_x", "unlabeled_x")
 """The samples, in the order of training; the last one only where there are samples without labels.
@@ -142,12 +142,12 @@ def open_data(store: Store, fingerprint: str) -> Data:
     """The stored data. Raises StoreError if a file is damaged, or if another version of autodistill wrote them."""
     manifest = store.manifest("data", fingerprint)
     files = {name: store.file("data", fingerprint, name) for name in manifest["files"]}
-    text = _text(files, manifest)
+    encoding, of_texts = parsed(store, "data", fingerprint, _encodings)
+    text = None if of_texts is None else _text(files, of_texts)
     there = {Path(name).stem: _opened(path) for name, path in files.items()}
     if not {name.partition(".")[0] for name in there} <= {*SAMPLES, *LABELS}:
         raise StoreError(f"{store.folder('data', fingerprint)} was made by another version of autodistill; remove that folder")
     train, validation, unlabeled = (_columns(part, there, manifest) for part in SAMPLES)
-    encoding = Encoding.model_validate(manifest["encoding"]) if "encoding" in manifest else None
     parts = [part for part in (train, validation, unlabeled) if part is not None]
     assert train is not None and validation is not None
     return Data(
@@ -164,12 +164,18 @@ def open_data(store: Store, fingerprint: str) -> Data:
     )
 
 
-def _text(files: dict[str, Path], manifest: Manifest) -> Text | None:
-    """How texts became samples; takes what says so out of `files`."""
-    if "text" not in manifest:
-        return None
+def _encodings(manifest: Manifest) -> tuple[Encoding | None, TextEncoding | None]:
+    """How the columns of a table, and how texts became samples."""
+    return (
+        Encoding.model_validate(manifest["encoding"]) if "encoding" in manifest else None,
+        TextEncoding.model_validate(manifest["text"]) if "text" in manifest else None,
+    )
+
+
+def _text(files: dict[str, Path], encoding: TextEncoding) -> Text:
+    """The tokenizer and the ranking of its tokens, which are taken out of `files`."""
     content, ranking = files.pop(TOKENIZER).read_bytes(), np.load(files.pop(f"{RANKING}.npy"), mmap_mode="c")
-    return Text(encoding=TextEncoding.model_validate(manifest["text"]), content=content, ranking=ranking)
+    return Text(encoding=encoding, content=content, ranking=ranking)
 
 
 def _columns(part: str, there: Mapping[str, Array], manifest: Manifest) -> Columns | None:
