@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from autodistill import api
+from autodistill.answers.chains import Home
+from autodistill.answers.confirm import confirm
 from autodistill.data.masking import Masking
 from autodistill.data.tokens import known
 from autodistill.distill import load_network, open_data
@@ -44,6 +48,9 @@ from autodistill.study.preflight import prepare
 from autodistill.study.preflight.check import check
 from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.directory import StudyDirectory
+from autodistill.study.record.opened import open_study
+from autodistill.study.record.rows import Stages
+from autodistill.study.schedule.plan import FRESH
 from autodistill.study.schedule.scheduler import Study
 from autodistill.study.space import Space
 
@@ -226,8 +233,8 @@ def weights(study: Study) -> dict[str, str]:
     return {key: store.manifest("stages", key)["files"]["model.safetensors"] for key in store.keys("stages")}
 
 
-def phases(study: Study) -> list[Stage]:
-    found = [study.stages.network(key) for key in study.store.keys("stages")]
+def phases(stages: Stages) -> list[Stage]:
+    found = [stages.network(key) for key in stages.store.keys("stages")]
     return [one for one in found if isinstance(one, Stage) and one.pretrains]
 
 
@@ -248,7 +255,7 @@ def students(study: Study) -> list[Stage]:
 
 
 def test_students_share_a_phase_and_begin_with_its_weights(whole: Study) -> None:
-    (first,) = phases(whole)
+    (first,) = phases(whole.stages)
     assert len({one.key() for one in students(whole)}) == 3 and all(one.init == first for one in students(whole))
     assert first.init == whole.space.teachers[0] and not first.teachers
     data = open_data(whole.store, first.task.data)
@@ -260,7 +267,7 @@ def test_students_share_a_phase_and_begin_with_its_weights(whole: Study) -> None
 
 
 def test_a_phase_is_no_row_and_its_seconds_are_those_of_the_chain(whole: Study) -> None:
-    (first,) = phases(whole)
+    (first,) = phases(whole.stages)
     teacher, *others = whole.rows()
     assert teacher.role == "teacher" and [row.role for row in others] == ["student"] * 3
     measured = whole.stages.measured(first.key())
@@ -278,9 +285,9 @@ def test_a_phase_is_no_row_and_its_seconds_are_those_of_the_chain(whole: Study) 
 
 @pytest.mark.slow
 def test_an_interrupted_search_ends_with_the_same_bytes(whole: Study, tmp_path: Path) -> None:
-    ended = Options(until=lambda study: "its first phase is trained" if phases(study) else None)
+    ended = Options(until=lambda study: "its first phase is trained" if phases(study.stages) else None)
     first = search(parse(spec_of(tmp_path)), out=tmp_path / "out", runner="serial", options=ended)
-    assert len(first.record.trials) == 1 and len(phases(first)) == 1
+    assert len(first.record.trials) == 1 and len(phases(first.stages)) == 1
     parts = search(parse(spec_of(tmp_path)), out=tmp_path / "out", runner="serial")
     assert weights(parts) == weights(whole) and len(weights(whole)) == 5
     assert [trial.values for trial in parts.record.trials] == [trial.values for trial in whole.record.trials]
@@ -336,10 +343,35 @@ def test_assistants_may_have_a_phase_too(tmp_path: Path) -> None:
     study = search(parse(document), out=tmp_path / "out", runner="serial")
     student = study.stages.network(study.record.trials[0].facts.stage)
     assert isinstance(student, Stage)
-    assert len(phases(study)) == 2 and [row.role for row in study.rows()] == ["teacher", "assistant", "student"]
+    assert len(phases(study.stages)) == 2 and [row.role for row in study.rows()] == ["teacher", "assistant", "student"]
     (assistant,) = student.teachers
     assert isinstance(assistant, Stage) and isinstance(assistant.init, Stage) and assistant.init.pretrains
     assert study.space.encode(student) == study.record.trials[0].params
+
+
+@pytest.mark.slow
+def test_confirm_trains_a_phase_for_each_fresh_seed(whole: Study, tmp_path: Path) -> None:
+    shutil.copytree(whole.store.root.parent, tmp_path / "out")
+    before = {one.seed for one in phases(whole.stages)}
+    found = confirm(StudyDirectory(tmp_path / "out"), seeds=2, runner="serial")
+    with open_study(StudyDirectory(tmp_path / "out")) as study:
+        fresh = phases(study.stages)
+    assert found.members and {one.seed for one in fresh} - before == {FRESH, FRESH + 1} and len(fresh) == 3
+
+
+@pytest.mark.slow
+def test_a_chain_has_a_phase_before_the_student_and_before_its_assistants(tmp_path: Path) -> None:
+    document = spec_of(tmp_path)
+    document["student"]["architecture"] |= {"hidden": 8, "heads": 2}
+    ladder = [{"family": "transformers", "layers": 1, "hidden": 16, "heads": 4, "intermediate": 24}]
+    document["assistants"] = {"at_most": 1, "ladder": ladder, "init": "from_teacher", "pretrain": PHASE, "loss": {"kd": {}}}
+    document["assistants"] |= {"recipe": document["student"]["recipe"]}
+    spec, out = parse(document), tmp_path / "out"
+    home = Home.of(spec, "hidden=8", out=str(out))
+    found = api.chain(spec, student="hidden=8", home=home, runner="serial", seeds=1)
+    for row in found.candidates:
+        networks = 1 + len(row.path)
+        assert row.stages == (1 if row.kind == "labels" else 2 * networks), row
 
 
 # Wrong specs
