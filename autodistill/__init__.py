@@ -14,7 +14,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .answers import Wanted
-    from .api import Study, chain, check, compare, init, load, open, predict, search, watch
+    from .api import Study, chain, check, compare, init, load, open, predict, schema, search, watch
     from .spec import Spec
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "open",
     "predict",
+    "schema",
     "search",
     "watch",
 ]

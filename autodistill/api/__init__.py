@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..spec import ABOUT, UsageError, load
+from ..spec.value import Json
 from .named import SpecLike, named, place_of, study_of
 from .study import Run, Study
 from .tracking import followed, tracked
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..runners import Runner
     from ..study.preflight.values import Preflight
 
-__all__ = ["Study", "chain", "check", "compare", "init", "load", "open", "predict", "search", "watch"]
+__all__ = ["Study", "chain", "check", "compare", "init", "load", "open", "predict", "schema", "search", "watch"]
 
 
 class Drafted(NamedTuple):
@@ -76,6 +77,7 @@ def init(
     Example:
         autodistill.init("churn.npz").path
     """
+    from ..spec.json_schema import modeline
     from .draft import drafted
 
     draft = drafted(str(data), label=label, kind=kind, teacher=teacher, target=target)
@@ -84,11 +86,28 @@ def init(
         raise UsageError(f"{path} exists; give another file with --to, or --force to replace it")
     before = path.read_bytes() if path.exists() else None
     try:
-        path.write_text(draft.text)
+        path.write_text(f"{modeline(path)}\n{draft.text}")
         return Drafted(path, draft.guesses, check(path))
     except BaseException:
         path.unlink(missing_ok=True) if before is None else path.write_bytes(before)
         raise
+
+
+def schema() -> Json:
+    """The JSON schema (draft 2020-12) of a spec, with which editors complete and check the keys and values of a YAML file.
+
+    Whatever it refuses, `load` refuses, too; `load` knows more: which values fit together, and what files there are.
+
+    Returns: the schema, as plain dicts and lists.
+
+    Raises: nothing.
+
+    Example:
+        autodistill.schema()["properties"]["search"]
+    """
+    from ..spec.json_schema import json_schema
+
+    return json_schema()
 
 
 def check(

@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="autodistill", description="Search for the smallest distilled student that is accurate enough.")
     those = top.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     _takes_init(_command(those, "init", commands.init, "look at a data set and write a spec for it"))
+    _command(those, "schema", commands.schema, "print the JSON Schema of a spec, with which editors complete and check it")
     one = _command(those, "check", commands.check, "show what a search would do, without training anything")
     _takes_spec(one)
     _takes_search(_command(those, "search", commands.search, "run the search of a spec, or resume it"))

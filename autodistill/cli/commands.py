@@ -30,6 +30,16 @@ def init(arguments: argparse.Namespace, console: Console) -> Result:
     return found.as_json()
 
 
+def schema(arguments: argparse.Namespace, console: Console) -> Result:
+    from .. import api
+    from ..spec.json_schema import as_text
+
+    found = api.schema()
+    if not arguments.json:
+        _print(console, as_text(found).rstrip())
+    return found
+
+
 def check(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..api.named import named

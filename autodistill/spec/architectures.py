@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     JsonValue,
     Tag,
     TypeAdapter,
@@ -18,25 +19,29 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from .domains import KINDS, Whole
 from .errors import shown, wrong
-from .value import AsTuple, Value
+from .value import AsTuple, Json, Value, matching
 
 Depth = Annotated[int, Field(ge=1, le=1000)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 Stages = Annotated[int, Field(ge=2, le=4)]
 Side = Annotated[int, Field(ge=1, le=1024)]
 Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Pooling = Literal["first", "mean"]
 MOST = 65536
 """The largest number allowed in the arguments of a timm model: no depth, width or side needs more."""
 
 
 NO_IMPORT = "{!r} does not have the form package.module:function"
+IMPORTS = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 
 def _is_import(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+    return isinstance(value, str) and re.fullmatch(IMPORTS, value) is not None
 
 
 def _check_import(value: str) -> str:
@@ -45,7 +50,7 @@ def _check_import(value: str) -> str:
     return value
 
 
-Import = Annotated[str, AfterValidator(_check_import)]
+Import = Annotated[str, AfterValidator(_check_import), matching(f"^{IMPORTS}$")]
 
 
 KEPT = "autodistill.models.kept:module"
@@ -53,109 +58,128 @@ KEPT = "autodistill.models.kept:module"
 
 
 class MLP(Value):
-    """`depth` hidden layers of `width` units with ReLU on the flattened sample.
-
-    `embedding` is the largest width of the embeddings of a table's categories (None: only the rule of `models.tables`).
-    """
+    """Hidden layers with ReLU on the flattened sample."""
 
     version: ClassVar[int] = 1
     family: Literal["mlp"] = "mlp"
+    """Fully connected layers."""
     depth: Depth
+    """Number of hidden layers."""
     width: Width
+    """Units of each hidden layer."""
     embedding: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Largest width of the embeddings of a table's categories; by default, only the number of categories limits it."""
 
 
 class ConvNet(Value):
-    """The plain stacks of Mirzadeh et al., AAAI 2020: `depth` convolutions in groups that double the width.
+    """The plain stacks of Mirzadeh et al., AAAI 2020: convolutions in groups that double the width.
 
-    `width` is the number of channels in the first group, `hidden` the units of one fully connected layer before the
-    classifier (0: none). Their networks for CIFAR-10: (2, 16), (4, 16), (6, 16), (8, 16, hidden 64), (10, 32, hidden 128).
+    Their networks for CIFAR-10: (depth 2, width 16), (4, 16), (6, 16), (8, 16, hidden 64), (10, 32, hidden 128).
     """
 
     version: ClassVar[int] = 1
     family: Literal["convnet"] = "convnet"
+    """A plain stack of convolutions."""
     depth: Depth
+    """Number of convolutions."""
     width: Width
+    """Channels of the first group of convolutions."""
     hidden: Annotated[int, Field(ge=0, le=65536)] = 0
+    """Units of the fully connected layer before the classifier; 0 means none."""
 
 
 class ResNet(Value):
-    """He et al., CVPR 2016, section 4.2 (the CIFAR form): 6 * depth + 2 layers.
-
-    Three stages of `depth` basic blocks each, with `width`, 2 * `width` and 4 * `width` channels.
-    """
+    """He et al., CVPR 2016, section 4.2 (the CIFAR form): three stages, 6 * depth + 2 layers."""
 
     version: ClassVar[int] = 1
     family: Literal["resnet"] = "resnet"
+    """A residual network for small images."""
     depth: Depth
+    """Basic blocks in each of the three stages."""
     width: Width
+    """Channels of the first stage; the others have 2 and 4 times as many."""
 
 
 class TimmResNet(Value):
-    """He et al., CVPR 2016, table 1, built from timm's basic blocks: `stages` stages of `depth` blocks each.
-
-    The stages have 1, 2, 4, 8 times `width` channels. (depth 2, width 64, stem imagenet) is ResNet-18. `stem`: imagenet is
-    a 7x7 convolution and a pooling layer, which reduce each side fourfold; small is one 3x3 convolution, which does not.
-    """
+    """He et al., CVPR 2016, table 1, built from timm's basic blocks. (depth 2, width 64, stem imagenet) is ResNet-18."""
 
     version: ClassVar[int] = 1
     family: Literal["timm_resnet"] = "timm_resnet"
+    """A residual network from timm's basic blocks."""
     depth: Depth
+    """Basic blocks in each stage."""
     width: Width
+    """Channels of the first stage; each further stage doubles them."""
     stages: Stages = 4
+    """Number of stages."""
     stem: Literal["imagenet", "small"] = "small"
+    """First layers: imagenet is a 7x7 convolution and a pooling layer, which reduce each side fourfold; small is one 3x3
+    convolution, which does not.
+    """
 
 
 class ViT(Value):
-    """Dosovitskiy et al., ICLR 2021: `depth` blocks of `heads` heads, each `head_width` wide, with a class token.
-
-    The width of the tokens is heads * head_width. (depth 12, heads 3, head_width 64, patch_size 16) is DeiT-tiny.
-    """
+    """Dosovitskiy et al., ICLR 2021, with a class token. (depth 12, heads 3, head_width 64, patch_size 16) is DeiT-tiny."""
 
     version: ClassVar[int] = 1
     family: Literal["vit"] = "vit"
+    """A vision transformer."""
     depth: Depth
+    """Number of blocks."""
     heads: Annotated[int, Field(ge=1, le=1024)]
+    """Attention heads of each block."""
     head_width: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Width of each head; the width of the tokens is heads times head_width."""
     patch_size: Side = 4
+    """Side of a square patch in pixels."""
     mlp_ratio: Annotated[float, Field(ge=0.1, le=64)] = 4.0
+    """Width between the two linear layers of a block, as a multiple of the width of the tokens."""
 
 
 class ConvNeXt(Value):
-    """Liu et al., CVPR 2022: a patch stem and `stages` stages with `width` times 1, 2, 4, 8 channels.
-
-    The stages have `depth` times 1, 1, 3, 1 blocks. (depth 3, width 96, stages 4, patch_size 4) is ConvNeXt-T.
-    """
+    """Liu et al., CVPR 2022: a patch stem and stages. (depth 3, width 96, stages 4, patch_size 4) is ConvNeXt-T."""
 
     version: ClassVar[int] = 1
     family: Literal["convnext"] = "convnext"
+    """A ConvNeXt network."""
     depth: Depth
+    """Blocks of a stage; the third stage has three times as many."""
     width: Width
+    """Channels of the first stage; each further stage doubles them."""
     stages: Stages = 3
+    """Number of stages."""
     patch_size: Side = 2
+    """Side of a square patch in pixels."""
 
 
 class MobileNet(Value):
-    """Sandler et al., CVPR 2018 (MobileNetV2), table 2, for small images: `depth` inverted residuals in each stage.
+    """Sandler et al., CVPR 2018 (MobileNetV2), table 2, for small images.
 
-    The stem has stride 1 and 2 * `width` channels; the published first five stages follow, `width` times 1, 1.5, 2, 4, 6
-    with strides 1, 2, 2, 2, 1, the first without `expansion`; then the last 1x1 convolution, four times as wide.
+    The stem has stride 1 and 2 * width channels; the published first five stages follow, width times 1, 1.5, 2, 4, 6
+    with strides 1, 2, 2, 2, 1, the first without expansion; then the last 1x1 convolution, four times as wide.
     """
 
     version: ClassVar[int] = 1
     family: Literal["mobilenet"] = "mobilenet"
+    """A MobileNetV2 for small images."""
     depth: Depth
+    """Inverted residuals in each stage."""
     width: Width
+    """Channels of the first stage."""
     expansion: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many times wider an inverted residual is inside."""
 
 
 class Timm(Value):
-    """A timm model by `name`, with keyword `arguments` for timm's create_model."""
+    """A timm model by name."""
 
     version: ClassVar[int] = 1
     family: Literal["timm"] = "timm"
+    """Any model of timm."""
     name: str
+    """Name of the model in timm."""
     arguments: dict[str, JsonValue] = {}
+    """Keyword arguments of timm's create_model."""
 
     @field_validator("arguments")
     @classmethod
@@ -168,35 +192,38 @@ class Timm(Value):
 
 
 class Transformers(Value):
-    """A transformer that reads token ids, built by the package transformers: `layers` layers, `heads` heads in each.
-
-    Its width is `hidden`, or heads * `head_width`; give one of the two. `intermediate` is the width between the two linear
-    layers of a block (by default four times the width), `embedding` a smaller width of the embeddings, which a linear layer
-    widens (Lan et al., ALBERT, ICLR 2020). `vocabulary`: all token ids (`full`), those of the training texts (`used`), or so
-    many of the most frequent; the others are read as the unknown token. `positions` is the length of the longest text that it
-    reads, by default task.max_length.
-
-    `model` is transformers' model_type; bert with an `embedding` is built as electra, which is bert with it. `settings` are
-    other keys of its config.json. `dropout` applies everywhere; without it, settings say where it applies; elsewhere it is 0.
-
-    `pooling: mean` classifies the mean of the tokens instead of the first one: transformers' classifier of tokens, whose logits
-    are averaged over a text. Checkpoints that were trained as a mean, such as those of sentence-transformers, need it.
-    """
+    """A transformer that reads token ids, built by the package transformers."""
 
     version: ClassVar[int] = 1
     family: Literal["transformers"] = "transformers"
+    """An encoder of the package transformers, which reads texts."""
     layers: Depth
+    """Number of layers."""
     hidden: Width | None = None
+    """Width of the tokens; give either this or head_width."""
     heads: Annotated[int, Field(ge=1, le=1024)]
+    """Attention heads of each layer."""
     head_width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Width of each head, so that the width of the tokens is heads times head_width."""
     intermediate: Width | None = None
+    """Width between the two linear layers of a block; by default four times the width of the tokens."""
     vocabulary: Literal["full", "used"] | Annotated[int, Field(ge=2, le=10_000_000)] = "full"
+    """Token ids that have an embedding: all (full), those of the training texts (used), or this many of the most frequent; the
+    others are read as the unknown token.
+    """
     embedding: Width | None = None
+    """Width of the embeddings, which a linear layer widens (Lan et al., ALBERT, ICLR 2020); by default that of the tokens."""
     model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] = "bert"
+    """The model_type of transformers; bert with an embedding is built as electra, which is bert with it."""
     positions: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Number of tokens of the longest text that it reads; by default task.max_length."""
+    dropout: Dropout | None = None
+    """Share of values that are dropped, everywhere; by default settings say where, and elsewhere it is 0."""
     settings: dict[str, JsonValue] = {}
-    pooling: Literal["first", "mean"] = "first"
+    """Other keys of the config.json of the model."""
+    pooling: Pooling = "first"
+    """What the classifier reads: the first token, or the mean of all tokens, as checkpoints of sentence-transformers need it.
+    """
 
     @model_validator(mode="after")
     def _has_a_width(self) -> Self:
@@ -213,14 +240,18 @@ class Transformers(Value):
 IMPORT: Literal["import"] = "import"
 FIELDS = {IMPORT: "factory", "version": "revision", "source": "source"}
 """The keys beside the arguments in a spec, and the fields that hold their values."""
+IS_DOMAIN: Json = {"type": "object", "minProperties": 1, "maxProperties": 1, "propertyNames": {"enum": [*KINDS]}}
+"""The JSON schema of a mapping that would be a domain where things are searched."""
+REVISION = (
+    "Marks changes that the code does not show, such as those of a file that it reads: with another version, it is another "
+    "network."
+)
 
 
 class Imported(Value):
     """Your own network, in a spec `{import: package.module:function, ARGUMENT: ..., version: ...}`.
 
-    `factory` is that function or class, called with the keyword `arguments`; it returns a torch.nn.Module, whose inputs are the
-    raw data, by name. `source` is the sha256 of its code. `revision` (`version` in a spec) marks changes that the code does not
-    show, such as those of a file that it reads: with another revision, a network has another key.
+    The function or class is called with the arguments; it returns a torch.nn.Module, whose inputs are the raw data, by name.
     """
 
     version: ClassVar[int] = 2
@@ -229,6 +260,28 @@ class Imported(Value):
     arguments: dict[str, JsonValue] = {}
     revision: str | Whole | Annotated[float, Field(ge=-1e9, le=1e9)] | None = None
     source: str | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
+        """That of the mapping, whose further keys are arguments: anything but a domain."""
+        texts = {"type": ["string", "null"]}
+        known = {
+            IMPORT: {
+                "type": "string",
+                "pattern": f"^{IMPORTS}$",
+                "description": "Function or class, as package.module:function.",
+            },
+            "version": texts | {"type": ["string", "number", "null"], "description": REVISION},
+            "source": texts | {"description": "The sha256 of the code, filled in when a study begins."},
+        }
+        return {
+            "type": "object",
+            "title": "Your own network",
+            "description": cls.__doc__,
+            "properties": known,
+            "required": [IMPORT],
+            "additionalProperties": {"not": IS_DOMAIN},
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -305,11 +358,14 @@ ARCHITECTURE: TypeAdapter[Families] = TypeAdapter(Architecture)
 
 
 class Normalize(Value):
-    """What an existing network expects: (x / scale - mean) / std by channel. `scale`: by default 255 for bytes, else 1."""
+    """What an existing network expects: (x / scale - mean) / std by channel."""
 
     mean: Annotated[tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...], AsTuple]
+    """Mean of each channel after the division by scale."""
     std: Annotated[tuple[Scale, ...], AsTuple]
+    """Standard deviation of each channel after the division by scale."""
     scale: Scale | None = None
+    """Divisor of the values; by default 255 for bytes, otherwise 1."""
 
 
 UNSAID = ("family", "settings", "positions")

@@ -14,12 +14,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
 
+from .architectures import Dropout, Pooling
 from .errors import Location, UsageError, fault, refusal, shown
-from .value import Json
+from .value import FilePath, Json, Value
 
 SIZES: dict[str, tuple[str, ...]] = {
     "layers": ("num_hidden_layers",),
@@ -48,7 +49,24 @@ POOLING = "1_Pooling/config.json"
 """Where sentence-transformers says how the tokens become one vector."""
 Config = Any
 """A config of the package transformers, which has no types."""
-FREE = ("family", "checkpoint", "dropout", "pooling")
+
+
+class InCheckpoint(Value):
+    """A folder of transformers, with config.json and model.safetensors, or the name of one on the hub: it says what the
+    network is.
+    """
+
+    family: Literal["transformers"]
+    """An encoder of the package transformers, which reads texts."""
+    checkpoint: FilePath
+    """The folder, or its name on the hub."""
+    dropout: Dropout | None = None
+    """Share of values that are dropped, everywhere; by default the folder says where."""
+    pooling: Pooling | None = None
+    """What the classifier reads: the first token, or the mean of all tokens; by default the folder says it."""
+
+
+FREE = tuple(InCheckpoint.model_fields)
 """What may stand beside a checkpoint: the rest is in the folder."""
 ALONE = frozenset({"checkpoint", "recipe"})
 """The keys of a teacher whose checkpoint is a folder: other teachers with a checkpoint say what their network is."""

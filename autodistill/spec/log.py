@@ -15,40 +15,43 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class TensorBoardLog(Value):
-    """Event files, one folder per run, in `directory`/<study> (default: tensorboard in the study directory)."""
+    """Event files, one folder per run, in `directory`/<study>."""
 
     directory: FilePath | None = None
+    """Folder of the event files; by default tensorboard in the study directory."""
 
 
 class MLflowLog(Value):
-    """Runs of the `experiment` (default: the name of the study) at a tracking `uri`.
-
-    Without a uri, MLFLOW_TRACKING_URI applies or, if it is not set, mlflow.db in the study directory.
-    """
+    """Runs of an experiment of MLflow."""
 
     uri: Name | None = None
+    """Tracking URI; by default MLFLOW_TRACKING_URI or, if it is not set, mlflow.db in the study directory."""
     experiment: Name | None = None
+    """Name of the experiment; by default that of the study."""
 
 
 class WandbLog(Value):
-    """Runs of a `project` (default: the name of the study) of an `entity`.
-
-    `mode: offline` writes files that `wandb sync` uploads; without a mode, WANDB_MODE applies. Files are in `directory`
-    (default: the study directory).
-    """
+    """Runs of a project of Weights & Biases."""
 
     project: Name | None = None
+    """Name of the project; by default that of the study."""
     entity: Name | None = None
+    """User or team that owns the project; by default that of your login."""
     mode: Literal["online", "offline"] | None = None
+    """Whether runs are uploaded at once, or written to files that `wandb sync` uploads; by default WANDB_MODE applies."""
     directory: FilePath | None = None
+    """Folder of the files; by default the study directory."""
 
 
 class Log(Value):
     """The trackers that get every trial, each with its options; a name or a list of names means their defaults."""
 
     tensorboard: TensorBoardLog | None = None
+    """Options of TensorBoard."""
     mlflow: MLflowLog | None = None
+    """Options of MLflow."""
     wandb: WandbLog | None = None
+    """Options of Weights & Biases."""
 
     def adding(self, names: tuple[str, ...]) -> Log:
         """The log with these trackers added. Raises ValidationError for an unknown name."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from .errors import UsageError, wrong
 from .kinds import ABOUT, FEATURES, TaskKind
-from .value import AsTuple, Value
+from .value import AsTuple, Json, Value
 
 Weight = Annotated[float, Field(ge=0, le=1e6)] | Literal["rest"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -24,7 +25,9 @@ class Pair(Value):
     """A layer of the student and the teacher's layer that it learns from, by name."""
 
     student: str
+    """Name of a layer of the student."""
     teacher: str
+    """Name of the teacher's layer that it learns from."""
 
 
 def _not_empty(layers: tuple[float | Pair, ...]) -> tuple[float | Pair, ...]:
@@ -40,88 +43,95 @@ def _form(item: object) -> str:
 Depth = Annotated[float, Field(gt=0, le=1)]
 Layer = Annotated[Annotated[Depth, Tag("depth")] | Annotated[Pair, Tag("pair")], Discriminator(_form)]
 """A relative depth, such as 0.5 for the middle of both networks, or a pair of names."""
-LayerChoice = Annotated[tuple[Layer, ...], AsTuple, AfterValidator(_not_empty)]
+LayerChoice = Annotated[tuple[Layer, ...], AsTuple, AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
 
 
 class Term(Value):
-    """`weight` multiplies the term; `rest` is 1 minus kd's weight (minus that of ce or mse, if kd itself takes the rest).
-
-    `warm_up` is the fraction of the training over which the weight rises linearly from 0.
-    """
+    """A term of a loss."""
 
     needs_teachers: ClassVar[bool] = True
     needs_features: ClassVar[bool] = False
     weight: Weight = 1.0
+    """Factor of the term in the sum; rest is 1 minus the weight of kd (or, for kd, minus that of ce or mse)."""
     warm_up: Share | None = None
+    """Fraction of the training over which the weight rises linearly from 0; by default it does not rise."""
 
 
 class FeatureTerm(Term):
-    """A term on layers' outputs. Without `layers`, it uses its own default."""
+    """A term on layers' outputs."""
 
     needs_features: ClassVar[bool] = True
     layers: LayerChoice | None = None
+    """Relative depths, such as 0.5 for the middle of both networks, or pairs of names of layers; the default depends on the
+    term.
+    """
 
 
 class CrossEntropy(Term):
-    """Cross-entropy with the labels, smoothed by `label_smoothing` (Szegedy et al. 2016).
+    """Cross-entropy with the labels. The balanced weight of a class is n / (classes * samples of the class).
 
-    `class_weights` weigh the samples of each class: a number per class, or `balanced`: n / (classes * samples of the class), so
-    that each class counts as much as any other. For multi-label tasks, it is the binary cross-entropy, averaged over the
-    labels; then a weight multiplies the samples that have the label, and `balanced` is (samples without it) / (samples with
-    it).
+    For multi-label tasks, it is the binary cross-entropy, averaged over the labels; then a weight multiplies the samples that
+    have the label, and the balanced one is (samples without it) / (samples with it).
     """
 
     version: ClassVar[int] = 1
     needs_teachers: ClassVar[bool] = False
     label_smoothing: Share = 0.0
+    """Share of the probability that is spread over all classes (Szegedy et al. 2016)."""
     class_weights: Literal["balanced"] | ClassWeights | None = None
+    """Weights of the samples by class: a number for each class, or balanced, so that each class counts as much as any other; by
+    default all samples count the same.
+    """
 
 
 class SquaredError(Term):
-    """Squared error of standardized targets, for regression.
-
-    With `huber`, errors beyond that many standard deviations of the targets count linearly (Huber 1964); kd does the same.
-    """
+    """Squared error of standardized targets, for regression."""
 
     version: ClassVar[int] = 1
     needs_teachers: ClassVar[bool] = False
     huber: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Standard deviations of the targets beyond which errors count linearly (Huber 1964); by default no error does."""
 
 
 class SoftTargets(Term):
     """Hinton, Vinyals and Dean 2015: T^2 * KL(teacher at T || student at T). For multi-label tasks, it is computed label by
     label; for regression, it is the distance of `mse` to the teacher's outputs, without a temperature.
 
-    `standardized`: first scales each sample's logits to mean 0 and standard deviation 1 (Sun et al. 2024: weight 9, T 2).
-    `huber` is that of `mse`, unless it is given here. T is 2 by default, not the usual 4: with weight * T^2 of 8 or more, small
-    students lost accuracy (reports/LOG.md, benchmarks/ditch.py).
+    Sun et al. use standardized logits with weight 9 and T 2. T is 2 by default, not the usual 4: with weight * T^2 of 8 or
+    more, small students lost accuracy (reports/LOG.md, benchmarks/ditch.py).
     """
 
     version: ClassVar[int] = 1
     temperature: Temperature = 2.0
+    """Divisor of the logits of teacher and student."""
     standardized: bool = False
+    """Whether each sample's logits are first scaled to mean 0 and standard deviation 1 (Sun et al. 2024)."""
     huber: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """For regression, as that of mse, which is also the default."""
 
 
 class Decoupled(Term):
-    """Zhao et al. 2022: KL of the target against the rest (`alpha`), and separately among the rest (`beta`)."""
+    """Zhao et al. 2022: KL of the target against the rest, and separately among the rest."""
 
     version: ClassVar[int] = 1
     alpha: Factor = 1.0
+    """Factor of the divergence between the target and all other classes."""
     beta: Factor = 8.0
+    """Factor of the divergence among the other classes."""
     temperature: Temperature = 4.0
+    """Divisor of the logits of teacher and student."""
 
 
 class Dist(Term):
-    """Huang et al. 2022: correlation over a sample's classes (`inter`) and over the samples of a class (`intra`).
-
-    Usual weight 2.
-    """
+    """Huang et al. 2022: correlation over a sample's classes and over the samples of a class. Usual weight 2."""
 
     version: ClassVar[int] = 1
     inter: Factor = 1.0
+    """Factor of the correlation over the classes of a sample."""
     intra: Factor = 1.0
+    """Factor of the correlation over the samples of a class."""
     temperature: Temperature = 1.0
+    """Divisor of the logits of teacher and student."""
 
 
 Projected = Literal["queries", "keys", "values"]
@@ -135,6 +145,14 @@ def _not_empty_or_twice(names: tuple[Projected, ...]) -> tuple[Projected, ...]:
     return names
 
 
+Between = Annotated[
+    tuple[Projected, ...],
+    AsTuple,
+    AfterValidator(_not_empty_or_twice),
+    Field(json_schema_extra={"minItems": 1, "uniqueItems": True}),
+]
+
+
 class Hint(FeatureTerm):
     """FitNets, Romero et al. 2015: squared error of features, the middle layer by default. Usual weight 100."""
 
@@ -144,16 +162,18 @@ class Hint(FeatureTerm):
 class Attention(FeatureTerm):
     """`activations`: attention transfer, Zagoruyko and Komodakis 2017 (usual weight 1000).
 
-    `maps` and `relations` are for transformers (Wang et al. 2020, MiniLM): attention maps, and relations between values,
-    which are split again into `relation_heads`. `between` names what relations are between, values by default; with queries,
-    keys and values they are those of MiniLMv2 (Wang et al. 2021: `relation_heads` 48, weight 3 because it sums over the three,
-    and a single layer). By default, every layer of the student.
+    `maps` and `relations` are for transformers (Wang et al. 2020, MiniLM): attention maps, and relations between values.
+    With queries, keys and values they are those of MiniLMv2 (Wang et al. 2021: `relation_heads` 48, weight 3 because it sums
+    over the three, and a single layer). By default, every layer of the student.
     """
 
     version: ClassVar[int] = 1
     kind: Literal["activations", "maps", "relations"] = "activations"
+    """What is compared: activations of any network, or attention maps or relations of transformers."""
     relation_heads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    between: Annotated[tuple[Projected, ...], AsTuple, AfterValidator(_not_empty_or_twice)] | None = None
+    """Number of heads that relations are split into; by default the teacher's if they divide both widths, otherwise 1."""
+    between: Between | None = None
+    """What relations are between; by default values alone."""
 
     @model_validator(mode="after")
     def _only_relations_have_heads(self) -> Self:
@@ -168,7 +188,9 @@ class Relational(FeatureTerm):
 
     version: ClassVar[int] = 1
     distance: Factor = 25.0
+    """Factor of the distances between samples."""
     angle: Factor = 50.0
+    """Factor of the angles between samples."""
 
 
 class Similarity(FeatureTerm):
@@ -186,35 +208,53 @@ class Cosine(FeatureTerm):
 class MaskedTokens(Term):
     """BERT, Devlin et al. 2019: predicts masked tokens of a text, in the first phase of a student.
 
-    Each token that is not special is masked with the probability `share`. Of these, 80 % become [MASK], 10 % another token, and
-    10 % stay.
+    Special tokens are never masked. Of the masked ones, 80 % become [MASK], 10 % another token, and 10 % stay.
     """
 
     version: ClassVar[int] = 1
     needs_teachers: ClassVar[bool] = False
     share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Probability that a token is masked."""
+
+
+OF_A_SUM = ("balance", "drop_teachers")
+"""The keys of a loss that are no terms."""
+
+
+def _needs_a_term(schema: Json) -> None:
+    schema["allOf"] = [{"anyOf": [{"required": [name]} for name in schema["properties"] if name not in OF_A_SUM]}]
 
 
 class LossSpec(Value):
-    """A weighted sum of terms.
+    """A weighted sum of terms."""
 
-    `balance: initial` divides each term by its own value on the first batches. `drop_teachers`: in each batch, each
-    teacher is dropped with this probability, but at least one stays (Son et al. 2021, densely guided distillation).
-    """
-
+    model_config = ConfigDict(json_schema_extra=_needs_a_term)
     ce: CrossEntropy | None = None
+    """Cross-entropy with the labels."""
     mse: SquaredError | None = None
+    """Squared error of the targets, for regression."""
     kd: SoftTargets | None = None
+    """The teacher's outputs, softened by a temperature (Hinton et al. 2015)."""
     dkd: Decoupled | None = None
+    """The teacher's outputs, with the target apart from the other classes (Zhao et al. 2022)."""
     dist: Dist | None = None
+    """Correlations with the teacher's outputs (Huang et al. 2022)."""
     hint: Hint | None = None
+    """The teacher's features themselves (Romero et al. 2015)."""
     attention: Attention | None = None
+    """The teacher's attention (Zagoruyko and Komodakis 2017; Wang et al. 2020, 2021)."""
     relational: Relational | None = None
+    """Distances and angles between samples in the teacher's features (Park et al. 2019)."""
     similarity: Similarity | None = None
+    """Similarities between samples in the teacher's features (Tung and Mori 2019)."""
     cosine: Cosine | None = None
+    """The direction of the teacher's features (Sanh et al. 2019)."""
     mlm: MaskedTokens | None = None
+    """Masked tokens of texts (Devlin et al. 2019), only in the loss of pretrain."""
     balance: Literal["initial"] | None = None
+    """initial divides each term by its own value on the first batches; by default terms are summed as they are."""
     drop_teachers: Share | None = None
+    """Probability that a teacher is dropped from a batch, though at least one stays (Son et al. 2021); by default all teach."""
 
     def terms(self) -> dict[str, Term]:
         return {name: term for name, term in self if isinstance(term, Term)}
@@ -271,6 +311,24 @@ class LossSpec(Value):
         return any(term.needs_features for term in self.terms().values())
 
 
+def _kinds() -> Iterator[tuple[str, type[Term]]]:
+    for name, field in LossSpec.model_fields.items():
+        for kind in get_args(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, Term):
+                yield name, kind
+
+
+SCHEMAS = dict(_kinds())
+"""The schema of each term."""
+OF_TEACHERS = tuple(name for name, kind in SCHEMAS.items() if kind.needs_teachers)
+"""The terms that learn from a teacher."""
+
+
+def lacking(*names: str) -> Json:
+    """The JSON schema of a loss without these terms."""
+    return {"properties": {name: {"type": "null"} for name in names}}
+
+
 def _rest(name: str, terms: dict[str, Term]) -> float:
     return round(max(0.0, 1.0 - _beside(name, terms)), 12)  # so that 1 - 0.9 equals a 0.1 in the spec
 
@@ -303,8 +361,12 @@ def _learns_from_text(loss: LossSpec) -> LossSpec:
     return loss
 
 
-TaskLoss = Annotated[LossSpec, AfterValidator(_learns_the_task)]
+TaskLoss = Annotated[LossSpec, AfterValidator(_learns_the_task), Field(json_schema_extra=lacking("mlm"))]
 """The loss of a training on the task itself."""
-TextLoss = Annotated[LossSpec, AfterValidator(_learns_from_text)]
+OF_CLASSIFIERS = tuple(name for name in SCHEMAS if name not in ("mlm", *FEATURES))
+"""The terms that need a classifier."""
+TextLoss = Annotated[
+    LossSpec, AfterValidator(_learns_from_text), Field(json_schema_extra={"required": ["mlm"], **lacking(*OF_CLASSIFIERS)})
+]
 """The loss of a first phase on texts alone."""
 LOSS: TypeAdapter[LossSpec] = TypeAdapter(TaskLoss)

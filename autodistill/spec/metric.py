@@ -17,19 +17,23 @@ SIGN = "own:"
 
 
 class OwnMetric(Value):
-    """`import: package.module:function`, called with `outputs` and `labels`.
+    """A metric of your own.
 
-    The function returns one value for each sample, whose mean is the metric, or a single number. `bounded` are the smallest
-    and the largest value it may return. `over` and `source`, the sha256 of the function's module, are filled in when the data
-    are known.
+    The function returns one value for each sample, whose mean is the metric, or a single number.
     """
 
     factory: Import = Field(alias="import")
+    """The function, as package.module:function, which is called with outputs and labels."""
     better: Literal["higher", "lower"] = "higher"
+    """Which direction of the metric is better."""
     bounded: Annotated[tuple[End, End], AsTuple] | None = None
+    """The smallest and the largest value that the function may return; by default there is no bound."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")] | None = None
+    """Name of the metric in tables and on the page; by default that of the function."""
     over: Literal["samples", "all"] | None = None
+    """Whether the function returns one value for each sample or one for all; filled in when the data are known."""
     source: str | None = None
+    """The sha256 of the module of the function, filled in when the data are known."""
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:

@@ -16,7 +16,9 @@ class Pretraining(Value):
     """
 
     loss: TextLoss
+    """The terms that learn from texts: mlm, and terms on features."""
     recipe: Recipe
+    """How the phase is trained."""
 
 
 PRETRAINING: TypeAdapter[Pretraining | None] = TypeAdapter(Pretraining | None)

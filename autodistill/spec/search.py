@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from .architectures import Architecture, Normalize
 from .errors import wrong
 from .measurement import Sized
-from .value import AsTuple, Count, Duration, FilePath, Seed, Value, seconds_of
+from .value import AsTuple, Count, Duration, FilePath, Json, Seed, Value, having, seconds_of
 
 Size = Literal["params", "core_params", "macs", "bytes"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -22,12 +22,16 @@ MANY = 1_000_000
 
 
 class Limits(Value):
-    """The largest student that may be proposed. `core_params` are the params without those of embeddings."""
+    """The largest student that may be proposed."""
 
     params: Amount | None = None
+    """Largest number of parameters; by default there is no limit."""
     core_params: Amount | None = None
+    """Largest number of parameters without those of embeddings; by default there is no limit."""
     macs: Amount | None = None
+    """Largest number of multiply-adds of one sample; by default there is no limit."""
     bytes: Amount | None = None
+    """Largest number of bytes of all stored tensors; by default there is no limit."""
 
     def given(self) -> dict[str, int]:
         """The limits that are set, by size."""
@@ -39,15 +43,17 @@ class Limits(Value):
 
 
 class Halving(Value):
-    """Students report the metric after the fraction `first` of their epochs, and again each time that fraction has grown
-    `factor`-fold.
+    """Students report the metric after a fraction of their epochs, and again each time that fraction has grown by a factor.
 
-    At each of these rungs, the best `share` continues, and so does each student that no student of its size or smaller beats.
+    At each of these rungs, the best share continues, and so does each student that no student of its size or smaller beats.
     """
 
     first: Annotated[float, Field(ge=1e-6, lt=1)] = 0.5
+    """Fraction of the epochs after which students first report."""
     factor: Annotated[float, Field(ge=1.01, le=1000)] = 2.0
+    """How many times longer the fraction is at each further rung."""
     share: Annotated[float, Field(ge=0.001, lt=1)] = 0.75
+    """Share of the students that continue at a rung."""
 
     def at(self, rung: int) -> float:
         """The fraction of the epochs that are done at a rung; the first rung is 0."""
@@ -66,48 +72,72 @@ class Halving(Value):
 
 
 class Stop(Value):
-    """The search ends when half as many more trials are expected to raise the hypervolume by a fraction below `gain`."""
+    """The search ends when half as many more trials are expected to raise the hypervolume by too small a fraction."""
 
     gain: Annotated[float, Field(gt=0, lt=1)]
+    """Fraction of the hypervolume that half as many more trials must be expected to add, or the search ends."""
 
 
 class Incumbent(Value):
-    """The student in use today: its weights and, unless it is a stage of a study, its architecture."""
+    """The student in use today."""
 
     checkpoint: FilePath
+    """File of its weights (.safetensors, .pth), or the folder of a stage of a study."""
     architecture: Architecture | None = None
+    """Its architecture, unless it is a stage of a study."""
     normalize: Normalize | None = None
+    """What it expects of its inputs; by default what this tool does."""
+
+
+METRIC_AND_SIZES: Json = {
+    "prefixItems": [{"type": "string", "not": {"enum": [*SIZES]}}],
+    "items": {"enum": [*SIZES]},
+    "minItems": 2,
+    "uniqueItems": True,
+}
 
 
 class Search(Value):
-    """`trials`, `time` and `stop` say when a search ends: as soon as one of those given is reached. No trial starts after
-    `time`, such as 90s, 30m or 2h, but running trials finish, and the label-only baselines are still trained.
+    """How students are searched. The search ends as soon as one of `trials`, `time` and `stop` that is given is reached.
 
-    With `label_baselines`, each frontier member is also trained from labels at the end, to show whether distillation beats
-    that.
-
-    `objectives` are the metric of the task and one or more sizes. `target` makes the search look for the smallest student whose
-    metric reaches it on the validation samples. `enqueue` lists configurations to try first, by the paths of their parameters;
-    `incumbent` is the student in use today, to see whether another dominates it. The search stops when at least three finished
-    trials failed and their fraction is above `tolerate_failures`. `region` says where to look for students: above this fraction
-    of the way from a network that ignores its input to the teacher (with a target: closer to the target), and below the sizes
-    of the teacher, the incumbent and the limits; `all`: everywhere.
+    With a target, the region begins closer to it.
     """
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [having(name) for name in ("trials", "time", "stop")]})
     trials: Count | None = None
+    """Largest number of students to train; by default time or stop ends the search."""
     time: Duration | None = None
+    """No trial starts after this time, such as 90s, 30m or 2h, but running trials finish, and the label-only baselines are
+    still trained; by default trials or stop ends the search.
+    """
     stop: Stop | None = None
-    objectives: Annotated[tuple[str, ...], AsTuple] = ("accuracy", "params")
+    """Ends the search when more trials are expected to add little; by default trials or time ends it."""
+    objectives: Annotated[tuple[str, ...], AsTuple, Field(json_schema_extra=METRIC_AND_SIZES)] = ("accuracy", "params")
+    """What the search trades off: the metric of the task, then one or more sizes."""
     sampler: Literal["auto", "ehvi", "tpe", "gp", "nsga2", "random"] = "auto"
+    """Algorithm that proposes students; auto is ehvi, the best by measurement."""
     seed: Seed = 0
+    """Seed of the sampler."""
     limits: Limits = Limits()
+    """The largest student that may be proposed."""
     label_baselines: bool = True
+    """Whether each frontier member is also trained from labels alone at the end, to show whether distillation beats that."""
     halving: Halving | Literal[False] = Halving()
+    """When students report and may be stopped early; false trains every student to the end."""
     target: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Value of the metric for which the search looks for the smallest student, on the validation samples; by default it looks
+    for all trade-offs.
+    """
     enqueue: Annotated[tuple[Params, ...], AsTuple] = ()
+    """Configurations to try first: the value of each parameter by its path, such as architecture.width."""
     incumbent: Incumbent | None = None
+    """The student in use today, to see whether another dominates it; by default none."""
     tolerate_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Fraction of finished trials that may fail before the search stops, once at least three have failed."""
     region: Annotated[float, Field(gt=0, lt=1)] | Literal["all"] = 0.9
+    """Where to look for students: above this fraction of the way from a network that ignores its input to the teacher, and
+    below the sizes of the teacher, the incumbent and the limits; all means everywhere.
+    """
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

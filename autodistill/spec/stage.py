@@ -18,16 +18,18 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Split(Value):
-    """Fractions of all samples (for validation: of `task.samples`, if given).
-
-    `test` is not used if a data set has its own test split. `by` is the column of a table by which it is split in time: the
-    oldest samples are for training, then come those for validation, and the newest ones are the test split.
-    """
+    """How the samples are split: at random, or by time."""
 
     validation: Share = 0.15
+    """Share of all samples for validation (of task.samples, if given)."""
     test: Share = 0.15
+    """Share of all samples for the test split, unless the data set has its own."""
     seed: Seed = 0
+    """Seed of the random split."""
     by: str | None = None
+    """Column of a table by which it is split in time: the oldest samples are for training, the newest for the test; by default
+    the split is random.
+    """
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Self:

@@ -13,7 +13,7 @@ from .errors import wrong
 from .kinds import FORMS, KINDS, TaskKind
 from .metric import OwnMetric, name_of
 from .stage import Split
-from .value import AsTuple, FilePath, Value, check_path
+from .value import AsTuple, FilePath, Value, check_path, matching
 
 DATASETS = ("sklearn/digits", "fashion_mnist", "torchvision/CIFAR10", "torchvision/CIFAR100")
 TORCH = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
@@ -39,39 +39,41 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImportedData(Value):
-    """`import: package.module:function`, called with `arguments`; it returns arrays as in a .npz file, or a map-style data
-    set.
-    """
+    """A function of your own that returns arrays as in a .npz file, or a map-style data set."""
 
     factory: Import = Field(alias="import")
+    """The function, as package.module:function."""
     arguments: dict[str, JsonValue] = {}
+    """Keyword arguments of the function."""
 
 
 class AllExcept(Value):
     """`features: {except: [customer_id]}`: all columns but these."""
 
     names: Annotated[tuple[str, ...], AsTuple] = Field(alias="except")
+    """Columns that a network does not get."""
 
 
 class TrainedTokenizer(Value):
-    """`tokenizer: {train: bpe, vocabulary: 4096}`: byte-level BPE, trained on the training texts. `vocabulary` is at most how
-    many tokens there are, with 256 for bytes and 5 special ones.
-
-    It is the only kind that the package tokenizers trains to the same bytes twice.
-    """
+    """`tokenizer: {train: bpe, vocabulary: 4096}`: trained on the training texts."""
 
     train: Literal["bpe"]
+    """Kind of tokenizer: byte-level BPE, the only one that the package tokenizers trains to the same bytes twice."""
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 4096
+    """Largest number of tokens, with 256 for bytes and 5 special ones."""
+
+
+COLUMNS = r"number|boolean|category|(date|calendar)( \S.*)?"
 
 
 def _check_column(value: str) -> str:
-    if not re.fullmatch(r"number|boolean|category|(date|calendar)( \S.*)?", value):
+    if not re.fullmatch(COLUMNS, value):
         ways = "number, boolean, category, date, calendar, or a date with a format, such as 'date %d/%m/%Y'"
         raise ValueError(f"{value!r} is not a kind of column; use {ways}")
     return value
 
 
-ColumnKind = Annotated[str, AfterValidator(_check_column)]
+ColumnKind = Annotated[str, AfterValidator(_check_column), matching(f"^({COLUMNS})$")]
 """number, boolean, category, date, or calendar: a date of which networks also get its place in the week and in the year. A date
 may be followed by a format of strptime, otherwise it is ISO 8601."""
 
@@ -102,6 +104,17 @@ def _check_name(value: str) -> str:
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
+def _names() -> str:
+    """A pattern of all names and paths of data sets that `_check_name` accepts."""
+    ends = "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else re.escape(c) for c in end) for end in TABLES)
+    paths = [r".*\.npz", f".*({ends})", f"({'|'.join(kind for kind in PREFIXES if kind != 'torch')})/.+"]
+    paths += [f"{re.escape(prefix)}.*" for prefix in PATHS] + [".*/"]
+    return f"^({'|'.join([*map(re.escape, NAMES), *paths])})$"
+
+
+DataSet = Annotated[str, AfterValidator(_check_name), matching(_names())]
+
+
 def _check_kind(value: object) -> object:
     if isinstance(value, str) and value not in (*KINDS, "auto"):
         near = difflib.get_close_matches(value, KINDS, n=1)
@@ -117,65 +130,82 @@ def _check_label(value: object) -> object:
     return value
 
 
+Columns = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+
+
 def _listed(value: object) -> object:
     """A single name as a list of one."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class FieldOptions(Value):
-    """`dtype: int64` keeps integers as they are, for an embedding; `padding` fills the positions after the end of a shorter
-    sample.
-    """
+    """Options of one field of the samples."""
 
     dtype: Literal["int64"] | None = None
+    """int64 keeps integers as they are, for an embedding; by default they become float32."""
     padding: Annotated[float, Field(ge=-1e30, le=1e30)] = 0.0
+    """Value of the positions after the end of a shorter sample."""
 
 
 class TaskSpec(Value):
-    """Where the data come from and how they are split.
+    """Where the data come from, how they are split, and what is measured."""
 
-    `samples` uses only that many samples, stratified, for training and validation. `labeled` keeps the labels of that fraction
-    of the training samples; `unlabeled` is a folder of images without labels. `layout` names a sample's axes, `inputs` has
-    options of the fields of a .npz file or an import by name, and `folder` is the folder of torchvision's files, and of samples
-    that do not fit in memory. `image_size` and `channels` say how image files are decoded, `memory` whether samples are held in
-    memory (resident) or read from disk during training (stream); auto holds what fits. For a table, `label` and `groups` name
-    columns, `features` the columns that a network gets (by default all others), `columns` the kinds of columns where the guess
-    is wrong, and `separator` the character between the values of a text file. `kind` says what the labels are; `auto` looks at
-    their dtype and shape.
-
-    `text` names the column of the texts that networks read, or the two of a pair (of a folder of text files, it is any name);
-    `unlabeled` is then a file of texts without labels. They become tokens of the `tokenizer`: a tokenizer.json or its folder,
-    that of the `teacher` (the default where it has one), or one that is trained. Texts are cut to `max_length` tokens.
-
-    `metric` is what a search trades off against size: by default accuracy, f1_micro or rmse, depending on the kind; it may be a
-    function of your own. The metrics in `also`, which may be functions of your own, too, are shown beside it. `fingerprint`
-    pins the data: other data are refused; with `exact`, it covers the contents of every image file instead of 1,024 of them.
+    dataset: DataSet | ImportedData
+    """A path (.npz, .csv, .parquet, .jsonl, folder/PATH, npy/PATH, wds/PATH), a name (such as sklearn/digits or hfds/NAME), or
+    a function of your own.
     """
-
-    dataset: Annotated[str, AfterValidator(_check_name)] | ImportedData
     split: Split = Split()
+    """Shares of the samples for validation and for the test split."""
     samples: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    """Number of samples, stratified, for training and validation; by default all."""
     labeled: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Fraction of the training samples that keep their labels; by default all do."""
     unlabeled: FilePath | None = None
+    """Folder of images, or file of texts, without labels; by default none."""
     layout: Literal["auto", "D", "CL", "HW", "CHW", "HWC"] = "auto"
+    """Axes of a sample: D dimensions, C channels, L length, H height, W width."""
     image_size: Side | Annotated[tuple[Side, Side], AsTuple] | None = None
+    """Side, or height and width, in pixels to which image files are resized; by default they keep their size."""
     channels: Literal[1, 3] | None = None
+    """Channels of decoded image files: 1 is gray, 3 is color; by default those of the files."""
     memory: Literal["auto", "resident", "stream"] = "auto"
+    """Whether samples are held in memory (resident) or read from disk during training (stream); auto holds what fits."""
     inputs: dict[str, FieldOptions] | None = None
+    """Options of the fields of a .npz file or an import, by name."""
     kind: Annotated[TaskKind | Literal["auto"], BeforeValidator(_check_kind)] = "auto"
+    """What the labels are; auto looks at their dtype and shape."""
     label: Annotated[str | None, BeforeValidator(_check_label)] = None
+    """Column of a table that holds the labels."""
     features: Annotated[tuple[str, ...], AsTuple] | AllExcept | None = None
+    """Columns of a table that a network gets; by default all others."""
     groups: str | None = None
+    """Column of a table whose groups of rows stay together in one split; by default rows are independent."""
     columns: dict[str, ColumnKind] | None = None
+    """Kinds of columns of a table where the guess is wrong, by name: number, boolean, category, date, or calendar (a date of
+    which networks also get its place in the week and in the year); a date may be followed by a format of strptime.
+    """
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    text: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
+    """Character between the values of a text file; by default a comma, or a tab in .tsv files."""
+    text: Annotated[Columns, BeforeValidator(_listed, json_schema_input_type=str | Columns)] | None = None
+    """Column of the texts that networks read, or the two of a pair; for a folder of text files, any name."""
     tokenizer: TrainedTokenizer | FilePath | None = None
+    """A tokenizer.json or its folder, teacher (that of the teacher's checkpoint, the default where it has one), or one that is
+    trained.
+    """
     max_length: Annotated[int, Field(ge=8, le=1_000_000)] | None = None
+    """Number of tokens to which texts are cut; by default 128."""
     metric: str | OwnMetric = "accuracy"
+    """What a search trades off against size, by name or a function of your own; the default for multilabel tasks is f1_micro,
+    and for regression rmse.
+    """
     also: Annotated[tuple[str | OwnMetric, ...], AsTuple] = ()
+    """Metrics that are shown beside it, by name or functions of your own."""
     folder: FilePath | None = None
+    """Folder of torchvision's files, and of samples that do not fit in memory."""
     fingerprint: str | None = None
+    """Fingerprint that the data must have; by default any data are accepted, and the study pins theirs."""
     exact: bool = False
+    """Whether the fingerprint covers the contents of every image file instead of 1,024 of them."""
 
     @model_validator(mode="after")
     def _names_each_metric_once(self) -> Self:

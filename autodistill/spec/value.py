@@ -8,7 +8,7 @@ import os
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 Seed = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -49,8 +49,18 @@ def check_path(value: str) -> str:
     return value
 
 
-Duration = Annotated[str, BeforeValidator(_as_duration)]
-FilePath = Annotated[str, AfterValidator(check_path)]
+def matching(pattern: str) -> WithJsonSchema:
+    """What the JSON schema says of a text that a validator of ours checks."""
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+def having(*names: str) -> Json:
+    """The JSON schema of a mapping in which these keys have a value."""
+    return {"required": [*names], "properties": {name: {"not": {"type": "null"}} for name in names}}
+
+
+Duration = Annotated[str, BeforeValidator(_as_duration), matching(rf"^(?![0.]+[smhd]){DURATION.pattern}$")]
+FilePath = Annotated[str, AfterValidator(check_path), matching(r"^[^\0]+$")]
 NAME, CURRENCY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", r"^[A-Z]{3}$"
 
 
@@ -62,7 +72,13 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,  # they describe the keys in the JSON schema
     )
     version: ClassVar[int] = 0
 
