@@ -131,7 +131,10 @@ def test_every_command_takes_a_spec_or_its_study(name: str, named: Path, capsys:
 
 
 NAMES: Mapping[str, tuple[Callable[[], object], str]] = {
-    "a spec that was not searched": (lambda: {**autodistill.load("tiny.yaml").document(), "study": "new"}, "search it first"),
+    "a spec that was not searched": (
+        lambda: {**autodistill.load("tiny.yaml").document(), "study": "new"},
+        "run the search first",
+    ),
     "a study of another spec": (
         lambda: autodistill.load("tiny.yaml", ["student.recipe.epochs=3"]),
         "contains a study of another spec .student.recipe.epochs was 2, is 3",

@@ -367,7 +367,7 @@ def test_one_that_is_added_after_the_test_split_was_opened_needs_force(made: Cal
     console = Console(width=300, record=True, file=io.StringIO())
     again = autodistill.open(out).confirm(seeds=0, runner="serial", console=console)
     assert again.as_json() == first.as_json() and not again.references
-    assert f"{TREES} of baselines has no test score" in console.export_text()
+    assert f"the reference model {TREES} has no test score" in console.export_text()
     assert len(openings(out)) == 1
     seen = read_study(out)
     assert "not tested" in html(seen, answer(seen, Wanted()))

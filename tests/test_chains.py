@@ -274,12 +274,15 @@ def space_store(space: Callable[..., Space]) -> Store:
             r"--student width=99: the value is outside its domain; give a whole number from 1 to 12, or widen it",
         ),
         ("depth=1,width=x", "is outside its domain"),
-        ("width=4", r"so give depth \(a whole number from 1 to 2\) too"),
+        ("width=4", r"also give depth \(a whole number from 1 to 2\)"),
         ("depth=1,heads=2", "student.architecture has no field 'heads'; its fields are depth, width"),
         ("depth=3,family=mlp,width=4", "outside its domain; give a whole number from 1 to 2"),
         ("depth", "give each field once, such as depth=1,width=4"),
         ("depth=1,depth=2,width=4", "give each field once"),
-        ("family=resnet,depth=1,width=4", r"fit none of student.architecture; give one of family=mlp, and its fields"),
+        (
+            "family=resnet,width=4",
+            r"--student family=resnet,width=4: these fields do not fit student.architecture; give family=mlp, and its fields",
+        ),
     ],
 )
 def test_students_outside_the_space_are_refused(tiny: Callable[..., Spec], student: str, message: str) -> None:
@@ -291,7 +294,7 @@ def test_one_option_of_a_choice_is_found_by_its_fields(tiny: Callable[..., Spec]
     options = [{"family": "mlp", "depth": 1, "width": {"int": [2, 8]}}, {"family": "convnet", "depth": 2, "width": 4}]
     spec = tiny(student__architecture={"choice": options})
     assert with_student(spec, "family=mlp,width=3").student.architecture == {"family": "mlp", "depth": 1, "width": 3}
-    with pytest.raises(UsageError, match=r"give one of family=mlp, family=convnet, and"):
+    with pytest.raises(UsageError, match=r"give family=mlp or family=convnet, and its fields"):
         with_student(spec, "height=3")
 
 

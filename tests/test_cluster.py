@@ -43,7 +43,7 @@ def test_a_node_that_is_told_to_go_loses_no_student(tmp_path: Path) -> None:
 def test_a_cluster_without_a_node_that_fits_is_waited_for(tmp_path: Path) -> None:
     found = result("waited", tmp_path)
     assert found["stored"] == 6 and not found["again"]
-    assert found["lines"] == ["no node has 1 CPUs and 0 GPUs yet; waiting for one to join the cluster"]
+    assert found["lines"] == ["no node has 1 CPU and 0 GPUs yet; waiting for one to join the cluster"]
 
 
 def test_an_autoscaler_at_zero_starts_nodes_while_work_waits_and_ends_those_that_idle(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from autodistill.data import InputSpec
 from autodistill.models import Network, build, inherit
 from autodistill.models import sizes as measure
-from autodistill.models.encoder_weights import NORM, PROJECT, WORDS, factorised
+from autodistill.models.encoder_weights import NORM, PROJECT, WORDS, factorized
 from autodistill.models.encoders import Encoder
 from autodistill.spec import MLP, Transformers, UsageError
 
@@ -124,7 +124,7 @@ def test_a_norm_behind_a_projection_is_the_norm_before_it() -> None:
     """With all directions kept, embeddings of the same width give the same numbers."""
     torch.manual_seed(0)
     rows_VH, weight_H, bias_H = torch.randn(50, 8, dtype=torch.float64), torch.rand(8).double() + 0.5, torch.randn(8).double()
-    found = factorised({WORDS: rows_VH}, weight_H, bias_H, 8)
+    found = factorized({WORDS: rows_VH}, weight_H, bias_H, 8)
     normed_VE = F.layer_norm(found[WORDS], (8,), found[f"{NORM}.weight"], found[f"{NORM}.bias"], eps=0)
     given = normed_VE @ found[f"{PROJECT}.weight"].T + found[f"{PROJECT}.bias"]
     torch.testing.assert_close(given, F.layer_norm(rows_VH, (8,), weight_H, bias_H, eps=0))
@@ -134,7 +134,7 @@ def test_rows_in_few_directions_lose_nothing() -> None:
     torch.manual_seed(0)
     rows_VH = torch.randn(50, 3, dtype=torch.float64) @ torch.randn(3, 12, dtype=torch.float64)
     ones, zeros = torch.ones(12).double(), torch.zeros(12).double()
-    found = factorised({WORDS: rows_VH}, ones, zeros, 4)
+    found = factorized({WORDS: rows_VH}, ones, zeros, 4)
     given = F.layer_norm(found[WORDS], (4,), eps=0) @ found[f"{PROJECT}.weight"].T
     torch.testing.assert_close(given, F.layer_norm(rows_VH, (12,), eps=0))
     assert found[WORDS].shape == (50, 4) and found[f"{PROJECT}.weight"].shape == (12, 4)
@@ -165,7 +165,7 @@ def test_a_narrower_embedding_of_an_embedding_is_its_slice() -> None:
         ({"heads": 8}, {}, r"\(16, 16\) is larger than the source's \(16, 16\), or has wider heads"),
         ({"heads": 2}, {}, r"or has wider heads; inherit from a transformer"),
         ({"intermediate": 25}, {}, r"intermediate.dense.weight \(25, 16\) is larger than the source's \(24, 16\)"),
-        ({}, {"embedding": 6}, r"the source's embeddings are narrower than its layers; give the student an embedding"),
+        ({}, {"embedding": 6}, r"the source's embeddings are narrower than its layers; give the student a key embedding"),
         ({"positions": 20}, {}, r"embeddings.position_embeddings.weight \(20, 16\) is larger than the source's \(9, 16\)"),
         ({"model": "albert"}, {}, r"the source, a bert, has no .* for a albert"),
         ({"model": "modernbert", "hidden": 8, "heads": 2}, {"model": "modernbert"}, r"can only take whole layers"),
@@ -193,7 +193,7 @@ def test_listed_layers_are_taken() -> None:
     ("layers", "message"),
     [
         ((0, 6), r"init lists layer 6, but the source has layers 0 to 5; list these only"),
-        ((0, 1, 2), r"init lists 3 layers, but the student is 2 deep; list one for each"),
+        ((0, 1, 2), r"init lists 3 layers, but the student has 2; list one for each"),
     ],
 )
 def test_a_list_of_layers_suits_both(layers: tuple[int, ...], message: str) -> None:
@@ -210,7 +210,7 @@ def test_other_families_take_no_list() -> None:
 def test_a_source_of_another_family_is_refused() -> None:
     one = seeded(encoder(), 0)
     other = Network(torch.nn.Linear(2, 2))
-    with pytest.raises(UsageError, match="the source is no transformer"):
+    with pytest.raises(UsageError, match="the source is not of family transformers"):
         inherit(one, other)
 
 
@@ -223,7 +223,7 @@ def test_what_can_be_inherited_is_known_without_weights(student: dict[str, objec
 
 @pytest.mark.skipif("AUTODISTILL_MINILM" not in os.environ, reason="needs all-MiniLM-L6-v2, see test_checkpoints.py")
 def test_a_wider_embedding_of_all_minilm_is_nearer_to_it() -> None:
-    """Its embeddings, factorised, are near to what the layers read: random ones would be off by the variance twice."""
+    """Its embeddings, factorized, are near to what the layers read: random ones would be off by the variance twice."""
     from autodistill.distill.weights import load_into, read_weights
     from autodistill.spec.architectures import ARCHITECTURE
     from autodistill.spec.checkpoints import architecture_of

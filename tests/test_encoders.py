@@ -62,7 +62,7 @@ def test_sizes_are_those_of_the_paper_and_of_the_built_network(layers: int, voca
     assert known.bytes == sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
-def test_a_factorised_embedding_has_the_sizes_of_albert() -> None:
+def test_a_factorized_embedding_has_the_sizes_of_albert() -> None:
     """Lan et al., ICLR 2020: V * e + e * H in place of V * H, with a bias."""
     plain, small = (measure.sizes(encoder(embedding=width), texts(), CLASSES).params for width in (16, 6))
     rows = VOCABULARY + LONGEST + 2 + 2
@@ -262,7 +262,7 @@ def test_errors_say_what_and_the_way_out(changes: dict[str, object], error: type
 
 def test_a_vocabulary_holds_padding_and_the_unknown_token() -> None:
     last = ranking()[::-1].copy()
-    with pytest.raises(BuildError, match=r"vocabulary 30 is without the tokens for padding or unknown words; use at least 60"):
+    with pytest.raises(BuildError, match=r"vocabulary 30 leaves out the token for padding or unknown words; use at least 60"):
         build(encoder(vocabulary=30), inputs=texts(), classes=2, ranking=last, unknown=UNKNOWN)
     with pytest.raises(UsageError, match=r"no token for unknown words, .*; use vocabulary: full"):
         build(encoder(vocabulary=30), inputs=texts(), classes=2, ranking=ranking())

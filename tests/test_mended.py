@@ -181,7 +181,7 @@ def test_check_measures_an_imported_teacher_and_warns_of_one_that_ignores_its_in
     own = {"import": "tests.test_mended:constant"}
     found = check(tiny(teacher=own, assistants={"at_most": 0}), workers=1)
     assert found.teachers[0].score is not None and found.teachers[0].score.value == pytest.approx(0.25, abs=0.02)
-    assert any("a search will refuse the teacher" in line and "ignores its input" in line for line in found.cautions)
+    assert any("a search refuses the teacher" in line and "ignores its input" in line for line in found.cautions)
 
 
 def test_check_knows_nothing_of_a_teacher_that_is_to_be_trained(

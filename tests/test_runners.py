@@ -161,7 +161,7 @@ def test_a_ray_client_address_is_refused_with_the_line_to_use() -> None:
 def test_an_address_is_for_ray_and_runners_have_names() -> None:
     with pytest.raises(UsageError, match="--address auto applies only to --runner ray"):
         runner_of("serial", "auto")
-    with pytest.raises(UsageError, match="neither 'ray' nor 'serial'"):
+    with pytest.raises(UsageError, match="use 'ray' or 'serial'"):
         runner_of("dask")
 
 

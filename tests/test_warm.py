@@ -198,7 +198,7 @@ def test_a_chain_that_would_be_too_short_is_refused(space: Callable[..., Space])
     architecture = {"family": "mlp", "depth": 1, "width": {"int": [1, 40]}}
     listed = [{"architecture.width": 20, "assistants.1": 0}]
     made = space(student__architecture=architecture, assistants__at_least=1, search__enqueue=listed)
-    with pytest.raises(UsageError, match=r"search.enqueue\[0\]: only 0 of its assistants are larger than mlp depth=1 width=20"):
+    with pytest.raises(UsageError, match=r"search.enqueue\[0\]: mlp depth=1 width=20 has 0 larger assistants"):
         configurations(made)
 
 

@@ -138,7 +138,7 @@ def test_a_teacher_may_expect_other_numbers_than_the_task_gives(
     with torch.no_grad():
         torch.testing.assert_close(logits(made), body((x / 3.0 - 0.5) / 0.25), rtol=1e-4, atol=1e-5)
     wide = normalize | {"mean": [0.5, 0.5], "std": [1.0, 1.0]}
-    with pytest.raises(UsageError, match=r"normalize.mean has 2 numbers for 1 channels"):
+    with pytest.raises(UsageError, match=r"normalize.mean has 2 numbers for 1 channel; give"):
         space(architecture=TEACHER, checkpoint=str(tmp_path / "teacher.safetensors"), normalize=wide)
 
 

@@ -21,7 +21,8 @@ def module_of(directory: StudyDirectory, prefix: str) -> nn.Module:
         keys = [key for key in study.store.keys("stages") if key.startswith(prefix)]
         if len(keys) != 1:
             what = "no network" if not keys else f"{len(keys)} networks"
-            raise UsageError(f"{prefix!r} matches {what} of {directory.path}; study.trials lists them in the column stage")
+            way = "give a longer beginning of one key" if keys else "give the beginning of a key"
+            raise UsageError(f"{prefix!r} matches {what} of {directory.path}; {way} from the column stage of study.trials")
         network = study.stages.network(keys[0])
         built = load_network(study.store, network, torch.device("cpu"))
         return plain(built, open_data(study.store, network.task.data).inputs).eval()

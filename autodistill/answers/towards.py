@@ -45,7 +45,7 @@ def towards(
     bytes apply. Raises UsageError.
     """
     if not seconds > 0:
-        raise UsageError("--within: give a time above 0, such as 30m")
+        raise UsageError(f"--within {seconds:g} s: give a time above 0, such as 30m")
     spec, before = _aimed(directory, wanted)
     options = Options(extend=True, until=Until(seconds))
     try:
@@ -112,11 +112,12 @@ def _aimed(directory: StudyDirectory, wanted: Wanted) -> tuple[Spec, Spec]:
         spec = _before(study)
     metric = metric_of(spec.search)
     if spec.search.objectives[1:] != ("params",):
-        raise UsageError(f"--within needs a study whose search.objectives are {metric.column} and params")
+        what = f"the objectives of this study are {', '.join(spec.search.objectives)}, not {metric.column} and params"
+        raise UsageError(f"--within: {what}; leave it out")
     wanted = wanted.resolved(teacher.params, metric.name)
     if wanted.metric != metric.name:
         raise UsageError(
-            f"--within: the target is for {wanted.metric}, but the study searches by {metric.column}; give a target for it"
+            f"--within: the target is for {wanted.metric}, but the study searches by {metric.column}; give a target for that"
         )
     target = metric.keeping(teacher.value, wanted.retain or 1.0)
     if wanted.target is not None:

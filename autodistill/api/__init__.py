@@ -66,13 +66,13 @@ def init(
 
     `data` is a path, or a name that `task.dataset` accepts. `label` is the label column of a table. `kind` is classification,
     multilabel or regression, if the guess from the labels is wrong. `teacher` is a function
-    (`package.module:function`), a stage of a study, a timm model, or for texts the folder of a transformer. `target` is a
+    (`package.module:function`), a stage of a study, a timm model, or, for texts, the folder of a transformer. `target` is a
     metric and its value. The spec is written to `to`, by default a file in the working directory; an existing file is kept
     unless `force` is given.
 
     Returns: a Drafted, whose `lines()` say what was guessed.
 
-    Raises: DataError for data that cannot be used, UsageError for a kind that they cannot have, or if the file exists.
+    Raises: DataError for data that cannot be used, UsageError for a kind that the data cannot have, or if the file exists.
 
     Example:
         autodistill.init("churn.npz").path
@@ -120,7 +120,7 @@ def check(
     overrides: Sequence[str] = (),
     workers: int | None = None,
 ) -> Preflight:
-    """What a search would do: sizes, splits, stages, and how long training runs take here. Trains nothing.
+    """Checks a spec without a search: sizes, splits, stages, and how long training runs take here.
 
     `data`, `label`, `teacher`, `student` and `overrides` are as in `search`. `workers` is the number of training runs at a
     time, by default as many as fit on this machine.
@@ -168,7 +168,7 @@ def search(
     else works without the Python objects. `overrides` are texts such as `key.path=value`.
 
     `out` is `reports/<study>` by default. `store` is a directory of stages that studies share. `fresh` discards the study's
-    trials. `extend` continues in a changed space or with more trials. `older` names a study with whose trials a new one begins.
+    trials. `extend` continues in a changed space or with more trials. `older` names a study whose trials a new one begins with.
     `retry_failed` trains failed stages again. `runner`: `ray` uses all cores, `serial` only this process. `log` names trackers
     that get every trial, in addition to those of the spec: tensorboard, mlflow, wandb. `console` gets the progress; by default,
     a notebook shows it in its cell.
@@ -285,7 +285,7 @@ def predict(export: Path | str, samples: Path | str) -> Predictions:
     Returns: Predictions; `frame()` gives a pandas DataFrame with the class, its probability, and the probabilities of all
     classes.
 
-    Raises: UsageError for a folder that is not an export, DataError for samples that do not fit it.
+    Raises: UsageError for a directory that is not an export, DataError for samples that do not fit it.
 
     Example:
         autodistill.predict("churn-model", "customers.csv").frame()

@@ -132,7 +132,7 @@ def _kept_teacher(teacher: object, folder: Path) -> dict[str, str]:
 
 @contextmanager
 def swept(directory: StudyDirectory) -> Iterator[Path]:
-    """The folder of the given objects; afterwards, those that the study does not use are removed."""
+    """The folder of the given objects; afterward, those that the study does not use are removed."""
     folder = directory.path / FOLDER
     try:
         yield folder

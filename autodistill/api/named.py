@@ -69,7 +69,7 @@ def study_of(what: SpecLike) -> StudyDirectory:
     directory = found.directory()
     if found.study is None:
         if not directory.exists():
-            way = "search it first, or give the directory of its study (--out of the search)"
+            way = "run the search first, or give the directory of its study (--out of the search)"
             raise UsageError(f"the study {found.spec.study} of this spec is not in {directory.path}; {way}")
         known = directory.read()
         now = resolve(_suited(found.spec, known), fingerprint=known.task.fingerprint or "", cuda=bool(known.resources.gpus))

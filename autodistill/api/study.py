@@ -50,7 +50,9 @@ class Study:
 
     def __repr__(self) -> str:
         found = self.summary()
-        return f"Study {found.study} in {self.path}: {sum(found.trials)} trials, {len(found.frontier)} networks on the frontier"
+        trials, networks = sum(found.trials), len(found.frontier)
+        counted = f"{trials:,} trial{'s' * (trials != 1)}, {networks:,} network{'s' * (networks != 1)}"
+        return f"Study {found.study} in {self.path}: {counted} on the frontier"
 
     def _repr_html_(self) -> str:
         from ..reporting.notebook import study_html

@@ -34,7 +34,7 @@ class Ragged:
     """Samples that differ in the length of their last axis. `padding` fills the positions after the end of a shorter one in a
     batch.
 
-    values (T, *rest) holds the samples one behind the other, that axis first; sample i, (*rest, L), is
+    values (T, *rest) holds the samples one after the other, that axis first; sample i, (*rest, L), is
     values[offsets[i]:offsets[i + 1]] with the axis moved to the end. offsets (N + 1,) int64.
     """
 

@@ -1,4 +1,4 @@
-"""Texts in folders by class, and in data sets of Hugging Face, as one table with the data set's own parts behind each other."""
+"""Texts in folders by class, and in data sets of Hugging Face, as one table: the data set's own parts, one after the other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_saved_texts(folder: Path, task: TaskSpec) -> Raw:
 
 
 def read_hub_texts(name: str, task: TaskSpec, cache: str | None) -> Raw:
-    """`hfds/NAME` of Hugging Face's hub. Raises DataError, without a network too."""
+    """`hfds/NAME` of Hugging Face's hub. Raises DataError, also if there is no network."""
     return _of_columns(load_hub(name, cache), task, f"hfds/{name}")
 
 
@@ -78,7 +78,7 @@ def _of_columns(parts: Mapping[str, Any], task: TaskSpec, where: str) -> Raw:
 
 
 def divided(raw: Raw, counts: Mapping[str, int]) -> Raw:
-    """The rows of train, and those of validation and test, if they are there, behind them. Raises DataError for a class that no
+    """The rows of train, followed by those of validation and test, if there are any. Raises DataError for a class that no
     training sample has.
     """
     ends = np.cumsum([0, *counts.values()])

@@ -132,8 +132,8 @@ def _cautions(text: Text) -> list[str]:
     assert found is not None
     cautions = []
     if found.cut > CUT:
-        what = f"{found.cut:.0%} of the training texts have more than {most} tokens, of which only the first are read"
-        cautions.append(f"{what}: set task.max_length, such as {round(found.p95)}, which takes longer")
+        what = f"{found.cut:.0%} of the training texts have more than {most:,} tokens, of which only the first are read"
+        cautions.append(f"{what}: set a larger task.max_length, such as {round(found.p95)} (training then takes longer)")
     if found.unknown > UNKNOWN:
         what = f"{found.unknown:.0%} of the tokens of the training texts are unknown to the tokenizer"
         cautions.append(f"{what}: use a tokenizer of their language, or task.tokenizer: {{train: bpe, vocabulary: 4096}}")
@@ -155,7 +155,7 @@ def texts_in(
 ) -> Texts:
     """The columns of `frame`, which hold one text or a pair, with the texts without labels, which are checked already.
 
-    Raises DataError for a value that is no text, naming its row.
+    Raises DataError for a value that is not a text, naming its row.
     """
     if task.tokenizer == TEACHERS:
         way = "give the teacher a checkpoint, {family: transformers, checkpoint: FOLDER}, or name a tokenizer.json"
@@ -175,7 +175,7 @@ def texts_in(
 
 
 def checked(place: Place, frame: pd.DataFrame) -> dict[str, list[str]]:
-    """The texts by column. Raises DataError for a value that is no text, or is empty."""
+    """The texts by column. Raises DataError for a value that is not a text, or is empty."""
     return {str(name): _checked(place, str(name), frame[name]) for name in frame.columns}
 
 
@@ -204,7 +204,7 @@ def _is_missing(value: object) -> bool:
 
 
 def _check_characters(place: Place, where: str, texts: Sequence[str]) -> None:
-    """Raises DataError for half of a character of two halves: no file of text can hold it."""
+    """Raises DataError for a lone surrogate, which is half of a character: no text file can hold it."""
     for row, text in enumerate(texts):
         try:
             text.encode()

@@ -8,8 +8,8 @@ copy of this file (encode.py) and a file of what was fitted on the training rows
   training rows; with `mask`, an additional number says whether the value was missing.
 - calendar: a date, and the sine and cosine of its place in the week and of its place in the year, which are 0 if it is missing.
 - category: the position of the word in `words`, counted from 1; 0 is any other word. A number also finds a word that is this
-  number written otherwise: 3 finds 03, unless 003 is there, too. With `mask`, a missing word has the next number after the last
-  word; without, it is 0.
+  number written differently: 3 finds 03, unless 003 is there, too. With `mask`, a missing word has the next number after the
+  last word; without, it is 0.
 
 Suffixes of shapes: N rows, D numbers, C categories.
 """

@@ -74,7 +74,7 @@ def is_table(data: object) -> bool:
 def _save_table(data: Any, path: Path, task: TaskSpec) -> None:
     """As Parquet, which keeps the types of the columns. Raises DataError for a table that cannot be used."""
     if importlib.util.find_spec("pyarrow") is None:
-        raise DataError("data: a table given from Python needs pyarrow; pip install 'autodistill-search[tables]'")
+        raise DataError("data: a table given from Python needs pyarrow; run: pip install 'autodistill-search[tables]'")
     import pyarrow
     from pyarrow import parquet
 

@@ -116,7 +116,7 @@ def _info(folder: Path) -> Json:
 
 @contextlib.contextmanager
 def _loud() -> Iterator[None]:
-    """Turns the warning into an error that timm's reader of shards logs when it skips an unreadable sample."""
+    """Turns the warning that timm's reader of shards logs when it skips an unreadable sample into an error."""
     logger = logging.getLogger("timm.data.readers.reader_wds")
 
     def stop(record: logging.LogRecord) -> bool:
@@ -160,7 +160,7 @@ def _stacked(pairs: Iterable[Pair], count: int, room: Room) -> tuple[Array, Arra
 
 
 def _miscounted(name: str, found: str, count: int) -> DataError:
-    what = f"has {found} samples, not {count:,} as it declares"
+    what = f"has {found} samples, but declares {count:,}"
     return DataError(f"task.dataset: {name} {what}; correct that number")
 
 

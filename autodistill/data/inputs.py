@@ -102,7 +102,7 @@ class InputSpec(Value):
 
     @property
     def label(self) -> str:
-        """Such as `shape (1, 8, 8)`, or `image (3, 8, 8) and vector (5,)`, behind "samples of"."""
+        """Such as `shape (1, 8, 8)`, or `image (3, 8, 8) and vector (5,)`, after "samples of"."""
         return f"shape {self.only}" if self.only is not None else " and ".join(field.label for field in self.fields)
 
     @property

@@ -30,7 +30,7 @@ def quoted(name: str) -> str:
 
 
 class Place(NamedTuple):
-    """Where a table is from, for messages; `lined`: it is a text file, whose rows have lines, that of row 0 being `first`.
+    """Where a table is from, for messages; `lined`: it is a text file, in which row 0 is on line `first`.
 
     `files` are those of the rows, if each is a file of its own.
     """

@@ -46,7 +46,7 @@ class Masking:
         self.words_W = torch.tensor(text.ranking[len(tokens.special) : text.encoding.used])
 
     def masked(self, ids_BL: Tensor, rows_B: Tensor, view: int) -> Masked:
-        """Texts, the numbers of which are `rows_B`, in one view; on any device."""
+        """The texts with the numbers `rows_B` in one view; on any device."""
         device, rows, length = ids_BL.device, rows_B.cpu().numpy(), ids_BL.shape[1]
         chosen_BL, how_BL, which_BL = (
             torch.from_numpy(_uniform(f"{self.seed}/mlm/{view}/{purpose}", rows, length)).to(device)

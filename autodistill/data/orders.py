@@ -34,7 +34,8 @@ def whole_groups(groups_N: Array, y_N: Array, count: int, seed: int, place: str)
     classes = len(np.unique(y_N))
     whole = [part for part in parts if all(len(np.unique(y_N[side])) == classes for side in part)]
     if not whole:
-        what = f"no set of whole groups with about {count} of {len(y_N)} samples has all {classes} classes ({there} groups)"
+        size = f"about {count:,} of {len(y_N):,} samples"
+        what = f"no set of whole groups with {size} has all {classes:,} classes ({there:,} groups)"
         raise DataError(f"{place}: {what}; use finer groups in task.groups, a larger part, or remove task.groups")
     return min(whole, key=lambda part: abs(len(part.taken) - count))
 

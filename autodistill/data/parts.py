@@ -233,7 +233,7 @@ def _sides(raw: Raw, rows: Array, part: float, seed: int, name: str, asked: str)
     if raw.kind == "classification":
         _check_room(raw, y, part, asked)
     elif not 2 <= count <= len(rows) - 2:
-        raise DataError(f"{asked} samples makes parts of {count} and {len(rows) - count} samples; each needs at least 2")
+        raise DataError(f"{asked} samples makes parts of {count:,} and {len(rows) - count:,} samples; each needs at least 2")
     classes = y if raw.kind == "classification" else None
     left, taken = train_test_split(rows, test_size=part, stratify=classes, random_state=seed % 2**32)
     return left, taken
@@ -254,11 +254,11 @@ def _check_room(raw: Raw, y: Array, part: float, asked: str) -> None:
     counts = np.bincount(y, minlength=classes)
     if counts.min() < 2:
         least = int(counts.argmin())
-        what = f"class {_called(raw, least)} has only {counts[least]} of all {len(y)} samples, too few for two parts"
+        what = f"class {_called(raw, least)} has only {counts[least]} of all {len(y):,} samples, too few for two parts"
         raise DataError(f"{asked} samples: {what}; add samples of that class")
     taken = _count(part, len(y))
     if not classes <= taken <= len(y) - classes:
         raise DataError(
-            f"{asked} samples makes parts of {taken} and {len(y) - taken} samples for {classes} classes; "
-            f"take from {classes} to {len(y) - classes} samples, or add more"
+            f"{asked} samples makes parts of {taken:,} and {len(y) - taken:,} samples for {classes:,} classes; "
+            f"take from {classes:,} to {len(y) - classes:,} samples, or add more"
         )

@@ -211,7 +211,7 @@ def _typed(path: Path, place: str) -> pd.DataFrame:
     try:
         return encode.read_rows(path)
     except ImportError:
-        raise DataError(f"{place} needs pyarrow; pip install 'autodistill-search[tables]'") from None
+        raise DataError(f"{place} needs pyarrow; run: pip install 'autodistill-search[tables]'") from None
     except Exception as error:  # a damaged file fails in many ways: ArrowInvalid, OSError, EOFError
         raise DataError(f"{place} is damaged, or of another format ({reason(error)}); write it again") from None
 

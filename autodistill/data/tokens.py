@@ -169,7 +169,7 @@ def _check_embeddings(tokens: Tokens, file: Path) -> None:
     embeddings = _config(config.parent).get("vocab_size")
     if isinstance(embeddings, int) and embeddings < tokens.vocabulary:
         what = f"has {tokens.vocabulary:,} tokens, but the network of {config} has embeddings of {embeddings:,}"
-        raise DataError(f"{PLACE}: {file} {what}; it is the tokenizer of another model: take the one of that network")
+        raise DataError(f"{PLACE}: {file} {what}; it is the tokenizer of another model: use the one of that network")
 
 
 def known(content: bytes, name: str, positions: int | None = None) -> Tokens:

@@ -21,11 +21,11 @@ from ..spec.arrays import Floats
 from .data import Data
 
 WIDEST = 2000
-"""The most columns of a sample: histograms of more take hours."""
+"""The most columns of a sample: with more, histograms take hours."""
 BINS = 255
 """The most values that scikit-learn's trees can split as a category."""
 SURE = -math.log(np.finfo(np.float64).eps)
-"""The logit of what the training samples leave no doubt about, as scikit-learn's log_loss clips it."""
+"""The logit of a prediction that is certain from the training samples, clipped as in scikit-learn's log_loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Trees:
 
     @property
     def bytes(self) -> int:
-        """Those of the pickled models."""
+        """The size of the pickled models."""
         return len(pickle.dumps(self.models))
 
     def prepared(self, x: Columns) -> Floats:
@@ -94,7 +94,7 @@ class Trees:
 
 
 def among_all(logits_NC: Floats, there: Sequence[int], classes: int) -> Floats:
-    """Log-probabilities (N, K) from the logits of C classes; those that no training sample has are as unlikely as can be."""
+    """Log-probabilities (N, K) from the logits of C classes; a class without training samples is as unlikely as possible."""
     from scipy.special import log_softmax
 
     found_NK = np.full((len(logits_NC), classes), -SURE)
@@ -105,7 +105,7 @@ def among_all(logits_NC: Floats, there: Sequence[int], classes: int) -> Floats:
 def columns_of(x: Columns, encoding: Encoding | None) -> Floats:
     """(N, D): all fields side by side, as networks see them, but with NaN where a table's number is missing.
 
-    Networks get the median in its place and a mask behind the numbers, which trees do not need. Categories are the numbers of
+    Networks get the median in its place and a mask after the numbers, which trees do not need. Categories are the numbers of
     their words.
     """
     parts, batch = [], x.batch(slice(None))

@@ -34,7 +34,7 @@ def read_folder(path: Path, architecture: Architecture | None) -> tuple[dict[str
     Raises DataError if they cannot be read, UsageError if the architecture is another family's.
     """
     if not isinstance(architecture, Transformers):
-        raise UsageError(f"{path} is a folder of transformers; remove the key architecture")
+        raise UsageError(f"{path} was saved by transformers, and its config.json gives the architecture; remove architecture")
     try:
         with quiet(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
@@ -42,7 +42,8 @@ def read_folder(path: Path, architecture: Architecture | None) -> tuple[dict[str
                 path, output_loading_info=True, use_safetensors=True, dtype=torch.float32, local_files_only=True
             )
     except Exception as error:  # no safetensors, a damaged file, tensors of another shape than config.json says
-        raise DataError(f"{path} cannot be loaded by transformers ({reason(error)})") from error
+        what = f"{path} cannot be loaded by transformers ({reason(error)})"
+        raise DataError(f"{what}; save it again with save_pretrained") from error
     lacking = set(info["missing_keys"])
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items() if name not in lacking}
     labels = tuple(str(model.config.id2label[index]) for index in sorted(model.config.id2label))
@@ -50,9 +51,9 @@ def read_folder(path: Path, architecture: Architecture | None) -> tuple[dict[str
 
 
 def completed(encoder: Encoder, state: Mapping[str, Tensor], name: str, *, trained: bool) -> dict[str, Tensor]:
-    """The tensors of an encoder from those of a folder, whose classifier may be missing or of other classes.
+    """The tensors of an encoder from those of a folder, whose classifier may be missing or may have other classes.
 
-    A network that is `trained` afterwards gets a new classifier, which is zero, and keeps the random weights of what else is
+    A network that is `trained` afterward gets a new classifier, which is zero, and keeps the random weights of what else is
     missing between the layers and the classifier. Raises UsageError if others are missing or differ in shape, or if the network
     is not trained.
     """
@@ -73,7 +74,7 @@ def completed(encoder: Encoder, state: Mapping[str, Tensor], name: str, *, train
 
 
 def _replaceable(encoder: Encoder, key: str) -> bool:
-    """Whether a tensor is behind the layers."""
+    """Whether a tensor comes after the layers."""
     base: Any = encoder.model.base_model_prefix
     return not key.startswith(f"model.{base}.") or POOLER in key.split(".")
 

@@ -134,7 +134,7 @@ def _blamed(store: Store, device: torch.device) -> Iterator[None]:
         raise OutOfMemory(f"out of memory on {device}: {_first_line(error)}", of="GPU memory") from error
     except OSError as error:
         if is_full(error):
-            raise StudyError(f"no space left under {store.root}; free some, then run the same command again") from error
+            raise StudyError(f"no space left under {store.root}; free some space, then run the same command again") from error
         raise StageFailed(_reason(error)) from error
     except DataError as error:  # an image file is missing or damaged: every other stage would fail, too
         raise StudyError(f"{error}; then run the same command again") from error

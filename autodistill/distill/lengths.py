@@ -20,8 +20,8 @@ TOKENS_MOST = 1 << 15
 def of_similar_length(rows_SB: Tensor, lengths_N: Tensor, generator: torch.Generator) -> Tensor:
     """The same rows (S, B) in other batches, which come in random order.
 
-    Of every POOL batches, the rows are sorted by length, equal ones in their old, random order. What a batch consists of
-    derives from the rows and the generator alone.
+    In every POOL batches, the rows are sorted by length; rows of equal length keep their random order. The batches depend on
+    the rows and the generator alone.
     """
     batch = rows_SB.shape[1]
     pools = [pool[torch.argsort(lengths_N[pool], stable=True)] for pool in torch.split(rows_SB.flatten(), POOL * batch)]

@@ -76,7 +76,7 @@ def _begun(store: Store, stage: Stage, data: Data, device: torch.device, state: 
 
 
 def _store(store: Store, stage: Stage, data: Data, run: Run, own: Sequence[str]) -> None:
-    """Measures and stores a stage that is trained to its end; removes the state that it would have resumed from."""
+    """Measures and stores a stage that is trained to its end; removes the state for resuming it."""
 
     def fill(folder: Path) -> dict[str, object]:
         network = run.network.to(memory_format=torch.contiguous_format)  # as it will be loaded

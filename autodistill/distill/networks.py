@@ -31,14 +31,14 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 @contextlib.contextmanager
 def seeded(seed: int, purpose: str, device: torch.device = CPU) -> Iterator[None]:
-    """Seeds torch's global generators by (seed, purpose); restores them afterwards."""
+    """Seeds torch's global generators by (seed, purpose); restores them afterward."""
     with generators_restored(device):
         torch.manual_seed(derived_seed(seed, purpose))
         yield
 
 
 def generators_restored(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Restores torch's global generators afterwards: the CPU's and, if the device is a GPU, its own."""
+    """Restores torch's global generators afterward: the CPU's and, if the device is a GPU, its own."""
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else [])
 
 

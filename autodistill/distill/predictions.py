@@ -143,7 +143,7 @@ def predict(network: nn.Module, inputs: Inputs) -> Tensor:
     logits_BK, count = network(inputs).logits, len(next(iter(inputs.values())))
     if not isinstance(logits_BK, Tensor) or logits_BK.ndim != 2 or len(logits_BK) != count:
         got = tuple(logits_BK.shape) if isinstance(logits_BK, Tensor) else type(logits_BK).__name__
-        raise UsageError(f"a batch of {count} samples gives {got}, not logits of shape ({count}, classes)")
+        raise UsageError(f"a batch of {count} samples gives {got}, not logits of shape ({count}, classes); return these")
     return logits_BK.float().cpu()
 
 

@@ -39,7 +39,7 @@ BALANCED = 8
 """On how many batches the terms of a loss are balanced."""
 PARTS, GENERATORS = ("network", "loss", "optimizer", "scheduler"), ("order", "dropping")
 VALUES = ("forward", "epochs", "taken", "losses")
-"""The attributes of a `Run` that its state holds: their state_dict, their state, themselves."""
+"""The attributes of a `Run` that its state holds: as state_dict (PARTS), as state (GENERATORS), or as they are (VALUES)."""
 State = dict[str, Any]
 """Tensors and plain numbers by name: what torch.save can write and torch.load reads without unpickling code."""
 
@@ -158,7 +158,8 @@ class Run:
         bad = [name for values in found for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise StageFailed(
-                f"the first values of {', '.join(dict.fromkeys(bad))} are not finite, so the loss cannot be balanced"
+                f"the first values of {', '.join(dict.fromkeys(bad))} are not finite, so the loss cannot be balanced; "
+                "remove that term, or balance: initial"
             )
         return found
 
@@ -192,7 +193,7 @@ def _generators(device: torch.device) -> list[Tensor]:
 
 @contextlib.contextmanager
 def _continued(left: list[Tensor], device: torch.device) -> Iterator[None]:
-    """Sets torch's global generators to the states `left`, and updates `left` at the end; restores them afterwards."""
+    """Sets torch's global generators to the states `left`, and updates `left` at the end; restores them afterward."""
     with generators_restored(device):
         torch.set_rng_state(left[0])
         if device.type == "cuda":

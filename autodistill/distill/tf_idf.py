@@ -1,14 +1,14 @@
 """A bag of words with a linear model of scikit-learn, which any network for texts has to beat.
 
-It reads the words that the networks read: token ids are decoded again. Words that tokens beyond `max_length` would have told it
-are thus lost to it, too, but no text has to be stored twice, and the sealed test samples need nothing else. Ids themselves
-would not do: pieces of words lose what the words are.
+It reads the words that the networks read: token ids are decoded again. Words beyond `max_length` tokens are thus lost to it,
+too, but no text has to be stored twice, and the sealed test samples need nothing else. Ids alone are not enough: a piece of a
+word does not tell the word.
 
 The model is a linear support vector machine. With many classes and few labels it is better than logistic regression, and many
-times faster: on 2,000 nouns of WordNet, 25 classes, at best 60.4 % against 58.8 % (reports/LOG.md). Its margins are no
+times faster: on 2,000 nouns of WordNet, 25 classes, at best 60.4 % against 58.8 % (reports/LOG.md). Its margins are not
 probabilities, so one factor, the temperature of Guo et al. (ICML 2017), turns them into logits; predictions stay the same.
-Values are predicted by ridge regression. As students are, the strength and the length of n-grams are chosen on the validation
-samples.
+Values are predicted by ridge regression. The strength and the length of n-grams are chosen on the validation samples, as
+students are.
 
 Suffixes of shapes: N samples, F n-grams, C classes in the training samples, K outputs (classes, labels or values).
 """
@@ -37,7 +37,7 @@ STRENGTHS = (0.25, 1.0, 4.0)
 WORD = r"(?u)\b\w+\b"
 """Words of one letter count, unlike scikit-learn's default: in some scripts many words have one."""
 MOST = 20_000_000
-"""The most training tokens for which pairs of neighboring words are counted, too: those of more take many gigabytes."""
+"""The most training tokens for which pairs of neighboring words are counted, too: for more, they take many gigabytes."""
 CHUNK = 1000
 """How many texts are decoded at a time."""
 FLAT, STEEP = 1e-2, 1e2

@@ -50,8 +50,8 @@ class Weights(NamedTuple):
 
 
 def read_weights(path: Path, architecture: Architecture | None) -> tuple[Architecture, Weights]:
-    """Weights of a .safetensors or .pth file, of the folder of a stored stage, which records its architecture, or of one of
-    transformers.
+    """Weights of a .safetensors or .pth file, of the folder of a stored stage, which records its architecture, or of a folder
+    of the package transformers.
 
     Raises DataError if they cannot be read, UsageError if the architecture is missing or differs.
     """
@@ -85,7 +85,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         state: dict[str, Tensor] = load_file(path)
         return state
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} is not a readable safetensors file ({error})") from None
+        way = "save it with safetensors.torch.save_file(model.state_dict(), path)"
+        raise DataError(f"{path} is not a readable safetensors file ({error}); {way}") from None
 
 
 def _pickled(path: Path) -> dict[str, Tensor]:
@@ -149,9 +150,8 @@ def load_into(network: Network, weights: Weights, architecture: Value, classes: 
     try:
         target.load_state_dict(state)
     except RuntimeError as error:
-        raise UsageError(
-            f"{weights.name} does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}"
-        ) from None
+        what = f"does not fit {describe(architecture)}: {' '.join(str(error).split())[:300]}"
+        raise UsageError(f"{weights.name} {what}; give the architecture of these weights") from None
     if weights.mean is not None and weights.std is not None:
         _normalize(network, weights)
 
@@ -170,7 +170,8 @@ def _normalize(network: Network, weights: Weights) -> None:
         buffer = getattr(network, name)
         assert numbers is not None
         if len(numbers) != buffer.numel():
-            raise UsageError(f"normalize.{name} has {len(numbers)} numbers for {buffer.numel()} channels; give one for each")
+            what = f"{len(numbers)} number{'s' * (len(numbers) != 1)} for {buffer.numel()} channel{'s' * (buffer.numel() != 1)}"
+            raise UsageError(f"normalize.{name} has {what}; give one for each")
         buffer.copy_((torch.tensor(numbers, dtype=torch.float32) * weights.scale).view_as(buffer))
 
 

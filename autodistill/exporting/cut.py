@@ -2,7 +2,7 @@
 
 Such a network reads a token that it does not keep as the unknown one. No token may be removed from its tokenizer, because texts
 would then be split into other tokens. Instead, each token that is not kept gets the id of the unknown one. Some need ids of
-their own, behind the rows: tokens that were added to the model and parts of merges of byte-pair encoding, which are found by
+their own, after the rows: tokens that were added to the model and parts of merges of byte-pair encoding, which are found by
 id, and pieces of Unigram, whose ids are positions. The network needs a copy of the row of the unknown token for each of them.
 """
 

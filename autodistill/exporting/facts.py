@@ -241,7 +241,7 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 def again(one: Chosen, to: Path) -> tuple[str, ...]:
     """The commands that create these weights, and then the files in `to`.
 
-    Only a student with the spec's own seed is a search of its own, in a directory of its own.
+    A student with the seed of the spec is trained by a search in a directory of its own, one with a fresh seed by `confirm`.
     """
     directory, network, found = one.directory, one.network, one.confirmed
     made, place = shlex.join(["autodistill", "search", str(directory.spec), "--out", str(directory.path)]), str(directory.path)

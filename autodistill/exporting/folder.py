@@ -47,7 +47,7 @@ def is_loadable(data: Data, network: Network) -> bool:
 
 
 def added_rows(data: Data, network: Network) -> int:
-    """How many rows of tokens the folder's model has beside those of the network, all copies of that of the unknown token."""
+    """How many more rows of tokens the folder's model has than the network: copies of the row of the unknown token."""
     assert data.text is not None and isinstance(network.body, Encoder)
     return max(0, len(cut(data.text.content, network.body.kept().tolist(), network.body.unknown).rows) - network.body.rows)
 
@@ -55,7 +55,7 @@ def added_rows(data: Data, network: Network) -> int:
 def files_of(source: Source) -> dict[str, bytes]:
     """The files of the folder by name.
 
-    Raises ValueError if its tokenizer gives other ids than that of the study, or if the network reads the mean of the tokens.
+    Raises ValueError if its tokenizer gives other ids than the study's, or if the network reads the mean of the tokens.
     """
     data, encoder = source.data, source.network.body
     assert data is not None and data.text is not None and isinstance(encoder, Encoder)
@@ -132,7 +132,7 @@ def _check_tokenizer(folder: Path, data: Data, ids: Tensor) -> None:
         if wanted.types is not None and TYPES in found:
             same &= found[TYPES][row] == wanted.types[start:end].tolist()
         if not same:
-            raise ValueError(f"its tokenizer gives other tokens in the package transformers, such as of {texts[0][row]!r:.80}")
+            raise ValueError(f"its tokenizer gives other tokens in the package transformers, such as for {texts[0][row]!r:.80}")
 
 
 def _texts(data: Data, tokenizer: Any) -> list[list[str]]:
@@ -147,7 +147,7 @@ def _texts(data: Data, tokenizer: Any) -> list[list[str]]:
 
 
 def run_folder(path: Path, threads: int) -> Run:
-    """With the token ids of the study, each as that of the same token in the folder."""
+    """Takes the token ids of the study, and gives the folder's model its own ids of the same tokens."""
     from transformers import AutoModelForSequenceClassification
 
     with quiet():

@@ -48,7 +48,7 @@ TEXTS = "texts.json"
 ROUNDING = 1e-3
 """Relative to the largest logit: how much another order of float32 sums may change. Our families change about 1e-6."""
 FLOAT32 = 1e-6
-"""How many times smaller than a float32 its rounding may be, a few times over."""
+"""The rounding error of a float32, relative to it, with a margin of a few times."""
 INSTALL = "pip install 'autodistill-search[onnx]'"
 
 

@@ -73,15 +73,15 @@ class Predictions:
 
 
 def predict(export: Path | str, samples: Path | str) -> Predictions:
-    """Runs the network in the folder `export` on `samples`: rows of a table (.csv, .tsv, .parquet, .json), texts (the same,
+    """Runs the network in the directory `export` on `samples`: rows of a table (.csv, .tsv, .parquet, .json), texts (the same,
     .jsonl, or the lines of a .txt file), a folder of images or one image, or a .npz or .npy file with the raw numbers of the
     data.
 
-    Raises UsageError for a folder that is not an export or whose files cannot be run, DataError for samples that do not fit.
+    Raises UsageError for a directory that is not an export or whose files cannot be run, DataError for samples that do not fit.
     """
     folder, path = Path(export), Path(os.path.expanduser(samples))
     if not (folder / ARCHITECTURE).is_file():
-        raise UsageError(f"{folder} is not an export: it has no {ARCHITECTURE}; give the folder that export --to wrote")
+        raise UsageError(f"{folder} is not an export: it has no {ARCHITECTURE}; give the directory that export --to wrote")
     if not path.exists():
         raise DataError(f"{PLACE}: {path} does not exist; give a file of samples, or a folder of images")
     facts = facts_beside(folder / ARCHITECTURE)

@@ -162,7 +162,7 @@ class Loss(nn.Module):
     def balance(self, values: Sequence[dict[str, float]]) -> None:
         """Sets the scale of each term to 1 over its mean in `values`, its values in the first batches.
 
-        Batches in which it is 0 do not count (ce is, if no sample has a label); a term that is always 0 keeps scale 1.
+        Batches in which a term is 0 do not count (ce is 0 if no sample has a label); a term that is always 0 keeps scale 1.
         """
         for name in self.terms:
             found = [each[name] for each in values if each[name] >= SMALLEST]
@@ -205,9 +205,10 @@ def weighed(spec: LossSpec, counts: Sequence[int], kind: TaskKind = "classificat
         return spec.model_copy(update={"ce": ce.model_copy(update={"class_weights": weights})})
     if len(ce.class_weights) != classes:
         given = len(ce.class_weights)
-        raise UsageError(f"ce.class_weights: has {given} numbers for {classes} {many}; give one for each, or balanced")
+        what = f"{given:,} number{'s' * (given != 1)} for {classes:,} {many}"
+        raise UsageError(f"ce.class_weights has {what}; give one for each, or balanced")
     if not any(ce.class_weights):
-        raise UsageError("ce.class_weights: all are 0; raise at least one")
+        raise UsageError("ce.class_weights are all 0; raise at least one")
     return spec
 
 

@@ -98,7 +98,7 @@ def suiting(name: str, kind: TaskKind, classes: int, place: str = "task.metric")
         others = [one.name for one in METRICS.values() if kind in one.kinds]
         raise UsageError(f"{place}: {name} does not apply to {kind}; use one of {', '.join(others)}")
     if isinstance(metric, AreaUnderROC | AveragePrecision) and classes > MOST_OUTPUTS:
-        what = f"{name} is computed for at most {MOST_OUTPUTS} {ABOUT[kind].many}, and there are {classes}"
+        what = f"{name} is computed for at most {MOST_OUTPUTS} {ABOUT[kind].many}, and there are {classes:,}"
         raise UsageError(f"{place}: {what}; use {ABOUT[kind].metric}")
     return metric
 

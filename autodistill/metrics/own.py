@@ -57,8 +57,8 @@ def called(own: OwnMetric, found: Outcome) -> Floats:
     low, high = own.ends
     slack = ROUNDING * (high - low) if np.isfinite(high - low) else 0.0
     if value.min() < low - slack or value.max() > high + slack:
-        what = f"{value.min() if value.min() < low else value.max():g}, which is not from {low:g} to {high:g}"
-        raise UsageError(f"the metric {own.factory} returned {what}; correct its bounds (bounded)")
+        what = f"{value.min() if value.min() < low else value.max():g}, which is outside its bounds, {low:g} to {high:g}"
+        raise UsageError(f"the metric {own.factory} returned {what}; correct them (bounded)")
     return np.clip(value, low, high)
 
 

@@ -1,4 +1,4 @@
-"""The Bayesian bootstrap: what a metric might have been on other samples (Rubin, Annals of Statistics 1981).
+"""The Bayesian bootstrap: how a metric varies between samples (Rubin, Annals of Statistics 1981).
 
 Each draw gives every sample a random weight, Dirichlet(1, ..., 1) over the samples of its stratum, and evaluates the metric
 with these weights. Networks that were measured on the same samples get the same weights, so their differences are paired.

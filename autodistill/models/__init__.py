@@ -114,7 +114,7 @@ def build(
 
     `mean` (default 0) and `std` (default 1) hold one number for each channel; for features (D,), one for all. An
     Imported module gets neither. `target_mean` and `target_scale` hold one number for each value of a regression. `ranking`
-    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes are asked. `unknown` is
+    (vocabulary,) has all token ids, those first that a smaller vocabulary keeps; None where only sizes matter. `unknown` is
     the id of the unknown token, if there is one. Raises UsageError if the family does not take such samples or its arguments.
     """
     targets = None

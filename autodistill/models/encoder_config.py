@@ -13,7 +13,7 @@ from ..spec.value import Json
 
 SPECIAL = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 """Settings that name a token; a network with fewer tokens has another id for it, or none."""
-FACTORISED = "embedding_size"
+FACTORIZED = "embedding_size"
 """What transformers calls the width of embeddings that a linear layer widens."""
 
 
@@ -34,8 +34,8 @@ def config_of(architecture: Transformers, field: InputField, classes: int, kept:
         )
     given |= {"pad_token_id": padding, "vocab_size": max(kept, _rows_of(settings, field)) if table is None else kept}
     given |= _special(settings, defaults, table) | _positions(architecture, defaults, field, padding)
-    if hasattr(defaults, FACTORISED):
-        given[FACTORISED] = architecture.embedding or architecture.wide
+    if hasattr(defaults, FACTORIZED):
+        given[FACTORIZED] = architecture.embedding or architecture.wide
     if architecture.wide % architecture.heads:
         what = f"hidden {architecture.wide} is not a multiple of heads {architecture.heads}"
         raise BuildError(f"{what}; use such a multiple, or head_width instead of hidden")
@@ -72,7 +72,7 @@ def _defaults(model: str) -> Config:
 
 def _known(architecture: Transformers, defaults: Config) -> Json:
     """The settings, all of which the model has. Raises UsageError for one that transformers would ignore."""
-    taken = {name_in(defaults, names) for names in SIZES.values()} | {"pad_token_id", "num_labels", FACTORISED}
+    taken = {name_in(defaults, names) for names in SIZES.values()} | {"pad_token_id", "num_labels", FACTORIZED}
     for name in architecture.settings:
         if name in taken:
             raise UsageError(f"settings.{name}: autodistill sets it itself; remove it")
@@ -80,7 +80,7 @@ def _known(architecture: Transformers, defaults: Config) -> Json:
             near = difflib.get_close_matches(name, defaults.to_dict(), n=3, cutoff=0.5)
             others = f"; the nearest are {', '.join(near)}" if near else "; remove it"
             raise UsageError(f"settings.{name}: {architecture.model} has no such setting{others}")
-    if architecture.embedding is not None and not hasattr(defaults, FACTORISED):
+    if architecture.embedding is not None and not hasattr(defaults, FACTORIZED):
         raise UsageError(f"embedding: {architecture.model} has no separate width of embeddings; remove it, or use model: bert")
     return dict(architecture.settings)
 

@@ -1,7 +1,7 @@
 """What a transformer takes over from a larger one: layers, heads, rows of tokens, and embeddings of a smaller width.
 
-bert, electra, roberta and distilbert call the same things by other names, so that each can begin from any of them; other models
-begin from their own kind. Shape suffixes: V tokens, P positions, H width, E width of the embeddings.
+bert, electra, roberta and distilbert have the same tensors under different names, so that each can begin from any of them;
+other models begin from their own kind. Shape suffixes: V tokens, P positions, H width, E width of the embeddings.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ NAMES = (
     (r"\.ffn\.lin2\.", ".output.dense."),
     (r"\.output_layer_norm\.", ".output.LayerNorm."),
 )
-"""How names of transformers become the same ones for all models."""
+"""How the names in transformers become names that are the same for all models."""
 BY_HEADS = {".attention.self.": 0, ".attention.output.dense.weight": 1}
-"""Tensors with an axis of heads, each so many numbers wide, and which axis that is."""
+"""Tensors with an axis that consists of heads, and which axis that is."""
 BY_QUERY = ".attention.self.q."
-"""What a model has whose heads can be told apart."""
+"""A tensor that a model has if its heads can be told apart."""
 
 
 class Copy(NamedTuple):
@@ -59,7 +59,7 @@ def copies(student: Encoder, source: Encoder, layers: Sequence[int] | None = Non
         way = "give the student the same hidden and heads"
         raise UsageError(f"a {_kind(student)} can only take whole layers, not a part of their width; {way}")
     if PROJECT + ".weight" in theirs and PROJECT + ".weight" not in mine:
-        raise UsageError("the source's embeddings are narrower than its layers; give the student an embedding, too")
+        raise UsageError("the source's embeddings are narrower than its layers; give the student a key embedding, too")
     found = dict(_embeddings(student, source, mine, theirs))
     for name, target in mine.items():
         if name not in found:
@@ -76,7 +76,8 @@ def _blocks(count: int, of: int, layers: Sequence[int] | None) -> Sequence[int]:
     if layers is None and count > of:
         raise UsageError(f"the student is {count} layers deep, but the source only {of}; {WAY_OUT}")
     if layers is not None and len(layers) != count:
-        raise UsageError(f"init lists {len(layers)} layers, but the student is {count} deep; list one for each")
+        many = f"{len(layers)} layer{'s' * (len(layers) != 1)}"
+        raise UsageError(f"init lists {many}, but the student has {count}; list one for each")
     if layers is not None and max(layers) >= of:
         raise UsageError(f"init lists layer {max(layers)}, but the source has layers 0 to {of - 1}; list these only")
     return taken(count, of) if layers is None else layers
@@ -119,7 +120,7 @@ def _named(encoder: Encoder) -> dict[str, Tensor]:
 def _embeddings(
     student: Encoder, source: Encoder, mine: dict[str, Tensor], theirs: dict[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """The rows of tokens by id, those of positions, and of types; factorised if only the student has a smaller width."""
+    """The rows of tokens by id, those of positions, and of types; factorized if only the student has a smaller width."""
     narrow = f"{PROJECT}.weight" in mine and f"{PROJECT}.weight" not in theirs
     wide = mine[f"{PROJECT}.weight"].shape[0] if narrow else mine[WORDS].shape[1]
     rows = {WORDS: _words(student, source, theirs[WORDS])[:, :wide]}
@@ -129,7 +130,7 @@ def _embeddings(
         rows[TYPES] = _types(mine[TYPES], theirs.get(TYPES), theirs[WORDS])[:, :wide]
     if narrow:
         norm = [theirs[f"{NORM}.{name}"][:wide] for name in ("weight", "bias")]
-        rows = factorised(rows, norm[0], norm[1], mine[WORDS].shape[1])
+        rows = factorized(rows, norm[0], norm[1], mine[WORDS].shape[1])
     for name, part in rows.items():
         if part.shape != mine[name].shape:
             raise _larger(name, mine[name], part)
@@ -184,8 +185,8 @@ def _larger(name: str, target: Tensor, source: Tensor) -> UsageError:
     return UsageError(f"the student's {name} {mine} is larger than the source's {theirs}, or has wider heads; {WAY_OUT}")
 
 
-def factorised(rows: dict[str, Tensor], weight_H: Tensor, bias_H: Tensor, width: int) -> dict[str, Tensor]:
-    """Embeddings of `width` E, their norm, and the linear layer behind it, for embeddings of H numbers with a norm behind them.
+def factorized(rows: dict[str, Tensor], weight_H: Tensor, bias_H: Tensor, width: int) -> dict[str, Tensor]:
+    """Embeddings of `width` E, their norm, and the linear layer after it, for embeddings of H numbers with a norm after them.
 
     Centered rows of tokens are projected on their first E - 1 principal directions (a truncated singular value decomposition of
     these rows), which lie in the hyperplane of E numbers with mean 0, so that the norm only divides by their length, as it did

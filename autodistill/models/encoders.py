@@ -33,7 +33,7 @@ class Simpler(NamedTuple):
 
 
 def simpler(architecture: Transformers, inputs: InputSpec) -> Simpler | None:
-    """Smaller transformers from which the sizes follow, because a search asks for those of a thousand. Raises BuildError."""
+    """Smaller transformers from which the sizes follow: a search needs those of a thousand transformers. Raises BuildError."""
     field = tokens_of(inputs)
     kept = kept_count(architecture, field)
     values = {"layers": architecture.layers, "intermediate": architecture.intermediate or 4 * architecture.wide}
@@ -98,7 +98,7 @@ class Encoder(nn.Module):
 
     @property
     def base(self) -> str:
-        """The name of the part that gives the hidden states (B, L, H) behind the last layer."""
+        """The name of the part that gives the hidden states (B, L, H) after the last layer."""
         return f"model.{self.model.base_model_prefix}"
 
     @property
@@ -138,7 +138,7 @@ def build_encoder(
 ) -> Encoder:
     """Initialized as transformers does. `ranking` (vocabulary,) has all token ids, those first that a smaller vocabulary keeps.
 
-    Raises UsageError for samples that are no texts and for a model that transformers does not have, BuildError for sizes that
+    Raises UsageError for samples that are not texts and for a model that transformers does not have, BuildError for sizes that
     it refuses.
     """
     field = tokens_of(inputs)
@@ -148,7 +148,7 @@ def build_encoder(
     with quiet():
         try:
             model = classifier_of(architecture).from_config(config, dtype=torch.float32)
-        except Exception as error:  # a width that is no multiple of the heads, a negative number
+        except Exception as error:  # a width that is not a multiple of the heads, a negative number
             raise BuildError(f"transformers cannot build {architecture.model}: {error}") from error
     return Encoder(model, architecture.layers, table, unknown, mean=architecture.pooling == "mean")
 

@@ -70,9 +70,9 @@ def _copy(student: Network, source: Network, copies: Sequence[tuple[Tensor, Tens
 
 
 def _of_encoders(student: Encoder, source: nn.Module, layers: Sequence[int] | None) -> Sequence[tuple[Tensor, Tensor]]:
-    """Raises UsageError if the source is no transformer."""
+    """Raises UsageError if the source is not a transformer."""
     if not isinstance(source, Encoder):
-        raise UsageError("the source is no transformer of this tool, so it has no weights for one; use init: random")
+        raise UsageError("the source is not of family transformers, so it has no weights for a transformer; use init: random")
     with torch.no_grad():
         return of_an_encoder(student, source, layers)
 
@@ -184,7 +184,7 @@ def _heads(attention: Any) -> dict[str, Tensor]:
 
 
 def _fixed(module: nn.Module, tensor: Tensor) -> range:
-    """The axes that are not widths: the sides of kernels, the number of tokens, embeddings that lie behind one another."""
+    """The axes that are not widths: the sides of kernels, the number of tokens, embeddings that follow one another."""
     if isinstance(module, Embedding):
         return range(tensor.dim())
     if isinstance(module, CONVOLUTIONS):

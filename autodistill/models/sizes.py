@@ -1,6 +1,6 @@
 """Sizes of a network and the shapes of its features, known before any training and without any weights in memory.
 
-If samples differ in length, these are those of the longest; the multiply-adds of a text are those of one of median length, too.
+If samples differ in length, these are the sizes for the longest one; multiply-adds are also known for a text of median length.
 """
 
 from __future__ import annotations

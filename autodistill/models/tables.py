@@ -1,6 +1,6 @@
 """Networks for rows of a table: an embedding for each category, then a network of a family on all numbers as one vector.
 
-Shape suffixes: B batch, D numbers, C categories, E all embeddings of a row behind one another, K classes.
+Shape suffixes: B batch, D numbers, C categories, E all embeddings of a row one after the other, K classes.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from .features import Outputs
 class TokenHead(nn.Module):
     """The head of BERT (Devlin et al. 2019): a linear layer, GELU, a norm, and the embedding of tokens with a bias for each.
 
-    The embedding is that of the network, with its rows and its width. The head is no part of the network: its parameters are
+    The embedding is that of the network, with its rows and its width. The head is not part of the network: its parameters are
     neither stored nor counted with it. `rows_V`: the row of each token id, -1 if the network does not keep the token.
     """
 

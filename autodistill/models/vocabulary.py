@@ -15,7 +15,7 @@ WAY = "a transformer reads the tokens of a text: name the column in task.text, o
 
 
 def tokens_of(inputs: InputSpec) -> InputField:
-    """The field of the token ids. Raises UsageError if samples are no texts."""
+    """The field of the token ids. Raises UsageError if samples are not texts."""
     found = next((field for field in inputs.fields if field.name == TOKENS and field.vocabulary is not None), None)
     if found is None:
         raise UsageError(f"family transformers takes texts, not samples of {inputs.label}; {WAY}")
@@ -54,14 +54,12 @@ def table_of(kept: int, field: InputField, ranking: Array | None, unknown: int |
     if ranking is None:
         return torch.zeros(count, dtype=dtype)
     if unknown is None:
-        raise UsageError(
-            "the tokenizer has no token for unknown words, which those left out would become; use vocabulary: full"
-        )
+        raise UsageError("the tokenizer has no token for unknown words, which a smaller vocabulary needs; use vocabulary: full")
     first = ranking[:kept]
     needed = {int(field.padding), unknown}
     if not needed <= set(first.tolist()):
         least = 1 + max(int((ranking == one).argmax()) for one in needed)
-        raise BuildError(f"vocabulary {kept:,} is without the tokens for padding or unknown words; use at least {least:,}")
+        raise BuildError(f"vocabulary {kept:,} leaves out the token for padding or unknown words; use at least {least:,}")
     table = torch.zeros(count, dtype=torch.int64)
     table[torch.tensor(first)] = torch.arange(kept)
     left_out = torch.tensor(ranking[kept:])

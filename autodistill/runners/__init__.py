@@ -96,7 +96,7 @@ def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
 
         return Serial()
     if isinstance(runner, str):
-        raise UsageError(f"runner {runner!r} is neither 'ray' nor 'serial'")
+        raise UsageError(f"runner {runner!r} is unknown; use 'ray' or 'serial'")
     return runner
 
 

@@ -150,10 +150,11 @@ class Assignment:
         self.stillborn += worker in self.starting
         cannot = isinstance(error, RayActorError) and error.actor_init_failed
         with self._guard():
+            way = "fix the cause, then run the same command again"
             if isinstance(error, RayTaskError):
-                raise StudyError(f"a worker failed: {_last_line(error)}")
+                raise StudyError(f"a worker failed: {_last_line(error)}; {way}")
             if cannot or self.stillborn >= MOST_STILLBORN:
-                raise StudyError(f"a worker failed to start: {_last_line(error)}")
+                raise StudyError(f"a worker failed to start: {_last_line(error)}; {way}")
         if running is not None:
             self.lost.append(Lost(running, error, time.monotonic()))
 

@@ -34,7 +34,7 @@ AGAIN: dict[Cause, str] = {
 
 
 class Failure(NamedTuple):
-    """Why a job failed whose process survived; `short_of` says what it may find if it runs alone."""
+    """Why a job failed although its process survived; `short_of` says what it lacked and may have if it runs alone."""
 
     reason: str
     short_of: Literal["memory", "GPU memory"] | None

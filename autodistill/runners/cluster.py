@@ -122,7 +122,7 @@ class RayTune:
         # A thread of Ray would print messages about dead workers on standard output; autodistill reports them itself.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if self.address is None:
-            # Ray asks for a token by default and would write one into the home folder; ours lives as long as we do.
+            # Ray asks for a token by default and would write one to the home directory; ours lives as long as this process.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
             ray.init(
@@ -132,4 +132,5 @@ class RayTune:
                 **({} if self.address else self._own()),
             )
         except (ConnectionError, RuntimeError) as error:
-            raise StudyError(f"cannot reach Ray at {self.address or 'this machine'}: {error}") from error
+            what = f"cannot connect to Ray at {self.address}" if self.address else "cannot start Ray on this machine"
+            raise StudyError(f"{what} ({error}); fix that, or use --runner serial") from error

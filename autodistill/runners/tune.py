@@ -3,7 +3,7 @@
 Tune starts workers, places them, and notices when one dies. Our Searcher says how many there should be, and our scheduler
 hands each worker its next job when it reports (`assignment` decides both). If each job were a trial, Tune would give a job
 whose new worker is still starting (which takes seconds: it imports torch) to the next worker that is free, and cancel the
-start: with jobs shorter than a start, a node that joins would never get a worker. What else bites in Ray is in the comments.
+start: with jobs shorter than a start, a node that joins would never get a worker. The comments name other traps of Ray.
 """
 
 from __future__ import annotations
@@ -125,9 +125,10 @@ def fit(work: Work, after: Callable[[], None], say: Callable[[str], None], *, ow
 def _check_room(work: Work, watch: Watch, say: Callable[[str], None]) -> None:
     """Raises UsageError if this machine has no room for a worker; a cluster may grow."""
     resources, view = work.spec.resources, watch.view
-    what = f"{resources.cpus:g} CPUs and {float(resources.gpus or 0):g} GPUs"
+    cpus, gpus = resources.cpus, float(resources.gpus or 0)
+    what = f"{cpus:g} CPU{'s' * (cpus != 1)} and {gpus:g} GPU{'s' * (gpus != 1)}"
     if not view.workers and watch.is_own:
-        raise UsageError(f"resources: no node has {what}; request less")
+        raise UsageError(f"resources: this machine does not have {what} free; request less")
     if not view.workers:
         say(f"no node has {what} yet; waiting for one to join the cluster")
 

@@ -29,7 +29,7 @@ REPORT = "report"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a worker says after a step, in which it `worked` so many seconds on its job.
+    """What a worker says after a step; `worked` is how many seconds of it went into its job.
 
     The job is at a `rung`; without one, it has ended, with a `failure` if it failed; `fatal` is why the search cannot
     continue. It is the only value in the dict that Tune wants from a step.

@@ -222,7 +222,7 @@ def _say_what_is_kept(study: Study, listener: Listener) -> None:
     """Once, at the beginning of a study that continues from an older one."""
     found = study.record.notes.continues
     if found and all(trial.facts.kept is not None for trial in study.record.trials):
-        listener.say(f"{found.kept} of {found.of} finished students of {found.path} fit this space and are kept")
+        listener.say(f"finished students of {found.path} that fit this space and are kept: {found.kept:,} of {found.of:,}")
 
 
 def _go_on(study: Study, directory: StudyDirectory, runner: Runner, options: Options, listener: Listener) -> None:
@@ -231,7 +231,8 @@ def _go_on(study: Study, directory: StudyDirectory, runner: Runner, options: Opt
         if not study.pending.retry_failed():
             listener.say("there are no failed trials to retry")
     if study.finished() and study.record.notes.drawn == study.trials.told:
-        listener.say(f"{directory.path} is finished: {study.trials.counted_done} trials; nothing to do")
+        done = study.trials.counted_done
+        listener.say(f"{directory.path} is finished: {done:,} trial{'s' * (done != 1)}; nothing to do")
         return
 
     def after() -> None:
@@ -264,6 +265,6 @@ def _check(study: Study) -> None:
     lost = [key for key in dict.fromkeys(keys) if not study.store.has("stages", key)]
     if lost:
         raise StoreError(
-            f"{len(lost)} stages (for example {lost[0][:12]}) are no longer in {study.store.root}: something removed them "
-            "while the search ran. Run the same command again to retrain them"
+            f"{study.store.root} lacks {len(lost):,} finished stage{'s' * (len(lost) != 1)}, such as {lost[0][:12]}: something "
+            "removed files while the search ran. Run the same command again to train what is missing"
         )

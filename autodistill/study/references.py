@@ -12,7 +12,7 @@ from .schedule.scheduler import Study
 
 
 def keep_references(study: Study, say: Callable[[str], None]) -> None:
-    """Fits what is not stored intact, and notes the keys of all. A model that cannot be fitted is left out, and said."""
+    """Fits what is not stored intact, and notes the keys of all. Leaves out a model that cannot be fitted, with a message."""
     known, found, store = study.record.notes, dict[str, str](), study.store
     is_new = False
     for name in study.spec.references:
@@ -24,6 +24,6 @@ def keep_references(study: Study, say: Callable[[str], None]) -> None:
         try:
             found[name] = make_reference(store, name, study.space.task.data, study.own, threads=study.spec.resources.threads)
         except Exception as error:  # whatever the library raises, students need no reference model
-            say(f"{name} of baselines cannot be fitted: {reason(error)}; the search continues without it")
+            say(f"the reference model {name} cannot be fitted: {reason(error)}; the search continues without it")
     if is_new or found != known.references:
         study.record.note(replace(known, references=found, drawn=None))  # the report shows others

@@ -114,7 +114,7 @@ class Space:
         return self._measure(architecture)
 
     def within_limits(self, architecture: Value) -> bool:
-        """Whether a network may be proposed: your own one may also refuse its arguments, and so may transformers."""
+        """Whether a network may be proposed; one of your own, or of transformers, may also refuse its arguments."""
         return self.refused(architecture) is None and not self.spec.search.limits.exceeded(self.sizes(architecture))
 
     def refused(self, architecture: Value) -> BuildError | None:
@@ -231,7 +231,7 @@ class Space:
         return self._stage(architecture, loss, phase.recipe, self.teachers if loss.needs_teachers() else (), init)
 
     def source(self, architecture: Value, teachers: tuple[Network, ...], layers: tuple[int, ...] | None = None) -> Network:
-        """Where a student's initial weights come from: the lowest of its teachers that is large enough, else the first.
+        """Where a student's initial weights come from: the last of its teachers that is large enough, else the first.
 
         `layers` are those to take, if they are listed.
 

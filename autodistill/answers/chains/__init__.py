@@ -124,7 +124,8 @@ def _run(queue: _Queue, runner: Runner, seeds: int, end: float) -> tuple[Planner
         runner.run(plan, lambda: None, queue.console.print)
     if not planner.seen(DIRECT):
         reason = next(iter(plan.failures.values()), "it was not trained")
-        raise StudyError(f"direct distillation of {trainings.direct.architecture} failed: {reason}")
+        what = f"direct distillation of {trainings.direct.architecture} failed, so no chain can be compared with it"
+        raise StudyError(f"{what}: {reason}")
     return planner, known
 
 

@@ -1,4 +1,4 @@
-"""What was asked for: one student of a spec, and the ladder between it and the teacher."""
+"""What is asked for: one student of a spec, and the ladder between it and the teacher."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def with_student(spec: Spec, text: str) -> Spec:
     lacking = [name for name, domain in inner.items() if name not in given and domain.count() > 1]
     if lacking:
         ways = ", ".join(f"{name} ({_span(inner[name])})" for name in lacking)
-        raise UsageError(f"{PLACE} {text}: a plan is for exactly one student, so give {ways} too")
+        raise UsageError(f"{PLACE} {text}: a plan is for exactly one student; also give {ways}")
     single = {name: domain.ends()[0] for name, domain in inner.items()}
     document = spec.document()
     document["student"]["architecture"] = fill(option, single | {name: given[name] for name in given if name in inner})
@@ -62,9 +62,10 @@ def _option(tree: Tree, given: Given) -> Option:
         fitting = [one for one in fitting if all(_fits(one, name, value) for name, value in given.items())] or fitting
     if len(fitting) == 1 or (len(able) == 1 and not fitting):
         return (fitting or able)[0]
-    families = ", ".join(dict.fromkeys(f"{key}={one[key]}" for one in options for key in KINDS if key in one))
-    what = "fit several options of" if fitting else "fit none of"
-    raise UsageError(f"{PLACE}: these fields {what} student.architecture; give one of {families}, and its fields")
+    ways = " or ".join(dict.fromkeys(f"{key}={one[key]}" for one in options for key in KINDS if key in one))
+    asked = ",".join(f"{name}={value}" for name, value in given.items())
+    what = "fit several options of" if fitting else "do not fit"
+    raise UsageError(f"{PLACE} {asked}: these fields {what} student.architecture; give {ways}, and its fields")
 
 
 def _fits(option: Option, name: str, value: JsonValue) -> bool:

@@ -1,6 +1,6 @@
 """The plan for a chain, as frozen values: the content of chain.json, its table and its sentences.
 
-The fields are the keys of chain.json. A value is that of the study's metric on the validation samples. A gain is over direct
+The fields are the keys of chain.json. Values are those of the study's metric on the validation samples. A gain is over direct
 distillation, paired by seed, with its 95 % interval; it is positive if the metric is better, whatever its direction.
 """
 
@@ -38,9 +38,10 @@ class SeedValues(Value):
 class Compared(Value):
     """A candidate: its training below the teacher, and the results.
 
-    `path` are the architectures of its assistants, `why` says why it is a candidate. `stages` counts its trainings below the
-    teacher; `seconds` are theirs, the mean over its seeds; `extra` are those more than direct's, `marginal` those that no
-    other candidate needs. They are None if nothing was trained. The gain is not of the first seed, on which paths were chosen.
+    `path` lists the architectures of its assistants, `why` says why it is a candidate. `stages` counts its trainings below the
+    teacher. `seconds` is the time that these take, the mean over its seeds; `extra` is how much longer that is than for direct
+    distillation, and `marginal` is the time of the trainings that no other candidate needs. All three are None if nothing was
+    trained. The gain leaves out the first seed, on which paths were chosen.
     """
 
     name: str
@@ -96,12 +97,12 @@ class Graph(Value):
 
 
 class ChainPlan(Value):
-    """All `candidates`: those compared to the end with the best mean first, then those that were dropped.
+    """All `candidates`: first those compared to the end, the best mean first; then those that were dropped.
 
-    `metric` names that of the study. `chain` is the name of the best chain, with its gain and interval, and `answer` that of
-    the best choice; `why` is explained by compare.Verdict. `cut`: time was up before all seeds were trained. `trained` are the
-    seconds of all trainings that were compared, `seconds` those of this run; `settings` are the student's other searched
-    fields; `failures` are by key.
+    `metric` is the name of the study's metric. `chain` is the name of the best chain, with its gain and interval, and `answer`
+    is the name of the best choice; compare.Verdict explains `why`. `cut`: time was up before all seeds were trained. `trained`
+    is the seconds of all trainings that were compared, `seconds` those of this run; `settings` are the student's other
+    searched fields; `failures` are by key.
     """
 
     study: str
@@ -152,7 +153,8 @@ class ChainPlan(Value):
         if self.why == "helps":
             return f"Through {self.chain}: {gained} {sure}"
         if self.why == "worse":
-            return f"No assistant: even the best chain, through {self.chain}, is worse: {gained} {sure}"
+            lost = _gain(self.gain, self.measure)
+            return f"No assistant: even the best chain, through {self.chain}, is worse than direct distillation: {lost} {sure}"
         as_good = "as accurate" if self.measure == ACCURACY else "as good"
         return f"{best} {sure}, " + (
             "which is not significant" if self.why == "not_significant" else f"but {self.answer} is {as_good}"
@@ -175,7 +177,7 @@ class ChainPlan(Value):
         if any(row.kind == "early" for row in self.candidates):
             yield "earlier", "checkpoints of the teacher's training count as free, although they were retrained here"
         if self.cut:
-            yield "time", f"is up after {self.seeds} seed{'s' * (self.seeds > 1)}; run the same command again to resume"
+            yield "time", f"up after {self.seeds} seed{'s' * (self.seeds != 1)}; run the same command again to resume"
         for key, reason in self.failures.items():
             yield "failed", f"{key[:8]}: {reason}"
 

@@ -21,7 +21,7 @@ Heights = Mapping["Candidate", Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One way to train the student; of kind `assistant`, the training of the last ladder size of its path.
+    """One way to train the student or, for the kind `assistant`, to train the last ladder size of its path.
 
     labels   without a teacher
     direct   from the teacher
@@ -88,7 +88,7 @@ def _halved(order: Sequence[Candidate], reference: Candidate) -> list[Candidate]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`chain` is the best chain with its gain over direct distillation and the 95 % interval of that; `answer` is what to do.
+    """`chain` is the best chain, with its gain over direct distillation and the gain's 95 % interval; `answer` is what to do.
 
     `why`: helps; not_significant (the interval includes 0); worse (it is below); matched (something without an assistant is as
     good); unknown (too few seeds to tell); none (no chain was trained).

@@ -15,7 +15,7 @@ from .rules import RULES, Facts, Line
 
 
 class Batch(NamedTuple):
-    """What is to be trained next: all of it may run at the same time."""
+    """What to train next: all of it may run at the same time."""
 
     what: str
     wanted: list[tuple[Candidate, int]]
@@ -38,7 +38,7 @@ class Known(Protocol):
 
 
 class Ladder(NamedTuple):
-    """Parameters and layers (None: not all networks have a number of these), and the teacher's height, once it is known."""
+    """Parameters, layers (None if some network has no number of layers), and the teacher's height, once it is known."""
 
     params: Line[int]
     height: Callable[[], float]
@@ -48,9 +48,9 @@ class Ladder(NamedTuple):
 class Planner:
     """Requests trainings batch by batch; `found` returns the current heights of the candidates.
 
-    The first seed goes through the ladder: for each size, from the largest, the best of all ways over the best network of
-    each larger size is kept (dynamic programming: n (n + 1) / 2 assistants for n sizes, not 2^n - 1). The other seeds go to
-    the candidates that may still be the best.
+    The first seed goes through the ladder, from the largest size to the smallest. Each size is taught by the teacher and by the
+    best network of each larger size, and the best result is kept (dynamic programming: n (n + 1) / 2 assistants for n sizes,
+    not 2^n - 1). The other seeds go to the candidates that may still be the best.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Planner:
         self.ladder, self.seeds, self.known = ladder, tuple(seeds), known
         self.rivals, self.dense, self.long = (DIRECT, *rivals), dense, long
         self.rules: dict[Candidate, list[str]] = {}
-        """Why each chain is a candidate; of direct, the rules that want no assistant."""
+        """Why each chain is a candidate; for direct, the rules that want no assistant."""
         self.candidates: list[Candidate] = list(self.rivals)
         self.best: dict[int, tuple[int, ...]] = {}
         """The path to the best network of each ladder size."""
@@ -80,7 +80,7 @@ class Planner:
         yield from self._chains(first)
         for place, seed in enumerate(self.seeds[1:], 1):
             found = self.found(place)
-            if DIRECT not in found:  # it failed with an earlier seed: nothing could be compared with it
+            if DIRECT not in found:  # it failed with an earlier seed, so nothing can be compared with it
                 return
             staying = going_on(found, partial(self._costs, place), self.known.left())
             if len(staying) < 2:
@@ -129,7 +129,7 @@ class Planner:
                 self.best[index] = max(there, key=there.__getitem__).path
 
     def _chains(self, seed: int) -> Iterator[Batch]:
-        """The student taught by each of these, by the choices of published rules, and by several at once."""
+        """The student taught by each of these, by the assistants that published rules choose, and by several at once."""
         for index, path in self.best.items():
             self._add(Candidate(kind="chain", path=path), f"best of size {index + 1}")
         self._add_by_rules(seed)

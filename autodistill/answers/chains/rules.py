@@ -1,8 +1,8 @@
 """Published rules that name a chain without comparing chains: functions of sizes, layers and heights.
 
 A rule returns a path: the ladder sizes of its assistants, the largest first. The empty path is direct distillation: the rule
-wants no assistant, or the ladder has none where the rule wants one. None means that the rule says nothing here. Sizes are
-parameters, all of them; a rule uses only networks that are larger than the student and smaller than the teacher. Ties go to
+wants no assistant, or the ladder has none where the rule wants one. None means that the rule says nothing here. A size is the
+number of all parameters; a rule uses only networks that are larger than the student and smaller than the teacher. Ties go to
 the larger network.
 """
 
@@ -151,7 +151,7 @@ def _ratio(one: float, other: float) -> float:
 
 
 def _powers(first: float, factor: float, goes_on: Callable[[float], bool]) -> Iterator[float]:
-    """first * factor, first * factor^2, ...: each as long as the one before it goes on."""
+    """first * factor, first * factor^2, ..., up to the first one for which `goes_on` is False."""
     size = first
     while goes_on(size):
         size *= factor
@@ -178,7 +178,7 @@ def _steps(line: Line[int], places: Iterable[int], targets: Iterable[float], dis
 
 
 def _smaller(path: Path, params: Line[int]) -> Path:
-    """Without networks that have no fewer params than one above them: fewer layers may be wider."""
+    """Without networks that are not smaller than one above them: a network with fewer layers may be wider."""
     kept: list[int] = []
     for index in path:
         if all(params.ladder[index] < params.ladder[above] for above in kept):

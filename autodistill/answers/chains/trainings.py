@@ -31,7 +31,7 @@ Network = Stage | Checkpoint
 def trainings_of(spec: Spec, splits: Splits, store: Store) -> Trainings:
     """Those of the student of a spec that fixes its architecture, and of the ladder of its assistants.
 
-    Everything else is as the spec fixes it, or by default. Raises UsageError if there are no assistants.
+    Everything else is as the spec fixes it, or the default. Raises UsageError if there are no assistants.
     """
     given = spec.assistants
     space = space_of(spec.model_copy(update={"assistants": type(given)(at_most=0)}), splits, store)
@@ -146,7 +146,7 @@ class Measured:
         return Candidate(kind="long", epochs=epochs) if epochs > stage.recipe.epochs else None
 
     def ladder(self) -> Ladder:
-        """Of these trainings."""
+        """The ladder of these trainings."""
         space = self.trainings.space
         networks = (space.teachers[0].architecture, *space.ladder, self.trainings.direct.architecture)
         params, layers = [space.sizes(one).params for one in networks], layers_of(networks)

@@ -86,7 +86,7 @@ class _Study:
         return {key: weights_of(self.store, key) if self.stages.has(key) else None for key in self.networks}
 
     def before(self) -> Confirmation | None:
-        """The earlier confirmation; None if there is none or if it is damaged (then prints so, and it is created again).
+        """The earlier confirmation; None if there is none, or if it is damaged: then says so, and it is created again.
 
         Raises StudyError if this would be another opening of the test split, unless `force`.
         """
@@ -106,8 +106,9 @@ class _Study:
         """Trains what is not stored yet; returns why some could not be trained."""
         plan = Plan(self.spec, self.store, self.splits, [stage for one in self.wanted for stage in one.stages()])
         if not plan.finished():
-            what = f"fresh seeds and baselines of {len(self.wanted)} students"
-            self.console.print(f"{plan.left()} of {plan.total()} training runs are left: {what}")
+            students = len(self.wanted)
+            what = f"fresh seeds and baselines of {students:,} student{'s' * (students != 1)}"
+            self.console.print(f"training runs left: {plan.left():,} of {plan.total():,} ({what})")
             runner.begin()
             runner.run(plan, _Progress(self.console, plan), self.console.print)
         return plan.failures
@@ -136,8 +137,8 @@ class _Study:
     def _say_later(self, before: Confirmation) -> None:
         """Why nothing is done."""
         for name in lacking(before, self.references):
-            what = f"{name} of baselines has no test score: the test split was opened before it was added"
-            self.console.print(f"{what}. Add --force to open it again; every report will say so", soft_wrap=True)
+            what = f"the reference model {name} has no test score, because the test split was opened before it was added"
+            self.console.print(f"{what}. Add --force to open the split again; every report will say so", soft_wrap=True)
         self.console.print("everything is already confirmed; nothing to do")
 
     def _judged(
@@ -189,7 +190,7 @@ class _Progress:
         tenth = 10 - 10 * self.plan.left() // max(1, self.plan.total())
         if tenth > self._tenth:
             self._tenth = tenth
-            self.console.print(f"{self.plan.total() - self.plan.left()} of {self.plan.total()} training runs are done")
+            self.console.print(f"training runs done: {self.plan.total() - self.plan.left():,} of {self.plan.total():,}")
 
 
 def read(directory: StudyDirectory) -> Confirmation | None:

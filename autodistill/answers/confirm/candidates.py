@@ -12,7 +12,7 @@ from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_se
 
 Network = Stage | Checkpoint
 LIKELY = 0.1
-"""The probability of being on the true frontier above which a student that is not on the measured one is confirmed too."""
+"""A student that is not on the measured frontier is confirmed too if it is on the true one with a probability above this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,9 @@ def candidates(
 
 
 def _may_be_members(found: Sequence[TrialRow]) -> list[TrialRow]:
-    """Students in the region of interest that are not on the frontier, but are on that of expected accuracies with a
-    probability above LIKELY, by the model of the search: likeliest first, at most as many as the frontier has members there.
+    """Students in the region of interest that are not on the frontier, but that are on the frontier of expected values with a
+    probability above LIKELY, according to the model of the search. The likeliest come first; there are at most as many as the
+    frontier has members in the region.
     """
     members = [row for row in frontier(found) if row.inside]
     known = {row.stage for row in frontier(found)}

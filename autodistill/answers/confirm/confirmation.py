@@ -134,7 +134,7 @@ class Latency(Value):
 class FrozenNetwork(Value):
     """One frozen weight file: `chosen` is its key, `weights` the sha256 of the file, `stage` the network it was chosen for.
 
-    `metric` names that of the study; `validation` has the scores by metric.
+    `metric` is the name of the study's metric; `validation` has the scores by metric.
     """
 
     metric: str
@@ -240,8 +240,9 @@ class Look(Value):
 
 
 class Confirmation(Value):
-    """`members` are smallest first. `trials` had ended when this was confirmed; `ended` are their stages, by the beginnings
-    of their keys. `opening` is the checksum of the last opening in opened.json, `answers` the sha256 of confirm.npz.
+    """`members` are sorted by size, the smallest first. `trials` is how many trials had ended at the time; `ended` has the
+    beginnings of the keys of their stages. `opening` is the checksum of the last opening in opened.json, `answers` the sha256
+    of confirm.npz.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

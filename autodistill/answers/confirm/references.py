@@ -48,7 +48,7 @@ def judge_references(known: Judged, names: Iterable[ReferenceName], console: Con
         try:
             found.append(_judged(known, open_data(known.stages.store, known.teacher.task.data), name))
         except Exception as error:  # whatever the library raises, students are confirmed without it
-            console.print(f"{name} of baselines cannot be tested: {reason(error)}", soft_wrap=True)
+            console.print(f"the reference model {name} cannot be tested: {reason(error)}", soft_wrap=True)
     return tuple(found)
 
 

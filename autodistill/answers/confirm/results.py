@@ -158,7 +158,7 @@ def refuse_opened(
 ) -> None:
     """Raises StudyError if the test split was opened for other networks or samples, or, without `networks`, at all.
 
-    `damage` is the error for a damaged confirmation: the message then suggests to restore a copy.
+    `damage` is the error for a damaged confirmation: the message then suggests restoring a copy.
     """
     before = opened_for(directory, looks)
     if not is_another(before, networks, test):
@@ -167,7 +167,7 @@ def refuse_opened(
     first = f"{damage.what}; restore a copy of it. Confirming now needs a new opening: " if damage else ""
     raise StudyError(
         f"{first}the test split of {directory} was opened on {last.when} for {len(last.networks)} networks, after "
-        f"{last.trials} trials. Students that were searched or trained later, or another test split, need a new opening. A "
+        f"{last.trials:,} trials. Students that were searched or trained later, or another test split, need a new opening. A "
         "test split that is used repeatedly becomes training data. Add --force to open it anyway; every report will say so"
     )
 

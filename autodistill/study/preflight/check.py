@@ -1,4 +1,4 @@
-"""What a spec would do, before anything is trained."""
+"""Checks a spec before anything is trained."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BASELINES = 0.3
 
 
 def check(spec: Spec, *, workers: int = 1, timed: bool = True) -> Preflight:
-    """What is known about a spec; `timed`: and how long a search takes. Raises UsageError for what a search would refuse."""
+    """What is known about a spec and, if `timed`, how long a search takes. Raises UsageError for all that a search refuses."""
     check_cpus(spec, cores())
     spec, splits = load_data(spec, cuda=torch.cuda.is_available())
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
@@ -71,12 +71,12 @@ def _measured(spec: Spec, store: Store, teacher: NetworkFacts, network: Stage | 
 
 
 def _ignorant(spec: Spec, teachers: Sequence[NetworkFacts], splits: Splits) -> list[str]:
-    """A warning for each teacher with which no search would begin."""
+    """A warning for each teacher that a search refuses."""
     metric, floor = metric_of(spec.search), splits.floors[spec.task.measure]
     what = f"is no better than a network that ignores its input ({metric.text(floor)} {metric.label})"
     way = "check that it belongs to its architecture and to these labels, and that inputs are normalized as it expects"
     known = [one for one in teachers if one.score is not None and not metric.clears(one.score, floor)]
-    return [f"a search will refuse the teacher {one.architecture}: it {what}; {way}" for one in known]
+    return [f"a search refuses the teacher {one.architecture}: it {what}; {way}" for one in known]
 
 
 def _too_large(space: Space) -> str | None:

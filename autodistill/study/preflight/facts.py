@@ -1,4 +1,4 @@
-"""What a space contains and what it would cost, known before anything is trained."""
+"""What a space contains and what it costs, known before anything is trained."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _refusals(refused: Sequence[BuildError], of: int) -> tuple[str, ...]:
     """What a search does about networks that your own code does not build."""
     if not refused:
         return ()
-    return (f"{len(refused):,} of {of:,} architectures cannot be built and are never proposed, such as: {refused[0]}",)
+    return (f"architectures that cannot be built and are never proposed: {len(refused):,} of {of:,}, such as: {refused[0]}",)
 
 
 def _pull(loss: LossSpec) -> float:

@@ -128,7 +128,7 @@ def _from_outside(spec: Spec, teacher: Teacher, seed: int, splits: Splits, store
 
 
 def refuse_pretraining(spec: Spec, splits: Splits) -> None:
-    """Raises UsageError for a first phase on samples that are no texts, or whose tokenizer has no mask."""
+    """Raises UsageError for a first phase on samples that are not texts, or whose tokenizer has no mask token."""
     for place, phase in (("student", spec.student.pretrain), ("assistants", spec.assistants.pretrain)):
         if phase is None:
             continue
@@ -165,7 +165,7 @@ def check_edges(space: Space) -> None:
     """Checks the ends of all domains against every teacher and every ladder size.
 
     Raises UsageError, with both shapes, if a term cannot compare two networks or weights cannot be copied, if an
-    augmentation does not suit the samples, if class weights do not suit the classes, or if networks with a first phase are no
+    augmentation does not suit the samples, if class weights do not suit the classes, or if networks with a first phase are not
     transformers.
     """
     _check_augmentations(space)

@@ -29,7 +29,7 @@ class Architectures(Value):
 
 
 class NetworkFacts(Value):
-    """An architecture and its sizes; `source` says where a teacher is from, `name` where what is tried first is.
+    """An architecture and its sizes; `source` says where a teacher comes from, `name` why an architecture is tried first.
 
     `score` is that of a teacher on the validation samples, if it is known already.
     """
@@ -46,7 +46,7 @@ class NetworkFacts(Value):
 
 
 class CodeFacts(Value):
-    """The `files` in `folder` whose content is in the keys of your own networks by that `name`."""
+    """The `files` in `folder` whose contents are part of the keys of your networks with this `name`."""
 
     name: str
     folder: str

@@ -89,7 +89,8 @@ class StudyDirectory:
         if not changed:
             return False
         if list(changed) == ["task.fingerprint"]:
-            raise UsageError(f"{self.path} contains a study of other data: the data changed; give another --out, or --fresh")
+            what = f"{self.path} contains a study of other data: the data changed"
+            raise UsageError(f"{what}; give another --out, or --fresh to start over")
         ends_only = all(key.startswith(ENDS) for key in changed)
         grew = ends_only and spec.search.most() >= old.search.most()
         continues = not ends_only and all(key.startswith(CHANGEABLE) for key in changed)

@@ -1,4 +1,4 @@
-"""What the rows of a study say together: why trials failed, whether the incumbent is beaten, whether rungs predict the end."""
+"""What the rows of a study say together: why trials failed, whether the incumbent is dominated, what rungs predict."""
 
 from __future__ import annotations
 

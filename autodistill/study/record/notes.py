@@ -109,7 +109,7 @@ class TrialFacts:
 
     `stage` is the key of its student; `chain` and `above` are the networks that this learns from. `repeats`: it repeats a
     finished stage. `retries` and `kept` are numbers of trials: of the failed one that it retries, and of the one of an older
-    study that it was. `enqueued` names the configuration that was tried first as it (None: the sampler proposed it). `rungs`
+    study that it was. `enqueued` names the configuration to try first that it is (None: the sampler proposed it). `rungs`
     are the values of the metric at the rungs that it passed, by epochs. `seconds` are those of a stopped training, `reason` is
     why it failed.
     """

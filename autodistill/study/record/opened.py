@@ -89,7 +89,7 @@ def untouched(directory: StudyDirectory) -> Iterator[StudyDirectory]:
     """The same study with a copy of its database, while a search may be writing to it.
 
     Reading SQLite's write-ahead log leaves files beside a database, and may even write it back. The copy is made of the
-    database first and of its log afterwards: unless the database changed meanwhile, they belong together.
+    database first and of its log afterward: unless the database changed meanwhile, they belong together.
     """
     with tempfile.TemporaryDirectory(prefix="autodistill-") as scratch:
         found = StudyDirectory(directory.path)

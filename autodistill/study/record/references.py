@@ -16,7 +16,7 @@ from .rows import TrialRow, frontier
 class Beside(NamedTuple):
     """A reference model beside the frontier of a study: `row` is its smallest member that is at least as good, if there is one.
 
-    It is no member of the frontier itself, and never an answer.
+    It is never a member of the frontier itself, and never an answer.
     """
 
     reference: Reference

@@ -290,7 +290,7 @@ def _unmeasured(trial: Trial, metric: Metric) -> TrialRow:
 def _assistants(stages: Stages, trials: Sequence[Trial], others: Sequence[str]) -> list[str]:
     """Keys of the stored assistants of all trials, each once, but not of `others` nor of students of complete trials.
 
-    First phases are no assistants.
+    First phases are not assistants.
     """
     above = dict.fromkeys(key for trial in trials for key in trial.facts.above)
     known = {trial.facts.stage for trial in trials if trial.state == "complete"} | set(others)

@@ -1,7 +1,7 @@
 """The sampler `ehvi`: proposes the student with the largest expected hypervolume improvement; its size is known.
 
 No state is kept between models, so a proposal depends only on the seed, the number of proposals so far, and the known trials:
-a resumed study proposes what the uninterrupted one would have proposed.
+a resumed study proposes the same students as an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -119,10 +119,11 @@ def _check_allowed(space: Space, params: Params) -> None:
             f"({limits.given()[name]:,}); choose a smaller student or raise the limit"
         )
     least = space.spec.assistants.at_least
-    if len(space.ladder_indices(params)) < least:
+    larger = len(space.ladder_indices(params))
+    if larger < least:
         raise UsageError(
-            f"only {len(space.ladder_indices(params))} of its assistants are larger than {describe(architecture)}, but "
-            f"assistants.at_least is {least}; choose other assistants or a smaller student"
+            f"{describe(architecture)} has {larger} larger assistant{'s' * (larger != 1)}, but assistants.at_least is {least}; "
+            "choose other assistants or a smaller student"
         )
     space.decode(params)
 

@@ -1,7 +1,7 @@
 """What to try next: by our own sampler, or by one of Optuna's.
 
 Optuna's samplers draw in a scratch study in memory that mirrors the record, so a proposal outside the limits never becomes a
-trial. Every sampler is reseeded with (search.seed, proposals so far): a resumed study proposes what it would have proposed.
+trial. Every sampler is reseeded with (search.seed, proposals so far), so a resumed study makes the same proposals.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ..record.rows import Stages, own_of
 from .jobs import Jobs, Results, chain_of, outputs_of
 
 FRESH = 10_000
-"""The offset of the first fresh seed. A plan for a chain uses other seeds, so that its choice is confirmed with new ones."""
+"""The offset of the first fresh seed. Comparisons of chains use other seeds, so a choice is confirmed with new ones."""
 More = Callable[[], Sequence[Stage]]
 
 

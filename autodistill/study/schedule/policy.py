@@ -126,7 +126,8 @@ class Policy:
         found = informed(self.search, self.space, known, region).improvement(next_round(done, workers), self.space.feasible)
         if found is None or found.mean >= self.search.stop.gain:
             return None
-        return f"{found.trials} more trials would add an expected {found.mean:.1%} of hypervolume, less than search.stop.gain"
+        more = f"{found.trials:,} more trial{'s' * (found.trials != 1)}"
+        return f"{more} would add an expected {found.mean:.1%} of hypervolume, less than search.stop.gain"
 
 
 def next_round(done: int, workers: int) -> int:

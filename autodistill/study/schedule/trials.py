@@ -1,4 +1,4 @@
-"""The trials of a study by stage, and how many there are: in step with the record, the sampler, and the rungs.
+"""The trials of a study by stage, and their counts: kept in step with the record, the sampler, and the rungs.
 
 No step searches through all trials.
 """
