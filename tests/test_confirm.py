@@ -21,7 +21,7 @@ from rich.console import Console
 from autodistill.answers import Wanted
 from autodistill.answers.confirm import confirm, read
 from autodistill.answers.confirm.candidates import candidates
-from autodistill.answers.confirm.confirmation import Member
+from autodistill.answers.confirm.confirmation import Baselines, Member
 from autodistill.answers.towards import claimable, towards
 from autodistill.cli import main
 from autodistill.data import Sealed
@@ -81,6 +81,27 @@ def test_each_member_has_fresh_seeds_and_baselines_beside_it(searched: StudyDire
         assert one.seeds.n == 2
         if one.role == "student":
             assert one.baselines.label_only.n == one.baselines.label_only.gain.n == 2
+
+
+def test_only_students_that_are_named_are_retrained_and_baselines_only_if_wanted(searched: StudyDirectory) -> None:
+    with open_study(searched) as study:
+        members = frontier(study.rows())
+    named = next(row for row in members if row.role == "student")
+    found = confirmed(searched, only=[named.stage[:10]], baselines=False)
+    assert [one.stage for one in found.members] == [row.stage for row in members]
+    assert {one.stage: one.seeds is not None for one in found.members} == {row.stage: row is named for row in members}
+    assert all(one.baselines == Baselines(label_only=None, direct=None, direct_long=None) for one in found.members)
+    read_study(searched)
+    again = confirmed(searched, only=[named.stage[:10]], baselines=False)
+    assert again.as_json() == found.as_json()
+    with pytest.raises(StudyError, match="was opened"):
+        confirmed(searched)
+
+
+@pytest.mark.parametrize(("only", "what"), [("zz", "matches no student"), ("", r"matches \d+ students .* longer beginning")])
+def test_a_key_that_does_not_name_one_student_is_refused(searched: StudyDirectory, only: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        confirmed(searched, only=[only])
 
 
 @pytest.mark.slow

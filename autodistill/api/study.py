@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -114,11 +115,17 @@ class Study:
         self,
         *,
         seeds: int = 5,
+        only: Sequence[str] = (),
+        baselines: bool = True,
         runner: Runner | Literal["ray", "serial"] = "ray",
         force: bool = False,
         console: Console | None = None,
     ) -> Confirmation:
         """Retrains the frontier with fresh `seeds`, each with its baselines, and then opens the sealed test split.
+
+        With `only`, the beginnings of keys in the column `stage`, it retrains these students alone; other members of the
+        frontier are used as they were searched. `baselines=False` does not train the same students from labels and without
+        assistants.
 
         The split is opened once, for frozen networks. `force` opens it again for other networks; every report then says so.
 
@@ -132,7 +139,8 @@ class Study:
         from ..answers import confirm as confirmation
         from ..reporting.notebook import console_of
 
-        return confirmation.confirm(self._directory, seeds=seeds, runner=runner, force=force, console=console_of(console))
+        run = partial(confirmation.confirm, self._directory, seeds=seeds, only=only, baselines=baselines)
+        return run(runner=runner, force=force, console=console_of(console))
 
     def smallest(
         self,

@@ -120,9 +120,9 @@ def parser() -> argparse.ArgumentParser:
     one = _command(those, "check", commands.check, "show what a search would do, without training anything")
     _takes_spec(one)
     _takes_search(_command(those, "search", commands.search, "run the search of a spec, or resume it"))
-    _takes_confirm(
-        _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
-    )
+    one = _command(those, "confirm", commands.confirm, "retrain the frontier with fresh seeds, then open the test split")
+    _takes_confirm(one)
+    _takes_students(one)
     _takes_smallest(_command(those, "smallest", commands.smallest, "find the smallest student that is shown to meet a target"))
     _takes_export(
         _command(those, "export", commands.export, "write a network as files that run without the study; each file is verified")
@@ -210,6 +210,13 @@ def _takes_confirm(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--force", action="store_true", help="open the test split again; every report says so")
     _takes_runner(one)
+
+
+def _takes_students(one: argparse.ArgumentParser) -> None:
+    text = "retrain only students whose keys begin so; other members of the frontier are used as they were searched"
+    one.add_argument("--only", nargs="+", default=[], metavar="KEY", help=text)
+    text = "do not train the students from labels alone and without assistants"
+    one.add_argument("--no-baselines", dest="baselines", action="store_false", help=text)
 
 
 def _takes_runner(one: argparse.ArgumentParser) -> None:

@@ -89,7 +89,7 @@ def confirm(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.terminal import confirmed_table
 
     options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
-    found = api.open(arguments.study).confirm(**options)
+    found = api.open(arguments.study).confirm(only=arguments.only, baselines=arguments.baselines, **options)
     console.print(confirmed_table(found))
     return {"out": str(arguments.study), **found.as_json()}
 

@@ -23,7 +23,7 @@ from ...study.record.ledger import Networks, Opening, is_another
 from ...study.record.opened import open_study
 from ...study.record.rows import rows
 from ...study.schedule.plan import Plan
-from .candidates import candidates
+from .candidates import Candidate, Network, candidates
 from .confirmation import Confirmation, Device, Look, SealedSplit, ended
 from .judge import Judged, digest_of, judge
 from .references import allowed, judge_references, keys_of, lacking
@@ -38,12 +38,15 @@ def confirm(
     directory: StudyDirectory,
     *,
     seeds: int = SEEDS,
+    only: Sequence[str] = (),
+    baselines: bool = True,
     runner: Runner | Literal["ray", "serial"] = "ray",
     force: bool = False,
     console: Console | None = None,
 ) -> Confirmation:
-    """Retrains the frontier of a study, students that may be on the true frontier, and their baselines with fresh `seeds`.
-    Then opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz.
+    """Retrains the frontier of a study, students that may be on the true frontier, and their `baselines` with fresh `seeds`.
+    Then opens the sealed test split for these frozen networks and writes confirm.json and confirm.npz. With `only`, the
+    beginnings of keys, retrains these students alone.
 
     Stored stages are reused. Raises StudyError if the split was opened before for other networks, unless `force` is given,
     which is recorded; UsageError if there is nothing to confirm.
@@ -54,6 +57,7 @@ def confirm(
     try:
         with directory:
             study = _Study(directory, seeds, console, force=force, cuda=runner.sees_cuda())
+            study.choose(only, baselines)
             before = study.before()  # raises before hours of training
             return study.tested(before, study.train(runner))
     finally:
@@ -73,13 +77,17 @@ class _Study:
             self.trials, self.ended = sum(trial.state != "running" for trial in record.trials), ended(record)
         if tuple(teacher.key() for teacher in self.teachers) != study.notes.teachers:
             raise UsageError(f"the teacher of {self.path} has changed; search again with --fresh")
-        self.wanted = candidates(self.spec, found, self.stages, self.teachers, seeds)
+        self.rows, self.wanted = found, list[Candidate]()
+        self.networks = dict[str, Network]()
+        """All networks that are evaluated on the test split."""
+        self.references = keys_of(self.spec, self.teachers[0].task.data, self.stages)
+
+    def choose(self, only: Sequence[str], baselines: bool) -> None:
+        self.wanted = candidates(self.spec, self.rows, self.stages, self.teachers, self.seeds, only=only, baselines=baselines)
         if not self.wanted:
             raise UsageError(f"{self.path} has no frontier to confirm; run search first")
         networks = [*self.teachers, *(network for one in self.wanted for network in (one.searched, *one.stages()))]
         self.networks = {one.key(): one for one in networks}
-        """All networks that are evaluated on the test split."""
-        self.references = keys_of(self.spec, self.teachers[0].task.data, self.stages)
 
     def weights(self) -> Networks:
         """The sha256 of the weights of each network, by key; None for a network that is not stored."""
@@ -106,7 +114,7 @@ class _Study:
         """Trains what is not stored yet; returns why some could not be trained."""
         plan = Plan(self.spec, self.store, self.splits, [stage for one in self.wanted for stage in one.stages()])
         if not plan.finished():
-            students = len(self.wanted)
+            students = sum(bool(one.fresh) for one in self.wanted)
             what = f"fresh seeds and baselines of {students:,} student{'s' * (students != 1)}"
             self.console.print(f"training runs left: {plan.left():,} of {plan.total():,} ({what})")
             runner.begin()

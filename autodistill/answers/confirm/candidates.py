@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ...spec import Checkpoint, Spec, Stage, label_only
+from ...spec import Checkpoint, Spec, Stage, UsageError, label_only
 from ...spec.stage import pretrained
 from ...study.record.rows import Stages, TrialRow, frontier
 from ...study.schedule.plan import FRESH, direct_of, longer, whole_time, with_seed
@@ -20,7 +20,7 @@ class Candidate:
     """One student to confirm: as it was searched, with fresh seeds, and its baselines of the same seeds.
 
     `direct` learns from the teachers themselves, `direct_long` does so for as many epochs as fit into its chain's time. Both
-    are empty if it has no assistant; all baselines are empty if it was trained from labels.
+    are empty if it has no assistant; all baselines are empty if it was trained from labels, or if nobody wants them.
     """
 
     row: TrialRow
@@ -38,15 +38,43 @@ class Candidate:
 
 
 def candidates(
-    spec: Spec, found: Sequence[TrialRow], stages: Stages, teachers: Sequence[Network], seeds: int
+    spec: Spec,
+    found: Sequence[TrialRow],
+    stages: Stages,
+    teachers: Sequence[Network],
+    seeds: int,
+    *,
+    only: Sequence[str] = (),
+    baselines: bool = True,
 ) -> list[Candidate]:
     """The frontier, and students that may be on the true one; smallest first.
 
-    Only students in the region of interest are retrained, with their baselines. Networks outside it are used as they were
-    searched, and so are networks from a file, which cannot be retrained.
+    Only students in the region of interest are retrained, with their `baselines`. Networks outside it are used as they were
+    searched, and so are networks from a file, which cannot be retrained. With `only`, the beginnings of keys, those students
+    are retrained, and the other members of the frontier are used as they were searched. Raises UsageError for a beginning
+    that does not match exactly one student.
     """
-    rows = sorted([*frontier(found), *_may_be_members(found)], key=lambda row: (row.params, row.value))
-    return [_candidate(spec, row, stages, teachers, seeds) for row in rows]
+    if only:
+        chosen = [_named(prefix, found) for prefix in only]
+    else:
+        chosen = [row for row in (*frontier(found), *_may_be_members(found)) if row.inside]
+    rows = {row.stage: row for row in (*frontier(found), *chosen)}
+    retrained = {row.stage for row in chosen}
+    made = []
+    for row in sorted(rows.values(), key=lambda row: (row.params, row.value)):
+        one = _candidate(spec, row, stages, teachers, seeds if row.stage in retrained else 0)
+        made.append(one if baselines else replace(one, label_only=[], direct=[], direct_long=[]))
+    return made
+
+
+def _named(prefix: str, found: Sequence[TrialRow]) -> TrialRow:
+    """The student whose key begins with `prefix`."""
+    students = {row.stage: row for row in found if row.is_complete and row.role != "teacher" and row.stage.startswith(prefix)}
+    if len(students) != 1:
+        what = f"{len(students)} students" if students else "no student"
+        way = "give a longer beginning of one key" if students else "give the beginning of a key"
+        raise UsageError(f"--only {prefix}: matches {what} of the study; {way} from the column stage of trials.csv")
+    return next(iter(students.values()))
 
 
 def _may_be_members(found: Sequence[TrialRow]) -> list[TrialRow]:
@@ -67,7 +95,7 @@ def _may_be_members(found: Sequence[TrialRow]) -> list[TrialRow]:
 
 def _candidate(spec: Spec, row: TrialRow, stages: Stages, teachers: Sequence[Network], seeds: int) -> Candidate:
     searched = stages.network(row.stage)
-    if isinstance(searched, Checkpoint) or not row.inside:
+    if isinstance(searched, Checkpoint) or not seeds:
         return Candidate(row=row, searched=searched)
     fixed = {teacher.key() for teacher in teachers}
     fresh = [with_seed(searched, spec.seed + FRESH + index, fixed) for index in range(seeds)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from ...answers.confirm.candidates import candidates
 from ...spec import Spec, Stage, label_only
 from ...spec.document import Prices
 from ...study.record.rows import Stages
@@ -53,10 +52,8 @@ def _total(stages: Stages, keys: set[str]) -> float:
 def _fresh(study: Study) -> set[str]:
     """The stages that `confirm` trained, their assistants included."""
     assert study.confirmed is not None
-    teachers = [study.stages.network(row.stage) for row in study.rows if row.role == "teacher"]
-    wanted = candidates(study.spec, study.rows, study.stages, teachers, study.confirmed.seeds)
-    trained = [stage for one in wanted for stage in one.stages()]
-    return {one.key() for stage in trained for one in (stage, *stage.ancestors())}
+    tested = [study.stages.network(key) for key in study.confirmed.outcomes]
+    return {one.key() for stage in tested if isinstance(stage, Stage) for one in (stage, *stage.ancestors())}
 
 
 def environments(study: Study) -> list[tuple[dict[str, object], int]]:
