@@ -1,9 +1,9 @@
 """How long the examples take: the commands in their headers, one after the other, each example in a copy of its directory.
 
-    python benchmarks/examples.py [EXAMPLE ...] [--show]
+    python benchmarks/examples.py [EXAMPLE ...] [--show] [--keep]
 
 Prints a Markdown table: the time of each example, and the load of the machine when it began. With --show also what the commands
-print.
+print. With --keep, notebooks in examples/ get the outputs of this run, without the path of its directory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import nbformat
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 
@@ -27,12 +29,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("examples", nargs="*", default=sorted(path.name for path in EXAMPLES.iterdir()))
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
     print(f"| example | minutes on {os.cpu_count()} cores | load when it began |\n|---|---|---|")
     for name in given.examples:
         load, began = os.getloadavg()[0], time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             found = list(run(name, Path(folder)).values())
+            if given.keep:
+                keep(name, Path(folder))
         print(f"| {name} | {(time.monotonic() - began) / 60:.1f} | {load:.1f} |", flush=True)
         if given.show:
             print(*found, sep="\n", flush=True)
@@ -46,7 +51,7 @@ def header(name: str) -> str:
 
 def commands(name: str) -> list[str]:
     """Those in the header of an example."""
-    notebooks = [f"jupyter execute {path.name}" for path in (EXAMPLES / name).glob("*.ipynb")]
+    notebooks = [f"jupyter execute --inplace {path.name}" for path in (EXAMPLES / name).glob("*.ipynb")]
     named = re.search(r"^(?:# )?Command: (.*?)^(?:# )?Time:", header(name), re.M | re.S)
     lines = named[1].splitlines() if named else []
     return notebooks or [line.lstrip("# ").partition("  #")[0].strip() for line in lines]
@@ -70,6 +75,15 @@ def run(name: str, folder: Path) -> dict[str, str]:
             raise RuntimeError(f"{command}\n{done.stdout}\n{done.stderr}")
         found[command] = done.stdout
     return found
+
+
+def keep(name: str, folder: Path) -> None:
+    """Takes over the outputs of notebooks that ran below `folder`, but not their times, which would change every time."""
+    for path in (folder / name).glob("*.ipynb"):
+        notebook = nbformat.reads(path.read_text().replace(f"{path.parent}/", ""), as_version=4)
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)
+        nbformat.write(notebook, EXAMPLES / name / path.name)
 
 
 if __name__ == "__main__":
