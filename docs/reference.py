@@ -56,7 +56,7 @@ def keys() -> str:
     whole = Spec.model_json_schema()
     models = {"Spec": whole} | {name: model for name, model in whole["$defs"].items() if "properties" in model}
     titles = _titles(models)
-    return "\n".join(_section(models[name], title, titles) for name, title in titles.items())
+    return "\n".join(_section(name, models[name], titles) for name in titles)
 
 
 def _titles(models: dict[str, Schema]) -> dict[str, str]:
@@ -69,6 +69,7 @@ def _titles(models: dict[str, Schema]) -> dict[str, str]:
         owner, key = places[0] if places else ("", "the spec")
         only = len({parent for parent, _ in places}) == 1 and owner != "Spec"
         titles[name] = f"family: {family}" if family else f"{titles[owner]}.{key}" if only else key
+    titles[OWN] = "your own network"
     return titles
 
 
@@ -84,8 +85,8 @@ def _walk(name: str, models: dict[str, Schema], parents: dict[str, list[tuple[st
 def _models(field: object, searched: str | None, models: dict[str, Schema]) -> list[str]:
     """The models that a field may hold."""
     if searched is not None:
-        families = [name for name, model in models.items() if "family" in model["properties"]]
-        return families if searched == "families" else [searched]
+        families = [name for name, model in models.items() if "family" in model["properties"] and name != OWN]
+        return [*families, OWN] if searched == "families" else [searched]
     if isinstance(field, list):
         return [name for one in field for name in _models(one, None, models)]
     if not isinstance(field, dict):
@@ -96,23 +97,22 @@ def _models(field: object, searched: str | None, models: dict[str, Schema]) -> l
     return [name for key, one in field.items() if key != "default" for name in _models(one, None, models)]
 
 
-def _section(model: Schema, title: str, titles: dict[str, str]) -> str:
-    head = f"({_target(title)})=\n## {title}\n\n{cleandoc(model.get('description', ''))}\n"
-    if model["title"] == OWN:
+def _section(name: str, model: Schema, titles: dict[str, str]) -> str:
+    head = f"({_target(titles[name])})=\n## {titles[name]}\n\n{cleandoc(model.get('description', ''))}\n"
+    if name == OWN:
         return head
-    rows = [
-        _row(key, field, key in model.get("required", ()), model["title"], titles) for key, field in model["properties"].items()
-    ]
+    rows = [_row(name, key, field, key in model.get("required", ()), titles) for key, field in model["properties"].items()]
     return "\n".join([head, "| key | value | default | what it is |", "|---|---|---|---|", *rows, ""])
 
 
-def _row(key: str, field: Schema, required: bool, model: str, titles: dict[str, str]) -> str:
-    searched = SEARCHED.get(model, {}).get(key)
+def _row(name: str, key: str, field: Schema, required: bool, titles: dict[str, str]) -> str:
+    searched = SEARCHED.get(name, {}).get(key)
     if searched is None:
         value = _value(field, titles)
     else:
-        names = [name for name in titles if titles[name].startswith("family: ")] if searched == "families" else [searched]
-        value = f"{_either([_link(titles[name]) for name in names])}, with domains"
+        families = [one for one, title in titles.items() if title.startswith("family: ") or one == OWN]
+        names = families if searched == "families" else [searched]
+        value = f"{_either([_link(titles[one]) for one in names])}, with domains"
     default = "required" if required else _default(field.get("default"))
     return f"| `{key}` | {value} | {default} | {_cell(field.get('description', ''))} |"
 
@@ -122,7 +122,7 @@ def _target(title: str) -> str:
 
 
 def _link(title: str) -> str:
-    return f"[{title}](#{_target(title)})"
+    return f"[{title.removeprefix('family: ')}](#{_target(title)})"
 
 
 def _cell(text: str) -> str:

@@ -36,7 +36,7 @@ def said(value: tuple[Block, list[str]]) -> str:
     return f"{value[0]} {' '.join(value[1])}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """Strict: a reference without a target, or a link within the site that leads nowhere, is a warning, too."""
     built = subprocess.run(
