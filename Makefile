@@ -1,4 +1,4 @@
-# Two targets do all the set-up: `make demo` and `make test`.
+# Two targets do all the set-up: `make demo` and `make test`. `make docs` builds the site in docs/build.
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= reports/digits
@@ -10,10 +10,10 @@ OUT ?= reports/digits
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[test]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[test,docs]"
 	touch $@
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint docs clean
 demo: .venv/installed
 	$(BIN)/autodistill search search_spaces/digits.yaml --out $(OUT)
 
@@ -25,6 +25,9 @@ lint: .venv/installed-test
 
 test: lint
 	$(BIN)/pytest
+
+docs: .venv/installed-test
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/build
 
 slow: .venv/installed-test
 	$(BIN)/pytest -m slow

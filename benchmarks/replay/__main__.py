@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "python -m benchmarks.replay", description="Compare search strategies on a table of students."
     )
     one.add_argument("--json", action="store_true", help="print exactly one JSON object")
-    one.add_argument("table", metavar="TABLE", help="a CSV file: columns of parameters, params, accuracies; see the README")
+    one.add_argument("table", metavar="TABLE", help="a CSV file of parameters, params, accuracies; see docs/searching.md")
     one.add_argument(
         "--strategies", default="ehvi,tpe,nsga2,random", metavar="A,B", help="samplers, with +halving or +all after them"
     )
