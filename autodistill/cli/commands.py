@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..runners import Runner
 
 Result = Json
+FILES = ("DATA", "FILE", "SAMPLES", "SPEC", "STUDY")
+COMPLETED = (*FILES, "DIR", "EXPORT")
+"""The arguments that a shell completes with names of files or directories."""
 WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 
 
@@ -38,6 +42,27 @@ def schema(arguments: argparse.Namespace, console: Console) -> Result:
     if not arguments.json:
         _print(console, as_text(found).rstrip())
     return found
+
+
+def completion(arguments: argparse.Namespace, console: Console) -> Result:
+    import shtab
+
+    top: argparse.ArgumentParser = arguments.top
+    for one in _parsers(top):
+        for action in one._actions:
+            if action.metavar in COMPLETED:
+                action.complete = shtab.FILE if action.metavar in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
+    script = shtab.complete(top, arguments.shell)
+    if not arguments.json:
+        _print(console, script.rstrip())
+    return {"shell": arguments.shell, "script": script}
+
+
+def _parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Those of the commands."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.values()
 
 
 def check(arguments: argparse.Namespace, console: Console) -> Result:
