@@ -95,16 +95,14 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     runner = _runner(arguments)
     if arguments.fresh or not StudyDirectory(out).exists():
         runner.begin()  # takes as long as the imports below
-    from ..reporting.terminal import frontier_table, remarks
+    from ..reporting.screen import show_result
     from ..reporting.write import as_json
 
     options = {name: getattr(arguments, name) for name in ("store", "fresh", "extend", "retry_failed", "older")}
     study = api.search(spec, out=out, runner=runner, console=console, **options)
     found, run = study.summary(), study.run
     assert run is not None
-    _print(console, *found.why_failed(), *(line.sentence() for line in found.headline))
-    console.print(frontier_table(found))
-    _print(console, *remarks(found), f"report: {out}")
+    show_result(console, found, out)
     stages = {"trained": run.trained, "reused": run.reused}
     return {"out": out, "seconds": _seconds(), "stages": stages, **as_json(found)}
 
@@ -168,12 +166,12 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
 
 def report(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
-    from ..reporting.terminal import frontier_table
+    from ..reporting.terminal import frontier_table, remarks
     from ..reporting.write import as_json
 
     found = api.open(arguments.study).report(_wanted(arguments))
     console.print(frontier_table(found.summary))
-    _print(console, found.answer.sentence)
+    _print(console, *found.summary.answers(), *found.summary.why_failed(), *remarks(found.summary), found.answer.sentence)
     if found.pdf is None:
         _print(console, "no report.pdf: no Chromium is installed; print the page from any browser")
     _print(console, f"report: {found.page}")
