@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..runners import Runner
 
 Result = Json
+FILES = ("DATA", "FILE", "SAMPLES", "SPEC", "STUDY")
+COMPLETED = (*FILES, "DIR", "EXPORT")
+"""The arguments that a shell completes with names of files or directories."""
 WANTED = ("retain", "params", "bytes", "latency_ms", "confidence")
 
 
@@ -38,6 +42,27 @@ def schema(arguments: argparse.Namespace, console: Console) -> Result:
     if not arguments.json:
         _print(console, as_text(found).rstrip())
     return found
+
+
+def completion(arguments: argparse.Namespace, console: Console) -> Result:
+    import shtab
+
+    top: argparse.ArgumentParser = arguments.top
+    for one in _parsers(top):
+        for action in one._actions:
+            if action.metavar in COMPLETED:
+                action.complete = shtab.FILE if action.metavar in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
+    script = shtab.complete(top, arguments.shell)
+    if not arguments.json:
+        _print(console, script.rstrip())
+    return {"shell": arguments.shell, "script": script}
+
+
+def _parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Those of the commands."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.values()
 
 
 def check(arguments: argparse.Namespace, console: Console) -> Result:
@@ -70,16 +95,14 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     runner = _runner(arguments)
     if arguments.fresh or not StudyDirectory(out).exists():
         runner.begin()  # takes as long as the imports below
-    from ..reporting.terminal import frontier_table, remarks
+    from ..reporting.screen import show_result
     from ..reporting.write import as_json
 
     options = {name: getattr(arguments, name) for name in ("store", "fresh", "extend", "retry_failed", "older")}
     study = api.search(spec, out=out, runner=runner, console=console, **options)
     found, run = study.summary(), study.run
     assert run is not None
-    _print(console, *found.why_failed(), *(line.sentence() for line in found.headline))
-    console.print(frontier_table(found))
-    _print(console, *remarks(found), f"report: {out}")
+    show_result(console, found, out)
     stages = {"trained": run.trained, "reused": run.reused}
     return {"out": out, "seconds": _seconds(), "stages": stages, **as_json(found)}
 
@@ -143,12 +166,12 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
 
 def report(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
-    from ..reporting.terminal import frontier_table
+    from ..reporting.terminal import frontier_table, remarks
     from ..reporting.write import as_json
 
     found = api.open(arguments.study).report(_wanted(arguments))
     console.print(frontier_table(found.summary))
-    _print(console, found.answer.sentence)
+    _print(console, *found.summary.answers(), *found.summary.why_failed(), *remarks(found.summary), found.answer.sentence)
     if found.pdf is None:
         _print(console, "no report.pdf: no Chromium is installed; print the page from any browser")
     _print(console, f"report: {found.page}")

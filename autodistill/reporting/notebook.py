@@ -68,7 +68,7 @@ def table_html(table: Table) -> str:
 
 def study_html(found: StudySummary, picture: Path) -> str:
     """The answers by share of the teacher, the frontier, and its picture if there is one."""
-    text = lines_html(*(line.sentence() for line in found.headline)) + table_html(frontier_table(found))
+    text = lines_html(*found.answers()) + table_html(frontier_table(found))
     text += lines_html(*remarks(found))
     if picture.exists():
         text += f'<img width="640" src="data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}">'

@@ -1,4 +1,4 @@
-"""What the user sees while a search runs: one live line in a terminal, a live table in a notebook, plain lines elsewhere."""
+"""What the user sees while a search runs: a live table in a terminal or a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from ..metrics.words import stated
 from ..study.record.directory import StudyDirectory
 from ..study.record.references import references
+from ..study.schedule.running import running
 from ..study.schedule.scheduler import Study
 from .notebook import Cell, lines_html, table_html
+from .screen import MEMBERS, running_search
 from .standing import Standing
 from .summary import StudySummary, summary
 from .terminal import clock, frontier_table
@@ -45,7 +47,10 @@ class Progress:
         self._printed = -QUIET_SECONDS
         self._ended = False
         self._next_tables = self._next_pictures = 0.0
-        self._live = Live(get_renderable=self._line, console=console, refresh_per_second=2, transient=True)
+        self._study: Study | None = None
+        self._seen: StudySummary | None = None
+        self._is_live = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(get_renderable=self._screen, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
         return self
@@ -54,12 +59,12 @@ class Progress:
         self._live.stop()
 
     def began(self, study: Study, directory: StudyDirectory) -> None:
-        self.started = time.monotonic()
+        self.started, self._study = time.monotonic(), study
         if not study.finished():
             Standing.of(study, ended=False).write(directory.path)
         if self.cell is not None:
             self._show()
-        elif self.console.is_terminal:
+        elif self._is_live:
             self._live.start()
 
     def say(self, text: str) -> None:
@@ -103,14 +108,19 @@ class Progress:
         best, teacher = found.best, stated(found.metric, found.teacher.value)
         self.best = f"best {stated(found.metric, best.value)} with {best.params:,} params" if best else f"teacher {teacher}"
         if self.cell is not None:
-            self.table = table_html(frontier_table(found)) if found.frontier else ""
+            self.table = table_html(frontier_table(found, most=MEMBERS)) if found.frontier else ""
             self._show()
             return
+        self._seen = found
         before, self._ended = self._ended, study.finished()
         due = time.monotonic() - self._printed >= QUIET_SECONDS or self._ended > before
-        if not self.console.is_terminal and due:
+        if not self._is_live and due:
             self._printed = time.monotonic()
             self.console.print(self._line(), soft_wrap=True)
+
+    def _screen(self) -> Group:
+        """Drawn by a thread of its own, twice a second."""
+        return running_search(self._line(), self._seen, [] if self._study is None else running(self._study))
 
     def _line(self) -> Text:
         elapsed = clock(time.monotonic() - self.started)

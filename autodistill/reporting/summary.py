@@ -143,6 +143,19 @@ class StudySummary:
         many = low if low == high else f"{low} to {high}"
         return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
 
+    def answers(self) -> list[str]:
+        """The smallest student with the target, if there is one, and with each share of the teacher's metric: of the shares
+        that one student has, the largest, and of those that none has, the smallest.
+        """
+        kept: dict[str | None, Headline] = {}
+        for one in self.headline:
+            if one.row is not None:
+                kept[one.row.stage] = one
+            else:
+                kept.setdefault(None, one)
+        lines = [] if self.target is None else [self.target.sentence()]
+        return lines + [one.sentence() for one in kept.values()]
+
     def remarks(self) -> list[str]:
         """What the user should not overlook."""
         lines = []
@@ -163,7 +176,6 @@ class StudySummary:
         lines += [dominated(self.incumbent)] if self.incumbent is not None else []
         lines += [referred(one) for one in self.references]
         lines += [f"the reference model {name} is not fitted; the same search fits it" for name in self.unfitted]
-        lines += [self.target.sentence()] if self.target is not None else []
         lines += [more_trials(self.improvement)] if self.improvement is not None else []
         for row in self.teachers:
             lines += row.soft_targets.warnings(accuracy(row)) if row.soft_targets else []

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from ..metrics.metric import ACCURACY, Metric, TopK, named
-from ..metrics.words import at_best, share_kept, signed, stated
+from ..metrics.words import at_best, signed, stated
 from ..spec.measurement import Sizes
 
 if TYPE_CHECKING:
@@ -29,43 +30,66 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def frontier_table(found: StudySummary) -> Table:
+def frontier_table(found: StudySummary, most: int | None = None) -> Table:
     """The frontier of a study in its region of interest, smallest student first, then reference models, teacher last.
 
     `!` marks what is worse than its label-only baseline, `?` what may ignore its input. If the region is empty, the members
-    outside it are in gray.
+    outside it are in gray. At most `most` members, evenly spaced, are shown. What all networks have in common is in the header.
     """
     metric = found.metric
-    title = f"{found.study}: frontier of validation {metric.label} and size {_within(found.region)}; the teacher is last"
-    table = Table(title=title, title_justify="left")
-    others = (other.label for other in found.also)
-    share = "% of teacher" if metric.higher else "times teacher"
-    beside = ("expected", "label-only", share, "compression", "seconds")
-    counts = _counts(any(row.sizes.embeddings for row in found.rows))
-    for name in (counts, metric.label, "95 % interval", *others, *beside):
+    title = f"{found.study}: frontier of validation {metric.label} and size{_within(found.region)}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for name in (
+        _counts(any(row.sizes.embeddings for row in found.rows)),
+        metric.label,
+        "95 % interval",
+        *(other.label for other in found.also),
+        "label-only",
+        "compression",
+    ):
         table.add_column(name, justify="right")
-    for name in ("role", "chain below the teacher", "stage"):
-        table.add_column(name, overflow="fold")
-    for row in [row for row in found.frontier if row.inside] or found.frontier:
-        below = row.chain.split(" > ", 1)[-1]
-        table.add_row(*_numbers(row), row.role, below, row.stage[:8], style=None if row.inside else "dim")
+    members = [row for row in found.frontier if row.inside] or found.frontier
+    shown = members if most is None or len(members) <= most else [members[place] for place in _spaced(len(members), most)]
+    chains = [row.chain.split(" > ", 1)[-1] for row in shown]
+    shared = _shared(chains)
+    header = "assistants > student" if any(" > " in chain for chain in chains) else "student"
+    table.add_column(": ".join([header, *([" ".join(shared)] if shared else [])]), overflow="fold")
+    table.add_column("stage")
+    for row, chain in zip(shown, chains, strict=True):
+        table.add_row(*_numbers(row), _without(chain, shared), row.stage[:8], style=None if row.inside else "dim")
     if found.incumbent is not None:
         row = found.incumbent.row
-        table.add_row(*_numbers(row), "incumbent", "", row.stage[:8], style="bold")
+        table.add_row(*_numbers(row), "your incumbent", row.stage[:8], style="bold")
     for one in found.references:
-        about = f"{one.reference.label}, {one.reference.bytes:,} bytes"
-        table.add_row(*_referred(one, found), "reference model", about, "", style="dim")
-    table.add_row(*_numbers(found.teacher), "teacher", "", found.teacher.stage[:8], style="dim")
+        about = f"reference model {one.reference.label}, {one.reference.bytes:,} bytes"
+        table.add_row(*_referred(one, found), about, "", style="dim")
+    table.add_row(*_numbers(found.teacher), "teacher", found.teacher.stage[:8], style="dim")
+    if len(shown) < len(members):
+        table.caption, table.caption_justify = f"{len(members) - len(shown)} more members are in frontier.csv", "left"
     return table
+
+
+def _spaced(count: int, most: int) -> list[int]:
+    """Positions of `most` of so many rows, evenly spaced, with the first and the last."""
+    return [round(step * (count - 1) / (most - 1)) for step in range(most)]
+
+
+def _shared(chains: Sequence[str]) -> list[str]:
+    """The words that all networks of these chains have; none for a single network."""
+    networks = [one.split() for chain in chains for one in chain.split(" > ")]
+    return [word for word in networks[0] if all(word in one for one in networks)] if len(networks) > 1 else []
+
+
+def _without(chain: str, words: Sequence[str]) -> str:
+    """A chain without these words."""
+    return " > ".join(" ".join(word for word in one.split() if word not in words) or one for one in chain.split(" > "))
 
 
 def _referred(one: Beside, found: StudySummary) -> list[str]:
     """The numbers of a reference model, which has no params."""
     metric, score, scores = one.metric, one.score, one.reference.scores
     others = (other.text(scores[other.name].value) for other in found.also)
-    kept = share_kept(metric, metric.kept(score.value, found.teacher.value))
-    interval = f"{metric.text(score.low)} - {metric.text(score.high)}"
-    return ["", metric.text(score.value), interval, *others, "", "", kept, "", f"{one.reference.seconds:.1f}"]
+    return ["", metric.text(score.value), f"{metric.text(score.low)} - {metric.text(score.high)}", *others, "", ""]
 
 
 def confirmed_table(found: Confirmation) -> Table:
@@ -132,10 +156,7 @@ def _gain(one: Baseline | None, metric: Metric) -> str:
 
 
 def _within(region: Region) -> str:
-    if region.everything:
-        return "of all students"
-    below = f" and fewer than {region.below['params']:,} params" if "params" in region.below else ""
-    return f"with {at_best(region.metric, region.metric.text(region.floor))}{below}"
+    return "" if region.everything else f", with {at_best(region.metric, region.metric.text(region.floor))}"
 
 
 BEGUN_AGAIN = {
@@ -168,7 +189,7 @@ def _spent(spent: Spent) -> str:
 
 
 def _numbers(row: TrialRow) -> list[str]:
-    text, expected = row.metric.text, None if row.role == "teacher" else row.expected
+    text = row.metric.text
     low, high = row.interval
     assert row.measured is not None, "only complete rows are shown"
     return [
@@ -176,11 +197,8 @@ def _numbers(row: TrialRow) -> list[str]:
         f"{text(row.value)}{' !' if row.worse_than_label_only else ''}{' ?' if row.ignorant else ''}",
         f"{text(low)} - {text(high)}",
         *(named(name).text(row.measured.scores[name].value) for name in row.also),
-        "" if expected is None else f"{text(expected.mean)} \u00b1 {text(expected.deviation)}",
         "" if row.label_only is None else text(row.label_only),
-        share_kept(row.metric, row.of_teacher or 0.0),
         f"{row.compression:.1f}x",
-        f"{row.seconds:.1f}",
     ]
 
 

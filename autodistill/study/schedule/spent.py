@@ -97,6 +97,11 @@ class Meter:
         begun, _ = self._running.get(job.address(), (self.clock(), "students"))
         return self.clock() - begun
 
+    def kind(self, job: Job) -> Kind:
+        """The kind of a running job."""
+        _, kind = self._running.get(job.address(), (0.0, "students"))
+        return kind
+
     def of(self, *kinds: Kind) -> float:
         """Seconds of the jobs of these kinds that have ended."""
         return sum(self._ended[kind] for kind in kinds)
