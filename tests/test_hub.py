@@ -68,8 +68,8 @@ def test_shards(tmp_path: Path) -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a damaged image": ({"damaged": True}, ("a sample cannot be read", "write that shard again")),
-    "fewer than it says": ({"counts": {"train": 30}}, ("has 24 samples, not 30", "correct that number")),
-    "more than it says": ({"counts": {"train": 20}}, ("has 21 or more samples, not 20",)),
+    "fewer than it says": ({"counts": {"train": 30}}, ("declares 30 samples, but has 24", "correct that number")),
+    "more than it says": ({"counts": {"train": 20}}, ("declares 20 samples, but has 21 or more",)),
     "other sizes": ({"side": 9}, ("task.image_size is missing", "8 x 8 and 9 x 8")),
 }
 

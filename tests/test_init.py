@@ -151,6 +151,8 @@ def test_a_draft_of_a_table(label: str | None, kind: str, metric: str) -> None:
     assert (spec.task.label, spec.task.separator) == (label or "gone", ";") and spec.task.measure == metric
     assert found.preflight.data.kind == kind and "embedding" in found.path.read_text()
     assert ("mse" in found.path.read_text()) == (kind == "regression")
+    many = "1 value" if kind == "regression" else "2 classes"
+    assert found.lines()[0].endswith(f", {many}") and f", {many}\n" in found.path.read_text()
 
 
 @pytest.mark.parametrize("label", ["0", "True", "NULL", ".5", "~", "no", "# of", "1e3", 'a "b"'])

@@ -222,7 +222,7 @@ def test_large_models_need_no_memory() -> None:
         (Timm(name="resnet18", arguments={"features_only": True}), (3, 32, 32), r"\(3, 32, 32\).*list, not a tensor"),
         (Timm(name="resnet18"), (5,), r"resnet18.*\(5,\)"),
         (imported("Listed"), (4,), r"Listed.*\(4,\).*list, not a tensor of logits"),
-        (imported("Counted"), (4,), r"Counted.*\(4,\) with 10 classes.*shape \(1, 4\), not logits of shape \(1, 10\)"),
+        (imported("Counted"), (4,), r"Counted.*\(4,\) with 10 outputs.*shape \(1, 4\), not logits of shape \(1, 10\)"),
         (imported("Frozen"), (5, 7), r"Frozen.*\(5, 7\)"),
     ],
 )

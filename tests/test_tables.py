@@ -405,7 +405,7 @@ GOOD = "".join(f"{number},{'yes' if number % 2 else 'no'}\n" for number in range
         ("a,churned\n1,yes\n2,no\n?,no\n", "column 'a' row 2 (line 4) has '?', but 2 of 3 values are numbers"),
         ("a,churned\n1,yes\ninf,no\n", "column 'a' row 1 (line 3) has 'inf'; give a finite number"),
         ("a,churned\n2024-01-01,yes\n2024-13-01,no\n", "row 1 (line 3) has '2024-13-01', which is not a date"),
-        ("a,churned\n2024-01-01,yes\nsoon,no\n", "has 'soon', but 1 of 2 values are dates"),
+        ("a,churned\n2024-01-01,yes\nsoon,no\n", "has 'soon', but 1 of 2 values is a date"),
         ("a,b\n1,yes\n", "task.label: there is no column 'churned' in bad.csv; use one of a, b"),
         ("a,Churned\n1,yes\n", "did you mean 'Churned'?"),
         ("a,churned\n1,yes\n2,no\n3,no\n", "class 'yes' has only 1 of all 3 samples, too few for two parts"),

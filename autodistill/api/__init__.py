@@ -45,7 +45,8 @@ class Drafted(NamedTuple):
         rows = f"{data.train:,} training, {data.validation:,} validation and {data.test:,} test samples of {data.inputs.label}"
         total = None if seconds is None else seconds.total
         time = [] if total is None else [f"a search takes about {max(1, round(total / 60))} min here"]
-        first = f"wrote {self.path}: {rows}, {data.classes} {ABOUT[data.kind].many}"
+        many = ABOUT[data.kind].one if data.classes == 1 else ABOUT[data.kind].many
+        first = f"wrote {self.path}: {rows}, {data.classes:,} {many}"
         return [first, *self.guesses, *time, f"next: autodistill search {self.path}"]
 
     def as_json(self) -> dict[str, object]:

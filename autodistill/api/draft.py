@@ -229,7 +229,8 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
     own = splits.own_parts
     parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
     samples = len(splits.train) + len(splits.validation) + len(splits.test)
-    what = f"{samples:,} samples of {splits.inputs.label}, {splits.classes} {ABOUT[splits.kind].many}"
+    many = ABOUT[splits.kind].one if splits.classes == 1 else ABOUT[splits.kind].many
+    what = f"{samples:,} samples of {splits.inputs.label}, {splits.classes:,} {many}"
     others = [one.name for one in METRICS.values() if splits.kind in one.kinds and one.name not in (metric, "top5")]
     return [
         "task:",

@@ -238,7 +238,7 @@ def _names(name: str, given: object, labels: Labels) -> tuple[str, ...] | None:
         return None
     found, count, about = array_of(name, NAMES, given), outputs_of(labels.kind, labels.y), ABOUT[labels.kind]
     if found.shape != (count,) or not all(isinstance(one, str) for one in found.tolist()):
-        what = f"shape {found.shape} and dtype {found.dtype} for {count} {about.many}"
+        what = f"shape {found.shape} and dtype {found.dtype} for {count:,} {about.one if count == 1 else about.many}"
         way = f"give one string per {about.one}, shape ({count},), dtype str, or remove it"
         raise DataError(f"{name}: {NAMES} has {what}; {way}")
     return tuple(_printable(one) or str(number) for number, one in enumerate(found.tolist()))

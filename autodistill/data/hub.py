@@ -160,7 +160,7 @@ def _stacked(pairs: Iterable[Pair], count: int, room: Room) -> tuple[Array, Arra
 
 
 def _miscounted(name: str, found: str, count: int) -> DataError:
-    what = f"has {found} samples, but declares {count:,}"
+    what = f"declares {count:,} samples, but has {found}"
     return DataError(f"task.dataset: {name} {what}; correct that number")
 
 

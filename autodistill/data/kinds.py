@@ -126,9 +126,9 @@ def _of_text(place: Place, values: Series) -> Kind:
 def _mixed(place: Place, values: Series, kind: str, others: Series, count: int) -> DataError:
     name, text = str(values.name), words(values)
     row = int(np.flatnonzero(text.isin(others))[0])
-    what = f"{place.row(row)} has {text.iloc[row]!r}, but {count:,} of {int(text.notna().sum()):,} values are {kind}s"
+    what = f"{count:,} of {int(text.notna().sum()):,} values {f'is a {kind}' if count == 1 else f'are {kind}s'}"
     ways = f"correct it, leave it empty if the value is missing, or set task.columns: {{{quoted(name)}: category}}"
-    return DataError(f"{place.name}: column {name!r} {what}; {ways}")
+    return DataError(f"{place.name}: column {name!r} {place.row(row)} has {text.iloc[row]!r}, but {what}; {ways}")
 
 
 def _check_fits(place: Place, values: Series, found: Held) -> None:

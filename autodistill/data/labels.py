@@ -205,7 +205,8 @@ def _check_columns(name: str, key: str, found: Labels) -> None:
 
 def _same_task(name: str, key: str, y: Array, other: Array) -> None:
     if y.shape[1:] != other.shape[1:]:
-        what = f"{key} has {other.shape[1]} labels for each sample, but the training samples have {y.shape[1]}"
+        many = f"{other.shape[1]} label{'s' * (other.shape[1] != 1)}"
+        what = f"{key} has {many} for each sample, but the training samples have {y.shape[1]}"
         raise DataError(f"{name}: {what}; give both the same labels")
     if y.ndim == 1 and other.max() > y.max():
         row = int(np.argmax(other > y.max()))

@@ -106,7 +106,7 @@ def logits_of(network: Network, data: Data, x: Columns, device: torch.device) ->
 def checked_logits(logits: Tensor, classes: int) -> Tensor:
     """Logits (N, classes), float32 on the CPU. Raises StageFailed if they have other classes or are not finite."""
     if logits.shape[-1] != classes or not bool(torch.isfinite(logits).all()):
-        what = "are not finite" if logits.shape[-1] == classes else f"have {logits.shape[-1]} classes, not {classes}"
+        what = "are not finite" if logits.shape[-1] == classes else f"number {logits.shape[-1]} per sample, not {classes}"
         raise StageFailed(f"the outputs {what}")
     return logits.float().cpu()
 
@@ -143,7 +143,7 @@ def predict(network: nn.Module, inputs: Inputs) -> Tensor:
     logits_BK, count = network(inputs).logits, len(next(iter(inputs.values())))
     if not isinstance(logits_BK, Tensor) or logits_BK.ndim != 2 or len(logits_BK) != count:
         got = tuple(logits_BK.shape) if isinstance(logits_BK, Tensor) else type(logits_BK).__name__
-        raise UsageError(f"a batch of {count} samples gives {got}, not logits of shape ({count}, classes); return these")
+        raise UsageError(f"a batch of {count:,} gives {got}, not logits of shape ({count}, classes); return these")
     return logits_BK.float().cpu()
 
 

@@ -235,7 +235,7 @@ def run_on(run: Run, x: Columns, rows: Sequence[Array], inputs: InputSpec) -> Te
             batch = x.batch(one)
             found.append(run({name: torch.from_numpy(np.array(part, dtype=forms[name].dtype)) for name, part in batch.items()}))
             if found[-1].ndim != 2 or len(found[-1]) != len(one):
-                raise ValueError(f"{len(one)} samples give outputs of shape {tuple(found[-1].shape)}")
+                raise ValueError(f"the outputs of a batch of {len(one):,} have shape {tuple(found[-1].shape)}")
     order = torch.from_numpy(np.argsort(np.concatenate(rows)))
     return torch.cat(found)[order]
 

@@ -186,7 +186,8 @@ def _on(device: str, architectures: Sequence[Value], inputs: InputSpec, classes:
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         raise BuildError(
-            f"{describe(architectures[0])} cannot take samples of {inputs.label} with {classes} classes: {cause}"
+            f"{describe(architectures[0])} cannot take samples of {inputs.label} with {classes:,} "
+            f"output{'s' * (classes != 1)}: {cause}"
         ) from error
 
 

@@ -167,8 +167,9 @@ def refuse_opened(
     first = f"{damage.what}; restore a copy of it. Confirming now needs a new opening: " if damage else ""
     raise StudyError(
         f"{first}the test split of {directory} was opened on {last.when} for {len(last.networks)} networks, after "
-        f"{last.trials:,} trials. Students that were searched or trained later, or another test split, need a new opening. A "
-        "test split that is used repeatedly becomes training data. Add --force to open it anyway; every report will say so"
+        f"{last.trials:,} trial{'s' * (last.trials != 1)}. Students that were searched or trained later, or another test "
+        "split, need a new opening. A test split that is used repeatedly becomes training data. Add --force to open it anyway; "
+        "every report will say so"
     )
 
 
