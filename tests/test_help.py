@@ -104,6 +104,11 @@ def test_bash_completes(words: Sequence[str], wanted: set[str], tmp_path: Path, 
 # Colors
 
 
+def test_names_that_look_like_emoji_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    _console(False).print("runs/a:key:b")
+    assert capsys.readouterr().out == "runs/a:key:b\n"
+
+
 def printed(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], json_mode: bool = False) -> str:
     """What a red text becomes in a terminal with these variables."""
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):

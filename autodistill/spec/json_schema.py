@@ -40,6 +40,10 @@ SEARCHED: Adapters = {
     ("Assistants", "guidance"): GUIDANCE,
 }
 """The fields whose values are trees of domains, and the schemas of the values."""
+COPIED = (
+    "Copies the teacher's architecture, except for its depth and width, which are searched: "
+    f"from {DEFAULT[0]} to {DEFAULT[1]} times the teacher's, unless other fractions are given."
+)
 FOLDER = ("Teacher", "architecture")
 """The field that may name a folder of transformers."""
 
@@ -141,8 +145,8 @@ def _like(transformers: Json) -> Json:
     """`like: teacher`, with the shares of what the teacher has: arguments of its own, too."""
     share = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
     pair = {"type": "array", "items": share, "minItems": 2, "maxItems": 2}
-    copied = {"const": "teacher", "description": "Copies the teacher's architecture, except for sizes, which are searched."}
-    shares = {name: pair | {"description": f"Two fractions of the teacher's {name}. Default: {[*DEFAULT]}."} for name in SIZES}
+    copied = {"const": "teacher", "description": COPIED}
+    shares = {name: pair | {"description": f"Smallest and largest fraction of the teacher's {name}."} for name in SIZES}
     return {
         "type": "object",
         "properties": {"like": copied, **shares, **{name: transformers[name] for name in BESIDE}},
