@@ -27,7 +27,7 @@ student:
 search: {{trials: 2, region: all, halving: false}}
 resources: {{gpus: 0}}
 """
-STUDIES = ("my", "fashion_mnist", "wordnet_text", "one", "two")
+STUDIES = ("fashion_mnist", "wordnet_text", "one", "two")
 """Names on the pages that stand for any study: those of the tiny digits take their place."""
 INSTALLS = ("make", "source", "pip", "optuna-dashboard")
 """They install, build, and serve; tests/test_cli.py opens a study in the dashboard."""
@@ -55,6 +55,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "SAMPLES.npy", np.zeros((3, 1, 8, 8), np.float32))
     shutil.copytree(ROOT / "benchmarks", folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     ran(folder, ["autodistill", "search", "search_spaces/digits.yaml"])
+    shutil.copytree(folder / "reports/digits", folder / "reports/my")  # one that is not confirmed
     ran(folder, ["autodistill", "confirm", "reports/digits", "--seeds", "1"])
     for name in STUDIES:
         shutil.copytree(folder / "reports/digits", folder / "reports" / name)
@@ -83,12 +84,12 @@ def shorter(words: list[str]) -> list[str]:
     found = ["--runner", "serial"] if words[1] in SERIAL and "--runner" not in words else []
     if words[1] in ("smallest", "confirm", "chain"):
         found += ["--seeds", "1"]
-    if words[1] == "search" and "churn.yaml" in words:
-        found += ["--set", "search.trials=2"]
-    if words[1] == "search" and "search.trials=48" in words:
-        found += ["--set", "search.trials=3"]
-    if words[1] == "search" and "search.trials=8" in words:
-        found += ["--set", "search.trials=2"]
+    if words[1] == "chain":
+        found += ["--time", "30s"]
+    if "--within" in words:
+        found += ["--within", "30s"]
+    if words[1] == "search":
+        found += ["--set", f"search.trials={3 if '--extend' in words else 2}"]
     return found
 
 
