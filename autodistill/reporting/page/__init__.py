@@ -12,8 +12,9 @@ from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
 from .answer import Answer, answer
 from .chains import picture
+from .choices import choices
 from .compare import Comparison, compare
-from .finalists import finalists, rules, the_teacher
+from .finalists import finalists, the_teacher
 from .health import course, edges, importance
 from .method import cost, environments, seconds_of
 from .plots import course_figure, frontier_figure
@@ -66,7 +67,7 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
     """The page of a study, with its answer; with the layout `part.html`, only its body."""
     teacher, points, still = the_teacher(study), course(study), study.path / "frontier.svg"
     rows, seconds = finalists(study), seconds_of(study)
-    inside, members = [one for one in rows if one.inside], [one for one in rows if one.on_frontier]
+    inside = [one for one in rows if one.inside]
     return render(
         "page.html",
         layout,
@@ -86,7 +87,7 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         pictures={one.stage: picture(one, study.teacher.stage, study.metric) for one in rows},
         teacher=teacher,
         references=reference_rows(study),
-        rules=rules([one for one in members if one.inside] or members, teacher, study.metric),
+        choices=choices(study, answered),
         course=points,
         course_figure=course_figure(points),
         more_trials=study.summary.improvement and more_trials(study.summary.improvement),
