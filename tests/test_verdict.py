@@ -75,6 +75,13 @@ def test_so_many_more_samples_pass_the_test_for_a_share_of_the_teacher() -> None
     assert more is not None and expected <= more <= 1.15 * expected + 10
 
 
+def test_a_smaller_one_that_would_pass_waits_for_the_larger_one_at_which_testing_stopped() -> None:
+    found = smallest(confirmed(rights(985, 955), rights(990)[0]), Wanted(target=0.95))
+    assert [one.passed for one in found.tested] == [False, None] and found.tested[1].p < 0.05
+    assert found.verdict.kind is Kind.UNPROVEN and found.verdict.chosen == "student1"
+    assert found.verdict.more is not None and found.verdict.more > 500
+
+
 @pytest.mark.parametrize(("number", "expected"), [(7, 7), (86, 86), (101, 110), (1201, 1300), (12_000, 12_000)])
 def test_a_number_of_samples_is_rounded_up_to_two_digits(number: int, expected: int) -> None:
     assert up(number) == expected

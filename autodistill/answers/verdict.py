@@ -72,8 +72,8 @@ def verdict(found: Confirmation, wanted: Wanted, tested: Sequence[Tested]) -> Ve
     """What to do after the tests of all members within the limits, the largest first.
 
     The smallest that passed ships: with a caution, if it loses much on a class or group. Without a proof, nothing is proven yet
-    as long as there is a student that is not shown to miss what is wanted; the verdict is then about the one with the best
-    evidence.
+    as long as there is a student that is not shown to miss what is wanted; the verdict is then about the one at which testing
+    stopped or, if that one misses, about the one with the best evidence.
     """
     passed = [one.member for one in tested if one.passed]
     if passed:
@@ -83,7 +83,8 @@ def verdict(found: Confirmation, wanted: Wanted, tested: Sequence[Tested]) -> Ve
         return Verdict(kind=Kind.NO, sentence=f"Do not ship: no student on the frontier has {limits or 'been confirmed'}.")
     open_ones = [one for one in tested if not misses(found, one.member, wanted, one.p)]
     if open_ones:
-        return _unproven(found, wanted, min(open_ones, key=lambda one: one.p))
+        stopped = [one for one in open_ones if one.passed is False]
+        return _unproven(found, wanted, *(stopped or [min(open_ones, key=lambda one: one.p)]))
     metric = wanted.measure
     nearest = min((one.member for one in tested), key=lambda one: metric.cost(one.test.scores[metric.name].value))
     what = f"Do not ship: {found.test.n:,} test samples show that no student has {_asked(wanted)}"
@@ -108,7 +109,8 @@ def _ship(found: Confirmation, wanted: Wanted, passed: Member) -> Verdict:
 
 
 def _unproven(found: Confirmation, wanted: Wanted, one: Tested) -> Verdict:
-    member, more = one.member, more_samples(found, one.member, wanted, one.p)
+    member = one.member
+    more = None if one.p <= 1 - wanted.confidence else more_samples(found, member, wanted, one.p)
     start = f"the student with {member.params:,} parameters has {_has(found, member, wanted)} on {found.test.n:,} test samples"
     if reaches(found, member, wanted):
         why, end = "which may be chance with so few samples", f"prove that it has {_asked(wanted)}"
