@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import itertools
 import json
 import math
 import re
@@ -26,7 +25,7 @@ from autodistill.reporting.explain import explain
 from autodistill.reporting.marks import Mark, View, best
 from autodistill.reporting.page import compare, html
 from autodistill.reporting.page.answer import answer
-from autodistill.reporting.page.finalists import difference, finalists, rules
+from autodistill.reporting.page.finalists import difference, finalists
 from autodistill.reporting.page.plots import Level, figure, frontier_figure, line, trace
 from autodistill.reporting.page.study import read_study
 from autodistill.reporting.summary import Headline, Reached, dominated, predicted
@@ -39,7 +38,7 @@ from autodistill.study.record.findings import Concordance, Incumbent
 from autodistill.study.record.rows import TrialRow
 
 from . import pages
-from .rows import finalist, measurement, trial_row
+from .rows import measurement, trial_row
 
 pytestmark = pytest.mark.xdist_group("page")
 BALANCED, F1, LOSS = METRICS["balanced_accuracy"], METRICS["f1_macro"], METRICS["log_loss"]
@@ -111,16 +110,7 @@ def test_rungs_are_said_to_predict_the_metric() -> None:
     assert "between the values of macro F1 at rungs" in first and "predict the final macro F1 poorly" in second
 
 
-# The decision rule, and differences
-
-
-@given(st.lists(st.tuples(st.integers(1, 99), st.floats(0, 3)), min_size=1, unique_by=lambda one: one[0]))
-def test_the_rule_of_a_loss_takes_the_upper_end(pairs: Sequence[tuple[int, float]]) -> None:
-    known = [finalist(LOSS, low=0.0, high=high, params=params, architecture=str(params)) for params, high in pairs]
-    steps = rules(known[1:], known[0], LOSS)
-    assert all(a.bound > b.bound and a.params < b.params for a, b in itertools.pairwise(steps))
-    for step in steps:
-        assert step.params == min(one.params for one in known if one.on_validation.high <= step.bound)
+# Differences
 
 
 def test_a_smaller_loss_is_a_gain_with_the_errors_of_both() -> None:

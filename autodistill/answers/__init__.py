@@ -1,6 +1,8 @@
 """Claims with a known confidence, based on confirmed results."""
 
-from .claim import Claim, Wanted, later, percent
+from .claim import Claim, later
 from .smallest import smallest
+from .verdict import Kind, Verdict
+from .wanted import Wanted, percent
 
-__all__ = ["Claim", "Wanted", "later", "percent", "smallest"]
+__all__ = ["Claim", "Kind", "Verdict", "Wanted", "later", "percent", "smallest"]

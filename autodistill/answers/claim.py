@@ -1,135 +1,26 @@
-"""A question for the smallest student, and the answer: claims with a known confidence, and their sentences."""
+"""The answer to a question for the smallest student: claims with a known confidence, and their sentences."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import JsonValue
 
-from ..metrics.metric import ACCURACY, METRICS, Metric, TopK, meant, named
-from ..metrics.words import keeps, phrase, safe, with_article
+from ..metrics.metric import Metric, TopK
+from ..metrics.words import keeps, phrase, safe
 from ..spec import UsageError
-from ..spec.measurement import COUNTS, Score, Sized
-from ..spec.metric import is_own
+from ..spec.measurement import COUNTS, Score
 from .confirm.confirmation import FrozenNetwork, Member
+from .evidence import Tested
+from .verdict import Kind, Verdict
+from .wanted import Wanted, percent
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..study.record.directory import StudyDirectory
-
-RETAIN, HALF = 0.95, 2
-"""The default question: 95 % of the teacher's accuracy at half its size or less."""
-SUREST = 0.999999
-"""The highest confidence of a claim: its assumptions (such as i.i.d. test samples) are no more certain than this."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A target and limits. Raises UsageError.
-
-    `target` is a value of `metric` (None: that of the study), `retain` a share of the teacher's to keep.
-    """
-
-    target: float | None = None
-    metric: str | None = None
-    retain: float | None = None
-    params: int | None = None
-    bytes: int | None = None
-    latency_ms: float | None = None
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.target is not None and self.retain is not None:
-            raise UsageError(f"{self._target()} and --retain are two targets; give one of them")
-        name = self.metric
-        if name is not None and (name in METRICS or is_own(name) or meant(name)):  # others may name one of your own
-            self._check_target(named(name, "--target"))
-        for name, most in (("retain", 2), ("confidence", 1)):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < most:
-                raise UsageError(f"--{name} {value}: give a share between 0 and {most}, such as 0.95")
-        if self.confidence > SUREST:
-            raise UsageError(f"--confidence {self.confidence}: give at most {SUREST}")
-        for name in ("params", "bytes", "latency_ms"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: a limit must be above 0")
-
-    def _target(self) -> str:
-        """The option of the target."""
-        return "--accuracy" if self.metric in (None, ACCURACY.name) else "--target"
-
-    def _check_target(self, metric: Metric) -> None:
-        if self.target is not None and not metric.low < self.target < metric.high:
-            given = f"{self.target}" if metric == ACCURACY else f"{metric.column}={self.target}"
-            kind = "share" if metric.percent else "value"
-            ends = f"between {metric.low:g} and {metric.high:g}" if math.isfinite(metric.high) else f"above {metric.low:g}"
-            ends = ends if math.isfinite(metric.low) else f"below {metric.high:g}"
-            raise UsageError(f"{self._target()} {given}: give a {kind} {ends}{', such as 0.95' * metric.percent}")
-
-    @property
-    def has_target(self) -> bool:
-        return self.target is not None or self.retain is not None
-
-    def of_study(self, metric: str) -> Wanted:
-        """With the metric of the study, if none was given or if it is one of your own. Raises UsageError for an unknown one."""
-        if self.metric is None or self.metric == named(metric).column:
-            return replace(self, metric=metric)
-        named(self.metric, "--target")
-        return self
-
-    def resolved(self, teacher_params: int, metric: str) -> Wanted:
-        """With the metric of the study and, if no target was given, the default: a share of the teacher's at half its size."""
-        found = self.of_study(metric)
-        if found.has_target:
-            return found
-        return replace(found, retain=RETAIN, params=teacher_params // HALF if self.params is None else self.params)
-
-    @property
-    def measure(self) -> Metric:
-        """The metric, once it is resolved."""
-        assert self.metric is not None, "resolve what is wanted first"
-        return named(self.metric)
-
-    def allows(self, sizes: Sized, latency_ms: float = 0.0) -> bool:
-        """Whether a network with these sizes and milliseconds per sample is within the limits."""
-        limits = ((sizes.params, self.params), (sizes.bytes, self.bytes), (latency_ms, self.latency_ms))
-        return all(most is None or size <= most for size, most in limits)
-
-    def limits(self) -> dict[str, str]:
-        """What is limited, and how."""
-        sizes = (("params", self.params), ("bytes", self.bytes))
-        found = {name: f"at most {most:,} {name}" for name, most in sizes if most is not None}
-        return found if self.latency_ms is None else found | {"latency": f"at most {self.latency_ms:g} ms per sample"}
-
-    def __str__(self) -> str:
-        """Such as `95 % of the teacher's accuracy with at most 1,000 params`."""
-        metric = self.measure
-        start, most = f"{with_article(metric.label)} of", "" if metric.higher else "at most "
-        if self.target is not None:
-            value = f"{self.target:,.7g}" if metric.natural else f"{self.target:g}"
-            what = f"{start} {most}{percent(self.target) if metric.percent else value}"
-        elif metric.higher:
-            what = f"{percent(self.retain or 0)} of the teacher's {metric.label}"
-        else:
-            what = f"{start} {most}{1 / (self.retain or 1):.4g} times the teacher's"
-        limits = " and ".join(self.limits().values())
-        return f"{what} with {limits}" if limits else what
-
-    @property
-    def shown(self) -> str:
-        """What a student is shown to have."""
-        return f"at least {self}" if self.measure.higher else str(self)
-
-
-def percent(share: float) -> str:
-    """A requested fraction as a percentage with all its digits: 99.99999 % is not rounded to 100 %."""
-    return f"{(Decimal(str(share)) * 100).normalize():f} %"
 
 
 class Needed(NamedTuple):
@@ -147,14 +38,6 @@ class Needed(NamedTuple):
         if self.correct is None:
             return f"at least {self.least_n:,} test samples (there are {self.n:,}), all predicted correctly"
         return f"{self.correct:,} correct predictions on {self.n:,} test samples ({self.accuracy:.2%})"
-
-
-class Tested(NamedTuple):
-    """A member with its p-value, and whether it passed; None if the sequence of tests ended before it."""
-
-    member: Member
-    p: float
-    passed: bool | None
 
 
 class Savings(NamedTuple):
@@ -180,6 +63,7 @@ class Claim:
     wanted: Wanted
     is_default: bool
     tested: Sequence[Tested]
+    verdict: Verdict
     more_correct: int | None
     would_pass: float | None
     needed: Needed | None
@@ -264,6 +148,7 @@ class Claim:
         others = {name: getattr(self, name) for name in ("knee", "one_standard_error")}
         return {
             **{name: getattr(self, name) for name in ("study", "meets", "more_correct", "would_pass", "forced")},
+            "verdict": self.verdict.as_json(),
             "wanted": asdict(self.wanted) | {"metric": self.metric.column},
             "default": self.is_default,
             **{name: one and by_file[one.chosen] for name, one in found.items()},
@@ -277,14 +162,21 @@ class Claim:
         """The answer in one sentence."""
         found, savings = self.answer, self.savings
         if found is None or savings is None:
-            return f"{'Do not ship' if self.is_default else 'No'}: {self._nothing()}"
+            return f"{self._head()}: {self._nothing()}"
         score = self.on_test(found)
         return (
-            f"{'Ship' if self.is_default else 'Yes'}: {found.architecture} with {found.params:,} params is shown to have "
+            f"{self._head()}: {found.architecture} with {found.params:,} params is shown to have "
             f"{self.wanted.shown} {self._sure()}. It has {phrase(self.metric, score.value)} on {score.n:,} test samples, "
             f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and "
             f"{keeps(self.metric, savings.kept)}"
         )
+
+    def _head(self) -> str:
+        """The verdict or, to a question, yes or no."""
+        kind = self.verdict.kind
+        if self.is_default or kind is Kind.UNPROVEN:
+            return kind.value.capitalize()
+        return "Yes" if self.verdict.ships else "No"
 
     def _nothing(self) -> str:
         row = self.nearest

@@ -16,12 +16,15 @@ from dataclasses import replace
 import numpy as np
 
 from ..metrics.intervals import enough
-from ..metrics.metric import Outcome, TopK, named, suiting
+from ..metrics.metric import TopK, named, suiting
 from ..spec import UsageError
 from ..study import pareto
 from ..study.record.rows import costs
-from .claim import Claim, Needed, Tested, Wanted
+from .claim import Claim, Needed
 from .confirm.confirmation import Confirmation, Member
+from .evidence import Tested, p_value
+from .verdict import verdict
+from .wanted import Wanted
 
 FAR = 10
 """A loss passes, at the latest, this many standard errors above its value."""
@@ -44,8 +47,9 @@ def smallest(found: Confirmation, wanted: Wanted) -> Claim:
         wanted=wanted,
         is_default=is_default,
         tested=tested,
+        verdict=verdict(found, wanted, tested),
         more_correct=_more_correct(found, failed, wanted) if failed and isinstance(wanted.measure, TopK) else None,
-        would_pass=_would_pass(found, failed, wanted) if failed and none_passed else None,
+        would_pass=would_pass(found, failed, wanted) if failed and none_passed else None,
         needed=_needed(found, wanted),
         knee=knee(found.members),
         one_standard_error=one_standard_error(found.members),
@@ -67,19 +71,11 @@ def tests(found: Confirmation, sequence: Sequence[Member], wanted: Wanted) -> li
     rows: list[Tested] = []
     continues = True
     for member in sequence:
-        p = _p_value(found, found.outcomes[member.chosen], wanted)
+        p = p_value(found, member.chosen, wanted)
         passes = p <= 1 - wanted.confidence
         rows.append(Tested(member, p, passes if continues else None))
         continues = continues and passes
     return rows
-
-
-def _p_value(found: Confirmation, outcome: Outcome, wanted: Wanted) -> float:
-    metric, classes = wanted.measure, found.test.classes
-    if wanted.target is not None:
-        return metric.misses(outcome, classes, wanted.target)
-    assert wanted.retain is not None
-    return metric.loses(outcome, found.outcomes[found.teacher.chosen], classes, wanted.retain)
 
 
 def _more_correct(found: Confirmation, key: str, wanted: Wanted) -> int | None:
@@ -91,13 +87,14 @@ def _more_correct(found: Confirmation, key: str, wanted: Wanted) -> int | None:
     def passes(more: int) -> bool:  # p falls with every correct prediction
         rank = outcome.rank.copy()
         rank[wrong[:more]] = 0
-        return _p_value(found, outcome._replace(rank=rank), wanted) <= 1 - wanted.confidence
+        changed = {**found.outcomes, key: outcome._replace(rank=rank)}
+        return p_value(found.model_copy(update={"outcomes": changed}), key, wanted) <= 1 - wanted.confidence
 
     fewest = bisect_left(range(len(wrong) + 1), True, key=passes)
     return fewest if fewest <= len(wrong) else None
 
 
-def _would_pass(found: Confirmation, key: str, wanted: Wanted) -> float:
+def would_pass(found: Confirmation, key: str, wanted: Wanted) -> float:
     """The most demanding target at which a network would pass: the end of its one-sided interval, to 0.0001 or four digits."""
     name = "target" if wanted.target is not None else "retain"
     asked, score, metric = getattr(wanted, name), found.scored(key, wanted.measure), wanted.measure
@@ -111,7 +108,7 @@ def _would_pass(found: Confirmation, key: str, wanted: Wanted) -> float:
     def fails(place: int) -> bool:
         value = float(targets[place])
         asked = replace(wanted, target=value) if name == "target" else replace(wanted, retain=value)
-        return _p_value(found, found.outcomes[key], asked) > 1 - wanted.confidence
+        return p_value(found, key, asked) > 1 - wanted.confidence
 
     first = bisect_left(range(1, len(targets)), True, key=fails)  # the first one passes: it asks for nothing
     return float(targets[first])

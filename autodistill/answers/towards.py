@@ -20,7 +20,7 @@ from ..study.record.notes import Question
 from ..study.record.opened import OpenStudy, open_study
 from ..study.sampling.ehvi_sampler import smaller
 from ..study.schedule.scheduler import Study
-from .claim import Wanted
+from .wanted import Wanted
 
 CERTAIN = 0.05
 """The search ends when each smaller student that was considered reaches the target with at most this probability."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,17 @@ from ...answers import Wanted
 from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
 from .answer import Answer, answer
+from .bars import assisted, before_after, by_class, distilled
 from .chains import picture
+from .choices import choices
 from .compare import Comparison, compare
-from .finalists import finalists, rules, the_teacher
+from .confusion import confused
+from .differences import differences
+from .finalists import Finalist, finalists, the_teacher
 from .health import course, edges, importance
+from .lines import course_chart, learning_chart, loss_chart
 from .method import cost, environments, seconds_of
-from .plots import course_figure, frontier_figure
+from .plots import frontier_figure
 from .printing import Layout, print_pdf, render
 from .references import reference_rows
 from .study import Study, read_study
@@ -64,9 +70,8 @@ def _written(directory: Path | str, wanted: Wanted | None) -> _Written:
 
 def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
     """The page of a study, with its answer; with the layout `part.html`, only its body."""
-    teacher, points, still = the_teacher(study), course(study), study.path / "frontier.svg"
-    rows, seconds = finalists(study), seconds_of(study)
-    inside, members = [one for one in rows if one.inside], [one for one in rows if one.on_frontier]
+    still, rows, seconds = study.path / "frontier.svg", finalists(study), seconds_of(study)
+    inside = [one for one in rows if one.inside]
     return render(
         "page.html",
         layout,
@@ -83,16 +88,34 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         still=base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
         finalists=inside or rows,
         outside=[one for one in rows if not one.inside] if inside else [],
+        differs=differences(study, rows),
         pictures={one.stage: picture(one, study.teacher.stage, study.metric) for one in rows},
-        teacher=teacher,
         references=reference_rows(study),
-        rules=rules([one for one in members if one.inside] or members, teacher, study.metric),
-        course=points,
-        course_figure=course_figure(points),
+        choices=choices(study, answered),
         more_trials=study.summary.improvement and more_trials(study.summary.improvement),
         importance=importance(study.trials, study.metric),
         edges=edges(study.spec, study.members),
         environments=environments(study),
         seconds=seconds,
         cost=cost(study.spec, sum(seconds)),
+        **pictures(study, answered, rows),
     )
+
+
+def pictures(study: Study, answered: Answer, rows: Sequence[Finalist]) -> dict[str, object]:
+    """The facts of the pictures that need no script."""
+    teacher, points, chosen = the_teacher(study), course(study), answered.verdict.chosen
+    shown = next((one for one in rows if one.chosen == chosen), None)
+    return {
+        "teacher": teacher,
+        "shown": shown,
+        "before_after": [] if shown is None else before_after(teacher, shown, study.spec.resources.prices),
+        "distilled": distilled(rows),
+        "assisted": assisted(rows),
+        "with_assistants": any(one.chain.count(" > ") > 1 for one in rows),
+        "classes": [] if shown is None else by_class(shown),
+        "confused": None if study.confirmed is None or shown is None else confused(study.confirmed, shown.chosen),
+        "learning": learning_chart(study, shown),
+        "losses": None if shown is None else loss_chart(study, shown),
+        "course": course_chart(points),
+    }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from ...answers import Wanted, later, smallest
+from ...answers import Kind, Verdict, Wanted, later, smallest
 from ...metrics.metric import Metric, named
 from ...metrics.words import asked, at_best, keeps, phrase
 from ...spec import UsageError
@@ -27,13 +27,15 @@ class Saves(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """`metric` is the one that the answer is about, and `target` a value of it.
+    """What was `wanted`, and the answer. `metric` is the one that the answer is about, and `target` a value of it.
 
     `stage` is the network that was searched, and `chosen` the one whose weights were confirmed; None if no student is good
     enough. `lines` are further facts with their names, `forced` counts the openings of the test split by force, and `later`
     is a message about students that were tried after the confirmation. A claim has a `confidence`.
     """
 
+    wanted: Wanted
+    verdict: Verdict
     metric: Metric
     meets: bool
     sentence: str
@@ -53,6 +55,7 @@ class Answer:
     def as_json(self) -> dict[str, JsonValue]:
         """As `report --json` prints it."""
         return {
+            "verdict": self.verdict.as_json(),
             "metric": self.metric.column,
             "is_claim": self.is_claim,
             "meets": self.meets,
@@ -84,6 +87,8 @@ def _claimed(study: Study, wanted: Wanted) -> Answer:
     found = smallest(study.confirmed, wanted)
     row = found.answer
     return Answer(
+        wanted=wanted,
+        verdict=found.verdict,
         metric=found.metric,
         meets=found.meets,
         sentence=f"{found.sentence()}.",
@@ -114,6 +119,8 @@ def _seen(study: Study, wanted: Wanted) -> Answer:
         kept = metric.kept(_score(row, metric).value, _score(teacher, metric).value)
         saves = Saves(teacher.params / max(1, row.params), None, kept)
     return Answer(
+        wanted=wanted,
+        verdict=_not_confirmed(row, how, saves, metric),
         metric=metric,
         meets=row is not None,
         sentence=_sentence(study, row, how, saves, metric),
@@ -150,6 +157,16 @@ def _one(able: list[TrialRow], target: float | None, metric: Metric) -> tuple[Tr
     return next(row for row in able if metric.cost(_score(row, metric).value) <= most), (
         f"the smallest student within one standard error of the best ({metric.text(best.value)})"
     )
+
+
+def _not_confirmed(row: TrialRow | None, how: str, saves: Saves | None, metric: Metric) -> Verdict:
+    """Nothing is proven before `confirm`, whatever the validation samples say."""
+    if row is None or saves is None:
+        return Verdict(kind=Kind.UNPROVEN, sentence=f"Not proven yet: on the validation samples, {how}.")
+    what = f"the student with {row.params:,} parameters is {saves.smaller:.1f} times smaller than the teacher"
+    test = "whether this holds is not known before `confirm` opens the test samples"
+    sentence = f"Not proven yet: on the validation samples, {what} and {keeps(metric, saves.kept)}; {test}."
+    return Verdict(kind=Kind.UNPROVEN, sentence=sentence, chosen=row.stage)
 
 
 def _sentence(study: Study, row: TrialRow | None, how: str, saves: Saves | None, metric: Metric) -> str:

@@ -54,15 +54,6 @@ class Paid(NamedTuple):
     against: Sequence[tuple[str, Gain]] = ()
 
 
-class Step(NamedTuple):
-    """A step of the decision rule: up to `bound`, this is the smallest network that has what is required."""
-
-    bound: float
-    architecture: str
-    params: int
-    role: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
     """A student that the page shows, or the teacher. What only `confirm` measures is None before it.
@@ -239,17 +230,3 @@ def paid(gains: Gains) -> Paid:
     if not against or "unknown" in verdicts:
         return Paid("unknown", against)
     return Paid("no" if "loss" in verdicts else "not_significant" if "not_significant" in verdicts else "yes", against)
-
-
-def rules(found: Sequence[Finalist], teacher: Finalist, metric: Metric) -> list[Step]:
-    """The decision rule: the smallest student for each required value. `bound` is the worse end of its 95 % interval (of a
-    loss, the upper one), so that each step holds by itself; a student that offers no more than a smaller one is left out.
-    """
-    steps: list[Step] = []
-    least = math.inf
-    for one in sorted([*found, teacher], key=lambda one: one.params):
-        bound = max(one.score.low, one.score.high, key=metric.cost)
-        if metric.cost(bound) < least:
-            steps.append(Step(bound, one.architecture, one.params, one.role))
-            least = metric.cost(bound)
-    return steps

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...metrics.metric import Metric
-from ...spec import Spec
+from ...spec import Spec, UsageError, parse
 from ...spec.domains import Choice, Int, Log, Uniform
 from ...study import pareto
 from ...study.record.findings import hypervolume
@@ -21,6 +21,8 @@ from .study import Study
 
 NEAR = 0.02
 """A non-integer this close to the end of a range, as a share of the range, counts as being at the end."""
+STEP = 0.1
+"""How far beyond the end of a range it is asked whether values are allowed, as a share of the range."""
 ENOUGH = 10
 """Trials for each parameter below which importances mean little."""
 
@@ -106,7 +108,7 @@ def importance(trials: Sequence[FrozenTrial], metric: Metric) -> Importance | No
 
 
 def edges(spec: Spec, members: list[TrialRow]) -> list[Edge]:
-    """Ends of the searched ranges that members of the frontier are at: better students may be beyond them."""
+    """Ends of the searched ranges that members of the frontier are at, if specs may go beyond: better students may be there."""
     found = []
     for path, domain in domains_of(spec).items():
         if isinstance(domain, Choice) or domain.low == domain.high or path.startswith("assistants."):
@@ -114,9 +116,37 @@ def edges(spec: Spec, members: list[TrialRow]) -> list[Edge]:
         values = [row.origin.params[path] for row in members if row.origin is not None and _matters(path, row.role, row.origin)]
         for end, name in ((domain.low, "low"), (domain.high, "high")):
             count = sum(_is_at(value, end, domain) for value in values)
-            if count:
+            if count and _goes_on(spec, path, domain, end):
                 found.append(Edge(path, name, end, count, len(values)))
     return found
+
+
+def _goes_on(spec: Spec, path: str, domain: Int | Uniform, end: float) -> bool:
+    """Whether the schema allows a value beyond an end of a range: no weight is above 1, and no network has 0 layers."""
+    place = document = spec.document()
+    *above, last = f"student.{path}".split(".")
+    for name in above:
+        if not isinstance(place, dict) or name not in place:
+            return True  # inside a choice, where what lies beyond is another option
+        place = place[name]
+    if not isinstance(place, dict) or last not in place:
+        return True
+    place[last] = _beyond(domain, end)
+    try:
+        parse(document)
+    except UsageError:
+        return False
+    return True
+
+
+def _beyond(domain: Int | Uniform, end: float) -> float:
+    """A value a bit beyond an end of a range."""
+    sign = 1 if end == domain.high else -1
+    if isinstance(domain.low, int) and isinstance(domain.high, int):
+        return end + sign
+    if isinstance(domain, Log):
+        return float(end * (domain.high / domain.low) ** (sign * STEP))
+    return end + sign * STEP * (domain.high - domain.low)
 
 
 def _matters(path: str, role: str, trial: Origin) -> bool:

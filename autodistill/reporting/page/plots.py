@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...metrics.metric import ACCURACY, Metric
 from ...metrics.words import axis_title, of_teacher, on_axis, scaled
 from ...spec.measurement import Score, Sizes
 from ...spec.value import Json
 from ..marks import AXES, CROWD, LOOKS, MEMBERS, Mark, View, best, places, view
+from ..picture import short, size_ticks
 from .finalists import Finalist, finalists, the_teacher
-from .health import CoursePoint
 from .references import reference_rows
 from .study import Study
 
 NEAR = 0.9
 """The share of the teacher's metric at which the part near the teacher starts."""
+BEYOND = 1.5
+"""How far numbers of an axis go beyond the marks, as a factor."""
 ROOM = 0.05
 """Space above the best value, as a share of the axis."""
 
@@ -38,6 +40,13 @@ class Level:
     dash: str
 
 
+class Ticks(NamedTuple):
+    """Where an axis has numbers, and how people read them: 1k, 10k."""
+
+    values: Sequence[float]
+    texts: Sequence[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """A figure as plotly.js takes it, checked by plotly; `levels` are for page.js."""
@@ -50,8 +59,8 @@ class Figure:
 @dataclass(frozen=True, kw_only=True)
 class FrontierFigure(Figure):
     """A metric against size. When it shows the part near the teacher, the axis goes from `near` to the better end `top`, in
-    the units of the axis; `range` is what it shows at first, `near` or `all`. `titles` are those of the axes, `known` the axes
-    with a mark.
+    the units of the axis; `range` is what it shows at first, `near` or `all`. `titles` and `ticks` are those of the axes of
+    sizes, `known` the axes with a mark.
     """
 
     near: float
@@ -59,6 +68,7 @@ class FrontierFigure(Figure):
     near_name: str
     range: str
     titles: Mapping[str, str]
+    ticks: Mapping[str, Ticks]
     known: Sequence[str]
     splits: Sequence[str]
 
@@ -140,7 +150,7 @@ def figure(metric: Metric, traces: Sequence[Json], levels: Sequence[Level], near
     shown = [one for one in traces if one["x"]]
     yaxis = {"title": f"{axis_title(metric)} (bars: 95 % interval)"} | ({} if metric.higher else {"autorange": "reversed"})
     axes = {"xaxis": {"type": "log", "title": AXES["params"].long}, "yaxis": yaxis}
-    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
     drawn = _checked(shown, **axes, legend=legend, hovermode="closest")
     start = metric.keeping(levels[0].value, NEAR) if near is None else near
     return FrontierFigure(
@@ -152,8 +162,15 @@ def figure(metric: Metric, traces: Sequence[Json], levels: Sequence[Level], near
         range="all" if near is None else "near",
         titles={name: axis.long for name, axis in AXES.items()},
         known=[axis for axis in AXES if _is_known(axis, [one["meta"]["x"] for one in shown])],
+        ticks={axis: _ticks([x for one in shown for x in one["meta"]["x"][axis] if x is not None]) for axis in AXES},
         splits=sorted({one["meta"]["split"] for one in shown}, reverse=True),
     )
+
+
+def _ticks(sizes: Sequence[float]) -> Ticks:
+    """From a bit below the smallest to a bit above the largest size."""
+    found = size_ticks(min(sizes) / BEYOND, BEYOND * max(sizes)) if sizes else []
+    return Ticks(found, [short(one) for one in found])
 
 
 def _is_known(axis: str, xs: Sequence[Mapping[str, Sequence[float | None]]]) -> bool:
@@ -274,20 +291,3 @@ def _tested(one: Finalist, note: str) -> Mark:
     assert one.on_test is not None and one.latency is not None, "only confirmed networks are drawn on test"
     notes = ", ".join(filter(None, [note, "test samples"]))
     return mark(one, one.on_test, latency=one.latency.one.p50_ms, note=notes)
-
-
-def course_figure(course: Sequence[CoursePoint]) -> Figure:
-    """The hypervolume over the trials that ended."""
-    drawn = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "hypervolume",
-        "x": [one.trials for one in course],
-        "y": [one.value for one in course],
-        "hovertext": [f"{one.value:.3f} after {one.trials} trials, {one.seconds / 60:.1f} minutes" for one in course],
-        "hovertemplate": "%{hovertext}<extra></extra>",
-        "line": {"shape": "hv", "width": 2},
-        "meta": {"color": "--student", "split": "validation"},
-    }
-    yaxis = {"title": "hypervolume", "rangemode": "tozero"}
-    return Figure(**_checked([drawn], xaxis={"title": "trials that ended"}, yaxis=yaxis, showlegend=False))

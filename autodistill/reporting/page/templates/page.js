@@ -7,6 +7,15 @@
   const orders = {}; // of each table that was sorted, by its place
   let plots = [];
 
+  // plotly.js is packed into the page. Without it, the static pictures stay.
+  async function unpacked() {
+    const bytes = Uint8Array.from(atob(JSON.parse(document.getElementById("plotly").textContent)), (one) => one.charCodeAt(0));
+    const script = document.createElement("script");
+    script.textContent = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    document.head.append(script);
+    root.classList.add("interactive");
+  }
+
   function painted(trace, axis) {
     const { meta } = trace;
     const color = css(meta.color);
@@ -38,15 +47,16 @@
     state.range === "near" ? { range: [figure.near, figure.top], autorange: false } : { autorange: figure.layout.yaxis.autorange ?? true };
 
   // Browsers do not report the width of a printed A4 page: 186 mm at 96 dots per inch.
-  const paper = (box) => (root.classList.contains("printing") ? { width: 700, height: box.classList.contains("low") ? 256 : 480 } : {});
+  const paper = () => (root.classList.contains("printing") ? { width: 700, height: 380 } : {});
 
-  function layout({ box, figure, state }, shown) {
+  function layout({ figure, state }, shown) {
     const text = css("--text"), rule = css("--rule");
     const axis = { gridcolor: rule, linecolor: rule, zerolinecolor: rule };
     const x = { ...figure.layout.xaxis, ...axis };
-    if (figure.titles) x.title = { text: `${figure.titles[state.axis]} (logarithmic)` };
+    x.title = { text: `${figure.titles[state.axis]} (logarithmic)` };
+    [x.tickvals, x.ticktext] = figure.ticks[state.axis];
     return {
-      ...figure.layout, ...levels(figure, shown), uirevision: Object.values(state).join(), autosize: true, ...paper(box), xaxis: x,
+      ...figure.layout, ...levels(figure, shown), uirevision: Object.values(state).join(), autosize: true, ...paper(), xaxis: x,
       yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
@@ -78,6 +88,10 @@
   }
 
   function begin() {
+    tables();
+    ready.then(drawAll);
+  }
+  function drawAll() {
     plots = [...document.querySelectorAll(".plot")].map((box) => {
       const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
       states[box.id] ??= { axis: "params", range: figure.range, split: box.dataset.split || "validation" };
@@ -87,6 +101,8 @@
       draw(plot);
       for (const group of document.querySelectorAll(`[data-plot="${plot.box.id}"]`)) buttons(plot, group);
     }
+  }
+  function tables() {
     [...document.querySelectorAll("table.sorts")].forEach((table, place) => {
       for (const button of table.tHead.querySelectorAll("th button")) {
         button.addEventListener("click", () => sort(table, button.closest("th"), place));
@@ -96,15 +112,12 @@
   }
   const redraw = () => Promise.all(plots.map(draw));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  const folded = () => document.querySelectorAll("details.printed");
   addEventListener("beforeprint", () => {
     root.classList.add("printing");
-    for (const one of folded()) one.open = true;
     redraw();
   });
   addEventListener("afterprint", () => {
     root.classList.remove("printing");
-    for (const one of folded()) one.open = false;
     redraw();
   });
 
@@ -139,6 +152,7 @@
     if (down) head.setAttribute("aria-sort", "ascending");
     sort(table, head, place);
   }
+  const ready = unpacked();
   begin();
   document.addEventListener("replaced", begin);
 })();
