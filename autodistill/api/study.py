@@ -124,8 +124,8 @@ class Study:
         """Retrains the frontier with fresh `seeds`, each with its baselines, and then opens the sealed test split.
 
         With `only`, the beginnings of keys in the column `stage`, it retrains these students alone; other members of the
-        frontier are used as they were searched. Without `baselines`, it does not train the same students from labels and without
-        assistants.
+        frontier are used as they were searched. Without `baselines`, it trains none of the same students from
+        labels and without assistants.
 
         The split is opened once, for frozen networks. `force` opens it again for other networks; every report then says so.
 
