@@ -127,6 +127,7 @@ def test_a_running_search_shows_its_jobs_and_failures(found: Callable[..., Study
     assert any("2 more" in line for line in lines) and any("it diverged" in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_only_a_terminal_that_can_redraw_gets_a_live_table(term: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True, _environ={"TERM": term})
