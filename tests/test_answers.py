@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from scipy import optimize, stats
@@ -178,6 +178,7 @@ def test_the_test_of_an_accuracy_is_exact() -> None:
 
 
 @given(st.integers(1, 400), st.floats(0.01, 0.99), st.sampled_from([0.01, 0.05, 0.2]))
+@example(1, 0.010000000000000002, 0.01)
 def test_enough_is_the_fewest_right_answers_that_pass(n: int, target: float, alpha: float) -> None:
     found = enough(n, target, alpha)
     passing = [correct for correct in range(n + 1) if exceeds(correct, n, target) <= alpha]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from autodistill.distill.jobs import attempt
 from autodistill.reporting.screen import MEMBERS, running_search, show_result
 from autodistill.reporting.summary import Reached, StudySummary, summary
 from autodistill.reporting.terminal import frontier_table
+from autodistill.runners import attempts
 from autodistill.spec import Spec
 from autodistill.spec.measurement import Sizes
 from autodistill.study.record.findings import Failure
@@ -127,10 +130,21 @@ def test_a_running_search_shows_its_jobs_and_failures(found: Callable[..., Study
     assert any("2 more" in line for line in lines) and any("it diverged" in line for line in lines)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_only_a_terminal_that_can_redraw_gets_a_live_table(term: str, tiny: Callable[..., Spec], tmp_path: Path) -> None:
+def test_only_a_terminal_that_can_redraw_gets_a_live_table(
+    term: str, tiny: Callable[..., Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True, _environ={"TERM": term})
+
+    def once_drawn(*job: Any, **options: Any) -> Any:
+        """A job that lasts until the thread that draws has drawn it."""
+        assert isinstance(console.file, io.StringIO)
+        latest = time.monotonic() + 60
+        while term == "xterm" and "running  " not in console.file.getvalue() and time.monotonic() < latest:
+            time.sleep(0.01)
+        return attempt(*job, **options)
+
+    monkeypatch.setattr(attempts, "attempt", once_drawn)
     search(tiny(search__trials=2), out=tmp_path / "out", runner="serial", console=console)
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()

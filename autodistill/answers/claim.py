@@ -135,8 +135,8 @@ class Claim:
         if found is None:
             return None
         return Savings(
-            smaller=teacher.params / max(1, found.params),
-            faster=teacher.latency.one.p50_ms / max(found.latency.one.p50_ms, 1e-9),
+            smaller=found.smaller_than(teacher),
+            faster=found.faster_than(teacher),
             kept=self.metric.kept(self.on_test(found).value, self.on_test(teacher).value),
         )
 

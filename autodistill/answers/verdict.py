@@ -93,9 +93,11 @@ def verdict(found: Confirmation, wanted: Wanted, tested: Sequence[Tested]) -> Ve
 
 
 def _ship(found: Confirmation, wanted: Wanted, passed: Member) -> Verdict:
-    losses, teacher = list(losses_of(found, passed)), found.teacher
-    smaller = teacher.params / max(1, passed.params)
-    faster = teacher.latency.one.p50_ms / max(passed.latency.one.p50_ms, 1e-9)
+    losses, smaller, faster = (
+        list(losses_of(found, passed)),
+        passed.smaller_than(found.teacher),
+        passed.faster_than(found.teacher),
+    )
     student = f"the student with {passed.params:,} parameters"
     than = f"{smaller:.1f} times smaller and {faster:.1f} times as fast as the teacher"
     if not losses:

@@ -6,6 +6,7 @@ scipy.stats takes half a second to import, so it is imported where it is used.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple
@@ -88,9 +89,7 @@ def exceeds(correct: int, n: int, target: float) -> float:
 
 def enough(n: int, target: float, alpha: float) -> int | None:
     """The fewest correct predictions of n at which `exceeds` is at most alpha; None if even all n are too few."""
-    from scipy.stats import binom
-
-    found = int(binom.isf(alpha, n, target)) + 1
+    found = bisect_left(range(n + 1), True, key=lambda correct: exceeds(correct, n, target) <= alpha)  # scipy's isf rounds
     return found if found <= n else None
 
 

@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from rich.console import Console
@@ -23,7 +23,7 @@ from ...study.record.ledger import Networks, Opening, is_another
 from ...study.record.opened import open_study
 from ...study.record.rows import rows
 from ...study.schedule.plan import Plan
-from .candidates import Candidate, Network, candidates
+from .candidates import candidates
 from .confirmation import Confirmation, Device, Look, SealedSplit, ended
 from .judge import Judged, digest_of, judge
 from .references import allowed, judge_references, keys_of, lacking
@@ -56,19 +56,28 @@ def confirm(
     runner, console = runner_of(runner), console or Console(file=sys.stderr)
     try:
         with directory:
-            study = _Study(directory, seeds, console, force=force, cuda=runner.sees_cuda())
-            study.choose(only, baselines)
+            chosen = _Chosen(seeds, only, baselines)
+            study = _Study(directory, chosen, console, force=force, cuda=runner.sees_cuda())
             before = study.before()  # raises before hours of training
             return study.tested(before, study.train(runner))
     finally:
         runner.end()
 
 
-class _Study:
-    """A finished search, and which of its students are confirmed with how many fresh seeds."""
+class _Chosen(NamedTuple):
+    """How many fresh seeds are trained, of which students, and whether their baselines are trained, too."""
 
-    def __init__(self, directory: StudyDirectory, seeds: int, console: Console, *, force: bool, cuda: bool) -> None:
-        self.directory, self.path, self.seeds, self.console, self.force = directory, directory.path, seeds, console, force
+    seeds: int
+    only: Sequence[str]
+    baselines: bool
+
+
+class _Study:
+    """A finished search, and which of its students are confirmed."""
+
+    def __init__(self, directory: StudyDirectory, chosen: _Chosen, console: Console, *, force: bool, cuda: bool) -> None:
+        self.directory, self.path, self.console, self.force = directory, directory.path, console, force
+        self.seeds = chosen.seeds
         with open_study(directory) as study:
             self.spec, self.splits = load_data(study.spec, cuda=cuda)
             self.teachers = space_of(self.spec, self.splits, study.store).teachers
@@ -77,17 +86,13 @@ class _Study:
             self.trials, self.ended = sum(trial.state != "running" for trial in record.trials), ended(record)
         if tuple(teacher.key() for teacher in self.teachers) != study.notes.teachers:
             raise UsageError(f"the teacher of {self.path} has changed; search again with --fresh")
-        self.rows, self.wanted = found, list[Candidate]()
-        self.networks = dict[str, Network]()
-        """All networks that are evaluated on the test split."""
-        self.references = keys_of(self.spec, self.teachers[0].task.data, self.stages)
-
-    def choose(self, only: Sequence[str], baselines: bool) -> None:
-        self.wanted = candidates(self.spec, self.rows, self.stages, self.teachers, self.seeds, only=only, baselines=baselines)
+        self.wanted = candidates(self.spec, found, self.stages, self.teachers, **chosen._asdict())
         if not self.wanted:
             raise UsageError(f"{self.path} has no frontier to confirm; run search first")
         networks = [*self.teachers, *(network for one in self.wanted for network in (one.searched, *one.stages()))]
         self.networks = {one.key(): one for one in networks}
+        """All networks that are evaluated on the test split."""
+        self.references = keys_of(self.spec, self.teachers[0].task.data, self.stages)
 
     def weights(self) -> Networks:
         """The sha256 of the weights of each network, by key; None for a network that is not stored."""

@@ -163,6 +163,14 @@ class FrozenNetwork(Value):
         """The study's metric on the test samples."""
         return self.test.scores[self.metric]
 
+    def smaller_than(self, other: FrozenNetwork) -> float:
+        """How many times as many params the other has."""
+        return other.params / max(1, self.params)
+
+    def faster_than(self, other: FrozenNetwork) -> float:
+        """How many times as long the other takes for one sample (median)."""
+        return other.latency.one.p50_ms / max(self.latency.one.p50_ms, 1e-9)
+
     def as_json(self) -> dict[str, JsonValue]:
         return self.model_dump(mode="json", by_alias=True)
 
