@@ -45,7 +45,9 @@ def main() -> None:
 
 def header(name: str) -> str:
     """The words of an example that say what it is for: the first cell of a notebook, or comments that name the commands."""
-    texts = [path.read_text() for path in sorted((EXAMPLES / name).iterdir()) if path.suffix in (".yaml", ".py", ".ipynb")]
+    for path in (EXAMPLES / name).glob("*.ipynb"):
+        return str(nbformat.read(path, as_version=4).cells[0].source)
+    texts = [path.read_text() for path in sorted((EXAMPLES / name).iterdir()) if path.suffix in (".yaml", ".py")]
     return next(text for text in texts if "Command" in text)
 
 

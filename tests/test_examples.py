@@ -11,10 +11,13 @@ import sys
 import tokenize
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
 from benchmarks.examples import EXAMPLES, commands, header, run
+
+from .minilm import needs_minilm, needs_wordnet
 
 MOST_LINES = 40
 """How many lines of data, models and spec a user writes, without comments."""
@@ -22,6 +25,7 @@ NAMES = sorted(path.name for path in EXAMPLES.iterdir())
 NOTEBOOKS = [name for name in NAMES if name.startswith("notebook_")]
 SPECS = [name for name in NAMES if name != "dataset_class" and name not in NOTEBOOKS]
 FILES = {"model.safetensors", "model.pt2", "model.onnx", "card.md", "example.py"}
+NEEDS = (needs_minilm, needs_wordnet)
 LABELS = {"imbalanced": "fraud", "table": "churned"}
 TOPICS = {"none", "art", "food", "law", "music", "sport", "work"}
 
@@ -56,10 +60,27 @@ def test_its_commands_lead_to_an_export(name: str) -> None:
     assert "search" in words and "export" in words[words.index("search") :]
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_kept_as_it_ran_from_top_to_bottom(name: str) -> None:
+    (path,) = (EXAMPLES / name).glob("*.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(cell.outputs or not is_shown(cell.source) for cell in code)
+    outputs = json.dumps([cell.outputs for cell in code])
+    assert not re.search(r"stderr|\\u001b|/tmp|/home|/work|/root|Warning", outputs) and len(outputs) < 250_000
+
+
+def is_shown(source: str) -> bool:
+    """Whether a cell ends with a value, which Jupyter shows."""
+    return isinstance(ast.parse(source).body[-1], ast.Expr)
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS) if name == "notebook_text" else name for name in NAMES])
 def test_it_leads_from_nothing_to_an_export(name: str, tmp_path: Path) -> None:
     said = run(name, tmp_path)
     (card,) = (tmp_path / name).rglob("card.md")
