@@ -504,7 +504,7 @@ def test_when_its_time_is_over_it_ends(tiny: Callable[..., Spec], tmp_path: Path
 def test_times_have_units(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["smallest", "somewhere", f"--within={given}"])
-    assert "give one such as 90s, 30m, 1.5h or 2d" in capsys.readouterr().err
+    assert "give one such as 90s, 30m, 1.5h, or 2d" in capsys.readouterr().err
 
 
 @pytest.mark.slow

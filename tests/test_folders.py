@@ -234,7 +234,7 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a file outside of classes": (stray, ("stray.png is not in a class folder", "move it into one", "task.unlabeled")),
     "a class of the test alone": (unseen, ("fox", "has no training sample", "known classes: cat, dog, eel")),
     "no train": (no_train, ("has test but no train", "rename the folder of the other images to train")),
-    "no image": (other_files, ("contains no images", ".png, .jpg or .jpeg")),
+    "no image": (other_files, ("contains no images", ".png, .jpg, or .jpeg")),
     "a link to itself": (itself, ("cat/link.png is not a regular file", "remove it")),
     "a pipe": (pipe, ("cat/pipe.png is not a regular file", "remove it")),
     "a dangling link": (dangling, ("cat/link.png is not a regular file", "remove it")),

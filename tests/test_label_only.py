@@ -271,7 +271,7 @@ def test_an_augmentation_that_does_not_suit_the_samples_is_refused_before_traini
     [
         (
             {"student__loss": {"ce": {"weight": 0.3}, "dkd": {"weight": "rest"}}},
-            "dkd has weight: rest; only ce, mse and kd can have it",
+            "dkd has weight: rest; only ce, mse, and kd can have it",
         ),
         ({"teacher": {"ensemble": [{"import": "a.b:c"}]}}, "needs two or more teachers, not 1"),
     ],

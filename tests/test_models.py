@@ -245,7 +245,7 @@ def test_refuses_samples_of_more_sides(architecture: Value, shape: Shape) -> Non
 @pytest.mark.parametrize(
     ("architecture", "shape", "message"),
     [
-        (Timm(name="resnet18"), (64,), r"takes images .* shape \(64,\); use family resnet, convnet or mlp"),
+        (Timm(name="resnet18"), (64,), r"takes images .* shape \(64,\); use family resnet, convnet, or mlp"),
         (Timm(name="resnet81"), (3, 8, 8), "no model 'resnet81'; the nearest are .*resnet18"),
         (Timm(name="qqqzzz"), (3, 8, 8), "list_models"),
         (Timm(name="hf-hub:timm/resnet18"), (3, 8, 8), "no model 'hf-hub"),

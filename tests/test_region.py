@@ -288,7 +288,7 @@ def test_a_search_needs_an_end(tiny: Callable[..., Spec]) -> None:
 
 @pytest.mark.parametrize("text", ["2", "2 h", "-1m", "0s", "1w", "h", 2, 2.5, True, ["2h"]])
 def test_a_time_that_is_none_is_refused(tiny: Callable[..., Spec], text: object) -> None:
-    with pytest.raises(SpecError, match=r"search.time.*give one such as 90s, 30m, 1.5h or 2d"):
+    with pytest.raises(SpecError, match=r"search.time.*give one such as 90s, 30m, 1.5h, or 2d"):
         tiny(search={"time": text})
 
 

@@ -85,7 +85,7 @@ def test_families_for_vectors_take_rows(architecture: Any) -> None:
 
 
 def test_families_for_images_refuse_rows() -> None:
-    with pytest.raises(UsageError, match="mobilenet takes images .* use family resnet, convnet or mlp"):
+    with pytest.raises(UsageError, match="mobilenet takes images .* use family resnet, convnet, or mlp"):
         sizes(MobileNet(depth=1, width=4), ROWS, 3)
 
 
@@ -227,7 +227,7 @@ def test_the_card_says_what_rows_are(exported: Path) -> None:
         "| paperless | boolean, standardized | the median,",
         "and a number that marks it as missing (",
         "in this order: no, yes.",
-        "from a .csv, .parquet or .json file of raw rows.",
+        "from a .csv, .parquet, or .json file of raw rows.",
     ):
         assert text in card
     assert "(the longest)" not in card and "Pass the raw numbers" not in card

@@ -459,7 +459,7 @@ def test_lines_are_named_only_where_each_row_is_one(tmp_path: Path) -> None:
 
 def test_nested_values_are_refused() -> None:
     frame = frame_of(n=1).assign(v=[[1, 2]] * 40)
-    with pytest.raises(DataError, match=r"column 'v' row 0 has list '\[1, 2\]'; give one number, date or word per row"):
+    with pytest.raises(DataError, match=r"column 'v' row 0 has list '\[1, 2\]'; give one number, date, or word per row"):
         read_table(frame, task_of(Path("x.csv")))
 
 

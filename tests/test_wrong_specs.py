@@ -285,7 +285,7 @@ CHANGES: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("trials: 2", 'trials: "2"', "search.trials", ('"2"', "use a whole number")),
     ("trials: 2", "trials: 2.0", "search.trials", ("2.0", "use a whole number")),
     ("trials: 2", "trials: true", "search.trials", ("true", "use a whole number")),
-    ("trials: 2", "trials:", "search.trials", ("null", "set search.trials, search.time or search.stop")),
+    ("trials: 2", "trials:", "search.trials", ("null", "set search.trials, search.time, or search.stop")),
     ("study: tiny", "study: 7", "study", ("7", "use a string")),
     ("3e-3", "fast", "teacher.recipe.learning_rate", ('"fast"', "use a number")),
     ("3e-3", "true", "teacher.recipe.learning_rate", ("true", "use a number")),
@@ -554,7 +554,7 @@ DATA: dict[str, tuple[Callable[[], Arrays], tuple[str, ...]]] = {
     ),
     "a test split beside a pool": (
         lambda: good() | {"x_test": good()["x"], "y_test": good()["y"]},
-        ("has x, y and x_test, y_test", "give either x and y, or x_train, y_train, x_test and y_test"),
+        ("has x, y and x_test, y_test", "give either x and y, or x_train, y_train, x_test, and y_test"),
     ),
     "a pool beside a test split": (
         lambda: with_test() | good(),
@@ -842,7 +842,7 @@ def test_no_time_is_taken_of_what_may_not_be_trained_here(tmp_path: Path, monkey
 @pytest.mark.parametrize("old", [STUDENT, TEACHER])
 def test_timm_on_vectors(old: str, tmp_path: Path, refused: Callable[..., str]) -> None:
     text, _ = changed(old, "{family: timm, name: resnet18}")
-    names(refused(write(tmp_path, text)), "resnet18 takes images", "(4,)", "use family resnet, convnet or mlp")
+    names(refused(write(tmp_path, text)), "resnet18 takes images", "(4,)", "use family resnet, convnet, or mlp")
 
 
 @pytest.mark.slow

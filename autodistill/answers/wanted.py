@@ -48,7 +48,7 @@ class Wanted:
         for name in ("params", "bytes", "latency_ms"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: a limit must be above 0")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: give a limit above 0, or leave it out")
 
     def _target(self) -> str:
         """The option of the target."""

@@ -280,7 +280,7 @@ def watch(study: SpecLike, *, port: int = 8300, console: Console | None = None) 
 
 
 def predict(export: Path | str, samples: Path | str) -> Predictions:
-    """Applies the export in the directory `export` to `samples`: a .csv, .parquet or .json file of rows or texts (also .jsonl,
+    """Applies the export in the directory `export` to `samples`: a .csv, .parquet, or .json file of rows or texts (also .jsonl,
     or the lines of a .txt file), a folder of images, or a .npz file.
 
     Returns: Predictions; `frame()` gives a pandas DataFrame with the class, its probability, and the probabilities of all

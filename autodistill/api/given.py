@@ -78,7 +78,7 @@ def _set(key: str, value: object) -> str:
     try:
         return f"{key}={json.dumps(value)}"
     except (TypeError, ValueError):
-        raise UsageError(f"{key}: {shown(value)} cannot be written to a spec; use numbers, text, lists and dicts") from None
+        raise UsageError(f"{key}: {shown(value)} cannot be written to a spec; use numbers, text, lists, and dicts") from None
 
 
 def _teacher(arguments: Mapping[str, str]) -> str:

@@ -171,7 +171,7 @@ def _takes_confirm(one: argparse.ArgumentParser) -> None:
 def _takes_students(one: argparse.ArgumentParser) -> None:
     _takes_confirm(one)
     what = one.add_argument_group("what is trained")
-    text = "retrain only the student whose key begins so, and use other members of the frontier as they were searched"
+    text = "retrain only the student whose key begins with this; take the other members of the frontier from the search"
     what.add_argument("--only", action="append", default=[], metavar="KEY", help=f"{text}; may be given several times")
     text = "do not train the students from labels alone and without assistants"
     what.add_argument("--no-baselines", dest="baselines", action="store_false", help=text)
@@ -241,7 +241,7 @@ def _takes_predict(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "samples",
         metavar="SAMPLES",
-        help="a .csv, .parquet or .json file of rows or texts (also .jsonl, .txt), a folder of images, or a .npz file",
+        help="a .csv, .parquet, or .json file of rows or texts (also .jsonl, .txt), a folder of images, or a .npz file",
     )
     one.add_argument("--out", metavar="FILE", help="write the predictions to this CSV file instead of printing them")
 
@@ -252,7 +252,7 @@ def _takes_chain(one: argparse.ArgumentParser) -> None:
         "--student", required=True, metavar="FIELDS", help="fields of the student's architecture, such as depth=1,width=4"
     )
     one.add_argument(
-        "--time", type=_duration, metavar="TIME", help="start no new round after this time, such as 90s, 10m or 1h"
+        "--time", type=_duration, metavar="TIME", help="start no new round after this time, such as 90s, 10m, or 1h"
     )
     one.add_argument(
         "--seeds", type=int, default=5, metavar="N", help="seeds of each candidate; the first seed chooses paths (default: 5)"
@@ -285,14 +285,14 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "schema",
             commands.schema,
-            "print the JSON Schema of a spec, with which editors complete and check it",
+            "print the JSON Schema of specs, which editors use to complete and check them",
             ("autodistill schema > schema.json",),
             _takes_nothing,
         ),
         Command(
             "completion",
             commands.completion,
-            "print a script with which a shell completes these commands",
+            "print a shell script that completes these commands",
             ('eval "$(autodistill completion bash)"   # in ~/.bashrc', "autodistill completion fish | source"),
             _takes_completion,
         ),

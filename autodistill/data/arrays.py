@@ -207,11 +207,11 @@ def _form(name: str, arrays: Mapping[str, object]) -> tuple[str, ...]:
         known = {key for form in FORMS for key in form}
         meant = {key: _meant(key) for key in arrays if key not in there and _meant(key) in known - there}
         hint = f"; did you mean {' and '.join(f'{new} for {old}' for old, new in meant.items())}?" if meant else ""
-        raise DataError(f"{name} has {found}; give x and y, or x_train, y_train, x_test and y_test{hint}")
+        raise DataError(f"{name} has {found}; give x and y, or x_train, y_train, x_test, and y_test{hint}")
     others = [key for form in FORMS for key in form if key in there and key not in keys]
     if others:
         both = f"{', '.join(keys)} and {', '.join(others)}"
-        raise DataError(f"{name} has {both}; give either x and y, or x_train, y_train, x_test and y_test")
+        raise DataError(f"{name} has {both}; give either x and y, or x_train, y_train, x_test, and y_test")
     return keys
 
 

@@ -149,8 +149,8 @@ def _check_finite(name: str, key: str, x: Pixels, rows: Array, samples: int) -> 
     finite = [np.isfinite(piece.reshape(len(piece), -1)).all(axis=1) for piece in pieces(x)]
     bad = np.unique(rows[~np.concatenate(finite)])
     if len(bad):
-        what = f"has NaN, infinity or a number beyond float32 ({len(bad):,} of {samples:,} rows do)"
-        raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill or scale such rows")
+        what = f"has NaN, infinity, or a number beyond float32 ({len(bad):,} of {samples:,} rows do)"
+        raise DataError(f"{name}: {key} row {bad[0]} {what}; drop, fill, or scale such rows")
 
 
 # Whether the arrays of two parts, such as those for training and the test, belong together

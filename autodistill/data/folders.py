@@ -130,7 +130,7 @@ def _found(folder: Path, place: str, kinds: frozenset[str] | None = None) -> lis
         raise DataError(
             f"{place}: {str(folder)!r} is not a folder; give a path relative to the spec's directory, or an absolute path"
         )
-    what, ends = ("image", ".png, .jpg or .jpeg") if kinds is None else ("text", ", ".join(kinds))
+    what, ends = ("image", ".png, .jpg, or .jpeg") if kinds is None else ("text", ", ".join(kinds))
     known, found = kinds or get_img_extensions(as_set=True), list[tuple[str, str]]()
     for entry in _files(str(folder), place):
         if os.path.splitext(entry.name)[1].lower() in known:

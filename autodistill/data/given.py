@@ -134,7 +134,7 @@ def _parts(data: object) -> dict[str, object]:
 def _part_name(key: object) -> str:
     found = "validation" if key in VALIDATION else key
     if found not in ("train", "validation", "test"):
-        raise DataError(f"data: {key!r} is not a part of a data set; name the parts train, validation and test")
+        raise DataError(f"data: {key!r} is not a part of a data set; name the parts train, validation, and test")
     return str(found)
 
 
@@ -252,7 +252,7 @@ def _field_file(
 
 def _file(key: str) -> str:
     if not key.isidentifier():
-        raise DataError(f"data: {key!r} cannot be the name of an array; use letters, digits and _")
+        raise DataError(f"data: {key!r} cannot be the name of an array; use letters, digits, and _")
     return key
 
 
@@ -322,7 +322,7 @@ def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
     pairs = [*((name, first.fields[name], one) for name, one in item.fields.items()), ("label", first.label, item.label)]
     for name, one, other in pairs:
         if one.shape != other.shape:
-            way = "resize, crop or pad the samples to one shape"
+            way = "resize, crop, or pad the samples to one shape"
             raise DataError(f"{place}: {name} of item {row} has shape {other.shape}, but item 0 has {one.shape}; {way}")
         if not np.can_cast(other.dtype, one.dtype, "same_kind" if name == "label" else "safe"):
             raise DataError(

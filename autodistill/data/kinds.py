@@ -93,7 +93,7 @@ def _check_plain(place: Place, values: Series) -> None:
         row = int(nested.index[0]) if len(nested) else 0
         what = f"{place.row(row)} has {type(values.iloc[row]).__name__} {str(values.iloc[row])!r:.40}"
         raise DataError(
-            f"{place.name}: column {str(values.name)!r} {what}; give one number, date or word per row, or leave the column out"
+            f"{place.name}: column {str(values.name)!r} {what}; give one number, date, or word per row, or leave the column out"
         )
 
 

@@ -167,7 +167,7 @@ def _values(name: str, key: str, y: Array) -> Array:
         found = y.reshape(len(y), -1).astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(bad):
-        what = f"has NaN, infinity or a number beyond float32 ({len(bad):,} of {len(y):,} rows do)"
+        what = f"has NaN, infinity, or a number beyond float32 ({len(bad):,} of {len(y):,} rows do)"
         raise DataError(f"{name}: {key} row {bad[0]} {what}; drop such rows, or give them as x_unlabeled")
     return found
 

@@ -35,7 +35,7 @@ def with_channels(shape: tuple[int, ...], family: str) -> tuple[int, ...]:
 def check_image(shape: tuple[int, ...], family: str) -> None:
     """Raises UsageError for samples that are not images (C, H, W)."""
     if len(shape) != 3:
-        raise UsageError(f"{family} takes images (C, H, W), not samples of shape {shape}; use family resnet, convnet or mlp")
+        raise UsageError(f"{family} takes images (C, H, W), not samples of shape {shape}; use family resnet, convnet, or mlp")
 
 
 def build_mlp(architecture: MLP, shape: tuple[int, ...], classes: int) -> Stack:

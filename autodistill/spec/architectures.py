@@ -243,7 +243,7 @@ FIELDS = {IMPORT: "factory", "version": "revision", "source": "source"}
 IS_DOMAIN: Json = {"type": "object", "minProperties": 1, "maxProperties": 1, "propertyNames": {"enum": [*KINDS]}}
 """The JSON schema of a mapping that would be a domain where things are searched."""
 REVISION = (
-    "Marks changes that the code does not show, such as those of a file that it reads: with another version, it is another "
+    "Change it when something changes that the code does not show, such as a file that it reads: another version is another "
     "network."
 )
 

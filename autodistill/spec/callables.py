@@ -29,7 +29,7 @@ CHANGING = ("append", "extend", "insert", "update", "setdefault", "pop", "remove
 """Methods that change a list, a dict or a set."""
 MOST = 1000
 """The longest list or dict that is written out."""
-WAY = "move it to the top level of a module, the script or the notebook"
+WAY = "move it to the top level of a module, the script, or the notebook"
 
 
 def architecture_of(function: Callable[..., object], folder: Path) -> Json:

@@ -161,7 +161,7 @@ def check_code(architecture: Imported) -> None:
     """Raises UsageError if the code of a network differs from the code with which its study began: results would be wrong."""
     if architecture.source is not None and code_here(architecture.factory) != architecture.source:
         files = ", ".join(code_of(architecture.factory).names()[:5])
-        way = "run the same command again, which names the change, or ship the same code to every node"
+        way = "run the same command again to see the change, or ship the same code to every node"
         raise UsageError(f"{architecture.factory}: its code ({files}) has changed since the study began; {way}")
 
 

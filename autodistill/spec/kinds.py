@@ -11,7 +11,7 @@ TaskKind = Literal["classification", "multilabel", "regression"]
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 FORMS = (
     "classes (N,), 0 or 1 for each of several labels (N, K), or numbers (N,) or (N, K) for regression; "
-    "segmentation, detection, token labels and ranking are not supported"
+    "segmentation, detection, token labels, and ranking are not supported"
 )
 """The labels that are supported."""
 FEATURES = ("hint", "attention", "relational", "similarity", "cosine")

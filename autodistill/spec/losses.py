@@ -268,7 +268,7 @@ class LossSpec(Value):
         if len(rests) > 1:
             raise ValueError(f"{' and '.join(rests)} have weight: rest; only one term can")
         if rests and rests[0] not in (*LABELS, "kd"):
-            raise ValueError(f"{rests[0]} has weight: rest; only ce, mse and kd can have it, so give {rests[0]} a number")
+            raise ValueError(f"{rests[0]} has weight: rest; only ce, mse, and kd can have it, so give {rests[0]} a number")
         others = _beside(rests[0], terms) if rests else 0.0
         if others > 1:
             other = _other(rests[0], terms)

@@ -149,7 +149,7 @@ class Search(Value):
             if name not in SIZES:
                 raise wrong(name, f'"{name}" is not a size; use one of {", ".join(SIZES)}', ("objectives", number))
         if self.trials is None and self.time is None and self.stop is None:
-            raise wrong(None, "null: nothing ends the search; set search.trials, search.time or search.stop", ("trials",))
+            raise wrong(None, "null: nothing ends the search; set search.trials, search.time, or search.stop", ("trials",))
         if len(self.enqueue) > self.most():
             message = f"lists {len(self.enqueue)} configurations for {self.trials} trials; raise search.trials or list fewer"
             raise wrong(self.enqueue, message, ("enqueue",))

@@ -100,7 +100,7 @@ def _check_name(value: str) -> str:
         return value
     near = difflib.get_close_matches(value, NAMES, n=1)
     meant = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(NAMES)}"
-    ways = "a .npz, .csv or .parquet file, npy/PATH, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
+    ways = "a .npz, .csv, or .parquet file, npy/PATH, folder/PATH, hfds/NAME, wds/PATH, or import: package.module:function"
     raise ValueError(f"{value!r} is not a known data set; {meant} (or {ways})")
 
 
@@ -255,7 +255,7 @@ class TaskSpec(Value):
             way = "remove it" if kind != "import" else "write the texts to a .parquet file, or pass a DataFrame from Python"
             raise ValueError(f"text applies to {ways}, not to {name}; {way}")
         if len(set(self.text)) < len(self.text):
-            raise ValueError(f"text names the column {self.text[0]!r} twice; name two columns, or give its name alone")
+            raise ValueError(f"text names the column {self.text[0]!r} twice; name two columns, or give one name alone")
         if self.label in self.text:
             raise ValueError(f"{self.label} is the label, so a network would read the answer; name another column in text")
         others = ("features", "columns", "image_size", "channels", "inputs")

@@ -26,10 +26,10 @@ def _as_duration(value: object) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of a time such as 90s, 30m, 1.5h or 2d. Raises ValueError."""
+    """Seconds of a time such as 90s, 30m, 1.5h, or 2d. Raises ValueError."""
     found = DURATION.fullmatch(text)
     if found is None or not float(found[1]) > 0:
-        raise ValueError(f"{text!r} is not a duration; give one such as 90s, 30m, 1.5h or 2d")
+        raise ValueError(f"{text!r} is not a duration; give one such as 90s, 30m, 1.5h, or 2d")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 

@@ -1,4 +1,4 @@
-"""A convolutional student whose width, depth and activation are searched."""
+"""A convolutional student whose width, depth, and activation are searched."""
 
 from torch import nn
 

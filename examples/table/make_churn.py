@@ -1,4 +1,4 @@
-"""Writes churn.csv: 4,000 synthetic customers with numbers, dates, words and missing values. The file is always the same."""
+"""Writes churn.csv: 4,000 synthetic customers with numbers, dates, words, and missing values. The file is always the same."""
 
 import numpy as np
 import pandas as pd

@@ -129,7 +129,7 @@ def _check_ladder(space: Space) -> None:
         if size >= teacher:
             raise UsageError(
                 f"assistants.ladder[{position}]: {describe(one)} has {size:,} params, but the teacher has "
-                f"{teacher:,}; an assistant must be smaller than the teacher"
+                f"{teacher:,}; remove this size, or make it smaller than the teacher"
             )
 
 
