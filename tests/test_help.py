@@ -17,6 +17,7 @@ import pytest
 import autodistill
 from autodistill.cli import _console, main, parser
 from autodistill.cli.arguments import BEGIN, GROUPS
+from autodistill.reporting.notebook import console_of
 
 COMMANDS = [command for members in GROUPS.values() for command in members]
 
@@ -105,8 +106,9 @@ def test_bash_completes(words: Sequence[str], wanted: set[str], tmp_path: Path, 
 
 
 def test_names_that_look_like_emoji_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    _console(False).print("runs/a:key:b")
-    assert capsys.readouterr().out == "runs/a:key:b\n"
+    for console in (_console(False), console_of(None)):
+        console.print("runs/a:key:b[c]")
+    assert capsys.readouterr() == ("runs/a:key:b[c]\n", "runs/a:key:b[c]\n")
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], json_mode: bool = False) -> str:

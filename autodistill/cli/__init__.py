@@ -97,10 +97,10 @@ def _failed(arguments: argparse.Namespace, text: str, code: int, problems: Seque
 
 
 def _console(json_mode: bool) -> Console:
-    """Keeps the real stream, so that output of other code can be kept off it. Text such as `:key:` is no emoji."""
-    from rich.console import Console
+    """Keeps the real stream, so that output of other code can be kept off it."""
+    from ..console import plain
 
     stream = sys.stderr if json_mode else sys.stdout
     is_terminal = stream.isatty()
     width = None if is_terminal else 160
-    return Console(file=stream, soft_wrap=not is_terminal, width=width, highlight=False, markup=False, emoji=False)
+    return plain(file=stream, soft_wrap=not is_terminal, width=width)

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..console import plain
 from .summary import StudySummary
 from .terminal import frontier_table, remarks
 
@@ -32,8 +33,8 @@ def console_of(console: Console | None) -> Console:
     if console is not None:
         return console
     if in_notebook():
-        return Console(file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, width=120)
-    return Console(file=sys.stderr)
+        return plain(file=sys.stdout, force_jupyter=False, force_terminal=False, color_system=None, width=120)
+    return plain()
 
 
 class Cell:

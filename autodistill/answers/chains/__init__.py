@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from ...console import plain
 from ...data import Splits
 from ...runners import Runner, check_cpus, runner_of
 from ...spec import Spec, Stage, StudyError, UsageError, is_full
@@ -77,7 +77,7 @@ def plan_chain(
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: give 1 or more; with one seed, no gain can be tested")
-    runner, console = runner_of(runner), console or Console(file=sys.stderr)
+    runner, console = runner_of(runner), console or plain()
     started = time.monotonic()
     spec = with_student(spec, student)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -11,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from rich.console import Console
 
+from ...console import plain
 from ...data.splits import Samples
 from ...metrics import latency
 from ...metrics.metric import metric_of
@@ -53,7 +53,7 @@ def confirm(
     """
     if seeds < 0:
         raise UsageError(f"--seeds {seeds}: give the number of fresh seeds, such as {SEEDS}, or 0 for none")
-    runner, console = runner_of(runner), console or Console(file=sys.stderr)
+    runner, console = runner_of(runner), console or plain()
     try:
         with directory:
             chosen = _Chosen(seeds, only, baselines)
