@@ -29,7 +29,7 @@ from typing import Literal, Self, TypeVar
 
 from .spec import StoreError, UsageError, digest, is_full
 from .spec.imports import reason
-from .spec.value import Json
+from .spec.value import Json, local
 
 Kind = Literal["stages", "outputs", "data", "references"]
 Manifest = Json
@@ -47,7 +47,7 @@ KEY = re.compile(r"[0-9a-f]{64}")
 
 class Store:
     def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).absolute()
+        self.root = local(root, "--store")
         self._verified: set[tuple[str, int, int]] = set()
 
     def open(self) -> Self:

@@ -180,7 +180,8 @@ def commands() -> str:
 
 def _command(name: str, one: argparse.ArgumentParser) -> str:
     given = [action for action in one._actions if not isinstance(action, argparse._HelpAction)]
-    synopsis = [f"{action.metavar}{' ...' * (action.nargs == '+')}" for action in given if not action.option_strings]
+    bare = [action for action in given if not action.option_strings]
+    synopsis = [f"{action.metavar or action.dest.upper()}{' ...' * (action.nargs == '+')}" for action in bare]
     required = [f"{action.option_strings[0]} {action.metavar}" for action in given if action.option_strings and action.required]
     usage = " ".join(["autodistill", name, *synopsis, *required, "[OPTIONS]"])
     rows = [f"| {_argument(action)} | {_cell(action.help or '')} |" for action in given]

@@ -171,6 +171,18 @@ def test_a_place_that_can_hold_nothing_is_a_wrong_argument(
     assert f"another {option}" in found["error"]
 
 
+@pytest.mark.parametrize("option", ["--out", "--store"])
+def test_a_url_is_not_a_folder(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"--out": str(tmp_path / "out")} | {option: "s3://bucket/stages"}
+    words = [word for pair in given.items() for word in pair]
+    code, found, _ = call(capsys, "search", str(path), *words, "--runner", "serial")
+    assert code == 2 and f"{option} s3://bucket/stages: this is a URL; give a folder" in found["error"]
+    assert not (tmp_path / "s3:").exists()
+
+
 @pytest.mark.parametrize("command", ["search", "chain"])
 def test_a_file_in_place_of_the_stages_is_named(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str

@@ -698,6 +698,28 @@ def test_workers_find_the_modules_beside_the_spec(own: Own, local_ray: None, mon
     assert [trial.state for trial in study.record.trials] == ["complete"] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.ray
+def test_workers_read_files_relative_to_the_working_directory(
+    own: Own, local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+
+    own.write(f"{own.name}_teacher", "import torch\n\ndef teacher(path):\n    return torch.load(path, weights_only=False)\n")
+    own.spec()  # makes its folder importable
+    network, data = importlib.import_module(own.name).Small(InputSpec.x((12,)), 4, 32), blobs()
+    steps, x, y = torch.optim.Adam(network.parameters(), lr=0.01), torch.from_numpy(data["x"]), torch.from_numpy(data["y"])
+    for _ in range(50):
+        steps.zero_grad()
+        torch.nn.functional.cross_entropy(network(x), y).backward()
+        steps.step()
+    torch.save(network, own.folder / "teacher.pt")
+    monkeypatch.chdir(own.folder)
+    spec = own.spec(teacher={"import": f"{own.name}_teacher:teacher", "arguments": {"path": "teacher.pt"}}, search__trials=2)
+    study = search(spec, out="out", runner="ray")
+    assert [trial.state for trial in study.record.trials] == ["complete"] * 2
+
+
 CELLS = """
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()

@@ -192,8 +192,10 @@ class Claim:
         return f"(with {percent(self.wanted.confidence)} confidence)"
 
     def lines(self) -> list[str]:
-        """The answer and related facts, one per line; each name has 12 columns."""
-        return [self.sentence(), *(f"{name:12} {text}" for name, text in self.facts())]
+        """The answer, its verdict if there is more to say, and related facts, one per line; each name has 12 columns."""
+        more = [("verdict", self.verdict.sentence)] if self.verdict.kind in (Kind.CAUTION, Kind.UNPROVEN) else []
+        teacher = ("teacher", self._line(self.teacher))
+        return [self.sentence(), *(f"{name:12} {text}" for name, text in (*more, *self.facts(), teacher))]
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Related facts, each with a name."""
@@ -233,7 +235,7 @@ class Claim:
             return "; with so few test samples, even perfect predictions would not be enough"
         return f"; it needs {self.more_correct} more correct prediction{'s' * (self.more_correct != 1)} on these test samples"
 
-    def _line(self, one: Member) -> str:
+    def _line(self, one: FrozenNetwork) -> str:
         validation, test = one.validation[self.metric.name].value, self.on_test(one).value
         values = f"{self.metric.text(validation)} validation, {self.metric.text(test)} test"
         return f"{one.architecture}, {one.params:,} params: {values}"

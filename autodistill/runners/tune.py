@@ -143,6 +143,7 @@ def _tuner(work: Work, assignment: Assignment, scratch: str) -> tune.Tuner:
             "cuda": bool(resources.gpus),
             "threads": resources.threads,
             "path": [entry or os.getcwd() for entry in sys.path],  # the working folder by name
+            "folder": os.getcwd(),  # that of relative paths among the arguments of a function of your own
         },
         tune_config=tune.TuneConfig(
             search_alg=Workers(assignment),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -46,6 +47,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         sys.path[:] = list(dict.fromkeys([*config["path"], *sys.path]))
+        with contextlib.suppress(OSError):  # another machine may not have it
+            os.chdir(config["folder"])
         self.store = Store(config["store"])
         self.process = Process.own(ray.get_runtime_context().get_node_id())
         self.given: tuple[str | None, str] | None = None

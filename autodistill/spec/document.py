@@ -230,11 +230,11 @@ class Prices(Value):
     """Prices of one trial's resources."""
 
     per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    """Cost of one trial's resources per hour, in the currency; by default no cost is told."""
+    """Cost of one trial's resources per hour, in the currency; by default no cost is reported."""
     currency: Annotated[str, Field(pattern=CURRENCY)] = "EUR"
     """ISO 4217 code of the currency."""
     watts: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    """Power draw of one trial's resources in watts; by default no energy is told."""
+    """Power draw of one trial's resources in watts; by default no energy is reported."""
 
 
 class Resources(Value):
@@ -249,7 +249,7 @@ class Resources(Value):
     cache_limit: Annotated[Space, BeforeValidator(_bytes, json_schema_input_type=Space | SpaceText)] = 20_000_000_000
     """Most disk space that cached teacher logits may take: bytes, or a string such as 20 GB."""
     prices: Prices | None = None
-    """What one trial's resources cost, to tell in the report what the search cost; by default nothing is told."""
+    """What one trial's resources cost, so that the report says what the search cost; by default it does not."""
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,9 +6,12 @@ import hashlib
 import json
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from .errors import UsageError
 
 Seed = Annotated[int, Field(ge=-(10**18), le=10**18)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -16,6 +19,7 @@ Yaml = Any
 """A value of a YAML document that nothing has validated yet: a mapping, a list, text, a number, or None."""
 Json = dict[str, Any]
 """A JSON object that nothing has validated yet, or that goes to a file as it is."""
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 
 
@@ -60,6 +64,15 @@ def having(*names: str) -> Json:
 
 
 Duration = Annotated[str, BeforeValidator(_as_duration), matching(rf"^(?![0.]+[smhd]){DURATION.pattern}$")]
+
+
+def local(path: Path | str, option: str) -> Path:
+    """The absolute path. Raises UsageError for a URL, which would become a folder with an odd name."""
+    if URL.match(str(path)):
+        raise UsageError(f"{option} {path}: this is a URL; give a folder, such as one where the bucket is mounted")
+    return Path(path).absolute()
+
+
 FilePath = Annotated[str, AfterValidator(check_path), matching(r"^[^\0]+$")]
 NAME, CURRENCY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", r"^[A-Z]{3}$"
 

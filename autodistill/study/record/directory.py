@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from ...spec import Spec, StudyError, UsageError, is_full, load, parse
 from ...spec.architectures import KEPT
+from ...spec.value import local
 from .notes import Document
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class StudyDirectory:
     """`reports/<study>/`: spec.yaml, study.db, store/, tables and pictures. Locked while a search runs in it."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).absolute()
+        self.path = local(path, "--out")
         self.spec, self.database = self.path / "spec.yaml", self.path / "study.db"
         self.next_spec, self.draft = self.path / "next.yaml", self.path / "next.db"
         self._lock: io.IOBase | None = None
