@@ -32,12 +32,13 @@ PAGE = "report.html"
 
 
 class Report(NamedTuple):
-    """A page, its PDF (None without a Chromium), its answer, and the summary of its study."""
+    """A page, its PDF (None without a Chromium), its answer, the summary of its study, and its slides if asked for."""
 
     page: Path
     pdf: Path | None
     answer: Answer
     summary: StudySummary
+    slides: Path | None = None
 
 
 def write_page(directory: Path | str, wanted: Wanted | None = None) -> Report:
