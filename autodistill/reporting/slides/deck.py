@@ -104,7 +104,7 @@ def add_slide(file: File, title: str, ink: str = "--text", above: str = "") -> S
     box = Box(MARGIN, 0.6, WIDTH - 2 * MARGIN, 0.75)
     heading.left, heading.top, heading.width, heading.height = box.place()
     _write(heading.text_frame, [Line(text=title, bold=True, color=ink)], box, 28)
-    add_text(slide, [Line(text=above, color="--quiet")], Box(MARGIN, 0.3, WIDTH - 2 * MARGIN, 0.32), 12)
+    add_text(slide, [Line(text=above, color="--quiet")], Box(MARGIN, 0.27, WIDTH - 2 * MARGIN, 0.32), 12)
     return slide
 
 
