@@ -10,13 +10,13 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from pptx import Presentation
@@ -34,9 +34,13 @@ from autodistill.reporting.slides.charts import name_of
 from autodistill.reporting.slides.deck import palette
 from autodistill.reporting.slides.fitting import SIZES, Line, clean, fitted, height_of, rows_of
 from autodistill.reporting.slides.slides import slides
-from autodistill.spec import UsageError
+from autodistill.spec import Spec, UsageError
 from autodistill.spec.document import Prices
 from autodistill.spec.measurement import Sizes
+
+from . import pages
+from .conftest import blobs
+from .searching import search
 
 pytestmark = pytest.mark.xdist_group("page")
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -232,6 +236,22 @@ def test_a_study_without_classes_shows_its_metrics(tested: Study) -> None:
     assert f"{student.on_test.value:.1%} ({student.on_test.low:.1%} to {student.on_test.high:.1%})" in texts(slide)
 
 
+@pytest.mark.slow
+def test_a_regression_is_shown_with_smaller_errors_on_top(tiny: Callable[..., Spec], tmp_path: Path) -> None:
+    x = blobs()["x"]
+    np.savez(tmp_path / "values.npz", x=x, y=100 + 7 * x[:, :2])
+    loss = {"mse": {"weight": "rest"}, "kd": {"weight": 0.5}}
+    spec = tiny(task__dataset=str(tmp_path / "values.npz"), student__loss=loss, assistants__loss=loss)
+    search(spec, out=tmp_path / "out", runner="serial")
+    study = read_study(pages.confirmed(tmp_path / "out", seeds=1))
+    assert study.confirmed is not None and study.metric.name == "rmse"
+    file = shown(study)
+    axis = charts(file.slides[1])[0].value_axis
+    assert axis.reverse_order and axis.minimum_scale >= 0 and "smaller is better" in axis.axis_title.text_frame.text
+    assert "A regression has no classes, so it has no cautions." in texts(file.slides[3])
+    assert study.metric.text(study.confirmed.teacher.on_test.value) in texts(file.slides[3])
+
+
 def test_five_hundred_trials_fit(searched: Study) -> None:
     base = next(row for row in searched.rows if row.role == "student")
     more = [dataclasses.replace(base, frontier=False, sizes=Sizes(10 + place, 600, 40)) for place in range(500)]
@@ -309,6 +329,7 @@ def renamed(test: Any) -> Any:
     return test.model_copy(update={"by_class": parts})
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_names_can_be_written(text: str) -> None:
     etree.Element("a").text = clean(text)
@@ -317,6 +338,7 @@ def test_names_can_be_written(text: str) -> None:
     assert name and not name.startswith(("=", "{", "http", "mailto:", "internal:")) and clean(clean(text)) == clean(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=400), min_size=1, max_size=5), st.floats(1, 12), st.floats(1, 6))
 def test_text_fits_its_box(paragraphs: list[str], width: float, height: float) -> None:
     size, lines = fitted([Line(text=clean(one)) for one in paragraphs], width, height, 24)

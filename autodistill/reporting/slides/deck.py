@@ -35,6 +35,8 @@ PALE = 0.35
 """How much of a color there is in its tint; the rest is white."""
 PADDING = 0.08
 """Inches around the text of a cell, and around that of a box with a background."""
+LARGEST = 28
+"""Points of titles, which are ours."""
 TABLE = (14, 13, 12, 11, 10)
 """Points that the text of a table may have."""
 DATED = re.compile(rb"<dcterms:(created|modified)[^>]*>[^<]*</dcterms:\1>")
@@ -103,35 +105,36 @@ def add_slide(file: File, title: str, ink: str = "--text", above: str = "") -> S
     heading = slide.shapes.title
     box = Box(MARGIN, 0.6, WIDTH - 2 * MARGIN, 0.75)
     heading.left, heading.top, heading.width, heading.height = box.place()
-    _write(heading.text_frame, [Line(text=title, bold=True, color=ink)], box, 28)
+    _write(heading.text_frame, [Line(text=title, bold=True, color=ink)], LARGEST)
     add_text(slide, [Line(text=above, color="--quiet")], Box(MARGIN, 0.27, WIDTH - 2 * MARGIN, 0.32), 12)
     return slide
 
 
 def add_text(
     slide: Slide, lines: Sequence[Line], box: Box, largest: int = 18, *, panel: bool = False, below: float = 0.0
-) -> None:
-    """Text as large as fits, but at most so many points. A panel has a background and is only as high as its text, unless there
-    is to be space `below` the text.
+) -> float:
+    """Text as large as fits, but at most so many points; a panel has a background. Both are only as high as the text, unless
+    there is to be space `below` it.
+
+    Returns: where the text or the panel ends, in inches.
     """
     inner = box.inner() if panel else box
     inner = inner._replace(height=inner.height - below)
-    if panel and not below:
-        size, shown = fitted(lines, inner.width, inner.height, largest)
-        box = box._replace(height=min(box.height, height_of(shown, size, inner.width) + box.height - inner.height + PADDING))
+    size, shown = fitted([replace(one, text=clean(one.text)) for one in lines], inner.width, inner.height, largest)
+    needed = height_of(shown, size, inner.width) + (box.height - inner.height + PADDING if panel else 0.0)
+    box = box._replace(height=box.height if below else min(box.height, needed))
     shape = slide.shapes.add_textbox(*box.place())
     if panel:
         shape.fill.solid()
         shape.fill.fore_color.rgb = color("--panel")
-    _write(shape.text_frame, lines, inner, largest, 2 * PADDING if panel else 0.0)
+    _write(shape.text_frame, shown, size, 2 * PADDING if panel else 0.0)
+    return box.top + box.height
 
 
-def _write(frame: TextFrame, lines: Sequence[Line], box: Box, largest: int, margin: float = 0.0) -> None:
-    cleaned = [replace(one, text=clean(one.text)) for one in lines]
-    size, shown = fitted(cleaned, box.width, box.height, largest)
+def _write(frame: TextFrame, lines: Sequence[Line], size: int, margin: float = 0.0) -> None:
     frame.word_wrap, frame.vertical_anchor, frame.auto_size = True, MSO_ANCHOR.TOP, MSO_AUTO_SIZE.NONE
     frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = Inches(margin)
-    for place, one in enumerate(shown):
+    for place, one in enumerate(lines):
         paragraph = frame.paragraphs[0] if place == 0 else frame.add_paragraph()
         paragraph.alignment = PP_ALIGN.LEFT
         paragraph.space_before = Pt(0 if place == 0 else 0.3 * size)

@@ -15,7 +15,7 @@ from ..page.confusion import confused
 from ..page.finalists import Finalist
 from ..page.printing import capital
 from .charts import Pair, Span, add_pairs
-from .deck import BODY, Box, add_notes, add_slide, add_table, add_text
+from .deck import BODY, PADDING, Box, add_notes, add_slide, add_table, add_text
 from .fitting import Line, shortened
 from .shown import Shown, in_words
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from pptx.presentation import Presentation as File
     from pptx.slide import Slide
 
-CLASSES, LOSSES, PAIRS, NAME = 10, 4, 3, 26
-"""Classes, losses and mistakes that are shown, and letters of a name."""
-ASIDE, GAP, WORDS, CAUTIONS = 4.3, 0.25, 0.75, 2.3
-"""Inches: the column beside the chart, the space between them, and the heights of what is said above both and of cautions."""
+CLASSES, LOSSES, NAME = 10, 4, 26
+"""Classes and losses that are shown, and letters of a name."""
+ASIDE, GAP, WORDS, CAUTIONS, ROW = 4.3, 0.25, 0.75, 2.3, 0.45
+"""Inches: the column beside the chart, the space between them, and the heights of what is said above both, of cautions, and of
+a row with two lines.
+"""
 
 
 def add_errors(file: File, shown: Shown) -> None:
@@ -40,9 +42,8 @@ def add_errors(file: File, shown: Shown) -> None:
         add_text(slide, [Line(text=shown.answer.sentence)], below, 18)
     elif shown.student.test is not None and shown.student.test.by_class:
         _add_classes(slide, shown.student, chart)
-        add_text(slide, list(_cautions(shown)), Box(aside.left, aside.top, ASIDE, CAUTIONS), 14, panel=True)
-        down = CAUTIONS + GAP
-        _add_mistakes(slide, shown, shown.student, Box(aside.left, aside.top + down, ASIDE, aside.height - down))
+        top = add_text(slide, list(_cautions(shown)), aside._replace(height=CAUTIONS), 14, panel=True) + GAP
+        _add_mistakes(slide, shown, shown.student, Box(aside.left, top, ASIDE, aside.top + aside.height - top))
     else:
         _add_scores(slide, shown, shown.student, chart)
         add_text(slide, list(_cautions(shown)), aside, 16, panel=True)
@@ -94,13 +95,15 @@ def _add_mistakes(slide: Slide, shown: Shown, student: Finalist, box: Box) -> No
     if found is None or not found.pairs:
         return
     words = "The most frequent mistakes of the student on the test samples, and how often its teacher makes them"
-    add_text(slide, [Line(text=f"{words}.")], Box(box.left, box.top, box.width, 0.5), 13)
+    top = add_text(slide, [Line(text=f"{words}.")], Box(box.left, box.top, box.width, 0.5), 13) + PADDING
+    place = box._replace(top=top, height=box.top + box.height - top)
+    most = int(place.height / ROW) - 1
     rows = [["true class", "predicted", "student", "teacher"]]
     rows += [
         [shortened(pair.label, NAME), shortened(pair.said, NAME), f"{pair.student:,}", f"{pair.teacher:,}"]
-        for pair in found.pairs[:PAIRS]
+        for pair in found.pairs[:most]
     ]
-    add_table(slide, rows, (1.7, 1.7, 1, 1), Box(box.left, box.top + 0.55, box.width, box.height - 0.55), words)
+    add_table(slide, rows, (1.7, 1.7, 1, 1), place, words)
 
 
 def _add_scores(slide: Slide, shown: Shown, student: Finalist, box: Box) -> None:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-SIZES = (28, 24, 22, 20, 18, 16, 15, 14, 13, 12, 11, 10)
+SIZES = (24, 22, 20, 18, 16, 15, 14, 13, 12, 11, 10)
 """Points that text may have; smaller text cannot be read from the back of a room."""
 HEIGHT, GAP = 1.22, 0.3
 """Of a line, and between paragraphs; times the size."""

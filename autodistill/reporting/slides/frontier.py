@@ -48,8 +48,8 @@ def add_frontier(file: File, shown: Shown) -> None:
     add_scatter(slide, points, strokes, list(_named(points, shown, size)), chart, text, x=x, y=y, ticks=figure.ticks[size])
     said = [sentences.FRONTIER, f"The chart shows the {study.metric.label} on {many:,} {split} samples.", *_cut(points, y)]
     aside = Box(BODY.left + BODY.width - ASIDE, BODY.top, ASIDE, 1.8)
-    add_text(slide, [Line(text=one) for one in said], aside, 14)
-    _add_headline(slide, shown, Box(aside.left, aside.top + aside.height + GAP, ASIDE, BODY.height - aside.height - GAP))
+    top = add_text(slide, [Line(text=one) for one in said], aside, 14) + GAP
+    _add_headline(slide, shown, Box(aside.left, top, ASIDE, BODY.top + BODY.height - top))
     add_notes(slide, [one.sentence() for one in study.summary.headline])
 
 

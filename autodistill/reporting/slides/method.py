@@ -30,11 +30,10 @@ def add_method(file: File, shown: Shown) -> None:
     facts = [["trials", sentences.trials(shown.study)], *map(list, sentences.method(shown.study))]
     table = Box(BODY.left, BODY.top, BODY.width - ASIDE - GAP, BODY.height)
     add_table(slide, facts, (1.1, 5.2), table, "How the study was made", header=False)
-    half = (BODY.height - GAP) / 2
-    top = Box(BODY.left + BODY.width - ASIDE, BODY.top, ASIDE, half)
+    top = Box(BODY.left + BODY.width - ASIDE, BODY.top, ASIDE, (BODY.height - GAP) / 2)
     lines = [Line(text=one) for one in _unclaimed(shown)]
-    add_text(slide, [Line(text="What is not claimed", bold=True, scale=1.15), *lines], top, 14, panel=True)
-    below = Box(top.left, top.top + half + GAP, ASIDE, half)
+    end = add_text(slide, [Line(text="What is not claimed", bold=True, scale=1.15), *lines], top, 14, panel=True) + GAP
+    below = Box(top.left, end, ASIDE, BODY.top + BODY.height - end)
     add_text(slide, [Line(text="What to do next", bold=True, scale=1.15), *_steps(shown)], below, 14, panel=True)
 
 
