@@ -207,24 +207,31 @@ class Study:
 
         return chain(self.path, student=student, seeds=seeds, seconds=seconds, runner=runner, console=console)
 
-    def report(self, wanted: Wanted | None = None, *, accuracy: float | None = None) -> Report:
+    def report(self, wanted: Wanted | None = None, *, accuracy: float | None = None, slides: bool = False) -> Report:
         """Rewrites the tables, the pictures and the page: report.html and, if a Chromium is installed, report.pdf.
 
         The page answers the question in `wanted` (`accuracy` is short for a target accuracy): after `confirm`, with a claim;
-        before it, with what the validation samples show.
+        before it, with what the validation samples show. With `slides`, report.pptx says the same on five slides, for those
+        who present it.
 
         Returns: a Report with the paths, the answer, and the summary of the study.
 
-        Raises: UsageError if there is no study or it cannot answer, StudyError if it is damaged.
+        Raises: UsageError if there is no study or it cannot answer, or without python-pptx for `slides`; StudyError if it is
+        damaged.
 
         Example:
             autodistill.open("reports/digits").report().page
         """
         from ..reporting.page import write_page
+        from ..reporting.page.study import read_study
+        from ..reporting.slides import refuse_missing, write_slides
         from ..reporting.write import redraw
 
+        if slides:
+            refuse_missing()
         redraw(self._directory)
-        return write_page(self.path, wanted_of(wanted, accuracy))
+        found = write_page(self.path, wanted_of(wanted, accuracy))
+        return found._replace(slides=write_slides(read_study(self.path), found.answer)) if slides else found
 
     def export(
         self, to: Path | str, *, stage: str | None = None, wanted: Wanted | None = None, accuracy: float | None = None

@@ -137,6 +137,10 @@ def _takes_study(one: argparse.ArgumentParser) -> None:
 
 def _takes_report(one: argparse.ArgumentParser) -> None:
     _takes_study(one)
+    what = one.add_argument_group("what is written")
+    what.add_argument(
+        "--slides", action="store_true", help="also write report.pptx: five slides for those who present the study"
+    )
     _takes_wanted(one)
 
 
@@ -320,7 +324,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "report",
             commands.report,
             "write the report page of a study, with its tables and pictures",
-            ("autodistill report reports/customers",),
+            ("autodistill report reports/customers", "autodistill report reports/customers --slides"),
             _takes_report,
         ),
         Command(

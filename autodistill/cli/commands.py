@@ -169,13 +169,15 @@ def report(arguments: argparse.Namespace, console: Console) -> Result:
     from ..reporting.terminal import frontier_table, remarks
     from ..reporting.write import as_json
 
-    found = api.open(arguments.study).report(_wanted(arguments))
+    found = api.open(arguments.study).report(_wanted(arguments), slides=arguments.slides)
     console.print(frontier_table(found.summary))
     _print(console, *found.summary.answers(), *found.summary.why_failed(), *remarks(found.summary), found.answer.sentence)
     if found.pdf is None:
         _print(console, "no report.pdf: no Chromium is installed; print the page from any browser")
+    if found.slides is not None:
+        _print(console, f"slides: {found.slides}")
     _print(console, f"report: {found.page}")
-    paths = {"page": str(found.page), "pdf": found.pdf and str(found.pdf)}
+    paths = {"page": str(found.page), "pdf": found.pdf and str(found.pdf), "slides": found.slides and str(found.slides)}
     return {"out": str(arguments.study), **paths, "answer": found.answer.as_json(), **as_json(found.summary)}
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ...answers import Wanted
 from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
+from . import sentences
 from .answer import Answer, answer
 from .bars import assisted, before_after, by_class, distilled
 from .chains import picture
@@ -21,7 +22,6 @@ from .differences import differences
 from .finalists import Finalist, finalists, the_teacher
 from .health import course, edges, importance
 from .lines import course_chart, learning_chart, loss_chart
-from .method import cost, environments, seconds_of
 from .plots import frontier_figure
 from .printing import Layout, print_pdf, render
 from .references import reference_rows
@@ -32,12 +32,13 @@ PAGE = "report.html"
 
 
 class Report(NamedTuple):
-    """A page, its PDF (None without a Chromium), its answer, and the summary of its study."""
+    """A page, its PDF (None without a Chromium), its answer, the summary of its study, and its slides if asked for."""
 
     page: Path
     pdf: Path | None
     answer: Answer
     summary: StudySummary
+    slides: Path | None = None
 
 
 def write_page(directory: Path | str, wanted: Wanted | None = None) -> Report:
@@ -70,7 +71,7 @@ def _written(directory: Path | str, wanted: Wanted | None) -> _Written:
 
 def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
     """The page of a study, with its answer; with the layout `part.html`, only its body."""
-    still, rows, seconds = study.path / "frontier.svg", finalists(study), seconds_of(study)
+    still, rows = study.path / "frontier.svg", finalists(study)
     inside = [one for one in rows if one.inside]
     return render(
         "page.html",
@@ -81,7 +82,7 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         about=answered.metric,
         document=dump(study.spec.document()),
         confirmed=study.confirmed,
-        compared=None if study.confirmed is None else len(study.confirmed.outcomes),
+        sentences=sentences,
         answer=answered,
         confirm_command=shlex.join(["autodistill", "confirm", str(study.path)]),
         figure=frontier_figure(study, answered.target if answered.metric == study.metric else None),
@@ -95,9 +96,6 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         more_trials=study.summary.improvement and more_trials(study.summary.improvement),
         importance=importance(study.trials, study.metric),
         edges=edges(study.spec, study.members),
-        environments=environments(study),
-        seconds=seconds,
-        cost=cost(study.spec, sum(seconds)),
         **pictures(study, answered, rows),
     )
 
@@ -112,7 +110,6 @@ def pictures(study: Study, answered: Answer, rows: Sequence[Finalist]) -> dict[s
         "before_after": [] if shown is None else before_after(teacher, shown, study.spec.resources.prices),
         "distilled": distilled(rows),
         "assisted": assisted(rows),
-        "with_assistants": any(one.chain.count(" > ") > 1 for one in rows),
         "classes": [] if shown is None else by_class(shown),
         "confused": None if study.confirmed is None or shown is None else confused(study.confirmed, shown.chosen),
         "learning": learning_chart(study, shown),

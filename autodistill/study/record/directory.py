@@ -20,7 +20,16 @@ from .notes import Document
 if TYPE_CHECKING:
     from .record import Record
 
-DRAWN = ("trials.csv", "frontier.csv", "frontier.json", "frontier.png", "frontier.svg", "report.html", "report.pdf")
+DRAWN = (
+    "trials.csv",
+    "frontier.csv",
+    "frontier.json",
+    "frontier.png",
+    "frontier.svg",
+    "report.html",
+    "report.pdf",
+    "report.pptx",
+)
 CONFIRMED, OPENINGS = ("confirm.json", "confirm.npz"), "opened.json"
 TRACKED, PROGRESS = "tracked.jsonl", "progress.json"
 """What was logged to trackers, and how far the search is."""
