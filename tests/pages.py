@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from autodistill import spec
@@ -93,3 +95,13 @@ def opened(browser: Browser, path: Path, width: int = 1280, scheme: Any = "light
     page.goto(path.as_uri())
     page.wait_for_selector(".plot .main-svg")
     return seen
+
+
+AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds against WCAG 2.1 A and AA: the rule, and where it is broken."""
+    page.evaluate(f"window.axe || (() => {{ {AXE_SCRIPT} }})()")
+    found = page.evaluate(f"axe.run(document, {json.dumps(AA)})")["violations"]
+    return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
 from autodistill.answers import Wanted
 from autodistill.reporting.marks import AXES
-from autodistill.reporting.page import html, write_page
+from autodistill.reporting.page import compare, html, write_html, write_page
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.printing import print_pdf
 from autodistill.reporting.page.study import Study, read_study
@@ -153,6 +154,35 @@ CONTRAST = """() => {
     found[name] = Math.min(ratio(color(name), color("--back")), ratio(color(name), color("--panel")));
   return found;
 }"""
+
+
+def test_the_toolbar_of_the_figure_sends_nothing_away(browser: Browser, page: Path) -> None:
+    seen = pages.opened(browser, page)
+    labels = seen.page.locator(".modebar button").evaluate_all("(all) => all.map((one) => one.ariaLabel)")
+    assert labels == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+    seen.page.close()
+
+
+KINDS = ("confirmed", "raw", "compare")
+LOOKS = list(itertools.product(("light", "dark"), (360, 800, 1400)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "looks"),
+    [("confirmed", LOOKS[::2]), *(pytest.param(kind, LOOKS, marks=pytest.mark.slow) for kind in KINDS)],
+)
+def test_axe_finds_nothing(
+    browser: Browser, raw: Path, confirmed: Path, tmp_path: Path, kind: str, looks: list[tuple[Any, int]]
+) -> None:
+    """No violation of WCAG 2.1 A and AA, with everything folded out, on a phone, a tablet and a screen, light and dark."""
+    path = compare([raw, confirmed], tmp_path).page if kind == "compare" else write_html({"raw": raw}.get(kind, confirmed))
+    seen = pages.opened(browser, path)
+    seen.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    for scheme, width in looks:
+        seen.page.emulate_media(color_scheme=scheme)
+        seen.page.set_viewport_size({"width": width, "height": 900})
+        assert pages.violations(seen.page) == [], (scheme, width)
+    seen.page.close()
 
 
 @pytest.mark.slow

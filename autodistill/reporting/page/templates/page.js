@@ -71,7 +71,7 @@
     const data = figure.data.filter((trace) => shown(trace.meta.split)).map((trace) => painted(trace, state.axis));
     return Plotly.react(box, data, layout(plot, shown), {
       responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // plotly's own list uploads, too
     });
   }
 
