@@ -261,4 +261,30 @@ def test_hostile_names_are_only_text(browser: Browser, raw: Path, tmp_path: Path
 def test_the_pdf_is_printed_where_chromium_is(browser: Browser, page: Path) -> None:
     found = print_pdf(page)
     assert found == page.with_suffix(".pdf") and found.read_bytes().startswith(b"%PDF")
-    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", found.read_bytes()))
+    assert 2 <= sheets(found) <= 4
+
+
+def sheets(printed: Path) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes()))
+
+
+@pytest.mark.slow
+def test_a_large_study_has_a_small_page_of_four_sheets_that_needs_no_script(
+    browser: Browser, confirmed: Path, tmp_path: Path
+) -> None:
+    study = pages.large(confirmed, tmp_path)
+    path, answered = tmp_path / "large.html", answer(study, Wanted())
+    path.write_text(html(study, answered))
+    assert path.stat().st_size < 3e6
+    printed = print_pdf(path)
+    assert printed is not None and sheets(printed) <= 4
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    assert page.locator(".answer .sentence").inner_text() == answered.verdict.sentence
+    still = page.locator("img.still")
+    assert still.is_visible() and still.evaluate("(one) => one.naturalWidth") > 0
+    assert page.locator("#frontier .plot").is_hidden() and page.locator("#frontier .buttons").is_hidden()
+    assert page.locator("#table tbody tr").first.is_visible() and page.locator("#table tbody tr").count() == 61
+    assert page.locator("#classes .bars li").count() == 30 and page.locator("#health svg").first.is_visible()
+    context.close()

@@ -59,8 +59,8 @@ def test_only_chains_with_assistants_show_what_assistants_bought() -> None:
     gains = Gains(direct=gain(0.1), direct_long=gain(0.05, -0.1, 0.2, "not_significant"))
     assert assisted([finalist(chain="a > b", gains=gains)]) == []
     [direct, long] = assisted([finalist(chain="a > b > c", gains=gains)])
-    assert direct.name == "1k parameters, against the same student without assistants"
-    assert long.text.endswith(", not significant")
+    assert direct.name == "1k parameters, against direct"
+    assert long.name == "1k parameters, against direct at equal cost" and long.text.endswith(", not significant")
 
 
 def test_classes_are_drawn_from_the_largest_drop_down() -> None:

@@ -47,7 +47,7 @@
     state.range === "near" ? { range: [figure.near, figure.top], autorange: false } : { autorange: figure.layout.yaxis.autorange ?? true };
 
   // Browsers do not report the width of a printed A4 page: 186 mm at 96 dots per inch.
-  const paper = () => (root.classList.contains("printing") ? { width: 700, height: 380 } : {});
+  const paper = () => (root.classList.contains("printing") ? { width: 700, height: 290 } : {});
 
   function layout({ figure, state }, shown) {
     const text = css("--text"), rule = css("--rule");
@@ -59,7 +59,7 @@
       ...figure.layout, ...levels(figure, shown), uirevision: Object.values(state).join(), autosize: true, ...paper(), xaxis: x,
       yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
+      font: { color: text, size: root.classList.contains("printing") ? 10 : narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
       modebar: { color: css("--quiet"), activecolor: css("--text"), bgcolor: "rgba(0,0,0,0)" },
       hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--quiet"), font: { color: text, size: 12 }, align: "left" },
     };
