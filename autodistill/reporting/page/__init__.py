@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from markupsafe import escape
+
 from ...answers import Wanted
 from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
@@ -80,11 +82,11 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         metric=study.metric,
         also=study.also,
         about=answered.metric,
-        document=dump(study.spec.document()),
+        document=escape(dump(study.spec.document())),
         confirmed=study.confirmed,
         compared=None if study.confirmed is None else len(study.confirmed.outcomes),
         answer=answered,
-        confirm_command=shlex.join(["autodistill", "confirm", str(study.path)]),
+        confirm_command=escape(shlex.join(["autodistill", "confirm", str(study.path)])),
         figure=frontier_figure(study, answered.target if answered.metric == study.metric else None),
         still=base64.b64encode(still.read_bytes()).decode() if still.exists() else "",
         finalists=inside or rows,

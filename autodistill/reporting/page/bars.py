@@ -47,7 +47,7 @@ def before_after(teacher: Finalist, student: Finalist, prices: Prices | None) ->
     the watts of one trial's resources.
     """
     both = {"teacher": teacher, "student": student}
-    sizes = {name: (float(one.params), f"{short(one.params)} parameters, {short(one.bytes)}B") for name, one in both.items()}
+    sizes = {name: (float(one.params), f"{short(one.params)} parameters, {_bytes(one.bytes)}") for name, one in both.items()}
     found = [_pair("Size", f"{student.smaller:.1f} times smaller", sizes)]
     if teacher.latency is not None and student.latency is not None:
         times = {"teacher": teacher.latency.one.p50_ms, "student": student.latency.one.p50_ms}
@@ -58,6 +58,12 @@ def before_after(teacher: Finalist, student: Finalist, prices: Prices | None) ->
     if len(found) == 3 and prices is not None:
         found += _costs(times, prices)
     return found
+
+
+def _bytes(amount: int) -> str:
+    """Such as 31.2 MB, or 364 bytes."""
+    text = short(amount)
+    return f"{text[:-1]} {text[-1]}B" if text[-1].isalpha() else f"{text} bytes"
 
 
 def _pair(title: str, note: str, values: dict[str, tuple[float, str]]) -> Bars:
@@ -146,7 +152,7 @@ def by_class(student: Finalist) -> list[Bar]:
     return [
         Bar(
             name=part.name,
-            text=f"{ACCURACY.text(part.accuracy)}, teacher {ACCURACY.text(part.teacher)} (n {part.n:,})",
+            text=f"{ACCURACY.text(part.accuracy)}, teacher {ACCURACY.text(part.teacher)} ({part.n:,})",
             color="--student",
             start=0.0,
             width=100 * part.accuracy,

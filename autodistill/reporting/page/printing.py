@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ from ..terminal import clock as whole
 TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PRINT_SECONDS = 120
+PERCENT = re.compile(r"(?<=\d) ?%")
 Layout = Literal["base.html", "live.html", "part.html"]
 WORDS = ("share_kept", "gain_over", "gain_unit", "gained", "gains_in", "plural", "safe", "stated")
 """Functions of words.py that templates call."""
@@ -38,7 +40,12 @@ def render(name: str, layout: Layout = "base.html", **facts: object) -> str:
     `live.html` also the script that asks for news, and `part.html` only its body.
     """
     room = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=spaced,
     )
     room.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": vars}
     room.filters |= {
@@ -65,6 +72,11 @@ def packed_plotly() -> str:
 
 def _read(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text())
+
+
+def spaced(value: object) -> object:
+    """A text with a space, at which no line ends, before each percent sign after a digit; what is marked as safe stays."""
+    return PERCENT.sub("\u00a0%", value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def capital(text: str) -> str:
