@@ -107,7 +107,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study for pages that is not confirmed, made once: nobody changes what it holds but for its report."""
     from . import pages  # needs a browser's driver
 
-    return pages.searched(tmp_path_factory.mktemp("page"))
+    root, data = tmp_path_factory.mktemp("page"), blobs()
+    np.savez(root / "data.npz", x=data["x"].reshape(-1, 1, 3, 4), y=data["y"])  # images, so that the page shows samples
+    return pages.searched(root)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from autodistill.reporting.page.choices import choices
 from autodistill.reporting.page.finalists import Gain, Gains, difference, finalists, paid, the_teacher
 from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
-from autodistill.reporting.page.plots import line
+from autodistill.reporting.page.plots import _near, frontier_figure, line
 from autodistill.reporting.page.study import _in_order, read_study
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.measurement import Sizes
@@ -188,6 +189,15 @@ def test_before_confirm_nothing_is_proven(raw: Path) -> None:
     assert listed and [one.params for one in listed] == sorted({one.params for one in listed})
 
 
+def test_percent_signs_have_a_space_that_ends_no_line(raw: Path, confirmed: Path) -> None:
+    for folder in (raw, confirmed):
+        study = read_study(folder)
+        text = html(study, answer(study, Wanted(target=0.9)))
+        shown = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<[^>]*>", "", text, flags=re.DOTALL)
+        assert "\u00a0%" in shown and re.findall(r".*\d ?%.*", shown) == []
+        assert "target 90.0 %" in [one.text for one in frontier_figure(study, 0.9).levels]
+
+
 def test_a_bound_is_rounded_down() -> None:
     assert safe(ACCURACY, 0.9799) == "97.9%" and safe(ACCURACY, 0.5) == "50.0%"
     assert gained(ACCURACY, -0.0001) == "+0.0" and gained(ACCURACY, -0.012) == "\u22121.2"
@@ -323,6 +333,20 @@ def test_a_chain_is_drawn_from_the_teacher_down(confirmed: Path) -> None:
             assert roles[0] == "teacher" and set(roles[1:-1]) <= {"assistant"}
         tops = [box.y for box in drawn.boxes]
         assert tops == sorted(tops) and tops[-1] + drawn.box < drawn.height
+
+
+def test_a_chain_leaves_out_the_network_whose_weights_the_teacher_began_with(raw: Path) -> None:
+    study = read_study(raw)
+    one = finalists(study)[0]
+    teacher, first = (study.stages.network(key) for key in (study.teacher.stage, one.stage))
+    study.stages._networks[study.teacher.stage] = teacher.model_copy(update={"init": first})
+    assert [link.stage for link in finalists(study)[0].links] == [link.stage for link in one.links[:-1]]
+
+
+def test_the_region_of_interest_shows_the_whole_intervals_of_its_finalists(confirmed: Path) -> None:
+    study = read_study(confirmed)
+    seen = [score for one in finalists(study) for score in (one.on_validation, one.on_test) if score is not None]
+    assert _near(study, 99.0) == pytest.approx(100 * min(score.low for score in seen)) and _near(study, 0.0) == 0
 
 
 def test_without_chromium_there_is_no_pdf_and_one_line_says_so(

@@ -29,7 +29,7 @@ def test_before_and_after_are_drawn_to_scale() -> None:
     found = before_after(timed(1_000_000, 8.0, smaller=1.0), timed(100_000, 2.0), Prices(per_hour=3.6, watts=36))
     size, time, accuracy, cost, energy = found
     assert [bar.width for bar in size.bars] == [100, pytest.approx(10)]
-    assert size.bars[0].text == "1M parameters, 4MB" and size.note == "10.0 times smaller"
+    assert size.bars[0].text == "1M parameters, 4 MB" and size.note == "10.0 times smaller"
     assert time.note == "4.0 times as fast (median)" and time.bars[1].width == pytest.approx(25)
     assert accuracy.title == "Accuracy on 9 validation samples" and accuracy.bars[1].width == pytest.approx(75)
     assert (accuracy.bars[1].low, accuracy.bars[1].high) == (50, 100)
@@ -59,8 +59,8 @@ def test_only_chains_with_assistants_show_what_assistants_bought() -> None:
     gains = Gains(direct=gain(0.1), direct_long=gain(0.05, -0.1, 0.2, "not_significant"))
     assert assisted([finalist(chain="a > b", gains=gains)]) == []
     [direct, long] = assisted([finalist(chain="a > b > c", gains=gains)])
-    assert direct.name == "1k parameters, against the same student without assistants"
-    assert long.text.endswith(", not significant")
+    assert direct.name == "1k parameters, against direct"
+    assert long.name == "1k parameters, against direct at equal cost" and long.text.endswith(", not significant")
 
 
 def test_classes_are_drawn_from_the_largest_drop_down() -> None:
@@ -88,6 +88,7 @@ def test_ticks_are_round_and_few() -> None:
     for low, high in np.random.default_rng(0).uniform(0, 100, size=(50, 2)):
         found = ticks(min(low, high), max(low, high) + 1e-3)
         assert len(found) <= 6 and all(min(low, high) <= one <= max(low, high) + 1e-3 for one in found)
+    assert ticks(2, 3, least=1.0) == [2, 3] and ticks(0, 500, least=1.0) == [0, 100, 200, 300, 400, 500]
     assert "10k" in _ticks([1200, 900_000]).texts and "1M" in _ticks([1200, 900_000]).texts
 
 

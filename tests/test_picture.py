@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from autodistill.metrics.metric import ACCURACY
 from autodistill.reporting import picture
-from autodistill.reporting.marks import Mark, View
+from autodistill.reporting.marks import Line, Mark, View
 from autodistill.reporting.picture import draw, short, size_ticks
 from autodistill.spec.measurement import Sizes
 
@@ -74,9 +74,9 @@ REGIMES = {
 }
 
 
-def figure(rows, size="params", floor=None):
+def figure(rows, size="params", floor=None, lines=()):
     with matplotlib.style.context(picture.STYLE, after_reset=True):
-        drawn = picture._figure(View(metric=ACCURACY, marks=rows, size=size, floor=floor), "title")
+        drawn = picture._figure(View(metric=ACCURACY, marks=rows, size=size, floor=floor, lines=lines), "title")
         drawn.draw_without_rendering()
         return drawn
 
@@ -121,6 +121,18 @@ def test_labels_are_inside_the_axes_and_apart(name):
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
+@pytest.mark.parametrize("floor", [60.0, 70.0, 71.9, 73.0, 74.5])
+def test_labels_leave_the_captions_of_lines_free(floor):
+    long = "transformers layers=2 heads=12 head_width=32"
+    values = [(2_862_233, 0.7265), (3_939_993, 0.7315), (4_734_905, 0.737), (7_792_409, 0.758)]
+    rows = [row(params=params, accuracy=value, frontier=True, architecture=long) for params, value in values]
+    rows.append(row("teacher", 22_575_001, 0.749, architecture="transformers layers=6 hidden=384"))
+    [axes] = figure(rows, floor=floor, lines=[Line(63.7, "tf-idf + linear")]).axes
+    boxes = {text.get_text(): matplotlib.text.Text.get_window_extent(text) for text in axes.texts}
+    assert {"region of interest", "tf-idf + linear"} < set(boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes.values(), 2))
+
+
 def test_labels_leave_the_frontier_and_the_teacher_free():
     axes = figure(study(24)).axes[0]
     members = [item for item in study(24) if item.kind in ("frontier", "teacher")]
@@ -153,7 +165,7 @@ def test_another_process_draws_the_same_bytes_without_pyplot(tmp_path):
     code = (
         "import sys; from pathlib import Path; from autodistill.reporting import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from autodistill.reporting.marks import Mark, View\n"
+        "from autodistill.reporting.marks import Line, Mark, View\n"
         "from autodistill.metrics.metric import ACCURACY, TopK\n"
         "from autodistill.spec.measurement import Sizes\n"
         f"picture.draw(View(metric=ACCURACY, marks=[{TEACHER!r}]), title='one', target=Path(sys.argv[1]))\n"

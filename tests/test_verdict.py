@@ -50,6 +50,14 @@ def test_what_is_shown_to_be_too_bad_does_not_ship() -> None:
     assert nobody.kind is Kind.NO and nobody.chosen is None and "at most 5 params" in nobody.sentence
 
 
+@pytest.mark.parametrize(("counts", "n"), [((985, 955), 1000), ((700, 800), 1000), ((45, 46), 50)])
+def test_the_nearest_is_the_student_that_the_verdict_is_about(counts: tuple[int, ...], n: int) -> None:
+    found = smallest(confirmed(rights(*counts, n=n), rights(n, n=n)[0]), Wanted(target=0.95))
+    assert not found.meets and found.nearest is not None and found.nearest.chosen == found.verdict.chosen
+    assert f"{found.nearest.params:,} parameters" in found.verdict.sentence
+    assert f"{found.nearest.params:,} params" in found.sentence()
+
+
 def test_what_is_a_bit_too_bad_on_few_samples_is_open() -> None:
     found = smallest(confirmed(rights(46, n=50), rights(50, n=50)[0]), Wanted(target=0.95)).verdict
     assert found.kind is Kind.UNPROVEN and "too little" in found.sentence and "does not have" in found.sentence

@@ -117,9 +117,9 @@ class Claim:
 
     @property
     def nearest(self) -> Member | None:
-        """If none passed, the tested one with the best metric on the test samples."""
-        members = [] if self.passed else [one.member for one in self.tested]
-        return min(members, key=lambda one: self.metric.cost(self.on_test(one).value), default=None)
+        """If none passed, the one that the verdict is about."""
+        known = [] if self.passed else [one.member for one in self.tested]
+        return next((one for one in known if one.chosen == self.verdict.chosen), None)
 
     @property
     def metric(self) -> Metric:

@@ -36,8 +36,8 @@ INK, GRAY, TEXT_GRAY = "#222222", "#8C8C8C", "#666666"
 LEGEND: Style = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
 CLOSE, MANY = {"handlelength": 1.0, "handletextpad": 0.2, "columnspacing": 0.6}, 8
 """Tighter spacing for a legend with this many entries."""
-NAMED, ABOVE = 50, 0.06
-"""How many of 200 places along the line of a reference model have its name at them, and the height of the name as a share."""
+ABOVE = 0.06
+"""The height of the name of a reference model, as a share of the picture."""
 DIRECTIONS = np.array([(x, y) for x in (-1, -0.5, 0, 0.5, 1) for y in (1, 0.5, 0, -0.5, -1) if 1 in (abs(x), abs(y))])
 STYLE = {
     "svg.hashsalt": "autodistill",
@@ -279,17 +279,23 @@ def _draw_crowd(axes: Axes, found: View) -> None:
 
 
 def _obstacles(axes: Axes, found: View, steps: Floats) -> Floats:
-    """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars and the line of steps."""
+    """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars, lines and their captions."""
     spots = [(found.at(mark), mark.value, 1.0 if mark.kind in CROWD else 20.0) for mark in found.marks]
     spots += [(found.at(mark), y, 2.0) for mark in _shown(found) for y in np.linspace(mark.low, mark.high, 12)]
     for (x, y), (to_x, to_y) in zip(steps[:-1], steps[1:], strict=True):
         spots += [(*spot, 3.0) for spot in zip(np.geomspace(x, to_x, 40), np.linspace(y, to_y, 40), strict=True)]
     across = np.geomspace(*axes.get_xlim(), 200)
     spots += [(x, mark.value, 0.5) for mark in found.of("teacher") for x in across]
-    spots += [(x, one.value, 5.0 if place < NAMED else 0.5) for one in found.lines for place, x in enumerate(across)]
+    spots += [(x, one.value, 0.5) for one in found.lines for x in across]
     table = np.array(spots, dtype=np.float64).reshape(-1, 3)
     table[:, :2] = axes.transData.transform(table[:, :2])
-    return table
+    return np.vstack([table, *(_filled(caption.get_window_extent().get_points()) for caption in axes.texts)])
+
+
+def _filled(box: Floats) -> Floats:
+    """The obstacles (k, 3) in a box of text."""
+    grid = np.stack(np.meshgrid(*np.linspace(box[0], box[1], 12).T), axis=-1).reshape(-1, 2)
+    return np.column_stack([grid, np.full(len(grid), 50.0)])
 
 
 def _draw_labels(axes: Axes, found: View, obstacles: Floats) -> None:
@@ -303,8 +309,7 @@ def _draw_labels(axes: Axes, found: View, obstacles: Floats) -> None:
         anchor = axes.transData.transform((found.at(mark), mark.value))
         box = _place(axes, text, anchor, obstacles)
         _write(axes, text, anchor, box)
-        grid = np.stack(np.meshgrid(*np.linspace(box[0], box[1], 12).T), axis=-1).reshape(-1, 2)
-        obstacles = np.vstack([obstacles, np.column_stack([grid, np.full(len(grid), 50.0)])])
+        obstacles = np.vstack([obstacles, _filled(box)])
 
 
 def _place(axes: Axes, text: str, anchor: Floats, obstacles: Floats) -> Floats:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+
 from ...answers import Wanted
 from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials
@@ -25,6 +26,7 @@ from .lines import course_chart, learning_chart, loss_chart
 from .plots import frontier_figure
 from .printing import Layout, print_pdf, render
 from .references import reference_rows
+from .samples import only_teacher
 from .study import Study, read_study
 
 __all__ = ["Comparison", "Report", "compare", "html", "write_html", "write_page"]
@@ -70,7 +72,7 @@ def _written(directory: Path | str, wanted: Wanted | None) -> _Written:
 
 
 def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
-    """The page of a study, with its answer; with the layout `part.html`, only its body."""
+    """The page of a study, with its answer; with the layout `part.html`, only its body, without samples."""
     still, rows = study.path / "frontier.svg", finalists(study)
     inside = [one for one in rows if one.inside]
     return render(
@@ -96,12 +98,12 @@ def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:
         more_trials=study.summary.improvement and more_trials(study.summary.improvement),
         importance=importance(study.trials, study.metric),
         edges=edges(study.spec, study.members),
-        **pictures(study, answered, rows),
+        **pictures(study, answered, rows, with_samples=layout == "base.html"),
     )
 
 
-def pictures(study: Study, answered: Answer, rows: Sequence[Finalist]) -> dict[str, object]:
-    """The facts of the pictures that need no script."""
+def pictures(study: Study, answered: Answer, rows: Sequence[Finalist], *, with_samples: bool) -> dict[str, object]:
+    """The facts of the pictures that need no script; samples cost predictions of two networks."""
     teacher, points, chosen = the_teacher(study), course(study), answered.verdict.chosen
     shown = next((one for one in rows if one.chosen == chosen), None)
     return {
@@ -112,6 +114,7 @@ def pictures(study: Study, answered: Answer, rows: Sequence[Finalist]) -> dict[s
         "assisted": assisted(rows),
         "classes": [] if shown is None else by_class(shown),
         "confused": None if study.confirmed is None or shown is None else confused(study.confirmed, shown.chosen),
+        "only_teacher": only_teacher(study, teacher, shown) if shown is not None and with_samples else None,
         "learning": learning_chart(study, shown),
         "losses": None if shown is None else loss_chart(study, shown),
         "course": course_chart(points),

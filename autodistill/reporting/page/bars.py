@@ -10,7 +10,7 @@ from ...metrics.words import gain_over, keeps, scaled
 from ...spec.document import Prices
 from ...spec.measurement import Score
 from ..picture import short
-from .finalists import BASELINES, Finalist, Gain
+from .finalists import Finalist, Gain
 
 MOST = 30
 """Classes that are drawn: those with the largest drops."""
@@ -47,7 +47,7 @@ def before_after(teacher: Finalist, student: Finalist, prices: Prices | None) ->
     the watts of one trial's resources.
     """
     both = {"teacher": teacher, "student": student}
-    sizes = {name: (float(one.params), f"{short(one.params)} parameters, {short(one.bytes)}B") for name, one in both.items()}
+    sizes = {name: (float(one.params), f"{short(one.params)} parameters, {_bytes(one.bytes)}") for name, one in both.items()}
     found = [_pair("Size", f"{student.smaller:.1f} times smaller", sizes)]
     if teacher.latency is not None and student.latency is not None:
         times = {"teacher": teacher.latency.one.p50_ms, "student": student.latency.one.p50_ms}
@@ -58,6 +58,12 @@ def before_after(teacher: Finalist, student: Finalist, prices: Prices | None) ->
     if len(found) == 3 and prices is not None:
         found += _costs(times, prices)
     return found
+
+
+def _bytes(amount: int) -> str:
+    """Such as 31.2 MB, or 364 bytes."""
+    text = short(amount)
+    return f"{text[:-1]} {text[-1]}B" if text[-1].isalpha() else f"{text} bytes"
 
 
 def _pair(title: str, note: str, values: dict[str, tuple[float, str]]) -> Bars:
@@ -95,19 +101,19 @@ def _costs(times: dict[str, float], prices: Prices) -> Iterator[Bars]:
 
 def distilled(found: Sequence[Finalist]) -> list[Bar]:
     """What the teacher bought over labels alone, a bar for each student with a label-only baseline."""
-    return _gains([(one, BASELINES["label_only"], one.gains.label_only) for one in found], "--student")
+    return _gains([(one, "", one.gains.label_only) for one in found if one.gains.label_only is not None], "--student")
 
 
 def assisted(found: Sequence[Finalist]) -> list[Bar]:
     """What assistants bought over learning from the teacher directly, in as many epochs and in as much time."""
     chains = [one for one in found if one.chain.count(" > ") >= 2]
-    pairs = [(one, BASELINES[name], getattr(one.gains, name)) for one in chains for name in ("direct", "direct_long")]
+    ways = (("direct", "direct"), ("direct_long", "direct at equal cost"))
+    pairs = [(one, name, gain) for one in chains for way, name in ways if (gain := getattr(one.gains, way)) is not None]
     return _gains(pairs, "--assistant")
 
 
-def _gains(pairs: Sequence[tuple[Finalist, str, Gain | None]], color: str) -> list[Bar]:
-    """Bars on both sides of a common zero, whose mark is at that zero."""
-    known = [(one, name, gain) for one, name, gain in pairs if gain is not None]
+def _gains(known: Sequence[tuple[Finalist, str, Gain]], color: str) -> list[Bar]:
+    """Bars on both sides of a common zero, whose mark is at that zero; `name` is that of the baseline, if there are several."""
     ends = [end for _, _, gain in known for end in (0.0, gain.mean, gain.low, gain.high) if end is not None]
     if not known:
         return []
@@ -118,7 +124,7 @@ def _gains(pairs: Sequence[tuple[Finalist, str, Gain | None]], color: str) -> li
 
     return [
         Bar(
-            name=f"{short(one.params)} parameters" + (f", against {name}" if color == "--assistant" else ""),
+            name=f"{short(one.params)} parameters" + (f", against {name}" if name else ""),
             text=_gain_text(one, gain),
             color=color if gain.mean >= 0 else "--bad",
             start=at(min(0.0, gain.mean)),
@@ -146,7 +152,7 @@ def by_class(student: Finalist) -> list[Bar]:
     return [
         Bar(
             name=part.name,
-            text=f"{ACCURACY.text(part.accuracy)}, teacher {ACCURACY.text(part.teacher)} (n {part.n:,})",
+            text=f"{ACCURACY.text(part.accuracy)}, teacher {ACCURACY.text(part.teacher)} ({part.n:,})",
             color="--student",
             start=0.0,
             width=100 * part.accuracy,

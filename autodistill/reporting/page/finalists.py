@@ -60,8 +60,7 @@ class Finalist:
 
     `stage` is the network that was searched, `chosen` the one whose weights were confirmed. `smaller` is how many times fewer
     params than the teacher it has; `inside` is whether it is in the region of interest, `ignorant` whether it may ignore its
-    input; `validation` has the scores of every
-    metric by its name.
+    input; `validation` has the scores of every metric by its name.
     """
 
     metric: Metric
@@ -143,7 +142,10 @@ def _searched(study: Study, row: TrialRow, gains: Gains) -> Finalist:
 
 
 def _links(study: Study, key: str) -> Sequence[Link]:
-    return links(study.stages, study.stages.network(key), study.metric)
+    """The chain, without the network whose weights the teacher began with: that has not learned the task."""
+    teacher = study.stages.network(study.teacher.stage)
+    first = teacher.init.key() if isinstance(teacher, Stage) and teacher.init is not None else ""
+    return [one for one in links(study.stages, study.stages.network(key), study.metric) if one.stage != first]
 
 
 def _over_label_only(study: Study, row: TrialRow) -> Gain | None:

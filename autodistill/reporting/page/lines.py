@@ -62,7 +62,7 @@ class Series(NamedTuple):
 
 
 def chart(series: Sequence[Series], *, label: str, note: str, x: str, y: str, steps: bool = False) -> Chart | None:
-    """None if no line has two points."""
+    """None if no line has two points. The horizontal axis counts something."""
     shown = [one for one in series if len(one.points) > 1]
     if not shown:
         return None
@@ -88,7 +88,7 @@ def chart(series: Sequence[Series], *, label: str, note: str, x: str, y: str, st
         x_title=x,
         y_title=y,
         lines=[Line(_points(one.points, across, down, steps), one.color, one.width) for one in shown],
-        x=[Tick(across(value), short(value)) for value in ticks(left, right)],
+        x=[Tick(across(value), short(value)) for value in ticks(left, right, least=1.0)],
         y=[Tick(down(value), f"{value:.4g}") for value in ticks(low, high)],
     )
 
@@ -100,9 +100,9 @@ def _points(points: Sequence[tuple[float, float]], across: Place, down: Place, s
     return " ".join(found)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, at most six of them."""
-    rough = max(high - low, 1e-12) / 5
+def ticks(low: float, high: float, least: float = 1e-12) -> list[float]:
+    """Round numbers from low to high, at most six of them and at least `least` apart."""
+    rough = max((high - low) / 5, least)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(one * power for one in (1, 2, 5, 10) if one * power >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
@@ -134,7 +134,8 @@ def learning_chart(study: Study, shown: Finalist | None) -> Chart | None:
             points.append((float(network.recipe.epochs), scaled(metric, row.value)))
         found.append(Series(points, "--student" if row.stage == stage else "--muted", 3.0 if row.stage == stage else 1.0))
     found.sort(key=lambda one: one.width)
-    note = f"Validation {metric.label} of {len(found)} trials at their rungs and at the end."
+    thick = "; the thick line is the student of the answer" if found and found[-1].width > 1 else ""
+    note = f"Validation {metric.label} of {len(found)} trials at their rungs and at the end{thick}."
     return chart(found, label=note, note=note, x="epochs", y=axis_title(metric))
 
 

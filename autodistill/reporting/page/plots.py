@@ -220,9 +220,17 @@ def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
     ]
     levels += _references(study, list(values))
     if target is not None:
-        line_at = scaled(metric, target), f"target {metric.text(target)}"
+        line_at = scaled(metric, target), f"target {on_axis(metric, scaled(metric, target))}" + " %" * metric.percent
         levels += [Level(value=line_at[0], text=line_at[1], split=split, color="--bad", dash="dash") for split in values]
-    return figure(metric, traces, levels, near=found.floor)
+    return figure(metric, traces, levels, near=None if found.floor is None else _near(study, found.floor))
+
+
+def _near(study: Study, floor: float) -> float:
+    """Where the region of interest begins or, if it is worse, the worst end of an interval of a finalist in the region."""
+    metric = study.metric
+    seen = [score for one in finalists(study) if one.inside for score in (one.on_validation, one.on_test) if score is not None]
+    ends = [floor, *(scaled(metric, score.low if metric.higher else score.high) for score in seen)]
+    return min(ends) if metric.higher else max(ends)
 
 
 def _references(study: Study, splits: Sequence[str]) -> list[Level]:

@@ -43,7 +43,8 @@ def assistants(study: Study, found: Sequence[Finalist], *, measured: bool) -> st
     if measured:
         return (
             "An assistant is a network between the teacher and a student. Students with assistants are compared with the same "
-            f"students that learn from the teacher directly. Gains are {gains_in(study.metric, split(study))}."
+            "students that learn from the teacher directly: in as many epochs (direct), and for as long as the whole chain "
+            f"took (direct at equal cost). Gains are {gains_in(study.metric, split(study))}."
         )
     if study.spec.assistants.at_most == 0:
         return "This search tried no assistants (networks between the teacher and a student)."
@@ -121,7 +122,7 @@ def _finalists(confirmed: Confirmation | None) -> str:
     if confirmed is None:
         return ""
     every = f"{len(confirmed.outcomes)} networks in all, on the test samples"
-    return f"; {len(confirmed.members)} finalists with their seeds and baselines, {every}"
+    return f"; {len(confirmed.members)} finalists and their fresh seeds and baselines, as far as these were trained, {every}"
 
 
 def _hours(study: Study) -> Iterator[tuple[str, str]]:

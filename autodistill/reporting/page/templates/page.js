@@ -46,20 +46,22 @@
   const range = (figure, state) =>
     state.range === "near" ? { range: [figure.near, figure.top], autorange: false } : { autorange: figure.layout.yaxis.autorange ?? true };
 
-  // Browsers do not report the width of a printed A4 page: 186 mm at 96 dots per inch.
-  const paper = () => (root.classList.contains("printing") ? { width: 700, height: 380 } : {});
+  // Browsers do not report the width of a printed A4 page: 190 mm at 96 dots per inch.
+  const paper = () => (root.classList.contains("printing") ? { width: 715, height: 290 } : {});
 
   function layout({ figure, state }, shown) {
     const text = css("--text"), rule = css("--rule");
+    const printing = root.classList.contains("printing");
     const axis = { gridcolor: rule, linecolor: rule, zerolinecolor: rule };
     const x = { ...figure.layout.xaxis, ...axis };
+    const title = { ...figure.layout.yaxis.title, font: { size: printing ? 9 : 14 } };
     x.title = { text: `${figure.titles[state.axis]} (logarithmic)` };
     [x.tickvals, x.ticktext] = figure.ticks[state.axis];
     return {
       ...figure.layout, ...levels(figure, shown), uirevision: Object.values(state).join(), autosize: true, ...paper(), xaxis: x,
-      yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state) }, dragmode: narrow() ? false : "zoom",
+      yaxis: { ...figure.layout.yaxis, ...axis, ...range(figure, state), title }, dragmode: narrow() ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: text, size: narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
+      font: { color: text, size: printing ? 10 : narrow() ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
       modebar: { color: css("--quiet"), activecolor: css("--text"), bgcolor: "rgba(0,0,0,0)" },
       hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--quiet"), font: { color: text, size: 12 }, align: "left" },
     };
@@ -71,7 +73,7 @@
     const data = figure.data.filter((trace) => shown(trace.meta.split)).map((trace) => painted(trace, state.axis));
     return Plotly.react(box, data, layout(plot, shown), {
       responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // plotly's own list uploads, too
     });
   }
 
