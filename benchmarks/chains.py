@@ -6,7 +6,7 @@
 
 A row is one training: the widths of its chain from the teacher down to itself, the seed, its params, its accuracy on the
 validation samples, and its seconds: the least that any training of its architecture took, since others share the machine.
-The planner is given three of the seeds, and 30 % of the seconds that all chains take with
+The planner is given three of the seeds, and 30% of the seconds that all chains take with
 these; what it chooses is scored on the other three. Beside it are the published rules, which choose by the first of its seeds.
 """
 

@@ -5,9 +5,9 @@
     python benchmarks/claims.py --kinds [METRIC ...]  # of metrics of several labels, of values, and of ranks (--studies N)
 
 The first prints a table: the true accuracies of five students (the largest last), test samples, and of 2,000 studies the share
-with a false claim at 95 % confidence, and the share in which the smallest student that does meet the target was found. The
+with a false claim at 95% confidence, and the share in which the smallest student that does meet the target was found. The
 simulation is that of tests/test_answers.py: answers of all networks go together on hard samples. The second gives, for
-networks whose true value is exactly the target, how often they are claimed to have more at 5 %.
+networks whose true value is exactly the target, how often they are claimed to have more at 5%.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def main() -> None:
 
 
 COMPOSED = {
-    "2 classes, 4 % in one": (np.array([0.96, 0.04]), np.array([0.95, 0.85])),
+    "2 classes, 4% in one": (np.array([0.96, 0.04]), np.array([0.95, 0.85])),
     "2 alike": (np.array([0.5, 0.5]), np.array([0.9, 0.9])),
     "10 alike": (np.full(10, 0.1), np.linspace(0.75, 0.97, 10)),
-    "10, the rarest 2 %": (np.arange(1, 11) / 55, np.linspace(0.97, 0.75, 10)),
+    "10, the rarest 2%": (np.arange(1, 11) / 55, np.linspace(0.97, 0.75, 10)),
 }
 """Shares of the classes, and the share of each that is predicted correctly."""
 
@@ -87,7 +87,7 @@ KINDS = ("f1_micro", "f1_macro", "average_precision", "auroc", "rmse", "mae", "r
 
 
 def of_kinds(names: Sequence[str], studies: int = 600) -> None:
-    """With KIND_DRAWS draws for each p-value instead of 4,000: enough to say whether it is at most 5 %."""
+    """With KIND_DRAWS draws for each p-value instead of 4,000: enough to say whether it is at most 5%."""
     moments.TEST_DRAWS = ranking.TEST_DRAWS = base.TEST_DRAWS = KIND_DRAWS
     print("| metric | simulated | test samples | studies | false claims of a target | of being as good as the teacher |")
     print("|---|---|---|---|---|---|")

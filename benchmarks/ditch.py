@@ -58,7 +58,7 @@ def main() -> None:
         for name, one in LOSSES.items()
     }
     train_all(store, [one for stages in (*labels.values(), *taught.values()) for one in stages], given.workers)
-    print(f"teacher: {accuracies(store, [teacher])[0]:.2f} %")
+    print(f"teacher: {accuracies(store, [teacher])[0]:.2f}%")
     print(f"| student | params | recipe | from labels | {' | '.join(LOSSES)} |")
     print("|" + "---|" * (4 + len(LOSSES)))
     for (student, recipe), stages in labels.items():

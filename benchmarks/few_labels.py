@@ -46,7 +46,7 @@ def main() -> None:
         if share < 1:
             arms[share, "kd, teacher of these labels"] = [stage(task, STUDENT, KD, seed, teachers[share]) for seed in seeds]
     train_all(store, [one for stages in arms.values() for one in stages], given.workers)
-    print("| share of labels | | n | accuracy | deviation | difference to label-only (95 %) |\n|---|---|---|---|---|---|")
+    print("| share of labels | | n | accuracy | deviation | difference to label-only (95%) |\n|---|---|---|---|---|---|")
     for (share, name), stages in arms.items():
         found = accuracies(store, stages)
         gain = difference(found, accuracies(store, arms[share, "label-only"])) if name != "label-only" else ""
@@ -54,7 +54,7 @@ def main() -> None:
             f"| {share:.0%} | {name} | {len(found)} | {statistics.mean(found):.2f} | {statistics.stdev(found):.2f} | {gain} |"
         )
     for share, one in teachers.items():
-        print(f"teacher of {share:.0%} of the labels: {accuracies(store, [one])[0]:.2f} %")
+        print(f"teacher of {share:.0%} of the labels: {accuracies(store, [one])[0]:.2f}%")
 
 
 def stage(task: Task, architecture: Any, loss: dict[str, Any], seed: int, *teachers: Stage | Checkpoint) -> Stage:

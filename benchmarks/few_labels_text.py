@@ -64,10 +64,10 @@ def main() -> None:
     }
     every = [one for by_way in arms.values() for stages in by_way.values() for one in stages]
     train_all(store, [teacher, *every], given.workers)
-    print("| student | params | | n | accuracy | deviation | kd - labels (95 %) |\n|---|---|---|---|---|---|---|")
+    print("| student | params | | n | accuracy | deviation | kd - labels (95%) |\n|---|---|---|---|---|---|---|")
     for name, by_way in arms.items():
         print("\n".join(rows(store, splits, name, by_way)))
-    print(f"teacher of {given.labels:,} labels: {on_test(store, splits, [teacher])[0]:.2f} %")
+    print(f"teacher of {given.labels:,} labels: {on_test(store, splits, [teacher])[0]:.2f}%")
 
 
 def options() -> argparse.Namespace:

@@ -3,7 +3,7 @@
     python benchmarks/finalists.py benchmarks/digits_students.csv --chance 0.1 --seeds 50 --trials 24
 
 Each search sees one training of each configuration of the table. Its finalists are the measured frontier in the region of
-interest and, with it, what `confirm` adds: students with a probability of more than 10 % of being on the frontier of expected
+interest and, with it, what `confirm` adds: students with a probability of more than 10% of being on the frontier of expected
 accuracies. The truth is the mean accuracy over all seeds of the table. The answer is the smallest finalist with a share of the
 teacher's true accuracy; the teacher is the table's best configuration.
 """

@@ -40,7 +40,7 @@ def compare(folder: StudyDirectory, given: argparse.Namespace) -> None:
     arms = [[one.model_copy(update={"seed": seed}) for seed in range(1, given.seeds + 1)] for one in chosen]
     baselines = [[label_only(one) for one in arm] for arm in arms]
     train_all(store, [one for arm in (*arms, *baselines) for one in arm], given.workers)
-    print("| student | params | n | label-only | distilled | gain (95 %) |\n|---|---|---|---|---|---|")
+    print("| student | params | n | label-only | distilled | gain (95%) |\n|---|---|---|---|---|---|")
     for arm, others in zip(arms, baselines, strict=True):
         found, labels = accuracies(store, arm), accuracies(store, others)
         params = stages.measured(arm[0].key()).params

@@ -3,7 +3,7 @@
     python benchmarks/halving.py [--seeds 30]
 
 Replays of `ehvi` on digits_students.csv (72 students, three trainings each), 60 trials, one simulated worker: seconds and
-trials until 99 % of the best hypervolume, without halving and for each `first` and `share`; rungs double. Medians and quartiles
+trials until 99% of the best hypervolume, without halving and for each `first` and `share`; rungs double. Medians and quartiles
 over the seeds. Needs no training.
 """
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=30)
     seeds, table = parser.parse_args().seeds, Table.read(TABLE, None)
-    print("| first | share | seconds to 99 % | trials to 99 % | hypervolume at the end |\n|---|---|---|---|---|")
+    print("| first | share | seconds to 99% | trials to 99% | hypervolume at the end |\n|---|---|---|---|---|")
     settings: list[dict[str, float] | None] = [None, *({"first": first, "share": share} for first in FIRST for share in SHARE)]
     for halving in settings:
         name = "ehvi" if halving is None else "ehvi+halving"

@@ -89,7 +89,7 @@ def seconds(store: Store, stage: Stage) -> float:
 
 
 def difference(of: Sequence[float], against: Sequence[float]) -> str:
-    """The mean of paired differences with its 95 % interval (Student's t)."""
+    """The mean of paired differences with its 95% interval (Student's t)."""
     found = [one - other for one, other in zip(of, against, strict=True)]
     half = stats.t.ppf(0.975, len(found) - 1) * statistics.stdev(found) / len(found) ** 0.5
     mean = statistics.mean(found)
@@ -98,7 +98,7 @@ def difference(of: Sequence[float], against: Sequence[float]) -> str:
 
 def table(store: Store, arms: Mapping[str, Sequence[Stage]], against: str) -> str:
     """A Markdown table: accuracy in percent, deviation between seeds, paired difference, seconds a training."""
-    lines = [f"| | n | accuracy | deviation | difference to {against} (95 %) | seconds |", "|---|---|---|---|---|---|"]
+    lines = [f"| | n | accuracy | deviation | difference to {against} (95%) | seconds |", "|---|---|---|---|---|---|"]
     reference = accuracies(store, arms[against])
     for name, stages in arms.items():
         found = accuracies(store, stages)

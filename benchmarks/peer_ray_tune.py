@@ -8,7 +8,7 @@ The peer is written as public tutorials are: TPE with two objectives, a DataLoad
 a worker. Space, data, splits, epochs, trials and networks are those of the spec; both are given the same trained teacher, whose
 time is not counted; no baselines are trained (search.label_baselines: false). Each runs as a process of its own, one after
 the other; seconds are from its start to its end. Frontiers are chosen on validation and scored on the test split by this
-script: the hypervolume in the region of interest (from 90 % of the way between the majority class and the teacher's test
+script: the hypervolume in the region of interest (from 90% of the way between the majority class and the teacher's test
 accuracy on, below the teacher's log10 params), and that above the majority class. `seconds to the peer's value` is when the
 running frontier reaches the peer's final value in the region, and what the process takes after its last trial. `together` is
 the region's hypervolume of the frontier of all networks that any of these searches found: about as much as there is to find.
@@ -17,7 +17,7 @@ the region's hypervolume of the frontier of all networks that any of these searc
 one with four times the trials, in case the peer's value is not reached in as many as the peer has. `--peer FILE` takes the
 peer's runs from an earlier result of this script, of the same machine, as far as it has them.
 If --out exists, its runs are kept, and only the seeds that it does not have are run.
---retrain N trains the smallest students at 95 and 97 % of the teacher again, with N fresh seeds and autodistill's own loop for
+--retrain N trains the smallest students at 95 and 97% of the teacher again, with N fresh seeds and autodistill's own loop for
 all, upwards from the smallest until one holds on the test split in the mean.
 """
 

@@ -8,7 +8,7 @@ trainer_script.py, is written as public tutorials are: a Trainer whose compute_l
 teacher, texts padded to max_length, labels of -100 for texts without one, TPE with two objectives and no scheduler, one trial a
 worker. Both have the same texts, space, trials, epochs, batch size, learning rate and networks, and one thread a trial. Both
 are given the same trained teacher, whose time is not counted. It reads the mean of the tokens, as MiniLM was trained, so that
-its folder is a classifier of tokens, and the peer takes the mean of its logits. The Trainer's cosine with a warm-up over 30 %
+its folder is a classifier of tokens, and the peer takes the mean of its logits. The Trainer's cosine with a warm-up over 30%
 of the steps stands for our one-cycle schedule; it clips gradients, which we do not. Texts, teacher and searches have the seed
 of their row.
 

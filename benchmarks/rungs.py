@@ -3,7 +3,7 @@
     python benchmarks/rungs.py
 
 Reads digits_students.csv and digits_schedules.csv (digits_grid.py made them); needs no training. `all` are the 72 students of
-the grid, `near` those above 90 % at full length, where the order matters most. Full length is each schedule's own 15 epochs; of
+the grid, `near` those above 90% at full length, where the order matters most. Full length is each schedule's own 15 epochs; of
 `short` (a complete cycle of so many epochs, trained anew when it goes on) it is one cycle over 15. In a row all have cost the
 same seconds; one that goes on has cost `short` the row's epochs more.
 """

@@ -88,7 +88,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    print("| table | model | validation | test (95 %) | bytes | ms for one | seconds to train |\n|---|---|---|---|---|---|---|")
+    print("| table | model | validation | test (95%) | bytes | ms for one | seconds to train |\n|---|---|---|---|---|---|---|")
     for name, table in tables().items():
         print("\n".join(compared(name, table, given.out, given.trials, given.seeds)), flush=True)
 

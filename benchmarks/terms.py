@@ -58,7 +58,7 @@ def main() -> None:
     train_all(store, [one for stages in arms.values() for one in stages], given.workers)
     for name, one in (("teacher", teacher), ("assistant", assistant)):
         found = store.manifest("stages", one.key())["measurement"]
-        print(f"{name}: {found['params']:,} params, {100 * found['scores']['accuracy']['value']:.2f} %")
+        print(f"{name}: {found['params']:,} params, {100 * found['scores']['accuracy']['value']:.2f}%")
     print(table(store, arms, "kd (T 4, 0.9)"))
 
 

@@ -195,7 +195,7 @@ def others(found: Comparison, planner: Planner) -> Iterator[Way]:
 def networks(found: Comparison) -> Iterator[str]:
     known, space = found.known, found.known.trainings.space
     params, student = known.ladder().params, known.trainings.direct.architecture
-    yield f"\nteacher: {params.teacher:,} parameters, {100 * known.teacher():.2f} %"
+    yield f"\nteacher: {params.teacher:,} parameters, {100 * known.teacher():.2f}%"
     for ratio, one, size in zip(ladder(found.ratio), space.ladder, params.ladder, strict=True):
         yield f"1/{ratio:g}: {describe(one)}, {size:,} parameters"
     yield f"student, 1/{found.ratio}: {describe(student)}, {params.student:,} parameters"
@@ -204,7 +204,7 @@ def networks(found: Comparison) -> Iterator[str]:
 def table(found: Comparison, planner: Planner, ways: Sequence[Way]) -> Iterator[str]:
     """Lines of Markdown; the regret is that of the chosen chain, by the seeds that score."""
     best = max(planner.candidates, key=found.mean)
-    yield f"best of {len(planner.candidates)} candidates: {chain(found, best)}, {found.mean(best):.2f} %\n"
+    yield f"best of {len(planner.candidates)} candidates: {chain(found, best)}, {found.mean(best):.2f}%\n"
     yield f"| 1/{found.ratio} | chain | n | accuracy | deviation | regret | trainings | seconds |\n|{'---|' * 8}"
     for way in ways:
         scored, costs = found.accuracies(way.chosen), found.cost(way.needs)

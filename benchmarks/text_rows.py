@@ -91,7 +91,7 @@ def options() -> argparse.Namespace:
 
 def table(store: Store, splits: Splits, arms: Mapping[str, Sequence[Stage]], against: str) -> str:
     """Parameters, test accuracies in percent with their paired difference to one arm, and the time of the first network."""
-    lines = [f"| | params | n | accuracy | deviation | difference to {against} (95 %) | ms |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| | params | n | accuracy | deviation | difference to {against} (95%) | ms |", "|---|---|---|---|---|---|---|"]
     test = splits.test.unseal()
     networks = {name: [load_network(store, stage, CPU) for stage in stages] for name, stages in arms.items()}
     found = {name: [100 * accuracy(one, test) for one in each] for name, each in networks.items()}
@@ -126,7 +126,7 @@ def bag_of_words(store: Store, teacher: Stage) -> str:
     """On validation texts, as the store has it; `confirm` prints its test accuracy."""
     key = make_reference(store, REFERENCE, teacher.task.data)
     found = Reference.model_validate(store.manifest("references", key)["reference"])
-    return f"{REFERENCE}: {100 * found.scores['accuracy'].value:.2f} % on validation texts, {found.bytes:,} bytes"
+    return f"{REFERENCE}: {100 * found.scores['accuracy'].value:.2f}% on validation texts, {found.bytes:,} bytes"
 
 
 if __name__ == "__main__":

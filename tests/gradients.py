@@ -33,7 +33,7 @@ SHAPES = ((1, 28, 28), (3, 8, 8))
 BATCH, CLASSES, FLIPPED, AGAIN = 32, 5, 8, 4
 """A difference below FLIPPED may come from ReLUs whose inputs are rounding away from 0, so up to AGAIN other batches are tried.
 
-A mobilenet of depth 3 and width 2 is off by 20 % of some tensor, another one in each batch; a kernel at fault was off by 120 %
+A mobilenet of depth 3 and width 2 is off by 20% of some tensor, another one in each batch; a kernel at fault was off by 120%
 in every batch.
 """
 
@@ -83,7 +83,7 @@ def networks(which: str, widths: range, depths: range) -> Iterator[tuple[str, Ne
 def difference(network: Network, shape: tuple[int, ...]) -> float:
     """Of the gradients: the largest of any parameter, in units of what rounding may cost.
 
-    That is 5 %, since a ReLU whose input is rounding away from 0 may open or not; a kernel at fault was off by 120 %.
+    That is 5%, since a ReLU whose input is rounding away from 0 may open or not; a kernel at fault was off by 120%.
     """
     x_B, y_B = torch.randn(BATCH, *shape), torch.arange(BATCH) % CLASSES
     network.train().zero_grad()

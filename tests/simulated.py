@@ -18,7 +18,7 @@ ERRORS: dict[str, Noise] = {
     "normal": lambda random, shape: random.normal(size=shape),
     "Laplace": lambda random, shape: random.laplace(size=shape),
     "Student's t, 5 degrees": lambda random, shape: random.standard_t(5, size=shape),
-    "5 % are 5 times as large": lambda random, shape: random.normal(size=shape) * np.where(random.random(shape) < 0.05, 5, 1),
+    "5% are 5 times as large": lambda random, shape: random.normal(size=shape) * np.where(random.random(shape) < 0.05, 5, 1),
 }
 """The errors of a regression."""
 
@@ -77,7 +77,7 @@ def cases_of(name: str) -> list[Case]:
 
 
 def false_claims(metric: Metric, case: Case, n: int, studies: int, seed: int = 0) -> tuple[float, float]:
-    """How often a network whose true value is exactly the target is claimed to be better at 5 %, and how often one that is
+    """How often a network whose true value is exactly the target is claimed to be better at 5%, and how often one that is
     exactly as good as its teacher is claimed to be better.
     """
     random = np.random.default_rng(seed)

@@ -285,18 +285,16 @@ def test_limits_leave_larger_ones_out_before_anything_is_tested() -> None:
 def test_without_a_question_it_is_to_ship_or_not_to_ship() -> None:
     found = smallest(confirmed(rights(900, 985), rights(990)[0]), Wanted())
     assert (found.wanted.retain, found.wanted.params) == (0.95, 5000)
-    assert found.sentence().startswith(
-        "Ship: student1 with 200 params is shown to have at least 95 % of the teacher's accuracy"
-    )
+    assert found.sentence().startswith("Ship: student1 with 200 params is shown to have at least 95% of the teacher's accuracy")
     found = smallest(confirmed(rights(700, 800), rights(990)[0]), Wanted())
-    assert found.sentence().startswith("Do not ship: no student is proven to meet the target of 95 %")
+    assert found.sentence().startswith("Do not ship: no student is proven to meet the target of 95%")
 
 
 def test_what_would_pass_instead_is_the_highest_target_that_passes() -> None:
     found = smallest(confirmed(rights(900, 950), rights(990)[0]), Wanted(target=0.99))
     would = found.would_pass
     assert exceeds(950, 1000, would) <= 0.05 < exceeds(950, 1000, would + 1e-4)
-    assert any(line.startswith(f"would pass   at {100 * would:.2f} %") for line in found.lines())
+    assert any(line.startswith(f"would pass   at {100 * would:.2f}%") for line in found.lines())
 
 
 def test_too_few_test_samples_are_said() -> None:
@@ -343,9 +341,9 @@ def test_no_share_is_rounded_up_to_certainty(confidence: float, target: float) -
     found = confirmed(rights(990), rights(995)[0])
     exact, sure = (f"{Decimal(str(share)) * 100:f}".rstrip("0").rstrip(".") for share in (target, confidence))
     said = smallest(found, Wanted(target=target, confidence=confidence)).sentence()
-    assert f"an accuracy of {exact} %" in said and f"with {sure} % confidence" in said
+    assert f"an accuracy of {exact}%" in said and f"with {sure}% confidence" in said
     said = smallest(found, Wanted(retain=target, confidence=confidence)).sentence()
-    assert f"{exact} % of the teacher's accuracy" in said
+    assert f"{exact}% of the teacher's accuracy" in said
 
 
 def test_a_forced_opening_is_said_in_the_answer() -> None:
@@ -440,7 +438,7 @@ def with_metric(found: Confirmation, metric: str) -> Confirmation:
 
 
 def unlike(*shares: tuple[float, float], n: int = 1000) -> Confirmation:
-    """Networks that predict these shares of a class with 96 % of the samples, and of one with the rest, correctly."""
+    """Networks that predict these shares of a class with 96% of the samples, and of one with the rest, correctly."""
     labels = (np.arange(n) < 0.04 * n).astype(np.int64)
     outcomes = {}
     for place, (common, rare) in enumerate(shares):
@@ -460,12 +458,12 @@ def unlike(*shares: tuple[float, float], n: int = 1000) -> Confirmation:
 
 def test_a_network_that_never_predicts_the_rare_class_is_accurate_but_not_balanced() -> None:
     plain = unlike((1.0, 0.0), (0.97, 0.97), (0.98, 0.98))
-    assert len(smallest(plain, Wanted(target=0.9)).passed) == 2, "96 % of the samples are of one class"
+    assert len(smallest(plain, Wanted(target=0.9)).passed) == 2, "96% of the samples are of one class"
     found = smallest(with_metric(plain, "balanced_accuracy"), Wanted(target=0.9))
     assert [one.passed for one in found.tested] == [True, False] and found.needed is None and found.more_correct is None
     assert found.answer is not None and found.answer.stage == "student1"
     said = found.sentence()
-    assert "is shown to have at least a balanced accuracy of 90 %" in said and "It has 97.2% balanced accuracy" in said
+    assert "is shown to have at least a balanced accuracy of 90%" in said and "It has 97.2% balanced accuracy" in said
     assert "keeps 99.5% of its balanced accuracy" in said
     row = found.as_json()["answer"]
     assert isinstance(row, dict) and set(row["test"]) == {"balanced_accuracy", "low", "high", "n"}  # type: ignore[arg-type]
@@ -484,7 +482,7 @@ def test_a_target_may_name_another_metric_than_the_study() -> None:
     teacher = plain.teacher.model_copy(update={"test": plain.teacher.test.model_copy(update={"scores": scores["teacher"]})})
     found = smallest(plain.model_copy(update={"members": members, "teacher": teacher}), Wanted(metric="f1_macro", target=0.7))
     assert found.answer is not None and found.answer.stage == "student1"
-    assert "at least a macro F1 of 0.7 (with 95 % confidence). It has a macro F1 of 0.853" in found.sentence()
+    assert "at least a macro F1 of 0.7 (with 95% confidence). It has a macro F1 of 0.853" in found.sentence()
 
 
 def test_a_loss_is_claimed_to_be_small() -> None:
@@ -492,7 +490,7 @@ def test_a_loss_is_claimed_to_be_small() -> None:
     found = with_metric(unlike((0.964, 0.964), (0.97, 0.97), (0.98, 0.98)), "log_loss")
     passes = smallest(found, Wanted(target=0.19))
     assert passes.answer is not None and passes.answer.stage == "student0"
-    assert "is shown to have a log loss of at most 0.19 (with 95 % confidence). It has a log loss of 0.1" in passes.sentence()
+    assert "is shown to have a log loss of at most 0.19 (with 95% confidence). It has a log loss of 0.1" in passes.sentence()
     assert "times its log loss" in passes.sentence()
     fails = smallest(found, Wanted(target=0.12))
     assert not fails.meets and fails.nearest is not None and fails.nearest.stage == "student1", "the smallest loss"

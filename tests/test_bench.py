@@ -91,7 +91,7 @@ def test_every_strategy_evaluates_as_many(strategy: str, workers: int) -> None:
 
 
 def test_the_score_is_the_hypervolume_in_the_region_of_interest(table: Callable[..., Path]) -> None:
-    """From 90 % of the way between 0.11 and the teacher's 0.21 to all sizes below twice the largest."""
+    """From 90% of the way between 0.11 and the teacher's 0.21 to all sizes below twice the largest."""
     drawn = Table.read(table()).draw(0, 0.21)
     asked = Asked(strategies=(), chance=0.11, trials=5, teacher=0.21)
     found = Score(drawn, asked)

@@ -221,7 +221,7 @@ def test_the_chains_of_published_rules_are_candidates_and_direct_has_the_names_o
         "half of the layers each time": (1,),
         "capacity gap of 2.5": (1,),
         "one fifth above a ratio of 10": (),
-        "30 % smaller each time": (0, 1, 2),
+        "30% smaller each time": (0, 1, 2),
     }
     assert planner.rules[DIRECT] == ["one fifth above a ratio of 10"] and planner.candidates.count(DIRECT) == 1
     assert all(planner.seen(one) for one in planner.rules)
@@ -433,7 +433,7 @@ def test_a_plan_names_its_metric(
     found = found.model_copy(update={**known, "teacher": changed, "candidates": rows})
     as_good = "accurate" if metric == "accuracy" else "good"
     assert found.sentence() == (
-        f"No assistant: the best chain, through mlp, has {gained} distillation (95 %: {span}), but direct is as {as_good}"
+        f"No assistant: the best chain, through mlp, has {gained} distillation (95%: {span}), but direct is as {as_good}"
     )
     assert any(line.startswith(f"teacher      {teacher}") for line in found.lines())
     table = found.table()

@@ -186,9 +186,9 @@ def test_tables_show_what_the_studies_found(page: str, study: str) -> None:
     rows = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("| ")]
     for one in pd.read_csv(ROOT / f"reports/examples/{study}/frontier.csv").itertuples():
         if one.inside:
-            (row,) = (row for row in rows if row.startswith(f"| {one.params:,} |") and f"| {100 * one.accuracy:.1f} %" in row)
+            (row,) = (row for row in rows if row.startswith(f"| {one.params:,} |") and f"| {100 * one.accuracy:.1f}%" in row)
             baseline = pd.notna(one.label_only) and one.role != "label-only"
-            assert not baseline or f"| {100 * one.label_only:.1f} % |" in row, row
+            assert not baseline or f"| {100 * one.label_only:.1f}% |" in row, row
 
 
 def test_the_reference_has_every_column_and_key_of_the_files() -> None:

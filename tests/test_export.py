@@ -157,7 +157,7 @@ def test_the_card_says_what_was_confirmed(handed: tuple[Path, Exported], study: 
     for name in ("params", "macs", "bytes", "bytes_float16"):
         assert f"| {getattr(member, name):,} |" in text
     assert f"| {teacher.params:,} | {teacher.on_validation.value:.1%} | {teacher.on_test.value:.1%} |" in text
-    assert "Yes: mlp" in text and "with 95 % confidence" in text
+    assert "Yes: mlp" in text and "with 95% confidence" in text
     assert "The test split was opened 1 time in this study." in text
     assert f"`{network_of(store_of(study), found.card.stage).task.data}`" in text
     assert f"| onnxruntime | {latency.name_of(torch.device('cpu'))} | 1 | 64 |" in text
@@ -614,7 +614,7 @@ def test_the_card_shows_the_metric_of_the_study_and_those_beside_it(tmp_path: Pa
     heads = [line for line in text.splitlines() if line.startswith("| samples | correct | of |")]
     metrics = ("log loss", "accuracy", "macro F1")
     assert heads == [
-        f"| samples | correct | of | {' | '.join(f'{one} | 95 % interval' for one in metrics)} | calibration error |"
+        f"| samples | correct | of | {' | '.join(f'{one} | 95% interval' for one in metrics)} | calibration error |"
     ]
     for name, part in (("validation", card.validation), ("test", card.test)):
         loss, accuracy, f1 = (part.scores[one] for one in ("log_loss", "accuracy", "f1_macro"))

@@ -106,7 +106,7 @@ def test_every_place_that_is_named_takes_that_key(key: str) -> None:
 
 @pytest.fixture(scope="module")
 def skewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of rare positives: the majority class alone is right on 94 %, which is 96 % of what the teacher has."""
+    """A study of rare positives: the majority class alone is right on 94%, which is 96% of what the teacher has."""
     folder, rng = tmp_path_factory.mktemp("skewed"), np.random.default_rng(0)
     y = (rng.random(2000) < 0.06).astype(int)
     x = rng.normal(size=(2000, 8)).astype(np.float32)
@@ -173,7 +173,7 @@ def test_check_measures_a_teacher_from_a_checkpoint(tiny: Callable[..., Spec], t
     assert teacher.score.value == pytest.approx(manifest["measurement"]["scores"]["accuracy"]["value"])
     low, high = (f"{end:.1%}" for end in (teacher.score.low, teacher.score.high))
     (line,) = [line for line in checked(found, 1).splitlines() if line.startswith("teacher ")]
-    assert line.endswith(f", checkpoint; validation accuracy {teacher.score.value:.1%} (95 %: {low} to {high})")
+    assert line.endswith(f", checkpoint; validation accuracy {teacher.score.value:.1%} (95%: {low} to {high})")
     assert found.as_json()["teachers"][0]["score"]["n"] == teacher.score.n
 
 

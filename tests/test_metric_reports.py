@@ -154,7 +154,7 @@ def test_the_better_end_is_on_top() -> None:
 
 def test_a_loss_has_its_own_title_ticks_and_labels() -> None:
     axes = drawn(LOSS, marks(LOSS, [0.9, 0.5, 0.02]))
-    assert axes.get_ylabel() == "validation log loss, smaller is better (bars: 95 % interval)"
+    assert axes.get_ylabel() == "validation log loss, smaller is better (bars: 95% interval)"
     assert min(axes.get_yticks()) == 0 and axes.get_ylim()[1] < 0 < axes.get_ylim()[0], "no tick below 0"
     assert {text.get_text().splitlines()[-1] for text in axes.texts} == {
         "100 params, 0.900",
@@ -228,7 +228,7 @@ def test_tables_have_a_column_for_each_metric(searched: Path) -> None:
     metric, also = study.metric, [METRICS[name] for name in ALSO[study.metric.name]]
     table = frontier_table(study.summary)
     names = [column.header for column in table.columns]
-    assert names[1:4] == [metric.label, "95 % interval", also[0].label] and str(table.title).count(metric.label) == 2
+    assert names[1:4] == [metric.label, "95% interval", also[0].label] and str(table.title).count(metric.label) == 2
     last = {str(column.header): list(column.cells)[-1] for column in table.columns}
     scores = study.stages.measured(study.teacher.stage).scores
     assert [last[one.label] for one in (metric, *also)] == [one.text(scores[one.name].value) for one in (metric, *also)]

@@ -243,7 +243,7 @@ def test_accuracies_are_tested_exactly() -> None:
 
 
 def test_a_loss_without_a_large_sample_is_not_taken_for_one_without_risk() -> None:
-    """300 samples of 0.02 nats: if one in a hundred has 4 nats, 5 % of such splits show none of them."""
+    """300 samples of 0.02 nats: if one in a hundred has 4 nats, 5% of such splits show none of them."""
     none = np.zeros(300, dtype=np.int64)
     seen = Outcome(none, none, none, np.full(300, 0.02))
     assert METRICS["log_loss"].misses(seen, 2, 0.06) > 0.2
@@ -251,7 +251,7 @@ def test_a_loss_without_a_large_sample_is_not_taken_for_one_without_risk() -> No
     assert METRICS["log_loss"].loses(seen, seen, 2, 0.5) > 0.05
 
 
-LOSSES = {"10 % of 2 nats": (0.1, 2.0), "2 % of 3 nats": (0.02, 3.0), "1 % of 4 nats": (0.01, 4.0)}
+LOSSES = {"10% of 2 nats": (0.1, 2.0), "2% of 3 nats": (0.02, 3.0), "1% of 4 nats": (0.01, 4.0)}
 """The share of samples with a large loss, and its mean in nats; that of the others is 0.02. All are exponential."""
 
 
@@ -263,7 +263,7 @@ def drawn_losses(case: str, n: int, studies: int, seed: int) -> tuple[np.ndarray
 
 
 def loss_claims(case: str, n: int, studies: int, seed: int) -> float:
-    """How often a network whose true log loss is exactly the target is claimed to be better, at 5 %."""
+    """How often a network whose true log loss is exactly the target is claimed to be better, at 5%."""
     losses, mean = drawn_losses(case, n, studies, seed)
     none = np.zeros(n, dtype=np.int64)
     p = [METRICS["log_loss"].misses(Outcome(none, none, none, one), 2, mean) for one in losses]
@@ -360,7 +360,7 @@ def test_a_bet_sees_a_small_gain_where_bounds_for_losses_of_0_and_1_do_not() -> 
 
 
 def claims(metric: Metric, truth: np.ndarray, shares: np.ndarray, n: int, target: float, studies: int, seed: int) -> float:
-    """How often a network of which `target` is the true value is claimed to be better, at 5 %."""
+    """How often a network of which `target` is the true value is claimed to be better, at 5%."""
     random, false = np.random.default_rng(seed), 0
     for _ in range(studies):
         labels = random.choice(len(shares), n, p=shares)
@@ -374,7 +374,7 @@ def claims(metric: Metric, truth: np.ndarray, shares: np.ndarray, n: int, target
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "f1_macro"])
 def test_few_false_claims_on_rare_classes(name: str) -> None:
-    """Four samples in a hundred are of the second class. The rate is 5 %; of 200 studies, 20 would be far above it."""
+    """Four samples in a hundred are of the second class. The rate is 5%; of 200 studies, 20 would be far above it."""
     metric, shares, truth = METRICS[name], np.array([0.96, 0.04]), np.array([0.95, 0.85])
     assert isinstance(metric, Confusion)
     wrong = shares * (1 - truth)

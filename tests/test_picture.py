@@ -196,7 +196,7 @@ def test_no_text_is_read_as_mathematics():
 def test_long_texts_are_shortened_at_a_word():
     long = "timm vit_tiny_patch16_224 embed_dim=48 depth=3"
     labels = [text.get_text() for text in figure([row(frontier=True, architecture=long)]).axes[0].texts]
-    assert labels == ["timm vit_tiny_patch16_224…\n1k params, 80.0 %"]
+    assert labels == ["timm vit_tiny_patch16_224…\n1k params, 80.0%"]
 
 
 def test_what_lies_below_is_counted_not_shown():

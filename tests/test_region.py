@@ -56,7 +56,7 @@ def test_it_begins_at_a_share_of_the_way_from_the_majority_class_to_the_teacher(
 
 
 def test_a_target_narrows_it() -> None:
-    """Halfway between 90 % of the way to the target, 0.8, and the target itself."""
+    """Halfway between 90% of the way to the target, 0.8, and the target itself."""
     assert region(target=0.8).floor == pytest.approx((0.15 + 0.9 * 0.65 + 0.8) / 2)
     assert region(target=0.99).floor > region().floor
 

@@ -63,7 +63,7 @@ def test_more_confidence_or_fewer_samples_make_it_wider(count):
 @pytest.mark.parametrize("n", [30, 270])
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_it_covers_the_truth_about_as_often_as_it_says(n, p):
-    """The exact coverage, by the binomial distribution; Wilson's swings around 95 % by a few points for small n."""
+    """The exact coverage, by the binomial distribution; Wilson's swings around 95% by a few points for small n."""
     held = [k for k in range(n + 1) if wilson(k, n).low <= p <= wilson(k, n).high]
     coverage = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in held)
     assert 0.93 < coverage < 0.98

@@ -521,7 +521,7 @@ def test_the_tau_of_rungs_is_that_of_complete_trials(study: Callable[..., Study]
     assert [(rung.share_of_epochs, rung.n) for rung in found] == [(0.3, len(pairs)), (0.6, len(pairs))]
     assert found[1].tau == pytest.approx(kendalltau(*zip(*pairs, strict=True)).statistic)
     low = replace(summary(one.spec, rows, one.chance), rungs=[Concordance(0.3, 8, 0.3)])
-    assert any("0.30 after 30 % of the epochs): raise search.halving.first" in line for line in remarks(low))
+    assert any("0.30 after 30% of the epochs): raise search.halving.first" in line for line in remarks(low))
 
 
 def test_a_rung_of_searched_lengths_is_one_share(study: Callable[..., Study]) -> None:

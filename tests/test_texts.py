@@ -391,7 +391,7 @@ def test_check_says_how_long_texts_are_and_what_the_tokenizer_knows(tmp_path: Pa
     assert f"held         as token ids in files that workers share, {found.data.bytes / 1e6:,.1f} MB" in said
     (line,) = [line for line in said if line.startswith("text         ")]
     assert line == (
-        f"text         review: {lengths.median:,.0f} tokens (median), 95 % have at most {lengths.p95:,.0f}, the longest "
+        f"text         review: {lengths.median:,.0f} tokens (median), 95% have at most {lengths.p95:,.0f}, the longest "
         f"{lengths.longest}; cut to 12 tokens, which cuts {lengths.cut:.1%} of the texts"
     )
     (line,) = [line for line in said if line.startswith("tokenizer    ")]

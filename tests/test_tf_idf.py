@@ -215,7 +215,7 @@ def test_other_data_have_none_by_default_and_an_empty_list_is_none() -> None:
 @pytest.mark.slow
 @needs_wordnet
 def test_nouns_of_wordnet_have_the_accuracy_of_a_support_vector_machine_on_their_texts() -> None:
-    """59.2 % with 2,000 labels was measured on the texts themselves: at most a point is lost."""
+    """59.2% with 2,000 labels was measured on the texts themselves: at most a point is lost."""
     rows = {}
     for line in NOUNS.read_text().splitlines():
         if not line.startswith("  "):

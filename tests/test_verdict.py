@@ -28,7 +28,7 @@ def test_86_test_samples_that_cannot_prove_it_are_no_reason_not_to_ship() -> Non
     assert found.verdict.sentence.startswith(
         "Not proven yet: the student with 100 parameters has 97.6% of the teacher's accuracy on 86 test samples, which may be "
     )
-    assert found.sentence().startswith("Not proven yet: no student is proven to meet the target of 95 %")
+    assert found.sentence().startswith("Not proven yet: no student is proven to meet the target of 95%")
     assert found.as_json()["verdict"] == found.verdict.as_json() and found.verdict.chosen == "student0"
 
 
@@ -37,14 +37,14 @@ def test_what_is_proven_ships() -> None:
     assert found.verdict.kind is Kind.SHIP and found.verdict.chosen == "student1" and not found.verdict.losses
     assert found.verdict.sentence == (
         "Ship the student with 200 parameters: it is 50.0 times smaller and 50.0 times as fast as the teacher, and it is shown "
-        "to have at least 95 % of the teacher's accuracy (with 95 % confidence)."
+        "to have at least 95% of the teacher's accuracy (with 95% confidence)."
     )
 
 
 def test_what_is_shown_to_be_too_bad_does_not_ship() -> None:
     found = smallest(confirmed(rights(700, 800), rights(990)[0]), Wanted())
     assert found.verdict.kind is Kind.NO and found.verdict.chosen == "student1"
-    assert "1,000 test samples show that no student has at least 95 % of the teacher's accuracy" in found.verdict.sentence
+    assert "1,000 test samples show that no student has at least 95% of the teacher's accuracy" in found.verdict.sentence
     assert "the nearest, with 200 parameters, has 80.8% of the teacher's accuracy" in found.verdict.sentence
     nobody = smallest(confirmed(rights(990), rights(990)[0]), Wanted(target=0.9, params=5)).verdict
     assert nobody.kind is Kind.NO and nobody.chosen is None and "at most 5 params" in nobody.sentence
@@ -69,9 +69,7 @@ def test_so_many_more_samples_decide_in_closed_form() -> None:
     """All right on n samples: 0.95^n <= 0.05 from n = 59 on."""
     found = smallest(confirmed(rights(50, n=50), rights(50, n=50)[0]), Wanted(target=0.95)).verdict
     assert found.more == math.ceil(math.log(0.05) / math.log(0.95)) - 50 == 9
-    assert found.sentence.endswith(
-        "about 9 more test samples with such results would prove that it has at least 95 % accuracy."
-    )
+    assert found.sentence.endswith("about 9 more test samples with such results would prove that it has at least 95% accuracy.")
 
 
 def test_so_many_more_samples_pass_the_test_for_a_share_of_the_teacher() -> None:

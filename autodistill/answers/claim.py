@@ -214,7 +214,7 @@ class Claim:
             way = f"; or relax the limit on {' or '.join(limits)}" if limits else ""
             is_share = self.metric.percent or self.wanted.retain is not None
             value = safe(self.metric, self.would_pass) if self.metric.natural else f"{self.would_pass:.4f}"
-            at = f"{100 * self.would_pass:.2f} %" if is_share else value
+            at = f"{100 * self.would_pass:.2f}%" if is_share else value
             if not self.metric.higher and self.wanted.retain is not None:
                 at = f"{1 / max(self.would_pass, 1e-4):.3g} times the teacher's"
             yield "would pass", f"at {at}, for the first one tested{way}"

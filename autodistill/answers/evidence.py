@@ -55,7 +55,7 @@ def required(found: Confirmation, wanted: Wanted) -> float:
 
 def misses(found: Confirmation, one: FrozenNetwork, wanted: Wanted, p: float) -> bool:
     """Whether the test samples show that a network does not have what is wanted: if it had, so bad a result would be rarer
-    than 1 - confidence. A bound for the mean of a bounded metric tests only the other direction: the 95 % interval decides.
+    than 1 - confidence. A bound for the mean of a bounded metric tests only the other direction: the 95% interval decides.
     """
     metric = wanted.measure
     if isinstance(metric, Mean) and metric.bounded:

@@ -12,7 +12,7 @@ from .smallest import in_order, would_pass
 from .wanted import Wanted
 
 FINE = 1e-4
-"""Shares of the teacher's metric, and percentages, are told apart to 0.01 %."""
+"""Shares of the teacher's metric, and percentages, are told apart to 0.01%."""
 MOST_KEPT = 1.9999
 
 

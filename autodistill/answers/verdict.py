@@ -125,7 +125,7 @@ def _unproven(found: Confirmation, wanted: Wanted, one: Tested) -> Verdict:
 
 
 def _asked(wanted: Wanted) -> str:
-    """What is wanted, without the limits: `at least 95 % of the teacher's accuracy`, or `at least 90 % accuracy`."""
+    """What is wanted, without the limits: `at least 95% of the teacher's accuracy`, or `at least 90% accuracy`."""
     metric = wanted.measure
     if wanted.target is None:
         return replace(wanted, params=None, bytes=None, latency_ms=None).shown

@@ -13,7 +13,7 @@ from ..spec.measurement import Sized
 from ..spec.metric import is_own
 
 RETAIN, HALF = 0.95, 2
-"""The default question: 95 % of the teacher's accuracy at half its size or less."""
+"""The default question: 95% of the teacher's accuracy at half its size or less."""
 SUREST = 0.999999
 """The highest confidence of a claim: its assumptions (such as i.i.d. test samples) are no more certain than this."""
 
@@ -98,7 +98,7 @@ class Wanted:
         return found if self.latency_ms is None else found | {"latency": f"at most {self.latency_ms:g} ms per sample"}
 
     def __str__(self) -> str:
-        """Such as `95 % of the teacher's accuracy with at most 1,000 params`."""
+        """Such as `95% of the teacher's accuracy with at most 1,000 params`."""
         metric = self.measure
         start, most = f"{with_article(metric.label)} of", "" if metric.higher else "at most "
         if self.target is not None:
@@ -118,5 +118,5 @@ class Wanted:
 
 
 def percent(share: float) -> str:
-    """A requested fraction as a percentage with all its digits: 99.99999 % is not rounded to 100 %."""
-    return f"{(Decimal(str(share)) * 100).normalize():f} %"
+    """A requested fraction as a percentage with all its digits: 99.99999% is not rounded to 100%."""
+    return f"{(Decimal(str(share)) * 100).normalize():f}%"

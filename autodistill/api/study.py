@@ -153,7 +153,7 @@ class Study:
         force: bool = False,
         console: Console | None = None,
     ) -> Claim:
-        """The smallest student that is shown to meet the target and limits in `wanted`: by default, 95 % of the teacher's
+        """The smallest student that is shown to meet the target and limits in `wanted`: by default, 95% of the teacher's
         metric at half its size. `accuracy` is short for a target accuracy.
 
         A study that is not confirmed yet is confirmed first, as by `confirm`. With `within`, in seconds, the search first

@@ -241,7 +241,7 @@ def optimizer_of(parameters: Sequence[Parameter], recipe: Recipe, fused: bool) -
 
 
 def scheduler_of(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """one_cycle: Smith and Topin 2018, up for 30 % of the steps, then down to almost 0. cosine: down from the start."""
+    """one_cycle: Smith and Topin 2018, up for 30% of the steps, then down to almost 0. cosine: down from the start."""
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     # One step more than is taken: the scheduler is stepped after the last update too.

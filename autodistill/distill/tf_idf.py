@@ -5,7 +5,7 @@ too, but no text has to be stored twice, and the sealed test samples need nothin
 word does not tell the word.
 
 The model is a linear support vector machine. With many classes and few labels it is better than logistic regression, and many
-times faster: on 2,000 nouns of WordNet, 25 classes, at best 60.4 % against 58.8 % (reports/LOG.md). Its margins are not
+times faster: on 2,000 nouns of WordNet, 25 classes, at best 60.4% against 58.8% (reports/LOG.md). Its margins are not
 probabilities, so one factor, the temperature of Guo et al. (ICML 2017), turns them into logits; predictions stay the same.
 Values are predicted by ridge regression. The strength and the length of n-grams are chosen on the validation samples, as
 students are.

@@ -113,7 +113,7 @@ class Metric(Scale, ABC):
         """The p-value of "the network keeps less than `share` of its teacher's value", both measured on the same samples."""
 
     def clears(self, score: Score, floor: float) -> bool:
-        """Whether the 95 % interval is better than the floor."""
+        """Whether the 95% interval is better than the floor."""
         return score.low > floor if self.higher else score.high < floor
 
     def likely_shortfall(self, score: Score) -> float:

@@ -207,7 +207,7 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def warp(accuracy: npt.ArrayLike) -> Floats:
-    """The logit of accuracies (n,), so that noise is similar at 40 % and at 99 %."""
+    """The logit of accuracies (n,), so that noise is similar at 40% and at 99%."""
     inner = EDGE + (1 - 2 * EDGE) * np.asarray(accuracy, dtype=np.float64)
     return np.log(inner / (1 - inner))
 

@@ -63,7 +63,7 @@ def checked(found: Preflight, workers: int) -> str:
 
 
 def _precision(interval: Interval) -> str:
-    return f"an accuracy of 90 % on this test split has a 95 % interval of {interval.low:.1%} to {interval.high:.1%}"
+    return f"an accuracy of 90% on this test split has a 95% interval of {interval.low:.1%} to {interval.high:.1%}"
 
 
 def _code(found: CodeFacts) -> str:
@@ -79,7 +79,7 @@ def _seen(found: Preflight, teacher: NetworkFacts) -> str:
         return ""
     metric, score = named(found.region.metric), teacher.score
     return (
-        f"; validation {metric.label} {metric.text(score.value)} (95 %: {metric.text(score.low)} to {metric.text(score.high)})"
+        f"; validation {metric.label} {metric.text(score.value)} (95%: {metric.text(score.low)} to {metric.text(score.high)})"
     )
 
 
@@ -132,7 +132,7 @@ def _samples(data: DataFacts) -> list[str]:
 def _texts(text: TextFacts, kind: TaskKind) -> list[str]:
     """What is read of the texts, and with which tokenizer."""
     found, columns = text.lengths, " and ".join(text.columns)
-    long = f"{found.median:,.0f} tokens (median), 95 % have at most {found.p95:,.0f}, the longest {found.longest:,}"
+    long = f"{found.median:,.0f} tokens (median), 95% have at most {found.p95:,.0f}, the longest {found.longest:,}"
     return [
         _label(text, kind),
         f"text         {columns}: {long}; cut to {text.max_length:,} tokens, which cuts {found.cut:.1%} of the texts",
@@ -184,7 +184,7 @@ def _region(found: RegionFacts) -> str:
         return "region       everywhere (search.region: all)"
     below = f"fewer than {found.below['params']:,} params" if "params" in found.below else "any size"
     top = "the teacher" if found.target is None else f"the target ({metric.text(found.target)})"
-    way = f"{100 * found.region:g} % of the way from a network that ignores its input ({metric.text(found.ignorant)}) to {top}"
+    way = f"{100 * found.region:g}% of the way from a network that ignores its input ({metric.text(found.ignorant)}) to {top}"
     if found.target is not None:
         way = f"halfway between {way} and the target"
     known = "" if found.floor is None else f"{metric.text(found.floor)}, "

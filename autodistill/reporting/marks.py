@@ -66,7 +66,7 @@ LOOKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A network in a figure: `x` by axis, at least 1 for sizes; the value of the metric and its 95 % interval (equal if
+    """A network in a figure: `x` by axis, at least 1 for sizes; the value of the metric and its 95% interval (equal if
     unknown), in percent or in units of the metric.
 
     `kind`: teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated or stopped.

@@ -136,7 +136,7 @@ def _scale(axes: Axes, found: View) -> None:
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel(f"{AXES[found.size].title} (logarithmic)", labelpad=8)
     title = f"validation {axis_title(found.metric)}"
-    axes.set_ylabel(title + " (bars: 95 % interval)" * bool(found.of("frontier")), labelpad=8)
+    axes.set_ylabel(title + " (bars: 95% interval)" * bool(found.of("frontier")), labelpad=8)
 
 
 def _size_limits(sizes: Sequence[float]) -> tuple[float, float]:

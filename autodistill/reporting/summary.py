@@ -68,7 +68,7 @@ class Reached(NamedTuple):
     def sentence(self) -> str:
         row, metric = self.row, self.row.metric
         low, high = (metric.text(end) for end in row.interval)
-        what = f"{row.params:,} params with {stated(metric, row.value)} (95 %: {low} to {high})"
+        what = f"{row.params:,} params with {stated(metric, row.value)} (95%: {low} to {high})"
         wanted = asked(metric, self.wanted, "validation")
         return (
             f"the smallest student with {wanted} has {what}"
@@ -196,7 +196,7 @@ def dominated(found: Incumbent) -> str:
         return f"nothing on the frontier dominates {name}"
     shown = ", ".join(f"{one.params:,} params with {stated(metric, one.value)}" for one in by[:3])
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
-    sure = "" if any(map(found.is_apart, by)) else "; their 95 % intervals overlap with its own, so confirm it"
+    sure = "" if any(map(found.is_apart, by)) else "; their 95% intervals overlap with its own, so confirm it"
     least = "at least" if metric.higher else "at most"
     return f"{name} is dominated by {shown}{more}: at most its size, {least} its {metric.label}{sure}"
 
@@ -205,7 +205,7 @@ def referred(found: Beside) -> str:
     """A reference model, and the smallest student that is as good."""
     one, metric, row = found.reference, found.metric, found.row
     low, high = (metric.text(end) for end in (found.score.low, found.score.high))
-    seen = f"{stated(metric, found.score.value)} (95 %: {low} to {high}) and {one.bytes:,} bytes"
+    seen = f"{stated(metric, found.score.value)} (95%: {low} to {high}) and {one.bytes:,} bytes"
     best = "no member of the frontier is as good"
     if row is not None:
         best = f"the smallest member of the frontier that is as good has {row.params:,} params and {row.sizes.bytes:,} bytes"
@@ -216,12 +216,12 @@ def more_trials(improvement: Improvement) -> str:
     """What more trials would add."""
     band = f"{improvement.low:.1%} to {improvement.high:.1%}"
     what = "of hypervolume in the region of interest"
-    return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80 % band: {band})"
+    return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80% band: {band})"
 
 
 def predicted(rungs: Sequence[Concordance], metric: Metric) -> list[str]:
     """How well rungs predict full length, and a warning if they do not."""
-    known = [(rung, rung.tau, f"{100 * rung.share_of_epochs:.3g} % of the epochs") for rung in rungs if rung.tau is not None]
+    known = [(rung, rung.tau, f"{100 * rung.share_of_epochs:.3g}% of the epochs") for rung in rungs if rung.tau is not None]
     taus = ", ".join(f"{tau:.2f} after {share} (n {rung.n})" for rung, tau, share in known)
     lines = [f"Kendall's tau between the {plural(metric)} at rungs and at full length: {taus}"] if known else []
     low = [(tau, share) for rung, tau, share in known if rung.n >= ENOUGH and tau < DISCORDANT]

@@ -42,7 +42,7 @@ def frontier_table(found: StudySummary, most: int | None = None) -> Table:
     for name in (
         _counts(any(row.sizes.embeddings for row in found.rows)),
         metric.label,
-        "95 % interval",
+        "95% interval",
         *(other.label for other in found.also),
         "label-only",
         "compression",
@@ -102,7 +102,7 @@ def confirmed_table(found: Confirmation) -> Table:
     others = (other.label for other in also)
     gains = ("over seeds", "over label-only", "over direct", "largest drop")
     counts = _counts(any(one.core_params != one.params for one in (*found.members, found.teacher)))
-    for name in (counts, "validation", "test", "95 % interval", *others, *gains):
+    for name in (counts, "validation", "test", "95% interval", *others, *gains):
         table.add_column(name, justify="right")
     for name in ("p50 ms", "chain below the teacher", "file"):
         table.add_column(name, overflow="fold")

@@ -208,7 +208,7 @@ class Cosine(FeatureTerm):
 class MaskedTokens(Term):
     """BERT, Devlin et al. 2019: predicts masked tokens of a text, in the first phase of a student.
 
-    Special tokens are never masked. Of the masked ones, 80 % become [MASK], 10 % another token, and 10 % stay.
+    Special tokens are never masked. Of the masked ones, 80% become [MASK], 10% another token, and 10% stay.
     """
 
     version: ClassVar[int] = 1

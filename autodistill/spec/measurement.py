@@ -58,7 +58,7 @@ class Sizes(NamedTuple):
 
 
 class Score(Value):
-    """The value of a metric on `n` samples, its standard error, and its 95 % interval over samples."""
+    """The value of a metric on `n` samples, its standard error, and its 95% interval over samples."""
 
     value: float
     error: float

@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 def compared(found: Facts) -> RichTable:
     """Medians over the seeds, quartiles in brackets."""
     table = RichTable(title=f"{found['table']}: medians of {found['seeds']} seeds (quartiles)", title_justify="left")
-    for name in ("strategy", "trials to the smallest", "seconds to it", "trials to 99 %", "seconds to 99 %", "hypervolume"):
+    for name in ("strategy", "trials to the smallest", "seconds to it", "trials to 99%", "seconds to 99%", "hypervolume"):
         table.add_column(name, justify="left" if name == "strategy" else "right")
     for name, row in found["strategies"].items():
         whole = [_quartiles(row[key], "{:.0f}") for key in ("trials_to_smallest", "seconds_to_smallest", "trials_to_99")]

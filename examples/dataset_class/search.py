@@ -1,8 +1,8 @@
 """Purpose: students for a Dataset class of your own and a network that you trained yourself, both given from Python.
 Command: python search.py
 Time:    1.2 minutes on 2 cores (AMD EPYC, no GPU).
-Expect:  the teacher (20,810 params) reaches 98 % validation accuracy, a student with 354 params 90 %. That student is the
-         answer: it has 92 % on the sealed test split, is shown to have at least 80 %, and is exported to reports/strokes-model.
+Expect:  the teacher (20,810 params) reaches 98% validation accuracy, a student with 354 params 90%. That student is the
+         answer: it has 92% on the sealed test split, is shown to have at least 80%, and is exported to reports/strokes-model.
 """
 
 import torch

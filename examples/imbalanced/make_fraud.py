@@ -1,4 +1,4 @@
-"""Writes fraud.csv: 12,000 synthetic payments, about 4 % of them fraud. The file is always the same."""
+"""Writes fraud.csv: 12,000 synthetic payments, about 4% of them fraud. The file is always the same."""
 
 import numpy as np
 import pandas as pd

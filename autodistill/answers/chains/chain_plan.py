@@ -1,7 +1,7 @@
 """The plan for a chain, as frozen values: the content of chain.json, its table and its sentences.
 
 The fields are the keys of chain.json. Values are those of the study's metric on the validation samples. A gain is over direct
-distillation, paired by seed, with its 95 % interval; it is positive if the metric is better, whatever its direction.
+distillation, paired by seed, with its 95% interval; it is positive if the metric is better, whatever its direction.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class ChainPlan(Value):
         best = f"No assistant: the best chain, through {self.chain}, has {gained}"
         if self.why == "unknown" or self.low is None or self.high is None:
             return f"{best}, with too few seeds to test it"
-        sure = f"(95 %: {_span(Interval(self.low, self.high), self.measure)})"
+        sure = f"(95%: {_span(Interval(self.low, self.high), self.measure)})"
         if self.why == "helps":
             return f"Through {self.chain}: {gained} {sure}"
         if self.why == "worse":
@@ -189,7 +189,7 @@ class ChainPlan(Value):
         )
         made = Table(title=title, title_justify="left")
         made.add_column("candidate", overflow="fold")
-        for name in (self.measure.label, "gain over direct", "95 % interval", "seconds", "marginal", "stages", "seeds"):
+        for name in (self.measure.label, "gain over direct", "95% interval", "seconds", "marginal", "stages", "seeds"):
             made.add_column(name, justify="right")
         made.add_column("reason", overflow="fold")
         for row in self.candidates:
@@ -226,7 +226,7 @@ def _without(row: Compared, metric: Metric) -> str:
     if row.gain.interval is None:
         return f"{gained}, with one seed"
     note = ", not significant" if row.gain.effect == "not_significant" else ""
-    return f"{gained} (95 %: {_span(row.gain.interval, metric)}){note}"
+    return f"{gained} (95%: {_span(row.gain.interval, metric)}){note}"
 
 
 def _short(value: JsonValue) -> str:

@@ -88,7 +88,7 @@ def _halved(order: Sequence[Candidate], reference: Candidate) -> list[Candidate]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`chain` is the best chain, with its gain over direct distillation and the gain's 95 % interval; `answer` is what to do.
+    """`chain` is the best chain, with its gain over direct distillation and the gain's 95% interval; `answer` is what to do.
 
     `why`: helps; not_significant (the interval includes 0); worse (it is below); matched (something without an assistant is as
     good); unknown (too few seeds to tell); none (no chain was trained).
@@ -110,7 +110,7 @@ def verdict(found: Heights, reference: Candidate = DIRECT) -> Verdict:
     """The verdict on all candidates, seed by seed. Only a candidate with every seed of the reference can be the answer.
 
     The best of k chains is chosen by the seeds that judge it, so its interval has the level 1 - 0.05 / k (Bonferroni): the
-    chance of naming a chain that does not help stays at 5 %.
+    chance of naming a chain that does not help stays at 5%.
     """
     count = len(found[reference])
     order = ranked({one: values[:count] for one, values in found.items() if len(values) >= count})

@@ -116,7 +116,7 @@ def one_fifth(facts: Facts) -> Path | None:
 def thirty_percent(facts: Facts) -> Path:
     """Networks of 0.7, 0.7^2, ... of the teacher's params, if the student has less than half of these.
 
-    NVIDIA's rule for language models: where more than 50 % must go, compress by 30 %, distill, compress again.
+    NVIDIA's rule for language models: where more than 50% must go, compress by 30%, distill, compress again.
     """
     params = facts.params
     if 2 * params.student >= params.teacher:
@@ -131,7 +131,7 @@ RULES: dict[str, Rule] = {
     "half of the layers each time": half_layers,
     "capacity gap of 2.5": capacity_gap,
     "one fifth above a ratio of 10": one_fifth,
-    "30 % smaller each time": thirty_percent,
+    "30% smaller each time": thirty_percent,
 }
 """By the names that reports show."""
 

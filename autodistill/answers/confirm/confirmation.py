@@ -1,7 +1,7 @@
 """What was confirmed, as frozen values: the content of confirm.json, and of confirm.npz with the predictions.
 
 The fields are the keys of confirm.json. Scores are by metric; a single number is the metric of the study. Gains are positive if
-the metric is better, whatever its direction. Accuracies are shares from 0 to 1, intervals are 95 % intervals.
+the metric is better, whatever its direction. Accuracies are shares from 0 to 1, intervals are 95% intervals.
 """
 
 from __future__ import annotations

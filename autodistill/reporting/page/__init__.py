@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-
 from ...answers import Wanted
 from ...study.record.directory import dump, replace
 from ..summary import StudySummary, more_trials

@@ -43,9 +43,9 @@ def choices(study: Study, answered: Answer) -> list[Choice]:
 
 
 def _required(bound: float, wanted: Wanted, metric: Metric) -> str:
-    """Such as `at least 95.02 % of the teacher's accuracy`, or `at least 90.00 % accuracy`."""
+    """Such as `at least 95.02% of the teacher's accuracy`, or `at least 90.00% accuracy`."""
     if wanted.target is not None:
-        return at_best(metric, f"{100 * bound:.2f} %" if metric.percent else safe(metric, bound))
+        return at_best(metric, f"{100 * bound:.2f}%" if metric.percent else safe(metric, bound))
     if metric.higher:
-        return f"at least {100 * bound:.2f} % of the teacher's {metric.label}"
+        return f"at least {100 * bound:.2f}% of the teacher's {metric.label}"
     return f"at most {1 / bound:.3f} times the teacher's {metric.label}"

@@ -22,11 +22,11 @@ BASELINES = {
     "direct_long": "the same student without assistants, trained for as long as the whole chain",
 }
 Z = 1.959963984540054
-"""The normal quantile of a two-sided 95 % interval."""
+"""The normal quantile of a two-sided 95% interval."""
 
 
 class Gain(NamedTuple):
-    """How much better a student is than a baseline, whose value is `baseline`: a mean over `n` seeds or samples, with its 95 %
+    """How much better a student is than a baseline, whose value is `baseline`: a mean over `n` seeds or samples, with its 95%
     interval (None if it is not known) and what that shows.
     """
 
@@ -206,7 +206,7 @@ def _over(baseline: Baseline | None) -> Gain | None:
 
 
 def difference(metric: Metric, own: Score, other: Score) -> Gain:
-    """How much better one score is than another, with a 95 % interval as if the samples were independent, which is wider than
+    """How much better one score is than another, with a 95% interval as if the samples were independent, which is wider than
     necessary: its deviation is sqrt(e^2 + f^2), with e and f the standard errors of the two.
     """
     mean = metric.cost(other.value) - metric.cost(own.value)

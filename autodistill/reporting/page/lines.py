@@ -115,7 +115,7 @@ def course_chart(course: Sequence[CoursePoint]) -> Chart | None:
         return None
     last = course[-1]
     soon = next(one.trials for one in course if one.value >= 0.99 * last.value)
-    note = f"{last.value:.3f} after {last.trials} trials; 99 % of that was reached after {soon}."
+    note = f"{last.value:.3f} after {last.trials} trials; 99% of that was reached after {soon}."
     series = [Series([(0.0, 0.0), *((float(one.trials), one.value) for one in course)], "--student", 2.0)]
     label = f"Hypervolume after each trial that ended: {note}"
     return chart(series, label=label, note=note, x="trials that ended", y="hypervolume", steps=True)

@@ -148,7 +148,7 @@ def figure(metric: Metric, traces: Sequence[Json], levels: Sequence[Level], near
     in the units of the axis: by default, at NEAR of the first level. If it is given, the figure shows that part at first.
     """
     shown = [one for one in traces if one["x"]]
-    yaxis = {"title": f"{axis_title(metric)} (bars: 95 % interval)"} | ({} if metric.higher else {"autorange": "reversed"})
+    yaxis = {"title": f"{axis_title(metric)} (bars: 95% interval)"} | ({} if metric.higher else {"autorange": "reversed"})
     axes = {"xaxis": {"type": "log", "title": AXES["params"].long}, "yaxis": yaxis}
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
     drawn = _checked(shown, **axes, legend=legend, hovermode="closest")

@@ -33,7 +33,7 @@ def distillation(study: Study, *, measured: bool) -> str:
     seeds = "" if study.confirmed is None else f", means over {_many(study.confirmed.seeds, 'fresh seed')}"
     return (
         "How much better each student is than its label-only baseline: the same student trained from the labels, without a "
-        f"teacher. Gains are {gains_in(study.metric, split(study))}{seeds}; the thin line is the 95 % interval, and a gain is "
+        f"teacher. Gains are {gains_in(study.metric, split(study))}{seeds}; the thin line is the 95% interval, and a gain is "
         "significant if it does not cross zero (the black line)."
     )
 

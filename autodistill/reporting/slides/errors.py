@@ -116,6 +116,6 @@ def _add_scores(slide: Slide, shown: Shown, student: Finalist, box: Box) -> None
     if shown.teacher.latency is not None and student.latency is not None:
         rows.append(["latency", *(f"{one.latency.one.p50_ms:.3g} ms" for one in both if one.latency)])
     rows += [[AXES[name].long, *(f"{getattr(one, name):,}" for one in both)] for name in ("params", "macs", "bytes")]
-    add_text(slide, [Line(text="With 95 % intervals over samples.")], Box(box.left, box.top, box.width, 0.4), 13)
+    add_text(slide, [Line(text="With 95% intervals over samples.")], Box(box.left, box.top, box.width, 0.4), 13)
     words = "The metrics of the teacher and the student"
     add_table(slide, rows, (1.3, 1.4, 1.4), Box(box.left, box.top + 0.45, box.width, box.height - 0.45), words)

@@ -47,7 +47,7 @@ def _below(shown: Shown) -> list[str]:
     if shown.study.confirmed is None:
         lines.append(f"{sentences.UNCONFIRMED} All numbers {sentences.OPTIMISTIC}")
     if shown.student is not None:
-        lines.append("The thin lines are 95 % intervals over samples.")
+        lines.append("The thin lines are 95% intervals over samples.")
     return lines
 
 

@@ -74,7 +74,7 @@ class DataFacts(Value):
     """Samples of the splits (`unlabeled` ones too), and what they are like by field; `bytes` are those of all when decoded.
     `majority` is the share of the most frequent class, if there are classes.
 
-    `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95 % interval of an accuracy of 90 % on
+    `own_test`: the data set has a test split of its own. `test_interval_at_90` is the 95% interval of an accuracy of 90% on
     the test split. For a table, `table` says what its columns hold, `text` the same for texts.
     """
 

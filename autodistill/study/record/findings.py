@@ -54,7 +54,7 @@ class Incumbent:
     dominated_by: Sequence[TrialRow]
 
     def is_apart(self, member: TrialRow) -> bool:
-        """Whether the 95 % interval of a member is better than that of the incumbent."""
+        """Whether the 95% interval of a member is better than that of the incumbent."""
         own, theirs = member.interval, self.row.interval
         return own.low > theirs.high if member.metric.higher else own.high < theirs.low
 

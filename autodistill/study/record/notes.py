@@ -36,7 +36,7 @@ class Posterior(NamedTuple):
 
 
 class Improvement(NamedTuple):
-    """The hypervolume that `trials` more trials would add, as shares of the current one: the mean and an 80 % band.
+    """The hypervolume that `trials` more trials would add, as shares of the current one: the mean and an 80% band.
 
     `trials` is the number that was simulated, which may be lower than the number requested.
     """

@@ -47,8 +47,8 @@ class Region:
 def region_of(search: Search, *, chance: float, teacher: Measurement, incumbent: Sized | None = None) -> Region:
     """The region of a search, from the measurements of its teacher and of the incumbent.
 
-    `chance` is the best value of a network that ignores its input. A region of 0.9 begins at 90 % of the way from there to the
-    teacher. With a target, it begins halfway between 90 % of the way to the target and the target itself.
+    `chance` is the best value of a network that ignores its input. A region of 0.9 begins at 90% of the way from there to the
+    teacher. With a target, it begins halfway between 90% of the way to the target and the target itself.
     """
     metric = metric_of(search)
     score, decades = teacher.scores[metric.name], math.log10(max(teacher.params, 10))

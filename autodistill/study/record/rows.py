@@ -92,7 +92,7 @@ class TrialRow:
 
     @property
     def interval(self) -> Interval:
-        """The 95 % interval of the value; only of a complete row."""
+        """The 95% interval of the value; only of a complete row."""
         return Interval(self.score.low, self.score.high)
 
     @property

@@ -180,7 +180,7 @@ class Rungs:
 
 
 def is_hopeless(metric: Metric, value: float, ended: Sequence[tuple[float, float]], floor: float) -> bool:
-    """Whether a training with this value of the metric at a rung will, with 95 % confidence, end worse than `floor`.
+    """Whether a training with this value of the metric at a rung will, with 95% confidence, end worse than `floor`.
 
     `ended` are values of others at that rung and at their end. The one-sided t interval is for one more training; False
     while fewer than FEWEST have ended.
