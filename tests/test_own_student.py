@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from autodistill import api
 from autodistill.data import InputSpec
+from autodistill.models.imported import build_imported
 from autodistill.models.sizes import sizes
 from autodistill.reporting.checked import checked
 from autodistill.spec import BuildError, Imported, Spec, UsageError, describe, load, parse
@@ -236,6 +237,18 @@ def test_what_is_said_of_a_teacher_and_of_a_ladder(own: Own) -> None:
 
 
 # What it is called with
+
+
+def test_weights_that_are_loaded_without_memory_for_them_warn_of_nothing(own: Own) -> None:
+    """Sizes are measured on the meta device, and warnings are errors here."""
+    text = "import torch\nfrom torch import nn\n\ndef loaded(path):\n    network = nn.Linear(12, 4)\n"
+    own.write(f"{own.name}_loaded", text + "    network.load_state_dict(torch.load(path))\n    return network\n")
+    torch.save(torch.nn.Linear(12, 4).state_dict(), own.folder / "weights.pt")
+    own.spec()  # makes its folder importable
+    network = {"import": f"{own.name}_loaded:loaded", "path": str(own.folder / "weights.pt")}
+    with torch.device("meta"):
+        built = build_imported(ARCHITECTURE.validate_python(network), InputSpec.x((12,)), 4)
+    assert {one.device.type for one in built.parameters()} == {"meta"}
 
 
 def test_a_function_gets_what_its_signature_names() -> None:

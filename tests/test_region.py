@@ -257,7 +257,9 @@ def test_the_region_comes_first_in_tables_and_the_rest_is_folded(searched: tuple
     with (out / "frontier.csv").open() as file:
         assert [row["inside"] == "True" for row in csv.DictReader(file)] == flags
     seen = summary(study.spec, study.rows(), study.chance)
-    assert frontier_table(seen).row_count == sum(flags) + 1
+    assert frontier_table(seen).row_count == sum(flags) + 1 and ", with at least" in str(frontier_table(seen).title)
+    outside = [row for row in study.rows() if not (row.frontier and row.inside)]
+    assert ", none with at least" in str(frontier_table(summary(study.spec, outside, study.chance)).title)
     assert f"{len(flags) - sum(flags)} member" in seen.outside()[0]
     assert found["hypervolume"]["reference"] == {"accuracy": study.region.floor, "params": study.region.below["params"]}
 

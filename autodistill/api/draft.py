@@ -309,7 +309,7 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
     epochs = _epochs(splits)
     steps = math.ceil(len(splits.train) / BATCH) * epochs
     about = ABOUT[splits.kind]
-    temperature = "" if splits.kind == "regression" else ", temperature: {log: [1, 16]}"
+    temperature = "" if splits.kind == "regression" else ", temperature: {log: [1, 4]}"
     rates = RATES.get(family, USUAL)[1]
     if splits.text is not None and splits.text.encoding.unknown is not None:
         ranges += f", vocabulary: {{choice: [full, {splits.text.encoding.vocabulary // 2}]}}"

@@ -6,6 +6,7 @@ and `outputs`, the number of classes. What it returns takes the raw numbers of t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from ..spec import BuildError, Imported, UsageError
 from ..spec.imports import arguments_for, import_function, probe, reason, running, shown
 
 HERE = ("cpu", "meta")
+LOADED_NOTHING = r".*copying from a non-meta parameter"
+"""What torch says where a network is built without weights, to measure its sizes, and the function loads some."""
 CUDA = "; build it on the CPU: autodistill moves it to the GPU"
 
 
@@ -32,7 +35,9 @@ def build_imported(architecture: Imported, inputs: InputSpec, outputs: int) -> n
     arguments = arguments_for(path, function, architecture.arguments, offered)
     call = f"{path}({', '.join(f'{name}={value!r}' for name, value in architecture.arguments.items())})"
     try:
-        module = function(**arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=LOADED_NOTHING)
+            module = function(**arguments)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..answers.confirm.confirmation import Baseline, Confirmation, FrozenNetwork, FrozenReference, Spread
     from ..spec.measurement import Score
     from ..study.record.references import Beside
-    from ..study.record.region import Region
     from ..study.record.rows import TrialRow
     from ..study.schedule.spent import Spent
     from .explain import Explained
@@ -37,7 +36,7 @@ def frontier_table(found: StudySummary, most: int | None = None) -> Table:
     outside it are in gray. At most `most` members, evenly spaced, are shown. What all networks have in common is in the header.
     """
     metric = found.metric
-    title = f"{found.study}: frontier of validation {metric.label} and size{_within(found.region)}"
+    title = f"{found.study}: frontier of validation {metric.label} and size{_within(found)}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for name in (
         _counts(any(row.sizes.embeddings for row in found.rows)),
@@ -155,8 +154,13 @@ def _gain(one: Baseline | None, metric: Metric) -> str:
     return gain if is_significant else f"({gain})"
 
 
-def _within(region: Region) -> str:
-    return "" if region.everything else f", with {at_best(region.metric, region.metric.text(region.floor))}"
+def _within(found: StudySummary) -> str:
+    """The accuracies of the members that are shown; if they are outside the region, which none of them reaches."""
+    region = found.region
+    if region.everything:
+        return ""
+    none = "none " * (bool(found.frontier) and not any(row.inside for row in found.frontier))
+    return f", {none}with {at_best(region.metric, region.metric.text(region.floor))}"
 
 
 BEGUN_AGAIN = {

@@ -130,7 +130,8 @@ def arguments_for(
     lacking = [name for name, one in known.items() if one.default is one.empty and name not in found]
     if lacking:
         what = ", ".join(map(repr, lacking))
-        raise UsageError(f"{shown_} lacks its argument{'s' * (len(lacking) > 1)} {what}; add {what} beside import")
+        way = f"add {what} beside import, or to the arguments of a teacher"
+        raise UsageError(f"{shown_} lacks its argument{'s' * (len(lacking) > 1)} {what}; {way}")
     return found
 
 

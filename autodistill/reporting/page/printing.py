@@ -80,10 +80,8 @@ def clock(seconds: float) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Two digits and, below ten hours, minutes and seconds too."""
-    if seconds >= 36000:
-        return f"{seconds / 3600:,.0f} hours"
-    return f"{seconds / 3600:.2g} hours ({clock(seconds)})"
+    """As `clock`, but whole hours from ten hours on."""
+    return f"{seconds / 3600:,.0f} hours" if seconds >= 36000 else clock(seconds)
 
 
 def chromium() -> str | None:

@@ -130,7 +130,7 @@ def _hours(study: Study) -> Iterator[tuple[str, str]]:
     confirm = f", {hours(seconds.confirm)} in confirm" if seconds.confirm else ""
     what = "all stored stages, and stopped stages up to the rung where they stopped"
     left = "waiting and failed training runs are not counted"
-    yield "time", f"{hours(seconds.search)} of training in the search{confirm}: {what}; {left}"
+    yield "time", f"{hours(seconds.search)} of training in the search{confirm}, summed over workers: {what}; {left}"
     found = cost(study.spec, sum(seconds))
     if found is not None:
         prices, parts = found.prices, list[str]()
