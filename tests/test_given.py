@@ -199,7 +199,7 @@ WRONG: dict[str, tuple[object, tuple[str, ...]]] = {
     ),
     "two": ((WHOLE, Fields()), ("of two data sets", '{"train": ..., "test": ...}')),
     "no train": ({"test": WHOLE}, ("has test, but no train",)),
-    "another part": ({"train": WHOLE, "dev": Fields()}, ("'dev' is not a part", "train, validation and test")),
+    "another part": ({"train": WHOLE, "dev": Fields()}, ("'dev' is not a part", "train, validation, and test")),
     "gaps": ((X, Y * 2), ("data: y has 3 classes but labels up to 4",)),
     "a number": (7, ("int is not a data set", "map-style")),
     "a table": ([{"a": 1, "b": 2.0, "label": 0}], ("row of a table", "pandas.DataFrame")),

@@ -813,7 +813,7 @@ MODELS: list[tuple[str, str, tuple[str, ...]]] = [
     (STUDENT, "{family: timm, name: resnet18, arguments: {in_chans: 3}}", ("timm resnet18", "in_chans", "sets itself")),
     (STUDENT, "{family: timm, name: vit_tiny_patch16_224}", ("vit_tiny_patch16_224", "(1, 8, 8)")),
     ("{params: 1000000}", "{params: 3}", ("search.limits", "raise the limits")),
-    ("width: 8}", "width: 800}", ("assistants.ladder[1]", "mlp depth=1 width=800", "an assistant must be smaller")),
+    ("width: 8}", "width: 800}", ("assistants.ladder[1]", "mlp depth=1 width=800", "smaller than the teacher")),
     ("1 MB", "100", ("resources.cache_limit", "above the limit of 100", "raise it")),
     (TEACHER, "{family: mlp, depth: 1000, width: 65536}", ("teacher.architecture: ", "the weights of mlp", "this machine has")),
 ]

@@ -110,7 +110,7 @@ class Mark:
     @property
     def text(self) -> str:
         """The value with its unit."""
-        return on_axis(self.metric, self.value) + " %" * self.metric.percent
+        return on_axis(self.metric, self.value) + "%" * self.metric.percent
 
     @property
     def cost(self) -> float:

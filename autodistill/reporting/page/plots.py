@@ -220,7 +220,7 @@ def frontier_figure(study: Study, target: float | None) -> FrontierFigure:
     ]
     levels += _references(study, list(values))
     if target is not None:
-        line_at = scaled(metric, target), f"target {on_axis(metric, scaled(metric, target))}" + " %" * metric.percent
+        line_at = scaled(metric, target), f"target {on_axis(metric, scaled(metric, target))}" + "%" * metric.percent
         levels += [Level(value=line_at[0], text=line_at[1], split=split, color="--bad", dash="dash") for split in values]
     return figure(metric, traces, levels, near=None if found.floor is None else _near(study, found.floor))
 
