@@ -48,7 +48,7 @@ def frontier_table(found: StudySummary, most: int | None = None) -> Table:
     ):
         table.add_column(name, justify="right")
     members = [row for row in found.frontier if row.inside] or found.frontier
-    shown = members if most is None or len(members) <= most else [members[place] for place in _spaced(len(members), most)]
+    shown = members if most is None or len(members) <= most else [members[place] for place in spaced(len(members), most)]
     chains = [row.chain.split(" > ", 1)[-1] for row in shown]
     shared = _shared(chains)
     header = "assistants > student" if any(" > " in chain for chain in chains) else "student"
@@ -68,7 +68,7 @@ def frontier_table(found: StudySummary, most: int | None = None) -> Table:
     return table
 
 
-def _spaced(count: int, most: int) -> list[int]:
+def spaced(count: int, most: int) -> list[int]:
     """Positions of `most` of so many rows, evenly spaced, with the first and the last."""
     return [round(step * (count - 1) / (most - 1)) for step in range(most)]
 

@@ -13,6 +13,7 @@ from ..page.finalists import Gain
 from ..page.lines import ticks
 from ..page.printing import capital
 from ..summary import referred
+from ..terminal import spaced
 from .charts import Row, Span, add_bars
 from .deck import BODY, Box, add_slide, add_text
 from .fitting import Line
@@ -67,9 +68,7 @@ def _add_part(slide: Slide, shown: Shown, title: str, said: str, bars: Sequence[
 
 def _some(pairs: list[tuple[Bar, Gain]]) -> list[tuple[Bar, Gain]]:
     """At most MOST, spread evenly from the smallest student to the largest."""
-    if len(pairs) <= MOST:
-        return pairs
-    return [pairs[round(place * (len(pairs) - 1) / (MOST - 1))] for place in range(MOST)]
+    return pairs if len(pairs) <= MOST else [pairs[place] for place in spaced(len(pairs), MOST)]
 
 
 def _ends(metric: Metric, gain: Gain) -> tuple[float | None, float | None]:
