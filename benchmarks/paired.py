@@ -8,6 +8,7 @@ import statistics
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,21 @@ def fashion(store: Store, train: int, **changes: Any) -> Task:
     return splits.task(spec)
 
 
-def train_all(store: Store, stages: Sequence[Stage], workers: int) -> None:
+def train_all(store: Store, stages: Sequence[Stage], workers: int, *, cuda: bool = False) -> None:
     """Trains what is not stored yet, generation by generation, each process on one thread. May be killed and begun again."""
     jobs = {job.address(): job for stage in stages for job in needs(stage) if not store.has(*job.address())}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
-        while jobs:
-            ready = [job for job in jobs.values() if not any(_waits_for(job, other) for other in jobs.values())]
-            for job in ready:
-                del jobs[job.address()]
-            for done in [pool.submit(_perform, job.dump(), str(store.root)) for job in ready]:
-                done.result()
+    while jobs:
+        ready = [job for job in jobs.values() if not any(_waits_for(job, other) for other in jobs.values())]
+        for job in ready:
+            del jobs[job.address()]
+        for done in [_pool(workers).submit(_perform, job.dump(), str(store.root), cuda) for job in ready]:
+            done.result()
+
+
+@cache
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """One for the whole script: to import torch takes a process longer than many a small training on a GPU."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
 
 
 def _waits_for(job: Job, other: Job) -> bool:
@@ -65,9 +70,9 @@ def _waits_for(job: Job, other: Job) -> bool:
     return other.network.key() in keys
 
 
-def _perform(job: str, root: str) -> None:
+def _perform(job: str, root: str, cuda: bool) -> None:
     warnings.simplefilter("ignore")
-    perform(Job.load(job), Store(Path(root)), cuda=False, threads=1)
+    perform(Job.load(job), Store(Path(root)), cuda=cuda, threads=1)
 
 
 def accuracy(network: Network, samples: Samples) -> float:

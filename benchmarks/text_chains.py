@@ -1,6 +1,6 @@
 """Chains of transformers at several size ratios of teacher and student: the planner, published rules, direct, and labels.
 
-    python benchmarks/text_chains.py --store SCRATCH --checkpoint FOLDER [--ratios 2 4 8 16] [--seeds 3] [--workers 2]
+    python benchmarks/text_chains.py --store SCRATCH --checkpoint FOLDER [--ratios 2 4 8 16] [--seeds 3] [--workers 2] [--gpu]
 
 FOLDER holds all-MiniLM-L6-v2 (search_spaces/wordnet_text.yaml says how to get it), which is fine-tuned by that spec's recipe on
 the nouns of WordNet. A student has about 1/2, 1/4, 1/8 or 1/16 of its parameters; its assistants are the larger networks of the
@@ -40,6 +40,7 @@ from autodistill.study.record.rows import Stages
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "wordnet_text.yaml"
 LOSS = {"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}}
+RECIPE = {"batch_size": 64, "learning_rate": 1e-3}
 LABELS = Candidate(kind="labels")
 
 
@@ -104,9 +105,9 @@ def main() -> None:
     store = Store(Path(given.store)).open()
     for ratio in sorted(given.ratios):
         found = comparison(ratio, store, given)
-        planner, its = planned(found, store, given.workers)
+        planner, its = planned(found, store, given)
         every = [(one, seed) for one in planner.candidates for seed in {*found.choosing, *found.scoring}]
-        train(found.known, store, every, given.workers)
+        train(found.known, store, every, given)
         print("\n".join([*networks(found), *table(found, planner, [*its, *others(found, planner)])]), flush=True)
 
 
@@ -121,6 +122,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--labels", type=int, default=TRAINING, help=f"how many labeled texts, at most {TRAINING}")
     parser.add_argument("--unlabeled", type=int, default=UNLABELED, help=f"how many texts without a label, at most {UNLABELED}")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--gpu", action="store_true", help="all workers share one GPU, in bfloat16")
     return parser.parse_args()
 
 
@@ -130,7 +132,7 @@ def options() -> argparse.Namespace:
 def comparison(ratio: int, store: Store, given: argparse.Namespace) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
         write(nouns(NOUNS), Path(folder), 0, given.labels, given.unlabeled)
-        spec, splits = load_data(load(SPEC, changes(ratio, Path(folder), given)), cuda=False)
+        spec, splits = load_data(load(SPEC, changes(ratio, Path(folder), given)), cuda=given.gpu)
     trainings = trainings_of(spec, splits, store)
     seeds = trainings.seeds(given.seeds + given.fresh)
     known = Measured(trainings, Stages(store), seeds[0], lambda: math.inf)
@@ -147,9 +149,10 @@ def changes(ratio: int, folder: Path, given: argparse.Namespace) -> list[str]:
         "task.split": {"by": "part", "validation": VALIDATION / rows, "test": TEST / rows},
         "teacher.architecture.checkpoint": str(Path(given.checkpoint).absolute()),
         "student.architecture": NETWORKS[ratio].fields(),
+        "resources.gpus": int(given.gpu),
         "student.init": "from_teacher",
         "student.loss": LOSS,
-        "student.recipe.epochs": given.epochs,
+        "student.recipe": RECIPE | {"epochs": given.epochs},
         "assistants": {"at_most": 0, "init": "from_teacher", "ladder": [NETWORKS[one].fields() for one in ladder(ratio)]},
     }
     return [f"{path}={json.dumps(value)}" for path, value in values.items()]
@@ -159,20 +162,20 @@ def ladder(ratio: int) -> list[float]:
     return [one for one in NETWORKS if one < ratio]
 
 
-def planned(found: Comparison, store: Store, workers: int) -> tuple[Planner, list[Way]]:
+def planned(found: Comparison, store: Store, given: argparse.Namespace) -> tuple[Planner, list[Way]]:
     """The planner when it has ended, and what it chose by the trainings that it asked for."""
     planner = Planner(found.known.ladder(), found.choosing, found.known, rivals=[LABELS], dense=False)
     asked: set[tuple[Candidate, int]] = set()
     for batch in planner.rounds():
         print(f"1/{found.ratio}: {batch.what}", file=sys.stderr, flush=True)
-        train(found.known, store, batch.wanted, workers)
+        train(found.known, store, batch.wanted, given)
         asked |= set(batch.wanted)
     best, answer = ranked(planner.found())[0], verdict(planner.every()).answer
     return planner, [Way("planner", best, asked), Way("planner's answer", answer, asked)]
 
 
-def train(known: Measured, store: Store, wanted: Sequence[tuple[Candidate, int]], workers: int) -> None:
-    train_all(store, [known.trainings.stage(one, seed) for one, seed in wanted], workers)
+def train(known: Measured, store: Store, wanted: Sequence[tuple[Candidate, int]], given: argparse.Namespace) -> None:
+    train_all(store, [known.trainings.stage(one, seed) for one, seed in wanted], given.workers, cuda=given.gpu)
 
 
 # What it shows
