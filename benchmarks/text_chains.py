@@ -6,12 +6,12 @@ FOLDER holds all-MiniLM-L6-v2 (search_spaces/wordnet_text.yaml says how to get i
 the nouns of WordNet. A student has about 1/2, 1/4, 1/8 or 1/16 of its parameters; its assistants are the larger networks of the
 same list. All begin with weights of a teacher and learn by kd from labeled and unlabeled texts; `labels` begins at random.
 
-The planner is that of `autodistill chain` without dense chains, and its only rivals are `labels` and `direct`. Whatever it
-dropped is then trained with the other seeds, so that every candidate has all of them. Prints a Markdown table for each ratio:
-the accuracy on the 2,000 validation texts, the regret in points below the best candidate, and the cost with all seeds: the
-trainings below the teacher and their seconds, including those that only help to choose. The planner and two rules choose by
-seeds that also score them, which flatters them; with `--fresh N`, N other seeds score. What is stored in SCRATCH is not
-trained again.
+The planner is that of `autodistill chain` without dense chains, and its only rivals are `labels`, `direct`, and direct for as
+many epochs as its best chain costs. Whatever it dropped is then trained with the other seeds, so that every candidate has all
+of them. Prints a Markdown table for each ratio: the accuracy on the 2,000 validation texts, the regret in points below the best
+candidate, and the cost with all seeds: the trainings below the teacher and their seconds, including those that only help to
+choose. The planner and two rules choose by seeds that also score them, which flatters them; with `--fresh N`, N other seeds
+score. What is stored in SCRATCH is not trained again.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from autodistill.study.preflight.prepare import load_data
 from autodistill.study.record.rows import Stages
 
 SPEC = Path(__file__).parent.parent / "search_spaces" / "wordnet_text.yaml"
-LOSS = {"ce": {"weight": 0.5}, "kd": {"weight": 0.5, "temperature": 2.0}}
-RECIPE = {"batch_size": 64, "learning_rate": 1e-3}
+LOSS = {"ce": {"weight": 0.1}, "kd": {"weight": 0.9, "temperature": 2.0}}
+RECIPE = {"batch_size": 64, "learning_rate": 5e-4}
 LABELS = Candidate(kind="labels")
 
 
 class Network(NamedTuple):
-    """A transformer with heads as wide as the teacher's."""
+    """A transformer that reads the mean of the tokens and has heads as wide as the teacher's, as MiniLM does."""
 
     layers: int
     heads: int
     vocabulary: int
 
     def fields(self) -> dict[str, object]:
-        return {"family": "transformers", "head_width": 32, **self._asdict()}
+        return {"family": "transformers", "head_width": 32, "pooling": "mean", **self._asdict()}
 
 
 NETWORKS = {
@@ -164,7 +164,7 @@ def ladder(ratio: int) -> list[float]:
 
 def planned(found: Comparison, store: Store, given: argparse.Namespace) -> tuple[Planner, list[Way]]:
     """The planner when it has ended, and what it chose by the trainings that it asked for."""
-    planner = Planner(found.known.ladder(), found.choosing, found.known, rivals=[LABELS], dense=False)
+    planner = Planner(found.known.ladder(), found.choosing, found.known, rivals=[LABELS], dense=False, long=found.known.long)
     asked: set[tuple[Candidate, int]] = set()
     for batch in planner.rounds():
         print(f"1/{found.ratio}: {batch.what}", file=sys.stderr, flush=True)
@@ -182,10 +182,14 @@ def train(known: Measured, store: Store, wanted: Sequence[tuple[Candidate, int]]
 
 
 def others(found: Comparison, planner: Planner) -> Iterator[Way]:
-    """Labels, direct, and each rule; one that needs accuracies takes those of all assistants and of the label-only student."""
+    """Labels, direct (also at the cost of the best chain), and each rule.
+
+    A rule that needs accuracies takes those of all assistants and of the label-only student.
+    """
     seeds, first = found.choosing, found.choosing[0]
-    yield Way("labels", LABELS, {(LABELS, seed) for seed in seeds})
-    yield Way("direct", DIRECT, {(DIRECT, seed) for seed in seeds})
+    for one in planner.candidates:
+        if one.kind in ("labels", "direct", "long"):
+            yield Way(chain(found, one), one, {(one, seed) for seed in seeds})
     measured = {(LABELS, first), *((assistant((index,)), first) for index in range(len(ladder(found.ratio))))}
     blind = Facts(planner.ladder.params, planner.ladder.layers)
     named = {name: one for one, names in planner.rules.items() for name in names}
@@ -219,7 +223,7 @@ def table(found: Comparison, planner: Planner, ways: Sequence[Way]) -> Iterator[
 def chain(found: Comparison, one: Candidate) -> str:
     """Its assistants by their ratios."""
     names = [f"1/{ladder(found.ratio)[index]:g}" for index in one.path]
-    return " > ".join(names) if one.kind == "chain" else one.kind
+    return " > ".join(names) or (one.kind if one.epochs is None else f"direct, {one.epochs} epochs")
 
 
 if __name__ == "__main__":
