@@ -29,7 +29,7 @@ from typing import NamedTuple
 from paired import train_all
 from wordnet_nouns import LABELED, NOUNS, OTHERS, TEST, TRAINING, UNLABELED, VALIDATION, nouns, write
 
-from autodistill.answers.chains.compare import DIRECT, Candidate, assistant, ranked, verdict
+from autodistill.answers.chains.compare import Candidate, assistant, ranked, verdict
 from autodistill.answers.chains.planner import Planner
 from autodistill.answers.chains.rules import RULES, Facts
 from autodistill.answers.chains.trainings import Measured, trainings_of
