@@ -1,10 +1,12 @@
 """Chains of transformers at several size ratios of teacher and student: the planner, published rules, direct, and labels.
 
-    python benchmarks/text_chains.py --store SCRATCH --checkpoint FOLDER [--ratios 2 4 8 16] [--seeds 3] [--workers 2] [--gpu]
+    python benchmarks/text_chains.py --store SCRATCH --checkpoint FOLDER [--ratios 2 4 8 16] [--ladder 1.4 2 4 8]
+        [--seeds 3] [--workers 2] [--gpu]
 
 FOLDER holds all-MiniLM-L6-v2 (search_spaces/wordnet_text.yaml says how to get it), which is fine-tuned by that spec's recipe on
-the nouns of WordNet. A student has about 1/2, 1/4, 1/8 or 1/16 of its parameters; its assistants are the larger networks of the
-same list. All begin with weights of a teacher and learn by kd from labeled and unlabeled texts; `labels` begins at random.
+the nouns of WordNet. A student has about 1/2, 1/4, 1/8, or 1/16 of its parameters; its assistants are the larger networks of
+the same list that --ladder names. All begin with weights of a teacher and learn by kd from labeled and unlabeled texts;
+`labels` begins at random.
 
 The planner is that of `autodistill chain` without dense chains, and its only rivals are `labels`, `direct`, and direct for as
 many epochs as its best chain costs. Whatever it dropped is then trained with the other seeds, so that every candidate has all
@@ -78,6 +80,7 @@ class Comparison(NamedTuple):
     """The trainings of one student, the seeds by which ways choose, and those that score them."""
 
     ratio: int
+    ladder: Sequence[float]
     known: Measured
     choosing: Sequence[int]
     scoring: Sequence[int]
@@ -116,6 +119,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--store", required=True)
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--ratios", type=int, nargs="+", choices=STUDENTS, default=STUDENTS)
+    parser.add_argument("--ladder", type=float, nargs="+", choices=list(NETWORKS), default=list(NETWORKS), help="of assistants")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--fresh", type=int, default=0, help="so many other seeds score what was chosen")
     parser.add_argument("--epochs", type=int, default=3, help="of every network below the teacher")
@@ -130,17 +134,18 @@ def options() -> argparse.Namespace:
 
 
 def comparison(ratio: int, store: Store, given: argparse.Namespace) -> Comparison:
+    larger = [one for one in NETWORKS if one < ratio and one in given.ladder]
     with tempfile.TemporaryDirectory() as folder:
         write(nouns(NOUNS), Path(folder), 0, given.labels, given.unlabeled)
-        spec, splits = load_data(load(SPEC, changes(ratio, Path(folder), given)), cuda=given.gpu)
+        spec, splits = load_data(load(SPEC, changes(ratio, larger, Path(folder), given)), cuda=given.gpu)
     trainings = trainings_of(spec, splits, store)
     seeds = trainings.seeds(given.seeds + given.fresh)
     known = Measured(trainings, Stages(store), seeds[0], lambda: math.inf)
     choosing = seeds[: given.seeds]
-    return Comparison(ratio, known, choosing, seeds[given.seeds :] or choosing)
+    return Comparison(ratio, larger, known, choosing, seeds[given.seeds :] or choosing)
 
 
-def changes(ratio: int, folder: Path, given: argparse.Namespace) -> list[str]:
+def changes(ratio: int, larger: Sequence[float], folder: Path, given: argparse.Namespace) -> list[str]:
     """What differs from the spec of the study, as `--set` takes it."""
     rows = given.labels + VALIDATION + TEST
     values = {
@@ -153,13 +158,9 @@ def changes(ratio: int, folder: Path, given: argparse.Namespace) -> list[str]:
         "student.init": "from_teacher",
         "student.loss": LOSS,
         "student.recipe": RECIPE | {"epochs": given.epochs},
-        "assistants": {"at_most": 0, "init": "from_teacher", "ladder": [NETWORKS[one].fields() for one in ladder(ratio)]},
+        "assistants": {"at_most": 0, "init": "from_teacher", "ladder": [NETWORKS[one].fields() for one in larger]},
     }
     return [f"{path}={json.dumps(value)}" for path, value in values.items()]
-
-
-def ladder(ratio: int) -> list[float]:
-    return [one for one in NETWORKS if one < ratio]
 
 
 def planned(found: Comparison, store: Store, given: argparse.Namespace) -> tuple[Planner, list[Way]]:
@@ -190,7 +191,7 @@ def others(found: Comparison, planner: Planner) -> Iterator[Way]:
     for one in planner.candidates:
         if one.kind in ("labels", "direct", "long"):
             yield Way(chain(found, one), one, {(one, seed) for seed in seeds})
-    measured = {(LABELS, first), *((assistant((index,)), first) for index in range(len(ladder(found.ratio))))}
+    measured = {(LABELS, first), *((assistant((index,)), first) for index in range(len(found.ladder)))}
     blind = Facts(planner.ladder.params, planner.ladder.layers)
     named = {name: one for one, names in planner.rules.items() for name in names}
     for name, rule in RULES.items():
@@ -203,7 +204,7 @@ def networks(found: Comparison) -> Iterator[str]:
     known, space = found.known, found.known.trainings.space
     params, student = known.ladder().params, known.trainings.direct.architecture
     yield f"\nteacher: {params.teacher:,} parameters, {100 * known.teacher():.2f}%"
-    for ratio, one, size in zip(ladder(found.ratio), space.ladder, params.ladder, strict=True):
+    for ratio, one, size in zip(found.ladder, space.ladder, params.ladder, strict=True):
         yield f"1/{ratio:g}: {describe(one)}, {size:,} parameters"
     yield f"student, 1/{found.ratio}: {describe(student)}, {params.student:,} parameters"
 
@@ -222,7 +223,7 @@ def table(found: Comparison, planner: Planner, ways: Sequence[Way]) -> Iterator[
 
 def chain(found: Comparison, one: Candidate) -> str:
     """Its assistants by their ratios."""
-    names = [f"1/{ladder(found.ratio)[index]:g}" for index in one.path]
+    names = [f"1/{found.ladder[index]:g}" for index in one.path]
     return " > ".join(names) or (one.kind if one.epochs is None else f"direct, {one.epochs} epochs")
 
 
