@@ -36,8 +36,8 @@ def test_what_is_proven_ships() -> None:
     found = smallest(confirmed(rights(900, 985), rights(990)[0]), Wanted())
     assert found.verdict.kind is Kind.SHIP and found.verdict.chosen == "student1" and not found.verdict.losses
     assert found.verdict.sentence == (
-        "Ship the student with 200 parameters: it is 50.0 times smaller and 50.0 times as fast as the teacher, and it is shown "
-        "to have at least 95% of the teacher's accuracy (with 95% confidence)."
+        "Ship the student with 200 parameters: it is 50.0 times smaller than the teacher and 50.0 times as fast, and it is "
+        "shown to have at least 95% of the teacher's accuracy (with 95% confidence)."
     )
 
 

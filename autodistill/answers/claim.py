@@ -167,7 +167,7 @@ class Claim:
         return (
             f"{self._head()}: {found.architecture} with {found.params:,} params is shown to have "
             f"{self.wanted.shown} {self._sure()}. It has {phrase(self.metric, score.value)} on {score.n:,} test samples, "
-            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and "
+            f"is {savings.smaller:.1f} times smaller than the teacher and {savings.faster:.1f} times as fast, and "
             f"{keeps(self.metric, savings.kept)}"
         )
 

@@ -99,7 +99,7 @@ def _ship(found: Confirmation, wanted: Wanted, passed: Member) -> Verdict:
         passed.faster_than(found.teacher),
     )
     student = f"the student with {passed.params:,} parameters"
-    than = f"{smaller:.1f} times smaller and {faster:.1f} times as fast as the teacher"
+    than = f"{smaller:.1f} times smaller than the teacher and {faster:.1f} times as fast"
     if not losses:
         sure = f"with {percent(wanted.confidence)} confidence"
         sentence = f"Ship {student}: it is {than}, and it is shown to have {_asked(wanted)} ({sure})."
