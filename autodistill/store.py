@@ -218,7 +218,7 @@ class Store:
                         shutil.rmtree(path, ignore_errors=True)
 
     def _damaged(self, kind: Kind, key: str, message: str) -> StoreError:
-        return StoreError(f"{message}; remove the folder {self.folder(kind, key)}, and it will be made again")
+        return StoreError(f"{message}; remove the folder {self.folder(kind, key)}, and it will be created again")
 
 
 Parsed = TypeVar("Parsed")
@@ -232,7 +232,7 @@ def parsed(store: Store, kind: Kind, key: str, parse: Callable[[Manifest], Parse
     except (KeyError, TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
         path = store.folder(kind, key) / MANIFESTS[kind]
         what = f"{path} was written by another version of autodistill, which this one cannot read ({reason(error)})"
-        way = f"use that version, or remove the store {store.root}, and all of it will be made again"
+        way = f"use that version, or remove the store {store.root}, and everything in it will be created again"
         raise StoreError(f"{what}; {way}") from None
 
 

@@ -91,7 +91,8 @@ def find(body: nn.Module, name: str) -> nn.Module:
     modules: dict[str, nn.Module] = {each: module for each, module in body.named_modules() if each}
     if name not in modules:
         near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.4) or layers_of(body)
-        raise UsageError(f"there is no layer {name!r}; the nearest are {', '.join(near) or 'none: the body is one module'}")
+        way = f"the nearest are {', '.join(near)}" if near else "the body is a single module, without layers to name"
+        raise UsageError(f"there is no layer {name!r}; {way}")
     return modules[name]
 
 

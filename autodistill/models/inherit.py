@@ -52,7 +52,7 @@ def inherit(student: Network, source: Network, layers: Sequence[int] | None = No
         _copy(student, source, _of_encoders(student.body, source.body, layers))
         return
     if layers is not None:
-        raise UsageError("a list of layers applies to transformers; use init: from_teacher")
+        raise UsageError("a list of layers applies only to transformers; use init: from_teacher")
     if student.mean is None and not isinstance(student.body, Embedded):  # a network of your own
         pairs = list(_by_name(student.body, source.body))
     else:
