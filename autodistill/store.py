@@ -7,10 +7,10 @@
 
 A folder counts only if its manifest exists, so anything may be killed at any time. No folder is renamed. If two attempts
 race for one key, the first manifest wins and the other attempt is removed (on a file system without hard links, the second
-manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs`, `data` and `references`; their manifests are
-called stage.json, outputs.json, data.json and reference.json. A partial only saves time: a damaged one is ignored, and so is a
-damaged reference. Keys are sha256 in hexadecimal: anything with another name, and anything that is not a folder, is not part of
-the store and is left alone.
+manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs`, `data`, and `references`; their manifests
+are called stage.json, outputs.json, data.json, and reference.json. A partial only saves time: a damaged one is ignored, and so
+is a damaged reference. Keys are sha256 in hexadecimal: anything with another name, and anything that is not a folder, is not
+part of the store and is left alone.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Texts:
     """Texts that are not encoded yet: `columns` are those of one text or of a pair, each with a list of all N + U texts, those
     without labels last.
 
-    `tokenizer` is a file, or how one is trained. `label`, `classes` and `separator` are those of the encoding.
+    `tokenizer` is a file, or how one is trained. `label`, `classes`, and `separator` are those of the encoding.
     """
 
     place: Place

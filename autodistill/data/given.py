@@ -315,7 +315,7 @@ def _label(value: object, where: str) -> Array:
 
 
 def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
-    """Raises DataError unless an item has the fields, shapes and kind of numbers of the first one."""
+    """Raises DataError unless an item has the fields, shapes, and kind of numbers of the first one."""
     if item.fields.keys() != first.fields.keys():
         what = f"item {row} has the fields {', '.join(item.fields)}, but item 0 has {', '.join(first.fields)}"
         raise DataError(f"{place}: {what}; give all items the same fields")

@@ -44,7 +44,7 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, room: Room) -> dict[s
 
 
 def load_hub(name: str, cache: str | None) -> Json:
-    """The splits train, validation and test of `hfds/name`, those that are there, with all columns."""
+    """The splits train, validation, and test of `hfds/name`, those that are there, with all columns."""
     _need("datasets", f"hfds/{name}")
     with _reading(f"hfds/{name}", "connect to the internet for the first download, or give the path of a local copy"):
         import datasets
@@ -103,7 +103,7 @@ def _wds_split(folder: Path, split: str, info: Json, task: TaskSpec, room: Room)
 
 
 def _info(folder: Path) -> Json:
-    """name -> num_samples, filenames and shard_lengths of each split."""
+    """name -> num_samples, filenames, and shard_lengths of each split."""
     for name in ("_info.json", "info.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found: Json = json.loads((folder / name).read_bytes())["splits"]

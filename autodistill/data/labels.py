@@ -60,7 +60,7 @@ def labels_of(
 
 
 def outputs_of(kind: TaskKind, y: Array) -> int:
-    """How many outputs a network needs: classes, labels or values."""
+    """How many outputs a network needs: classes, labels, or values."""
     return int(y.max()) + 1 if kind == "classification" else int(y.shape[1])
 
 

@@ -1,4 +1,4 @@
-"""A folder that the package transformers loads without this tool: its model, its config and its tokenizer.
+"""A folder that the package transformers loads without this tool: its model, its config, and its tokenizer.
 
 Shape suffixes: B batch, L length, K classes.
 """

@@ -1,4 +1,4 @@
-"""How claims, tables, figures and sentences speak of a metric.
+"""How claims, tables, figures, and sentences speak of a metric.
 
 A percentage without a name is an accuracy: the values of other metrics are named wherever nothing else on the line names them.
 """

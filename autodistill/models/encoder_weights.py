@@ -1,6 +1,6 @@
 """What a transformer takes over from a larger one: layers, heads, rows of tokens, and embeddings of a smaller width.
 
-bert, electra, roberta and distilbert have the same tensors under different names, so that each can begin from any of them;
+bert, electra, roberta, and distilbert have the same tensors under different names, so that each can begin from any of them;
 other models begin from their own kind. Shape suffixes: V tokens, P positions, H width, E width of the embeddings.
 """
 

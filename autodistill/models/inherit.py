@@ -169,7 +169,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _by_heads(pair: Pair) -> Iterator[tuple[Tensor, Tensor]]:
-    """The fused layers of an attention again, by heads: after `_whole`, whose slices mix queries, keys and values."""
+    """The fused layers of an attention again, by heads: after `_whole`, whose slices mix queries, keys, and values."""
     if is_attention(pair.student):
         tensors, sources = _heads(pair.student), _heads(pair.source)
         for name in tensors.keys() & sources.keys():

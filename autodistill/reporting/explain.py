@@ -35,7 +35,7 @@ class Explained:
     """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe. `pretrained` is the key of
     its first phase, if it has one; first phases are not in the `chain`, because they do not classify.
 
-    `metric` is that of the study, those in `also` are shown beside it.
+    `metric` is the metric of the study, and `also` has the metrics that are shown beside it.
     """
 
     metric: Metric

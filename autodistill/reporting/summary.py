@@ -79,9 +79,11 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """`frontier` has the members in the region of interest first. `references` are the fitted reference models, `unfitted` the
-    names of the others. `improvement` says what more trials would add, once a search has ended; `spent` where its time went,
-    right after it.
+    """A study at a glance.
+
+    `frontier` has the members in the region of interest first. `references` has the fitted reference models, and `unfitted` has
+    the names of those that are not fitted. Once a search has ended, `improvement` says what more trials are expected to add;
+    right after a search, `spent` says where its time went.
     """
 
     study: str
@@ -144,8 +146,10 @@ class StudySummary:
         return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
 
     def answers(self) -> list[str]:
-        """The smallest student with the target, if there is one, and with each share of the teacher's metric: of the shares
-        that one student has, the largest, and of those that none has, the smallest.
+        """The smallest student that reaches the target, if there is a target, and each share of the teacher's metric.
+
+        If one student reaches several shares, only the largest is listed. Of the shares that no student reaches, only the
+        smallest is listed.
         """
         kept: dict[str | None, Headline] = {}
         for one in self.headline:
@@ -240,7 +244,7 @@ def summary(
     spent: Spent | None = None,
     references: Sequence[Reference] = (),
 ) -> StudySummary:
-    """`chance` is the best value of a network that ignores its input; `improvement`, `spent` and `references` are as the
+    """`chance` is the best value of a network that ignores its input; `improvement`, `spent`, and `references` are as the
     record, the search and the store have them.
     """
     region, members = region_among(spec, found, chance), frontier(found)
