@@ -7,10 +7,10 @@
 
 A folder counts only if its manifest exists, so anything may be killed at any time. No folder is renamed. If two attempts
 race for one key, the first manifest wins and the other attempt is removed (on a file system without hard links, the second
-manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs`, `data` and `references`; their manifests are
-called stage.json, outputs.json, data.json and reference.json. A partial only saves time: a damaged one is ignored, and so is a
-damaged reference. Keys are sha256 in hexadecimal: anything with another name, and anything that is not a folder, is not part of
-the store and is left alone.
+manifest may win; both describe a complete attempt). Kinds are `stages`, `outputs`, `data`, and `references`; their manifests
+are called stage.json, outputs.json, data.json, and reference.json. A partial only saves time: a damaged one is ignored, and so
+is a damaged reference. Keys are sha256 in hexadecimal: anything with another name, and anything that is not a folder, is not
+part of the store and is left alone.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class Store:
                         shutil.rmtree(path, ignore_errors=True)
 
     def _damaged(self, kind: Kind, key: str, message: str) -> StoreError:
-        return StoreError(f"{message}; remove the folder {self.folder(kind, key)}, and it will be made again")
+        return StoreError(f"{message}; remove the folder {self.folder(kind, key)}, and it will be created again")
 
 
 Parsed = TypeVar("Parsed")
@@ -232,7 +232,7 @@ def parsed(store: Store, kind: Kind, key: str, parse: Callable[[Manifest], Parse
     except (KeyError, TypeError, ValueError) as error:  # pydantic's errors are ValueErrors
         path = store.folder(kind, key) / MANIFESTS[kind]
         what = f"{path} was written by another version of autodistill, which this one cannot read ({reason(error)})"
-        way = f"use that version, or remove the store {store.root}, and all of it will be made again"
+        way = f"use that version, or remove the store {store.root}, and everything in it will be created again"
         raise StoreError(f"{what}; {way}") from None
 
 

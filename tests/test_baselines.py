@@ -284,7 +284,7 @@ def test_a_damaged_result_is_not_believed_and_fitted_again(once: Made) -> None:
     (path,) = (once.out / "store" / "references").rglob("reference.json")
     path.write_text(re.sub(r'"value": [\d.]+', '"value": 0.999', path.read_text()))
     seen = autodistill.open(once.out).summary()
-    assert not seen.references and any("is not fitted; the same search fits it" in line for line in seen.remarks())
+    assert not seen.references and any("is not fitted yet; to fit it, run the search again" in line for line in seen.remarks())
     again, said = searched(once.spec, once.out)
     assert f"fitting {LABEL}" in said
     assert [one.score for one in again.summary().references] == [one.score for one in before]

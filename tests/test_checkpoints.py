@@ -183,7 +183,7 @@ def test_a_classifier_of_other_labels_begins_at_zero(make: Make) -> None:
     ("kind", "classes", "message"),
     [
         ("Model", 3, r"has no classifier; give the teacher a recipe, which trains one"),
-        ("ForSequenceClassification", 5, r"has a classifier of other labels, 5 instead of 3; give the teacher a recipe"),
+        ("ForSequenceClassification", 5, r"has a classifier with 5 labels instead of 3; give the teacher a recipe"),
     ],
 )
 def test_a_network_that_is_not_trained_needs_its_classifier(make: Make, kind: str, classes: int, message: str) -> None:
@@ -339,7 +339,7 @@ def test_weights_that_do_not_fit_the_config_are_refused(make: Make) -> None:
     _, weights = read_weights(folder, architecture)
     wider = architecture.model_copy(update={"intermediate": 32})
     network = build(wider, inputs=texts(), classes=3, ranking=ranking(), unknown=UNKNOWN)
-    with pytest.raises(UsageError, match=r"has another shape \(24, 16\) of bert.encoder.layer.0.intermediate.dense.weight"):
+    with pytest.raises(UsageError, match=r"has bert.encoder.layer.0.intermediate.dense.weight of shape \(24, 16\) instead of "):
         load_into(network, weights, wider, 3)
     deeper = architecture.model_copy(update={"layers": 3})
     network = build(deeper, inputs=texts(), classes=3, ranking=ranking(), unknown=UNKNOWN)

@@ -203,7 +203,7 @@ def test_a_list_of_layers_suits_both(layers: tuple[int, ...], message: str) -> N
 
 def test_other_families_take_no_list() -> None:
     sizes = MLP(depth=1, width=4), MLP(depth=2, width=4)
-    with pytest.raises(UsageError, match="a list of layers applies to transformers; use init: from_teacher"):
+    with pytest.raises(UsageError, match="a list of layers applies only to transformers; use init: from_teacher"):
         measure.check_inherit(*sizes, InputSpec.x((3,)), CLASSES, (1,))
 
 

@@ -251,7 +251,7 @@ def test_positions_are_as_many_as_the_longest_text_unless_given() -> None:
         ({"settings": {"hidden_size": 8}}, UsageError, r"settings.hidden_size: autodistill sets it itself; remove it"),
         ({"settings": {"vocab_size": 30}}, UsageError, r"rows for 30 tokens, but the tokenizer has 60; use the tokenizer"),
         ({"settings": {"layer_norm_eps": "small"}}, BuildError, r"transformers refuses these settings of bert"),
-        ({"model": "mpnet"}, BuildError, r"mpnet takes token 1 for padding, but that of the tokenizer is 0; use another model"),
+        ({"model": "mpnet"}, BuildError, r"mpnet uses token 1 for padding, but the tokenizer uses 0; use another model"),
         ({"model": "distilbert", "embedding": 4}, UsageError, r"distilbert has no separate width of embeddings"),
     ],
 )

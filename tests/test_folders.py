@@ -320,7 +320,7 @@ def test_check_says_how_images_are_held(tmp_path: Path) -> None:
     found = check(parse(document(tmp_path / "images", memory="stream", labeled=0.5)), timed=False)
     assert "held         streamed from files by workers; 0.0 MB when decoded" in checked(found, 1)
     assert "9 train and 9 without labels" in checked(found, 1)
-    assert "one from labels alone goes over the labeled samples 2.0 times" in checked(found, 1)
+    assert "one that learns from labels alone sees each labeled sample 2.0 times" in checked(found, 1)
 
 
 SPECS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {

@@ -137,7 +137,7 @@ def test_a_name_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(datasets, "get_dataset_split_names", no_network)
     with pytest.raises(
         DataError,
-        match="hfds/nobody/nothing cannot be read .ConnectionError: no network.; connect to a network for the first download",
+        match="hfds/nobody/nothing cannot be read .ConnectionError: no network.; connect to the internet for the first",
     ):
         read(TaskSpec(dataset="hfds/nobody/nothing"))
 

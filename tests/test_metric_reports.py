@@ -179,7 +179,7 @@ def test_a_picture_of_nothing_has_its_better_end_on_top() -> None:
 @pytest.mark.parametrize("value", [math.inf, math.nan, -1.0])
 def test_a_loss_that_cannot_be_drawn_is_refused(value: float, tmp_path: Path) -> None:
     wrong = dataclasses.replace(marks(LOSS, [0.5])[0], value=value)
-    with pytest.raises(ValueError, match="point 0: log loss, low and high are .* finite values from 0 to inf"):
+    with pytest.raises(ValueError, match="point 0: log loss, low, and high are .* finite values from 0 to inf"):
         picture.draw(View(metric=LOSS, marks=[wrong]), title="wrong", target=tmp_path / "frontier")
 
 

@@ -82,7 +82,7 @@ def test_a_study_of_balanced_accuracy_speaks_of_it_from_the_search_to_the_export
     assert facts["region"]["balanced_accuracy"] == pytest.approx(0.5) and "balanced_accuracy" in facts["teacher"]
 
     claim = api.open(balanced).smallest(Wanted(target=0.55), seeds=1, runner="serial")
-    assert claim.answer is not None and "at least a balanced accuracy of 55%" in claim.sentence()
+    assert claim.answer is not None and "a balanced accuracy of at least 55%" in claim.sentence()
     confirmed = json.loads((balanced / "confirm.json").read_text())
     assert confirmed["metric"] == "balanced_accuracy" and confirmed["also"] == ["accuracy", "log_loss"]
     assert set(confirmed["members"][0]["test"]["scores"]) >= {"accuracy", "balanced_accuracy", "f1_macro", "log_loss"}
@@ -97,7 +97,7 @@ def test_a_target_on_the_command_line_names_its_metric(balanced: Path, capsys: p
     api.open(balanced).confirm(seeds=0, runner="serial")
     capsys.readouterr()
     assert main(["smallest", str(balanced), "--target", "balanced_accuracy=0.55"]) == 0
-    assert "at least a balanced accuracy of 55%" in capsys.readouterr().out
+    assert "a balanced accuracy of at least 55%" in capsys.readouterr().out
     assert main(["smallest", str(balanced), "--target", "log_loss=3"]) == 0
     assert "a log loss of at most 3" in capsys.readouterr().out
     assert main(["smallest", str(balanced), "--target", "f1=0.9"]) == 2
@@ -218,7 +218,7 @@ def test_a_metric_of_your_own_from_the_search_to_the_export(tiny: Callable[..., 
     assert claim.answer is not None and "a cost of at most 9" in claim.sentence()
     assert study.export(tmp_path / "model", wanted=Wanted(target=9.0)).to is not None
     (tmp_path / f"{module}.py").write_text(OWN.replace("10.0", "20.0"))
-    with pytest.raises(UsageError, match="task.metric.*has changed since this process imported it; start this program again"):
+    with pytest.raises(UsageError, match="task.metric.*has changed since this process imported it; restart this program"):
         api.search(spec, out=tmp_path / "other", runner="serial")
 
 

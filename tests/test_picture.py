@@ -302,8 +302,8 @@ def test_sizes_are_short():
     [
         ({"role": "judge"}, "point 1: role is 'judge'; give one of student, assistant, label-only, incumbent, teacher"),
         ({"x": {"params": 0}}, "point 1: params is 0; a logarithmic axis needs a number above 0"),
-        ({"value": 198.9}, "point 1: accuracy, low and high are .*198.9.* percentages from 0 to 100"),
-        ({"low": float("nan")}, "point 1: accuracy, low and high are .*nan"),
+        ({"value": 198.9}, "point 1: accuracy, low, and high are .*198.9.* percentages from 0 to 100"),
+        ({"low": float("nan")}, "point 1: accuracy, low, and high are .*nan"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(change, message, tmp_path):

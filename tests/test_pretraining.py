@@ -279,7 +279,7 @@ def test_a_phase_is_no_row_and_its_seconds_are_those_of_the_chain(whole: Study) 
     found = explain(directory, others[0].stage)
     assert found.pretrained == first.key() and [link.stage for link in found.chain] == [teacher.stage, others[0].stage]
     assert "student.pretrain=" in found.command and first.key()[:8] in explained(found)
-    with pytest.raises(UsageError, match=f"{first.key()[:12]} has learned from texts alone"):
+    with pytest.raises(UsageError, match=f"{first.key()[:12]} is a first phase, trained on texts alone"):
         explain(directory, first.key())
 
 

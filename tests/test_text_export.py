@@ -265,7 +265,7 @@ def without_ends(made: Cut) -> Cut:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (without_ends, "its tokenizer gives other tokens in the package transformers, such as for"),
+        (without_ends, "its tokenizer gives different tokens in transformers, such as for"),
         (lambda made: made._replace(rows=[1] * len(made.rows)), "its logits differ from PyTorch's by up to"),
     ],
     ids=["tokenizer", "rows"],

@@ -36,8 +36,8 @@ def test_what_is_proven_ships() -> None:
     found = smallest(confirmed(rights(900, 985), rights(990)[0]), Wanted())
     assert found.verdict.kind is Kind.SHIP and found.verdict.chosen == "student1" and not found.verdict.losses
     assert found.verdict.sentence == (
-        "Ship the student with 200 parameters: it is 50.0 times smaller and 50.0 times as fast as the teacher, and it is shown "
-        "to have at least 95% of the teacher's accuracy (with 95% confidence)."
+        "Ship the student with 200 parameters: it is 50.0 times smaller than the teacher and 50.0 times as fast, and it is "
+        "shown to have at least 95% of the teacher's accuracy (with 95% confidence)."
     )
 
 
@@ -131,7 +131,7 @@ def test_a_class_that_loses_much_is_a_caution() -> None:
     assert [one.name for one in found.verdict.losses] == ["time", "food"], "act loses little, rare may be chance"
     assert found.verdict.sentence.startswith("Ship the student with 100 parameters with a caution: it is 100.0 times smaller")
     assert found.verdict.sentence.endswith(
-        "it loses much on class time (from 72.0% to 3.0% accuracy) and class food (from 80.0% to 50.0% accuracy)."
+        "it loses a lot of accuracy on class time (from 72.0% to 3.0% accuracy) and class food (from 80.0% to 50.0% accuracy)."
     )
     assert found.sentence().startswith("Ship with a caution: student0")
 

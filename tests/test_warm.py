@@ -307,7 +307,7 @@ def test_whether_the_incumbent_is_dominated(
             better = row["params"] < own["params"] or row["accuracy"] > own["accuracy"]
             assert (row["stage"] in [one["stage"] for one in own["dominated_by"]]) == (no_worse and better)
         assert bool(own["dominated_by"]) == is_beaten
-        said = "is dominated by" if is_beaten else "nothing on the frontier dominates your mlp depth=1 width=2"
+        said = "is dominated by" if is_beaten else "no member of the frontier dominates your mlp depth=1 width=2"
         assert said in captured.err and " incumbent " in captured.err
 
 

@@ -641,7 +641,7 @@ def test_an_archive_beyond_the_memory(tmp_path: Path, refused: Callable[..., str
         refused(write(tmp_path, text)),
         "task.memory: resident: ",
         "data.npz has 0.0 GB of arrays, and this machine has",
-        "remove memory",
+        "remove this key",
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Needed(NamedTuple):
     """How many of the `n` test samples a student must predict correctly to pass; None if even all of them are too few.
 
-    `least_n` is how many test samples there must be at least.
+    `least_n` is the smallest number of test samples with which a student could pass.
     """
 
     correct: int | None
@@ -41,7 +41,7 @@ class Needed(NamedTuple):
 
 
 class Savings(NamedTuple):
-    """Times smaller and as fast as the teacher, and the share of its metric that is kept."""
+    """How many times smaller than the teacher, how many times as fast, and the share of its metric that is kept."""
 
     smaller: float
     faster: float
@@ -52,11 +52,12 @@ class Savings(NamedTuple):
 class Claim:
     """The answer of `smallest` to what is `wanted`; `is_default` if no target was given.
 
-    `tested` are the members within the limits, largest first. `more_correct` is how many more correct predictions the first
-    that failed needs on these test samples, None if even all are too few or if the metric does not count them; `would_pass` is
-    the most demanding target at which it passes, if nothing passed. `knee` and `one_standard_error` are other choices, on the
-    validation samples. `forced` counts how often the test split was opened by force, `later` the students that were tried after
-    the confirmation. `directory` is that of the study, if the claim is about one.
+    `tested` has the members within the limits, largest first. `more_correct` is the number of additional correct predictions
+    that the first member that failed needs on these test samples. It is None if even all predictions are too few, or if the
+    metric does not count them. If no member passed, `would_pass` is the most demanding target at which that member passes.
+    `knee` and `one_standard_error` are other choices, made on the validation samples. `forced` counts how often the test split
+    was opened by force, and `later` counts the students that were tried after the confirmation. `directory` is the study
+    directory, if the claim is about a study.
     """
 
     study: str
@@ -94,7 +95,7 @@ class Claim:
 
     @property
     def failed(self) -> Member | None:
-        """The first one that failed."""
+        """The first member that failed."""
         return next((one.member for one in self.tested if one.passed is False), None)
 
     @property
@@ -103,7 +104,7 @@ class Claim:
 
     @property
     def answer(self) -> Member | None:
-        """The smallest that passed; None if no student is proven to meet the target."""
+        """The smallest member that passed; None if no student is proven to meet the target."""
         return self.passed[-1] if self.passed else None
 
     @property
@@ -112,18 +113,18 @@ class Claim:
 
     @property
     def next_smaller(self) -> Member | None:
-        """The one after the answer, which failed."""
+        """The member after the answer, which failed."""
         return self.failed if self.passed else None
 
     @property
     def nearest(self) -> Member | None:
-        """If none passed, the one that the verdict is about."""
+        """If no member passed, the member that the verdict is about."""
         known = [] if self.passed else [one.member for one in self.tested]
         return next((one for one in known if one.chosen == self.verdict.chosen), None)
 
     @property
     def metric(self) -> Metric:
-        """The one that the claim is about."""
+        """The metric that the claim is about."""
         return self.wanted.measure
 
     def on_test(self, one: FrozenNetwork) -> Score:
@@ -167,7 +168,7 @@ class Claim:
         return (
             f"{self._head()}: {found.architecture} with {found.params:,} params is shown to have "
             f"{self.wanted.shown} {self._sure()}. It has {phrase(self.metric, score.value)} on {score.n:,} test samples, "
-            f"is {savings.smaller:.1f} times smaller and {savings.faster:.1f} times as fast as the teacher, and "
+            f"is {savings.smaller:.1f} times smaller than the teacher and {savings.faster:.1f} times as fast, and "
             f"{keeps(self.metric, savings.kept)}"
         )
 

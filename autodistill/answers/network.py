@@ -22,7 +22,7 @@ def module_of(directory: StudyDirectory, prefix: str) -> nn.Module:
         if len(keys) != 1:
             what = "no network" if not keys else f"{len(keys)} networks"
             way = "give a longer beginning of one key" if keys else "give the beginning of a key"
-            raise UsageError(f"{prefix!r} matches {what} of {directory.path}; {way} from the column stage of study.trials")
+            raise UsageError(f"{prefix!r} matches {what} of {directory.path}; {way} from the stage column of study.trials")
         network = study.stages.network(keys[0])
         built = load_network(study.store, network, torch.device("cpu"))
         return plain(built, open_data(study.store, network.task.data).inputs).eval()

@@ -117,7 +117,8 @@ def _aimed(directory: StudyDirectory, wanted: Wanted) -> tuple[Spec, Spec]:
     wanted = wanted.resolved(teacher.params, metric.name)
     if wanted.metric != metric.name:
         raise UsageError(
-            f"--within: the target is for {wanted.metric}, but the study searches by {metric.column}; give a target for that"
+            f"--within: the target is for {wanted.metric}, but the study searches by {metric.column}; give a target for "
+            f"{metric.column}"
         )
     target = metric.keeping(teacher.value, wanted.retain or 1.0)
     if wanted.target is not None:

@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 class Loss(NamedTuple):
-    """A class, a label or a group of `n` test samples on which a student loses much: its accuracy, and the teacher's."""
+    """A class, a label, or a group of `n` test samples on which a student loses much: its accuracy, and the teacher's."""
 
     what: What
     name: str
@@ -99,14 +99,14 @@ def _ship(found: Confirmation, wanted: Wanted, passed: Member) -> Verdict:
         passed.faster_than(found.teacher),
     )
     student = f"the student with {passed.params:,} parameters"
-    than = f"{smaller:.1f} times smaller and {faster:.1f} times as fast as the teacher"
+    than = f"{smaller:.1f} times smaller than the teacher and {faster:.1f} times as fast"
     if not losses:
         sure = f"with {percent(wanted.confidence)} confidence"
         sentence = f"Ship {student}: it is {than}, and it is shown to have {_asked(wanted)} ({sure})."
         return Verdict(kind=Kind.SHIP, sentence=sentence, chosen=passed.chosen)
     names = " and ".join(map(str, losses[:NAMED]))
     others = f", and on {len(losses) - NAMED} more" if len(losses) > NAMED else ""
-    sentence = f"Ship {student} with a caution: it is {than}, but it loses much on {names}{others}."
+    sentence = f"Ship {student} with a caution: it is {than}, but it loses a lot of accuracy on {names}{others}."
     return Verdict(kind=Kind.CAUTION, sentence=sentence, chosen=passed.chosen, losses=losses)
 
 
@@ -144,7 +144,7 @@ def _has(found: Confirmation, one: FrozenNetwork, wanted: Wanted) -> str:
 
 
 def losses_of(found: Confirmation, one: FrozenNetwork) -> Iterator[Loss]:
-    """The classes, labels and groups on which a student loses much, the largest drop first.
+    """The classes, labels, and groups on which a student loses much, the largest drop first.
 
     Significance is that of Fisher's exact test for lower accuracy, as if the teacher had been measured on other samples, which
     is stricter than necessary; over all of them together, the expected share of false cautions is at most FALSE_CAUTIONS
@@ -163,7 +163,7 @@ def losses_of(found: Confirmation, one: FrozenNetwork) -> Iterator[Loss]:
 
 
 def _parts(found: Confirmation, one: FrozenNetwork) -> Iterator[tuple[Loss, int]]:
-    """Each class, label and group, and how many predictions its accuracy is a share of."""
+    """Each class, label, and group, and how many predictions its accuracy is a share of."""
     many = found.test.kind == "multilabel"
     for part in one.test.by_class:
         what: What = "label" if many else "class"

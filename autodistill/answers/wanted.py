@@ -99,22 +99,25 @@ class Wanted:
 
     def __str__(self) -> str:
         """Such as `95% of the teacher's accuracy with at most 1,000 params`."""
-        metric = self.measure
-        start, most = f"{with_article(metric.label)} of", "" if metric.higher else "at most "
-        if self.target is not None:
-            value = f"{self.target:,.7g}" if metric.natural else f"{self.target:g}"
-            what = f"{start} {most}{percent(self.target) if metric.percent else value}"
-        elif metric.higher:
-            what = f"{percent(self.retain or 0)} of the teacher's {metric.label}"
-        else:
-            what = f"{start} {most}{1 / (self.retain or 1):.4g} times the teacher's"
-        limits = " and ".join(self.limits().values())
-        return f"{what} with {limits}" if limits else what
+        return self._text("")
 
     @property
     def shown(self) -> str:
-        """What a student is shown to have."""
-        return f"at least {self}" if self.measure.higher else str(self)
+        """What a student is shown to have, such as `an accuracy of at least 95%`."""
+        return self._text("at least ")
+
+    def _text(self, least: str) -> str:
+        metric = self.measure
+        bound = least if metric.higher else "at most "
+        if self.target is not None:
+            value = f"{self.target:,.7g}" if metric.natural else f"{self.target:g}"
+            what = f"{with_article(metric.label)} of {bound}{percent(self.target) if metric.percent else value}"
+        elif metric.higher:
+            what = f"{bound}{percent(self.retain or 0)} of the teacher's {metric.label}"
+        else:
+            what = f"{with_article(metric.label)} of {bound}{1 / (self.retain or 1):.4g} times the teacher's"
+        limits = " and ".join(self.limits().values())
+        return f"{what} with {limits}" if limits else what
 
 
 def percent(share: float) -> str:

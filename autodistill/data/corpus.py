@@ -32,7 +32,7 @@ class Texts:
     """Texts that are not encoded yet: `columns` are those of one text or of a pair, each with a list of all N + U texts, those
     without labels last.
 
-    `tokenizer` is a file, or how one is trained. `label`, `classes` and `separator` are those of the encoding.
+    `tokenizer` is a file, or how one is trained. `label`, `classes`, and `separator` are those of the encoding.
     """
 
     place: Place
@@ -132,7 +132,7 @@ def _cautions(text: Text) -> list[str]:
     assert found is not None
     cautions = []
     if found.cut > CUT:
-        what = f"{found.cut:.0%} of the training texts have more than {most:,} tokens, of which only the first are read"
+        what = f"{found.cut:.0%} of the training texts have more than {most:,} tokens, and the rest of their tokens is cut"
         cautions.append(f"{what}: set a larger task.max_length, such as {round(found.p95)} (training then takes longer)")
     if found.unknown > UNKNOWN:
         what = f"{found.unknown:.0%} of the tokens of the training texts are unknown to the tokenizer"

@@ -22,8 +22,8 @@ class EncodedColumn(Value):
     """A column by its name. `missing` is the share of training rows without a value; with `mask`, networks get an input that
     says so.
 
-    Numbers, booleans and dates (also those of kind calendar; `format`: of strptime) have `fill`, `mean` and `scale`; categories
-    have `words`, those that occur in the training rows more than once.
+    Numbers, booleans, and dates (also those of kind calendar; `format`: of strptime) have `fill`, `mean`, and `scale`;
+    categories have `words`, those that occur in the training rows more than once.
     """
 
     name: str
@@ -65,8 +65,8 @@ class Encoding(Value):
 
 
 class TextEncoding(Value):
-    """How texts became token ids. `columns`: that of the text, or those of a pair. `label`, `classes` and `separator` are as in
-    an `Encoding`.
+    """How texts became token ids. `columns`: that of the text, or those of a pair. `label`, `classes`, and `separator` are as
+    in an `Encoding`.
 
     `tokenizer` is the sha256 of tokenizer.json, `vocabulary` how many ids it has, `used` how many of them are special or occur
     in the training texts, `padding` the id of the padding token and `unknown` that of unknown words (None if there is no

@@ -170,7 +170,7 @@ def _opened(part: Keyed, arrays: Mapping[str, object], padding: float) -> Column
 
 
 def check_alike(name: str, first: Keyed, other: Keyed) -> None:
-    """Raises DataError if shape, dtype or scale differ between two parts of one field."""
+    """Raises DataError if shape, dtype, or scale differ between two parts of one field."""
     _same_form(name, other, first)
     _same_scale(name, first, other)
 

@@ -38,7 +38,7 @@ class Encoded(NamedTuple):
 class Table:
     """The columns that networks get: `frame` has them in the order of their names, `held` says what each holds.
 
-    `label`, `classes` and `separator` are those of the encoding.
+    `label`, `classes`, and `separator` are those of the encoding.
     """
 
     place: Place

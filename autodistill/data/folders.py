@@ -219,7 +219,7 @@ def common_size(images: Images) -> tuple[int, int]:
 
 
 def fingerprint_of(parts: list[tuple[Images, Array | None]], exact: bool) -> str:
-    """sha256 over how files are decoded, their names, labels and lengths, and the contents of some files, or all."""
+    """sha256 over how files are decoded, their names, labels, and lengths, and the contents of some files, or all."""
     found = hashlib.sha256(f"images {VERSION} {parts[0][0].size} {parts[0][0].channels}\n".encode())
     paths = [path for images, _ in parts for path in images.paths]
     for images, labels in parts:

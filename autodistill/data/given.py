@@ -127,7 +127,7 @@ def _parts(data: object) -> dict[str, object]:
         return _named(dict(zip(("train", "validation", "test"), map(_part, data), strict=True)))
     if isinstance(data, tuple) and len(data) == 2 and all(map(_is_part, data)):
         way = 'name them: {"train": ..., "test": ...} or {"train": ..., "validation": ...}'
-        raise DataError(f"data: the second of two data sets may be for validation or for the test; {way}")
+        raise DataError(f"data: the second of two data sets may be for validation or for testing; {way}")
     return {"": _part(data)}
 
 
@@ -196,7 +196,7 @@ def _refused(data: object) -> Any:
     kinds, name = _kinds(data), type(data).__name__
     if "torch.IterableDataset" in kinds or "datasets.IterableDataset" in kinds:
         way = "make it map-style (__len__ and __getitem__), or write its samples to disk and give that folder"
-        raise DataError(f"data: {name} is an iterable data set, whose items have no numbers; {way}")
+        raise DataError(f"data: {name} is an iterable data set, which cannot be indexed; {way}")
     if is_table(data):
         way = "give one table of all rows, and set task.split, or task.split.by for a column that tells the parts apart"
         raise DataError(f"data: {name} is a part, and parts cannot be tables; {way}")
@@ -315,7 +315,7 @@ def _label(value: object, where: str) -> Array:
 
 
 def _check_alike(first: _Item, item: _Item, row: int, place: str) -> None:
-    """Raises DataError unless an item has the fields, shapes and kind of numbers of the first one."""
+    """Raises DataError unless an item has the fields, shapes, and kind of numbers of the first one."""
     if item.fields.keys() != first.fields.keys():
         what = f"item {row} has the fields {', '.join(item.fields)}, but item 0 has {', '.join(first.fields)}"
         raise DataError(f"{place}: {what}; give all items the same fields")

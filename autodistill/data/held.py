@@ -39,7 +39,7 @@ class Room:
         """Raises DataError for bytes that must be held and cannot: the OOM killer would kill the process without a message."""
         if self.memory is not None and size > self.memory:
             what = f"{self.name} has {size / 1e9:,.1f} GB of arrays, and this machine has {self.memory / 1e9:,.1f} GB of memory"
-            raise DataError(f"task.memory: resident: {what}; remove memory, and workers read the samples from disk")
+            raise DataError(f"task.memory: resident: {what}; remove this key, and workers read the samples from disk")
 
     def stacked(self, samples: Iterable[Array], count: int) -> Array:
         """At most `count` samples of one shape and dtype as one array, memory-mapped and read-only if it is too large.

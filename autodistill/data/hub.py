@@ -32,7 +32,7 @@ Pair = tuple[Array, int]
 def read_hub(name: str, task: TaskSpec, cache: str | None, room: Room) -> dict[str, Array]:
     """Arrays of `hfds/name`; the columns of images and classes are found by their types."""
     _need("datasets", f"hfds/{name}")
-    with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
+    with _reading(f"hfds/{name}", "connect to the internet for the first download, or give the path of a local copy"):
         import datasets
 
         splits = datasets.get_dataset_split_names(name)
@@ -44,9 +44,9 @@ def read_hub(name: str, task: TaskSpec, cache: str | None, room: Room) -> dict[s
 
 
 def load_hub(name: str, cache: str | None) -> Json:
-    """The splits train, validation and test of `hfds/name`, those that are there, with all columns."""
+    """The splits train, validation, and test of `hfds/name`, those that are there, with all columns."""
     _need("datasets", f"hfds/{name}")
-    with _reading(f"hfds/{name}", "connect to a network for the first download, or give the path of a local copy"):
+    with _reading(f"hfds/{name}", "connect to the internet for the first download, or give the path of a local copy"):
         import datasets
 
         return parts_in(dict(datasets.load_dataset(name, cache_dir=cache)), f"hfds/{name}")
@@ -103,7 +103,7 @@ def _wds_split(folder: Path, split: str, info: Json, task: TaskSpec, room: Room)
 
 
 def _info(folder: Path) -> Json:
-    """name -> num_samples, filenames and shard_lengths of each split."""
+    """name -> num_samples, filenames, and shard_lengths of each split."""
     for name in ("_info.json", "info.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found: Json = json.loads((folder / name).read_bytes())["splits"]

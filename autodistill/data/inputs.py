@@ -1,4 +1,4 @@
-"""What the samples of a data set are: named fields, from which sizes, latency, exports and checks make their inputs."""
+"""What the samples of a data set are: named fields, from which sizes, latency, exports, and checks make their inputs."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class InputSpec(Value):
 
 
 def inputs_of(parts: Sequence[Columns], encoding: Encoding | None = None, text: Text | None = None) -> InputSpec:
-    """What the samples of all parts are; they have the same fields, shapes and dtypes. `encoding` is that of a table, `text`
+    """What the samples of all parts are; they have the same fields, shapes, and dtypes. `encoding` is that of a table, `text`
     that of texts.
     """
     fields = [_field(name, [part[name] for part in parts]) for name in parts[0]]

@@ -60,7 +60,7 @@ def labels_of(
 
 
 def outputs_of(kind: TaskKind, y: Array) -> int:
-    """How many outputs a network needs: classes, labels or values."""
+    """How many outputs a network needs: classes, labels, or values."""
     return int(y.max()) + 1 if kind == "classification" else int(y.shape[1])
 
 
@@ -137,7 +137,7 @@ def _classes(name: str, key: str, y: Array, known: Labels | None) -> Labels:
 def _of_words(name: str, key: str, y: Array, known: Labels | None) -> Labels:
     """Words as classes, numbered in the order of the alphabet. Raises DataError for words where `known` are numbers."""
     if known is not None and known.names is None:
-        raise DataError(f"{name}: {key} has words, but the training labels are numbers; give both the same")
+        raise DataError(f"{name}: {key} has words, but the training labels are numbers; use words or numbers in both")
     bad = next((row for row, one in enumerate(y.tolist()) if y.dtype.kind == "O" and not isinstance(one, str | bytes)), None)
     if bad is not None and known is None:
         what = f"row {bad} has {y[bad]!r:.40}, but labels of dtype object may only be words"

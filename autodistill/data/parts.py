@@ -28,7 +28,7 @@ GROUPS_MOST = 50
 
 
 def split(raw: Raw, task: TaskSpec) -> Splits:
-    """Training, validation and sealed test samples. Raises DataError if a class would be missing from one of them."""
+    """Training, validation, and sealed test samples. Raises DataError if a class would be missing from one of them."""
     rows, test = np.arange(len(raw.y)), np.arange(0)
     whole = len(rows)
     if raw.x_test is None or raw.y_test is None:

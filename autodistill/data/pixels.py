@@ -1,6 +1,6 @@
 """Applies augmentation to pixels, a whole batch at once, each sample with its own parameters.
 
-Images keep their dtype and range: uint8 is rounded back, and brightness, contrast and solarize stay between the smallest
+Images keep their dtype and range: uint8 is rounded back, and brightness, contrast, and solarize stay between the smallest
 and the largest number of a sample, once it is moved, whatever units the data have. One sample's pixels never depend on
 the others in its batch.
 
@@ -83,7 +83,7 @@ def moved(x_BCHW: Tensor, matrix_B23: Tensor, fill_C11: Tensor) -> Tensor:
 
 
 def toned(x_BCHW: Tensor, operation_BO: Tensor, strength_BO: Tensor) -> Tensor:
-    """Brightness, contrast and solarize, one after another, within each sample's own range [low, high].
+    """Brightness, contrast, and solarize, one after another, within each sample's own range [low, high].
 
     brightness: low + (1 + s) (x - low); contrast: mean + (1 + s) (x - mean); solarize: low + high - x where x is
     above high - |s| (high - low).

@@ -1,6 +1,6 @@
 """Data sets of Hugging Face in a folder that `save_to_disk` wrote: images with a ClassLabel, or columns of numbers.
 
-The splits train, validation and test are what their names say; without one for validation or test, a part of train is used.
+The splits train, validation, and test are what their names say; without one for validation or test, a part of train is used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_saved(folder: Path, task: TaskSpec, room: Room) -> dict[str, Array]:
 
 
 def load_saved(folder: Path) -> Json:
-    """The splits train, validation and test, those that are there in this order. Raises DataError."""
+    """The splits train, validation, and test, those that are there in this order. Raises DataError."""
     if importlib.util.find_spec("datasets") is None:
         raise DataError(f"task.dataset: {folder} needs the package datasets; run: pip install 'autodistill-search[hfds]'")
     import datasets
@@ -57,7 +57,7 @@ def load_saved(folder: Path) -> Json:
 
 
 def parts_in(parts: Mapping[str, object], where: str) -> Json:
-    """The splits train, validation and test, those that are there in this order. Raises DataError without train."""
+    """The splits train, validation, and test, those that are there in this order. Raises DataError without train."""
     named = {("validation" if name in VALIDATION else name): part for name, part in parts.items()}
     if "train" not in named:
         raise DataError(f"task.dataset: {where} has the splits {', '.join(parts)}; it needs one called train")

@@ -225,7 +225,7 @@ def _both(name: str, folder: Path, made: Callable[[bool], Any], other_way: str =
     except Exception as error:  # a download fails in many ways: RuntimeError, URLError, OSError, a wrong checksum
         raise DataError(
             f"task.dataset: {name} is not in {folder}, and torchvision could not download it ({error}); {other_way}"
-            "download it with torchvision on a machine with a network, and set task.folder to that folder"
+            "download it with torchvision on a machine with internet access, and set task.folder to that folder"
         ) from None
     arrays = {"x_train": train.data, "y_train": train.targets, "x_test": test.data, "y_test": test.targets}
     found = {key: np.asarray(value) for key, value in arrays.items()}

@@ -83,7 +83,7 @@ class Splits:
 
     @property
     def classes(self) -> int:
-        """How many outputs a network needs: classes, labels or values."""
+        """How many outputs a network needs: classes, labels, or values."""
         return outputs_of(self.kind, self.train.y)
 
     @property
@@ -126,9 +126,9 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over training and validation data, in order: over dtype, shape and bytes, or over image files.
+        """sha256 over training and validation data, in order: over dtype, shape, and bytes, or over image files.
 
-        For a table or texts, it also covers the encoding: the same numbers may come from other columns, words or tokenizers.
+        For a table or texts, it also covers the encoding: the same numbers may come from other columns, words, or tokenizers.
         """
         labels = [self.train.y, self.validation.y, None]
         files = [(x.pixels, y) for x, y in zip(self.samples, labels, strict=False) if isinstance(x.pixels, Images)]

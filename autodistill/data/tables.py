@@ -230,8 +230,8 @@ def _has_line_per_row(path: Path, rows: int) -> bool:
 def _check_names(place: Place, frame: pd.DataFrame) -> None:
     _check_twice(place.name, list(frame.columns))
     if len(frame.columns) < 2:
-        names = ", ".join(frame.columns) or "no column"
-        raise DataError(f"{place.name} has {names} only; give a column of labels and at least one more")
+        names = f"only the column {frame.columns[0]!r}" if len(frame.columns) else "no columns"
+        raise DataError(f"{place.name} has {names}; give a column of labels and at least one more")
     if frame.empty:
         raise DataError(f"{place.name} has column names, but no rows; add one row per sample")
 

@@ -1,6 +1,6 @@
 """Gradient-boosted trees of scikit-learn, fitted on the samples that students learn from.
 
-Suffixes of shapes: N samples, D columns, K outputs (classes, labels or values).
+Suffixes of shapes: N samples, D columns, K outputs (classes, labels, or values).
 """
 
 from __future__ import annotations

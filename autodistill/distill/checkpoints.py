@@ -63,10 +63,11 @@ def completed(encoder: Encoder, state: Mapping[str, Tensor], name: str, *, train
         if given is not None and given.shape == own.shape:
             found[key] = given
         elif not _replaceable(encoder, key):
-            what = "lacks" if given is None else f"has another shape {tuple(given.shape)} of"
-            raise UsageError(f"{name} {what} {key.removeprefix('model.')} {tuple(own.shape)}; give a folder whose files match")
+            shape, part = tuple(own.shape), key.removeprefix("model.")
+            what = f"lacks {part} {shape}" if given is None else f"has {part} of shape {tuple(given.shape)} instead of {shape}"
+            raise UsageError(f"{name} {what}; give a folder whose files match")
         elif not trained:
-            what = "no classifier" if given is None else f"a classifier of other labels, {given.shape[0]} instead of {len(own)}"
+            what = "no classifier" if given is None else f"a classifier with {given.shape[0]} labels instead of {len(own)}"
             raise UsageError(f"{name} has {what}; {TRAIN}")
         else:
             found[key] = torch.zeros_like(own) if key.rpartition(".")[0] == encoder.last else own

@@ -42,7 +42,7 @@ class Layout:
 
     @contextmanager
     def kernels(self) -> Iterator[None]:
-        """If `fast` is False, disables oneDNN, NNPACK, cuDNN and fused attention in this context."""
+        """If `fast` is False, disables oneDNN, NNPACK, cuDNN, and fused attention in this context."""
         if self.fast:
             yield
             return

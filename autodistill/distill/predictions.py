@@ -106,8 +106,8 @@ def logits_of(network: Network, data: Data, x: Columns, device: torch.device) ->
 def checked_logits(logits: Tensor, classes: int) -> Tensor:
     """Logits (N, classes), float32 on the CPU. Raises StageFailed if they have other classes or are not finite."""
     if logits.shape[-1] != classes or not bool(torch.isfinite(logits).all()):
-        what = "are not finite" if logits.shape[-1] == classes else f"number {logits.shape[-1]} per sample, not {classes}"
-        raise StageFailed(f"the outputs {what}")
+        what = f"the network gives {logits.shape[-1]} outputs per sample, not {classes}"
+        raise StageFailed("the outputs are not finite" if logits.shape[-1] == classes else what)
     return logits.float().cpu()
 
 

@@ -91,7 +91,7 @@ class Samples:
         return self.fetch(torch.arange(2, device=self.device) % len(self))
 
     def batch(self, rows_B: Tensor, view: int) -> Batch:
-        """These rows in one view: the view of a sample depends only on the seed, the sample and the view."""
+        """These rows in one view: the view of a sample depends only on the seed, the sample, and the view."""
         if self.masking is not None:
             inputs = self.fetch(rows_B)
             masked = self.masking.masked(inputs[TOKENS], rows_B, view)

@@ -10,7 +10,7 @@ probabilities, so one factor, the temperature of Guo et al. (ICML 2017), turns t
 Values are predicted by ridge regression. The strength and the length of n-grams are chosen on the validation samples, as
 students are.
 
-Suffixes of shapes: N samples, F n-grams, C classes in the training samples, K outputs (classes, labels or values).
+Suffixes of shapes: N samples, F n-grams, C classes in the training samples, K outputs (classes, labels, or values).
 """
 
 from __future__ import annotations

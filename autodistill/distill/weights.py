@@ -122,7 +122,7 @@ def pretrained(architecture: Timm, inputs: InputSpec, classes: int, seed: int = 
             network = timm.create_model(name, pretrained=True, num_classes=classes, in_chans=channels, **architecture.arguments)
     except Exception as error:  # no such weights, no network, a refused argument
         raise UsageError(
-            f"timm cannot load a pretrained {name} ({reason(error)}); without a network, give its file as checkpoint"
+            f"timm cannot load a pretrained {name} ({reason(error)}); without internet access, give its file as checkpoint"
         ) from error
     config = network.pretrained_cfg
     mean, std = (_by_channel(config[part], channels) for part in ("mean", "std"))

@@ -211,9 +211,9 @@ class Card(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What `export` did: `claim` is the answer of `smallest`, unless a stage was named.
+    """What `export` did. `claim` is the answer of `smallest`; it is None if a stage was named.
 
-    `to` and `card` are None if no student meets what is wanted; then nothing was written.
+    If no student meets what is wanted, nothing was written, and `to` and `card` are None.
     """
 
     to: str | None

@@ -1,4 +1,4 @@
-"""A folder that the package transformers loads without this tool: its model, its config and its tokenizer.
+"""A folder that the package transformers loads without this tool: its model, its config, and its tokenizer.
 
 Shape suffixes: B batch, L length, K classes.
 """
@@ -132,7 +132,7 @@ def _check_tokenizer(folder: Path, data: Data, ids: Tensor) -> None:
         if wanted.types is not None and TYPES in found:
             same &= found[TYPES][row] == wanted.types[start:end].tolist()
         if not same:
-            raise ValueError(f"its tokenizer gives other tokens in the package transformers, such as for {texts[0][row]!r:.80}")
+            raise ValueError(f"its tokenizer gives different tokens in transformers, such as for {texts[0][row]!r:.80}")
 
 
 def _texts(data: Data, tokenizer: Any) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """Applies an exported network to samples, from its own files.
 
-Suffixes of shapes: N samples, K classes, labels or values.
+Suffixes of shapes: N samples, K classes, labels, or values.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ PLACE = "SAMPLES"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """`samples` (N) are numbers of rows, counted from 0, or names of files. outputs_NK are the probabilities of classes, those
-    of labels, or the values of a regression, in the order of `names`.
+    """The predictions of an exported network.
+
+    `samples` (N) are row numbers, counted from 0, or file names. outputs_NK are the probabilities of the classes or labels, or
+    the values of a regression, in the order of `names`.
     """
 
     kind: TaskKind

@@ -154,7 +154,7 @@ class Loss(nn.Module):
         return found
 
     def factor(self, name: str, progress: float = 1.0) -> float:
-        """The factor of a term: the product of weight, warm-up and scale."""
+        """The factor of a term: the product of weight, warm-up, and scale."""
         term = self.terms[name]
         warm = min(1.0, progress / term.warm_up) if term.warm_up else 1.0
         return float(term.weight) * warm * self.scales[name]

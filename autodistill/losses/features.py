@@ -98,7 +98,7 @@ def attention(term: Attention, student: Outputs, teacher: Outputs, targets: Tens
     relations: section 3.2: the same with A = softmax(V V^T / sqrt(D)), the values of all heads side by side and split
     again into `relation_heads` (by default the teacher's heads if they divide both widths, otherwise 1). `between` adds
     queries and keys, as in MiniLMv2 (Wang et al., Findings of ACL 2021, equation 4), and is the mean over these.
-    The features of the latter two are queries, keys and values, (B, 3, Z, P, D). Padding is neither a query nor a key.
+    The features of the latter two are queries, keys, and values, (B, 3, Z, P, D). Padding is neither a query nor a key.
     """
     kinds: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
         "activations": lambda s, t, real: per_sample((_energy(s) - _energy(t)).square(), real),
@@ -162,7 +162,7 @@ def relational(term: Relational, student: Outputs, teacher: Outputs, targets: Te
 
     For vectors x_i (means over positions): d_ij = |x_i - x_j| over its mean for all i != j; a_ijk = cosine of the angle
     at x_i between x_j and x_k; h = Huber loss of student minus teacher. Means over B^2 and B^3, as in the authors' code.
-    Zero when the student's vectors are the teacher's, moved, rotated or scaled, and for a batch of one sample.
+    Zero when the student's vectors are the teacher's, moved, rotated, or scaled, and for a batch of one sample.
     Memory grows with B^3 and with B^2 C.
     """
     return _mean_of_layers(

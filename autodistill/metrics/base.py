@@ -3,7 +3,7 @@
 Everything that depends on the metric is in these modules: which direction is better, what a network that ignores its input
 reaches, and how precise a value is. All other code calls its `Metric`.
 
-Shape suffixes: N samples, K outputs (classes, labels or values), B draws, M networks.
+Shape suffixes: N samples, K outputs (classes, labels, or values), B draws, M networks.
 """
 
 from __future__ import annotations

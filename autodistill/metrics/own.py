@@ -31,7 +31,7 @@ MOST_CONSTANTS = 20
 def function_of(own: OwnMetric) -> Callable[..., Any]:
     """The function of a metric. Raises UsageError if it cannot be imported, or if its code is not the recorded one."""
     if own.source is not None and code_of(own.factory).source() != own.source:
-        way = "restore it, or search again with --fresh (what is trained is kept)"
+        way = "restore it, or search again with --fresh (trained networks are kept)"
         raise UsageError(f"the code of the metric {own.factory} has changed since this study used it; {way}")
     return import_function(own.factory)
 
@@ -58,7 +58,7 @@ def called(own: OwnMetric, found: Outcome) -> Floats:
     slack = ROUNDING * (high - low) if np.isfinite(high - low) else 0.0
     if value.min() < low - slack or value.max() > high + slack:
         what = f"{value.min() if value.min() < low else value.max():g}, which is outside its bounds, {low:g} to {high:g}"
-        raise UsageError(f"the metric {own.factory} returned {what}; correct them (bounded)")
+        raise UsageError(f"the metric {own.factory} returned {what}; correct the bounds (the key bounded)")
     return np.clip(value, low, high)
 
 
@@ -71,7 +71,7 @@ def pinned(own: OwnMetric, labels: Array, classes: int, place: str = "task.metri
     with located(place):
         with_source = own.model_copy(update={"source": code_of(own.factory).source()})
         if code_here(own.factory) != with_source.source:
-            way = "start this program again (in a notebook, restart the kernel)"
+            way = "restart this program (in a notebook, the kernel)"
             raise UsageError(f"the code of {own.factory} has changed since this process imported it; {way}")
         function_of(with_source)
         check_loaded(sys.modules[own.factory.partition(":")[0]])

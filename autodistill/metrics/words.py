@@ -1,4 +1,4 @@
-"""How claims, tables, figures and sentences speak of a metric.
+"""How claims, tables, figures, and sentences speak of a metric.
 
 A percentage without a name is an accuracy: the values of other metrics are named wherever nothing else on the line names them.
 """
@@ -59,8 +59,8 @@ def asked(metric: Metric, value: float, where: str = "") -> str:
 
 
 def at_best(metric: Metric, value: str) -> str:
-    """A limit, such as `at least 90.0% accuracy`, `at most 0.310 log loss`, or `an RMSE of at most 3.200`."""
-    if metric.natural:
+    """A limit, such as `at least 90.0% accuracy`, or `a log loss of at most 0.310`."""
+    if not metric.percent:
         return f"{with_article(metric.label)} of at {'least' if metric.higher else 'most'} {value}"
     return f"at {'least' if metric.higher else 'most'} {value} {metric.label}"
 
@@ -83,10 +83,10 @@ def share_kept(metric: Metric, kept: float) -> str:
 
 
 def keeps(metric: Metric, kept: float) -> str:
-    """Such as `keeps 97.1% of its accuracy`, or `has 1.03 times its log loss`; `its` are the teacher's."""
+    """Such as `keeps 97.1% of the teacher's accuracy`, or `has 1.03 times the teacher's log loss`."""
     if metric.higher:
-        return f"keeps {kept:.1%} of its {metric.label}"
-    return f"has {metric.keeping(1.0, max(kept, 1e-12)):.2f} times its {metric.label}"
+        return f"keeps {kept:.1%} of the teacher's {metric.label}"
+    return f"has {metric.keeping(1.0, max(kept, 1e-12)):.2f} times the teacher's {metric.label}"
 
 
 def signed(metric: Metric, difference: float) -> str:

@@ -29,9 +29,7 @@ def config_of(architecture: Transformers, field: InputField, classes: int, kept:
     given[name_in(defaults, SIZES["intermediate"])] = architecture.intermediate or 4 * architecture.wide
     padding = int(field.padding) if table is None else _row(table, int(field.padding))
     if architecture.model == PADDING_IS_ONE and padding != 1 and not (table is not None and table.is_meta):
-        raise BuildError(
-            f"{PADDING_IS_ONE} takes token 1 for padding, but that of the tokenizer is {padding}; use another model"
-        )
+        raise BuildError(f"{PADDING_IS_ONE} uses token 1 for padding, but the tokenizer uses {padding}; use another model")
     given |= {"pad_token_id": padding, "vocab_size": max(kept, _rows_of(settings, field)) if table is None else kept}
     given |= _special(settings, defaults, table) | _positions(architecture, defaults, field, padding)
     if hasattr(defaults, FACTORIZED):

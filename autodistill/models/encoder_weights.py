@@ -1,6 +1,6 @@
 """What a transformer takes over from a larger one: layers, heads, rows of tokens, and embeddings of a smaller width.
 
-bert, electra, roberta and distilbert have the same tensors under different names, so that each can begin from any of them;
+bert, electra, roberta, and distilbert have the same tensors under different names, so that each can begin from any of them;
 other models begin from their own kind. Shape suffixes: V tokens, P positions, H width, E width of the embeddings.
 """
 
@@ -18,7 +18,7 @@ from ..spec.checkpoints import Config, offset
 from .encoders import Encoder
 from .features import taken
 
-WAY_OUT = "inherit from a transformer that is at least as deep and as wide, with as many heads or fewer than it has"
+WAY_OUT = "inherit from a transformer that is at least as deep and as wide, and has at least as many heads"
 WORDS, PLACES, TYPES = (f"embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type"))
 NORM, PROJECT = "embeddings.LayerNorm", "embeddings_project"
 HEAD = "head."

@@ -28,7 +28,7 @@ def with_channels(shape: tuple[int, ...], family: str) -> tuple[int, ...]:
     if len(shape) == 1:
         return (1, *shape)
     if len(shape) - 1 not in CONV:
-        raise UsageError(f"{family} takes samples of shape (D,), (C, L) or (C, H, W), not {shape}; use family mlp")
+        raise UsageError(f"{family} takes samples of shape (D,), (C, L), or (C, H, W), not {shape}; use family mlp")
     return shape
 
 

@@ -1,7 +1,7 @@
 """What a network gives: its logits, and features by layer, captured by forward hooks for one call.
 
 Shape suffixes: B batch, N tokens, D features of a head. Names are those of modules within the body, such as `stages.1`.
-A layer gives its output; an attention gives its queries, keys and values, stacked: qkv (B, 3, heads, N, D).
+A layer gives its output; an attention gives its queries, keys, and values, stacked: qkv (B, 3, heads, N, D).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEMS = frozenset({"act1", "bn1", "conv_stem", "stem"})
 """Stems in timm's `feature_info`: they come before the first stage, so they are not matched."""
 APART = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q_proj", "k_proj", "v_proj"), ("q", "k", "v"))
 HEADS = ("num_attention_heads", "num_heads", "n_heads")
-"""What attentions with a linear layer each for queries, keys and values call these, and the number of their heads."""
+"""What attentions with a linear layer each for queries, keys, and values call these, and the number of their heads."""
 
 
 class Outputs(NamedTuple):
@@ -40,7 +40,7 @@ class Outputs(NamedTuple):
 class Layers(NamedTuple):
     """What a network can give besides its logits: the shapes of its features, without the batch axis, from input to output.
 
-    `layers`: maps (C, H, W) or (C, L), tokens (N, D), vectors (D,). `attentions`: queries, keys and values, (3, heads, N, D).
+    `layers`: maps (C, H, W) or (C, L), tokens (N, D), vectors (D,). `attentions`: queries, keys, and values, (3, heads, N, D).
     `tokens` is how many the longest text has, if samples are texts; it is the N of these shapes.
     """
 
@@ -82,7 +82,7 @@ def taken(count: int, of: int) -> list[int]:
 
 
 def attentions_of(body: nn.Module) -> list[str]:
-    """The self-attention modules whose queries, keys and values come from linear layers, from input to output."""
+    """The self-attention modules whose queries, keys, and values come from linear layers, from input to output."""
     return [name for name, module in body.named_modules() if is_attention(module)]
 
 
@@ -91,7 +91,8 @@ def find(body: nn.Module, name: str) -> nn.Module:
     modules: dict[str, nn.Module] = {each: module for each, module in body.named_modules() if each}
     if name not in modules:
         near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.4) or layers_of(body)
-        raise UsageError(f"there is no layer {name!r}; the nearest are {', '.join(near) or 'none: the body is one module'}")
+        way = f"the nearest are {', '.join(near)}" if near else "the body is a single module, without layers to name"
+        raise UsageError(f"there is no layer {name!r}; {way}")
     return modules[name]
 
 
@@ -143,7 +144,7 @@ def _version(feature: Tensor) -> int:
 
 
 def is_attention(module: nn.Module) -> bool:
-    """Whether queries, keys and values come from linear layers: one each (`projections`), or `qkv` as in timm's Attention,
+    """Whether queries, keys, and values come from linear layers: one each (`projections`), or `qkv` as in timm's Attention,
     which maps to 3 * `num_heads` * `head_dim` numbers.
     """
     linear, heads, d = (getattr(module, name, None) for name in ("qkv", "num_heads", "head_dim"))
@@ -153,7 +154,7 @@ def is_attention(module: nn.Module) -> bool:
 
 
 def projections(module: nn.Module) -> tuple[str, ...]:
-    """The names of an attention's linear layers for queries, keys and values, if these are apart and as wide as each other."""
+    """The names of an attention's linear layers for queries, keys, and values, if these are apart and as wide as each other."""
     for names in APART:
         linears = [getattr(module, name, None) for name in names]
         widths = {linear.out_features for linear in linears if isinstance(linear, nn.Linear)}
@@ -169,7 +170,7 @@ def heads_of(attention: nn.Module) -> int:
 
 
 def _stacked(attention: nn.Module, parts: dict[str, Tensor]) -> Tensor | None:
-    """qkv (B, 3, heads, N, D) of queries, keys and values (B, N, heads * D); None for attention to other tokens."""
+    """qkv (B, 3, heads, N, D) of queries, keys, and values (B, N, heads * D); None for attention to other tokens."""
     found = [parts[name] for name in projections(attention)]
     if len({part.shape for part in found}) > 1 or found[0].dim() != 3:
         return None

@@ -52,7 +52,7 @@ def inherit(student: Network, source: Network, layers: Sequence[int] | None = No
         _copy(student, source, _of_encoders(student.body, source.body, layers))
         return
     if layers is not None:
-        raise UsageError("a list of layers applies to transformers; use init: from_teacher")
+        raise UsageError("a list of layers applies only to transformers; use init: from_teacher")
     if student.mean is None and not isinstance(student.body, Embedded):  # a network of your own
         pairs = list(_by_name(student.body, source.body))
     else:
@@ -169,7 +169,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _by_heads(pair: Pair) -> Iterator[tuple[Tensor, Tensor]]:
-    """The fused layers of an attention again, by heads: after `_whole`, whose slices mix queries, keys and values."""
+    """The fused layers of an attention again, by heads: after `_whole`, whose slices mix queries, keys, and values."""
     if is_attention(pair.student):
         tensors, sources = _heads(pair.student), _heads(pair.source)
         for name in tensors.keys() & sources.keys():

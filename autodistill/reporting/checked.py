@@ -194,7 +194,8 @@ def _region(found: RegionFacts) -> str:
 def _epochs(data: DataFacts) -> str:
     """Otherwise people would expect a teacher to see each label once in an epoch."""
     times = (data.train + data.unlabeled) / data.train
-    return f"epochs       all have as many steps: one from labels alone goes over the labeled samples {times:,.1f} times"
+    seen = f"one that learns from labels alone sees each labeled sample {times:,.1f} times"
+    return f"epochs       equally long for all networks: {seen}"
 
 
 def _unlabeled(data: DataFacts) -> str:

@@ -35,7 +35,7 @@ class Explained:
     """A stage, and the `trials` that trained it. A network from a file has neither loss nor recipe. `pretrained` is the key of
     its first phase, if it has one; first phases are not in the `chain`, because they do not classify.
 
-    `metric` is that of the study, those in `also` are shown beside it.
+    `metric` is the metric of the study, and `also` has the metrics that are shown beside it.
     """
 
     metric: Metric
@@ -72,8 +72,9 @@ def explain(directory: StudyDirectory, prefix: str) -> Explained:
     network = stages.network(key)
     first = pretrained(network) if isinstance(network, Stage) else None
     if isinstance(network, Stage) and network.pretrains:
-        what = f"{key[:12]} has learned from texts alone, for the stages that begin with its weights"
-        raise UsageError(f"KEY {prefix!r}: {what}; give the key of one of those, from the column stage of trials.csv")
+        what = f"{key[:12]} is a first phase, trained on texts alone"
+        way = "give the key of a stage that begins with its weights, from the stage column of trials.csv"
+        raise UsageError(f"KEY {prefix!r}: {what}; {way}")
     return Explained(
         metric=metric_of(spec.search),
         also=[named(name) for name in spec.task.beside],
@@ -95,7 +96,7 @@ def _one(store: Store, prefix: str) -> str:
     if len(keys) == 1:
         return keys[0]
     what = "no stored stage" if not keys else f"{len(keys)} stages, such as {keys[0][:12]} and {keys[1][:12]}"
-    raise UsageError(f"KEY {prefix!r} matches {what}; the column stage of {store.root.parent.name}'s trials.csv lists the keys")
+    raise UsageError(f"KEY {prefix!r} matches {what}; the stage column of {store.root.parent.name}'s trials.csv lists the keys")
 
 
 def links(stages: Stages, network: Stage | Checkpoint, metric: Metric) -> list[Link]:

@@ -69,7 +69,7 @@ class Mark:
     """A network in a figure: `x` by axis, at least 1 for sizes; the value of the metric and its 95% interval (equal if
     unknown), in percent or in units of the metric.
 
-    `kind`: teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated or stopped.
+    `kind`: teacher, incumbent, frontier (in the region of interest), outside (on the frontier only), dominated, or stopped.
     `worse`: than its label-only baseline.
     """
 

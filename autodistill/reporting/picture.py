@@ -30,7 +30,7 @@ Style = dict[str, Any]
 
 INCHES, DPI = (40 / 3, 7.5), 120  # a 16:9 slide, 1600 x 900 pixels
 FRAME = (0.075, 0.115, 0.905, 0.735)
-"""Left, bottom, width and height of the axes, as shares of the figure."""
+"""Left, bottom, width, and height of the axes, as shares of the figure."""
 LINE, WORSE, REFERENCE = "#56B4E9", "#E69F00", "#8A5300"
 INK, GRAY, TEXT_GRAY = "#222222", "#8C8C8C", "#666666"
 LEGEND: Style = {"fontsize": 14, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.4}
@@ -77,7 +77,7 @@ def _check(mark: Mark, size: str, number: int) -> None:
     if not all(least <= value <= most and isfinite(value) for value in values):
         unit = "percentages" if mark.metric.percent else "finite values"
         raise ValueError(
-            f"point {number}: {mark.metric.label}, low and high are {values}; give {unit} from {least:g} to {most:g}"
+            f"point {number}: {mark.metric.label}, low, and high are {values}; give {unit} from {least:g} to {most:g}"
         )
 
 
@@ -279,7 +279,7 @@ def _draw_crowd(axes: Axes, found: View) -> None:
 
 
 def _obstacles(axes: Axes, found: View, steps: Floats) -> Floats:
-    """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars, lines and their captions."""
+    """(k, 3) pixel positions that a label should not cover, and how bad it is: marks, bars, lines, and their captions."""
     spots = [(found.at(mark), mark.value, 1.0 if mark.kind in CROWD else 20.0) for mark in found.marks]
     spots += [(found.at(mark), y, 2.0) for mark in _shown(found) for y in np.linspace(mark.low, mark.high, 12)]
     for (x, y), (to_x, to_y) in zip(steps[:-1], steps[1:], strict=True):

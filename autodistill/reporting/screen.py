@@ -80,7 +80,7 @@ def _next(found: StudySummary, out: str) -> list[str]:
     if found.target is not None:
         wanted = f"--target {found.metric.column}={found.target.wanted:g}" if found.target.reached else None
     more = (f"autodistill search {out} --extend --set search.trials=N", "runs more trials")
-    first = more if wanted is None else (f"autodistill smallest {out} {wanted}", "proves a student on the test split")
+    first = more if wanted is None else (f"autodistill smallest {out} {wanted}", "tests students on the test split")
     steps = [first, (f"autodistill report {out}", "writes the page, and prints all remarks")]
     width = max(len(command) for command, _ in steps)
     return ["next:", *(f"  {command:{width}}  # {what}" for command, what in steps)]

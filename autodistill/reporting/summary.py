@@ -79,9 +79,11 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """`frontier` has the members in the region of interest first. `references` are the fitted reference models, `unfitted` the
-    names of the others. `improvement` says what more trials would add, once a search has ended; `spent` where its time went,
-    right after it.
+    """A study at a glance.
+
+    `frontier` has the members in the region of interest first. `references` has the fitted reference models, and `unfitted` has
+    the names of those that are not fitted. Once a search has ended, `improvement` says what more trials are expected to add;
+    right after a search, `spent` says where its time went.
     """
 
     study: str
@@ -144,8 +146,10 @@ class StudySummary:
         return [f"{what} outside the region of interest ({many}), not shown and without label-only baselines: see frontier.csv"]
 
     def answers(self) -> list[str]:
-        """The smallest student with the target, if there is one, and with each share of the teacher's metric: of the shares
-        that one student has, the largest, and of those that none has, the smallest.
+        """The smallest student that reaches the target, if there is a target, and each share of the teacher's metric.
+
+        If one student reaches several shares, only the largest is listed. Of the shares that no student reaches, only the
+        smallest is listed.
         """
         kept: dict[str | None, Headline] = {}
         for one in self.headline:
@@ -175,7 +179,7 @@ class StudySummary:
             lines.append("no network on the frontier is smaller than the teacher")
         lines += [dominated(self.incumbent)] if self.incumbent is not None else []
         lines += [referred(one) for one in self.references]
-        lines += [f"the reference model {name} is not fitted; the same search fits it" for name in self.unfitted]
+        lines += [f"the reference model {name} is not fitted yet; to fit it, run the search again" for name in self.unfitted]
         lines += [more_trials(self.improvement)] if self.improvement is not None else []
         for row in self.teachers:
             lines += row.soft_targets.warnings(accuracy(row)) if row.soft_targets else []
@@ -193,10 +197,10 @@ def dominated(found: Incumbent) -> str:
     row, by, metric = found.row, found.dominated_by, found.row.metric
     name = f"your {row.architecture} ({row.params:,} params, {stated(metric, row.value)})"
     if not by:
-        return f"nothing on the frontier dominates {name}"
+        return f"no member of the frontier dominates {name}"
     shown = ", ".join(f"{one.params:,} params with {stated(metric, one.value)}" for one in by[:3])
     more = f" and {len(by) - 3} more" if len(by) > 3 else ""
-    sure = "" if any(map(found.is_apart, by)) else "; their 95% intervals overlap with its own, so confirm it"
+    sure = "" if any(map(found.is_apart, by)) else "; their 95% intervals overlap its interval, so confirm before you switch"
     least = "at least" if metric.higher else "at most"
     return f"{name} is dominated by {shown}{more}: at most its size, {least} its {metric.label}{sure}"
 
@@ -215,8 +219,8 @@ def referred(found: Beside) -> str:
 def more_trials(improvement: Improvement) -> str:
     """What more trials would add."""
     band = f"{improvement.low:.1%} to {improvement.high:.1%}"
-    what = "of hypervolume in the region of interest"
-    return f"{improvement.trials} more trials would add an expected {improvement.mean:.1%} {what} (80% band: {band})"
+    what = "to the hypervolume in the region of interest"
+    return f"{improvement.trials} more trials are expected to add {improvement.mean:.1%} {what} (80% band: {band})"
 
 
 def predicted(rungs: Sequence[Concordance], metric: Metric) -> list[str]:
@@ -240,7 +244,7 @@ def summary(
     spent: Spent | None = None,
     references: Sequence[Reference] = (),
 ) -> StudySummary:
-    """`chance` is the best value of a network that ignores its input; `improvement`, `spent` and `references` are as the
+    """`chance` is the best value of a network that ignores its input; `improvement`, `spent`, and `references` are as the
     record, the search and the store have them.
     """
     region, members = region_among(spec, found, chance), frontier(found)

@@ -1,4 +1,4 @@
-"""The tables, pictures and JSON of a study; each file is written whole."""
+"""The tables, pictures, and JSON of a study; each file is written whole."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def check_loaded(module: ModuleType) -> None:
     for one in members:
         code = getattr(one, "__code__", None)
         if isinstance(code, CodeType) and code.co_filename == file and _meaning(code) not in known:
-            way = "start this program again (in a notebook, restart the kernel)"
+            way = "restart this program (in a notebook, the kernel)"
             raise UsageError(f"{file} has changed since this process imported {module.__name__}; {way}")
 
 

@@ -125,8 +125,8 @@ def assistants_of(
 
 def geometric(student: Value, teacher: Value, count: int, params: Callable[[Value], int]) -> Sequence[Value]:
     """At most `count` architectures in equal ratios of depth and width between student and teacher; none if their families
-    differ or have no such fields. For a transformer, they are its layers, heads and inner width; for a network of your own, all
-    whole-number arguments that differ.
+    differ or have no such fields. For a transformer, they are its layers, heads, and inner width; for a network of your own,
+    all whole-number arguments that differ.
     """
     own, its = _amounts(student), _amounts(teacher)
     if _kind(student) != _kind(teacher) or not own or own.keys() != its.keys():

@@ -36,12 +36,12 @@ class SeedValues(Value):
 
 
 class Compared(Value):
-    """A candidate: its training below the teacher, and the results.
+    """A candidate: its training runs below the teacher, and the results.
 
-    `path` lists the architectures of its assistants, `why` says why it is a candidate. `stages` counts its trainings below the
-    teacher. `seconds` is the time that these take, the mean over its seeds; `extra` is how much longer that is than for direct
-    distillation, and `marginal` is the time of the trainings that no other candidate needs. All three are None if nothing was
-    trained. The gain leaves out the first seed, on which paths were chosen.
+    `path` lists the architectures of its assistants, and `why` says why it is a candidate. `stages` counts its training runs
+    below the teacher. `seconds` is the time that these take, as the mean over its seeds. `extra` is how much longer that is
+    than for direct distillation, and `marginal` is the time of the training runs that no other candidate needs. All three are
+    None if nothing was trained. The gain leaves out the first seed, on which paths were chosen.
     """
 
     name: str
@@ -97,12 +97,13 @@ class Graph(Value):
 
 
 class ChainPlan(Value):
-    """All `candidates`: first those compared to the end, the best mean first; then those that were dropped.
+    """A comparison of chains, and its answer.
 
-    `metric` is the name of the study's metric. `chain` is the name of the best chain, with its gain and interval, and `answer`
-    is the name of the best choice; compare.Verdict explains `why`. `cut`: time was up before all seeds were trained. `trained`
-    is the seconds of all trainings that were compared, `seconds` those of this run; `settings` are the student's other
-    searched fields; `failures` are by key.
+    `candidates` has first those that were compared to the end, the best mean first, and then those that were dropped. `metric`
+    is the name of the study's metric. `chain` is the name of the best chain, with its gain and interval, and `answer` is the
+    name of the best choice; compare.Verdict explains `why`. `cut` is true if time was up before all seeds were trained.
+    `trained` is how many seconds all compared training runs took, and `seconds` is how long this run took. `settings` has the
+    values of the student's other searched fields, and `failures` has the reasons of failed training runs, by key.
     """
 
     study: str

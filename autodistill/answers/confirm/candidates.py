@@ -73,7 +73,7 @@ def _named(prefix: str, found: Sequence[TrialRow]) -> TrialRow:
     if len(students) != 1:
         what = f"{len(students)} students" if students else "no student"
         way = "give a longer beginning of one key" if students else "give the beginning of a key"
-        raise UsageError(f"--only {prefix}: matches {what} of the study; {way} from the column stage of trials.csv")
+        raise UsageError(f"--only {prefix!r} matches {what} of the study; {way} from the stage column of trials.csv")
     return next(iter(students.values()))
 
 

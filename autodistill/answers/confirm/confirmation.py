@@ -164,11 +164,11 @@ class FrozenNetwork(Value):
         return self.test.scores[self.metric]
 
     def smaller_than(self, other: FrozenNetwork) -> float:
-        """How many times as many params the other has."""
+        """How many times as many params the other network has."""
         return other.params / max(1, self.params)
 
     def faster_than(self, other: FrozenNetwork) -> float:
-        """How many times as long the other takes for one sample (median)."""
+        """How many times as long the other network takes for one sample (median)."""
         return other.latency.one.p50_ms / max(self.latency.one.p50_ms, 1e-9)
 
     def as_json(self) -> dict[str, JsonValue]:
@@ -206,9 +206,9 @@ class SeedResult(Value):
 
 
 class Member(FrozenNetwork):
-    """A student on the frontier or close to it. Of its `networks`, the one with the best validation metric was chosen.
+    """A student on the frontier or close to it. The one of its `networks` that has the best validation metric was chosen.
 
-    `seeds` has the test metric of the fresh seeds; None if there are none.
+    `seeds` has the test metric over the fresh seeds; None if there are none.
     """
 
     role: Role
@@ -248,9 +248,11 @@ class Look(Value):
 
 
 class Confirmation(Value):
-    """`members` are sorted by size, the smallest first. `trials` is how many trials had ended at the time; `ended` has the
-    beginnings of the keys of their stages. `opening` is the checksum of the last opening in opened.json, `answers` the sha256
-    of confirm.npz.
+    """The results of `confirm` on the test split.
+
+    `members` are sorted by size, the smallest first. `trials` is the number of trials that had ended when the split was opened,
+    and `ended` has the beginnings of the keys of their stages. `opening` is the checksum of the last opening in opened.json,
+    and `answers` is the sha256 of confirm.npz.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -103,7 +103,7 @@ class Trackers:
         self._wait()
         for channel in self.channels:
             if left := channel.left():
-                channel.warn(f"{left} runs are not logged to {channel.tracker.place} yet")
+                channel.warn(f"{left} run{'s are' if left > 1 else ' is'} not logged to {channel.tracker.place} yet")
 
     def _wait(self) -> None:
         """Until everything is logged, or no tracker makes progress."""

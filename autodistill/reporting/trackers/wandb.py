@@ -15,7 +15,7 @@ SECONDS = 30
 
 class Wandb:
     name = "wandb"
-    way = "check the network, or set log.wandb.mode: offline and upload later with wandb sync"
+    way = "check the network connection, or set log.wandb.mode: offline and upload later with wandb sync"
 
     def __init__(self, options: WandbLog, study: str, out: Path) -> None:
         self.options, self.project = options, options.project or study

@@ -32,7 +32,7 @@ from .values import NetworkFacts, Preflight, RegionFacts, Seconds, Taught
 
 TIMED = 5
 IN_TRAINING = 4
-"""Memory of a training as a multiple of the weights: weights, gradients and AdamW's two moments."""
+"""Memory of a training as a multiple of the weights: weights, gradients, and AdamW's two moments."""
 BASELINES = 0.3
 """The approximate share of trials that end on the frontier: these get baselines."""
 

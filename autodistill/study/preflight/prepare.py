@@ -234,7 +234,7 @@ def _check_outputs(space: Space) -> None:
         if kind != "classification" and recipe.outputs_top is not None:
             raise UsageError(f"{place}.outputs_top applies to classification, not to {kind}; remove it")
         if kind == "regression" and recipe.outputs_dtype != "float32":
-            raise UsageError(f"{place}.outputs_dtype: {recipe.outputs_dtype} may not hold values of a regression; remove it")
+            raise UsageError(f"{place}.outputs_dtype: {recipe.outputs_dtype} cannot hold all values of a regression; remove it")
 
 
 def _check_augmentations(space: Space) -> None:

@@ -128,8 +128,10 @@ class Seconds(Value):
 
 
 class Preflight(Value):
-    """`first` is what is tried first, `cautions` what measurements advise against. `soft_targets` are those of each teacher
-    (None: not trained yet). `seconds` are None if they cannot be estimated here.
+    """What `check` finds out about a spec.
+
+    `first` is what is tried first, and `cautions` is what measurements advise against. `soft_targets` has the soft-target
+    entropy of each teacher (None: not trained yet). `seconds` is None if the time cannot be estimated on this machine.
     """
 
     study: str

@@ -1,1 +1,1 @@
-"""The record of a study: Optuna's database, its directory, rows and the frontier."""
+"""The record of a study: Optuna's database, its directory, rows, and the frontier."""

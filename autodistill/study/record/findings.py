@@ -30,7 +30,7 @@ class Failure:
 def grouped(rows: Sequence[TrialRow]) -> list[Failure]:
     """The failed trials by reason, the most common first; the reason is that of the first trial of its group.
 
-    Reasons that differ only in numbers, network names and paths form one group.
+    Reasons that differ only in numbers, network names, and paths form one group.
     """
     groups: dict[str, list[str]] = {}
     for row in counted(rows):

@@ -56,7 +56,7 @@ class Continued(NamedTuple):
 
 
 class Over(NamedTuple):
-    """Why a search ended, and the trials, time and gain that limited it."""
+    """Why a search ended, and the trials, time, and gain that limited it."""
 
     limits: list[object]
     reason: str

@@ -46,11 +46,11 @@ class Origin:
 class TrialRow:
     """A network of a study: a teacher, the incumbent, an assistant, or the student of a trial (which has an `origin`).
 
-    `metric` is that of the study, `also` names those that are shown beside it. Only a complete one is `measured`. `seconds` are
-    those of its own training; `seconds_chain` counts every stage above it too. `of_teacher` and `compression` compare it with
-    the first teacher. `inside`: in the region of interest. `ignorant`: its metric is not shown to be better than that of a
-    network that ignores its input, such as one that always says the majority class. `label_only` is the metric of the
-    label-only baseline of a member of the frontier in that region.
+    `metric` is the metric of the study, and `also` names the metrics that are shown beside it. Only a complete network is
+    `measured`. `seconds` is the time of its own training; `seconds_chain` includes every stage above it, too. `of_teacher` and
+    `compression` compare it with the first teacher. `inside` says whether it is in the region of interest. `ignorant` says that
+    its metric is not shown to be better than that of a network that ignores its input, such as one that always predicts the
+    majority class. `label_only` is the metric of the label-only baseline, for a member of the frontier in that region.
     """
 
     metric: Metric

@@ -127,7 +127,7 @@ class Policy:
         if found is None or found.mean >= self.search.stop.gain:
             return None
         more = f"{found.trials:,} more trial{'s' * (found.trials != 1)}"
-        return f"{more} would add an expected {found.mean:.1%} of hypervolume, less than search.stop.gain"
+        return f"{more} would probably add only {found.mean:.1%} to the hypervolume, less than search.stop.gain"
 
 
 def next_round(done: int, workers: int) -> int:

@@ -68,7 +68,7 @@ class Times:
 
 
 def _fit(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """a and b of rows of 1 / batch, macs and seconds."""
+    """a and b of rows of 1 / batch, macs, and seconds."""
     from scipy.optimize import nnls  # takes half a second to import
 
     scales = np.maximum(seen[:, :2].max(axis=0), 1e-300)
