@@ -29,7 +29,8 @@ from autodistill.reporting.page.finalists import Gain, Gains, difference, finali
 from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import _near, frontier_figure, line
-from autodistill.reporting.page.study import _in_order, read_study
+from autodistill.reporting.page.printing import coded, uncoded
+from autodistill.reporting.page.study import Study, _in_order, read_study
 from autodistill.spec import Spec, UsageError, parse
 from autodistill.spec.measurement import Sizes
 from autodistill.spec.stage import Stage
@@ -50,8 +51,16 @@ def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
     text = html(study, found)
     assert "Nothing is confirmed yet, so this is not a claim." in text
     assert f"autodistill confirm {raw}" in text and "validation samples that students were chosen on" in text
+    assert "before <code>confirm</code> opens the test samples" in text and "`" not in found.sentence
     assert not found.is_claim and found.confidence is None
     assert study.confirmed is None and "never opened" in text
+
+
+def test_commands_in_a_sentence_are_code_and_names_are_not() -> None:
+    assert coded("not before `confirm`; class `<b>` & `A b`") == (
+        "not before <code>confirm</code>; class `&lt;b&gt;` &amp; `A b`"
+    )
+    assert uncoded("not before `confirm` opens") == "not before confirm opens"
 
 
 def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
