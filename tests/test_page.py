@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.answers import Kind, Wanted, smallest
+from autodistill.answers.confirm.confirmation import ClassPart
 from autodistill.cli import main
 from autodistill.metrics.intervals import Interval, effect
 from autodistill.metrics.metric import ACCURACY
@@ -187,6 +188,34 @@ def test_the_rule_on_the_page_says_the_same_as_the_verdict(confirmed: Path, want
     text = html(study, found)
     assert f'class="answer {found.verdict.kind.name.lower()}"' in text
     assert all(f"choose {name}" in text for name in shown)
+
+
+def with_classes(study: Study, student: float, teacher: float) -> Study:
+    """As if each network had these accuracies on two classes of 900 samples, of which nobody recognizes the second."""
+    assert study.confirmed is not None
+    known = {"n": 900, "drop": 0.0}
+    both = [(one, str(one), (1 - one) * student, (1 - one) * teacher) for one in (0, 1)]
+    parts = [ClassPart(label=one, name=name, accuracy=own, teacher=other, **known) for one, name, own, other in both]
+    of_teacher = [part.model_copy(update={"accuracy": part.teacher}) for part in parts]
+    members = [with_parts(one, parts) for one in study.confirmed.members]
+    changed = {"members": tuple(members), "teacher": with_parts(study.confirmed.teacher, of_teacher)}
+    return dataclasses.replace(study, confirmed=study.confirmed.model_copy(update=changed))
+
+
+def with_parts(one: Any, parts: list[ClassPart]) -> Any:
+    return one.model_copy(update={"test": one.test.model_copy(update={"by_class": tuple(parts)})})
+
+
+def test_the_rule_has_the_cautions_of_the_verdict(confirmed: Path) -> None:
+    study = with_classes(read_study(confirmed), student=0.5, teacher=0.9)
+    found = answer(study, Wanted(target=0.3))
+    listed, text = choices(study, found), html(study, found)
+    assert found.verdict.kind is Kind.CAUTION and listed
+    caution = "loses much on class 0 (from 90.0% to 50.0% accuracy)"
+    assert all(one.caution == caution for one in listed) and f"{caution}." in found.verdict.sentence
+    assert text.count(f"params) with a caution: it {caution};") == len(listed)
+    fine = with_classes(study, student=0.9, teacher=0.9)
+    assert not any(one.caution for one in choices(fine, answer(fine, Wanted(target=0.3))))
 
 
 def test_before_confirm_nothing_is_proven(raw: Path) -> None:
