@@ -218,6 +218,13 @@ def test_the_rule_has_the_cautions_of_the_verdict(confirmed: Path) -> None:
     assert not any(one.caution for one in choices(fine, answer(fine, Wanted(target=0.3))))
 
 
+def test_both_validation_values_of_a_student_are_labeled(confirmed: Path, raw: Path) -> None:
+    study = read_study(confirmed)
+    said = "This is the accuracy of the seed that the search trained; the table shows that of the weights chosen after confirm."
+    assert html(study, answer(study, Wanted())).count(said) == 2, "above the chains, and below the smallest on validation"
+    assert said not in html(read_study(raw), answer(read_study(raw), Wanted()))
+
+
 def test_before_confirm_nothing_is_proven(raw: Path) -> None:
     study = read_study(raw)
     for wanted in (Wanted(), Wanted(target=0.9999)):

@@ -73,6 +73,12 @@ def warnings(answered: Answer) -> Iterator[tuple[str, str]]:
         yield "The search continued:", f" {answered.later}."
 
 
+def searched(study: Study) -> str:
+    """Why a student of a confirmed study has two values on the validation samples."""
+    label = study.metric.label
+    return f"This is the {label} of the seed that the search trained; the table shows that of the weights chosen after confirm."
+
+
 def trials(study: Study) -> str:
     """How many trials ended, and how."""
     found = study.summary.trials
