@@ -22,7 +22,7 @@ from autodistill.metrics.intervals import Interval, effect
 from autodistill.metrics.metric import ACCURACY
 from autodistill.metrics.words import gained, safe
 from autodistill.reporting.marks import Mark
-from autodistill.reporting.page import html
+from autodistill.reporting.page import html, sentences
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.chains import picture
 from autodistill.reporting.page.choices import choices
@@ -216,6 +216,22 @@ def test_the_rule_has_the_cautions_of_the_verdict(confirmed: Path) -> None:
     assert text.count(f"params) with a caution: it {caution};") == len(listed)
     fine = with_classes(study, student=0.9, teacher=0.9)
     assert not any(one.caution for one in choices(fine, answer(fine, Wanted(target=0.3))))
+
+
+def test_classes_that_nobody_recognizes_are_named(confirmed: Path, raw: Path) -> None:
+    study = with_classes(read_study(confirmed), student=0.5, teacher=0.9)
+    both = "Neither the teacher nor any confirmed student predicts a test sample of the class 1 correctly."
+    assert sentences.unrecognized(study) == both and both in html(study, answer(study, Wanted(target=0.3)))
+    start, end = both[:-1], "the class 0 correctly."
+    student, teacher = (with_classes(study, *pair) for pair in ((0.0, 0.9), (0.9, 0.0)))
+    assert sentences.unrecognized(student) == f"{start}; no confirmed student predicts a test sample of {end}"
+    assert sentences.unrecognized(teacher) == f"{start}; the teacher predicts no test sample of {end}"
+    assert sentences.unrecognized(read_study(raw)) == "", "classes are known after confirm"
+
+
+def test_few_classes_are_named_and_the_others_are_counted() -> None:
+    assert sentences._classes(["a", "b"]) == "the classes a and b"
+    assert sentences._classes(list("abcdefg")) == "the classes a, b, c, d, e and 2 more"
 
 
 def test_both_validation_values_of_a_student_are_labeled(confirmed: Path, raw: Path) -> None:

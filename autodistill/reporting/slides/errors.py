@@ -84,6 +84,8 @@ def _cautions(shown: Shown) -> Iterator[Line]:
             yield Line(text=capital(str(one._replace(name=shortened(one.name, NAME)))), color="--warn")
         if len(found) > LOSSES:
             yield Line(text=f"and {len(found) - LOSSES} more", color="--warn")
+    if unrecognized := sentences.unrecognized(shown.study):
+        yield Line(text=unrecognized)
     for start, rest in sentences.warnings(shown.answer):
         yield Line(text=f"{start}{rest}", color="--warn")
 
