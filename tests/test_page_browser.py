@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(confirmed: Path) -> Path:
-    return write_page(confirmed).page
+    return write_page(read_study(confirmed)).page
 
 
 def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
@@ -53,7 +53,7 @@ def _own(text: str) -> str:
 
 
 def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page: Path, raw: Path) -> None:
-    for path in (page, write_page(raw).page):
+    for path in (page, write_page(read_study(raw)).page):
         for width, scheme in ((1280, "light"), (390, "dark")):
             seen = pages.opened(browser, path, width, scheme)
             assert [url.split(":", 1)[0] for url in seen.requests] == ["file"] and seen.said == []
@@ -98,7 +98,7 @@ def test_the_split_is_switched(browser: Browser, page: Path) -> None:
 
 @pytest.mark.slow
 def test_before_confirm_latency_cannot_be_chosen(browser: Browser, raw: Path) -> None:
-    seen = pages.opened(browser, write_page(raw).page)
+    seen = pages.opened(browser, write_page(read_study(raw)).page)
     assert seen.page.locator('[data-sets="axis"] button[value="latency_ms"]').is_disabled()
     seen.page.close()
 

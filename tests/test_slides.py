@@ -25,7 +25,9 @@ from pptx.util import Inches
 from autodistill import Study as Opened
 from autodistill.answers import Wanted
 from autodistill.cli import main
+from autodistill.reporting import page as page_module
 from autodistill.reporting.page import html, sentences
+from autodistill.reporting.page import study as study_module
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.bars import before_after, by_class
 from autodistill.reporting.page.finalists import finalists, the_teacher
@@ -361,11 +363,16 @@ def test_the_colors_are_those_of_the_page() -> None:
 # The command
 
 
-def test_the_command_writes_slides_beside_the_page(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_slides_beside_the_page(
+    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (raw / "report.pptx").unlink(missing_ok=True)
+    reads: list[Any] = []
+    for module in (page_module, study_module):
+        monkeypatch.setattr(module, "read_study", lambda place: (reads.append(place), read_study(place))[1])
     assert main(["report", str(raw), "--slides", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["slides"] == str(raw / "report.pptx")
+    assert said["slides"] == str(raw / "report.pptx") and len(reads) == 1, "the study is read once"
     study = read_study(raw)
     assert (raw / "report.pptx").read_bytes() == slides(study, answer(study, Wanted()))
 
