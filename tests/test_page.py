@@ -32,7 +32,8 @@ from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import _near, frontier_figure, line
 from autodistill.reporting.page.printing import coded, uncoded
 from autodistill.reporting.page.study import Study, _in_order, read_study
-from autodistill.spec import Spec, UsageError, parse
+from autodistill.reporting.terminal import frontier_table
+from autodistill.spec import Spec, UsageError, label_only, parse
 from autodistill.spec.measurement import Sizes
 from autodistill.spec.stage import Stage
 from autodistill.study.record.directory import StudyDirectory
@@ -232,6 +233,30 @@ def test_classes_that_nobody_recognizes_are_named(confirmed: Path, raw: Path) ->
 def test_few_classes_are_named_and_the_others_are_counted() -> None:
     assert sentences._classes(["a", "b"]) == "the classes a and b"
     assert sentences._classes(list("abcdefg")) == "the classes a, b, c, d, e and 2 more"
+
+
+def test_a_missing_label_only_baseline_says_why(confirmed: Path) -> None:
+    assert trial_row().no_baseline == "not trained" and trial_row(label_only=0.7).no_baseline == ""
+    assert trial_row(role="label-only").no_baseline == "itself" and trial_row(role="teacher").no_baseline == ""
+    assert trial_row(reason="its label-only baseline failed: no").no_baseline == "failed"
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    first, *others = [one for one in study.confirmed.members if one.baselines.label_only is not None]
+    [fresh, *_] = [study.stages.network(one.key) for one in first.networks if one.kind == "fresh"]
+    assert isinstance(fresh, Stage) and others
+    for failures, said in (({}, "not trained"), ({label_only(fresh).key(): "no"}, "failed")):
+        without = first.model_copy(update={"baselines": first.baselines.model_copy(update={"label_only": None})})
+        changed = {"members": (without, *others), "failures": failures}
+        seen = dataclasses.replace(study, confirmed=study.confirmed.model_copy(update=changed))
+        assert [one.no_baseline for one in finalists(seen)] == [said, *([""] * len(others))]
+        assert html(seen, answer(seen, Wanted())).count(f"<small>{said}</small>") == 1
+
+
+def test_the_terminal_says_why_a_label_only_baseline_is_missing(raw: Path) -> None:
+    study = read_study(raw)
+    rows = [dataclasses.replace(study.members[0], label_only=None, role=role) for role in ("student", "label-only")]
+    found = frontier_table(dataclasses.replace(study.summary, frontier=rows))
+    assert list(found.columns[3].cells) == ["not trained", "itself", ""], "the teacher needs none"
 
 
 def test_both_validation_values_of_a_student_are_labeled(confirmed: Path, raw: Path) -> None:
