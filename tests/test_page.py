@@ -214,7 +214,7 @@ def test_the_rule_has_the_cautions_of_the_verdict(confirmed: Path) -> None:
     assert found.verdict.kind is Kind.CAUTION and listed
     caution = "loses much on class 0 (from 90.0% to 50.0% accuracy)"
     assert all(one.caution == caution for one in listed) and f"{caution}." in found.verdict.sentence
-    assert text.count(f"params) with a caution: it {caution};") == len(listed)
+    assert text.count(f"params) with a caution: it {caution}.</li>") == len(listed)
     fine = with_classes(study, student=0.9, teacher=0.9)
     assert not any(one.caution for one in choices(fine, answer(fine, Wanted(target=0.3))))
 
@@ -261,7 +261,7 @@ def test_the_terminal_says_why_a_label_only_baseline_is_missing(raw: Path) -> No
 
 def test_both_validation_values_of_a_student_are_labeled(confirmed: Path, raw: Path) -> None:
     study = read_study(confirmed)
-    said = "This is the accuracy of the seed that the search trained; the table shows that of the weights chosen after confirm."
+    said = "This is the accuracy of the seed that the search trained; the table shows that of the weights that confirm chose."
     assert html(study, answer(study, Wanted())).count(said) == 2, "above the chains, and below the smallest on validation"
     assert said not in html(read_study(raw), answer(read_study(raw), Wanted()))
 

@@ -25,6 +25,10 @@ from . import pages
 
 pytestmark = pytest.mark.xdist_group("page")
 EVIL = '<script>alert(1)</script> & "quoted" <b>bold</b> \u05d0\u05d1\u05d2 \u202e'
+ON_ONE_SCALE = """[...document.querySelectorAll(".bars")].every(list => {
+    const widths = [...list.querySelectorAll(".track")].map(track => track.getBoundingClientRect().width);
+    return Math.max(...widths) - Math.min(...widths) < 0.1;
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,7 @@ def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page
             seen = pages.opened(browser, path, width, scheme)
             assert [url.split(":", 1)[0] for url in seen.requests] == ["file"] and seen.said == []
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+            assert seen.page.evaluate(ON_ONE_SCALE), "bars that are compared"
             seen.page.close()
 
 

@@ -107,7 +107,7 @@ def warnings(answered: Answer) -> Iterator[tuple[str, str]]:
 def searched(study: Study) -> str:
     """Why a student of a confirmed study has two values on the validation samples."""
     label = study.metric.label
-    return f"This is the {label} of the seed that the search trained; the table shows that of the weights chosen after confirm."
+    return f"This is the {label} of the seed that the search trained; the table shows that of the weights that confirm chose."
 
 
 def trials(study: Study) -> str:
