@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.answers import Kind, Wanted, smallest
+from autodistill.answers.confirm.confirmation import ClassPart
 from autodistill.cli import main
 from autodistill.metrics.intervals import Interval, effect
 from autodistill.metrics.metric import ACCURACY
 from autodistill.metrics.words import gained, safe
 from autodistill.reporting.marks import Mark
-from autodistill.reporting.page import html
+from autodistill.reporting.page import html, sentences
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.chains import picture
 from autodistill.reporting.page.choices import choices
@@ -29,8 +30,10 @@ from autodistill.reporting.page.finalists import Gain, Gains, difference, finali
 from autodistill.reporting.page.health import course, edges, importance
 from autodistill.reporting.page.method import cost, seconds_of
 from autodistill.reporting.page.plots import _near, frontier_figure, line
-from autodistill.reporting.page.study import _in_order, read_study
-from autodistill.spec import Spec, UsageError, parse
+from autodistill.reporting.page.printing import coded, uncoded
+from autodistill.reporting.page.study import Study, _in_order, read_study
+from autodistill.reporting.terminal import frontier_table
+from autodistill.spec import Spec, UsageError, label_only, parse
 from autodistill.spec.measurement import Sizes
 from autodistill.spec.stage import Stage
 from autodistill.study.record.directory import StudyDirectory
@@ -50,8 +53,16 @@ def test_before_confirm_it_says_that_nothing_is_confirmed(raw: Path) -> None:
     text = html(study, found)
     assert "Nothing is confirmed yet, so this is not a claim." in text
     assert f"autodistill confirm {raw}" in text and "validation samples that students were chosen on" in text
+    assert "before <code>confirm</code> opens the test samples" in text and "`" not in found.sentence
     assert not found.is_claim and found.confidence is None
     assert study.confirmed is None and "never opened" in text
+
+
+def test_commands_in_a_sentence_are_code_and_names_are_not() -> None:
+    assert coded("not before `confirm`; class `<b>` & `A b`") == (
+        "not before <code>confirm</code>; class `&lt;b&gt;` &amp; `A b`"
+    )
+    assert uncoded("not before `confirm` opens") == "not before confirm opens"
 
 
 def test_before_confirm_the_answer_is_the_smallest_within_one_standard_error(raw: Path) -> None:
@@ -178,6 +189,81 @@ def test_the_rule_on_the_page_says_the_same_as_the_verdict(confirmed: Path, want
     text = html(study, found)
     assert f'class="answer {found.verdict.kind.name.lower()}"' in text
     assert all(f"choose {name}" in text for name in shown)
+
+
+def with_classes(study: Study, student: float, teacher: float) -> Study:
+    """As if each network had these accuracies on two classes of 900 samples, of which nobody recognizes the second."""
+    assert study.confirmed is not None
+    known = {"n": 900, "drop": 0.0}
+    both = [(one, str(one), (1 - one) * student, (1 - one) * teacher) for one in (0, 1)]
+    parts = [ClassPart(label=one, name=name, accuracy=own, teacher=other, **known) for one, name, own, other in both]
+    of_teacher = [part.model_copy(update={"accuracy": part.teacher}) for part in parts]
+    members = [with_parts(one, parts) for one in study.confirmed.members]
+    changed = {"members": tuple(members), "teacher": with_parts(study.confirmed.teacher, of_teacher)}
+    return dataclasses.replace(study, confirmed=study.confirmed.model_copy(update=changed))
+
+
+def with_parts(one: Any, parts: list[ClassPart]) -> Any:
+    return one.model_copy(update={"test": one.test.model_copy(update={"by_class": tuple(parts)})})
+
+
+def test_the_rule_has_the_cautions_of_the_verdict(confirmed: Path) -> None:
+    study = with_classes(read_study(confirmed), student=0.5, teacher=0.9)
+    found = answer(study, Wanted(target=0.3))
+    listed, text = choices(study, found), html(study, found)
+    assert found.verdict.kind is Kind.CAUTION and listed
+    caution = "loses a lot of accuracy on class 0 (from 90.0% to 50.0% accuracy)"
+    assert all(one.caution == caution for one in listed) and f"{caution}." in found.verdict.sentence
+    assert text.count(f"params) with a caution: it {caution}.</li>") == len(listed)
+    fine = with_classes(study, student=0.9, teacher=0.9)
+    assert not any(one.caution for one in choices(fine, answer(fine, Wanted(target=0.3))))
+
+
+def test_classes_that_nobody_recognizes_are_named(confirmed: Path, raw: Path) -> None:
+    study = with_classes(read_study(confirmed), student=0.5, teacher=0.9)
+    both = "Neither the teacher nor any confirmed student predicts a test sample of the class 1 correctly."
+    assert sentences.unrecognized(study) == both and both in html(study, answer(study, Wanted(target=0.3)))
+    start, end = both[:-1], "the class 0 correctly."
+    student, teacher = (with_classes(study, *pair) for pair in ((0.0, 0.9), (0.9, 0.0)))
+    assert sentences.unrecognized(student) == f"{start}; no confirmed student predicts a test sample of {end}"
+    assert sentences.unrecognized(teacher) == f"{start}; the teacher predicts no test sample of {end}"
+    assert sentences.unrecognized(read_study(raw)) == "", "classes are known after confirm"
+
+
+def test_few_classes_are_named_and_the_others_are_counted() -> None:
+    assert sentences._classes(["a", "b"]) == "the classes a and b"
+    assert sentences._classes(list("abcdefg")) == "the classes a, b, c, d, e and 2 more"
+
+
+def test_a_missing_label_only_baseline_says_why(confirmed: Path) -> None:
+    assert trial_row().no_baseline == "not trained" and trial_row(label_only=0.7).no_baseline == ""
+    assert trial_row(role="label-only").no_baseline == "itself" and trial_row(role="teacher").no_baseline == ""
+    assert trial_row(reason="its label-only baseline failed: no").no_baseline == "failed"
+    study = read_study(confirmed)
+    assert study.confirmed is not None
+    first, *others = [one for one in study.confirmed.members if one.baselines.label_only is not None]
+    [fresh, *_] = [study.stages.network(one.key) for one in first.networks if one.kind == "fresh"]
+    assert isinstance(fresh, Stage) and others
+    for failures, said in (({}, "not trained"), ({label_only(fresh).key(): "no"}, "failed")):
+        without = first.model_copy(update={"baselines": first.baselines.model_copy(update={"label_only": None})})
+        changed = {"members": (without, *others), "failures": failures}
+        seen = dataclasses.replace(study, confirmed=study.confirmed.model_copy(update=changed))
+        assert [one.no_baseline for one in finalists(seen)] == [said, *([""] * len(others))]
+        assert html(seen, answer(seen, Wanted())).count(f"<small>{said}</small>") == 1
+
+
+def test_the_terminal_says_why_a_label_only_baseline_is_missing(raw: Path) -> None:
+    study = read_study(raw)
+    rows = [dataclasses.replace(study.members[0], label_only=None, role=role) for role in ("student", "label-only")]
+    found = frontier_table(dataclasses.replace(study.summary, frontier=rows))
+    assert list(found.columns[3].cells) == ["not trained", "itself", ""], "the teacher needs none"
+
+
+def test_both_validation_values_of_a_student_are_labeled(confirmed: Path, raw: Path) -> None:
+    study = read_study(confirmed)
+    said = "This is the accuracy of the seed that the search trained; the table shows that of the weights that confirm chose."
+    assert html(study, answer(study, Wanted())).count(said) == 2, "above the chains, and below the smallest on validation"
+    assert said not in html(read_study(raw), answer(read_study(raw), Wanted()))
 
 
 def test_before_confirm_nothing_is_proven(raw: Path) -> None:

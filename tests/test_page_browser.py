@@ -25,6 +25,10 @@ from . import pages
 
 pytestmark = pytest.mark.xdist_group("page")
 EVIL = '<script>alert(1)</script> & "quoted" <b>bold</b> \u05d0\u05d1\u05d2 \u202e'
+ON_ONE_SCALE = """[...document.querySelectorAll(".bars")].every(list => {
+    const widths = [...list.querySelectorAll(".track")].map(track => track.getBoundingClientRect().width);
+    return Math.max(...widths) - Math.min(...widths) < 0.1;
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(confirmed: Path) -> Path:
-    return write_page(confirmed).page
+    return write_page(read_study(confirmed)).page
 
 
 def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
@@ -53,11 +57,12 @@ def _own(text: str) -> str:
 
 
 def test_it_opens_from_the_disk_without_network_or_errors(browser: Browser, page: Path, raw: Path) -> None:
-    for path in (page, write_page(raw).page):
+    for path in (page, write_page(read_study(raw)).page):
         for width, scheme in ((1280, "light"), (390, "dark")):
             seen = pages.opened(browser, path, width, scheme)
             assert [url.split(":", 1)[0] for url in seen.requests] == ["file"] and seen.said == []
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+            assert seen.page.evaluate(ON_ONE_SCALE), "bars that are compared"
             seen.page.close()
 
 
@@ -98,7 +103,7 @@ def test_the_split_is_switched(browser: Browser, page: Path) -> None:
 
 @pytest.mark.slow
 def test_before_confirm_latency_cannot_be_chosen(browser: Browser, raw: Path) -> None:
-    seen = pages.opened(browser, write_page(raw).page)
+    seen = pages.opened(browser, write_page(read_study(raw)).page)
     assert seen.page.locator('[data-sets="axis"] button[value="latency_ms"]').is_disabled()
     seen.page.close()
 

@@ -52,6 +52,7 @@ def test_gains_have_a_common_zero() -> None:
     assert up.mark == down.mark == pytest.approx(20), "from -0.1 to 0.4"
     assert (up.start, up.width, up.low, up.high) == pytest.approx((20, 60, 60, 100))
     assert (down.start, down.width) == pytest.approx((0, 20)) and down.color == "--bad"
+    assert [one.gain for one in (up, down)] == [one.gains.label_only for one in rows], "which the slides draw"
     assert up.text == "+30.0 points (50.0% to 80.0%)" and distilled([finalist()]) == []
 
 

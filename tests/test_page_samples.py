@@ -112,6 +112,8 @@ def test_an_image_keeps_its_bytes_unless_it_is_large() -> None:
     assert (pixels_of(as_png(draw)) == draw.transpose(1, 2, 0)).all()
     gray = pixels_of(as_png(np.linspace(-1, 1, 12).reshape(1, 3, 4)))
     assert gray.shape == (3, 4) and (gray.min(), gray.max()) == (0, 255)
+    digits = pixels_of(as_png(np.linspace(0, 16, 12).astype(np.uint8).reshape(1, 3, 4)))
+    assert (digits.min(), digits.max()) == (0, 255), "bytes that are all dark are made brighter"
     assert pixels_of(as_png(np.zeros((1, 500, 250), np.uint8))).shape == (SIDE, SIDE // 2)
 
 

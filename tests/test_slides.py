@@ -25,10 +25,13 @@ from pptx.util import Inches
 from autodistill import Study as Opened
 from autodistill.answers import Wanted
 from autodistill.cli import main
+from autodistill.reporting import page as page_module
 from autodistill.reporting.page import html, sentences
+from autodistill.reporting.page import study as study_module
 from autodistill.reporting.page.answer import answer
 from autodistill.reporting.page.bars import before_after, by_class
 from autodistill.reporting.page.finalists import finalists, the_teacher
+from autodistill.reporting.page.printing import coded, uncoded
 from autodistill.reporting.page.study import Study, read_study
 from autodistill.reporting.slides.charts import name_of
 from autodistill.reporting.slides.deck import palette
@@ -112,7 +115,7 @@ def test_five_slides_begin_with_the_verdict(name: str, wanted: Wanted, request: 
     file = shown(study, wanted)
     first, *rest = (slide.shapes.title.text_frame.text for slide in file.slides)
     assert first.lower() == found.verdict.kind.value and rest == TITLES
-    assert found.verdict.sentence in texts(file.slides[0])
+    assert uncoded(found.verdict.sentence) in texts(file.slides[0])
     assert found.sentence in file.slides[0].notes_slide.notes_text_frame.text
 
 
@@ -125,7 +128,8 @@ def test_the_slides_say_what_the_page_says(name: str, request: pytest.FixtureReq
     student = next(one for one in rows if one.chosen == found.verdict.chosen)
     bars = before_after(teacher, student, study.spec.resources.prices)
     said = [text for one in bars for text in (one.title, *(bar.text for bar in one.bars))]
-    assert all(text in texts(file.slides[0]) and text in page for text in [found.verdict.sentence, *said])
+    assert all(text in texts(file.slides[0]) and text in page for text in said)
+    assert uncoded(found.verdict.sentence) in texts(file.slides[0]) and markup.unescape(coded(found.verdict.sentence)) in page
     assert sentences.FRONTIER in texts(file.slides[1]) and sentences.FRONTIER in page
     measured = [any(one.gains.label_only for one in rows), any(one.gains.direct for one in rows)]
     bought = [sentences.distillation(study, measured=measured[0]), sentences.assistants(study, rows, measured=measured[1])]
@@ -359,11 +363,16 @@ def test_the_colors_are_those_of_the_page() -> None:
 # The command
 
 
-def test_the_command_writes_slides_beside_the_page(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_slides_beside_the_page(
+    raw: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (raw / "report.pptx").unlink(missing_ok=True)
+    reads: list[Any] = []
+    for module in (page_module, study_module):
+        monkeypatch.setattr(module, "read_study", lambda place: (reads.append(place), read_study(place))[1])
     assert main(["report", str(raw), "--slides", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["slides"] == str(raw / "report.pptx")
+    assert said["slides"] == str(raw / "report.pptx") and len(reads) == 1, "the study is read once"
     study = read_study(raw)
     assert (raw / "report.pptx").read_bytes() == slides(study, answer(study, Wanted()))
 

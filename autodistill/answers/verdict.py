@@ -104,10 +104,15 @@ def _ship(found: Confirmation, wanted: Wanted, passed: Member) -> Verdict:
         sure = f"with {percent(wanted.confidence)} confidence"
         sentence = f"Ship {student}: it is {than}, and it is shown to have {_asked(wanted)} ({sure})."
         return Verdict(kind=Kind.SHIP, sentence=sentence, chosen=passed.chosen)
+    sentence = f"Ship {student} with a caution: it is {than}, but it {loses_much(losses)}."
+    return Verdict(kind=Kind.CAUTION, sentence=sentence, chosen=passed.chosen, losses=losses)
+
+
+def loses_much(losses: Sequence[Loss]) -> str:
+    """A caution in words; `losses` are not empty."""
     names = " and ".join(map(str, losses[:NAMED]))
     others = f", and on {len(losses) - NAMED} more" if len(losses) > NAMED else ""
-    sentence = f"Ship {student} with a caution: it is {than}, but it loses a lot of accuracy on {names}{others}."
-    return Verdict(kind=Kind.CAUTION, sentence=sentence, chosen=passed.chosen, losses=losses)
+    return f"loses a lot of accuracy on {names}{others}"
 
 
 def _unproven(found: Confirmation, wanted: Wanted, one: Tested) -> Verdict:

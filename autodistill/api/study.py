@@ -230,8 +230,9 @@ class Study:
         if slides:
             refuse_missing()
         redraw(self._directory)
-        found = write_page(self.path, wanted_of(wanted, accuracy))
-        return found._replace(slides=write_slides(read_study(self.path), found.answer)) if slides else found
+        study = read_study(self.path)
+        found = write_page(study, wanted_of(wanted, accuracy))
+        return found._replace(slides=write_slides(study, found.answer)) if slides else found
 
     def export(
         self, to: Path | str, *, stage: str | None = None, wanted: Wanted | None = None, accuracy: float | None = None

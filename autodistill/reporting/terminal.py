@@ -201,7 +201,7 @@ def _numbers(row: TrialRow) -> list[str]:
         f"{text(row.value)}{' !' if row.worse_than_label_only else ''}{' ?' if row.ignorant else ''}",
         f"{text(low)} - {text(high)}",
         *(named(name).text(row.measured.scores[name].value) for name in row.also),
-        "" if row.label_only is None else text(row.label_only),
+        row.no_baseline if row.label_only is None else text(row.label_only),
         f"{row.compression:.1f}x",
     ]
 

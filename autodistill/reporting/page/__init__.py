@@ -42,32 +42,26 @@ class Report(NamedTuple):
     slides: Path | None = None
 
 
-def write_page(directory: Path | str, wanted: Wanted | None = None) -> Report:
-    """Writes report.html into a study directory and, if a Chromium is installed, report.pdf.
+def write_page(study: Study, wanted: Wanted | None = None) -> Report:
+    """Writes report.html into the directory of a study and, if a Chromium is installed, report.pdf.
 
-    Raises UsageError if there is no study or `wanted` cannot be answered, StudyError for a damaged study.
+    Raises UsageError if `wanted` cannot be answered.
     """
-    target, study, answered = _written(directory, wanted)
-    return Report(target, print_pdf(target), answered, study.summary)
+    answered = answer(study, wanted or Wanted())
+    page = _written(study, answered)
+    return Report(page, print_pdf(page), answered, study.summary)
 
 
 def write_html(directory: Path | str) -> Path:
-    """Writes only report.html, and returns its path. Raises as `write_page` does."""
-    return _written(directory, None).path
-
-
-class _Written(NamedTuple):
-    path: Path
-    study: Study
-    answered: Answer
-
-
-def _written(directory: Path | str, wanted: Wanted | None) -> _Written:
+    """Writes only report.html, and returns its path. Raises UsageError if there is no study, StudyError for a damaged one."""
     study = read_study(directory)
-    answered = answer(study, wanted or Wanted())
+    return _written(study, answer(study, Wanted()))
+
+
+def _written(study: Study, answered: Answer) -> Path:
     target = study.path / PAGE
     replace(target, html(study, answered).encode())
-    return _Written(target, study, answered)
+    return target
 
 
 def html(study: Study, answered: Answer, layout: Layout = "base.html") -> str:

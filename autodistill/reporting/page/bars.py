@@ -19,7 +19,7 @@ MILLION = "a million samples"
 
 class Bar(NamedTuple):
     """A bar from `start`, `width` wide, with its interval from `low` to `high` and a `mark` to compare it with, all in percent
-    of the picture's width. `color` is the name of a CSS variable.
+    of the picture's width. `color` is the name of a CSS variable; `gain` is what a bar of a gain shows.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Bar(NamedTuple):
     low: float | None = None
     high: float | None = None
     mark: float | None = None
+    gain: Gain | None = None
 
 
 class Bars(NamedTuple):
@@ -132,6 +133,7 @@ def _gains(known: Sequence[tuple[Finalist, str, Gain]], color: str) -> list[Bar]
             low=None if gain.low is None else at(gain.low),
             high=None if gain.high is None else at(gain.high),
             mark=at(0.0),
+            gain=gain,
         )
         for one, name, gain in known
     ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...answers import Wanted
-from ...answers.rule import rule
+from ...answers.confirm.confirmation import Confirmation
+from ...answers.rule import Step, rule
+from ...answers.verdict import loses_much, losses_of
 from ...metrics.metric import Metric
 from ...metrics.words import at_best, safe
 from .answer import Answer
@@ -13,11 +15,14 @@ from .study import Study
 
 
 class Choice(NamedTuple):
-    """Up to what is `required`, the smallest student that has it."""
+    """Up to what is `required`, the smallest student that has it, and the `caution` that its verdict would have; empty without
+    one, and before `confirm`.
+    """
 
     required: str
     architecture: str
     params: int
+    caution: str = ""
 
 
 def choices(study: Study, answered: Answer) -> list[Choice]:
@@ -29,7 +34,7 @@ def choices(study: Study, answered: Answer) -> list[Choice]:
     if study.confirmed is not None:
         steps = rule(study.confirmed, wanted)
         wanted = wanted.resolved(study.teacher.params, study.metric.name)
-        return [Choice(_required(one.bound, wanted, metric), one.member.architecture, one.member.params) for one in steps]
+        return [_confirmed(study.confirmed, one, _required(one.bound, wanted, metric)) for one in steps]
     found: list[Choice] = []
     best: float | None = None
     for row in study.members:
@@ -40,6 +45,11 @@ def choices(study: Study, answered: Answer) -> list[Choice]:
         best = value
         found.append(Choice(at_best(metric, safe(metric, value)), row.architecture, row.params))
     return found
+
+
+def _confirmed(found: Confirmation, step: Step, required: str) -> Choice:
+    member, losses = step.member, list(losses_of(found, step.member))
+    return Choice(required, member.architecture, member.params, loses_much(losses) if losses else "")
 
 
 def _required(bound: float, wanted: Wanted, metric: Metric) -> str:

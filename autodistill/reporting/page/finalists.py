@@ -12,7 +12,7 @@ from ...metrics.intervals import Effect, Interval, effect
 from ...metrics.metric import Metric, TopK
 from ...spec import Stage, label_only
 from ...spec.measurement import Score, Sizes
-from ...study.record.rows import TrialRow
+from ...study.record.rows import NoBaseline, TrialRow
 from ..explain import Link, links
 from .study import Study
 
@@ -60,7 +60,8 @@ class Finalist:
 
     `stage` is the network that was searched, `chosen` the one whose weights were confirmed. `smaller` is how many times fewer
     params than the teacher it has; `inside` is whether it is in the region of interest, `ignorant` whether it may ignore its
-    input; `validation` has the scores of every metric by its name.
+    input; `validation` has the scores of every metric by its name. `no_baseline` says why a label-only baseline
+    is missing.
     """
 
     metric: Metric
@@ -86,6 +87,7 @@ class Finalist:
     latency: Latency | None = None
     bytes_float16: int | None = None
     ignorant: bool = False
+    no_baseline: NoBaseline = ""
 
     @property
     def on_validation(self) -> Score:
@@ -138,6 +140,7 @@ def _searched(study: Study, row: TrialRow, gains: Gains) -> Finalist:
         validation=row.measured.scores,
         gains=gains,
         ignorant=row.ignorant,
+        no_baseline=row.no_baseline,
     )
 
 
@@ -167,6 +170,7 @@ def _frozen(
     on_frontier: bool = False,
     seeds: Spread | None = None,
     gains: Gains | None = None,
+    no_baseline: NoBaseline = "",
 ) -> Finalist:
     return Finalist(
         metric=study.metric,
@@ -188,13 +192,28 @@ def _frozen(
         latency=one.latency,
         seeds=seeds,
         gains=gains or Gains(),
+        no_baseline=no_baseline,
     )
 
 
 def _confirmed(study: Study, one: Member) -> Finalist:
     gains = Gains(**{name: _over(baseline) for name, baseline in one.baselines})
-    seconds, chosen = one.seconds_chain, one.on_frontier
-    return _frozen(study, one, one.role, one.chain, seconds, on_frontier=chosen, seeds=one.seeds, gains=gains)
+    seconds, chosen, missing = one.seconds_chain, one.on_frontier, _no_baseline(study, one)
+    return _frozen(
+        study, one, one.role, one.chain, seconds, on_frontier=chosen, seeds=one.seeds, gains=gains, no_baseline=missing
+    )
+
+
+def _no_baseline(study: Study, one: Member) -> NoBaseline:
+    """Why confirm has no label-only baseline of a student; one failed if a baseline of a fresh seed did."""
+    if one.baselines.label_only is not None:
+        return ""
+    if one.role == "label-only":
+        return "itself"
+    assert study.confirmed is not None, "members are confirmed"
+    fresh = [study.stages.network(result.key) for result in one.networks if result.kind == "fresh"]
+    baselines = {label_only(stage).key() for stage in fresh if isinstance(stage, Stage)}
+    return "failed" if baselines & study.confirmed.failures.keys() else "not trained"
 
 
 def _over(baseline: Baseline | None) -> Gain | None:

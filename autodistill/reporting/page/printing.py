@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ...answers import percent as exact
 from ...metrics import words
@@ -29,6 +30,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PRINT_SECONDS = 120
 Layout = Literal["base.html", "live.html", "part.html"]
+COMMAND = re.compile(r"`([a-z-]+)`")
+"""A command in a sentence, such as `confirm`."""
 WORDS = ("share_kept", "gain_over", "gain_unit", "gained", "gains_in", "plural", "safe", "stated")
 """Functions of words.py that templates call."""
 
@@ -45,6 +48,7 @@ def render(name: str, layout: Layout = "base.html", **facts: object) -> str:
         "exact_pc": exact,
         "pc": "{:.1%}".format,
         "capital": capital,
+        "coded": coded,
         "num": "{:,}".format,
         "clock": clock,
         "hours": hours,
@@ -70,6 +74,16 @@ def _read(name: str) -> Markup:
 def capital(text: str) -> str:
     """With a capital letter first."""
     return text[:1].upper() + text[1:]
+
+
+def coded(text: str) -> Markup:
+    """With the commands of a sentence as code."""
+    return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # on a Markup, it would escape the tags, too
+
+
+def uncoded(text: str) -> str:
+    """Without the marks around the commands of a sentence."""
+    return COMMAND.sub(r"\1", text)
 
 
 def clock(seconds: float) -> str:

@@ -24,6 +24,8 @@ LOOKED_AT, WORK = 400, 1e11
 """Validation samples that both networks predict: so many at most, and multiply-adds for all of them together."""
 MOST, SIDE, LETTERS, COLUMNS = 6, 96, 280, 12
 """Samples that are shown, pixels of the longest side of an image, characters of a text, and columns of a row."""
+DARK = 64
+"""Bytes below this are so dark that people hardly tell them apart."""
 
 
 class Sample(NamedTuple):
@@ -148,12 +150,12 @@ def _word(column: EncodedColumn, code: int) -> str:
 
 def as_png(image_CHW: Array) -> str:
     """An image (C, H, W) of 1 or 3 channels, at most SIDE pixels wide and high; numbers from the smallest to the largest become
-    brightness, except for bytes.
+    brightness, except for bytes, unless these are too dark to see anything: scans of digits often have values up to 16.
     """
     from PIL import Image
 
     pixels = image_CHW.astype(np.float64)
-    if image_CHW.dtype != np.uint8:
+    if image_CHW.dtype != np.uint8 or image_CHW.max() < DARK:
         pixels = 255 * (pixels - pixels.min()) / max(float(np.ptp(pixels)), 1e-12)
     flat = pixels.round().astype(np.uint8)
     image, stream = Image.fromarray(flat[0] if len(flat) == 1 else flat.transpose(1, 2, 0)), io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ...answers.confirm.confirmation import Confirmation
@@ -11,7 +12,7 @@ from ...version import __version__
 from .answer import Answer
 from .finalists import Finalist
 from .method import cost, environments, seconds_of
-from .printing import hours
+from .printing import capital, hours
 from .study import Study
 
 TEACHER = "The teacher is the network that they learned from."
@@ -19,6 +20,14 @@ FRONTIER = f"The frontier is made of the students for which no smaller one is as
 UNCONFIRMED = "Nothing is confirmed yet, so this is not a claim."
 OPTIMISTIC = "are for the validation samples that students were chosen on, so they are slightly optimistic."
 """All numbers of a study that is not confirmed."""
+UNRECOGNIZED = {
+    (True, True): "neither the teacher nor any confirmed student predicts a test sample of {} correctly",
+    (True, False): "the teacher predicts no test sample of {} correctly",
+    (False, True): "no confirmed student predicts a test sample of {} correctly",
+}
+"""By whether the teacher and all students fail to recognize classes."""
+CLASSES = 5
+"""Classes that a sentence names."""
 
 
 def split(study: Study) -> str:
@@ -63,6 +72,28 @@ def compared(study: Study, shown: Finalist | None) -> str:
     return f"The student of the answer, with {shown.params:,} parameters ({shown.architecture}), against its teacher{later}."
 
 
+def unrecognized(study: Study) -> str:
+    """The classes of which the teacher, all students, or both predict no test sample correctly; empty if there are none."""
+    confirmed = study.confirmed
+    if confirmed is None or confirmed.test.kind != "classification" or not confirmed.members:
+        return ""
+    students = set.intersection(*({part.label for part in one.test.by_class if not part.accuracy} for one in confirmed.members))
+    names: dict[tuple[bool, bool], list[str]] = defaultdict(list)
+    for part in confirmed.teacher.test.by_class:
+        names[not part.accuracy, part.label in students].append(part.name)
+    said = [text.format(_classes(names[who])) for who, text in UNRECOGNIZED.items() if names[who]]
+    return capital(f"{'; '.join(said)}.") if said else ""
+
+
+def _classes(names: Sequence[str]) -> str:
+    """Such as `the classes a, b and 3 more`."""
+    if len(names) == 1:
+        return f"the class {names[0]}"
+    more = len(names) - CLASSES
+    first, last = (names[:CLASSES], f"{more} more") if more > 0 else (names[:-1], names[-1])
+    return f"the classes {', '.join(first)} and {last}"
+
+
 def warnings(answered: Answer) -> Iterator[tuple[str, str]]:
     """The beginning of each warning about the answer, and the rest of it."""
     if answered.forced:
@@ -71,6 +102,12 @@ def warnings(answered: Answer) -> Iterator[tuple[str, str]]:
         yield opened, f", by force, after the search continued. {between}"
     if answered.later:
         yield "The search continued:", f" {answered.later}."
+
+
+def searched(study: Study) -> str:
+    """Why a student of a confirmed study has two values on the validation samples."""
+    label = study.metric.label
+    return f"This is the {label} of the seed that the search trained; the table shows that of the weights that confirm chose."
 
 
 def trials(study: Study) -> str:

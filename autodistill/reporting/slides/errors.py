@@ -79,11 +79,13 @@ def _cautions(shown: Shown) -> Iterator[Line]:
         members = [one for one in confirmed.members if one.chosen == shown.answer.verdict.chosen]
         found = [loss for one in members for loss in losses_of(confirmed, one)]
         much = f"at least {100 * MUCH:g} points, significantly"
-        yield Line(text=f"The student loses much ({much}) on:" if found else f"No class or group loses much ({much}).")
+        yield Line(text=f"The student loses a lot of accuracy ({much}) on:" if found else f"No class or group loses a lot of accuracy ({much}).")
         for one in found[:LOSSES]:
             yield Line(text=capital(str(one._replace(name=shortened(one.name, NAME)))), color="--warn")
         if len(found) > LOSSES:
             yield Line(text=f"and {len(found) - LOSSES} more", color="--warn")
+    if unrecognized := sentences.unrecognized(shown.study):
+        yield Line(text=unrecognized)
     for start, rest in sentences.warnings(shown.answer):
         yield Line(text=f"{start}{rest}", color="--warn")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pptx.slide import Slide
 
 MOST = 6
-"""Bars that are drawn; the page shows all."""
+"""Bars that are drawn, spread evenly from the smallest student to the largest; the page shows all."""
 GAP, WORDS, REASON = 0.4, 1.65, 2.2
 """Inches: between the two parts, and the heights of what is said above the bars and of what is said without any."""
 
@@ -32,16 +32,13 @@ GAP, WORDS, REASON = 0.4, 1.65, 2.2
 def add_gains(file: File, shown: Shown) -> None:
     slide = add_slide(file, "What distillation bought", above=shown.title)
     study, students = shown.study, shown.students
-    over = [gain for one in students if (gain := one.gains.label_only) is not None]
-    chains = [one for one in students if one.chain.count(" > ") >= 2]
-    against = [gain for one in chains for gain in (one.gains.direct, one.gains.direct_long) if gain is not None]
     first, second = distilled(students), assisted(students)
     said = sentences.distillation(study, measured=bool(first))
     more = sentences.assistants(study, students, measured=bool(second))
     width = (BODY.width - GAP) / 2
     left, right = (Box(BODY.left + place * (width + GAP), BODY.top, width, BODY.height) for place in (0, 1))
-    _add_part(slide, shown, "Over labels alone", said, first, over, left)
-    _add_part(slide, shown, "What assistants bought", more, second, against, right)
+    _add_part(slide, shown, "Over labels alone", said, first, left)
+    _add_part(slide, shown, "What assistants bought", more, second, right)
     if not first and not second and study.summary.references:
         others = [Line(text=capital(f"{referred(one)}.")) for one in study.summary.references]
         title = Line(text="Models of other libraries, on the validation samples", bold=True, scale=1.15)
@@ -49,32 +46,27 @@ def add_gains(file: File, shown: Shown) -> None:
         add_text(slide, [title, *others], below, 18)
 
 
-def _add_part(slide: Slide, shown: Shown, title: str, said: str, bars: Sequence[Bar], gains: Sequence[Gain], box: Box) -> None:
+def _add_part(slide: Slide, shown: Shown, title: str, said: str, bars: Sequence[Bar], box: Box) -> None:
     """What was measured, with a bar for each gain; without any, the reason why."""
     words = [Line(text=title, bold=True, scale=1.15)]
     if not bars:
         add_text(slide, [*words, Line(text=said)], box._replace(height=REASON), 20, panel=True)
         return
-    pairs = _some(list(zip(bars, gains, strict=True)))
-    left = len(bars) - len(pairs)
+    drawn = bars if len(bars) <= MOST else [bars[place] for place in spaced(len(bars), MOST)]
+    left = len(bars) - len(drawn)
     rest = f" The page shows {left} more." if left else ""
     add_text(slide, [*words, Line(text=said + rest)], Box(box.left, box.top, box.width, WORDS), 13)
     metric = shown.study.metric
-    rows = [Row(f"{bar.name}\n{bar.text}", scaled(metric, gain.mean), bar.color, *_ends(metric, gain)) for bar, gain in pairs]
-    text = f"{title}: " + "; ".join(f"{bar.name} {bar.text}" for bar, _ in pairs)
+    rows = [_row(metric, bar, bar.gain) for bar in drawn if bar.gain is not None]
+    text = f"{title}: " + "; ".join(f"{bar.name} {bar.text}" for bar in drawn)
     span = _span(rows, gain_unit(metric))
     add_bars(slide, rows, Box(box.left, box.top + WORDS + 0.1, box.width, box.height - WORDS - 0.1), text, span)
 
 
-def _some(pairs: list[tuple[Bar, Gain]]) -> list[tuple[Bar, Gain]]:
-    """At most MOST, spread evenly from the smallest student to the largest."""
-    return pairs if len(pairs) <= MOST else [pairs[place] for place in spaced(len(pairs), MOST)]
-
-
-def _ends(metric: Metric, gain: Gain) -> tuple[float | None, float | None]:
-    if gain.low is None or gain.high is None:
-        return None, None
-    return scaled(metric, gain.low), scaled(metric, gain.high)
+def _row(metric: Metric, bar: Bar, gain: Gain) -> Row:
+    """A bar in the units of the axis."""
+    low, high = (None if end is None else scaled(metric, end) for end in (gain.low, gain.high))
+    return Row(f"{bar.name}\n{bar.text}", scaled(metric, gain.mean), bar.color, low, high)
 
 
 def _span(rows: Sequence[Row], title: str) -> Span:

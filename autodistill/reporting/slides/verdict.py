@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...answers import Kind
 from ..page import sentences
 from ..page.bars import Bars, before_after
-from ..page.printing import capital
+from ..page.printing import capital, uncoded
 from .charts import Row, add_bars
 from .deck import BODY, PADDING, Box, add_notes, add_slide, add_text
 from .fitting import Line, fitted
@@ -26,7 +26,7 @@ def add_verdict(file: File, shown: Shown) -> None:
     answer = shown.answer
     slide = add_slide(file, capital(answer.verdict.kind.value), INKS[answer.verdict.kind], shown.title)
     sentence = Box(BODY.left, BODY.top, BODY.width, SENTENCE)
-    add_text(slide, [Line(text=answer.verdict.sentence)], sentence, 24)
+    add_text(slide, [Line(text=uncoded(answer.verdict.sentence))], sentence, 24)
     if shown.student is not None:
         found = before_after(shown.teacher, shown.student, shown.study.spec.resources.prices)
         width = (BODY.width - GAP * (len(found) - 1)) / len(found)

@@ -25,6 +25,9 @@ from .region import Region, region_of
 if TYPE_CHECKING:  # it imports Optuna, which `check` does not need
     from .record import Record
 
+NoBaseline = Literal["", "itself", "failed", "not trained"]
+"""Why a student has no label-only baseline: it learns from labels itself, or the baseline failed or was not trained."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -102,6 +105,15 @@ class TrialRow:
     @property
     def worse_than_label_only(self) -> bool | None:
         return None if self.label_only is None else not self.metric.reaches(self.value, self.label_only)
+
+    @property
+    def no_baseline(self) -> NoBaseline:
+        """Why a student has no label-only baseline; empty if it has one, and for what is no student."""
+        if self.label_only is not None or self.role in ("teacher", "incumbent"):
+            return ""
+        if self.role == "label-only":
+            return "itself"
+        return "not trained" if self.reason is None else "failed"
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """In natural units; only of a complete row."""
