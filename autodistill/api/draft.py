@@ -24,6 +24,7 @@ from ..spec import ABOUT, DataError, TaskSpec, UsageError
 from ..spec.imports import reason
 from ..spec.task import LINES, TABLES
 from ..spec.value import Json
+from .inheriting import ranges_below
 
 SEPARATORS = ",;\t|"
 ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
@@ -91,7 +92,7 @@ def drafted(data: str, *, label: str | None, kind: str | None, teacher: str | No
     study = re.sub(r"[^A-Za-z0-9._-]+", "_", _stem(data)).strip("._-") or "study"
     suiting(metric, splits.kind, splits.classes, "--target")
     lines = [*_head(study, data), *_task_lines(task, splits, metric)]
-    lines += [*_teacher_lines(teacher, splits, guesses), *_student_lines(splits, guesses)]
+    lines += [*_teacher_lines(teacher, splits, guesses), *_student_lines(teacher, splits, guesses)]
     wanted = "" if value is None else f", target: {value:g}"
     lines += [f"search: {{trials: {TRIALS}, seed: 0{wanted}}}   # more trials find better students"]
     lines += ["resources: {cpus: 1, gpus: auto, threads: 1}"]
@@ -304,8 +305,13 @@ def _plain(text: str) -> str:
     return json.dumps(text)
 
 
-def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
+def _student_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> list[str]:
     family, _, ranges = _family(splits)
+    below = None if splits.text is None or teacher is None else ranges_below(Path(teacher), splits)
+    if below is not None:
+        ranges = below
+        guesses.append("students begin with layers, heads and tokens of the teacher, so their heads are as wide as its heads")
+    begun = [] if below is None else ["  init: from_teacher   # takes weights of the teacher, which needs its head_width"]
     epochs = _epochs(splits)
     steps = math.ceil(len(splits.train) / BATCH) * epochs
     about = ABOUT[splits.kind]
@@ -319,6 +325,7 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
     return [
         "student:   # what is searched",
         f"  architecture: {{family: {family}, {ranges}}}   # widen a range if the best student is at its end",
+        *begun,
         "  loss:",
         f"    {about.label}: {{weight: rest}}   # labels; 1 minus the weight of kd",
         f"    kd: {{weight: {{uniform: [0, 1]}}{temperature}, optional: true}}   # the teacher's outputs",
