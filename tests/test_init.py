@@ -14,6 +14,7 @@ import autodistill
 from autodistill.api.draft import drafted
 from autodistill.cli import main
 from autodistill.spec import UsageError, load
+from autodistill.spec.task import AllExcept
 
 from .conftest import blobs
 from .tabular import customers
@@ -154,6 +155,25 @@ def test_a_draft_of_a_table(label: str | None, kind: str, metric: str) -> None:
     assert ("mse" in found.path.read_text()) == (kind == "regression")
     many = "1 value" if kind == "regression" else "2 classes"
     assert found.lines()[0].endswith(f", {many}") and f", {many}\n" in found.path.read_text()
+
+
+def test_a_draft_leaves_out_the_columns_that_check_would_warn_about() -> None:
+    ids = customers().assign(**{"id: #1": [f"c{row}" for row in range(240)], "country": "NZ"})
+    ids[["id: #1", "country", *customers().columns]].to_csv("churn.csv", index=False)
+    found = autodistill.init("churn.csv")
+    features = load(found.path).task.features
+    assert isinstance(features, AllExcept) and features.names == ("country", "id: #1")
+    assert '"id: #1"   # it has a different value in almost every row, like an ID' in found.path.read_text()
+    assert "networks do not read the column 'country': it has the same value in all training rows" in " ".join(found.guesses)
+    assert not [text for text in found.preflight.cautions if "column" in text]
+    left = {field.name for field in found.preflight.data.table.columns} if found.preflight.data.table else set()
+    assert left == {*customers().columns} - {"churned"}
+
+
+def test_a_draft_keeps_a_column_like_an_id_if_there_is_no_other() -> None:
+    customers()[["churned"]].assign(id=range(240)).to_csv("churn.csv", index=False)
+    found = autodistill.init("churn.csv", label="churned")
+    assert load(found.path).task.features is None and any("like an ID" in text for text in found.preflight.cautions)
 
 
 @pytest.mark.parametrize("label", ["0", "True", "NULL", ".5", "~", "no", "# of", "1e3", 'a "b"'])
