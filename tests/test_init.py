@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 import autodistill
+from autodistill.api.draft import drafted
 from autodistill.cli import main
 from autodistill.spec import UsageError, load
+from autodistill.spec.task import AllExcept
 
 from .conftest import blobs
 from .tabular import customers
@@ -155,6 +157,25 @@ def test_a_draft_of_a_table(label: str | None, kind: str, metric: str) -> None:
     assert found.lines()[0].endswith(f", {many}") and f", {many}\n" in found.path.read_text()
 
 
+def test_a_draft_leaves_out_the_columns_that_check_would_warn_about() -> None:
+    ids = customers().assign(**{"id: #1": [f"c{row}" for row in range(240)], "country": "NZ"})
+    ids[["id: #1", "country", *customers().columns]].to_csv("churn.csv", index=False)
+    found = autodistill.init("churn.csv")
+    features = load(found.path).task.features
+    assert isinstance(features, AllExcept) and features.names == ("country", "id: #1")
+    assert '"id: #1"   # it has a different value in almost every row, like an ID' in found.path.read_text()
+    assert "networks do not read the column 'country': it has the same value in all training rows" in " ".join(found.guesses)
+    assert not [text for text in found.preflight.cautions if "column" in text]
+    left = {field.name for field in found.preflight.data.table.columns} if found.preflight.data.table else set()
+    assert left == {*customers().columns} - {"churned"}
+
+
+def test_a_draft_keeps_a_column_like_an_id_if_there_is_no_other() -> None:
+    customers()[["churned"]].assign(id=range(240)).to_csv("churn.csv", index=False)
+    found = autodistill.init("churn.csv", label="churned")
+    assert load(found.path).task.features is None and any("like an ID" in text for text in found.preflight.cautions)
+
+
 @pytest.mark.parametrize("label", ["0", "True", "NULL", ".5", "~", "no", "# of", "1e3", 'a "b"'])
 def test_any_name_of_a_column_may_be_drafted(label: str) -> None:
     """Some names are numbers, booleans or nothing in YAML."""
@@ -198,6 +219,40 @@ def test_a_draft_of_pairs_of_texts_and_a_teacher_in_a_folder(tmp_path: Path) -> 
     assert spec.task.text == ("review", "answer") and spec.task.tokenizer == str(tmp_path / "model")
     assert spec.teacher.checkpoint == str(tmp_path / "model") and spec.task.kind == "regression"
     assert found.preflight.data.text is not None and found.preflight.data.text.vocabulary == 10
+    shape = "layers: 1, heads: {choice: [1, 2]}, head_width: 8, intermediate: 16, vocabulary:"
+    assert spec.student.init == "from_teacher" and shape in found.path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes", "more"),
+    [("Bert", {}, ""), ("Roberta", {}, "model: roberta, "), ("Electra", {"embedding_size": 16}, "model: electra, ")],
+)
+def test_students_of_a_drafted_spec_have_heads_of_the_teachers_width(
+    tmp_path: Path, model: str, sizes: dict[str, int], more: str
+) -> None:
+    checkpoint(tmp_path / "model", model, **sizes)
+    written(Path(), reviews()[["review", "topic"]])
+    text = drafted("reviews.csv", label=None, kind=None, teacher=str(tmp_path / "model"), target=None).text
+    shape = f"layers: {{int: [1, 2]}}, heads: {{choice: [1, 2, 4]}}, head_width: 4, {more}vocabulary:"
+    assert "\n  init: from_teacher" in text and shape in text
+
+
+@pytest.mark.parametrize(("model", "sizes"), [("Electra", {"embedding_size": 8}), ("Albert", {})])
+def test_students_begin_at_random_where_they_cannot_take_the_teachers_weights(
+    tmp_path: Path, model: str, sizes: dict[str, int]
+) -> None:
+    checkpoint(tmp_path / "model", model, **sizes)
+    written(Path(), reviews()[["review", "topic"]])
+    text = drafted("reviews.csv", label=None, kind=None, teacher=str(tmp_path / "model"), target=None).text
+    assert "init:" not in text and "head_width: 16" in text
+
+
+def checkpoint(folder: Path, model: str, **sizes: int) -> None:
+    """Of 4 layers and 4 heads of width 4."""
+    transformers = pytest.importorskip("transformers")
+    usual = {"hidden_size": 16, "num_attention_heads": 4, "num_hidden_layers": 4, "intermediate_size": 64, "vocab_size": 10}
+    config = getattr(transformers, f"{model}Config")(**usual | sizes, max_position_embeddings=160, pad_token_id=0)
+    getattr(transformers, f"{model}Model")(config).save_pretrained(word_piece(folder))
 
 
 def test_names_and_numbers_are_no_texts() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import psutil
 import pytest
 
 from autodistill.reporting.summary import counts
-from autodistill.runners import Runner, runner_of
+from autodistill.runners import Runner, joining, runner_of
 from autodistill.spec import Spec, StoreError, StudyError, UsageError
 from autodistill.study.schedule.scheduler import Study
 
@@ -163,6 +166,72 @@ def test_an_address_is_for_ray_and_runners_have_names() -> None:
         runner_of("serial", "auto")
     with pytest.raises(UsageError, match="use 'ray' or 'serial'"):
         runner_of("dask")
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test may have started Ray in this process."""
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_where_no_cluster_answers_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "PATIENCE", 0.0)
+    with socket.socket() as taken:  # its port does not listen
+        taken.bind(("", 0))
+        port = taken.getsockname()[1]
+        said: list[str] = []
+        runner = runner_of("ray", f"localhost:{port}", said.append)
+        with pytest.raises(StudyError, match=rf"no Ray cluster answers at localhost:{port} \(.+\); check the address"):
+            runner.sees_cuda()
+    assert said == [f"connecting to the Ray cluster at localhost:{port} (for at most 0 s)"]
+
+
+def test_a_cluster_that_is_still_starting_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = server.getsockname()
+    listens = threading.Timer(0.1, lambda: started.append(socket.create_server(place)))
+    started: list[socket.socket] = []
+    listens.start()
+    joining.await_answer("head:6379", place, [].append)
+    started[0].close()
+
+
+@pytest.mark.usefixtures("no_ray")
+@pytest.mark.parametrize("address", ["head", "", "local", "head:port"])
+def test_an_address_that_names_no_cluster_is_refused_with_the_form_to_use(address: str) -> None:
+    with pytest.raises(UsageError, match=f"--address {address}: .*use HOST:PORT"):
+        runner_of("ray", address).sees_cuda()
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_auto_without_a_cluster_on_this_machine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_cluster(_: str) -> str:
+        raise ConnectionError
+
+    monkeypatch.setattr(joining, "canonicalize_bootstrap_address", no_cluster)
+    with pytest.raises(StudyError, match="--address auto: no Ray cluster runs on this machine; .*ray start --head"):
+        runner_of("ray", "auto").sees_cuda()
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_sigterm_ends_a_search_that_connects_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ray.init` replaces the handler of SIGTERM."""
+    import ray
+
+    def terminated(*_: Any, **__: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(joining, "canonicalize_bootstrap_address", lambda _: f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(KeyboardInterrupt):
+            runner_of("ray", "head:6379").sees_cuda()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.slow

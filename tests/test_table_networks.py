@@ -257,9 +257,9 @@ def test_predict_prints_or_writes(exported: Path, tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tenure,price\n1,2\n", "there is no column 'paperless'; use one of tenure, price"),
+        ("tenure,price\n1,2\n", "no column 'paperless', only tenure, price; add column 'paperless', or give another file"),
         ("", "is empty"),
-        ("paperless,plan,price,region,signed,store,tenur\n", "did you mean 'tenur'?"),
+        ("paperless,plan,price,region,signed,store,tenur\n", "rename column 'tenur' to 'tenure', or give another file"),
         ("paperless,plan,price,region,signed,store,tenure\n", "has no rows; add at least one"),
         ("paperless,plan,price,region,signed,store,tenure\n1,u,x,,,,\n", "column 'price' row 0 has 'x', which is not a number"),
     ],
@@ -319,7 +319,11 @@ def test_check_says_what_each_column_is_taken_for(study: Path) -> None:
     ):
         assert line in said
     price = next(line for line in said if line.startswith("column       price: number; "))
-    assert price.endswith("% missing, which an extra input marks")
+    assert price.endswith(
+        "% of its values are missing: each is replaced by the median, and an extra input tells the networks that it was missing"
+    )
+    region = next(line for line in said if line.startswith("column       region: category with "))
+    assert region.endswith("% of its values are missing, which counts as one more category")
     assert any(line.startswith("warning      column 'customer' has a different value") for line in said)
     assert found.as_json()["data"]["table"]["columns"][0]["name"] == "customer"
 

@@ -197,7 +197,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Given], tuple[str, ...]]] = {
     "a size of images": (task(image_size=8), ("image_size does not apply to texts (task.text); remove it",)),
     "features": (task(features=["stars"]), ("features does not apply to texts",)),
     "streaming": (task(memory="stream"), ("memory: stream does not apply to texts",)),
-    "unlabeled texts of another column": (more("reviw\nrain\n"), ("there is no column 'review'", "did you mean 'reviw'?")),
+    "unlabeled texts of another column": (more("reviw\nrain\n"), ("no column 'review', only reviw; rename",)),
     "unlabeled texts that are empty": (
         more("review,stars\nrain,2\n,3\n"),
         ("task.unlabeled: ", "more.csv: column 'review' row 1 (line 3) has no text"),

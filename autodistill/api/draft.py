@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from ..spec import ABOUT, DataError, TaskSpec, UsageError
 from ..spec.imports import reason
 from ..spec.task import LINES, TABLES
 from ..spec.value import Json
+from .inheriting import ranges_below
 
 SEPARATORS = ",;\t|"
 ENDS = (".npz", *sorted(TABLES, key=len, reverse=True))
@@ -85,17 +86,32 @@ def drafted(data: str, *, label: str | None, kind: str | None, teacher: str | No
         raise UsageError(f"--label {label} names a column of a table, but {data} is not a .csv or .parquet file; leave it out")
     task |= _image_size(task, guesses)
     task |= {} if kind is None else {"kind": kind}
-    spec = _task({**task, "split": {"validation": SHARE, "test": SHARE}})
-    splits = split(read(spec), spec)
+    splits = _splits(task)
+    if useless := _useless(splits, guesses):
+        task["features"] = {"except": [*useless]}
+        splits = _splits(task)
     metric, value = target or (_metric(splits, guesses, kind), None)
     study = re.sub(r"[^A-Za-z0-9._-]+", "_", _stem(data)).strip("._-") or "study"
     suiting(metric, splits.kind, splits.classes, "--target")
-    lines = [*_head(study, data), *_task_lines(task, splits, metric)]
-    lines += [*_teacher_lines(teacher, splits, guesses), *_student_lines(splits, guesses)]
+    lines = [*_head(study, data), *_task_lines(task, splits, metric, useless)]
+    lines += [*_teacher_lines(teacher, splits, guesses), *_student_lines(teacher, splits, guesses)]
     wanted = "" if value is None else f", target: {value:g}"
     lines += [f"search: {{trials: {TRIALS}, seed: 0{wanted}}}   # more trials find better students"]
     lines += ["resources: {cpus: 1, gpus: auto, threads: 1}"]
     return Draft("\n".join(lines) + "\n", study, guesses)
+
+
+def _splits(task: Json) -> Splits:
+    spec = _task({**task, "split": {"validation": SHARE, "test": SHARE}})
+    return split(read(spec), spec)
+
+
+def _useless(splits: Splits, guesses: list[str]) -> Mapping[str, str]:
+    """The columns of a table that networks need not read, and what each has; none if no other is left."""
+    if splits.encoding is None or len(splits.useless) == len(splits.encoding.columns):
+        return {}
+    guesses += [f"networks do not read the column {name!r}: it has {what}" for name, what in splits.useless.items()]
+    return splits.useless
 
 
 def _task(task: Json) -> TaskSpec:
@@ -225,7 +241,7 @@ def _head(study: str, data: str) -> list[str]:
     ]
 
 
-def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
+def _task_lines(task: Json, splits: Splits, metric: str, useless: Mapping[str, str]) -> list[str]:
     own = splits.own_parts
     parts = f"the data set has its own {' and '.join(own)}" if own else "shares of all samples; the test split stays sealed"
     samples = len(splits.train) + len(splits.validation) + len(splits.test)
@@ -235,11 +251,19 @@ def _task_lines(task: Json, splits: Splits, metric: str) -> list[str]:
     return [
         "task:",
         f"  dataset: {_quoted(task['dataset'])}   # {what}",
-        *(f"  {name}: {_quoted(value)}" for name, value in task.items() if name != "dataset"),
+        *(f"  {name}: {_quoted(value)}" for name, value in task.items() if name not in ("dataset", "features")),
+        *_except_lines(useless),
         *([] if "kind" in task or splits.kind == "classification" else [f"  kind: {splits.kind}"]),
         f"  split: {{validation: {SHARE}, test: {SHARE}, seed: 0}}   # {parts}",
         f"  metric: {metric}   # or {', '.join(others)}",
     ]
+
+
+def _except_lines(useless: Mapping[str, str]) -> list[str]:
+    if not useless:
+        return []
+    columns = (f"      - {_quoted(name)}   # it has {what}" for name, what in useless.items())
+    return ["  features:", "    except:   # the networks read all other columns", *columns]
 
 
 PLAIN = re.compile(r"(~/|\.{1,2}/|/|[A-Za-z_])[\w./~-]*")
@@ -304,8 +328,13 @@ def _plain(text: str) -> str:
     return json.dumps(text)
 
 
-def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
+def _student_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> list[str]:
     family, _, ranges = _family(splits)
+    below = None if splits.text is None or teacher is None else ranges_below(Path(teacher), splits)
+    if below is not None:
+        ranges = below
+        guesses.append("students begin with layers, heads and tokens of the teacher, so their heads are as wide as its heads")
+    begun = [] if below is None else ["  init: from_teacher   # takes weights of the teacher, which needs its head_width"]
     epochs = _epochs(splits)
     steps = math.ceil(len(splits.train) / BATCH) * epochs
     about = ABOUT[splits.kind]
@@ -319,6 +348,7 @@ def _student_lines(splits: Splits, guesses: list[str]) -> list[str]:
     return [
         "student:   # what is searched",
         f"  architecture: {{family: {family}, {ranges}}}   # widen a range if the best student is at its end",
+        *begun,
         "  loss:",
         f"    {about.label}: {{weight: rest}}   # labels; 1 minus the weight of kd",
         f"    kd: {{weight: {{uniform: [0, 1]}}{temperature}, optional: true}}   # the teacher's outputs",

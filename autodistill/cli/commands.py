@@ -7,6 +7,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def search(arguments: argparse.Namespace, console: Console) -> Result:
     out = str(arguments.out or (there.path if there is not None else Path("reports") / spec.study))
     from ..study.record.directory import StudyDirectory
 
-    runner = _runner(arguments)
+    runner = _runner(arguments, console)
     if arguments.fresh or not StudyDirectory(out).exists():
         runner.begin()  # takes as long as the imports below
     from ..reporting.screen import show_result
@@ -111,7 +112,7 @@ def confirm(arguments: argparse.Namespace, console: Console) -> Result:
     from .. import api
     from ..reporting.terminal import confirmed_table
 
-    options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
+    options = {"seeds": arguments.seeds, "runner": _runner(arguments, console), "force": arguments.force, "console": console}
     found = api.open(arguments.study).confirm(only=arguments.only, baselines=arguments.baselines, **options)
     console.print(confirmed_table(found))
     return {"out": str(arguments.study), **found.as_json()}
@@ -122,7 +123,7 @@ def smallest(arguments: argparse.Namespace, console: Console) -> Result:
     from ..answers import later
 
     wanted = _wanted(arguments)
-    options = {"seeds": arguments.seeds, "runner": _runner(arguments), "force": arguments.force, "console": console}
+    options = {"seeds": arguments.seeds, "runner": _runner(arguments, console), "force": arguments.force, "console": console}
     found = api.open(arguments.study).smallest(wanted, within=arguments.within, **options)
     _print(console, *found.lines(), *([f"warning      {later(found.later)}"] if found.later else []))
     end = {"later": found.later, "exit_code": 0 if found.meets else 3}
@@ -156,7 +157,7 @@ def chain(arguments: argparse.Namespace, console: Console) -> Result:
 
     spec, study = named(arguments.spec, arguments.set)
     home = Home.of(spec, arguments.student, None if study is None else study.path, arguments.out, arguments.store)
-    options = {"seeds": arguments.seeds, "seconds": arguments.time, "runner": _runner(arguments), "console": console}
+    options = {"seeds": arguments.seeds, "seconds": arguments.time, "runner": _runner(arguments, console), "console": console}
     found = api.chain(spec, student=arguments.student, home=home, **options)
     console.print(found.table())
     _print(console, *found.lines(), f"report: {home.out}")
@@ -213,10 +214,10 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     return Wanted(metric=metric, target=target, **{name: getattr(arguments, name) for name in WANTED})
 
 
-def _runner(arguments: argparse.Namespace) -> Runner:
+def _runner(arguments: argparse.Namespace, console: Console) -> Runner:
     from ..runners import runner_of
 
-    return runner_of(arguments.runner, arguments.address)
+    return runner_of(arguments.runner, arguments.address, partial(_print, console))
 
 
 def _print(console: Console, *lines: str) -> None:

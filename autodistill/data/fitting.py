@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,13 +26,14 @@ ENOUGH = 20
 
 class Encoded(NamedTuple):
     """All rows as networks get them, what the user should know about the columns, and how they were encoded: as those of a
-    table, or as texts.
+    table, or as texts. `useless` are columns of a table that tell nothing about new rows, and what each has.
     """
 
     x: Columns
     cautions: tuple[str, ...]
     encoding: Encoding | None = None
     text: Text | None = None
+    useless: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +60,8 @@ class Table:
         columns = tuple(self._fitted(name, values[train]) for name, values in known.items())
         encoding = Encoding(label=self.label, classes=self.classes, columns=columns, separator=self.separator)
         found = encode.encoded(self.frame, encoding.plain()["columns"])
-        return Encoded(Columns(found), tuple(self._cautions(known, train)), encoding=encoding)
+        useless = self._useless(known, train)
+        return Encoded(Columns(found), _cautions(useless), encoding=encoding, useless=useless)
 
     def _known(self, name: str) -> Array:
         """(N,) words, or numbers; NaN where they are missing."""
@@ -77,13 +80,17 @@ class Table:
         column = EncodedColumn(name=name, kind=kind, missing=missing, mask=missing > 0, format=form)
         return column.model_copy(update={"words": frequent(there)} if kind == "category" else fitted_numbers(values))
 
-    def _cautions(self, known: Mapping[str, Array], train: Array) -> list[str]:
-        """Likely mistakes in the columns, as sentences."""
+    def _useless(self, known: Mapping[str, Array], train: Array) -> dict[str, str]:
         same = [name for name, values in known.items() if pd.Series(values[train]).nunique(dropna=False) == 1]
         own = [name for name, values in known.items() if name not in same and names_rows(values, self.held[name].kind)]
-        found = [f"column {name!r} has the same value in all training rows, so it carries no information" for name in same]
-        found += [f"column {name!r} has a different value in almost every row, like an ID" for name in own]
-        return [f"{one}: set task.features: {{except: [{', '.join(map(quoted, [*same, *own]))}]}}" for one in found]
+        found = dict.fromkeys(same, "the same value in all training rows, so it carries no information")
+        return found | dict.fromkeys(own, "a different value in almost every row, like an ID")
+
+
+def _cautions(useless: Mapping[str, str]) -> tuple[str, ...]:
+    """Likely mistakes in the columns, as sentences."""
+    way = f"set task.features: {{except: [{', '.join(map(quoted, useless))}]}}"
+    return tuple(f"column {name!r} has {what}: {way}" for name, what in useless.items())
 
 
 def names_rows(values: Array, kind: Kind) -> bool:

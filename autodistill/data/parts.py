@@ -66,6 +66,7 @@ def split(raw: Raw, task: TaskSpec) -> Splits:
         encoding=encoded.encoding if encoded else None,
         text=encoded.text if encoded else None,
         cautions=encoded.cautions if encoded else (),
+        useless=encoded.useless if encoded else {},
     )
     return replace(found, memory=_memory(found, task))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -61,7 +62,7 @@ class Splits:
     """`unlabeled` are U training samples whose labels are never used; `memory` says where workers find samples.
 
     `encoding` says how the rows of a table became samples, `text` how texts did, `cautions` what the user should know about
-    their columns.
+    their columns. `useless` are columns of a table that tell nothing about new rows, and what each has.
     """
 
     train: Samples
@@ -80,6 +81,7 @@ class Splits:
     encoding: Encoding | None = None
     text: Text | None = None
     cautions: tuple[str, ...] = ()
+    useless: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:

@@ -237,15 +237,20 @@ def _check_names(place: Place, frame: pd.DataFrame) -> None:
 
 
 def _named(place: Place, frame: pd.DataFrame, name: str | None, key: str) -> str:
-    """The column that the spec names. Raises DataError naming the nearest one if there is none."""
+    """The column that the spec names. Raises DataError naming the nearest one if there is none.
+
+    If `key` is the place of the table itself, the table is wrong, not the spec: it needs the column.
+    """
     if name is None:
         raise DataError(f"{key} is missing: name the column of the labels, one of {_some(frame.columns)} ({place.name})")
     if name in frame.columns:
         return name
     near = difflib.get_close_matches(name, list(frame.columns), n=1)
+    if key == place.name:
+        way = f"rename column {near[0]!r} to {name!r}" if near else f"add column {name!r}"
+        raise DataError(f"{key}: there is no column {name!r}, only {_some(frame.columns)}; {way}, or give another file")
     way = f"did you mean {near[0]!r}?" if near else f"use one of {_some(frame.columns)}"
-    where = "" if key == place.name else f" in {place.name.removeprefix('task.dataset: ')}"
-    raise DataError(f"{key}: there is no column {name!r}{where}; {way}")
+    raise DataError(f"{key}: there is no column {name!r} in {place.name.removeprefix('task.dataset: ')}; {way}")
 
 
 def _some(names: Iterable[str]) -> str:

@@ -158,8 +158,14 @@ def _column(column: EncodedColumn) -> str:
         few = f"{', '.join(column.words[:NAMED])}{more}"
         words = f"{len(column.words):,} value{'s' * (len(column.words) != 1)} ({few})" if column.words else "no repeated value"
         kind = f"category with {words}"
-    missing = f"; {column.missing:.1%} missing, which an extra input marks" if column.mask else ""
-    return f"column       {column.name}: {kind}{missing}"
+    return f"column       {column.name}: {kind}{_missing(column) if column.mask else ''}"
+
+
+def _missing(column: EncodedColumn) -> str:
+    what = f"; {column.missing:.1%} of its values are missing"
+    if column.words is not None:
+        return f"{what}, which counts as one more category"
+    return f"{what}: each is replaced by the median, and an extra input tells the networks that it was missing"
 
 
 def _field(field: InputField) -> str:

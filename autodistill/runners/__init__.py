@@ -82,13 +82,13 @@ class Runner(Protocol):
         ...
 
 
-def runner_of(runner: Runner | str, address: str | None = None) -> Runner:
-    """The runner of that name, or the one given. Raises UsageError."""
+def runner_of(runner: Runner | str, address: str | None = None, say: Callable[[str], None] | None = None) -> Runner:
+    """The runner of that name, or the one given. `say` gets its messages before it runs. Raises UsageError."""
     if runner == "ray":
         logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # in a notebook, importing Ray asks for packages of widgets
         from .cluster import RayTune
 
-        return RayTune(address)
+        return RayTune(address, say)
     if address is not None:
         raise UsageError(f"--address {address} applies only to --runner ray; remove it, or use --runner ray")
     if runner == "serial":

@@ -5,19 +5,23 @@ Imports torch and Tune only when they are needed, because Ray starts in the mean
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import secrets
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
 from ray._private import ray_constants
 
+from ..console import plain
 from ..spec import StudyError, UsageError
 from . import Work
+from .joining import await_answer, resolved
 from .machine import cores, private_folder, sweep
 from .watch import servers
 
@@ -40,16 +44,19 @@ ENVIRONMENT = {
 
 
 class RayTune:
-    """`address` None starts a local Ray with all cores; otherwise joins a running cluster from one of its nodes."""
+    """`address` None starts a local Ray with all cores; otherwise joins a running cluster from one of its nodes.
 
-    def __init__(self, address: str | None = None) -> None:
+    `say` gets a message before it joins; by default, standard error.
+    """
+
+    def __init__(self, address: str | None = None, say: Callable[[str], None] | None = None) -> None:
         if address and address.startswith("ray://"):
             raise UsageError(
                 f"--address {address}: Tune would run on the head node, away from the study; instead, run: "
                 f"ray job submit --address http://{address.removeprefix('ray://').split(':')[0]}:8265 "
                 "-- autodistill search SPEC --address auto --store SHARED_FOLDER"
             )
-        self.address = address
+        self.address, self._say = address, say or plain().print
         self._owner = False
         self._starting: threading.Thread | None = None
         self._started, self._over = threading.Event(), threading.Event()
@@ -124,13 +131,29 @@ class RayTune:
         if self.address is None:
             # Ray asks for a token by default and would write one to the home directory; ours lives as long as this process.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        if self.address is not None:
+            await_answer(self.address, resolved(self.address), self._say)
         try:
-            ray.init(
-                address=self.address or "local",
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                **({} if self.address else self._own()),
-            )
+            with _kept_sigterm():
+                ray.init(
+                    address=self.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    **({} if self.address else self._own()),
+                )
         except (ConnectionError, RuntimeError) as error:
             what = f"cannot connect to Ray at {self.address}" if self.address else "cannot start Ray on this machine"
             raise StudyError(f"{what} ({error}); fix that, or use --runner serial") from error
+
+
+@contextlib.contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Ray replaces the handler of SIGTERM with one that raises SystemExit, which would be reported as an error."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if signal.getsignal(signal.SIGTERM) is not before:
+            signal.signal(signal.SIGTERM, before)
