@@ -27,7 +27,7 @@ OWN = "Imported"
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", _fill)
     app.connect("autodoc-process-docstring", _as_rst)
-    app.connect("autodoc-skip-member", _is_alias)
+    app.connect("autodoc-skip-member", _is_left_out)
     return {"parallel_read_safe": True}
 
 
@@ -44,9 +44,10 @@ def _as_rst(app: Sphinx, what: str, name: str, one: object, options: object, lin
     lines[:] = re.sub(r"^(Returns|Raises):", r"**\1**:", text, flags=re.M).splitlines()
 
 
-def _is_alias(app: Sphinx, what: str, name: str, one: object, skip: bool, options: object) -> bool | None:
-    """Leaves out the fields of named tuples, whose docstring only says which number they have."""
-    return True if str(getattr(one, "__doc__", "")).startswith("Alias for field number") else None
+def _is_left_out(app: Sphinx, what: str, name: str, one: object, skip: bool, options: object) -> bool | None:
+    """Leaves out the fields of named tuples, whose docstring only says which number they have, and pydantic's own settings."""
+    is_alias = str(getattr(one, "__doc__", "")).startswith("Alias for field number")
+    return True if is_alias or name == "model_config" else None
 
 
 def keys() -> str:
@@ -136,16 +137,28 @@ def _default(value: object) -> str:
 
 def _value(field: Schema, titles: dict[str, str]) -> str:
     """What a field may hold, in words."""
-    for word in ("anyOf", "oneOf"):
-        if word in field:
-            ways = [_value(one, titles) for one in field[word] if one.get("type") != "null"]
-            return _either(list(dict.fromkeys(ways)))
+    return _either(list(dict.fromkeys(_ways(field, titles))))
+
+
+def _ways(field: Schema, titles: dict[str, str]) -> Iterator[str]:
+    """Those in which a field may be given. What is said beside them holds for each."""
+    word = next((word for word in ("anyOf", "oneOf") if word in field), None)
+    if word is None:
+        yield _one_way(field, titles)
+        return
+    kind = {"type": field["type"]} if "type" in field else {}
+    for one in field[word]:
+        if one.get("type") != "null":
+            yield from _ways(kind | one, titles)
+
+
+def _one_way(field: Schema, titles: dict[str, str]) -> str:
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
         return _link(titles[name]) if name in titles else "any value"
     if "enum" in field or "const" in field:
         return _either([f"`{json.dumps(one)}`".replace('"', "") for one in field.get("enum", [field.get("const")])])
-    kind = field.get("type")
+    kind = "integer" if field.get("multipleOf") == 1 else field.get("type")
     if kind == "array":
         return "a list of " + (_value(field["items"], titles) if "items" in field else f"{field.get('minItems', '')} values")
     if kind == "object":

@@ -68,6 +68,10 @@ def test_a_study_from_search_to_files(tiny: Callable[..., Spec], tmp_path: Path)
         none.module()
     with pytest.raises(UsageError, match="accuracy and wanted are two targets"):
         study.smallest(Wanted(retain=0.9), accuracy=0.5)
+    with pytest.raises(UsageError, match="retain and wanted are two targets"):
+        study.smallest(Wanted(target=0.9), retain=0.5)
+    kept = study.smallest(retain=0.5)
+    assert kept.sentence() == study.smallest(Wanted(retain=0.5)).sentence() and "50% of the teacher's" in kept.sentence()
     found = study.report()
     assert found.page == out / "report.html" and found.page.exists() and found.summary.study == spec.study
     again = autodistill.search(spec.model_copy(update={"study": "other"}), out=tmp_path / "other", runner="serial")

@@ -47,8 +47,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     keys, commands = ((tmp_path / f"site/reference/{name}.html").read_text() for name in ("yaml", "commands"))
     assert all(f">{name}<" in keys for name in Spec.model_fields) and "--retry-failed" in commands
+    assert "a number from 0.01 to 1, a whole number or" in keys
     python = (tmp_path / "site/reference/python.html").read_text()
-    assert "Retrains the frontier with fresh" in python and "Alias for field" not in python
+    assert "Retrains the frontier with fresh" in python
+    assert "Alias for field" not in python and "model_config" not in python
 
 
 def test_the_readme_is_short() -> None:

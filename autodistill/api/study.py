@@ -147,6 +147,7 @@ class Study:
         wanted: Wanted | None = None,
         *,
         accuracy: float | None = None,
+        retain: float | None = None,
         within: float | None = None,
         seeds: int = 5,
         runner: Runner | Literal["ray", "serial"] = "ray",
@@ -154,7 +155,8 @@ class Study:
         console: Console | None = None,
     ) -> Claim:
         """The smallest student that is shown to meet the target and limits in `wanted`: by default, 95% of the teacher's
-        metric at half its size. `accuracy` is short for a target accuracy.
+        metric at half its size. `accuracy` is short for a target accuracy, and `retain` for a share of the teacher's metric to
+        keep, such as 0.97.
 
         A study that is not confirmed yet is confirmed first, as by `confirm`. With `within`, in seconds, the search first
         continues toward the target for at most that time.
@@ -162,7 +164,8 @@ class Study:
         Returns: a Claim; `module()` is the network, and `answer` is None if no student is proven to meet the target. `later`
         counts the students that the claim does not cover because they were tried after the confirmation.
 
-        Raises: UsageError for a target out of range, StudyError if the test split was opened before for other networks.
+        Raises: UsageError for a target out of range and for two targets, StudyError if the test split was opened before for
+        other networks.
 
         Example:
             autodistill.open("reports/digits").smallest(accuracy=0.95).module()
@@ -172,7 +175,7 @@ class Study:
         from ..reporting.notebook import console_of
         from ..study.record.opened import open_study
 
-        wanted, console = wanted_of(wanted, accuracy), console_of(console)
+        wanted, console = wanted_of(wanted, accuracy, retain), console_of(console)
         if within is not None:
             _continue(self._directory, wanted, within, runner, force, console)
         found = None if force else confirm.read(self._directory)
@@ -273,15 +276,17 @@ class Study:
         return explain(self._directory, key)
 
 
-def wanted_of(wanted: Wanted | None, accuracy: float | None) -> Wanted:
-    """What is wanted, with a target accuracy. Raises UsageError for two targets."""
+def wanted_of(wanted: Wanted | None, accuracy: float | None, retain: float | None = None) -> Wanted:
+    """What is wanted, with a target accuracy or a share of the teacher's metric to keep. Raises UsageError for two targets."""
     from ..answers import Wanted
 
-    if accuracy is None:
-        return wanted or Wanted()
-    if wanted is not None and wanted.has_target:
-        raise UsageError("accuracy and wanted are two targets; give one of them")
-    return replace(wanted or Wanted(), metric="accuracy", target=accuracy)
+    found = wanted or Wanted()
+    given = {"accuracy": accuracy is not None, "retain": retain is not None, "wanted": found.has_target}
+    targets = [name for name, there in given.items() if there]
+    if len(targets) > 1:
+        raise UsageError(f"{' and '.join(targets[:2])} are two targets; give one of them")
+    found = found if retain is None else replace(found, retain=retain)
+    return found if accuracy is None else replace(found, metric="accuracy", target=accuracy)
 
 
 def _frame(rows: list[TrialRow]) -> pandas.DataFrame:

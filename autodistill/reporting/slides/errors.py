@@ -79,7 +79,8 @@ def _cautions(shown: Shown) -> Iterator[Line]:
         members = [one for one in confirmed.members if one.chosen == shown.answer.verdict.chosen]
         found = [loss for one in members for loss in losses_of(confirmed, one)]
         much = f"at least {100 * MUCH:g} points, significantly"
-        yield Line(text=f"The student loses a lot of accuracy ({much}) on:" if found else f"No class or group loses a lot of accuracy ({much}).")
+        start = f"The student loses a lot of accuracy ({much}) on"
+        yield Line(text=f"{start}:" if found else f"{start} no class or group.")
         for one in found[:LOSSES]:
             yield Line(text=capital(str(one._replace(name=shortened(one.name, NAME)))), color="--warn")
         if len(found) > LOSSES:
