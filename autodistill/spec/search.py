@@ -72,10 +72,10 @@ class Halving(Value):
 
 
 class Stop(Value):
-    """The search ends when half as many more trials are expected to raise the hypervolume by too small a fraction."""
+    """The search ends when 50% more trials are expected to add too small a fraction to the hypervolume."""
 
     gain: Annotated[float, Field(gt=0, lt=1)]
-    """Fraction of the hypervolume that half as many more trials must be expected to add, or the search ends."""
+    """Fraction that 50% more trials must be expected to add to the hypervolume, or the search ends."""
 
 
 class Incumbent(Value):

@@ -171,7 +171,7 @@ def _not_confirmed(row: TrialRow | None, how: str, saves: Saves | None, metric: 
 
 def _sentence(study: Study, row: TrialRow | None, how: str, saves: Saves | None, metric: Metric) -> str:
     if row is None or saves is None:
-        return f"On the {study.n:,} validation samples {how}."
+        return f"On the {study.n:,} validation samples, {how}."
     return (
         f"On the {study.n:,} validation samples, {how} is {row.architecture} with {row.params:,} params. It has "
         f"{phrase(metric, _score(row, metric).value)}, is {saves.smaller:.1f} times smaller than the teacher, and "
