@@ -699,7 +699,7 @@ def test_a_class_of_a_module_that_changed_after_its_import_is_refused(own: Own, 
     own.write(own.name, "# a comment\n" + text.replace("NUMBER = 3", "NUMBER = 3\n\ndef more(): return 7\n"))
     assert architecture_of(module.Small, tmp_path), "the same code, on other lines"
     own.write(own.name, text.replace("return self.head(x)", "return self.head(x) * 2"))
-    with pytest.raises(UsageError, match=f"{own.name}.py has changed since this process imported .* restart the kernel"):
+    with pytest.raises(UsageError, match=f"{own.name}.py has changed since this process imported .* restart this program"):
         architecture_of(module.Small, tmp_path)
 
 

@@ -103,7 +103,7 @@ def test_any_flipped_bit_of_a_file_is_found(tmp_path_factory: pytest.TempPathFac
     content = bytearray(path.read_bytes())
     content[position] ^= 1 << bit
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="damaged.*remove the folder.*made again"):
+    with pytest.raises(StoreError, match="damaged.*remove the folder.*created again"):
         Store(root).file("stages", "k", "a.bin")
 
 

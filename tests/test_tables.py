@@ -391,7 +391,7 @@ GOOD = "".join(f"{number},{'yes' if number % 2 else 'no'}\n" for number in range
     [
         ("", "bad.csv is empty; give a line of column names"),
         ("a,churned\n", "bad.csv has column names, but no rows; add one row per sample"),
-        ("churned\nyes\n", "bad.csv has churned only; give a column of labels and at least one more"),
+        ("churned\nyes\n", "bad.csv has only the column 'churned'; give a column of labels and at least one more"),
         ("a;churned\n1;yes\n", "has one column, 'a;churned'; if ';' separates its values, set task.separator: \";\""),
         ("a\tchurned\n1\tyes\n", 'set task.separator: "\\t"'),
         ("a,a,churned\n1,2,yes\n", "has 2 columns 'a'; rename them, or remove all but one"),
