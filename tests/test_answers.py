@@ -313,6 +313,12 @@ def test_the_knee_and_the_one_standard_error_choice_are_of_validation() -> None:
     assert knee(members[:2]) is None
 
 
+def test_a_related_student_that_is_the_answer_is_not_described_again() -> None:
+    found = smallest(confirmed(rights(500, 990, 995), rights(995)[0], validations=[0.5, 0.99, 0.995]), Wanted(target=0.9))
+    assert found.answer is not None and found.knee is not None and found.knee.chosen == found.answer.chosen
+    assert any(line.startswith("knee point   the same student: 99.0% validation") for line in found.lines())
+
+
 POINTS = [(100, 0.5), (1000, 0.95), (10_000, 0.965), (100_000, 0.97)]
 
 

@@ -232,7 +232,7 @@ def test_classes_that_nobody_recognizes_are_named(confirmed: Path, raw: Path) ->
 
 def test_few_classes_are_named_and_the_others_are_counted() -> None:
     assert sentences._classes(["a", "b"]) == "the classes a and b"
-    assert sentences._classes(list("abcdefg")) == "the classes a, b, c, d, e and 2 more"
+    assert sentences._classes(list("abcdefg")) == "the classes a, b, c, d, e, and 2 more"
 
 
 def test_a_missing_label_only_baseline_says_why(confirmed: Path) -> None:

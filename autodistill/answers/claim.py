@@ -239,7 +239,8 @@ class Claim:
     def _line(self, one: FrozenNetwork) -> str:
         validation, test = one.validation[self.metric.name].value, self.on_test(one).value
         values = f"{self.metric.text(validation)} validation, {self.metric.text(test)} test"
-        return f"{one.architecture}, {one.params:,} params: {values}"
+        is_answer = self.answer is not None and one.chosen == self.answer.chosen
+        return f"{'the same student' if is_answer else f'{one.architecture}, {one.params:,} params'}: {values}"
 
 
 SHOWN = {"stage", "chosen", "role", "architecture", "chain", *COUNTS, "latency"}

@@ -86,12 +86,12 @@ def unrecognized(study: Study) -> str:
 
 
 def _classes(names: Sequence[str]) -> str:
-    """Such as `the classes a, b and 3 more`."""
+    """Such as `the classes a, b, and 3 more`."""
     if len(names) == 1:
         return f"the class {names[0]}"
     more = len(names) - CLASSES
     first, last = (names[:CLASSES], f"{more} more") if more > 0 else (names[:-1], names[-1])
-    return f"the classes {', '.join(first)} and {last}"
+    return f"the classes {', '.join(first)}{',' * (len(first) > 1)} and {last}"
 
 
 def warnings(answered: Answer) -> Iterator[tuple[str, str]]:
