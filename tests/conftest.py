@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from autodistill import spec
 from autodistill.spec import Spec
 from autodistill.store import Store
 from autodistill.study.record.notes import TrialFacts
 from autodistill.study.space import Space
+
+# A slow machine is no error, and nothing here is timed.
+settings.register_profile("untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 RECIPE = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
 DOCUMENT: dict[str, Any] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 from scipy import optimize, stats
@@ -187,7 +187,6 @@ def test_enough_is_the_fewest_right_answers_that_pass(n: int, target: float, alp
 
 
 @given(st.integers(0, 60), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.floats(0.5, 1.0))
-@settings(deadline=None)
 def test_the_variance_under_the_target_is_that_of_the_likeliest_parameters(
     both: int, student: int, teacher: int, none: int, share: float
 ) -> None:

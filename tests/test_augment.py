@@ -50,7 +50,7 @@ def seen(augmentation: dict[str, Any], rows_B: Tensor = EVERY, view: int = 0, x_
 
 @each_option
 @each_type
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows=st.lists(st.integers(0, SAMPLES - 1), min_size=1, max_size=30), view=st.integers(0, 3))
 def test_a_view_of_a_sample_is_the_same_in_every_batch(option: str, dtype: torch.dtype, rows: list[int], view: int) -> None:
     x_N, rows_B = X_N.to(dtype), torch.tensor(rows)
@@ -233,7 +233,7 @@ def test_tones_in_closed_form() -> None:
     torch.testing.assert_close(one("solarize", 0.5, LADDER), torch.where(LADDER > 80, 160 - LADDER, LADDER))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([1e-3, 1.0, 300.0]), shift=st.sampled_from([-5.0, 0.0, 5.0]))
 def test_tones_keep_the_range_of_a_sample_and_do_not_ask_for_its_units(seed: int, scale: float, shift: float) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.answers.chains.asked import layers_of
@@ -63,7 +63,6 @@ def reordered(facts: Facts, order: list[int]) -> Facts:
 
 
 @pytest.mark.parametrize("name", RULES)
-@settings(deadline=None)
 @given(all_facts())
 def test_paths_go_down_from_the_teacher_to_the_student(name: str, facts: Facts) -> None:
     path = RULES[name](facts)
@@ -72,7 +71,6 @@ def test_paths_go_down_from_the_teacher_to_the_student(name: str, facts: Facts) 
 
 
 @pytest.mark.parametrize("name", RULES)
-@settings(deadline=None)
 @given(all_facts(), st.randoms(use_true_random=False))
 def test_the_order_of_the_ladder_does_not_matter(name: str, facts: Facts, rng: Any) -> None:
     order = list(range(len(facts.params.ladder)))
@@ -82,7 +80,6 @@ def test_the_order_of_the_ladder_does_not_matter(name: str, facts: Facts, rng: A
 
 
 @pytest.mark.parametrize("name", RULES)
-@settings(deadline=None)
 @given(all_facts())
 def test_networks_that_are_not_between_teacher_and_student_do_not_matter(name: str, facts: Facts) -> None:
     inside = sorted(facts.params.between())
@@ -112,7 +109,6 @@ def test_rules_choose_as_their_papers_say() -> None:
     assert tradeoff(with_heights([1000, 900, 100, 1], [1.0, 0.9, 0.73, 0.5])) == (0,)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(11, 10**6 - 1), min_size=1, max_size=6), st.integers(2, 50))
 def test_the_geometric_mean_does_not_depend_on_the_unit(params: list[int], factor: int) -> None:
     path = geometric_mean(sizes(10**6, *params, 10))
@@ -127,7 +123,6 @@ def line_of(heights: list[float], teacher: float, student: float) -> Facts:
     return with_heights(list(range(count, 0, -1)), [teacher, *heights, student])
 
 
-@settings(deadline=None)
 @given(st.lists(SHARES, min_size=1, max_size=6), SHARES, SHARES)
 def test_the_middle_accuracy_is_that_of_both_ends(accuracies: list[float], teacher: float, student: float) -> None:
     path = middle_accuracy(line_of(accuracies, teacher, student))
@@ -136,7 +131,6 @@ def test_the_middle_accuracy_is_that_of_both_ends(accuracies: list[float], teach
     assert abs(accuracies[path[0]] - middle) == min(abs(one - middle) for one in accuracies)
 
 
-@settings(deadline=None)
 @given(st.lists(SHARES, min_size=1, max_size=6), SHARES, SHARES)
 def test_the_middle_of_a_loss_is_the_middle_of_its_heights(losses: list[float], teacher: float, student: float) -> None:
     of_heights = middle_accuracy(line_of([-loss for loss in losses], -teacher, -student))
@@ -152,7 +146,6 @@ def test_one_fifth_is_for_ratios_above_ten() -> None:
 # Several assistants
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(0, 6))
 def test_the_capacity_gap_takes_every_power_of_its_ratio(steps: int, factor: int) -> None:
     ladder = [2**factor * 2 ** (steps - power) * 5**power for power in range(steps, -1, -1)]
@@ -167,7 +160,6 @@ def test_within_the_ratio_the_capacity_gap_is_closed_without_an_assistant() -> N
     assert capacity_gap(sizes(400, 250, 150, 100)) == (0,)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8))
 def test_layers_are_halved_again_and_again(power: int) -> None:
     layers = [2**step for step in range(power, -1, -1)]
@@ -191,7 +183,6 @@ def test_layers_are_counted_within_one_family() -> None:
     assert layers_of([Timm(name="resnet18"), Timm(name="resnet10t")]) is None
 
 
-@settings(deadline=None)
 @given(st.integers(2, 8))
 def test_each_step_keeps_seventy_percent(steps: int) -> None:
     params = [10 ** (8 - step) * 7**step for step in range(steps + 1)]

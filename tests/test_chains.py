@@ -74,7 +74,6 @@ def each_second(ones: Any) -> list[float]:
     return [float(len(ones))] * 2
 
 
-@settings(deadline=None)
 @given(comparisons(), st.floats(0, 20))
 def test_the_reference_and_the_best_go_on_as_long_as_anybody_does(found: dict[Candidate, list[float]], left: float) -> None:
     staying = going_on(found, each_second, left)
@@ -87,7 +86,6 @@ def test_the_reference_and_the_best_go_on_as_long_as_anybody_does(found: dict[Ca
         assert set(staying) == {one for one in found if one == DIRECT or not is_clearly_worse(found[one], found[staying[0]])}
 
 
-@settings(deadline=None)
 @given(comparisons())
 def test_what_all_seeds_have_in_common_does_not_matter(found: dict[Candidate, list[float]]) -> None:
     harder = {one: [value - 0.5 * seed for seed, value in enumerate(values)] for one, values in found.items()}
@@ -180,7 +178,7 @@ def test_the_sweep_trains_n_times_n_plus_1_halves_assistants(rungs: int) -> None
     assert all(tuple(sorted(one.path)) == one.path for one in assistants)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 4), st.randoms(use_true_random=False))
 def test_where_a_better_teacher_teaches_better_the_sweep_finds_the_best_of_all_chains(rungs: int, rng: Any) -> None:
     gain = {pair: rng.random() for pair in itertools.combinations(range(-1, rungs + 1), 2)}

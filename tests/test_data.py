@@ -44,7 +44,7 @@ def task(**changes: Any) -> TaskSpec:
     return TASK.model_copy(update=changes)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(20, 60), min_size=2, max_size=5).map(tuple),
     st.floats(0.1, 0.4),

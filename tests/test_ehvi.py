@@ -420,7 +420,7 @@ def test_hyperparameters_stay_where_numbers_are_finite() -> None:
     assert Hyper.of(np.arange(4.0)).vector() == pytest.approx(np.arange(4.0))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_larger_students_are_expected_to_be_better_before_anything_is_known(seed: int) -> None:
     """The trend in log params: from one student."""

@@ -76,7 +76,7 @@ def test_the_first_assistant_is_shared_by_both_guidances(space: Callable[..., Sp
     assert made.assistant_stages() == 3 + 2 * 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_a_searched_guidance_can_be_encoded(space_once: Space, seed: int) -> None:
     rng = random.Random(seed)

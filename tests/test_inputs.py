@@ -104,7 +104,7 @@ def samples_of(drawn: tuple[list[int], int, tuple[int, ...]]) -> list[np.ndarray
     return [rng.normal(size=(*rest, length)).astype(np.float32) for length in lengths]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lists, st.data())
 def test_a_batch_is_padded_behind_each_sample(drawn: Any, data: st.DataObject) -> None:
     samples = samples_of(drawn)
@@ -119,7 +119,7 @@ def test_a_batch_is_padded_behind_each_sample(drawn: Any, data: st.DataObject) -
         assert mask[:length].all() and not mask[length:].any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lists, st.data())
 def test_rows_taken_and_parts_joined_are_the_same_samples(drawn: Any, data: st.DataObject) -> None:
     samples = samples_of(drawn)

@@ -64,7 +64,7 @@ def test_gradients_of_every_family_are_those_of_float64(family: str, level: str)
     check(family, level, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     ins=st.integers(1, 20),
     outs=st.integers(1, 20),

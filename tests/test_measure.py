@@ -93,7 +93,7 @@ def imported(name: str) -> Imported:
     return Imported(factory=f"{__name__}:{name}")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 4), st.integers(1, 50), st.integers(1, 20), st.integers(1, 9))
 def test_linear_layers_by_hand(depth: int, width: int, features: int, classes: int) -> None:
     known = sizes(MLP(depth=depth, width=width), InputSpec.x((features,)), classes)

@@ -153,7 +153,7 @@ def test_a_scale_has_an_inverse_and_rises_with_quality(metric: Metric) -> None:
 
 @ALL
 @given(value=st.floats(0.05, 0.95))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_errors_are_scaled_with_the_slope(metric: Metric, value: float) -> None:
     step = 1e-6
     slope = abs(float(metric.warp(value + step) - metric.warp(value - step))) / (2 * step)
@@ -306,7 +306,7 @@ def test_a_bound_is_wider_than_an_approximation_and_names_itself() -> None:
 
 
 @given(n=st.integers(1, 300), limit=st.floats(0.01, 0.99), loss=st.floats(0, 1))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_hoeffding_and_bentkus_bound_the_binomial_tail(n: int, limit: float, loss: float) -> None:
     """Of losses 0 and 1, the exact p-value is the binomial tail, and no valid bound for all losses is smaller."""
     count = round(loss * n)
@@ -347,7 +347,7 @@ def unclipped(losses: np.ndarray, limit: float) -> float:
 
 
 @given(losses=st.lists(st.floats(0, 1), min_size=1, max_size=60), limit=st.floats(0.01, 0.98))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_larger_limit_is_met_by_more(losses: list[float], limit: float) -> None:
     found = [p_value(np.array(losses), one) for one in (limit, limit + 0.01) for p_value in (betting, bounded_mean)]
     assert found[2] <= found[0] + 1e-9 and found[3] <= found[1] + 1e-9 and all(0 <= one <= 1 for one in found)

@@ -103,7 +103,7 @@ def test_every_schema_has_its_function() -> None:
 
 
 @every_family
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_gives_finite_logits_and_is_a_function_of_the_seed(family: type[Value], data: st.DataObject) -> None:
     architecture, shape = data.draw(CASES[family])
@@ -116,7 +116,7 @@ def test_gives_finite_logits_and_is_a_function_of_the_seed(family: type[Value], 
 
 
 @every_family
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_sizes_are_those_of_the_built_network_and_draw_nothing(family: type[Value], data: st.DataObject) -> None:
     architecture, shape = data.draw(CASES[family])
@@ -129,7 +129,7 @@ def test_sizes_are_those_of_the_built_network_and_draw_nothing(family: type[Valu
 
 
 @every_family
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_can_be_trained(family: type[Value], data: st.DataObject) -> None:
     architecture, shape = data.draw(CASES[family])

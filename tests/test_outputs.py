@@ -98,7 +98,7 @@ def test_half_precision_loses_little(house: House, teacher: Stage) -> None:
     assert asked is not None and open_outputs(house.store, teacher, asked).logits.dtype == np.float16
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), top=st.integers(1, 6))
 def test_the_largest_keep_their_probabilities_and_the_others_share_the_rest(seed: int, top: int) -> None:
     logits = torch.tensor(np.random.default_rng(seed).normal(size=(5, 7)) * 4, dtype=torch.float32)

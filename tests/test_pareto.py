@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.study.pareto import frontier, hypervolume, nondominated
@@ -30,27 +30,23 @@ def cells(costs, reference):
     return sum(any((row <= corner).all() for row in costs) for corner in corners)
 
 
-@settings(deadline=None)
 @given(tables())
 def test_the_mask_is_its_definition(costs):
     assert nondominated(costs).tolist() == [not any(dominates(other, row) for other in costs) for row in costs]
 
 
-@settings(deadline=None)
 @given(tables(), st.randoms())
 def test_the_mask_follows_its_rows_when_they_are_permuted(costs, random):
     order = random.sample(range(len(costs)), len(costs))
     assert nondominated(costs[order]).tolist() == nondominated(costs)[order].tolist()
 
 
-@settings(deadline=None)
 @given(tables(), st.sampled_from([np.exp, np.cbrt, lambda x: 3.5 * x, lambda x: x**3 - 100, lambda x: x / 1024]))
 def test_the_mask_and_the_frontier_ignore_monotone_transforms(costs, transform):
     assert nondominated(transform(costs)).tolist() == nondominated(costs).tolist()
     assert frontier(transform(costs)).tolist() == frontier(costs).tolist()
 
 
-@settings(deadline=None)
 @given(tables())
 def test_the_frontier_has_the_first_row_of_each_nondominated_vector_in_order(costs):
     members = frontier(costs)
@@ -61,7 +57,6 @@ def test_the_frontier_has_the_first_row_of_each_nondominated_vector_in_order(cos
     assert members.tolist() == [every.index(vector) for vector in vectors]
 
 
-@settings(deadline=None)
 @given(tables(rows=st.integers(1, 12)), st.data())
 def test_a_dominated_row_changes_nothing(costs, data):
     row = data.draw(st.integers(0, len(costs) - 1))
@@ -73,20 +68,17 @@ def test_a_dominated_row_changes_nothing(costs, data):
     assert hypervolume(more, reference) == hypervolume(costs, reference)
 
 
-@settings(deadline=None)
 @given(tables(columns=st.integers(1, 3)), st.integers(1, SIDE + 1))
 def test_the_hypervolume_counts_cells(costs, end):
     reference = np.arange(end, end + costs.shape[1])
     assert hypervolume(costs, reference) == cells(costs, reference)
 
 
-@settings(deadline=None)
 @given(tables(columns=st.just(4), rows=st.integers(0, 6)))
 def test_the_hypervolume_counts_cells_in_four_dimensions(costs):
     assert hypervolume(costs, [4, 5, 4, 5]) == cells(costs, [4, 5, 4, 5])
 
 
-@settings(deadline=None)
 @given(tables(columns=st.just(2)), st.integers(0, SIDE))
 def test_sweep_and_slices_agree(costs, level):
     thick = np.column_stack([costs, np.full(len(costs), level)])
@@ -95,7 +87,6 @@ def test_sweep_and_slices_agree(costs, level):
     assert nondominated(thick).tolist() == nondominated(costs).tolist()
 
 
-@settings(deadline=None)
 @given(tables(), st.data())
 def test_the_hypervolume_grows_with_rows_and_with_the_reference(costs, data):
     m = costs.shape[1]
@@ -107,7 +98,6 @@ def test_the_hypervolume_grows_with_rows_and_with_the_reference(costs, data):
     assert volume <= hypervolume(costs, reference + further)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=5))
 def test_one_row_is_a_box(sides):
     low = np.array([start for start, _ in sides])
@@ -115,7 +105,6 @@ def test_one_row_is_a_box(sides):
     assert hypervolume([low], low + lengths) == lengths.prod()
 
 
-@settings(deadline=None)
 @given(tables())
 def test_rows_on_or_beyond_the_reference_add_nothing(costs):
     assert hypervolume(costs, costs.min(axis=0, initial=SIDE)) == 0.0

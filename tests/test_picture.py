@@ -11,7 +11,7 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.metrics.metric import ACCURACY
@@ -281,7 +281,6 @@ def test_a_row_becomes_a_mark_of_its_kind():
     assert points["dominated"].value == 80 and points["dominated"].low < 80 < points["dominated"].high
 
 
-@settings(deadline=None)
 @given(st.floats(-1, 12), st.floats(np.log10(6), 12))
 def test_ticks_are_few_and_within(low, span):
     low, high = 10**low, 10 ** (low + span)

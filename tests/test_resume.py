@@ -141,7 +141,7 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(houses: tuple[House, House
 SUBSETS = st.lists(st.lists(st.integers(1, 6), unique=True).map(sorted), max_size=4)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(stretches=SUBSETS)
 def test_any_rungs_give_the_bytes_of_none(base: Path, tmp_path_factory: pytest.TempPathFactory, stretches: list[Any]) -> None:
     """However often it stops and wherever; no epoch is trained twice, no rung measured twice."""

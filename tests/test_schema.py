@@ -303,7 +303,7 @@ def mutated(data: st.DataObject) -> Any:
     return raw
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_whatever_the_schema_refuses_the_door_refuses_too(data: st.DataObject) -> None:
     raw = mutated(data)

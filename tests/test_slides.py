@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 from pptx import Presentation
@@ -333,7 +333,6 @@ def renamed(test: Any) -> Any:
     return test.model_copy(update={"by_class": parts})
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_names_can_be_written(text: str) -> None:
     etree.Element("a").text = clean(text)
@@ -342,7 +341,6 @@ def test_names_can_be_written(text: str) -> None:
     assert name and not name.startswith(("=", "{", "http", "mailto:", "internal:")) and clean(clean(text)) == clean(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=400), min_size=1, max_size=5), st.floats(1, 12), st.floats(1, 6))
 def test_text_fits_its_box(paragraphs: list[str], width: float, height: float) -> None:
     size, lines = fitted([Line(text=clean(one)) for one in paragraphs], width, height, 24)

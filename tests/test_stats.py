@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.metrics.intervals import Interval, wilson
@@ -20,7 +20,6 @@ def closed_form(correct, n):
     return middle - half, middle + half
 
 
-@settings(deadline=None)
 @given(counts)
 def test_it_is_wilsons_formula(count):
     assert wilson(*count) == pytest.approx(closed_form(*count), abs=1e-12)
@@ -36,7 +35,6 @@ def test_ninety_of_a_hundred():
     assert wilson(90, 100) == pytest.approx((0.8256, 0.9448), abs=5e-5)
 
 
-@settings(deadline=None)
 @given(counts)
 def test_it_holds_the_accuracy_and_stays_within_0_and_1(count):
     interval = wilson(*count)
@@ -44,7 +42,6 @@ def test_it_holds_the_accuracy_and_stays_within_0_and_1(count):
     assert interval.low < interval.high
 
 
-@settings(deadline=None)
 @given(counts)
 def test_wrong_answers_mirror_right_ones(count):
     correct, n = count
@@ -52,7 +49,6 @@ def test_wrong_answers_mirror_right_ones(count):
     assert wilson(correct, n) == pytest.approx((1 - mirrored.high, 1 - mirrored.low), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(counts)
 def test_more_confidence_or_fewer_samples_make_it_wider(count):
     correct, n = count

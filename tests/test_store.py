@@ -95,7 +95,7 @@ def test_an_attempt_cut_off_does_not_count_and_is_swept(tmp_path: Path) -> None:
     assert not orphan.exists() and store.file("stages", OTHER, "a.bin").exists()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(position=st.integers(0, 6), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_a_file_is_found(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
     root = tmp_path_factory.mktemp("store")
@@ -382,7 +382,7 @@ def test_ctrl_c_just_after_the_record_was_written_leaves_what_it_names(tmp_path:
 # Partials
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(content=st.binary(max_size=40), position=st.integers(0, 71), bit=st.integers(0, 7), cut=st.booleans())
 def test_a_partial_is_as_it_was_written_or_not_there(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, position: int, bit: int, cut: bool

@@ -249,7 +249,7 @@ def test_a_student_that_equals_its_teacher_has_no_loss(term: Term, layers: str) 
 
 
 @pytest.mark.parametrize("term", [SoftTargets(), Decoupled(), Dist()])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), shift=st.floats(-5, 5))
 def test_a_constant_added_to_logits_does_not_matter(term: Term, seed: int, shift: float) -> None:
     student, teacher = outputs(seed), outputs(seed + 1)
@@ -268,7 +268,7 @@ def test_a_constant_added_to_logits_does_not_matter(term: Term, seed: int, shift
     ],
     ids=repr,
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), factor=st.floats(0.1, 10))
 def test_terms_that_a_positive_factor_does_not_change(term: Term, layers: str, seed: int, factor: float) -> None:
     student, teacher = outputs(seed, layers), outputs(seed + 1, layers)

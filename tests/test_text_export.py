@@ -75,7 +75,7 @@ SENTENCES = [*reviews(40, seed=1)["review"], "breads [MASK] butter zebra", "", "
 
 
 @given(kind=st.sampled_from(KINDS), share=st.floats(0, 1), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_cut_tokenizer_gives_the_rows_that_were_trained(kind: str, share: float, seed: int) -> None:
     whole = TOKENIZERS[kind]
     others = np.random.default_rng(seed).permutation(np.arange(2, whole.get_vocab_size()))

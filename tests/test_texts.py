@@ -202,7 +202,7 @@ def test_training_twice_gives_the_same_bytes_in_any_process() -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_trained_tokenizer_knows_every_text(texts: list[str]) -> None:
     tokens = trained(["some words"], 300)
     found, tokenizer = tokens.encoded([texts], 100_000), Tokenizer.from_buffer(tokens.content)
@@ -300,7 +300,7 @@ def test_unlabeled_texts_follow_the_labeled_ones(tmp_path: Path) -> None:
     assert other.text is not None and splits.text is not None and other.text.content != splits.text.content
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=2, max_size=3), st.data())
 def test_joined_columns_are_one(lengths: list[list[int]], data: st.DataObject) -> None:
     values = itertools.count()
@@ -315,7 +315,7 @@ def test_joined_columns_are_one(lengths: list[list[int]], data: st.DataObject) -
 # Batches
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 130), st.integers(1, 7), st.integers(0, 2**31))
 def test_batches_of_similar_length_have_the_same_rows(steps: int, batch: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -341,7 +341,7 @@ def test_the_order_of_texts_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert len({mask.shape[1] for mask in batches}) > 3 and batches[0].shape[1] != min(mask.shape[1] for mask in batches)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 50_000), min_size=1, max_size=40), st.integers(1, 9))
 def test_batches_for_inference_have_all_rows_once_and_few_tokens(lengths: list[int], most: int) -> None:
     found, lengths_N = by_length(np.array(lengths), most), np.array(lengths)

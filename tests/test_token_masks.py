@@ -75,7 +75,7 @@ def assert_equal(found: Tensor, wanted: Tensor | float) -> None:
 
 
 @by_token
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_padded_batch_gives_the_mean_over_its_texts(term: FeatureTerm, form: str, data: st.DataObject) -> None:
     """Each text alone, without padding and without a mask, is what the formulas of the terms are tested on."""
@@ -90,7 +90,7 @@ def test_a_padded_batch_gives_the_mean_over_its_texts(term: FeatureTerm, form: s
 
 
 @every
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), junk=st.sampled_from([7.0, -1e30, float("inf"), float("nan")]), more=st.integers(0, 3))
 def test_padding_has_no_effect_and_gets_no_gradient(
     term: FeatureTerm, form: str, data: st.DataObject, junk: float, more: int
@@ -110,7 +110,7 @@ def test_padding_has_no_effect_and_gets_no_gradient(
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(drawn=texts("states"))
 def test_relations_between_texts_are_those_of_their_means_over_tokens(drawn: Texts) -> None:
     means = [torch.stack([each.mean(0) for each in side]) for side in (drawn.student, drawn.teacher)]
@@ -119,7 +119,7 @@ def test_relations_between_texts_are_those_of_their_means_over_tokens(drawn: Tex
     assert_equal(value(Relational(), *drawn.outputs(9.0)), value(Relational(), student, teacher))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(drawn=texts("states"))
 def test_similarity_sees_zeros_at_padding(drawn: Texts) -> None:
     plain = [one._replace(real=None) for one in drawn.outputs(0.0)]

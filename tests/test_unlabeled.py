@@ -90,7 +90,7 @@ def test_all_labels_or_none_said_is_the_same_task() -> None:
     assert whole.unlabeled is None and plain.fingerprint == whole.fingerprint and plain.scale() == whole.scale()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.08, 1), st.floats(0.08, 1), st.integers(0, 2**33))
 def test_shares_are_nested_stratified_and_leave_the_rest_alone(one: float, other: float, seed: int) -> None:
     low, high = sorted((one, other))

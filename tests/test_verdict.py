@@ -155,7 +155,7 @@ def test_chance_alone_rarely_causes_a_caution() -> None:
     assert cautions <= 60 * 0.05 + 3 * math.sqrt(60 * 0.05 * 0.95)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(700, 1000), min_size=1, max_size=5), st.floats(0.7, 0.9999), st.booleans())
 def test_the_rule_agrees_with_the_verdict(correct: list[int], asked: float, of_teacher: bool) -> None:
     found = confirmed(rights(*correct), rights(990)[0])
