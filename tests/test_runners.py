@@ -217,6 +217,21 @@ def test_auto_without_a_cluster_on_this_machine_says_how_to_start_one(monkeypatc
 
 
 @pytest.mark.usefixtures("no_ray")
+def test_a_cluster_that_refuses_to_talk_may_want_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an explicit address, Ray sends no token unless RAY_AUTH_MODE says so."""
+    import ray
+
+    def refused(**_: Any) -> None:
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setattr(ray, "init", refused)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(joining, "canonicalize_bootstrap_address", lambda _: f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(StudyError, match="cannot connect to Ray at head:6379 .*set RAY_AUTH_MODE=token.*--address auto"):
+            runner_of("ray", "head:6379", [].append).sees_cuda()
+
+
+@pytest.mark.usefixtures("no_ray")
 def test_sigterm_ends_a_search_that_connects_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ray.init` replaces the handler of SIGTERM."""
     import ray

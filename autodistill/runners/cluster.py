@@ -142,8 +142,11 @@ class RayTune:
                     **({} if self.address else self._own()),
                 )
         except (ConnectionError, RuntimeError) as error:
-            what = f"cannot connect to Ray at {self.address}" if self.address else "cannot start Ray on this machine"
-            raise StudyError(f"{what} ({error}); fix that, or use --runner serial") from error
+            if self.address is None:
+                raise StudyError(f"cannot start Ray on this machine ({error}); fix that, or use --runner serial") from error
+            # With an explicit address, Ray gives its token only if it is told to.
+            way = "if the cluster requires a token, the default, set RAY_AUTH_MODE=token, or use --address auto on a node"
+            raise StudyError(f"cannot connect to Ray at {self.address} ({error}); {way}; or use --runner serial") from error
 
 
 @contextlib.contextmanager
