@@ -149,7 +149,7 @@ def test_stages_that_are_removed_while_a_search_runs_are_said_and_made_again(
             shutil.rmtree(path)
 
     midway(remove)
-    with pytest.raises(StoreError, match="no longer in .*store.*the same command again"):
+    with pytest.raises(StoreError, match="lacks .* finished stages.*Run the same command again"):
         search(spec, out=out, runner="serial")
     if not kept:
         with pytest.raises(UsageError, match="has no trained teacher.*autodistill search"):
