@@ -65,7 +65,7 @@ def test_a_draft_of_an_image_folder(sides: tuple[int, ...], size: int | None) ->
     found = autodistill.init("images")
     spec = load(found.path)
     assert spec.task.dataset == f"folder/{Path('images').absolute()}" and spec.task.image_size == size
-    assert any("pixels become" in one for one in found.guesses) == (size is not None)
+    assert any("pixels are resized to" in one for one in found.guesses) == (size is not None)
     assert spec.teacher.architecture is not None and found.preflight.data.classes == 2
 
 
