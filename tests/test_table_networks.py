@@ -183,7 +183,7 @@ def run_alone(folder: Path, code: str, *arguments: str) -> str:
 
 PROBE = """
 import json, numpy, example
-inputs = example.samples(sys.argv[1])
+inputs = example.samples([sys.argv[1]])
 print(json.dumps([example.run_onnx('model.onnx', inputs).tolist(), example.run_pt2('model.pt2', inputs).tolist()]))
 """
 
