@@ -58,7 +58,7 @@ def train_all(store: Store, stages: Sequence[Stage], workers: int, *, cuda: bool
 
 @cache
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """One for the whole script: to import torch takes a process longer than many a small training on a GPU."""
+    """One pool for the whole script, because importing torch takes longer than a small training run on a GPU."""
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
 
 

@@ -333,7 +333,7 @@ def _student_lines(teacher: str | None, splits: Splits, guesses: list[str]) -> l
     below = None if splits.text is None or teacher is None else ranges_below(Path(teacher), splits)
     if below is not None:
         ranges = below
-        guesses.append("students begin with layers, heads and tokens of the teacher, so their heads are as wide as its heads")
+        guesses.append("students begin with layers, heads, and tokens of the teacher, so their heads are as wide as its heads")
     begun = [] if below is None else ["  init: from_teacher   # takes weights of the teacher, which needs its head_width"]
     epochs = _epochs(splits)
     steps = math.ceil(len(splits.train) / BATCH) * epochs

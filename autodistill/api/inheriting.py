@@ -26,7 +26,7 @@ def ranges_below(folder: Path, splits: Splits) -> str | None:
         for end in (0, -1):
             student = Transformers(layers=layers[end], heads=some[end], **given)
             check_inherit(student, teacher, splits.inputs, splits.classes)
-    except ValueError:  # a UsageError; also sizes that no architecture may have, of which the reader of the spec tells
+    except ValueError:  # a UsageError, or sizes that no architecture may have, which loading the spec reports
         return None
     known = Transformers.model_fields
     others = [f"{name}: {value}" for name, value in given.items() if value != known[name].default]

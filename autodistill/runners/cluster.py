@@ -131,7 +131,7 @@ class RayTune:
         if self.address is None:
             # Ray asks for a token by default and would write one to the home directory; ours lives as long as this process.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        if self.address is not None:
+        else:
             await_answer(self.address, resolved(self.address), self._say)
         try:
             with _kept_sigterm():
@@ -144,7 +144,7 @@ class RayTune:
         except (ConnectionError, RuntimeError) as error:
             if self.address is None:
                 raise StudyError(f"cannot start Ray on this machine ({error}); fix that, or use --runner serial") from error
-            # With an explicit address, Ray gives its token only if it is told to.
+            # With an explicit address, Ray sends a token only if RAY_AUTH_MODE says so.
             way = "if the cluster requires a token, the default, set RAY_AUTH_MODE=token, or use --address auto on a node"
             raise StudyError(f"cannot connect to Ray at {self.address} ({error}); {way}; or use --runner serial") from error
 

@@ -55,7 +55,7 @@ def add_frontier(file: File, shown: Shown) -> None:
 
 def _add_headline(slide: Slide, shown: Shown, box: Box) -> None:
     """The smallest students by what they keep."""
-    metric, words = shown.study.metric, "The smallest of the search, on the validation samples"
+    metric, words = shown.study.metric, "The smallest students of the search, on validation samples"
     rows = [["with", "params", "smaller", metric.label]]
     for one in shown.study.summary.headline:
         row = one.row

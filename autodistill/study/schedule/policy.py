@@ -126,8 +126,8 @@ class Policy:
         found = informed(self.search, self.space, known, region).improvement(next_round(done, workers), self.space.feasible)
         if found is None or found.mean >= self.search.stop.gain:
             return None
-        more = f"{found.trials:,} more trial{'s' * (found.trials != 1)}"
-        return f"{more} would probably add only {found.mean:.1%} to the hypervolume, less than search.stop.gain"
+        more = f"{found.trials:,} more trial{'s are' if found.trials != 1 else ' is'}"
+        return f"{more} expected to add {found.mean:.1%} to the hypervolume, less than search.stop.gain"
 
 
 def next_round(done: int, workers: int) -> int:
